@@ -1,0 +1,80 @@
+# make run    the gateway on port 9000, with three demo backends behind it
+# make test   everything that is checked: style, types, import rules, tests
+# make bench  CPU per request, beside nginx and a plain Python proxy
+# Another interpreter (3.11 or newer):  make PYTHON=python3.13 run
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNNABLE := $(VENV)/.runnable
+TESTABLE := $(VENV)/.testable
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# Debian keeps servers where only root looks.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: run test bench lint servers clean
+
+run: $(RUNNABLE)
+	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \
+	$(BIN)/python -m gateway.demo > $$ready & demo=$$!; \
+	trap '{ kill $$demo; wait $$demo; } 2> /dev/null; rm -f $$ready' EXIT; \
+	read -r line < $$ready || exit 1; \
+	echo 'Three demo backends listen. Try, in another terminal:'; \
+	echo "  curl http://127.0.0.1:9000/v1/process-design/hello"; \
+	echo "  curl -d 'a job' http://127.0.0.1:9000/api/v1/execution/jobs"; \
+	echo "  curl -N 'http://127.0.0.1:9000/v1/scheduling/events?count=3'"; \
+	GATEWAY_RESOLVE='process-design=127.0.0.1,execution-engine=127.0.0.1,scheduling=127.0.0.1' \
+	$(BIN)/gateway serve --config . --log-format console & gateway=$$!; \
+	trap : INT; trap 'kill $$gateway 2> /dev/null' TERM; \
+	status=0; while kill -0 $$gateway 2>/dev/null; do wait $$gateway && status=0 || status=$$?; done; exit $$status
+
+test: lint servers
+	$(BIN)/python -m pytest
+
+lint: $(TESTABLE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(TESTABLE) servers
+	$(BIN)/python -m bench
+
+# What the tests run against and pip has not got. In CI nothing may be missing.
+servers:
+	@missing=; \
+	command -v nginx > /dev/null || missing="$$missing nginx-light"; \
+	command -v haproxy > /dev/null || missing="$$missing haproxy"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then $(call install_quietly,$$missing); \
+	elif [ "$$CI" = true ]; then echo "missing:$$missing (apt-get install$$missing)" >&2; exit 1; \
+	else echo "missing, so the tests that need them are skipped:$$missing (sudo apt-get install$$missing)" >&2; fi
+
+# A policy-rc.d that answers 101 keeps the installation from starting what it installs; one that is there already stays.
+define install_quietly
+	policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+		trap 'rm -f /usr/sbin/policy-rc.d' EXIT; printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; \
+	fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1)
+endef
+
+# The stamps stand for what is installed: nothing is installed again until one of the two files changes.
+$(RUNNABLE): pyproject.toml constraints.txt $(BIN)/pip
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(TESTABLE): pyproject.toml constraints.txt $(BIN)/pip
+	$(PIP_INSTALL) --editable '.[test]'
+	@touch $@ $(RUNNABLE)
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo '$(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=python3.13 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

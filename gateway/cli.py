@@ -1,0 +1,180 @@
+"""The command line: serve, check, explain, routes, schema."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+CONFIG = click.option(
+    "--config",
+    "directory",
+    envvar="GATEWAY_CONFIG",
+    default=".",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of routes.yaml, middleware.yaml and auth.yaml.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="flowmaster-gateway")
+def main() -> None:
+    """A self-hosted API gateway."""
+
+
+@main.command()
+@CONFIG
+@click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on.")
+@click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option("--admin", default="127.0.0.1:9001", show_default=True, help="Address of the admin API, or off.")
+@click.option("--log-format", type=click.Choice(["json", "console"]), help="Overrides access_log.format.")
+@click.option(
+    "--resolve",
+    envvar="GATEWAY_RESOLVE",
+    default="",
+    metavar="NAME=ADDRESS,...",
+    help="Addresses of host names that the name service need not know.",
+)
+def serve(directory: Path, host: str, port: int, admin: str, log_format: str | None, resolve: str) -> None:
+    """Serve the configuration until SIGTERM."""
+    from gateway.server.run import ServeOptions  # noqa: PLC0415  the other commands start faster without a server
+    from gateway.server.run import serve as run  # noqa: PLC0415
+
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    admin_host, admin_port = _admin_address(admin)
+    options = ServeOptions(directory, host, port, admin_host, admin_port, log_format, _resolve(resolve))
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(run(options))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    import uvloop  # noqa: PLC0415
+
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _admin_address(text: str) -> tuple[str | None, int]:
+    if text == "off":
+        return None, 0
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter("expected host:port, such as 127.0.0.1:9001, or off", param_hint="--admin")
+    return host.strip("[]"), int(port)
+
+
+def _resolve(text: str) -> dict[str, str]:
+    """`a=127.0.0.1,b=10.0.0.2`"""
+    pairs = [pair.partition("=")[::2] for pair in text.split(",") if pair.strip()]
+    if not all(name.strip() and address.strip() for name, address in pairs):
+        raise click.BadParameter("expected NAME=ADDRESS pairs, separated by commas", param_hint="--resolve")
+    return {name.strip().lower(): address.strip() for name, address in pairs}
+
+
+@main.command()
+@CONFIG
+@click.option("--resolve", envvar="GATEWAY_RESOLVE", default="", metavar="NAME=ADDRESS,...", help="As of serve.")
+def check(directory: Path, resolve: str) -> None:
+    """Validate the configuration, and warn of what is probably not meant. Exit code 1 on errors."""
+    from gateway.check import check as run  # noqa: PLC0415
+
+    problems = run(directory, _resolve(resolve))
+    errors = [problem for problem in problems if problem.severity == "error"]
+    for problem in problems:
+        click.echo(f"{problem.severity}: {problem}", err=True)
+    if errors:
+        click.echo(f"{len(errors)} errors, {len(problems) - len(errors)} warnings: this would not be served", err=True)
+        sys.exit(1)
+    click.echo(f"ok, {len(problems)} warnings")
+
+
+@main.command()
+@CONFIG
+@click.argument("method")
+@click.argument("url")
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def explain(directory: Path, method: str, url: str, headers: Sequence[str], as_json: bool) -> None:
+    """Say which route takes a request, why, and why the others do not."""
+    from gateway.explain import explain as run  # noqa: PLC0415
+
+    snapshot = _snapshot(directory)
+    pairs = [header.partition(":")[::2] for header in headers]
+    told = run(snapshot, method.upper(), url, [(name.strip(), value.strip()) for name, value in pairs])
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    for key, value in told.items():
+        if isinstance(value, list):
+            click.echo(f"{key}:" if value else f"{key}: -")
+            for item in value:
+                click.echo(f"  {_line(item)}")
+        else:
+            click.echo(f"{key}: {value}")
+
+
+def _line(item: Any) -> str:
+    if isinstance(item, dict):
+        return f"{item['route']} ({item['pattern']}): {item['why']}"
+    return str(item)
+
+
+@main.command()
+@CONFIG
+def routes(directory: Path) -> None:
+    """List the routes as a table."""
+    from gateway.config.load import ConfigError, load  # noqa: PLC0415
+
+    try:
+        configuration = load(directory, os.environ)
+    except ConfigError as error:
+        _refuse(error)
+    rows = [("ID", "METHODS", "HOST", "PATH", "TARGET", "SENT AS")]
+    for route in configuration.routes.routes:
+        sent = route.rewrite or (f"without {route.strip_prefix}" if route.strip_prefix else "as it is")
+        methods = ",".join(route.methods or ("any",))
+        rows.append((route.id, methods, ",".join(route.host or ("any",)), route.path, route.target, sent))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@main.command()
+@click.argument("file", required=False, type=click.Choice(["routes.yaml", "middleware.yaml", "auth.yaml"]))
+def schema(file: str | None) -> None:
+    """Print the JSON Schema of one file, or of all three by name."""
+    from gateway.config.schema import schemas  # noqa: PLC0415
+
+    click.echo(json.dumps(schemas() if file is None else schemas()[file], indent=2))
+
+
+def _snapshot(directory: Path) -> Any:
+    """The configuration, compiled without a server. Ends the command where it has errors."""
+    from gateway.check import compile_offline  # noqa: PLC0415
+    from gateway.config.load import ConfigError  # noqa: PLC0415
+
+    try:
+        return compile_offline(directory)
+    except ConfigError as error:
+        _refuse(error)
+
+
+def _refuse(error: Any) -> Any:
+    for problem in error.problems:
+        click.echo(f"error: {problem}", err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The three files: what they may say (`models`), and how they are read with every error at its place (`load`)."""

@@ -1,0 +1,199 @@
+"""Hosts, ports, targets and networks: what a text must look like, and its parts."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from gateway.config.quantities import Kind, refuse
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+_ASGI = re.compile(r"asgi:([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
+_URL = re.compile(r"(?i:(https?)://)([^/?#]*)(.*)", re.DOTALL)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_PORTS = {"http": 80, "https": 443}
+
+Protocol = Literal["http", "https"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTarget:
+    """The endpoints of an entry of `services:`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressTarget:
+    """One backend. `host` is lower-cased ASCII; an IPv6 address is without its brackets."""
+
+    protocol: Protocol
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class AsgiTarget:
+    """An ASGI application in this process: `from module import attribute`."""
+
+    module: str
+    attribute: str
+
+
+Target = ServiceTarget | AddressTarget | AsgiTarget
+
+
+def parse_target(text: str) -> Target:
+    """What a route's `target` names. Raises the error of `refuse` when it has none of the four shapes."""
+    if text.startswith("asgi:"):
+        match = _ASGI.fullmatch(text)
+        if match is None:
+            raise refuse("an application in this process is written asgi:package.module:attribute")
+        return AsgiTarget(match[1], match[2])
+    if "://" in text:
+        return _parse_url(text)
+    if ":" in text:
+        host, port = parse_address(text)
+        return AddressTarget("http", host, port)
+    if _SERVICE.fullmatch(text) is None:
+        raise refuse(
+            "a target is the name of a service, host:port, http://host[:port], https://host[:port] or"
+            " asgi:package.module:attribute"
+        )
+    return ServiceTarget(text)
+
+
+def _parse_url(text: str) -> AddressTarget:
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise refuse("a target URL begins with http:// or https:// (WebSockets go through these too)")
+    protocol: Protocol = "https" if match[1].lower() == "https" else "http"
+    if match[3]:
+        raise refuse("a target URL ends after the host and port; change the path with the route's rewrite:")
+    if "@" in match[2]:
+        raise refuse("a target URL cannot carry a user or password; remove the part up to the @")
+    if re.search(r":[0-9]*$", match[2]):
+        return AddressTarget(protocol, *parse_address(match[2]))
+    return AddressTarget(protocol, _parse_host(match[2]), _PORTS[protocol])
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port, of `"host:port"`; an IPv6 address is written `[::1]:80`, and returned without brackets."""
+    if "/" in text:
+        raise refuse("an address is host:port, without http:// and without a path")
+    host, colon, port = text.rpartition(":")
+    if not colon or not host:
+        raise refuse("an address is host:port; both are needed")
+    if re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) is None or not 1 <= int(port) <= 65535:
+        raise refuse("the port is a whole number from 1 to 65535")
+    return _parse_host(host), int(port)
+
+
+def _parse_host(text: str) -> str:
+    host = parse_host_name(text)
+    return host[1:-1] if host.startswith("[") else host
+
+
+def parse_host_name(text: str) -> str:
+    """A host as clients send it: lower-cased, ASCII, no trailing dot; an IPv6 address in brackets."""
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            return f"[{IPv6Address(text[1:-1]).compressed}]"
+        except ValueError:
+            raise refuse("the text between [ and ] must be an IPv6 address") from None
+    if text.count(":") > 1:
+        raise refuse("an IPv6 address is written in brackets, such as [::1]")
+    name = ".".join(_to_ascii(label) for label in text.lower().removesuffix(".").split("."))
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise refuse("a host name is made of letters, digits and hyphens, in parts separated by single dots")
+    return name
+
+
+def _to_ascii(label: str) -> str:
+    """One label as browsers send it: IDNA 2008, which unlike Python's own codec keeps ß and its like apart."""
+    if label.isascii():
+        return label
+    label = unicodedata.normalize("NFKC", label)
+    if not all(unicodedata.category(char)[0] in "LMN" or char == "-" for char in label):
+        return ""
+    return label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
+
+
+def parse_host_pattern(text: str) -> str:
+    """What a route's `host` may be: a host name without port, or `*.` before one."""
+    if text == "*":
+        raise refuse('to match every host, remove the key "host"')
+    stem = text.removeprefix("*.")
+    if "*" in stem:
+        raise refuse("a host has its wildcard only at the front, as the whole first part: *.example.com")
+    if re.search(r"(^[^:]*|\]):[0-9]+$", stem):
+        raise refuse("a host is matched without its port; remove the port")
+    prefix = "*." if stem != text else ""
+    if prefix and stem.startswith("["):
+        raise refuse("an IP address cannot have a wildcard")
+    return prefix + parse_host_name(stem)
+
+
+def parse_network(value: object) -> IPv4Network | IPv6Network:
+    """A network in CIDR notation, or one address."""
+    if isinstance(value, str):
+        for strict in (True, False):
+            try:
+                network = ip_network(value, strict=strict)
+            except ValueError:
+                continue
+            if not strict:
+                raise refuse("the address has bits set beyond the prefix length", f"; the network is {network}")
+            return network
+    raise refuse("expected a network such as 10.0.0.0/8, or an address such as 10.1.2.3 or ::1")
+
+
+def parse_method(text: str) -> str:
+    """An HTTP method, upper-cased (RFC 9110, 9.1)."""
+    if text == "*":
+        raise refuse('to match every method, remove the key "methods"')
+    if _TOKEN.fullmatch(text) is None:
+        raise refuse("a method is one word, such as GET")
+    return text.upper()
+
+
+def parse_header_name(text: str) -> str:
+    """A header name, lower-cased (RFC 9110, 5.1)."""
+    if _TOKEN.fullmatch(text) is None:
+        raise refuse("a header name is letters, digits and hyphens, without a colon or spaces")
+    return text.lower()
+
+
+def _target(text: str) -> str:
+    parse_target(text)
+    return text
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _service_name(text: str) -> str:
+    if _SERVICE.fullmatch(text) is None or text.isdecimal():
+        raise refuse("a service name is letters, digits, dots, hyphens and underscores, at most 63, not only digits")
+    return text
+
+
+TargetText = Annotated[str, Kind("target", "^[^/]*$|^https?://[^/]+$"), AfterValidator(_target)]
+AddressText = Annotated[str, Kind("host:port", ":[0-9]{1,5}$"), AfterValidator(_address)]
+HostName = Annotated[str, Kind("host"), AfterValidator(parse_host_name)]
+HostPattern = Annotated[str, Kind("host"), AfterValidator(parse_host_pattern)]
+Method = Annotated[str, Kind("method", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"), AfterValidator(parse_method)]
+HeaderName = Annotated[str, Kind("header name"), AfterValidator(parse_header_name)]
+ServiceName = Annotated[str, Kind("service name"), AfterValidator(_service_name)]
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    Kind("network"),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9]+)?$"}),
+    BeforeValidator(parse_network),
+]

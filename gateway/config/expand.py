@@ -1,0 +1,157 @@
+"""From nodes to plain values, with `${...}` in texts replaced.
+
+This happens after the YAML was read, so what a variable or a secret file holds can never change the structure of a
+file, only one value in it.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Mapping as MappingOf
+from pathlib import Path as FilePath
+from typing import Any
+
+from gateway.config.document import Mapping, Node, Scalar, Sequence, resolve
+from gateway.config.problems import Fault, quote
+
+MAX_SECRET_BYTES = 64 * 1024
+MAX_EXPANSIONS = 100
+
+_EXPANSION = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
+_WHOLE = re.compile(r"\$\{[^}]*\}")
+_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.ASCII | re.DOTALL)
+
+
+class ExpansionError(Exception):
+    """One `${...}` cannot be replaced; the text is a sentence that names it."""
+
+
+class Expander:
+    """Replaces `${NAME}`, `${NAME:-default}` and `${file:path}`; `$${` stands for `${` itself.
+
+    Relative paths begin at `base`. Every file is read once, so that one value cannot be there in two versions.
+    """
+
+    def __init__(self, environment: MappingOf[str, str], base: FilePath) -> None:
+        self._environment = environment
+        self._base = base
+        self._files: dict[str, str] = {}
+
+    def expand(self, text: str) -> str:
+        """The text with everything replaced; raises ExpansionError."""
+        if text.count("${") > MAX_EXPANSIONS:
+            raise ExpansionError(f"the value has more than {MAX_EXPANSIONS} times ${{...}}; make it shorter")
+        return _EXPANSION.sub(self._replacement, text)
+
+    def _replacement(self, match: re.Match[str]) -> str:
+        inside: str | None = match[1]
+        if inside is None:
+            return "${"
+        if not match[2]:
+            raise ExpansionError('"${" is without its "}"; close it, or write $${ for the characters themselves')
+        if inside.startswith("file:"):
+            return self._file(inside.removeprefix("file:"))
+        return self._variable(inside)
+
+    def _variable(self, inside: str) -> str:
+        match = _VARIABLE.fullmatch(inside)
+        if match is None:
+            raise ExpansionError(
+                f"{quote(f'${{{inside}}}')} is not ${{NAME}}, ${{NAME:-default}} or ${{file:path}};"
+                " write $${ for the characters themselves, and $1 for a capture"
+            )
+        name, default = match.groups()
+        value = self._environment.get(name)
+        if default is not None and not value:
+            return str(default)
+        if value is None:
+            raise ExpansionError(f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}")
+        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            raise ExpansionError(f"the environment variable {name} is not UTF-8; set it to a text")
+        return value
+
+    def _file(self, name: str) -> str:
+        if name not in self._files:
+            try:
+                self._files[name] = read_secret(self._base / name)
+            except OSError as error:
+                reason = error.strerror or "it cannot be read"
+            except ValueError as error:  # UnicodeDecodeError among them; its text would quote the content
+                reason = "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)
+            else:
+                return self._files[name]
+            raise ExpansionError(f"the file {quote(name)} cannot be used: {reason}; create it, or correct the path")
+        return self._files[name]
+
+
+def read_secret(path: FilePath) -> str:
+    """The text of a small file, without the newline at its end. Raises OSError or ValueError."""
+    data = read_regular(path, MAX_SECRET_BYTES)
+    return data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+
+
+def read_regular(path: FilePath, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes. A pipe or device, which might never end, is refused."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > limit:
+        raise ValueError(f"it is larger than {limit // 1024} KiB")
+    return data
+
+
+class Converter:
+    """Turns nodes into the values that the models take, and notes in `faults` what cannot be expanded."""
+
+    def __init__(self, expander: Expander) -> None:
+        self.faults: list[Fault] = []
+        self._expander = expander
+        self._path: list[str | int] = []
+
+    def convert(self, node: Node | None) -> Any:
+        """Dicts, lists, texts, numbers, booleans and None."""
+        if node is None:
+            return None
+        if isinstance(node, Scalar):
+            if "${" in node.text:
+                return self._expanded(node)
+            return resolve(node.text) if node.plain else node.text
+        self._path.append("")
+        value: Any = self._list(node) if isinstance(node, Sequence) else self._dict(node)
+        self._path.pop()
+        return value
+
+    def _list(self, node: Sequence) -> list[Any]:
+        values = []
+        for index, item in enumerate(node.items):
+            self._path[-1] = index
+            values.append(self.convert(item))
+        return values
+
+    def _dict(self, node: Mapping) -> dict[str, Any]:
+        values = {}
+        for key, entry in node.entries.items():
+            self._path[-1] = key
+            values[key] = self.convert(entry.node)
+        return values
+
+    def _expanded(self, node: Scalar) -> Any:
+        try:
+            text = self._expander.expand(node.text)
+        except ExpansionError as error:
+            self.faults.append(Fault(tuple(self._path), str(error), show_value=False))
+            return BROKEN
+        node.expanded = ", ".join(match[0] for match in _EXPANSION.finditer(node.text) if match[1] is not None)
+        if not node.plain or _WHOLE.fullmatch(node.text) is None:
+            return text
+        value = resolve(text)
+        return text if value is None else value
+
+
+BROKEN = "${}"
+"""Stands for a value that could not be expanded. Whatever else is said about it is left out: one error is enough."""

@@ -1,0 +1,63 @@
+"""Which keys there are, and where: what the documentation lists, and what an unknown key is compared with."""
+
+from collections.abc import Iterator
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from gateway.config.models import FILES, Model
+from gateway.config.problems import Path
+
+Level = tuple[str, ...]
+"""Where a model stands in its file; "[]" is any entry of a list, and "<name>" any key of a mapping."""
+
+
+@cache
+def levels(file: str) -> dict[Level, type[Model]]:
+    """The models of a file by their level, in the order of the file's keys, the file itself first."""
+    return dict(_levels(FILES[file], ()))
+
+
+def _levels(annotation: Any, level: Level) -> Iterator[tuple[Level, type[Model]]]:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        yield level, annotation
+        for name, field in annotation.model_fields.items():
+            yield from _levels(field.annotation, (*level, name))
+        return
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _levels(arguments[0], level)
+    elif origin in (Union, UnionType):
+        for argument in arguments:
+            yield from _levels(argument, level)
+    elif origin is tuple:
+        yield from _levels(arguments[0], (*level, "[]"))
+    elif origin is dict:
+        yield from _levels(arguments[1], (*level, "<name>"))
+
+
+def model_at(file: str, path: Path) -> type[Model] | None:
+    """The model that describes what `path` leads to, if it is one."""
+    return next((model for level, model in levels(file).items() if _fits(level, path)), None)
+
+
+def _fits(level: Level, path: Path) -> bool:
+    return len(level) == len(path) and all(
+        step == name or (name == "[]" and isinstance(step, int)) or name == "<name>"
+        for name, step in zip(level, path, strict=True)
+    )
+
+
+def places_of(key: str) -> list[tuple[str, str]]:
+    """Every file and level, such as `services.<name>.weight`, where a key of this name is known."""
+    return [
+        (file, format_level((*level, key)))
+        for file in FILES
+        for level, model in levels(file).items()
+        if key in model.model_fields
+    ]
+
+
+def format_level(level: Level) -> str:
+    """A level as people read it: `services.<name>.endpoints[]`."""
+    return ".".join(level).replace(".[]", "[]")

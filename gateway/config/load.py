@@ -1,0 +1,141 @@
+"""From the files of a directory to one Configuration, or to every error in them."""
+
+import os
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from gateway.config.document import MAX_BYTES, Document, DocumentError, compose
+from gateway.config.expand import Converter, Expander, read_regular
+from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile
+from gateway.config.problems import ConfigError, Fault, Problem
+from gateway.config.references import check_references
+from gateway.config.translate import to_fault, to_problem
+
+__all__ = ["ConfigError", "Configuration", "Problem", "load", "parse", "read_files"]
+
+_ATTEMPTS = 5
+
+
+def load(directory: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
+    """The configuration in a directory. Raises ConfigError with every error of all its files."""
+    return parse(read_files(directory), environment, base=directory)
+
+
+def read_files(directory: Path) -> dict[str, bytes]:
+    """The contents of routes.yaml (required), middleware.yaml and auth.yaml, by name.
+
+    All are of one version: when a ConfigMap's symlinks are swapped in between, they are read again. Raises ConfigError
+    when routes.yaml is not there, or a file cannot be read.
+    """
+    for _ in range(_ATTEMPTS):
+        version = _version(directory)
+        files, problems = _read_once(directory)
+        if _version(directory) == version:
+            break
+    if problems:
+        raise ConfigError(problems)
+    return files
+
+
+def _version(directory: Path) -> list[str]:
+    return [os.path.realpath(directory / name) for name in FILES]
+
+
+def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
+    files: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    for name in FILES:
+        try:
+            files[name] = read_regular(directory / name, MAX_BYTES)
+        except FileNotFoundError:
+            problems.extend(_missing(directory, name))
+        except OSError as error:
+            problems.append(
+                _about(name, f"the file cannot be read: {error.strerror}; check {directory} and its permissions")
+            )
+        except ValueError as error:
+            problems.append(_about(name, f"the file cannot be used: {error}; replace it"))
+    return files, problems
+
+
+def _missing(directory: Path, name: str) -> Iterator[Problem]:
+    other = name.replace(".yaml", ".yml")
+    if (directory / other).exists():
+        yield _about(other, f"this file is not read; rename it to {name}")
+    elif FILES[name] is RoutesFile:
+        yield _about(name, f"there is no such file in {directory}; create it, or name another directory with --config")
+
+
+def _about(file: str, message: str) -> Problem:
+    return Problem(file, 0, 0, "", message)
+
+
+def parse(files: Mapping[str, bytes], environment: Mapping[str, str], *, base: Path) -> Configuration:
+    """The configuration that these contents, by file name, make up.
+
+    `${...}` is taken from `environment` and from files, relative to `base`. Raises ConfigError with every error of
+    all files.
+    """
+    expander = Expander(environment, base)
+    readings = {name: _Reading(name, files.get(name, b""), expander) for name in FILES}
+    problems = [problem for reading in readings.values() for problem in reading.problems]
+    if problems:
+        raise ConfigError(problems)
+    return Configuration(
+        routes=cast(RoutesFile, readings["routes.yaml"].model),
+        middleware=cast(MiddlewareFile, readings["middleware.yaml"].model),
+        auth=cast(AuthFile, readings["auth.yaml"].model),
+        digest=_digest(files),
+        documents={name: reading.document for name, reading in readings.items()},
+    )
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = sha256()
+    for name in FILES:
+        content = files.get(name, b"")
+        digest.update(b"%d:" % len(content) + content)
+    return digest.hexdigest()[:12]
+
+
+class _Reading:
+    """One file on its way: its document, and either its model or its problems, in the order of its lines."""
+
+    def __init__(self, file: str, data: bytes, expander: Expander) -> None:
+        self.document = Document(file, None)
+        self.model: Model | None = None
+        self.problems: list[Problem] = []
+        try:
+            self.document, self.problems = compose(file, data)
+        except DocumentError as error:
+            self.problems = [error.problem]
+            return
+        if FILES[file] is RoutesFile and self.document.root is None:
+            self.problems = [_about(file, "the file is empty; it needs at least one route, with a path and a target")]
+            return
+        faults = dict.fromkeys(self._faults(file, expander))
+        self.problems += [to_problem(self.document, fault) for fault in faults]
+        self.problems.sort(key=lambda problem: (problem.line, problem.column))
+
+    def _faults(self, file: str, expander: Expander) -> Iterator[Fault]:
+        converter = Converter(expander)
+        value: Any = converter.convert(self.document.root)
+        yield from converter.faults
+        broken = {fault.path for fault in converter.faults}
+        for fault in self._validate(file, value):
+            # What could not be expanded was told already; that the stand-in for it is wrong, too, is no news.
+            if self.document.find(fault.path).path not in broken:
+                yield fault
+
+    def _validate(self, file: str, value: Any) -> Iterator[Fault]:
+        try:
+            self.model = FILES[file].model_validate(value)
+        except ValidationError as error:
+            for details in error.errors(include_url=False, include_input=False):
+                yield to_fault(file, details)
+        if FILES[file] is RoutesFile:
+            yield from check_references(value, self.document)

@@ -1,0 +1,101 @@
+"""Path patterns and rewrites, as far as they can be wrong on their own. How they match is for `gateway.routes`."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from gateway.config.quantities import Kind, Text, refuse
+
+_CAPTURE = re.compile(r"\*|\{([^{}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_REFERENCE = re.compile(r"\$([0-9]+)|\{([^{}]*)\}", re.ASCII)
+_PLAIN_PATH = re.compile(r"(/[^/*{}?#]+)+")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+
+
+def captures(pattern: str) -> tuple[str, ...]:
+    """What the pattern captures, in order: the name of each `{name}`, and "" for each `*`."""
+    return tuple(match[1] or "" for match in _CAPTURE.finditer(pattern))
+
+
+def check_path(pattern: str) -> str:
+    """A route's path: it starts with "/", and every `{name}` in it is well-formed and there once."""
+    if not pattern.startswith("/"):
+        raise refuse('a path starts with "/"', f"; write /{pattern}")
+    _check_braces(pattern)
+    names = [name for name in captures(pattern) if name]
+    for name in names:
+        if names.count(name) > 1:
+            raise refuse("each {name} may be there only once; rename one", f": {{{name}}}")
+    return pattern
+
+
+def check_rewrite(template: str, pattern: str | None) -> str:
+    """A route's rewrite: it starts with "/", and refers only to what `pattern` (if it is known) captures."""
+    if not template.startswith("/"):
+        raise refuse('a rewrite starts with "/"', f"; write /{template}")
+    if "*" in template:
+        raise refuse('a rewrite has no "*"; what it matched in the path is $1, or $2 and so on')
+    if "?" in template or "#" in template:
+        raise refuse('a rewrite is only a path; the query is sent as it came, so remove what begins with "?" or "#"')
+    _check_braces(template)
+    if pattern is not None:
+        _check_references(template, captures(pattern))
+    return template
+
+
+def _check_references(template: str, known: tuple[str, ...]) -> None:
+    for match in _REFERENCE.finditer(template):
+        number, name = match.groups()
+        if name and name not in known:
+            raise refuse("the path has no capture of this name; correct one of them", f": {{{name}}}")
+        if number and not (len(number) < 5 and 1 <= int(number) <= len(known)):
+            has = f"has only $1 to ${len(known)}" if known else "captures nothing: add * or {name} to it"
+            raise refuse(
+                f"the rewrite refers to a capture that the path does not have; the path {has}", f", no {match[0]}"
+            )
+
+
+def _check_braces(text: str) -> None:
+    rest = _CAPTURE.sub("", text)
+    if "{" in rest or "}" in rest:
+        raise refuse("a { or } is without its partner; a capture is written {name}")
+    if any(not _NAME.fullmatch(name) for name in _BRACES.findall(text)):
+        raise refuse("a capture is written {name}, of letters, digits and _, not beginning with a digit")
+
+
+def _check_prefix(prefix: str) -> str:
+    if not prefix.startswith("/"):
+        raise refuse('a prefix starts with "/"', f"; write /{prefix}")
+    return prefix
+
+
+def _check_base_path(text: str) -> str:
+    if text in ("", "/"):
+        return ""
+    if _PLAIN_PATH.fullmatch(text) is None:
+        plain = text.strip("/")
+        hint = f"; write /{plain}" if _PLAIN_PATH.fullmatch(f"/{plain}") else ""
+        raise refuse('a base path begins with "/", does not end with "/", and has no wildcards: /api', hint)
+    return text
+
+
+def _check_id(text: str) -> str:
+    if _ID.fullmatch(text) is None:
+        raise refuse("an id is letters, digits, dots, hyphens and underscores, at most 100")
+    return text
+
+
+def slug(pattern: str) -> str:
+    """A readable id of a path: `/v1/process-design/*` is `v1-process-design`, `/` is `root`."""
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", pattern, flags=re.ASCII)
+    return words[:80].strip("-._") or "root"
+
+
+PathPattern = Annotated[Text, Kind("path", "^/"), AfterValidator(check_path)]
+RewriteTemplate = Annotated[Text, Kind("path", "^/[^*?#]*$")]
+PathPrefix = Annotated[Text, Kind("path", "^/"), AfterValidator(_check_prefix)]
+BasePath = Annotated[Text, Kind("path", "^(/|(/[^/*{}?#]+)*)$"), AfterValidator(_check_base_path)]
+RouteId = Annotated[str, Kind("text", "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), AfterValidator(_check_id)]

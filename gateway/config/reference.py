@@ -1,0 +1,180 @@
+"""docs/configuration.md, made of the models: `python -m gateway.config.reference > docs/configuration.md`."""
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from gateway.config.layout import format_level, levels
+from gateway.config.models import FILES, Model
+from gateway.config.quantities import Kind
+
+SAMPLE = """\
+routes:
+- path: /v1/process-design/*
+  target: process-design:9003
+  rewrite: /api/v1/processes/$1
+- path: /v1/execution/*
+  target: execution-engine:9005
+  rewrite: /api/v1/execution/$1
+- path: /v1/scheduling/*
+  target: scheduling:9008
+  rewrite: /api/v1/schedules/$1
+"""
+"""The routes.yaml that the documentation begins with."""
+
+_PROSE = """\
+<!-- Made by `python -m gateway.config.reference > docs/configuration.md`: change gateway/config/, not this file. -->
+
+# Configuration
+
+Three YAML files in one directory say what the gateway does: `routes.yaml` (which requests go where),
+`middleware.yaml` (limits, timeouts, logs) and `auth.yaml` (who is believed). Only `routes.yaml` is required; the
+others, and every key that is not required, have defaults. The directory is the one of `--config DIR`, else of the
+environment variable `GATEWAY_CONFIG`, else the current one. This is a whole `routes.yaml`:
+
+```yaml
+<sample>```
+
+`GET /v1/process-design/7` goes to `process-design:9003` as `GET /api/v1/processes/7`. A bare list of routes, without
+`routes:`, is the same.
+
+`gateway check` reads the files and tells every error of all of them at once, each with its place and what to do:
+
+```text
+routes.yaml:4:3: routes[0].rewrit: unknown key, did you mean "rewrite"?
+```
+
+The gateway takes up changed files while it runs. Files with an error change nothing: the last good configuration
+goes on. `gateway schema` prints JSON Schemas, with which an editor completes and checks the files.
+
+## Which route wins
+
+Of the routes that fit a request, the most specific one takes it:
+
+1. A route for exactly the request's host, then one for a wildcard host (`*.api.example.com` before `*.example.com`),
+   then one for every host. When no path of the more specific host fits, the less specific one is asked.
+2. Paths are compared segment by segment, from the left: a literal segment, then a segment with literal parts
+   (`v{version}`, `*.png`), then `{name}` or `*` for a whole segment, then a `*` at the end.
+3. With the same path, the route with more conditions: `methods`, each of `headers` and each of `query` count one.
+4. A path as it is declared, then one that only fits a rewritten form (`accept_rewritten`).
+5. The one that is first in the file.
+
+`gateway explain GET /v1/users/7` shows which route wins and why each of the others does not. A request that no route
+fits is answered 404, and 405 with `Allow` when only its method is wrong.
+
+## Values from outside
+
+In every value (not in keys), these are replaced when the files are read:
+
+| written | replaced by |
+|---|---|
+| `${NAME}` | the environment variable; an error when it is not set |
+| `${NAME:-default}` | the environment variable, or `default` when it is not set or empty |
+| `${file:/run/secrets/x}` | the content of the file, without the newline at its end |
+| `$${` | `${` itself |
+
+Files are UTF-8 and at most 64 KiB; a relative path begins at the configuration directory. `$1` and `$2` in a rewrite
+are not touched. What comes from outside can change one value and never the structure of a file. A value that is
+nothing but one `${...}`, without quotes, may be a number or true or false: `weight: ${WEIGHT}`. Errors name the
+variable or file, and never show what came from it. Within `[...]` and `{...}` of YAML, put `${...}` in quotes.
+
+## YAML
+
+The files are UTF-8 without a byte order mark, at most 16 MiB, nested at most 50 levels deep, each one document of at
+most 500,000 values. As in YAML 1.2, only `true`, `false`, `null` (also as `True`, `TRUE` and so on), `~` and numbers
+(`10`, `1.5`, `1e3`, `0x1F`, `0o17`) are not text: `on`, `yes`, `1:30`, `0777`, `1_000` and dates are. A key that is
+there twice is an error, as are tags (`!name`) and keys that are not text. Aliases (`*name`) and merge keys
+(`<<: *name`) work. A group of keys may be left empty, and has its defaults then; any other key must have a value.
+
+## Durations and sizes
+
+A duration is a number with `ms`, `s`, `m` or `h` (`250ms`, `5s`, `1.5m`), or a number of seconds; at most 366 days.
+A size is a number with `B`, `KB`, `MB`, `GB` (powers of 1000) or `KiB`, `MiB`, `GiB` (powers of 1024), or a number of
+bytes. Both are more than 0, unless the table says otherwise.
+"""
+
+_WHOLE: Mapping[type, str] = {bool: "true or false", int: "whole number", str: "text", float: "number"}
+_SIZES = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("B", 1))
+
+
+def render() -> str:
+    """The whole document, as Markdown."""
+    return "\n".join([_PROSE.replace("<sample>", SAMPLE), *(part for file in FILES for part in _file(file))])
+
+
+def _file(file: str) -> list[str]:
+    places: dict[type[Model], list[str]] = {}
+    for level, model in levels(file).items():
+        places.setdefault(model, []).append(format_level(level))
+    parts = []
+    for model, names in places.items():
+        title = f"## {file}" if names == [""] else "### " + ", ".join(f"`{name}`" for name in names)
+        parts.append("\n".join([title, "", _sentence(model), "", *_table(model), ""]))
+    return parts
+
+
+def _sentence(model: type[Model]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _table(model: type[Model]) -> list[str]:
+    rows = ["| key | type | default | what it is |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        cells = (f"`{name}`", _type(field), _default(field), field.description or "")
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return rows
+
+
+def _type(field: FieldInfo) -> str:
+    kind = _kind(field.metadata)
+    name = kind or _name(field.annotation)
+    bounds = [str(getattr(item, side)) for item in field.metadata for side in ("ge", "le") if hasattr(item, side)]
+    return f"{name}, {' to '.join(bounds)}" if bounds else name
+
+
+def _kind(metadata: list[Any] | tuple[Any, ...]) -> str | None:
+    return next((item.name for item in reversed(metadata) if isinstance(item, Kind)), None)
+
+
+def _name(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(arguments[1:]) or _name(arguments[0])
+    if origin in (Union, UnionType):
+        return " or ".join(_name(argument) for argument in arguments if argument is not type(None))
+    if origin is Literal:
+        return " or ".join(f"`{argument}`" for argument in arguments)
+    if origin is tuple:
+        return f"list of {_name(arguments[0])}"
+    if origin is dict:
+        return f"{_name(arguments[1])}, for each {_name(arguments[0])}"
+    return _WHOLE.get(annotation, "keys below")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if isinstance(value, Model):
+        return "its defaults"
+    if value is None or value == "":
+        return "unset"
+    if value in ({}, ()):
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{_quantity(value, _kind(field.metadata) or '')}`"
+
+
+def _quantity(value: Any, kind: str) -> str:
+    if kind.startswith("duration"):
+        return f"{value:g}s"
+    if kind == "size":
+        return next(f"{value // size}{unit}" for unit, size in _SIZES if value % size == 0)
+    return str(value)
+
+
+if __name__ == "__main__":
+    print(render(), end="")

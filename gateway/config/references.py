@@ -1,0 +1,54 @@
+"""What only several routes together show: ids that are there twice, and services that are not there.
+
+Checked on the values as they were read and not on the models, so that it is told along with every other error.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from gateway.config.addresses import ServiceTarget, parse_target
+from gateway.config.document import Document
+from gateway.config.expand import BROKEN
+from gateway.config.problems import Fault, format_path
+from gateway.config.translate import suggest
+
+
+def check_references(value: Any, document: Document) -> Iterator[Fault]:
+    """The faults of routes.yaml as a whole, whatever its shape."""
+    top = value if isinstance(value, dict) else {"routes": value}
+    services = top.get("services") or {}
+    names = list(services) if isinstance(services, dict) else None
+    listed = top.get("routes")
+    routes = [(index, route) for index, route in enumerate(listed if isinstance(listed, list) else [])]
+    ids: dict[str, int] = {}
+    for index, route in routes:
+        if isinstance(route, dict):
+            yield from _check_target(index, route.get("target"), names)
+            yield from _check_id(index, route.get("id"), ids, document)
+
+
+def _check_target(index: int, target: Any, names: list[str] | None) -> Iterator[Fault]:
+    if names is None or not isinstance(target, str) or ":" in target or target in names or not _is_service(target):
+        return
+    likely = suggest(target, names)
+    message = "services has no entry of this name; define it, or write host:port"
+    yield Fault(("routes", index, "target"), message, f'; did you mean "{likely}"?' if likely else "")
+
+
+def _is_service(target: str) -> bool:
+    try:
+        return isinstance(parse_target(target), ServiceTarget)
+    except PydanticCustomError:
+        return False
+
+
+def _check_id(index: int, identifier: Any, ids: dict[str, int], document: Document) -> Iterator[Fault]:
+    if not isinstance(identifier, str) or identifier == BROKEN:
+        return
+    first = ids.setdefault(identifier, index)
+    if first != index:
+        place = document.find(("routes", first, "id"))
+        other = f"{format_path(('routes', first))} on line {place.line}"
+        yield Fault(("routes", index, "id"), f"{other} has the same id; rename one of them")

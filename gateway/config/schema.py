@@ -1,0 +1,58 @@
+"""JSON Schemas of the three files, with which an editor completes and checks them."""
+
+from typing import Any
+
+from gateway.config.document import BARE_LIST
+from gateway.config.models import FILES, Model, RoutesFile
+
+Schema = dict[str, Any]
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_NOTES = ("description", "default", "examples")
+_EXPANSION: Schema = {
+    "type": "string",
+    "pattern": r"\$\{[^}]+\}",
+    "description": "${NAME}, ${NAME:-default} or ${file:path}, replaced when the file is read.",
+}
+
+
+def schemas() -> dict[str, Schema]:
+    """One JSON Schema (draft 2020-12) for each file, by its name."""
+    return {file: _schema(file, model) for file, model in FILES.items()}
+
+
+def _schema(file: str, model: type[Model]) -> Schema:
+    generated = model.model_json_schema()
+    generated = {"$defs": {**generated.pop("$defs", {}), model.__name__: generated}}
+    definitions: Schema = _adapt(generated)["$defs"]
+    top: Schema = {"$ref": f"#/$defs/{model.__name__}"}
+    if model is RoutesFile:
+        top = {"anyOf": [top, definitions[model.__name__]["properties"][BARE_LIST]]}
+    return {"$schema": _DIALECT, "title": file, **top, "$defs": {**definitions, "Expansion": _EXPANSION}}
+
+
+def _adapt(schema: Schema) -> Schema:
+    """Fit what pydantic generates to what the files may say: `${...}` for a value, no null for a key that is unset."""
+    notes = {key: schema[key] for key in _NOTES if key in schema}
+    shape = {key: _below(key, value) for key, value in schema.items() if key != "title" and key not in _NOTES}
+    options: list[Schema] = shape.pop("anyOf", None) or [shape]
+    if "default" in notes and notes["default"] is None:
+        options = [option for option in options if option != {"type": "null"}]
+    if not isinstance(notes.get("default"), bool | int | float | str) or notes["default"] == "":
+        notes.pop("default", None)  # nothing that an editor should insert
+    if any(_is_restricted(option) for option in options):
+        options.append({"$ref": "#/$defs/Expansion"})
+    return {**notes, **(options[0] if len(options) == 1 else {"anyOf": options})}
+
+
+def _below(key: str, value: Any) -> Any:
+    if key in ("properties", "$defs"):
+        return {name: _adapt(schema) for name, schema in value.items()}
+    if key == "anyOf":
+        return [{name: _below(name, part) for name, part in option.items()} for option in value]
+    return _adapt(value) if key in ("items", "additionalProperties") and isinstance(value, dict) else value
+
+
+def _is_restricted(option: Schema) -> bool:
+    """Whether it would refuse a text with `${...}` in it."""
+    return option.get("type") in ("integer", "number", "boolean") or "pattern" in option or "enum" in option

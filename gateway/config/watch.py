@@ -1,0 +1,82 @@
+"""Have the files changed, and are they whole? Their contents decide, never their times.
+
+A ConfigMap is swapped by a symlink, an editor replaces a file, a careless script truncates it and writes on for a
+while. So a change counts once the contents have stayed the same for SETTLE_SECONDS, and nobody holds one of the
+files open for writing (which Linux tells the owner of a file: fcntl(2), F_SETLEASE).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.config.load import read_files
+from gateway.config.models import FILES
+from gateway.config.problems import ConfigError
+
+POLL_SECONDS = 0.2
+SETTLE_SECONDS = 0.4
+
+Contents = Mapping[str, bytes] | ConfigError
+"""The contents of the files by name, or why they cannot be read."""
+
+
+def read(directory: Path) -> Contents:
+    """What is there now."""
+    try:
+        return read_files(directory)
+    except ConfigError as error:
+        return error
+
+
+def same(one: Contents | None, other: Contents | None) -> bool:
+    """Whether two readings say the same."""
+    if isinstance(one, ConfigError) and isinstance(other, ConfigError):
+        return one.problems == other.problems
+    return one == other
+
+
+def being_written(directory: Path) -> bool:
+    """Whether somebody holds one of the files open for writing, as far as this process may know."""
+    return any(_has_writer(directory / name) for name in FILES)
+
+
+def _has_writer(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    finally:
+        os.close(descriptor)
+    return False
+
+
+class Settling:
+    """Decides which reading of the files is one to apply. Knows no clock: `now` is an argument, in seconds."""
+
+    def __init__(self) -> None:
+        self._applied: Contents | None = None
+        self._seen: Contents | None = None
+        self._since = 0.0
+
+    def settled(self, contents: Contents, now: float, *, written: bool) -> bool:
+        """Whether `contents` are new, and have stayed as they are for long enough."""
+        if same(contents, self._applied):
+            self._seen = contents
+            return False
+        if written or not same(contents, self._seen):
+            self._seen, self._since = contents, now
+            return False
+        return now - self._since >= SETTLE_SECONDS
+
+    def applied(self, contents: Contents) -> None:
+        """These are the ones that are in force, or were refused."""
+        self._applied = self._seen = contents

@@ -1,0 +1,57 @@
+"""One coarse clock for all the time-outs of a loop.
+
+A timer per request costs more than a microsecond to set and as much to cancel; a number in an attribute costs
+nothing. So whoever may run late keeps its own `deadline`, and one ticking timer looks at them all, some twenty
+times a second while there is anyone to look at. Deadlines are met late by up to `TICK`, never early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+TICK = 0.05  # seconds
+
+NEVER = float("inf")
+
+
+class Timed(Protocol):
+    """Somebody with a deadline."""
+
+    deadline: float  # loop time; NEVER for none
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed. Must move `deadline`, or leave `Deadlines`."""
+        ...
+
+
+class Deadlines:
+    """Everybody on one event loop who may run late."""
+
+    __slots__ = ("_loop", "_ticking", "_watched")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watched: set[Timed] = set()
+        self._ticking = False
+
+    def watch(self, timed: Timed) -> None:
+        """Begin to look at it."""
+        self._watched.add(timed)
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(TICK, self._tick)
+
+    def forget(self, timed: Timed) -> None:
+        """Stop looking at it."""
+        self._watched.discard(timed)
+
+    def _tick(self) -> None:
+        if not self._watched:
+            self._ticking = False
+            return
+        self._loop.call_later(TICK, self._tick)
+        now = self._loop.time()
+        late = [timed for timed in self._watched if timed.deadline <= now]
+        for timed in late:
+            timed.expired(now)

@@ -1,0 +1,74 @@
+"""Everything that can go wrong with a request: one table from kind to status and problem type (RFC 9457).
+
+An error knows where it came from (this gateway, or the upstream behind it) and whether the same request
+may be sent again without risk, because nothing of it can have been acted upon.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+Origin = Literal["gateway", "upstream"]
+
+TYPE_PREFIX = "urn:problem-type:gateway:"
+
+
+class ErrorKind(Enum):
+    """(problem type, status, title, origin) of each kind of failure. The types are stable: clients match on them."""
+
+    # What the client sent.
+    BAD_REQUEST = ("bad-request", 400, "The request is malformed", "gateway")
+    AMBIGUOUS_PATH = ("ambiguous-path", 400, "The path could be read in more than one way", "gateway")
+    NO_ROUTE = ("no-route", 404, "No route matches", "gateway")
+    METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The route does not take this method", "gateway")
+    REQUEST_TIMEOUT = ("request-timeout", 408, "The request was too slow in coming", "gateway")
+    BODY_TOO_LARGE = ("body-too-large", 413, "The request body is too large", "gateway")
+    URL_TOO_LONG = ("url-too-long", 414, "The URL is too long", "gateway")
+    EXPECTATION_FAILED = ("expectation-failed", 417, "The expectation cannot be met", "gateway")
+    HEADERS_TOO_LARGE = ("headers-too-large", 431, "The request headers are too large", "gateway")
+    NOT_IMPLEMENTED = ("not-implemented", 501, "The request needs what this gateway does not do", "gateway")
+    VERSION_NOT_SUPPORTED = ("version-not-supported", 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here", "gateway")
+    # This gateway itself.
+    INTERNAL = ("internal-error", 500, "The gateway failed", "gateway")
+    NO_CONFIGURATION = ("no-configuration", 503, "No configuration is loaded", "gateway")
+    OVERLOADED = ("overloaded", 503, "The gateway is at its limit", "gateway")
+    CLIENT_GONE = ("client-gone", 499, "The client went away", "gateway")
+    # The upstream behind it.
+    UPSTREAM_UNRESOLVED = ("upstream-unresolved", 502, "The upstream's name does not resolve", "upstream")
+    UPSTREAM_REFUSED = ("upstream-refused", 502, "The upstream refused the connection", "upstream")
+    UPSTREAM_TLS = ("upstream-tls", 502, "The upstream could not be trusted", "upstream")
+    UPSTREAM_RESET = ("upstream-reset", 502, "The upstream closed the connection", "upstream")
+    UPSTREAM_BAD_RESPONSE = ("upstream-bad-response", 502, "The upstream's response is not valid HTTP", "upstream")
+    UPSTREAM_UNAVAILABLE = ("upstream-unavailable", 503, "No upstream endpoint is available", "upstream")
+    UPSTREAM_CONNECT_TIMEOUT = ("upstream-connect-timeout", 504, "The upstream did not accept in time", "upstream")
+    UPSTREAM_TIMEOUT = ("upstream-timeout", 504, "The upstream did not answer in time", "upstream")
+
+    def __init__(self, slug: str, status: int, title: str, origin: Origin) -> None:
+        self.slug = slug
+        self.status = status
+        self.title = title
+        self.origin: Origin = origin
+
+    @property
+    def type(self) -> str:
+        """The problem type, a URN that stays the same for ever."""
+        return TYPE_PREFIX + self.slug
+
+
+class GatewayError(Exception):
+    """A request that ends here. `retryable`: nothing of the request can have taken effect, it may be sent again."""
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        detail: str,
+        *,
+        retryable: bool = False,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.retryable = retryable
+        self.headers = headers

@@ -1,0 +1,148 @@
+"""Who the client is, and what the backend is told of it: X-Forwarded-*, Forwarded (RFC 7239), X-Real-IP, Via.
+
+Only a peer in `trusted_proxies` is believed. From anybody else every such line is dropped and written anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from gateway.http.fields import values
+from gateway.http.messages import Exchange, Headers
+
+VIA = b"1.1 gateway"
+_VERDICTS = 4096  # addresses whose verdict is remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What is known of the one who sent a request."""
+
+    client: str
+    scheme: str
+    peer_trusted: bool
+
+
+class TrustedProxies:
+    """The networks whose word about the client is taken."""
+
+    __slots__ = ("_networks", "_verdicts")
+
+    def __init__(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
+        self._networks = tuple(networks)
+        self._verdicts: dict[str, bool] = {}
+
+    def trusts(self, address: str) -> bool:
+        """Whether this address is one of theirs; text that is no address never is."""
+        verdict = self._verdicts.get(address)
+        if verdict is None:
+            if len(self._verdicts) >= _VERDICTS:
+                self._verdicts.clear()
+            verdict = self._verdicts[address] = self._look_up(address)
+        return verdict
+
+    def _look_up(self, text: str) -> bool:
+        try:
+            address = ip_address(text)
+        except ValueError:
+            return False
+        if isinstance(address, IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._networks)
+
+    def caller(self, peer: str, scheme: str, headers: Headers, fields: dict[bytes, bytes]) -> Caller:
+        """The client's address and scheme: the nearest address that no trusted proxy vouches onward from."""
+        if not self.trusts(peer):
+            return Caller(peer, scheme, False)
+        proto = fields.get(b"x-forwarded-proto", b"").lower()
+        if proto in (b"http", b"https"):
+            scheme = proto.decode()
+        client = peer
+        for hop in reversed(chain(headers, fields)):
+            address = _address(hop)
+            if address is None:
+                break
+            client = address
+            if not self.trusts(address):
+                break
+        return Caller(client, scheme, True)
+
+
+def chain(headers: Headers, fields: dict[bytes, bytes]) -> list[str]:
+    """The hops that the proxies before us wrote down, farthest first; X-Forwarded-For before Forwarded."""
+    if b"x-forwarded-for" in fields:
+        text = b",".join(values(headers, b"x-forwarded-for")).decode("latin-1")
+        return [hop.strip() for hop in text.split(",") if hop.strip()]
+    if b"forwarded" in fields:
+        text = b",".join(values(headers, b"forwarded")).decode("latin-1")
+        return [hop for element in text.split(",") if (hop := _for_parameter(element))]
+    return []
+
+
+def _for_parameter(element: str) -> str | None:
+    for pair in element.split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name.lower() == "for":
+            return value.strip().strip('"')
+    return None
+
+
+def _address(hop: str) -> str | None:
+    """The address in one hop, which may carry a port; None where a proxy hid it (`unknown`, `_name`)."""
+    if hop.startswith("["):
+        hop = hop[1:].partition("]")[0]
+    elif hop.count(":") == 1:
+        hop = hop.partition(":")[0]
+    try:
+        return str(ip_address(hop))
+    except ValueError:
+        return None
+
+
+def forwarding_headers(exchange: Exchange) -> Headers:
+    """The lines that tell the backend where the request came from."""
+    peer, host, fields = exchange.peer, exchange.host.encode("latin-1"), exchange.fields
+    scheme = exchange.scheme.encode()
+    peer_bytes = peer.encode()
+    element = b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(host), scheme)
+    via = b", ".join([*values(exchange.headers, b"via"), VIA]) if b"via" in fields else VIA
+    if not exchange.peer_trusted:
+        return [
+            (b"x-forwarded-for", peer_bytes),
+            (b"x-forwarded-proto", scheme),
+            (b"x-forwarded-host", host),
+            (b"forwarded", element),
+            (b"x-real-ip", exchange.client.encode()),
+            (b"x-request-id", exchange.request_id.encode()),
+            (b"via", via),
+        ]
+    hops = chain(exchange.headers, fields)
+    told = b", ".join(values(exchange.headers, b"forwarded")) or b", ".join(b"for=" + _node(hop) for hop in hops)
+    lines = [
+        (b"x-forwarded-for", b", ".join([*(hop.encode("latin-1") for hop in hops), peer_bytes])),
+        (b"x-forwarded-proto", scheme),
+        (b"x-forwarded-host", fields.get(b"x-forwarded-host", host)),
+        (b"forwarded", told + b", " + element if told else element),
+        (b"x-real-ip", exchange.client.encode()),
+        (b"x-request-id", exchange.request_id.encode()),
+        (b"via", via),
+    ]
+    written = {name for name, _ in lines}
+    return lines + [line for line in exchange.headers if line[0].startswith(b"x-forwarded-") and line[0] not in written]
+
+
+def _node(address: str) -> bytes:
+    """A node identifier of RFC 7239, 6: IPv6 addresses stand in brackets and quotes."""
+    if address.replace(".", "").isdigit():
+        return address.encode()
+    text = address.encode("latin-1")
+    if text.startswith(b"["):
+        return b'"%b"' % text
+    return b'"[%b]"' % text if text.count(b":") > 1 else _quoted(text)
+
+
+def _quoted(value: bytes) -> bytes:
+    """A token as it is; anything else in double quotes."""
+    return b'"%b"' % value.replace(b"\\", b"").replace(b'"', b"") if b":" in value or b" " in value else value

@@ -1,0 +1,66 @@
+"""Refuses request bodies over a limit: at once where the length is announced, otherwise when it is reached (413)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Body, Exchange, Handler, Headers, Response
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimit:
+    """At most `limit` bytes."""
+
+    limit: int
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that refuses what is larger, and leaves the rest to `handler`."""
+
+        async def limited(exchange: Exchange) -> Response:
+            body = exchange.body
+            if body is not None:
+                announced = int(exchange.fields.get(b"content-length", b"0"))
+                if announced > self.limit:
+                    raise self._too_large()
+                if not announced:
+                    exchange.body = _Counted(body, self)
+            return await handler(exchange)
+
+        return limited
+
+    def _too_large(self) -> GatewayError:
+        return GatewayError(ErrorKind.BODY_TOO_LARGE, f"this route takes at most {self.limit} bytes")
+
+    def check(self, received: int) -> None:
+        """Raises GatewayError once more than the limit has come."""
+        if received > self.limit:
+            raise self._too_large()
+
+
+class _Counted:
+    """A body of unknown length, counted as it passes."""
+
+    __slots__ = ("_body", "_limit", "_received")
+
+    def __init__(self, body: Body, limit: BodyLimit) -> None:
+        self._body = body
+        self._limit = limit
+        self._received = 0
+
+    @property
+    def trailers(self) -> Headers:
+        return self._body.trailers
+
+    @property
+    def ready(self) -> bool:
+        return self._body.ready
+
+    async def read(self) -> bytes:
+        data = await self._body.read()
+        self._received += len(data)
+        self._limit.check(self._received)
+        return data
+
+    def close(self) -> None:
+        self._body.close()

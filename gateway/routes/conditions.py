@@ -1,0 +1,88 @@
+"""What a rule asks of a request beside its host, path and method: headers and query parameters."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import parse_qs
+
+from gateway.routes.pattern import PatternError
+from gateway.routes.rule import Predicate, Rule
+
+HeaderLookup = Callable[[bytes], bytes | None]
+"""The value of a header by its lower-case name, None if it is not there."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """The headers and the query of one request; the query is parsed when the first condition wants it."""
+
+    query: bytes
+    header: HeaderLookup
+    _parameters: dict[str, list[str]] | None = field(default=None, init=False)
+
+    def headers(self, name: str) -> Sequence[str]:
+        """Return the value of a header, as a list of one or none."""
+        value = self.header(name.encode())
+        return () if value is None else (value.decode("utf-8", "replace"),)
+
+    def parameters(self, name: str) -> Sequence[str]:
+        """Return the decoded values of a query parameter, in order."""
+        if self._parameters is None:
+            self._parameters = parse_qs(self.query.decode("utf-8", "replace"), keep_blank_values=True)
+        return self._parameters.get(name, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A predicate made ready to be asked. Of a query parameter given twice, one fitting value is enough."""
+
+    kind: Literal["header", "query parameter"]
+    predicate: Predicate
+    fits: Callable[[str], object]
+
+    def holds(self, asked: Asked) -> bool:
+        """Whether the request is what the rule wants."""
+        values = self._values(asked)
+        return any(map(self.fits, values)) if self.predicate.present else not values
+
+    def reason(self, asked: Asked) -> str:
+        """Return a sentence that says what the request has and what the rule wants."""
+        values = self._values(asked)
+        given = " and ".join(f'"{value}"' for value in values) or "missing"
+        return f"{self.kind} {self.predicate.name} is {given}, the route wants {self._wanted()}"
+
+    def _values(self, asked: Asked) -> Sequence[str]:
+        name = self.predicate.name
+        return asked.headers(name) if self.kind == "header" else asked.parameters(name)
+
+    def _wanted(self) -> str:
+        predicate = self.predicate
+        if not predicate.present:
+            return "it absent"
+        if predicate.equals is not None:
+            return f'"{predicate.equals}"'
+        return "any value" if predicate.regex is None else f'one that wholly fits "{predicate.regex}"'
+
+
+def conditions_of(rule: Rule) -> tuple[Condition, ...]:
+    """Compile the predicates of `rule`. Raises `PatternError` for a regular expression that does not compile."""
+    headers = [Condition("header", lower_case(p), _test(rule, p)) for p in rule.headers]
+    query = [Condition("query parameter", p, _test(rule, p)) for p in rule.query]
+    return (*headers, *query)
+
+
+def lower_case(header: Predicate) -> Predicate:
+    """Return the predicate with the header name as it is looked up."""
+    return Predicate(header.name.lower(), header.equals, header.regex, header.present)
+
+
+def _test(rule: Rule, predicate: Predicate) -> Callable[[str], object]:
+    if predicate.equals is not None:
+        return predicate.equals.__eq__
+    if predicate.regex is None:
+        return lambda value: True
+    try:
+        return re.compile(predicate.regex).fullmatch
+    except re.error as error:
+        raise PatternError(f'{predicate.name}: "{predicate.regex}" is not a regular expression: {error}') from None

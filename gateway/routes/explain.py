@@ -1,0 +1,165 @@
+"""Why a rule takes a request, and why the others do not."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import zip_longest
+from typing import Generic, TypeVar
+
+from gateway.routes.candidate import Candidate
+from gateway.routes.conditions import Asked
+from gateway.routes.hosts import best_pattern
+from gateway.routes.pattern import WILD, Pattern, Segment, literal_length, show, taker
+from gateway.routes.rule import Form, Match, NoMatch, Rule
+
+T = TypeVar("T")
+
+_MOST_LISTED = 20
+"""How many rules are listed whose host or path does not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a rule is chosen by; `host` and `path` in normal form."""
+
+    method: str
+    host: str
+    path: str
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Loser:
+    """A rule that did not take the request, in the form that came nearest, and a sentence that says why."""
+
+    rule: Rule
+    pattern: str
+    form: Form
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation(Generic[T]):
+    """What `match` answers, and every other rule once.
+
+    First those whose host and path fit, in the order in which they are tried; then those of which most of the path
+    fits. `more` is the number of rules that are left out at the end, where even less fits.
+    """
+
+    result: Match[T] | NoMatch
+    losers: tuple[Loser, ...]
+    more: int
+
+
+def explain(
+    request: Request,
+    result: Match[T] | NoMatch,
+    reached: Iterable[Candidate[T]],
+    every: Iterable[Candidate[T]],
+) -> Explanation[T]:
+    """Explain `result`, given the candidates whose host and path fit, in order, and all there are."""
+    winner: Candidate[T] | None = None
+    losers: dict[int, Loser] = {}
+    for candidate in reached:
+        reason = candidate.refusal(request.method, request.path, request.asked)
+        if reason is None:
+            if winner is None:
+                winner = candidate
+                continue
+            reason = _outranked(candidate, winner, request.host)
+        losers.setdefault(candidate.order, _loser(candidate, reason))
+    if winner is not None:
+        losers.pop(winner.order, None)
+    known = losers.keys() | ({winner.order} if winner else set())
+    missed = _nearest_forms(request, (candidate for candidate in every if candidate.order not in known))
+    listed = nsmallest(_MOST_LISTED, missed, key=lambda miss: (-miss[0], miss[1].order))
+    reasons = [_loser(candidate, _misfit(candidate, request, fitting)) for fitting, candidate in listed]
+    return Explanation(result, (*losers.values(), *reasons), len(missed) - len(listed))
+
+
+def _loser(candidate: Candidate[T], reason: str) -> Loser:
+    return Loser(candidate.rule, candidate.pattern.source, candidate.form, reason)
+
+
+def _nearest_forms(request: Request, candidates: Iterable[Candidate[T]]) -> list[tuple[int, Candidate[T]]]:
+    """Choose for every rule the form that fits the longest beginning of the path, and give it with its length."""
+    segments = request.path.split("/")[1:]
+    nearest: dict[int, tuple[int, Candidate[T]]] = {}
+    for candidate in candidates:
+        fitting = _fitting(candidate.pattern, segments)
+        if candidate.order not in nearest or fitting > nearest[candidate.order][0]:
+            nearest[candidate.order] = fitting, candidate
+    return list(nearest.values())
+
+
+def _fitting(pattern: Pattern, segments: Sequence[str]) -> int:
+    """How many segments, from the left, fit the pattern."""
+    for index, (wanted, given) in enumerate(zip(pattern.segments, segments, strict=False)):
+        if not _fits(wanted, given):
+            return index
+    return min(len(pattern.segments), len(segments))
+
+
+def _fits(wanted: Segment, given: str) -> bool:
+    return wanted == given if isinstance(wanted, str) else taker(wanted)(given) is not None
+
+
+def _misfit(candidate: Candidate[T], request: Request, fitting: int) -> str:
+    """Say why host or path do not fit."""
+    if best_pattern(candidate.hosts, request.host) is None:
+        return f'host "{request.host}" is not {" or ".join(map(_quoted, candidate.hosts))}'
+    given = request.path.split("/")[1 + fitting :]
+    wanted = candidate.pattern.source.split("/")[1 + fitting :]
+    if given == [""]:
+        return "the path ends in a slash, the route does not"
+    if wanted == [""]:
+        return "the route ends in a slash, the path does not"
+    if not wanted:
+        return f'the path goes on with "{given[0]}" at segment {fitting + 1}, where the route ends'
+    if not given:
+        return f'the path ends where the route goes on with "{wanted[0]}"'
+    return f'path differs at segment {fitting + 1}: "{given[0]}" is not "{wanted[0]}"'
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
+
+
+def _outranked(loser: Candidate[T], winner: Candidate[T], host: str) -> str:
+    """Say why `winner` is tried before `loser`, which would take the request too."""
+    names = best_pattern(loser.hosts, host), best_pattern(winner.hosts, host)
+    if names[0] != names[1]:
+        return f'less specific: {_host(names[0])} where route "{winner.rule.id}" wants host "{names[1]}"'
+    return _less_specific(loser.pattern, winner.pattern) or _tie(loser, winner)
+
+
+def _host(pattern: str | None) -> str:
+    return f'it wants host "{pattern}"' if pattern else "it takes any host"
+
+
+def _less_specific(loser: Pattern, winner: Pattern) -> str | None:
+    """Compare the first segments that differ; None if both patterns are the same."""
+    if loser.key == winner.key:
+        return None
+    pairs = zip_longest(loser.segments, winner.segments)
+    lost, won = next(((lost, won) for lost, won in pairs if lost != won), (None, None))
+    if isinstance(lost, tuple) and isinstance(won, tuple) and literal_length(lost) == literal_length(won):
+        return f'"{loser.source}" is as specific as "{winner.source}", but has fewer predicates or comes later'
+    return f'less specific: "{loser.source}" {_kind(lost, loser)} where "{winner.source}" {_kind(won, winner)}'
+
+
+def _kind(segment: Segment | None, pattern: Pattern) -> str:
+    if segment is None:
+        return "ends in a wildcard" if pattern.rest else "is literal"
+    if isinstance(segment, str):
+        return "is literal"
+    return "has a wildcard" if segment == WILD else f'is partly literal ("{show(segment)}")'
+
+
+def _tie(loser: Candidate[T], winner: Candidate[T]) -> str:
+    route = f'route "{winner.rule.id}"'
+    if loser.weight != winner.weight:
+        return f"less specific: {route} has the same path and more predicates ({winner.weight}, not {loser.weight})"
+    if loser.form != winner.form:
+        return f"{route} fits in its {winner.form} form, which goes before the {loser.form} form"
+    return f"{route} is as specific, and comes earlier in the file"

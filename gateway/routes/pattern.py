@@ -1,0 +1,153 @@
+"""Path patterns: literal text, `{name}` and `*`.
+
+- `{name}` stands for one or more characters within one segment, as does `*`. Both may be a part of a segment
+  (`/v{version}/x`, `/img/*.png`); where a segment has several, each takes as little as it can.
+- `*` as the whole last segment stands for the rest: any number of segments, none included, and the slash before them.
+  `/v1/x/*` fits `/v1/x`, `/v1/x/` and `/v1/x/a/b`.
+- Everything else is literal and case-sensitive, and a trailing slash counts.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.routes.paths import normalise_literal
+
+Pieces = tuple[str | None, ...]
+"""A segment with wildcards, each of them None: ("v", None), or `WILD`."""
+
+Segment = str | Pieces
+"""Of a pattern; literal text is a string. A trailing slash is the segment ""."""
+
+Key = tuple[tuple[Segment, ...], bool]
+"""`segments` and `rest` of a pattern: the same for patterns that fit the same paths."""
+
+WILD: Pieces = (None,)
+CAPTURE = "\0"
+"""Stands for a wildcard in text that is still to be split into segments."""
+
+_WILDCARD = re.compile(r"\*|\{([^{}]*)\}")
+_is_plain = re.compile(r"[A-Za-z0-9._~!$&'()+,;=:@/-]*").fullmatch
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class PatternError(ValueError):
+    """A path, a rewrite or a prefix that means nothing; the message says why and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A parsed pattern: `segments` and `rest` decide what it fits, `names` name what the wildcards took.
+
+    `names` has an entry for every wildcard in order, the rest being the last, and None for those without a name.
+    """
+
+    source: str
+    segments: tuple[Segment, ...]
+    rest: bool
+    names: tuple[str | None, ...]
+
+    @property
+    def key(self) -> Key:
+        """Decides what fits; names have no part in it."""
+        return self.segments, self.rest
+
+    @property
+    def literal(self) -> str | None:
+        """The one path that it fits, None if there are wildcards."""
+        return None if self.names else self.sample("")
+
+    def sample(self, stand_in: str) -> str:
+        """Return a path that it fits, with `stand_in` for every wildcard and for the rest."""
+        segments = [*self.segments, WILD] if self.rest else self.segments
+        return "".join(["/" + show(segment, stand_in) for segment in segments])
+
+
+def parse(source: str) -> Pattern:
+    """Parse the path of a rule. Raises `PatternError`."""
+    if not source.startswith("/"):
+        raise PatternError(f'path "{source}" must begin with "/"')
+    rest = source.endswith("/*")
+    body = source[:-2] if rest else source
+    if _is_plain(body):
+        return Pattern(source, split(body), rest, (None,) if rest else ())
+    if _CONTROL.search(body):
+        raise PatternError(f"path {source!r} contains a control character; remove it")
+    names = [match[1] for match in _WILDCARD.finditer(body)]
+    _check_names(source, [name for name in names if name is not None])
+    text = _WILDCARD.sub(CAPTURE, body)
+    if "{" in text or "}" in text:
+        raise PatternError(f'path "{source}" has a brace without its partner; write "{{name}}"')
+    if CAPTURE * 2 in text:
+        raise PatternError(f'path "{source}" has two wildcards side by side; write one, or put text between them')
+    segments = split(normalise_literal(text))
+    return Pattern(source, segments, rest, (*names, None) if rest else tuple(names))
+
+
+def split(text: str) -> tuple[Segment, ...]:
+    """Split a path in which `CAPTURE` stands for wildcards."""
+    segments = text.split("/")[1:]
+    return tuple([_pieces(s) if CAPTURE in s else s for s in segments]) if CAPTURE in text else tuple(segments)
+
+
+def literal_length(segment: Segment) -> int:
+    """How much of a segment is literal text, in characters."""
+    return sum(len(piece) for piece in segment if piece is not None)
+
+
+def show(segment: Segment, stand_in: str = "*") -> str:
+    """Write a segment with `stand_in` for each wildcard."""
+    if isinstance(segment, str):
+        return segment
+    return "".join([stand_in if piece is None else piece for piece in segment])
+
+
+def taker(segment: Pieces) -> Callable[[str], tuple[str, ...] | None]:
+    """Return the function that tells what the wildcards of `segment` take from a text, None if it does not fit.
+
+    A wildcard takes escapes whole, so that what it took cannot make a new escape elsewhere. Not a regular expression:
+    those cost 100 us each to compile, and backtrack on text that a stranger chose.
+    """
+    head, *middles, tail = show(segment, CAPTURE).split(CAPTURE)
+    start, least = len(head), len(head) + len(tail) + 1
+
+    def take(text: str) -> tuple[str, ...] | None:
+        if len(text) < least or not text.startswith(head) or not text.endswith(tail):
+            return None
+        taken = []
+        position, end = start, len(text) - len(tail)
+        for middle in middles:
+            found = _find(text, middle, position, end)
+            if found < 0:
+                return None
+            taken.append(text[position:found])
+            position = found + len(middle)
+        if position >= end or _splits_escape(text, position, end):
+            return None
+        return (*taken, text[position:end])
+
+    return take
+
+
+def _find(text: str, literal: str, position: int, end: int) -> int:
+    """Where `literal` comes first, at least one character after `position` and not inside an escape."""
+    found = text.find(literal, position + 1, end)
+    while found > 0 and _splits_escape(text, position, found):
+        found = text.find(literal, found + 1, end)
+    return found
+
+
+def _splits_escape(text: str, start: int, end: int) -> bool:
+    return "%" in text[max(start, end - 2) : end]
+
+
+def _pieces(segment: str) -> Pieces:
+    return tuple([None if piece == CAPTURE else piece for piece in re.split(f"({CAPTURE})", segment) if piece])
+
+
+def _check_names(source: str, names: list[str]) -> None:
+    for name in names:
+        if not name.isidentifier():
+            raise PatternError(f'path "{source}": "{{{name}}}" is not a name; use letters, digits and "_"')
+        if names.count(name) > 1:
+            raise PatternError(f'path "{source}" has "{{{name}}}" twice; give each a name of its own')

@@ -1,0 +1,68 @@
+"""What goes into a route table, and what comes out of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+Form = Literal["declared", "base_path", "rewritten"]
+"""How a path reached its rule: as declared, with the base path in front, or already rewritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """What a header or a query parameter must be: there, absent (`present=False`), `equals`, or wholly fit `regex`.
+
+    At most one of `equals` and `regex` is given. Header names are compared in lower case.
+    """
+
+    name: str
+    equals: str | None = None
+    regex: str | None = None
+    present: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which requests a route wants, and how their path is changed on the way.
+
+    No hosts is any host, `methods=None` any method. GET answers HEAD too. Of `rewrite` and `strip_prefix`, at most
+    one is given. `allow_encoded_slashes` is for whoever normalised the path; the table itself ignores it.
+    """
+
+    id: str
+    path: str
+    hosts: tuple[str, ...] = ()
+    methods: frozenset[str] | None = None
+    headers: tuple[Predicate, ...] = ()
+    query: tuple[Predicate, ...] = ()
+    rewrite: str | None = None
+    strip_prefix: str | None = None
+    allow_encoded_slashes: bool = False
+
+
+class Match(NamedTuple, Generic[T]):
+    """The rule that takes a request. A named tuple, because it is made for every request and costs half as much."""
+
+    rule: Rule
+    value: T
+    path: str
+    """What is sent upstream, in normal form."""
+    parameters: Mapping[str, str]
+    """The text of each `{name}`, percent-encoded as it was in the path. Not to be changed."""
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class NoMatch:
+    """No rule takes the request: 405 with these methods in `Allow`, or 404 when there are none."""
+
+    allow: tuple[str, ...] = ()
+
+
+def answered_methods(rule: Rule) -> frozenset[str] | None:
+    """Return the methods that `rule` answers (RFC 9110, section 9.3.2: HEAD wherever GET is), None for all."""
+    if rule.methods is not None and "GET" in rule.methods:
+        return rule.methods | {"HEAD"}
+    return rule.methods

@@ -1,0 +1,118 @@
+"""Which rule takes a request, and the path that is sent for it.
+
+Which route wins
+----------------
+Of all rules that a request fits, the most specific one takes it:
+
+1. An exact host goes before a wildcard host (`*.example.com`), of which the longest goes first, and both before rules
+   without a host.
+2. Then the path, segment by segment from the left; the first difference decides: literal text, then a segment that is
+   partly literal (the more literal characters, the earlier), then a whole `{name}` or `*`, then a `*` that takes the
+   rest.
+3. For the same path, the rule with more predicates: its methods are one, every header and query parameter is one.
+4. Then the form in which the path was written: as declared, then with the base path in front, then already rewritten.
+5. Then the order in the file.
+
+A rule whose predicates a request does not meet is passed over for the next in this order, down to the rules without a
+host.
+
+The forms of a path
+-------------------
+- declared: the path of the rule. Without a rewrite, it is sent as it is.
+- base path: with `base_path` in front, which is not sent.
+- rewritten, if accepted: what the rewrite makes of a path, with or without the base path, is sent as it is. For
+  `strip_prefix`, it is the pattern without that prefix. A form that nearly every path would fit (`/*` for the rewrite
+  `/$1`, or for `/v1/*` stripped of `/v1`) is left out.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import Generic, TypeVar
+
+from gateway.routes.candidate import Candidate, candidates_of
+from gateway.routes.conditions import Asked, HeaderLookup
+from gateway.routes.explain import Explanation, Request, explain
+from gateway.routes.hosts import normalise_host, wildcards
+from gateway.routes.pattern import PatternError
+from gateway.routes.rewrite import parse_prefix
+from gateway.routes.rule import Match, NoMatch, Rule
+from gateway.routes.trie import Trie
+
+T = TypeVar("T")
+
+_NONE: frozenset[str] = frozenset()
+
+
+class RouteTable(Generic[T]):
+    """The rules of one configuration, compiled. Immutable.
+
+    Raises `PatternError`, which names the rule, for a path, rewrite, prefix or predicate that means nothing.
+    """
+
+    def __init__(self, rules: Iterable[tuple[Rule, T]], *, base_path: str = "", accept_rewritten: bool = False) -> None:
+        base = parse_prefix("base_path", base_path)
+        self._candidates = list(_compile(rules, base, accept_rewritten))
+        self._hosts = _tries(self._candidates)
+        self._any_host = self._hosts.pop("")
+
+    def match(self, method: str, host: str, path: str, query: bytes, header: HeaderLookup) -> Match[T] | NoMatch:
+        """Find the rule for a request.
+
+        `host` is a `Host` value, with or without port. `path` is in normal form. `query` is what follows the "?".
+        `header` gives the value of a header by its lower-case name.
+        """
+        asked: Asked | None = None
+        allowed = _NONE
+        for candidates, segments in self._find(host, path):
+            for candidate in candidates:
+                if candidate.conditions:
+                    asked = asked or Asked(query, header)
+                    if not all(condition.holds(asked) for condition in candidate.conditions):
+                        continue
+                if candidate.methods is not None and method not in candidate.methods:
+                    allowed |= candidate.methods
+                elif match := candidate.build(path, segments):
+                    return match
+        return NoMatch(tuple(sorted(allowed)))
+
+    def explain(self, method: str, host: str, path: str, query: bytes, header: HeaderLookup) -> Explanation[T]:
+        """Say of every rule why it did not take a request that `match` is asked with. Not for the request path."""
+        request = Request(method, normalise_host(host), path, Asked(query, header))
+        result = self.match(method, host, path, query, header)
+        reached = chain.from_iterable(candidates for candidates, _ in self._find(host, path))
+        return explain(request, result, reached, self._candidates)
+
+    def _find(self, host: str, path: str) -> Iterator[tuple[Sequence[Candidate[T]], Sequence[str]]]:
+        """Give the candidates whose host and path fit, the most specific first, and the segments of the path."""
+        if not self._hosts:
+            return self._any_host.find(path)
+        return chain.from_iterable(trie.find(path) for trie in self._tries(host))
+
+    def _tries(self, host: str) -> Iterator[Trie[Candidate[T]]]:
+        host = normalise_host(host)
+        if exact := self._hosts.get(host):
+            yield exact
+        for pattern in wildcards(host):
+            if wildcard := self._hosts.get(pattern):
+                yield wildcard
+        yield self._any_host
+
+
+def _compile(rules: Iterable[tuple[Rule, T]], base: str, accept_rewritten: bool) -> Iterator[Candidate[T]]:
+    for order, (rule, value) in enumerate(rules):
+        try:
+            yield from candidates_of(rule, value, order, base, accept_rewritten)
+        except PatternError as error:
+            raise PatternError(f'route "{rule.id}": {error}') from None
+
+
+def _tries(candidates: Iterable[Candidate[T]]) -> dict[str, Trie[Candidate[T]]]:
+    """Sort candidates by host; "" is any."""
+    tries: dict[str, Trie[Candidate[T]]] = {"": Trie()}
+    for candidate in sorted(candidates, key=attrgetter("precedence")):
+        for host in candidate.hosts or ("",):
+            if host not in tries:
+                tries[host] = Trie()
+            tries[host].add(candidate.pattern, candidate)
+    return tries

@@ -1,0 +1,1 @@
+"""Running the gateway: the HTTP protocol class for uvicorn, signals, drain."""

@@ -1,0 +1,282 @@
+"""One request and its response on a client connection: what ASGI calls `receive` and `send`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import GatewayError
+from gateway.http import Headers
+from gateway.http.messages import Message, Receive, Send
+
+if TYPE_CHECKING:
+    from gateway.server.protocol import HTTPProtocol
+
+BODY_HIGH_WATER = 64 * 1024  # bytes of a request body that the application has not taken yet
+DISCARD_LIMIT = 256 * 1024  # bytes of an unread request body that are read and thrown away to keep a connection
+JOIN_LIMIT = 16 * 1024  # bytes up to which head and body are copied into one piece
+
+_OWN_LINES = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+
+logger = logging.getLogger("gateway.server")
+
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def _status_line(status: int) -> bytes:
+    phrase = ""
+    with contextlib.suppress(ValueError):
+        phrase = HTTPStatus(status).phrase
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+
+
+STATUS_LINES = {status: _status_line(status) for status in range(100, 1000)}
+
+
+class Cycle:
+    """Created when a request head is complete; over when its response is."""
+
+    __slots__ = (
+        "_bodyless",
+        "_chunked",
+        "_end_told",
+        "_expects_continue",
+        "_failure",
+        "_head",
+        "_owed",
+        "_pieces",
+        "_pieces_size",
+        "_promises_trailers",
+        "_protocol",
+        "_task",
+        "_waiter",
+        "body_complete",
+        "body_left",
+        "keep_alive",
+        "response_complete",
+        "response_started",
+        "scope",
+        "trailers",
+    )
+
+    def __init__(self, protocol: HTTPProtocol, scope: dict[str, Any], *, keep_alive: bool, expects_continue: bool):
+        self._protocol = protocol
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self._expects_continue = expects_continue
+        self._task: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: GatewayError | None = None
+        # The request body.
+        self._pieces: list[bytes] = []
+        self._pieces_size = 0
+        self._end_told = False
+        self.body_complete = False
+        self.body_left = 0  # announced bytes that have not come yet; unknown counts as none
+        self.trailers: Headers = []
+        # The response.
+        self._head: bytes | None = None
+        self._bodyless = False
+        self._chunked = False
+        self._owed: int | None = None  # bytes of the announced length that the application has not sent yet
+        self._promises_trailers = False
+        self.response_started = False
+        self.response_complete = False
+
+    # What the protocol tells.
+
+    def start(self, app: Application) -> None:
+        """Let the application answer."""
+        self._task = self._protocol.loop.create_task(self._run(app))
+
+    async def _run(self, app: Application) -> None:
+        try:
+            await app(self.scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            pass
+        except Exception:
+            logger.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])
+        finally:
+            if not self.response_complete:
+                self._protocol.abandon(self)
+
+    def feed(self, data: bytes) -> bool:
+        """A piece of the body. Returns whether the client should wait before it sends more."""
+        self.body_left -= len(data)
+        self._pieces.append(data)
+        self._pieces_size += len(data)
+        self._wake()
+        return self._pieces_size > BODY_HIGH_WATER
+
+    def end_of_body(self) -> None:
+        """All of the body has come."""
+        self.body_complete = True
+        self._wake()
+
+    def fail(self, failure: GatewayError) -> None:
+        """The rest of the body will never come; whoever reads it is told why."""
+        self._failure = failure
+        self.keep_alive = False
+        self._wake()
+
+    def disconnect(self) -> None:
+        """The client went away: cancel the task, so that everything that is done for it stops."""
+        if self._task is not None and not self.response_complete:
+            self._task.cancel()
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the application waits for body bytes that the client owes."""
+        return self._waiter is not None and not self.body_complete
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # What the application calls.
+
+    async def receive(self) -> Message:
+        """The next `http.request`; `http.disconnect` where nothing more will come, with the reason if it is known."""
+        while True:
+            if self._pieces:
+                data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+                self._pieces.clear()
+                self._pieces_size = 0
+                self._protocol.resume_reading()
+                return self._request(data)
+            if self.body_complete and not self._end_told:
+                return self._request(b"")
+            if self._failure is not None or self.response_complete:
+                return {"type": "http.disconnect", "gateway.error": self._failure}
+            await self._more()
+
+    def _request(self, data: bytes) -> Message:
+        self._end_told = self.body_complete
+        message: Message = {"type": "http.request", "body": data, "more_body": not self.body_complete}
+        if self.body_complete and self.trailers:
+            message["gateway.trailers"] = self.trailers
+        return message
+
+    async def _more(self) -> None:
+        if self._expects_continue and not self.response_started:
+            self._protocol.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._expects_continue = False
+        self._waiter = self._protocol.loop.create_future()
+        self._protocol.set_deadline()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            self._protocol.set_deadline()
+
+    async def send(self, message: Message) -> None:
+        """Take the next message of the response, and wait while the client does not read."""
+        protocol = self._protocol
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._send_body(message.get("body", b""), more=message.get("more_body", False))
+        elif kind == "http.response.start":
+            self._send_start(message)
+        elif kind == "http.response.trailers":
+            self._finish(message["headers"])
+        elif kind == "http.response.early_hint":
+            self._send_early_hint(message["links"])
+        else:
+            raise RuntimeError(f"unknown ASGI message {kind!r}")
+        if protocol.drained is not None:
+            await protocol.drained
+
+    def _send_early_hint(self, links: list[bytes]) -> None:
+        if not self.response_started and self.scope["http_version"] == "1.1":
+            lines = b"".join(b"link: %b\r\n" % link for link in links)
+            self._protocol.write(b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n")
+
+    def _send_start(self, message: Message) -> None:
+        if self.response_started:
+            raise RuntimeError("the response has been started already")
+        status = message["status"]
+        self._bodyless = self.scope["method"] == "HEAD" or status in (204, 304)
+        lines = [STATUS_LINES[status]]
+        date = self._protocol.date_line
+        for name, value in message["headers"]:
+            if name in _OWN_LINES:
+                self._framing_header(name, value)
+                continue
+            if name == b"date":
+                date = b""
+            lines.append(b"%b: %b\r\n" % (name, value))
+        self._promises_trailers = message.get("trailers", False)
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            raise ValueError("a response header holds a line break")
+        self._head = b"%b%b%b\r\n" % (head, date, self._framing(status))
+        self.response_started = True
+
+    def _framing_header(self, name: bytes, value: bytes) -> None:
+        """What the application says of its framing; the lines themselves are written here."""
+        if name == b"content-length":
+            self._owed = int(value)
+        elif name == b"connection" and b"close" in value.lower():
+            self.keep_alive = False
+
+    def _framing(self, status: int) -> bytes:
+        """The lines that tell the end of the body, and of the connection (RFC 9112, 6.3 and 9.3)."""
+        line = b""
+        http_1_0 = self.scope["http_version"] == "1.0"
+        if self._owed is not None:
+            line = b"content-length: %d\r\n" % self._owed if status != 204 else b""
+        elif http_1_0:
+            self.keep_alive = self.keep_alive and self._bodyless
+        elif not self._bodyless:
+            self._chunked = True
+            line = b"transfer-encoding: chunked\r\n"
+        if self._expects_continue or self.body_left > DISCARD_LIMIT or self._protocol.draining:
+            self.keep_alive = False
+        if not self.keep_alive:
+            return line + b"connection: close\r\n"
+        return line + b"connection: keep-alive\r\n" if http_1_0 else line
+
+    def _send_body(self, data: bytes, *, more: bool) -> None:
+        if not self.response_started or self.response_complete:
+            raise RuntimeError("a response body before its start, or after its end")
+        if self._bodyless:
+            data = b""
+        elif self._owed is not None:
+            self._owed -= len(data)
+            if self._owed < 0 or (not more and self._owed):
+                raise RuntimeError("the response body is not as long as its Content-Length says")
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            if not more and not self._promises_trailers:
+                data += b"0\r\n\r\n"
+        self._write(data)
+        if not more and not (self._chunked and self._promises_trailers):
+            self._done()
+
+    def _write(self, data: bytes) -> None:
+        """Write what there is, the head before it, in one go."""
+        head, self._head = self._head, None
+        if head is None:
+            if data:
+                self._protocol.write(data)
+        elif len(data) <= JOIN_LIMIT:
+            self._protocol.write(head + data)
+        else:
+            self._protocol.write(head)
+            self._protocol.write(data)
+
+    def _finish(self, trailers: Headers) -> None:
+        if self._chunked and not self.response_complete:
+            lines = b"".join(b"%b: %b\r\n" % line for line in trailers)
+            if lines.count(b"\n") != len(trailers):
+                raise ValueError("a trailer holds a line break")
+            self._write(b"0\r\n%b\r\n" % lines)
+            self._done()
+
+    def _done(self) -> None:
+        self.response_complete = True
+        self._protocol.response_complete(self)

@@ -1,0 +1,198 @@
+"""HTTP/1.1 as a client speaks it (RFC 9112), without sockets: a request becomes bytes, bytes become a response.
+
+What is refused, each as a bad response that reaches nobody:
+
+- anything llhttp calls malformed (bare CR or LF, NUL, obs-fold, conflicting lengths, bad chunks, ...);
+- a response that nobody asked for, or bytes after a complete one: the connection is never used again;
+- a 101 to a request that asked for no upgrade;
+- a transfer coding other than chunked: this gateway does not ask for one, and cannot pass one on;
+- a head over HEAD_LIMIT, more than INFORMATIONAL_LIMIT interim responses.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import httptools
+
+from gateway.http import Headers
+
+HEAD_LIMIT = 64 * 1024  # bytes of one response head
+INFORMATIONAL_LIMIT = 16  # interim (1xx) responses to one request
+
+_NO_BODY = frozenset({204, 304})
+
+
+class BadResponse(Exception):
+    """What came is no response that may be passed on."""
+
+
+class CutShort(Exception):
+    """The connection ended in the middle of a response."""
+
+
+class Phase(Enum):
+    """Where a connection is in its current response."""
+
+    IDLE = "idle"  # no request is out: every byte is one too many
+    HEAD = "head"
+    BODY = "body"
+    DONE = "done"
+
+
+def encode_request(method: str, path: str, query: bytes, host: bytes, headers: Headers) -> bytes:
+    """A request head. `headers` is everything but Host, framing included."""
+    target = b"%b?%b" % (path.encode(), query) if query else path.encode()
+    lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target, host)]
+    lines += [b"%b: %b" % line for line in headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def encode_chunk(piece: bytes) -> bytes:
+    """One chunk (RFC 9112, 7.1). `piece` is not empty: an empty chunk would end the body."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
+def encode_last_chunk(trailers: Headers) -> bytes:
+    """The end of a chunked body, with its trailer section."""
+    return b"0\r\n" + b"".join(b"%b: %b\r\n" % line for line in trailers) + b"\r\n"
+
+
+class ResponseReader:
+    """Reads the responses on one connection, one after the other."""
+
+    __slots__ = (
+        "_buffered",
+        "_head_bytes",
+        "_informational",
+        "_method",
+        "_parser",
+        "_pieces",
+        "_until_eof",
+        "early_hints",
+        "headers",
+        "phase",
+        "reusable",
+        "started",
+        "status",
+        "trailers",
+    )
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.phase = Phase.IDLE
+        self.begin("")
+        self.phase = Phase.IDLE
+
+    def begin(self, method: str) -> None:
+        """A request goes out: what comes next is the answer to it."""
+        self.phase = Phase.HEAD
+        self.started = False  # whether any byte of an answer has come
+        self.status = 0
+        self.headers: Headers = []
+        self.trailers: Headers = []
+        self.early_hints: list[Headers] = []
+        self.reusable = False
+        self._method = method
+        self._pieces: list[bytes] = []
+        self._buffered = 0
+        self._head_bytes = 0
+        self._informational = 0
+        self._until_eof = False
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Bytes have come. Raises BadResponse; what was read of the body before that must not be passed on as whole."""
+        if self.phase is Phase.IDLE:
+            raise BadResponse("bytes that no request asked for")
+        self.started = True
+        if self.phase is Phase.HEAD:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse("an upgrade that nobody asked for")
+        except httptools.HttpParserError as error:
+            self._refuse(str(error.__context__ or error))
+        if self.phase is Phase.HEAD and self._head_bytes > HEAD_LIMIT:
+            raise BadResponse(f"a response head over {HEAD_LIMIT} bytes")
+
+    def eof(self) -> None:
+        """The upstream closed. Raises CutShort unless that is how this body ends."""
+        if self.phase is Phase.BODY and self._until_eof:
+            self.phase = Phase.DONE
+        elif self.phase in (Phase.HEAD, Phase.BODY):
+            raise CutShort
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of the body that nobody has taken yet."""
+        return self._buffered
+
+    def take(self) -> bytes:
+        """What has come of the body since the last call."""
+        pieces = self._pieces
+        if not pieces:
+            return b""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._buffered = 0
+        return data
+
+    def _refuse(self, reason: str) -> None:
+        # Behind a complete response it is junk: the response stands, the connection is finished.
+        self.reusable = False
+        if self.phase is not Phase.DONE:
+            raise BadResponse(reason)
+
+    # Called by the parser.
+
+    def on_message_begin(self) -> None:
+        if self.phase is not Phase.HEAD:
+            raise BadResponse("a second response to one request")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        section = self.headers if self.phase is Phase.HEAD else self.trailers
+        section.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.status = status = self._parser.get_status_code()
+        if status < 200:
+            self._interim(status)
+            return
+        coding = length = None
+        for name, value in self.headers:
+            if name == b"transfer-encoding":
+                coding = value
+            elif name == b"content-length":
+                length = value
+        if coding is not None and coding.lower() != b"chunked":
+            raise BadResponse("a transfer coding other than chunked")
+        self.reusable = self._parser.should_keep_alive()
+        self.phase = Phase.BODY
+        if self._method == "HEAD":
+            # The parser does not know of HEAD and waits for a body: it has done its work.
+            self.phase = Phase.DONE
+            self._parser = httptools.HttpResponseParser(self)
+        elif coding is None and length is None and status not in _NO_BODY:
+            self._until_eof = True
+
+    def _interim(self, status: int) -> None:
+        if status < 102 and status != 100:
+            raise BadResponse("an upgrade that nobody asked for")
+        self._informational += 1
+        if self._informational > INFORMATIONAL_LIMIT:
+            raise BadResponse(f"more than {INFORMATIONAL_LIMIT} interim responses")
+        if status == 103:
+            self.early_hints.append([line for line in self.headers if line[0] == b"link"])
+        self.headers = []
+        self._head_bytes = 0
+
+    def on_body(self, data: bytes) -> None:
+        if self.phase is not Phase.BODY:
+            raise BadResponse("a body where none belongs")
+        self._pieces.append(data)
+        self._buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        if self.phase is Phase.BODY:
+            self.phase = Phase.DONE

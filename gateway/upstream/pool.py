@@ -1,0 +1,84 @@
+"""Which connection serves the next request to an endpoint: one that is idle, a new one, or the next to come free.
+
+Decides only: nothing here opens, closes or waits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, TypeVar
+
+C = TypeVar("C")
+W = TypeVar("W")
+
+
+class Verdict(Enum):
+    """What to do where no idle connection is at hand."""
+
+    OPEN = "open"  # one more may be opened; it is counted already
+    WAIT = "wait"  # join the queue
+    FULL = "full"  # the queue is full too
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How many connections one endpoint may have."""
+
+    connections: int = 512  # open at once
+    pending: int = 1024  # requests that wait for one
+    idle: int = 128  # kept open without a request
+    idle_seconds: float = 60.0
+
+
+class Pool(Generic[C, W]):
+    """The connections of one endpoint. `C` is a connection, `W` somebody who waits for one."""
+
+    __slots__ = ("_idle", "_open", "limits", "waiting")
+
+    def __init__(self, limits: PoolLimits) -> None:
+        self.limits = limits
+        self._idle: deque[C] = deque()  # the most recently used last
+        self._open = 0
+        self.waiting: deque[W] = deque()
+
+    @property
+    def open(self) -> int:
+        """Connections that are open or being opened."""
+        return self._open
+
+    @property
+    def idle(self) -> int:
+        """Connections without a request."""
+        return len(self._idle)
+
+    def take(self) -> C | Verdict:
+        """An idle connection, the most recently used first, so that the others may expire; or what to do instead."""
+        return self._idle.pop() if self._idle else self.reserve()
+
+    def reserve(self) -> Verdict:
+        """Room for a fresh connection, whatever is idle."""
+        if self._open < self.limits.connections:
+            self._open += 1
+            return Verdict.OPEN
+        return Verdict.WAIT if len(self.waiting) < self.limits.pending else Verdict.FULL
+
+    def give_back(self, connection: C) -> bool:
+        """Keep an idle connection; False where there are enough of them already."""
+        if len(self._idle) >= self.limits.idle or self._open > self.limits.connections:
+            return False
+        self._idle.append(connection)
+        return True
+
+    def gone(self, connection: C | None) -> None:
+        """A connection is closed, or (None) could not be opened."""
+        self._open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)  # type: ignore[arg-type]
+
+    def drain(self) -> list[C]:
+        """Every idle connection, to be closed."""
+        drained = list(self._idle)
+        self._idle.clear()
+        return drained

@@ -1,0 +1,92 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Demo
+from .programs import ROOT
+
+DOCKERFILE = ROOT / "deploy/Dockerfile"
+
+
+def instructions() -> Iterator[tuple[str, str]]:
+    """Every instruction of the Dockerfile with its arguments, continuation lines joined, comments left out."""
+    text = "\n".join(line for line in DOCKERFILE.read_text().splitlines() if not line.startswith("#"))
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.strip():
+            name, arguments = line.split(maxsplit=1)
+            yield name, arguments
+
+
+def stages() -> list[list[tuple[str, str]]]:
+    """The instructions of each stage, without its FROM."""
+    found: list[list[tuple[str, str]]] = []
+    for name, arguments in instructions():
+        if name == "FROM":
+            found.append([])
+        else:
+            found[-1].append((name, arguments))
+    return found
+
+
+def copied(stage: list[tuple[str, str]]) -> list[str]:
+    """What a stage copies from the checkout."""
+    sources = [arguments.split()[:-1] for name, arguments in stage if name == "COPY" and "--from=" not in arguments]
+    return [source for group in sources for source in group]
+
+
+def test_what_is_copied_is_there_and_not_ignored() -> None:
+    """Every file that the image is made from exists and is let through by .dockerignore, and nothing else is."""
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    wanted = {source for stage in stages() for source in copied(stage)}
+    assert wanted == allowed
+    assert [source for source in wanted if not (ROOT / source).exists()] == []
+
+
+@pytest.mark.timeout(300)
+def test_the_steps_of_the_image_give_a_gateway(tmp_path: Path) -> None:
+    """The commands of the build stage, on nothing but what it copies, install a `gateway` that runs."""
+    build = stages()[0]
+    source, installed = tmp_path / "source", tmp_path / "gateway"
+    source.mkdir()
+    for name in copied(build):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, source)
+    for command in (arguments for name, arguments in build if name == "RUN"):
+        words = command.replace("/opt/gateway", str(installed)).split()
+        words[0] = sys.executable if words[0] == "python" else words[0]
+        subprocess.run(words, cwd=source, check=True, capture_output=True, text=True)
+    shutil.rmtree(source)
+    shown = subprocess.run(
+        [installed / "bin/gateway", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "serve" in shown.stdout
+
+
+def test_the_image_runs_without_root_and_without_a_shell() -> None:
+    """The image has a numeric user, commands that need no shell, and ends by the signal that drains."""
+    final = dict(stages()[-1])
+    user, group = final["USER"].split(":")
+    assert int(user) > 0
+    assert int(group) > 0
+    assert final["STOPSIGNAL"] == "SIGTERM"
+    assert json.loads(final["CMD"])[:2] == ["gateway", "serve"]
+    assert "GATEWAY_CONFIG=/etc/gateway" in final["ENV"]
+    assert any(name == "COPY" and arguments.endswith(" /etc/gateway/") for name, arguments in stages()[-1])
+
+
+def test_the_health_check_tells_a_live_gateway_from_a_dead_one(own_demo: Demo) -> None:
+    """The image's HEALTHCHECK succeeds while something answers on its port, and fails when nothing does."""
+    options, _, command = dict(stages()[-1])["HEALTHCHECK"].partition("CMD ")
+    assert "--timeout=" in options
+    _, *words = (word.replace("127.0.0.1:9000", own_demo.gateway) for word in json.loads(command))
+    assert subprocess.run([sys.executable, *words], capture_output=True, check=False).returncode == 0
+    own_demo.stop()
+    assert subprocess.run([sys.executable, *words], capture_output=True, check=False).returncode != 0

@@ -1,0 +1,140 @@
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from websockets.sync.client import connect
+
+from .conftest import Demo
+from .programs import ROOT, require
+
+WRAPPER = """
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log stderr notice;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    include {directory}/flowmaster.conf;
+}}
+"""
+
+
+def configure(directory: Path, *, port: int, gateway: str, frontend: str) -> list[str]:
+    """Copy the shipped file with other addresses in it; the command that runs nginx with the copy."""
+    text = (ROOT / "deploy/nginx/flowmaster.conf").read_text()
+    for shipped, used in {
+        "listen 80;": f"listen 127.0.0.1:{port};",
+        "127.0.0.1:9000": gateway,
+        "127.0.0.1:3000": frontend,
+    }.items():
+        assert shipped in text
+        text = text.replace(shipped, used)
+    (directory / "flowmaster.conf").write_text(text)
+    (directory / "nginx.conf").write_text(WRAPPER.format(directory=directory))
+    return [require("nginx"), "-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf")]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def nginx(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real nginx with the shipped file, whose gateway and frontend are demo backends."""
+    port = free_port()
+    command = configure(tmp_path_factory.mktemp("nginx"), port=port, gateway=demo.gateway, frontend=demo.frontend)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    seen: list[str] = []
+    while not seen or "start worker process " not in seen[-1]:
+        seen.append(process.stderr.readline())
+        assert seen[-1], "".join(seen)
+    yield f"127.0.0.1:{port}"
+    process.terminate()
+    process.communicate()
+
+
+def test_nginx_accepts_the_file_without_a_warning(tmp_path: Path) -> None:
+    """`nginx -t` has nothing to say against the shipped file."""
+    command = configure(tmp_path, port=free_port(), gateway="127.0.0.1:9000", frontend="127.0.0.1:3000")
+    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert "[warn]" not in checked.stderr
+
+
+@pytest.mark.parametrize("path", ["/api/v1/process-design/x", "/api/v1/a%20b%2Fc", "/ws/chat"])
+def test_keeps_the_prefix_and_the_path_byte_for_byte(nginx: str, path: str) -> None:
+    """What is below /api/ and /ws/ reaches the gateway under the path that the client sent."""
+    answer = httpx2.get(f"http://{nginx}{path}?q=%2F").json()
+    assert (answer["service"], answer["path"], answer["query"]) == ("gateway", path, "q=%2F")
+
+
+def test_everything_else_is_the_frontend(nginx: str) -> None:
+    """A path below neither prefix goes to the frontend."""
+    assert httpx2.get(f"http://{nginx}/apicture").json()["service"] == "frontend"
+
+
+def test_says_who_the_client_is(nginx: str) -> None:
+    """The gateway learns the client's address, scheme and host, and the Host header is the client's own."""
+    headers = httpx2.get(f"http://{nginx}/api/", headers={"X-Forwarded-For": "192.0.2.1"}).json()["headers"]
+    assert headers["x-forwarded-for"] == "192.0.2.1, 127.0.0.1"
+    assert headers["x-forwarded-proto"] == "http"
+    assert headers["x-forwarded-host"] == headers["host"] == nginx
+
+
+def test_a_client_cannot_speak_for_nginx(nginx: str) -> None:
+    """A client's own Forwarded, -Proto and -Host headers do not come through as if nginx had said them."""
+    forged = {"Forwarded": "for=192.0.2.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "bank.example"}
+    headers = httpx2.get(f"http://{nginx}/api/", headers=forged).json()["headers"]
+    assert "forwarded" not in headers
+    assert headers["x-forwarded-proto"] == "http"
+    assert headers["x-forwarded-host"] == nginx
+
+
+def test_a_client_that_names_no_host_is_served(nginx: str) -> None:
+    """An HTTP/1.0 request without Host is passed on with one."""
+    address, port = nginx.split(":")
+    with socket.create_connection((address, int(port)), timeout=10) as client:
+        client.sendall(b"GET /api/old HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert b" 200 OK\r\n" in answer
+    assert b'"host": "localhost"' in answer
+
+
+def test_connections_to_the_gateway_are_kept(nginx: str) -> None:
+    """A plain request asks the gateway neither to close the connection nor to upgrade it."""
+    headers = httpx2.get(f"http://{nginx}/api/").json()["headers"]
+    assert "connection" not in headers
+    assert "upgrade" not in headers
+
+
+def test_an_event_is_with_the_client_when_it_is_sent(nginx: str) -> None:
+    """The first event of a stream arrives although the second one is an hour away."""
+    with httpx2.stream("GET", f"http://{nginx}/api/v1/x/events?interval=3600", timeout=20) as answer:
+        assert next(answer.iter_lines()) == "id: 1"
+
+
+@pytest.mark.parametrize("path", ["/ws/chat/ws", "/api/v1/scheduling/ws"])
+def test_websockets_pass(nginx: str, path: str) -> None:
+    """A WebSocket goes through below /ws/ and below /api/ alike."""
+    with connect(f"ws://{nginx}{path}") as websocket:
+        websocket.send("over nginx")
+        assert websocket.recv(10) == "over nginx"
+
+
+def test_a_large_upload_passes(nginx: str) -> None:
+    """A body far over nginx's own default limit arrives whole."""
+    pieces = (b"x" * 65536 for _ in range(256))
+    answer = httpx2.post(f"http://{nginx}/api/upload", content=pieces, timeout=60).json()
+    assert answer["body_length"] == 16 * 1024 * 1024

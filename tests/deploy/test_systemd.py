@@ -1,0 +1,61 @@
+import configparser
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.config.load import load
+
+from .programs import ROOT
+
+UNIT = ROOT / "deploy/systemd/gateway.service"
+
+
+@pytest.fixture
+def service() -> dict[str, list[str]]:
+    """The [Service] section: every value that each key is given, in order."""
+    values: dict[str, list[str]] = {}
+    parser = configparser.RawConfigParser(strict=False, dict_type=dict, delimiters=("=",))
+    parser.optionxform = lambda optionstr: optionstr  # type: ignore[method-assign]
+    parser.read_string(UNIT.read_text())
+    for key, value in parser["Service"].items():
+        values.setdefault(key, []).append(value)
+    return values
+
+
+def test_a_drain_ends_before_the_service_is_killed(service: dict[str, list[str]]) -> None:
+    """systemd waits longer than the drain window and deadline of middleware.yaml together."""
+    drain = load(ROOT, {}).middleware.drain
+    assert service["KillSignal"] == ["SIGTERM"]
+    assert int(service["TimeoutStopSec"][0]) > drain.window + drain.deadline
+
+
+def test_there_are_descriptors_for_every_connection(service: dict[str, list[str]]) -> None:
+    """The service may open two sockets for each connection that middleware.yaml allows."""
+    assert int(service["LimitNOFILE"][0]) > 2 * load(ROOT, {}).middleware.limits.connections
+
+
+def test_a_reload_is_a_hangup(service: dict[str, list[str]]) -> None:
+    """`systemctl reload gateway` sends the signal at which the files are read again."""
+    assert service["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+
+
+def test_the_service_may_do_nothing_that_it_need_not(service: dict[str, list[str]]) -> None:
+    """The service has a user of its own, no privileges, and a file system that it cannot write to."""
+    assert service["DynamicUser"] == ["yes"]
+    assert service["NoNewPrivileges"] == ["yes"]
+    assert service["ProtectSystem"] == ["strict"]
+    assert service["CapabilityBoundingSet"] == [""]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not what this machine runs on")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    """systemd finds nothing wrong with the unit, and little that it leaves open."""
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/opt/gateway/bin/gateway", sys.executable))
+    for arguments in (["verify"], ["security", "--offline=true", "--threshold=20"]):
+        checked = subprocess.run(["systemd-analyze", *arguments, unit], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        assert checked.stderr == ""
