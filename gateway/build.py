@@ -5,24 +5,47 @@ The order of a handler chain is `_stack`, outermost first. It is composed once p
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
+from gateway.access.service import Entries, entries_of
 from gateway.balancing.round_robin import RoundRobin
 from gateway.config.addresses import AddressTarget, AsgiTarget, Target, parse_address, parse_target
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import Connections, Predicate, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.problems import format_path
+from gateway.context import Builder, Context, LivingServices, Middleware, Services
 from gateway.http import Handler
 from gateway.http.forwarded import TrustedProxies
-from gateway.middleware.body_limit import BodyLimit
+from gateway.limits.quota_report import REPORT_POLICIES, quota_report, report_route
+from gateway.middleware import (
+    audit_gate,
+    authentication,
+    authorization,
+    blocklist,
+    body_limit,
+    compression,
+    content_types,
+    cors,
+    headers,
+    ip_allow,
+    maintenance,
+    python_policy,
+    quota,
+    rate_limit,
+    redirects,
+    request_id,
+    trace,
+)
+from gateway.middleware.order import arrange
+from gateway.middleware.redirects import Redirect
+from gateway.middleware.request_id import RequestIds
+from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Predicate as RulePredicate
 from gateway.routes.rule import Rule
-from gateway.routes.table import RouteTable
+from gateway.routes.table import RouteTable, RuleErrors
 from gateway.state import Survivors
 from gateway.upstream.asgi import Application, import_application
 from gateway.upstream.cluster import Cluster, Timeouts
@@ -31,13 +54,27 @@ from gateway.upstream.pool import PoolLimits
 from gateway.upstream.transport import Connector
 from gateway.upstream.websocket import WebSocketLimits
 
-
-class Middleware(Protocol):
-    """A policy: `wrap` puts it in front of a handler. Answering without calling the handler is how it refuses."""
-
-    def wrap(self, handler: Handler) -> Handler:
-        """A handler that applies the policy and then, if it likes, asks `handler`."""
-        ...
+STACK: tuple[tuple[str, Builder], ...] = (
+    ("request_id", request_id.for_route),
+    ("trace", trace.for_route),
+    ("audit_log", audit_gate.for_route),
+    ("maintenance", maintenance.for_route),
+    ("blocklist", blocklist.for_route),
+    ("ip_allow", ip_allow.for_route),
+    ("cors", cors.for_route),
+    ("response_headers", headers.response_for_route),
+    ("compression", compression.for_route),
+    ("authentication", authentication.for_route),
+    ("blocked_consumers", blocklist.consumers_for_route),
+    ("authorization", authorization.for_route),
+    ("content_types", content_types.for_route),
+    ("body_limit", body_limit.for_route),
+    ("rate_limits", rate_limit.for_route),
+    ("quotas", quota.for_route),
+    ("request_headers", headers.request_for_route),
+    ("policies", python_policy.for_route),
+)
+"""What an exchange passes on its way to the cluster, outermost first, unless middleware.yaml has an `order`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +82,9 @@ class State:
     """What lives longer than a Snapshot."""
 
     connector: Connector
-    endpoints: Survivors[Address, Endpoint]
-    applications: Survivors[str, Application]
+    endpoints: Survivors[Address, Endpoint] = field(default_factory=Survivors)
+    applications: Survivors[str, Application] = field(default_factory=Survivors)
+    services: LivingServices = field(default_factory=LivingServices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +93,7 @@ class RouteHandler:
 
     route: RouteConfig
     middlewares: tuple[Middleware, ...]
-    target: Cluster | Application
+    target: Cluster | Application | Redirect
     handle: Handler
 
 
@@ -68,6 +106,11 @@ class Snapshot:
     handlers: tuple[RouteHandler, ...]
     proxies: TrustedProxies
     limits: Mapping[Address, PoolLimits]
+    services: frozenset[Hashable]  # the identities of those that it uses
+    applications: frozenset[str]  # the same
+    request_ids: RequestIds
+    quota: Handler | None  # what answers /quota
+    blocklist: Entries
 
     @property
     def digest(self) -> str:
@@ -75,12 +118,21 @@ class Snapshot:
         return self.configuration.digest
 
 
-def activate(snapshot: Snapshot, state: State) -> list[Endpoint]:
-    """Bring what lives in line with a snapshot about to be used. Returns the endpoints that nobody needs now."""
+async def prepare(snapshot: Snapshot, state: State) -> None:
+    """Before a snapshot is used: start what it needs."""
     for endpoint in state.endpoints:
         if endpoint.address in snapshot.limits:
             endpoint.configure(snapshot.limits[endpoint.address])
-    return state.endpoints.keep_only(snapshot.limits.keys())
+    await state.services.start(snapshot.services)
+
+
+async def release(snapshot: Snapshot, state: State) -> None:
+    """Once a snapshot is used: end what only its predecessors needed."""
+    for endpoint in state.endpoints.keep_only(snapshot.limits.keys()):
+        endpoint.retire()
+    for application in state.applications.keep_only(snapshot.applications):
+        application.retire()
+    await state.services.keep_only(snapshot.services)
 
 
 def build(configuration: Configuration, state: State, *, base: Path) -> Snapshot:
@@ -89,13 +141,36 @@ def build(configuration: Configuration, state: State, *, base: Path) -> Snapshot
     handlers = tuple(builder.handlers())
     if builder.problems:
         raise ConfigError(builder.problems)
-    routes = configuration.routes
-    table = RouteTable(
-        [(rule(handler.route), handler) for handler in handlers],
-        base_path=routes.base_path,
-        accept_rewritten=routes.accept_rewritten,
+    table = _table(configuration, handlers)
+    proxies = TrustedProxies(configuration.auth.trusted_proxies)
+    ids = request_id.request_ids(configuration.middleware.request_id)
+    report, entries = builder.quota_report(), builder.entries()
+    services, applications = frozenset(builder.services.keys), frozenset(builder.applications)
+    return Snapshot(
+        configuration, table, handlers, proxies, builder.limits, services, applications, ids, report, entries
     )
-    return Snapshot(configuration, table, handlers, TrustedProxies(configuration.auth.trusted_proxies), builder.limits)
+
+
+def _table(configuration: Configuration, handlers: Sequence[RouteHandler]) -> RouteTable[RouteHandler]:
+    """The routes, compiled. Raises ConfigError with every pattern that means nothing."""
+    routes = configuration.routes
+    pairs = [(rule(handler.route), handler) for handler in handlers]
+    try:
+        return RouteTable(pairs, base_path=routes.base_path, accept_rewritten=routes.accept_rewritten)
+    except RuleErrors as errors:
+        places = {handler.route.id: index for index, handler in enumerate(handlers)}
+        faults: list[tuple[_Place, str]] = [(("routes", places[rule]), text) for rule, text in errors.problems]
+    except PatternError as error:
+        faults = [(("base_path",), str(error))]
+    raise ConfigError([_problem(configuration, place, text) for place, text in faults])
+
+
+_Place = tuple[str | int, ...]
+
+
+def _problem(configuration: Configuration, place: _Place, message: str) -> Problem:
+    line, column = configuration.locate("routes.yaml", place)
+    return Problem("routes.yaml", line, column, format_path(place), message)
 
 
 def rule(route: RouteConfig) -> Rule:
@@ -107,9 +182,10 @@ def rule(route: RouteConfig) -> Rule:
         methods=frozenset(route.methods) if route.methods else None,
         headers=tuple(_predicate(name, value) for name, value in route.headers.items()),
         query=tuple(_predicate(name, value) for name, value in route.query.items()),
-        rewrite=route.rewrite,
+        rewrite=redirects.path(route.redirect) if route.redirect else route.rewrite,
         strip_prefix=route.strip_prefix,
         allow_encoded_slashes=route.allow_encoded_slashes,
+        redirect=redirects.kind(route.redirect) if route.redirect else None,
     )
 
 
@@ -139,9 +215,12 @@ class _Builder:
         self._configuration = configuration
         self._state = state
         self._base = base
+        self.services = Services(state.services)
+        self._context = Context(configuration, self.services, base)
         self._balancers: dict[Target, tuple[RoundRobin[Endpoint], tuple[Endpoint, ...]]] = {}
         self.limits: dict[Address, PoolLimits] = {}
-        self.problems: list[Problem] = []
+        self.applications: set[str] = set()
+        self._stack_in_order, self.problems = arrange(STACK, self._context)
 
     def handlers(self) -> Iterator[RouteHandler]:
         for index, route in enumerate(self._configuration.routes.routes):
@@ -154,14 +233,33 @@ class _Builder:
                 yield RouteHandler(route, middlewares, target, handle)
 
     def _stack(self, route: RouteConfig) -> Iterator[Middleware]:
-        """What an exchange passes on its way to the cluster, in this order."""
-        yield BodyLimit(self._configuration.middleware.limits.body if route.max_body is None else route.max_body)
+        for _, builder in self._stack_in_order:
+            middleware = builder(self._context, route)
+            if middleware is not None:
+                yield middleware
 
-    def _target(self, index: int, route: RouteConfig) -> Cluster | Application | None:
+    def entries(self) -> Entries:
+        """Those of the blocklist, which the admin API changes, also where it is meant for no route."""
+        return entries_of(self._context)
+
+    def quota_report(self) -> Handler | None:
+        """What answers /quota, behind the policies that say who may ask. None without quotas."""
+        handle: Handler | None = quota_report(self._context)
+        route = report_route(self._configuration)
+        for name, builder in reversed(self._stack_in_order):
+            middleware = builder(self._context, route) if handle and name in REPORT_POLICIES else None
+            if middleware is not None and handle is not None:
+                handle = middleware.wrap(handle)
+        return handle
+
+    def _target(self, index: int, route: RouteConfig) -> Cluster | Application | Redirect | None:
+        if route.redirect is not None:
+            return redirects.redirect(route.redirect)
         target = parse_target(route.target)
         try:
             if isinstance(target, AsgiTarget):
                 name = f"{target.module}:{target.attribute}"
+                self.applications.add(name)
                 return self._state.applications.get(name, lambda: import_application(target.module, target.attribute))
             balancer, endpoints = self._balancer(target)
         except (OSError, ImportError, AttributeError, TypeError) as error:
@@ -197,25 +295,28 @@ class _Builder:
         service = self._configuration.routes.services[target.name]
         tls = self._tls(target.name, service)
         for endpoint in service.endpoints:
-            address = Address(*parse_address(endpoint.address), tls)
+            address = Address(*parse_address(endpoint.address), tls, target.name)
             yield self._endpoint(address, pool_limits(service.connections)), endpoint.weight
 
     def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
         if service.protocol != "https":
             return None
-        ca = str(self._base / service.tls.ca) if service.tls.ca else None
-        settings = TlsSettings(ca, service.tls.server_name, service.tls.verify)
+        config = service.tls
+        settings = TlsSettings(None, config.server_name, config.verify)
+        if config.ca is None:
+            return settings
         try:
-            settings.context()
-        except (OSError, ssl.SSLError) as error:
-            self._problem(("services", name, "tls", "ca"), f"{ca} cannot be used: {error.strerror or error}")
-            return TlsSettings(None, settings.server_name, settings.verify)
-        return settings
+            trusting = replace(settings, ca=(self._base / config.ca).read_text())
+            trusting.context()
+        except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            self._problem(("services", name, "tls", "ca"), f"{config.ca} cannot be used: {reason}")
+            return settings
+        return trusting
 
     def _endpoint(self, address: Address, limits: PoolLimits) -> Endpoint:
         self.limits[address] = limits
         return self._state.endpoints.get(address, lambda: Endpoint(address, self._state.connector, limits))
 
-    def _problem(self, path: tuple[str | int, ...], message: str) -> None:
-        line, column = self._configuration.locate("routes.yaml", path)
-        self.problems.append(Problem("routes.yaml", line, column, format_path(path), message))
+    def _problem(self, place: _Place, message: str) -> None:
+        self.problems.append(_problem(self._configuration, place, message))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+import threading
+import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from gateway.build import Snapshot, State, build, rules
 from gateway.config.addresses import AddressTarget, parse_address, parse_target
+from gateway.config.doubts import doubts
 from gateway.config.load import ConfigError, Configuration, Problem, load
 from gateway.config.problems import format_path
+from gateway.config.rule_routes import idle_patterns
 from gateway.deadlines import Deadlines
+from gateway.middleware.order import misorders
 from gateway.routes.check import warnings
-from gateway.state import Survivors
 from gateway.upstream.transport import Connector, Resolver
 
 RESOLVE_SECONDS = 1.0  # for all names together
@@ -30,27 +35,39 @@ def compile_offline(directory: Path) -> Snapshot:
 
 
 def _compile(configuration: Configuration, directory: Path) -> Snapshot:
-    async def compiled() -> Snapshot:
-        connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
-        return build(configuration, State(connector, Survivors(), Survivors()), base=directory)
-
-    return asyncio.run(compiled())
+    loop = asyncio.new_event_loop()  # for the sake of what would run on it
+    try:
+        connector = Connector(Deadlines(loop), Resolver({}))
+        return build(configuration, State(connector), base=directory)
+    finally:
+        loop.close()
 
 
 def check(directory: Path, resolve: Mapping[str, str]) -> list[Problem]:
     """Every error; where there is none, every warning. `resolve` are addresses that the name service need not know."""
     try:
         configuration = load(directory, os.environ)
+        places = {host: path for host, path in _hosts(configuration) if host not in resolve}
+        lookups = _Lookups(list(places))  # while the rest is done
         _compile(configuration, directory)
     except ConfigError as error:
         return list(error.problems)
-    found = [*_about_routes(configuration), *_about_names(configuration, resolve)]
-    return sorted(found, key=lambda problem: (problem.line, problem.column))
+    found = [*_about_routes(configuration), *_about_names(configuration, places, lookups), *_about_rules(configuration)]
+    return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column))
 
 
-def _warning(configuration: Configuration, path: _Path, message: str) -> Problem:
-    line, column = configuration.locate("routes.yaml", path)
-    return Problem("routes.yaml", line, column, format_path(path), message, "warning")
+def _warning(configuration: Configuration, path: _Path, message: str, file: str = "routes.yaml") -> Problem:
+    line, column = configuration.locate(file, path)
+    return Problem(file, line, column, format_path(path), message, "warning")
+
+
+def _about_rules(configuration: Configuration) -> Iterator[Problem]:
+    """Rules that are for no route, and an order that lets through what another would not."""
+    middleware = configuration.middleware
+    for path, message in idle_patterns(middleware, configuration.routes):
+        yield _warning(configuration, path, message, "middleware.yaml")
+    for index, message in misorders(middleware.order):
+        yield _warning(configuration, ("order", index), message, "middleware.yaml")
 
 
 def _about_routes(configuration: Configuration) -> Iterator[Problem]:
@@ -58,31 +75,55 @@ def _about_routes(configuration: Configuration) -> Iterator[Problem]:
     places = {route.id: index for index, route in enumerate(routes.routes)}
     for warning in warnings(rules(configuration), routes.base_path, routes.accept_rewritten):
         yield _warning(configuration, ("routes", places[warning.rule_id], "path"), warning.message)
+    for place, message in doubts(configuration):
+        yield _warning(configuration, place, message)
 
 
-def _about_names(configuration: Configuration, resolve: Mapping[str, str]) -> Iterator[Problem]:
+def _about_names(configuration: Configuration, places: Mapping[str, _Path], lookups: _Lookups) -> Iterator[Problem]:
     """Targets whose names do not resolve, on this machine and now."""
-    places = dict(_hosts(configuration))
-    names = [name for name in places if name not in resolve]
-    pool = ThreadPoolExecutor(RESOLVERS)
-    lookups = {pool.submit(socket.getaddrinfo, name, None): name for name in names}
-    done, pending = wait(lookups, RESOLVE_SECONDS)
-    pool.shutdown(wait=False, cancel_futures=True)
-    for lookup in done:
-        failure = lookup.exception()
+    unanswered = dict(places)
+    for name, failure in lookups.answers():
+        place = unanswered.pop(name)
         if failure is not None:
-            name = lookups[lookup]
-            reason = getattr(failure, "strerror", None) or failure
-            yield _warning(configuration, places[name], f"{name} does not resolve here: {reason}")
-    if pending:
-        some = ", ".join(sorted(lookups[lookup] for lookup in pending)[:3])
-        message = f"{len(pending)} names did not resolve within {RESOLVE_SECONDS:g} s (such as {some})"
-        yield _warning(configuration, ("routes",), message)
+            yield _warning(configuration, place, f"{name} does not resolve here: {failure.strerror or failure}")
+    if unanswered:
+        name, place = next(iter(unanswered.items()))
+        others = f" and {len(unanswered) - 1} other names" if len(unanswered) > 1 else ""
+        yield _warning(configuration, place, f"{name}{others} did not resolve within {RESOLVE_SECONDS:g} s")
+
+
+class _Lookups:
+    """Asks for many names at once. An executor would wait at the end of the process for a name service that hangs."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._number = len(names)
+        self._answers: SimpleQueue[tuple[str, OSError | None]] = SimpleQueue()
+        self._end = time.monotonic() + RESOLVE_SECONDS
+        waiting = iter(names)
+        for _ in range(min(RESOLVERS, len(names))):
+            threading.Thread(target=self._ask, args=(waiting,), daemon=True).start()
+
+    def _ask(self, waiting: Iterator[str]) -> None:
+        for name in waiting:
+            failure = None
+            try:
+                socket.getaddrinfo(name, None)
+            except OSError as error:
+                failure = error
+            self._answers.put((name, failure))
+
+    def answers(self) -> Iterator[tuple[str, OSError | None]]:
+        """Each name with what is wrong about it, as they come in, until the time is over."""
+        with contextlib.suppress(Empty):
+            for _ in range(self._number):
+                yield self._answers.get(timeout=max(0.0, self._end - time.monotonic()))
 
 
 def _hosts(configuration: Configuration) -> Iterator[tuple[str, _Path]]:
     """The host of every target, and where it is named."""
     for index, route in enumerate(configuration.routes.routes):
+        if route.redirect is not None:
+            continue
         target = parse_target(route.target)
         if isinstance(target, AddressTarget):
             yield target.host, ("routes", index, "target")

@@ -54,4 +54,5 @@ class Deadlines:
         now = self._loop.time()
         late = [timed for timed in self._watched if timed.deadline <= now]
         for timed in late:
-            timed.expired(now)
+            if timed.deadline <= now:  # unless one before it in the list moved it
+                timed.expired(now)

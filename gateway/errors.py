@@ -6,12 +6,15 @@ may be sent again without risk, because nothing of it can have been acted upon.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Literal
 
 Origin = Literal["gateway", "upstream"]
 
 TYPE_PREFIX = "urn:problem-type:gateway:"
+REGISTERED_TYPES = {"quota-exceeded": "https://iana.org/assignments/http-problem-types#quota-exceeded"}
+"""Types that the IANA registry of problem types (RFC 9457, 4.2) has already."""
 
 
 class ErrorKind(Enum):
@@ -20,12 +23,19 @@ class ErrorKind(Enum):
     # What the client sent.
     BAD_REQUEST = ("bad-request", 400, "The request is malformed", "gateway")
     AMBIGUOUS_PATH = ("ambiguous-path", 400, "The path could be read in more than one way", "gateway")
+    AMBIGUOUS_CREDENTIALS = ("ambiguous-credentials", 400, "More than one credential of one kind was sent", "gateway")
+    UNAUTHENTICATED = ("unauthenticated", 401, "The caller is not known", "gateway")
+    FORBIDDEN = ("forbidden", 403, "The caller is known, but not allowed to do this", "gateway")
+    BLOCKED = ("blocked", 403, "The caller is blocked", "gateway")
     NO_ROUTE = ("no-route", 404, "No route matches", "gateway")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The route does not take this method", "gateway")
     REQUEST_TIMEOUT = ("request-timeout", 408, "The request was too slow in coming", "gateway")
     BODY_TOO_LARGE = ("body-too-large", 413, "The request body is too large", "gateway")
     URL_TOO_LONG = ("url-too-long", 414, "The URL is too long", "gateway")
+    UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The route does not take this content type", "gateway")
     EXPECTATION_FAILED = ("expectation-failed", 417, "The expectation cannot be met", "gateway")
+    UPGRADE_REQUIRED = ("upgrade-required", 426, "Another version of the protocol is needed", "gateway")
+    QUOTA_EXCEEDED = ("quota-exceeded", 429, "The limit is used up", "gateway")
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The request headers are too large", "gateway")
     NOT_IMPLEMENTED = ("not-implemented", 501, "The request needs what this gateway does not do", "gateway")
     VERSION_NOT_SUPPORTED = ("version-not-supported", 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here", "gateway")
@@ -33,6 +43,10 @@ class ErrorKind(Enum):
     INTERNAL = ("internal-error", 500, "The gateway failed", "gateway")
     NO_CONFIGURATION = ("no-configuration", 503, "No configuration is loaded", "gateway")
     OVERLOADED = ("overloaded", 503, "The gateway is at its limit", "gateway")
+    MAINTENANCE = ("maintenance", 503, "The service is under maintenance", "gateway")
+    AUTH_UNAVAILABLE = ("auth-unavailable", 503, "The caller cannot be verified now", "gateway")
+    AUDIT_UNAVAILABLE = ("audit-unavailable", 503, "Requests cannot be recorded now", "gateway")
+    STORE_UNAVAILABLE = ("store-unavailable", 503, "The limit cannot be checked now", "gateway")
     CLIENT_GONE = ("client-gone", 499, "The client went away", "gateway")
     # The upstream behind it.
     UPSTREAM_UNRESOLVED = ("upstream-unresolved", 502, "The upstream's name does not resolve", "upstream")
@@ -52,8 +66,8 @@ class ErrorKind(Enum):
 
     @property
     def type(self) -> str:
-        """The problem type, a URN that stays the same for ever."""
-        return TYPE_PREFIX + self.slug
+        """The problem type, a URI that stays the same for ever."""
+        return REGISTERED_TYPES.get(self.slug, TYPE_PREFIX + self.slug)
 
 
 class GatewayError(Exception):
@@ -66,9 +80,11 @@ class GatewayError(Exception):
         *,
         retryable: bool = False,
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.retryable = retryable
         self.headers = headers
+        self.members = members or {}  # extension members of the problem document (RFC 9457, 3.2)

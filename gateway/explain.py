@@ -2,46 +2,112 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from gateway.build import RouteHandler, Snapshot
-from gateway.routes.paths import PathError, normalise
-from gateway.routes.rule import NoMatch
-from gateway.upstream.cluster import Cluster
+from gateway.context import Explaining
+from gateway.deadlines import NEVER
+from gateway.http import Exchange, Headers
+from gateway.routes.explain import Explanation
+from gateway.routes.paths import NormalisedPath, PathError, normalise
+from gateway.routes.rule import Form, Match, NoMatch
+from gateway.upstream.cluster import Cluster, Timeouts
+
+LOOPBACK = "127.0.0.1"
+PROBES = frozenset({"/health", "/health/live", "/health/ready"})
 
 
-def explain(snapshot: Snapshot, method: str, url: str, headers: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """What would happen to this request, as plain data. Headers are (name, value); a Host among them goes first."""
-    parts = urlsplit(url if "://" in url or url.startswith("/") else "http://" + url)
-    fields = {name.lower().encode("latin-1", "replace"): value.encode("utf-8") for name, value in headers}
-    host = fields.get(b"host", parts.netloc.encode()).decode("latin-1")
+async def explain(
+    snapshot: Snapshot, method: str, url: str, headers: Sequence[tuple[str, str]], client: str = LOOPBACK
+) -> dict[str, Any]:
+    """What would happen to this request, as plain data. Nothing is sent, counted or changed.
+
+    `url` is a path, or a URL whose host goes behind a Host among `headers`, which are (name, value); `client` is the
+    address that it comes from. Raises ValueError where `url` is neither.
+    """
+    parts = _split(url)
+    lines = [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in headers]
+    exchange = _exchange(snapshot, method, parts, lines, client)
+    host = exchange.host
+    told: dict[str, Any] = {"request": f"{method} {url}", "host": host or "-"}
+    if parts.path in PROBES and method in ("GET", "HEAD"):
+        return told | {"result": "the gateway answers this probe itself, whatever the routes say"}
     try:
-        path = normalise(parts.path.encode())
+        path = normalise((parts.path or "/").encode())
     except PathError as error:
-        return {"request": f"{method} {url}", "result": f"400: {error}"}
-    table = snapshot.table.explain(method, host, path.path, parts.query.encode(), fields.get)
-    told: dict[str, Any] = {"request": f"{method} {url}", "path": path.path}
-    match = table.result
+        return told | {"result": f"400: {error}"}
+    exchange.path = path.path
+    explanation = snapshot.table.explain(method, host, path.path, exchange.query, exchange.fields.get)
+    told |= {"path": path.path} | _outcome(method, path, explanation.result)
+    if isinstance(explanation.result, Match) and "sent" in told:
+        told |= await _policies(exchange, explanation.result)
+    return told | _lost(explanation)
+
+
+def _exchange(snapshot: Snapshot, method: str, parts: SplitResult, headers: Headers, client: str) -> Exchange:
+    """The exchange that such a request would become."""
+    fields = dict(headers)
+    scheme = parts.scheme if parts.scheme in ("http", "https") else "http"
+    caller = snapshot.proxies.caller(client, scheme, headers, fields)
+    return Exchange(
+        request_id="explain",
+        method=method,
+        path=parts.path or "/",
+        query=parts.query.encode(),
+        headers=headers,
+        fields=fields,
+        scheme=caller.scheme,
+        host=fields.get(b"host", parts.netloc.encode()).decode("latin-1"),
+        peer=client,
+        peer_trusted=caller.peer_trusted,
+        client=caller.client,
+    )
+
+
+async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str, Any]:
+    """What each policy of the route would say, up to the one that would refuse the request."""
+    exchange.route, exchange.target_path, exchange.parameters = match.rule.id, match.path, match.parameters
+    rules = []
+    verdict = "allowed: no rule refuses it"
+    for middleware in match.value.middlewares:
+        decision = await middleware.explain(exchange) if isinstance(middleware, Explaining) else None
+        if decision is None:
+            continue
+        rules.append(f"{decision.verdict} {decision.rule}: {decision.reason}")
+        if decision.verdict == "deny":
+            verdict = f"refused by {decision.rule}: {decision.reason}"
+            break
+    return {"verdict": verdict, "rules": rules}
+
+
+def _split(url: str) -> SplitResult:
+    if re.search(r"\s", url):
+        raise ValueError(f"{url!r} holds white space, which no request target has; write %20")
+    try:
+        return urlsplit(url if "://" in url or url.startswith("/") else "http://" + url)
+    except ValueError as error:
+        raise ValueError(
+            f"{url} is neither a path nor a URL: {error}; write /v1/users, or http://host/v1/users"
+        ) from None
+
+
+def _outcome(method: str, path: NormalisedPath, match: Match[RouteHandler] | NoMatch) -> dict[str, Any]:
+    """Which route takes it and why, what is sent, through which handlers, and where to; or with what it is refused."""
     if isinstance(match, NoMatch):
-        allow = ", ".join(match.allow)
-        told["result"] = f"405: the path takes {allow}" if allow else "404: no route takes it"
-    elif path.has_encoded_slash and not match.rule.allow_encoded_slashes:
-        told["result"] = f'400: route "{match.rule.id}" does not allow encoded slashes'
-    else:
-        told |= {"result": f'route "{match.rule.id}"', "why": _why(match.form, match.rule.path)}
-        told |= {"sent": match.path, "parameters": dict(match.parameters)} | _onward(match.value)
-    told["lost"] = [
-        {"route": loser.rule.id, "pattern": loser.pattern, "form": loser.form, "why": loser.reason}
-        for loser in table.losers
-    ]
-    if table.more:
-        told["more"] = f"{table.more} routes more, whose path or host is further off"
-    return told
+        if match.allow:
+            return {"result": f"405: the path takes {', '.join(match.allow)}, not {method}"}
+        return {"result": "404: no route takes it"}
+    if path.has_encoded_slash and not match.rule.allow_encoded_slashes:
+        reason = "does not allow the encoded slash or backslash in the path (allow_encoded_slashes)"
+        return {"result": f'400: route "{match.rule.id}" {reason}'}
+    taken = {"result": f'route "{match.rule.id}"', "why": _why(match.form, match.rule.path), "sent": match.path}
+    return taken | {"parameters": dict(match.parameters)} | _onward(match.value)
 
 
-def _why(form: str, pattern: str) -> str:
+def _why(form: Form, pattern: str) -> str:
     if form == "rewritten":
         return f"the path is already in the form that {pattern} is rewritten to"
     if form == "base_path":
@@ -50,14 +116,28 @@ def _why(form: str, pattern: str) -> str:
 
 
 def _onward(handler: RouteHandler) -> dict[str, Any]:
-    """Through which handlers, and where to."""
     target = handler.target
-    onward: dict[str, Any] = {"handlers": [repr(middleware) for middleware in handler.middlewares]}
+    handlers = [repr(middleware) for middleware in handler.middlewares]
     if isinstance(target, Cluster):
-        onward["handlers"].append(f"Cluster({target.name})")
-        onward["timeouts"] = repr(target.timeouts)
-        onward["endpoints"] = [endpoint.label for endpoint in target.endpoints]
-    else:
-        onward["handlers"].append(target.name)
-        onward["endpoints"] = [target.name]
-    return onward
+        return {
+            "handlers": [*handlers, f"Cluster({target.name})"],
+            "timeouts": _timeouts(target.timeouts),
+            "endpoints": [endpoint.label for endpoint in target.endpoints],
+        }
+    return {"handlers": [*handlers, target.name], "endpoints": [target.name]}
+
+
+def _timeouts(timeouts: Timeouts) -> str:
+    idle = "300 s (none for event streams)" if timeouts.idle is None else f"{timeouts.idle:g} s"
+    total = "none" if timeouts.total == NEVER else f"{timeouts.total:g} s"
+    return f"connect {timeouts.connect:g} s, response header {timeouts.response_header:g} s, idle {idle}, total {total}"
+
+
+def _lost(explanation: Explanation[RouteHandler]) -> dict[str, Any]:
+    """The routes that do not take it, and why."""
+    losers = [
+        {"route": loser.rule.id, "pattern": loser.pattern, "form": loser.form, "why": loser.reason}
+        for loser in explanation.losers
+    ]
+    more = f"{explanation.more} routes more, whose path or host is further off"
+    return {"lost": losers, "more": more} if explanation.more else {"lost": losers}

@@ -27,5 +27,9 @@ class Survivors(Generic[K, V]):
         """Forget all others, and return them, so that they can be brought to an end."""
         return [self._living.pop(key) for key in list(self._living) if key not in keys]
 
+    def items(self) -> list[tuple[K, V]]:
+        """All of them with their identities."""
+        return list(self._living.items())
+
     def __iter__(self) -> Iterator[V]:
-        return iter(self._living.values())
+        return iter(list(self._living.values()))  # a reload may add some meanwhile, on its own thread

@@ -9,26 +9,32 @@ E = TypeVar("E")
 
 
 class RoundRobin(Generic[E]):
-    """Picks by nginx's smooth weighting: the one whose credit has grown most goes next, and pays the total for it."""
+    """Picks by nginx's smooth weighting: the one whose credit has grown most goes next, and pays for all of them.
 
-    __slots__ = ("_credits", "_endpoints", "_total", "_weights")
+    Only those that may be picked take part, so the credits always add up to zero: endpoints that are left out for
+    a while neither save up for later nor fall into debt.
+    """
+
+    __slots__ = ("_credits", "_endpoints", "_weights")
 
     def __init__(self, endpoints: Sequence[tuple[E, int]]) -> None:
         self._endpoints = [endpoint for endpoint, _ in endpoints]
         self._weights = [weight for _, weight in endpoints]
         self._credits = [0] * len(endpoints)
-        self._total = sum(self._weights)
 
     def pick(self, excluded: Collection[E] = ()) -> E | None:
         """The next endpoint, or None where all are excluded."""
         if len(self._endpoints) == 1:
             return self._endpoints[0] if self._endpoints[0] not in excluded else None
-        best = -1
+        best, total = -1, 0
         for index, weight in enumerate(self._weights):
+            if self._endpoints[index] in excluded:
+                continue
             self._credits[index] += weight
-            if self._endpoints[index] not in excluded and (best < 0 or self._credits[index] > self._credits[best]):
+            total += weight
+            if best < 0 or self._credits[index] > self._credits[best]:
                 best = index
         if best < 0:
             return None
-        self._credits[best] -= self._total
+        self._credits[best] -= total
         return self._endpoints[best]

@@ -72,16 +72,19 @@ class Expander:
 
     def _file(self, name: str) -> str:
         if name not in self._files:
-            try:
-                self._files[name] = read_secret(self._base / name)
-            except OSError as error:
-                reason = error.strerror or "it cannot be read"
-            except ValueError as error:  # UnicodeDecodeError among them; its text would quote the content
-                reason = "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)
-            else:
-                return self._files[name]
-            raise ExpansionError(f"the file {quote(name)} cannot be used: {reason}; create it, or correct the path")
+            self._files[name] = self._read(name)
         return self._files[name]
+
+    def _read(self, name: str) -> str:
+        try:
+            return read_secret(self._base / name)
+        except OSError as error:
+            reason = error.strerror or "it cannot be read"
+        except UnicodeDecodeError:  # its own text would quote the content
+            reason = "it is not UTF-8"
+        except ValueError as error:
+            reason = str(error)
+        raise ExpansionError(f"the file {quote(name)} cannot be used: {reason}; create it, or correct the path")
 
 
 def read_secret(path: FilePath) -> str:
@@ -146,7 +149,8 @@ class Converter:
         except ExpansionError as error:
             self.faults.append(Fault(tuple(self._path), str(error), show_value=False))
             return BROKEN
-        node.expanded = ", ".join(match[0] for match in _EXPANSION.finditer(node.text) if match[1] is not None)
+        names = ", ".join(match[0] for match in _EXPANSION.finditer(node.text) if match[1] is not None)
+        node.expanded = names if names.isprintable() else quote(names)
         if not node.plain or _WHOLE.fullmatch(node.text) is None:
             return text
         value = resolve(text)

@@ -6,6 +6,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from gateway.config.models import FILES, Model
+from gateway.config.models.base import keys_of
 from gateway.config.problems import Path
 
 Level = tuple[str, ...]
@@ -21,7 +22,7 @@ def levels(file: str) -> dict[Level, type[Model]]:
 def _levels(annotation: Any, level: Level) -> Iterator[tuple[Level, type[Model]]]:
     if isinstance(annotation, type) and issubclass(annotation, Model):
         yield level, annotation
-        for name, field in annotation.model_fields.items():
+        for name, field in keys_of(annotation).items():
             yield from _levels(field.annotation, (*level, name))
         return
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -54,7 +55,7 @@ def places_of(key: str) -> list[tuple[str, str]]:
         (file, format_level((*level, key)))
         for file in FILES
         for level, model in levels(file).items()
-        if key in model.model_fields
+        if key in keys_of(model)
     ]
 
 

@@ -1,5 +1,6 @@
 """From the files of a directory to one Configuration, or to every error in them."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -8,11 +9,16 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from gateway.config.document import MAX_BYTES, Document, DocumentError, compose
+from gateway.config.compose import compose
+from gateway.config.credentials import check_auth, check_routes
+from gateway.config.document import Document
 from gateway.config.expand import Converter, Expander, read_regular
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile
 from gateway.config.problems import ConfigError, Fault, Problem
 from gateway.config.references import check_references
+from gateway.config.rule_routes import check_rule_routes
+from gateway.config.sources import MAX_SOURCE_BYTES, policy_files
+from gateway.config.text import MAX_BYTES
 from gateway.config.translate import to_fault, to_problem
 
 __all__ = ["ConfigError", "Configuration", "Problem", "load", "parse", "read_files"]
@@ -26,7 +32,7 @@ def load(directory: Path, environment: Mapping[str, str] = os.environ) -> Config
 
 
 def read_files(directory: Path) -> dict[str, bytes]:
-    """The contents of routes.yaml (required), middleware.yaml and auth.yaml, by name.
+    """The contents of routes.yaml (required), middleware.yaml, auth.yaml and of the policies' Python files, by name.
 
     All are of one version: when a ConfigMap's symlinks are swapped in between, they are read again. Raises ConfigError
     when routes.yaml is not there, or a file cannot be read.
@@ -59,6 +65,9 @@ def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
             )
         except ValueError as error:
             problems.append(_about(name, f"the file cannot be used: {error}; replace it"))
+    for name in policy_files(files.get("middleware.yaml", b"")):
+        with contextlib.suppress(OSError, ValueError):  # told where the policy is loaded, with its line
+            files[name] = read_regular(directory / name, MAX_SOURCE_BYTES)
     return files, problems
 
 
@@ -85,18 +94,33 @@ def parse(files: Mapping[str, bytes], environment: Mapping[str, str], *, base: P
     problems = [problem for reading in readings.values() for problem in reading.problems]
     if problems:
         raise ConfigError(problems)
-    return Configuration(
+    configuration = Configuration(
         routes=cast(RoutesFile, readings["routes.yaml"].model),
         middleware=cast(MiddlewareFile, readings["middleware.yaml"].model),
         auth=cast(AuthFile, readings["auth.yaml"].model),
         digest=_digest(files),
         documents={name: reading.document for name, reading in readings.items()},
+        sources={name: content for name, content in files.items() if name not in FILES},
     )
+    problems = list(_across_files(configuration))
+    if problems:
+        raise ConfigError(problems)
+    return configuration
+
+
+def _across_files(configuration: Configuration) -> Iterator[Problem]:
+    """What is wrong only beside another file, which can be told once each of them is right."""
+    routes, auth = configuration.routes, configuration.auth
+    rules = check_rule_routes(configuration.middleware, routes)
+    checks = (("routes.yaml", check_routes(routes, auth)), ("middleware.yaml", rules), ("auth.yaml", check_auth(auth)))
+    for file, faults in checks:
+        for fault in faults:
+            yield to_problem(configuration.documents[file], fault)
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
     digest = sha256()
-    for name in FILES:
+    for name in (*FILES, *sorted(files.keys() - FILES.keys())):
         content = files.get(name, b"")
         digest.update(b"%d:" % len(content) + content)
     return digest.hexdigest()[:12]
@@ -106,36 +130,34 @@ class _Reading:
     """One file on its way: its document, and either its model or its problems, in the order of its lines."""
 
     def __init__(self, file: str, data: bytes, expander: Expander) -> None:
-        self.document = Document(file, None)
         self.model: Model | None = None
-        self.problems: list[Problem] = []
-        try:
-            self.document, self.problems = compose(file, data)
-        except DocumentError as error:
-            self.problems = [error.problem]
+        document, self.problems = compose(file, data)
+        self.document = document or Document(file, None)
+        if document is None:
             return
-        if FILES[file] is RoutesFile and self.document.root is None:
+        if FILES[file] is RoutesFile and document.root is None:
             self.problems = [_about(file, "the file is empty; it needs at least one route, with a path and a target")]
             return
-        faults = dict.fromkeys(self._faults(file, expander))
-        self.problems += [to_problem(self.document, fault) for fault in faults]
+        faults = dict.fromkeys(self._faults(document, expander))
+        self.problems += [to_problem(document, fault) for fault in faults]
         self.problems.sort(key=lambda problem: (problem.line, problem.column))
 
-    def _faults(self, file: str, expander: Expander) -> Iterator[Fault]:
+    def _faults(self, document: Document, expander: Expander) -> Iterator[Fault]:
         converter = Converter(expander)
-        value: Any = converter.convert(self.document.root)
+        value: Any = converter.convert(document.root)
         yield from converter.faults
         broken = {fault.path for fault in converter.faults}
-        for fault in self._validate(file, value):
+        for fault in self._validate(document, value):
             # What could not be expanded was told already; that the stand-in for it is wrong, too, is no news.
-            if self.document.find(fault.path).path not in broken:
+            if document.find(fault.path).path not in broken:
                 yield fault
 
-    def _validate(self, file: str, value: Any) -> Iterator[Fault]:
+    def _validate(self, document: Document, value: Any) -> Iterator[Fault]:
+        model = FILES[document.file]
         try:
-            self.model = FILES[file].model_validate(value)
+            self.model = model.model_validate(value)
         except ValidationError as error:
             for details in error.errors(include_url=False, include_input=False):
-                yield to_fault(file, details)
-        if FILES[file] is RoutesFile:
-            yield from check_references(value, self.document)
+                yield to_fault(document.file, details)
+        if model is RoutesFile:
+            yield from check_references(value, document)

@@ -52,7 +52,8 @@ def _check_references(template: str, known: tuple[str, ...]) -> None:
         if name and name not in known:
             raise refuse("the path has no capture of this name; correct one of them", f": {{{name}}}")
         if number and not (len(number) < 5 and 1 <= int(number) <= len(known)):
-            has = f"has only $1 to ${len(known)}" if known else "captures nothing: add * or {name} to it"
+            last = f" to ${len(known)}" if len(known) > 1 else ""
+            has = f"has only $1{last}" if known else "captures nothing: add * or {name} to it"
             raise refuse(
                 f"the rewrite refers to a capture that the path does not have; the path {has}", f", no {match[0]}"
             )

@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.layout import format_level, levels
 from gateway.config.models import FILES, Model
+from gateway.config.models.base import keys_of
 from gateway.config.quantities import Kind
 
 SAMPLE = """\
@@ -88,6 +89,39 @@ most 500,000 values. As in YAML 1.2, only `true`, `false`, `null` (also as `True
 there twice is an error, as are tags (`!name`) and keys that are not text. Aliases (`*name`) and merge keys
 (`<<: *name`) work. A group of keys may be left empty, and has its defaults then; any other key must have a value.
 
+## Conditions
+
+`when` of `authorize` is a condition over the request and its caller, checked when the files are read:
+
+```yaml
+authorize:
+- scopes: [orders:write]
+  methods: [POST, PUT]
+- when: >-
+    ("gold" in groups or claims.level >= 3) and time.weekday not in ["saturday", "sunday"]
+    and client in ["10.0.0.0/8", "192.168.0.0/16"]
+```
+
+| name | what it is |
+|---|---|
+| `consumer`, `tenant` | texts; `groups`, `scopes`: lists of texts |
+| `claims.level`, `claims.place.country`, `claims["https://example.com/team"]` | of the caller's token: any JSON |
+| `method`, `path` | `"GET"`; `"/v1/orders"`: normalised, percent-encoded, before it is rewritten |
+| `headers["x-team"]`, `headers.host` | text; several lines of a header are one, with `, ` between them |
+| `query.page` | text, decoded; a parameter that is there twice has no value |
+| `client` | the client's address, as far as `trusted_proxies` vouch for it |
+| `time.hour`, `time.minute`, `time.weekday`, `time.date` | numbers, `"monday"`, `"2026-12-31"`; see `timezone` |
+
+These are compared by `==`, `!=`, `<`, `<=`, `>`, `>=` (numbers and dates), `in` and `not in` (`"gold" in groups`,
+`method in ["GET", "HEAD"]`, `"level" in claims`, `client in "10.0.0.0/8"`), `.startswith("...")`, `.endswith("...")`
+and `.matches("...")`, and joined by `and`, `or`, `not` and parentheses. A text stands in single or double quotes,
+without escapes. `matches` compares the whole text, of at most 2048 characters, with a regular expression that has
+neither references back nor looks around, so that its cost grows with the length of the text and not faster.
+
+A comparison with something that is not there, or that is of another type (`claims.level >= 3` where `level` is a
+text), is false; also with `!=` and `not in`. `not` turns that around: `not (claims.suspended == true)` holds for a
+token without this claim.
+
 ## Durations and sizes
 
 A duration is a number with `ms`, `s`, `m` or `h` (`250ms`, `5s`, `1.5m`), or a number of seconds; at most 366 days.
@@ -121,7 +155,7 @@ def _sentence(model: type[Model]) -> str:
 
 def _table(model: type[Model]) -> list[str]:
     rows = ["| key | type | default | what it is |", "|---|---|---|---|"]
-    for name, field in model.model_fields.items():
+    for name, field in keys_of(model).items():
         cells = (f"`{name}`", _type(field), _default(field), field.description or "")
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return rows
@@ -169,6 +203,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _quantity(value: Any, kind: str) -> str:
+    if isinstance(value, tuple):
+        return "`, `".join(map(str, value))
     if kind.startswith("duration"):
         return f"{value:g}s"
     if kind == "size":

@@ -25,6 +25,9 @@ def check_references(value: Any, document: Document) -> Iterator[Fault]:
     ids: dict[str, int] = {}
     for index, route in routes:
         if isinstance(route, dict):
+            if route.keys().isdisjoint(("target", "redirect")):
+                message = 'the key "target" is missing; add it, such as target: users:8080, or redirect: /v2/$1'
+                yield Fault(("routes", index), message, show_value=False)
             yield from _check_target(index, route.get("target"), names)
             yield from _check_id(index, route.get("id"), ids, document)
 

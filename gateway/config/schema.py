@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.config.document import BARE_LIST
+from gateway.config.compose import BARE_LIST
 from gateway.config.models import FILES, Model, RoutesFile
 
 Schema = dict[str, Any]

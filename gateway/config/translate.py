@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.document import Document, Node, Scalar, Sequence, resolve
 from gateway.config.layout import model_at, places_of
+from gateway.config.models.base import keys_of
 from gateway.config.problems import Fault, Path, Problem, format_path, quote
 
 _EXPECTED = {
@@ -36,6 +37,8 @@ def to_fault(file: str, error: ErrorDetails) -> Fault:
         return Fault(path, _unknown(file, path), show_value=False)
     if kind == "refused":
         return Fault(path, context["message"], context["hint"])
+    if kind == "pointed":
+        return Fault(path, context["message"], context["hint"], show_value=False)
     expected = _EXPECTED.get(kind, "this is not what the key takes; see the documentation of the configuration")
     return Fault(path, expected.format_map(context).replace("'", '"'))
 
@@ -43,7 +46,7 @@ def to_fault(file: str, error: ErrorDetails) -> Fault:
 def _missing(file: str, path: Path) -> str:
     key = str(path[-1])
     model = model_at(file, path[:-1])
-    examples = model.model_fields[key].examples if model else None
+    examples = keys_of(model)[key].examples if model else None
     example = f", such as {key}: {_as_yaml(examples[0])}" if examples else ""
     return f'the key "{key}" is missing; add it{example}'
 
@@ -55,11 +58,13 @@ def _as_yaml(value: Any) -> str:
 def _unknown(file: str, path: Path) -> str:
     key = str(path[-1])
     model = model_at(file, path[:-1])
-    known = list(model.model_fields) if model else []
+    known = list(keys_of(model)) if model else []
     likely = suggest(key, known, 0.8)
     if likely:
         return f"unknown key, did you mean {quote(likely)}?"
-    elsewhere = [f"in {where}, as {place}" for where, place in places_of(key)]
+    places = places_of(key)
+    tops = [(where, place) for where, place in places if place == key]  # whoever mixes up files means the file's own
+    elsewhere = [f"in {where}, as {place}" for where, place in tops or places]
     if elsewhere:
         return f"unknown key here; it belongs {' or '.join(elsewhere[:3])}"
     possible = suggest(key, known, 0.6)

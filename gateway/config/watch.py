@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gateway.config.load import read_files
 from gateway.config.models import FILES
-from gateway.config.problems import ConfigError
+from gateway.config.problems import ConfigError, Problem
 
 POLL_SECONDS = 0.2
 SETTLE_SECONDS = 0.4
@@ -24,8 +25,19 @@ Contents = Mapping[str, bytes] | ConfigError
 """The contents of the files by name, or why they cannot be read."""
 
 
-def read(directory: Path) -> Contents:
-    """What is there now."""
+def look(directory: Path) -> tuple[Contents, ConfigError | None]:
+    """What is there now, and which files somebody is writing: before, while or after they were read."""
+    before = _being_written(directory, FILES)
+    contents = _read(directory)
+    names = dict.fromkeys((*FILES, *(() if isinstance(contents, ConfigError) else contents)))
+    written = before | _being_written(directory, names)
+    if not written:
+        return contents, None
+    message = "somebody is writing this file; it is read once the writer has closed it"
+    return contents, ConfigError([Problem(name, 0, 0, "", message) for name in names if name in written])
+
+
+def _read(directory: Path) -> Contents:
     try:
         return read_files(directory)
     except ConfigError as error:
@@ -39,9 +51,9 @@ def same(one: Contents | None, other: Contents | None) -> bool:
     return one == other
 
 
-def being_written(directory: Path) -> bool:
-    """Whether somebody holds one of the files open for writing, as far as this process may know."""
-    return any(_has_writer(directory / name) for name in FILES)
+def _being_written(directory: Path, names: Iterable[str]) -> set[str]:
+    """The files that somebody holds open for writing, as far as this process may know."""
+    return {name for name in names if _has_writer(directory / name)}
 
 
 def _has_writer(path: Path) -> bool:
@@ -50,6 +62,8 @@ def _has_writer(path: Path) -> bool:
     except OSError:
         return False
     try:
+        # A writer who comes in this moment breaks the lease with a signal: one that is ignored by default.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:

@@ -1,5 +1,27 @@
 """The words that everything else is written in: Exchange, Response, Handler, Body, and the header rules. Pure."""
 
-from gateway.http.messages import Body, Exchange, Handler, Headers, Response, WebSocketSession
+from gateway.http.messages import (
+    Body,
+    Decision,
+    Exchange,
+    Handler,
+    Headers,
+    Identity,
+    Outcome,
+    Report,
+    Response,
+    WebSocketSession,
+)
 
-__all__ = ["Body", "Exchange", "Handler", "Headers", "Response", "WebSocketSession"]
+__all__ = [
+    "Body",
+    "Decision",
+    "Exchange",
+    "Handler",
+    "Headers",
+    "Identity",
+    "Outcome",
+    "Report",
+    "Response",
+    "WebSocketSession",
+]

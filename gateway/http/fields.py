@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from gateway.http.messages import Headers
 
 CONNECTION_FIELDS = frozenset(
@@ -65,6 +67,7 @@ def nominated(headers: Headers, fields: dict[bytes, bytes]) -> set[bytes]:
     return {name for name in named - NEVER_DROPPED if not name.startswith((b"x-forwarded-", b"x-consumer-"))}
 
 
+@lru_cache(1024)
 def is_forwarding(name: bytes) -> bool:
     """Whether this line says where a request came from; CGI and WSGI read an underscore as a hyphen."""
     if b"_" in name:
@@ -72,10 +75,12 @@ def is_forwarding(name: bytes) -> bool:
     return name.startswith(b"x-forwarded-") or name in FORWARDING_FIELDS
 
 
-def response_headers(headers: Headers) -> Headers:
-    """The lines of an upstream's response that reach the client."""
-    if any(name == b"connection" for name, _ in headers):
-        dropped = CONNECTION_FIELDS | nominated(headers, dict(headers))
-    else:
-        dropped = CONNECTION_FIELDS
+def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None) -> Headers:
+    """The lines of an upstream's response that reach the client. `fields` are the same as a mapping, if at hand."""
+    fields = dict(headers) if fields is None else fields
+    if CONNECTION_FIELDS.isdisjoint(fields):
+        return headers
+    dropped = CONNECTION_FIELDS
+    if b"connection" in fields and (named := nominated(headers, fields)):
+        dropped |= named
     return [line for line in headers if line[0] not in dropped]

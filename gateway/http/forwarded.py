@@ -5,19 +5,21 @@ Only a peer in `trusted_proxies` is believed. From anybody else every such line 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
 
 from gateway.http.fields import values
 from gateway.http.messages import Exchange, Headers
 
 VIA = b"1.1 gateway"
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VERDICTS = 4096  # addresses whose verdict is remembered
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """What is known of the one who sent a request."""
 
     client: str
@@ -56,7 +58,8 @@ class TrustedProxies:
         """The client's address and scheme: the nearest address that no trusted proxy vouches onward from."""
         if not self.trusts(peer):
             return Caller(peer, scheme, False)
-        proto = fields.get(b"x-forwarded-proto", b"").lower()
+        first = fields.get(b"forwarded", b"").partition(b",")[0]
+        proto = (fields.get(b"x-forwarded-proto") or _parameter(first, b"proto")).lower()
         if proto in (b"http", b"https"):
             scheme = proto.decode()
         client = peer
@@ -76,17 +79,18 @@ def chain(headers: Headers, fields: dict[bytes, bytes]) -> list[str]:
         text = b",".join(values(headers, b"x-forwarded-for")).decode("latin-1")
         return [hop.strip() for hop in text.split(",") if hop.strip()]
     if b"forwarded" in fields:
-        text = b",".join(values(headers, b"forwarded")).decode("latin-1")
-        return [hop for element in text.split(",") if (hop := _for_parameter(element))]
+        elements = b",".join(values(headers, b"forwarded")).split(b",")
+        return [hop.decode("latin-1") for element in elements if (hop := _parameter(element, b"for"))]
     return []
 
 
-def _for_parameter(element: str) -> str | None:
-    for pair in element.split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name.lower() == "for":
-            return value.strip().strip('"')
-    return None
+def _parameter(element: bytes, wanted: bytes) -> bytes:
+    """The value of a parameter of a Forwarded element, without its quotes; empty where it is not there."""
+    for pair in element.split(b";"):
+        name, _, value = pair.strip().partition(b"=")
+        if name.lower() == wanted:
+            return value.strip().strip(b'"')
+    return b""
 
 
 def _address(hop: str) -> str | None:
@@ -103,34 +107,46 @@ def _address(hop: str) -> str | None:
 
 def forwarding_headers(exchange: Exchange) -> Headers:
     """The lines that tell the backend where the request came from."""
-    peer, host, fields = exchange.peer, exchange.host.encode("latin-1"), exchange.fields
-    scheme = exchange.scheme.encode()
-    peer_bytes = peer.encode()
-    element = b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(host), scheme)
+    fields = exchange.fields
     via = b", ".join([*values(exchange.headers, b"via"), VIA]) if b"via" in fields else VIA
+    lines = [(b"x-request-id", exchange.request_id.encode()), (b"via", via)]
     if not exchange.peer_trusted:
-        return [
-            (b"x-forwarded-for", peer_bytes),
-            (b"x-forwarded-proto", scheme),
-            (b"x-forwarded-host", host),
-            (b"forwarded", element),
-            (b"x-real-ip", exchange.client.encode()),
-            (b"x-request-id", exchange.request_id.encode()),
-            (b"via", via),
-        ]
+        return [*_of_a_stranger(exchange.peer, exchange.host, exchange.scheme), *lines]
+    return lines + _of_a_proxy(exchange)
+
+
+@lru_cache(4096)
+def _of_a_stranger(peer: str, host: str, scheme: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Nothing that the peer says of itself counts."""
+    address, name, proto = peer.encode(), host.encode("latin-1"), scheme.encode()
+    return (
+        (b"x-forwarded-for", address),
+        (b"x-forwarded-proto", proto),
+        (b"x-forwarded-host", name),
+        (b"forwarded", _element(peer, name, proto)),
+        (b"x-real-ip", address),
+    )
+
+
+def _of_a_proxy(exchange: Exchange) -> Headers:
+    """What the proxy said, and the proxy itself."""
+    fields, host, scheme = exchange.fields, exchange.host.encode("latin-1"), exchange.scheme.encode()
     hops = chain(exchange.headers, fields)
     told = b", ".join(values(exchange.headers, b"forwarded")) or b", ".join(b"for=" + _node(hop) for hop in hops)
+    element = _element(exchange.peer, host, scheme)
     lines = [
-        (b"x-forwarded-for", b", ".join([*(hop.encode("latin-1") for hop in hops), peer_bytes])),
+        (b"x-forwarded-for", b", ".join([*(hop.encode("latin-1") for hop in hops), exchange.peer.encode()])),
         (b"x-forwarded-proto", scheme),
         (b"x-forwarded-host", fields.get(b"x-forwarded-host", host)),
         (b"forwarded", told + b", " + element if told else element),
         (b"x-real-ip", exchange.client.encode()),
-        (b"x-request-id", exchange.request_id.encode()),
-        (b"via", via),
     ]
     written = {name for name, _ in lines}
     return lines + [line for line in exchange.headers if line[0].startswith(b"x-forwarded-") and line[0] not in written]
+
+
+def _element(peer: str, host: bytes, scheme: bytes) -> bytes:
+    return b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(host), scheme)
 
 
 def _node(address: str) -> bytes:
@@ -144,5 +160,5 @@ def _node(address: str) -> bytes:
 
 
 def _quoted(value: bytes) -> bytes:
-    """A token as it is; anything else in double quotes."""
-    return b'"%b"' % value.replace(b"\\", b"").replace(b'"', b"") if b":" in value or b" " in value else value
+    """A token (RFC 9110, 5.6.2) as it is; anything else in double quotes."""
+    return value if _TOKEN.fullmatch(value) else b'"%b"' % value.replace(b"\\", b"").replace(b'"', b"")

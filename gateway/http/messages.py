@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 Headers = list[tuple[bytes, bytes]]
 """Header lines in their order; names in lower case, values without surrounding white space."""
@@ -48,6 +48,28 @@ class WebSocketSession(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls, as one of the schemes that the route accepts found out."""
+
+    consumer: str
+    scheme: str  # the name of the scheme that recognised the caller
+    tenant: str | None = None
+    groups: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict)  # of a token, as it has them
+    fingerprint: str = ""  # of the credential, for logs: never the credential itself
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one rule said of an exchange."""
+
+    rule: str  # `rate_limit:per-consumer`
+    verdict: Literal["allow", "deny", "shadow-deny"]
+    reason: str
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request on its way, and what was decided about it so far."""
@@ -64,14 +86,21 @@ class Exchange:
     peer_trusted: bool  # whether the peer is a proxy that is believed about the client
     client: str  # the client's address, as far as trusted proxies vouch for it
     http_version: str = "1.1"
+    certificate: bytes | None = None  # of the client, in PEM, where the TLS connection ends here
     websocket: bool = False
     body: Body | None = None
     early_hints: Callable[[Headers], Awaitable[None]] | None = None  # passes on a 103 (RFC 8297)
     # What was decided.
+    trace_id: str | None = None  # of the trace that it belongs to (W3C Trace Context)
     route: str | None = None
     target_path: str = ""
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    identity: Identity | None = None
+    claimed_consumer: str | None = None  # whose credential was refused, where that is known
+    decisions: tuple[Decision, ...] = ()
     deadline: float = float("inf")  # loop time by which all must be over
+    extra_headers: tuple[tuple[bytes, bytes], ...] = ()  # for the backend, beside the client's own
+    hidden_headers: frozenset[bytes] = frozenset()  # of the client's, not for the backend
     # What came of it.
     upstream: str | None = None
     endpoint: str | None = None
@@ -79,6 +108,22 @@ class Exchange:
     upstream_started: float = 0.0  # loop time
     upstream_seconds: float | None = None  # until the response head
     error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of an exchange as the client saw it."""
+
+    at: float  # Unix time
+    started: float  # time.perf_counter()
+    status: int = 0
+    received: int = 0  # body bytes
+    sent: int = 0  # body bytes
+    seconds: float = 0.0
+
+
+Report = Callable[[Exchange, Outcome], None]
+"""Whoever wants to know of every exchange that is over: a log, metrics. Must not raise, and must not wait."""
 
 
 @dataclass(slots=True)

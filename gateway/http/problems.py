@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import orjson
 
-from gateway.errors import GatewayError
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http.messages import Exchange, Response
 
 
 def wants_text(accept: bytes) -> bool:
-    """Whether the client prefers plain text to JSON, by the order in which it names them."""
+    """Whether the client prefers plain text to JSON: by weight (RFC 9110, 12.5.1), then by order."""
     if b"text/plain" not in accept:
         return False
-    return not any(b"json" in kind.split(b"/")[-1] for kind in accept.partition(b"text/plain")[0].split(b","))
+    weights: dict[bool, float] = {}  # of text, and of JSON; the first of equal ones is the first key
+    for item in accept.split(b","):
+        kind, _, parameters = item.strip().partition(b";")
+        is_text = kind.strip().lower() == b"text/plain"
+        if is_text or kind.strip().lower().endswith(b"json"):
+            weights.setdefault(is_text, _weight(parameters))
+    preferred = max(weights, key=weights.__getitem__, default=False)
+    return preferred and weights[True] > 0
+
+
+def _weight(parameters: bytes) -> float:
+    for parameter in parameters.split(b";"):
+        name, _, value = parameter.strip().partition(b"=")
+        if name.strip().lower() == b"q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
 
 
 def problem(error: GatewayError, request_id: str, route: str | None, accept: bytes) -> Response:
@@ -31,6 +49,7 @@ def problem(error: GatewayError, request_id: str, route: str | None, accept: byt
                 "origin": kind.origin,
                 "route": route,
                 "request_id": request_id,
+                **error.members,
             }
         )
         media_type = b"application/problem+json"
@@ -44,6 +63,17 @@ def problem(error: GatewayError, request_id: str, route: str | None, accept: byt
     return Response(kind.status, headers, body)
 
 
+class AnsweredError(GatewayError):
+    """An error that somebody else has put into a response already, such as the service of `forward_auth`."""
+
+    def __init__(self, kind: ErrorKind, detail: str, response: Response) -> None:
+        super().__init__(kind, detail)
+        self.response = response
+
+
 def problem_for(error: GatewayError, exchange: Exchange) -> Response:
     """The same, for an exchange under way."""
+    if isinstance(error, AnsweredError):
+        error.response.headers += error.headers  # what policies added on its way
+        return error.response
     return problem(error, exchange.request_id, exchange.route, exchange.fields.get(b"accept", b""))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
+from gateway.config.models import RouteConfig
+from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Exchange, Handler, Headers, Response
 
@@ -17,7 +20,7 @@ class BodyLimit:
     def wrap(self, handler: Handler) -> Handler:
         """A handler that refuses what is larger, and leaves the rest to `handler`."""
 
-        async def limited(exchange: Exchange) -> Response:
+        def limited(exchange: Exchange) -> Awaitable[Response]:
             body = exchange.body
             if body is not None:
                 announced = int(exchange.fields.get(b"content-length", b"0"))
@@ -25,7 +28,7 @@ class BodyLimit:
                     raise self._too_large()
                 if not announced:
                     exchange.body = _Counted(body, self)
-            return await handler(exchange)
+            return handler(exchange)
 
         return limited
 
@@ -36,6 +39,11 @@ class BodyLimit:
         """Raises GatewayError once more than the limit has come."""
         if received > self.limit:
             raise self._too_large()
+
+
+def for_route(context: Context, route: RouteConfig) -> BodyLimit:
+    """Every route has a limit: its own, or that of all."""
+    return BodyLimit(context.configuration.middleware.limits.body if route.max_body is None else route.max_body)
 
 
 class _Counted:

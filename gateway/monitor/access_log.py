@@ -1,25 +1,34 @@
 """The access log: one line for each request, written in batches by a thread of its own.
 
-A request only appends to a list. Whoever reads the log may be slow or stuck: then lines are dropped, and counted,
-but no request waits.
+A request only appends to a queue. Whoever reads the log may be slow or stuck: then lines are dropped, and counted,
+but no request waits. A change of destination goes through the same queue: every line before it goes to the old one.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
-import sys
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
 
+from gateway.errors import GatewayError
+from gateway.http import Exchange, Outcome
+from gateway.http.redaction import without_userinfo
+
+logger = logging.getLogger("gateway.access_log")
+
 Record = dict[str, Any]
 
-QUEUE_LIMIT = 50_000  # records that may wait for the writer
+QUEUE_LIMIT = 10_000  # records that may wait for the writer
 BATCH_SECONDS = 0.1
+BATCH_RECORDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,36 +39,84 @@ class AccessLogSettings:
     format: Literal["json", "console"] = "json"
 
 
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    settings: AccessLogSettings
+    descriptor: int  # -1: nowhere
+
+    def close(self) -> None:
+        if self.descriptor > 2:
+            os.close(self.descriptor)
+
+
 class AccessLog:
-    """Takes records on the event loop, writes them on its own thread."""
+    """Takes records on the event loop, writes them on its own thread. Raises OSError where a file cannot be opened."""
 
     def __init__(self, settings: AccessLogSettings) -> None:
         self.settings = settings
         self.dropped = 0  # records, since the start
         self._dropped_told = 0
-        self._records: list[Record] = []
+        self._failing = False
+        self._queue: deque[bytes | _Destination] = deque()
         self._wanted = threading.Event()
         self._stopping = False
-        self._reopen = False
-        self._descriptor = -1
+        self._destination = _open(settings)
         self._thread = threading.Thread(target=self._work, name="access-log", daemon=True)
-        self._open()
         self._thread.start()
 
-    def __call__(self, record: Record) -> None:
-        """Take a record; never blocks."""
-        records = self._records
-        if len(records) >= QUEUE_LIMIT:
-            self.dropped += 1
+    def report(self, exchange: Exchange, outcome: Outcome) -> None:
+        """An exchange is over."""
+        if self.settings.output == "off":
             return
-        records.append(record)
-        if len(records) == 1:
+        error = exchange.error
+        self(
+            {
+                "time": outcome.at,
+                "request_id": exchange.request_id,
+                "trace_id": exchange.trace_id,
+                "client": exchange.client,
+                "consumer": exchange.identity.consumer if exchange.identity else None,
+                "method": exchange.method,
+                "host": without_userinfo(exchange.host) if "@" in exchange.host else exchange.host,
+                "path": without_userinfo(exchange.path) if "@" in exchange.path else exchange.path,
+                "route": exchange.route,
+                "upstream": exchange.upstream,
+                "endpoint": exchange.endpoint,
+                "status": outcome.status,
+                "bytes_in": outcome.received,
+                "bytes_out": outcome.sent,
+                "duration": round(outcome.seconds, 6),
+                "upstream_duration": exchange.upstream_seconds and round(exchange.upstream_seconds, 6),
+                "attempts": exchange.attempts,
+                "error": f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else error and repr(error),
+            }
+        )
+
+    def __call__(self, record: Record) -> None:
+        """Take a record; never blocks. It is made a line at once: bytes wait more cheaply than what made them."""
+        waiting = self._queue
+        if len(waiting) >= QUEUE_LIMIT:
+            self.dropped += 1
+            if self.dropped == self._dropped_told + 1:
+                logger.warning("%s is not read: access log lines are dropped", self.settings.output)
+            return
+        waiting.append(_console_line(record) if self.settings.format == "console" else _json_line(record))
+        if len(waiting) == 1:
             self._wanted.set()
+
+    def configure(self, settings: AccessLogSettings) -> None:
+        """Go on like this. Raises OSError, and goes on as before, where the file cannot be opened."""
+        self._queue.append(_open(settings))
+        self.settings = settings
+        self._wanted.set()
 
     def reopen(self) -> None:
         """The file was moved away (SIGUSR1): go on in a new one."""
-        self._reopen = True
-        self._wanted.set()
+        try:
+            self.configure(self.settings)
+        except OSError as error:
+            reason = f"{self.settings.output}: {error.strerror}"
+            logger.warning("the access log cannot be reopened, it goes on in the old file: %s", reason)
 
     def close(self, seconds: float = 2.0) -> None:
         """Write what is left, waiting at most `seconds` for a reader that is stuck."""
@@ -70,48 +127,74 @@ class AccessLog:
     # On the writer's thread.
 
     def _work(self) -> None:
-        while True:
+        while not self._stopping or self._queue:
             self._wanted.wait()
             self._wanted.clear()
             if not self._stopping:
                 time.sleep(BATCH_SECONDS)
-            if self._reopen:
-                self._reopen = False
-                self._open()
-            self._write_batch()
-            if self._stopping and not self._records:
-                return
+            while self._queue:
+                self._write_batch()
+            self._tell_dropped()
 
     def _write_batch(self) -> None:
-        records, self._records = self._records, []
-        encode = _console_line if self.settings.format == "console" else orjson.dumps
-        lines = [encode(record) for record in records]
-        if self.dropped > self._dropped_told:
-            lines.append(orjson.dumps({"dropped": self.dropped - self._dropped_told}))
-            self._dropped_told = self.dropped
-        if lines and self._descriptor >= 0:
-            self._write(b"\n".join(lines) + b"\n")
+        """Write records up to the next change of destination, if there is one."""
+        lines: list[bytes] = []
+        following: _Destination | None = None
+        while self._queue and len(lines) < BATCH_RECORDS:
+            item = self._queue.popleft()
+            if isinstance(item, _Destination):
+                following = item
+                break
+            lines.append(item)
+        if lines:
+            self._write(b"".join(lines))
+        if following is not None:
+            self._destination.close()
+            self._destination = following
+
+    def _tell_dropped(self) -> None:
+        dropped = self.dropped - self._dropped_told
+        if dropped:
+            self._dropped_told += dropped
+            console = self._destination.settings.format == "console"
+            text = b"%d lines dropped\n" if console else b'{"dropped":%d}\n'
+            self._write(text % dropped)
+            logger.warning("%s is read again: %d access log lines were dropped", self.settings.output, dropped)
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
-        while view:
+        while view and self._destination.descriptor >= 0:
             try:
-                view = view[os.write(self._descriptor, view) :]
+                view = view[os.write(self._destination.descriptor, view) :]
             except BlockingIOError:
                 time.sleep(BATCH_SECONDS)
             except OSError as error:
-                print(f"access log: {self.settings.output}: {error.strerror}", file=sys.stderr)
+                self._failed(error)
                 return
+        self._failing = False
 
-    def _open(self) -> None:
-        known = {"stdout": 1, "stderr": 2, "off": -1}
-        if self.settings.output in known:
-            self._descriptor = known[self.settings.output]
-            return
-        opened = os.open(self.settings.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        if self._descriptor > 2:
-            os.close(self._descriptor)
-        self._descriptor = opened
+    def _failed(self, error: OSError) -> None:
+        if not self._failing:
+            self._failing = True
+            logger.error(
+                "%s: %s; access log lines are lost until it can be written", self.settings.output, error.strerror
+            )
+
+
+def _open(settings: AccessLogSettings) -> _Destination:
+    known = {"stdout": 1, "stderr": 2, "off": -1}
+    if settings.output in known:
+        return _Destination(settings, known[settings.output])
+    # O_NONBLOCK, because opening a named pipe that nobody reads would otherwise wait for a reader.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    return _Destination(settings, os.open(settings.output, flags, 0o640))
+
+
+def _json_line(record: Record) -> bytes:
+    try:
+        return orjson.dumps(record) + b"\n"  # a copy of the right size: what orjson returns has room to spare
+    except TypeError:  # text that is no Unicode, such as a lone surrogate in the text of an error
+        return json.dumps(record, default=repr).encode() + b"\n"
 
 
 def _console_line(record: Record) -> bytes:
@@ -122,4 +205,4 @@ def _console_line(record: Record) -> bytes:
     line = f"{at} {record['status']} {record['method']} {record['path']}  {where}  {seconds * 1000:.1f} ms"
     if record["error"]:
         line += f"  ({record['error']})"
-    return "".join(character if character.isprintable() else "?" for character in line).encode()
+    return "".join(character if character.isprintable() else "?" for character in line).encode() + b"\n"

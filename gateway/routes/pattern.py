@@ -53,6 +53,12 @@ class Pattern:
         return self.segments, self.rest
 
     @property
+    def specificity(self) -> tuple[tuple[int, int], ...]:
+        """Sorts patterns that fit the same path, the most specific first."""
+        ranks = [_rank(segment) for segment in self.segments]
+        return (*ranks, (3, 0)) if self.rest else tuple(ranks)
+
+    @property
     def literal(self) -> str | None:
         """The one path that it fits, None if there are wildcards."""
         return None if self.names else self.sample("")
@@ -139,6 +145,12 @@ def _find(text: str, literal: str, position: int, end: int) -> int:
 
 def _splits_escape(text: str, start: int, end: int) -> bool:
     return "%" in text[max(start, end - 2) : end]
+
+
+def _rank(segment: Segment) -> tuple[int, int]:
+    if isinstance(segment, str):
+        return 0, 0
+    return (2, 0) if segment == WILD else (1, -literal_length(segment))
 
 
 def _pieces(segment: str) -> Pieces:

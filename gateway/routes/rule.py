@@ -29,6 +29,8 @@ class Rule:
 
     No hosts is any host, `methods=None` any method. GET answers HEAD too. Of `rewrite` and `strip_prefix`, at most
     one is given. `allow_encoded_slashes` is for whoever normalised the path; the table itself ignores it.
+    `redirect`: the rewrite is where the client is led to, on this host ("here", behind the base path that the request
+    had) or on another ("away"), so that a path in its form has arrived, and is not for this rule.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Rule:
     rewrite: str | None = None
     strip_prefix: str | None = None
     allow_encoded_slashes: bool = False
+    redirect: Literal["here", "away"] | None = None
 
 
 class Match(NamedTuple, Generic[T]):

@@ -44,16 +44,25 @@ T = TypeVar("T")
 _NONE: frozenset[str] = frozenset()
 
 
+class RuleErrors(PatternError):
+    """Every rule that does not compile. `problems` has the id of each, and what is wrong with it."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f'route "{rule_id}": {message}' for rule_id, message in problems))
+        self.problems = tuple(problems)
+
+
 class RouteTable(Generic[T]):
     """The rules of one configuration, compiled. Immutable.
 
-    Raises `PatternError`, which names the rule, for a path, rewrite, prefix or predicate that means nothing.
+    Raises `RuleErrors` if a path, rewrite, prefix, host or predicate of some rules means nothing, and `PatternError` if
+    the base path does.
     """
 
     def __init__(self, rules: Iterable[tuple[Rule, T]], *, base_path: str = "", accept_rewritten: bool = False) -> None:
         base = parse_prefix("base_path", base_path)
-        self._candidates = list(_compile(rules, base, accept_rewritten))
-        self._hosts = _tries(self._candidates)
+        self.candidates = _compile(rules, base, accept_rewritten)
+        self._hosts = _tries(self.candidates)
         self._any_host = self._hosts.pop("")
 
     def match(self, method: str, host: str, path: str, query: bytes, header: HeaderLookup) -> Match[T] | NoMatch:
@@ -64,7 +73,7 @@ class RouteTable(Generic[T]):
         """
         asked: Asked | None = None
         allowed = _NONE
-        for candidates, segments in self._find(host, path):
+        for candidates, segments in self.find(host, path):
             for candidate in candidates:
                 if candidate.conditions:
                     asked = asked or Asked(query, header)
@@ -80,17 +89,18 @@ class RouteTable(Generic[T]):
         """Say of every rule why it did not take a request that `match` is asked with. Not for the request path."""
         request = Request(method, normalise_host(host), path, Asked(query, header))
         result = self.match(method, host, path, query, header)
-        reached = chain.from_iterable(candidates for candidates, _ in self._find(host, path))
-        return explain(request, result, reached, self._candidates)
+        reached = chain.from_iterable(candidates for candidates, _ in self.find(host, path))
+        return explain(request, result, reached, self.candidates)
 
-    def _find(self, host: str, path: str) -> Iterator[tuple[Sequence[Candidate[T]], Sequence[str]]]:
+    def find(self, host: str, path: str) -> Iterator[tuple[Sequence[Candidate[T]], Sequence[str]]]:
         """Give the candidates whose host and path fit, the most specific first, and the segments of the path."""
         if not self._hosts:
             return self._any_host.find(path)
         return chain.from_iterable(trie.find(path) for trie in self._tries(host))
 
     def _tries(self, host: str) -> Iterator[Trie[Candidate[T]]]:
-        host = normalise_host(host)
+        # Most clients write the host as it is compared, and looking is cheaper than bringing it into that form.
+        host = host if host in self._hosts else normalise_host(host)
         if exact := self._hosts.get(host):
             yield exact
         for pattern in wildcards(host):
@@ -99,12 +109,17 @@ class RouteTable(Generic[T]):
         yield self._any_host
 
 
-def _compile(rules: Iterable[tuple[Rule, T]], base: str, accept_rewritten: bool) -> Iterator[Candidate[T]]:
+def _compile(rules: Iterable[tuple[Rule, T]], base: str, accept_rewritten: bool) -> tuple[Candidate[T], ...]:
+    candidates: list[Candidate[T]] = []
+    problems: list[tuple[str, str]] = []
     for order, (rule, value) in enumerate(rules):
         try:
-            yield from candidates_of(rule, value, order, base, accept_rewritten)
+            candidates += candidates_of(rule, value, order, base, accept_rewritten)
         except PatternError as error:
-            raise PatternError(f'route "{rule.id}": {error}') from None
+            problems.append((rule.id, str(error)))
+    if problems:
+        raise RuleErrors(problems)
+    return tuple(candidates)
 
 
 def _tries(candidates: Iterable[Candidate[T]]) -> dict[str, Trie[Candidate[T]]]:

@@ -1,13 +1,15 @@
 """Finds the patterns that fit a path, the most specific first, in a time that does not grow with their number."""
 
-from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Generic, TypeVar
 
 from gateway.routes.pattern import WILD, Pattern, Pieces, Segment, literal_length, taker
 
 V = TypeVar("V")
+
+_Taker = Callable[[str], object]
 
 _REST = 0
 """In place of the index to go on at: what comes next is the rest below the node. Indices of segments begin at 1."""
@@ -99,30 +101,51 @@ class _Node(Generic[V]):
 
 @dataclass(slots=True, eq=False)
 class _Branches(Generic[V]):
-    """The children of a node that are below wildcards.
-
-    `ranked` has the partly literal ones, the least specific first: the length of their literal text, minus their
-    number, what they take, and the child.
-    """
+    """The children of a node that are below wildcards: below a whole segment, and below partly literal ones."""
 
     wild: _Node[V] | None = None
-    partial: dict[Pieces, _Node[V]] = field(default_factory=dict)
-    ranked: list[tuple[int, int, Callable[[str], object], _Node[V]]] = field(default_factory=list)
+    partial: "_Partial[V] | None" = None
 
     def child(self, segment: Pieces) -> _Node[V]:
         """Return the node below `segment`, which is made if there is none."""
         if segment == WILD:
             self.wild = self.wild or _Node()
             return self.wild
-        if segment not in self.partial:
-            node = self.partial[segment] = _Node()
-            insort(self.ranked, (literal_length(segment), -len(self.partial), taker(segment), node))
-        return self.partial[segment]
+        self.partial = self.partial or _Partial()
+        return self.partial.child(segment)
 
     def fitting(self, segment: str, index: int, turns: list[tuple[_Node[V], int]]) -> None:
         """Put the children that `segment` fits on `turns`, the least specific first, to go on at `index`."""
-        if self.wild is not None and segment:
+        if self.wild and segment:
             turns.append((self.wild, index))
-        for _, _, take, node in self.ranked:
-            if take(segment) is not None:
-                turns.append((node, index))
+        if self.partial:
+            turns += [(node, index) for node in self.partial.fitting(segment)]
+
+
+@dataclass(slots=True, eq=False)
+class _Partial(Generic[V]):
+    """The children of a node that are below partly literal segments, by the text that such a segment begins with.
+
+    With each child goes what sorts it: the length of the literal text, and minus its number, so that of equals the
+    first sorts last.
+    """
+
+    nodes: dict[Pieces, _Node[V]] = field(default_factory=dict)
+    heads: dict[str, list[tuple[int, int, _Taker, _Node[V]]]] = field(default_factory=dict)
+    lengths: set[int] = field(default_factory=set)
+
+    def child(self, segment: Pieces) -> _Node[V]:
+        """Return the node below `segment`, which is made if there is none."""
+        if segment not in self.nodes:
+            node = self.nodes[segment] = _Node()
+            head = segment[0] or ""
+            ranked = (literal_length(segment), -len(self.nodes), taker(segment), node)
+            self.heads.setdefault(head, []).append(ranked)
+            self.lengths.add(len(head))
+        return self.nodes[segment]
+
+    def fitting(self, segment: str) -> list[_Node[V]]:
+        """Return the children that `segment` fits, the least specific first."""
+        begun = chain.from_iterable(self.heads.get(segment[:length], ()) for length in self.lengths)
+        fitting = sorted(child for child in begun if child[2](segment) is not None)
+        return [node for _, _, _, node in fitting]

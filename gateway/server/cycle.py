@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ def _status_line(status: int) -> bytes:
     phrase = ""
     with contextlib.suppress(ValueError):
         phrase = HTTPStatus(status).phrase
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+    return f"HTTP/1.1 {status} {phrase}".encode()
 
 
 STATUS_LINES = {status: _status_line(status) for status in range(100, 1000)}
@@ -40,52 +40,31 @@ STATUS_LINES = {status: _status_line(status) for status in range(100, 1000)}
 class Cycle:
     """Created when a request head is complete; over when its response is."""
 
-    __slots__ = (
-        "_bodyless",
-        "_chunked",
-        "_end_told",
-        "_expects_continue",
-        "_failure",
-        "_head",
-        "_owed",
-        "_pieces",
-        "_pieces_size",
-        "_promises_trailers",
-        "_protocol",
-        "_task",
-        "_waiter",
-        "body_complete",
-        "body_left",
-        "keep_alive",
-        "response_complete",
-        "response_started",
-        "scope",
-        "trailers",
-    )
+    # What most requests never need begins as an attribute of the class: a request without a body, answered whole, sets
+    # few of its own.
+    _task: asyncio.Task[None] | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _failure: GatewayError | None = None
+    # The request body.
+    _pieces_size = 0
+    _end_told = False
+    body_complete = False
+    body_left = 0  # announced bytes that have not come yet; unknown counts as none
+    trailers: Sequence[tuple[bytes, bytes]] = ()
+    # The response.
+    _head: bytes | None = None
+    _chunked = False
+    _owed: int | None = None  # bytes of the announced length that the application has not sent yet
+    _promises_trailers = False
+    response_started = False
+    response_complete = False
 
     def __init__(self, protocol: HTTPProtocol, scope: dict[str, Any], *, keep_alive: bool, expects_continue: bool):
         self._protocol = protocol
         self.scope = scope
         self.keep_alive = keep_alive
         self._expects_continue = expects_continue
-        self._task: asyncio.Task[None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._failure: GatewayError | None = None
-        # The request body.
         self._pieces: list[bytes] = []
-        self._pieces_size = 0
-        self._end_told = False
-        self.body_complete = False
-        self.body_left = 0  # announced bytes that have not come yet; unknown counts as none
-        self.trailers: Headers = []
-        # The response.
-        self._head: bytes | None = None
-        self._bodyless = False
-        self._chunked = False
-        self._owed: int | None = None  # bytes of the announced length that the application has not sent yet
-        self._promises_trailers = False
-        self.response_started = False
-        self.response_complete = False
 
     # What the protocol tells.
 
@@ -102,19 +81,22 @@ class Cycle:
             logger.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])
         finally:
             if not self.response_complete:
-                self._protocol.abandon(self)
+                self._protocol.abandon()
 
     def feed(self, data: bytes) -> bool:
         """A piece of the body. Returns whether the client should wait before it sends more."""
+        self._expects_continue = False  # it did not wait
         self.body_left -= len(data)
         self._pieces.append(data)
         self._pieces_size += len(data)
         self._wake()
         return self._pieces_size > BODY_HIGH_WATER
 
-    def end_of_body(self) -> None:
+    def end_of_body(self, trailers: Headers) -> None:
         """All of the body has come."""
         self.body_complete = True
+        self._expects_continue = False
+        self.trailers = trailers
         self._wake()
 
     def fail(self, failure: GatewayError) -> None:
@@ -199,28 +181,25 @@ class Cycle:
         if self.response_started:
             raise RuntimeError("the response has been started already")
         status = message["status"]
-        self._bodyless = self.scope["method"] == "HEAD" or status in (204, 304)
-        lines = [STATUS_LINES[status]]
-        date = self._protocol.date_line
-        for name, value in message["headers"]:
-            if name in _OWN_LINES:
-                self._framing_header(name, value)
-                continue
-            if name == b"date":
-                date = b""
-            lines.append(b"%b: %b\r\n" % (name, value))
+        self._bodyless = status in (204, 304) or self.scope["method"] == "HEAD"
+        headers: Headers = message["headers"]
+        fields = dict(headers)
+        if not _OWN_LINES.isdisjoint(fields):
+            headers = [line for line in headers if line[0] not in _OWN_LINES]
+            self._take_framing(fields)
         self._promises_trailers = message.get("trailers", False)
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+        lines = b"\r\n".join([STATUS_LINES[status], *map(b": ".join, headers)])
+        if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
             raise ValueError("a response header holds a line break")
-        self._head = b"%b%b%b\r\n" % (head, date, self._framing(status))
+        date = b"" if b"date" in fields else self._protocol.date_line
+        self._head = b"%b\r\n%b%b\r\n" % (lines, date, self._framing(status))
         self.response_started = True
 
-    def _framing_header(self, name: bytes, value: bytes) -> None:
+    def _take_framing(self, fields: dict[bytes, bytes]) -> None:
         """What the application says of its framing; the lines themselves are written here."""
-        if name == b"content-length":
-            self._owed = int(value)
-        elif name == b"connection" and b"close" in value.lower():
+        if b"content-length" in fields:
+            self._owed = int(fields[b"content-length"])
+        if b"close" in fields.get(b"connection", b"").lower():
             self.keep_alive = False
 
     def _framing(self, status: int) -> bytes:
@@ -253,21 +232,20 @@ class Cycle:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             if not more and not self._promises_trailers:
                 data += b"0\r\n\r\n"
-        self._write(data)
+        head = self._head
+        if head is not None and len(data) <= JOIN_LIMIT:
+            self._head = None
+            self._protocol.write(head + data)
+        else:
+            self._write(data)
         if not more and not (self._chunked and self._promises_trailers):
             self._done()
 
     def _write(self, data: bytes) -> None:
-        """Write what there is, the head before it, in one go."""
         head, self._head = self._head, None
-        if head is None:
-            if data:
-                self._protocol.write(data)
-        elif len(data) <= JOIN_LIMIT:
-            self._protocol.write(head + data)
-        else:
-            self._protocol.write(head)
-            self._protocol.write(data)
+        for piece in (head, data):
+            if piece:
+                self._protocol.write(piece)
 
     def _finish(self, trailers: Headers) -> None:
         if self._chunked and not self.response_complete:

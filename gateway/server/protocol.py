@@ -4,11 +4,13 @@ A connection is always in one of these phases, and each has its own clock:
 
     NEW        connected, nothing has come        header_timeout, then closed without a word
     HEAD       part of a request head has come    header_timeout, then 408
-    BUSY       a request is being answered        stall, while the client owes body bytes or does not read
+    BUSY       a request is being answered        stall, while the client owes body bytes or does not read;
+                                                  HALF_CLOSED_SECONDS, once it has closed its side
     DISCARD    answered, its body still coming    DISCARD_SECONDS and DISCARD_LIMIT, then LINGER
     IDLE       between requests                   keep_alive, then closed
-    LINGER     everything is said; the client is given time to read it before the socket closes: closing while
-               bytes come in would reset the connection, and the client would never see the answer
+    LINGER     everything is said                 LINGER_SECONDS, or as long as the client reads or sends: closing
+                                                  while bytes come in would reset the connection, and the client
+                                                  would never see the answer
     CLOSED
 
 Beyond ASGI it offers, as extensions: `gateway.cancel` (the task is cancelled when the client goes away) and
@@ -22,30 +24,32 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, cast
 from urllib.parse import unquote
 
-import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gateway.config.models import Limits
+from gateway.config.models import Limits, WebSocket
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
+from gateway.outbox import Outbox, Writer
 from gateway.server.cycle import DISCARD_LIMIT, Cycle
-from gateway.server.head import REQUEST_START, Target, bad, check_head, is_websocket
+from gateway.server.head import Target, bad
+from gateway.server.progress import Progress
+from gateway.server.reader import RequestHead, RequestReader, encode_head
+from gateway.server.websocket import WebSocketProtocol
 
 READ_BUFFER = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
 WRITE_HIGH_WATER = 32 * 1024  # bytes that the socket has not taken, above which the application waits
 LINGER_SECONDS = 2.0
-LINGER_LIMIT = 1024 * 1024  # bytes
+LINGER_LIMIT = 30.0  # seconds
 DISCARD_SECONDS = 5.0
-START_BYTES = 32  # of a request, enough to see how it begins
+HALF_CLOSED_SECONDS = 0.5  # without a byte of a response
 
 EXTENSIONS: dict[str, dict[str, Any]] = {
     "http.response.trailers": {},
@@ -66,14 +70,30 @@ class Phase(Enum):
     CLOSED = "closed"
 
 
+# An enumeration's members are slow to look up, and these are asked for many times in every request.
+NEW, HEAD, BUSY, DISCARD, IDLE = Phase.NEW, Phase.HEAD, Phase.BUSY, Phase.DISCARD, Phase.IDLE
+LINGER, CLOSED = Phase.LINGER, Phase.CLOSED
+
+
 @dataclass(slots=True)
 class ServerContext:
     """What all connections of one server share."""
 
     deadlines: Deadlines
     limits: Callable[[], Limits]
+    websocket: Callable[[], WebSocket]
     draining: bool = False
+    outbox: Outbox = field(default_factory=Outbox)
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BUFFER)))
+    _date_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    _date_line: bytes = b""
+
+    def date_line(self, state: ServerState) -> bytes:
+        """The Date header line; uvicorn makes a new list for it every second."""
+        if state.default_headers is not self._date_headers:
+            self._date_headers = state.default_headers
+            self._date_line = b"".join(b"%b: %b\r\n" % line for line in state.default_headers)
+        return self._date_line
 
 
 class HTTPProtocol(asyncio.BufferedProtocol):
@@ -96,30 +116,28 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         self.loop = _loop or asyncio.get_running_loop()
         self._app = cast(Any, config.loaded_app)
         self._transport: asyncio.Transport
-        self._parser = httptools.HttpRequestParser(self)
-        self._phase = Phase.NEW
+        self._writer: Writer
+        self._reader = RequestReader(self, self._limits)
+        self._phase = NEW
         self.deadline = NEVER
         self.drained: asyncio.Future[None] | None = None  # set while the client does not read
-        self._unsent = 0  # bytes in the write buffer when the client last made progress
-        self._progress_at = 0.0  # loop time
+        self._progress: Progress
+        self._lingers_until = NEVER
         self._reading = True
         self._cycle: Cycle | None = None  # the one that is being answered
-        self._waiting: deque[Cycle] = deque()  # pipelined behind it
-        self._incoming: Cycle | None = None  # the one whose body is coming
+        self._held = b""  # what came behind its request
+        self._handshake: RequestHead | None = None
         self._closing = False  # nothing more is read as a request
-        self._received = 0  # bytes of the current head, or bytes thrown away
-        self._fault: GatewayError | None = None  # found inside a parser callback
-        self._upgrading = False
-        self._url = b""
-        self._headers: Headers = []
-        self._headers_size = 0
-        self._head_complete = True
+        self._eof = False  # the client has closed its side
+        self._received = 0  # bytes thrown away
 
     # The event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        self._writer = Writer(self._transport, self._context.outbox)
+        self._progress = Progress(self._transport, self._writer)
         connections = cast(set[Any], self._server_state.connections)
         connections.add(self)
         self._client = _address(transport.get_extra_info("peername"))
@@ -132,20 +150,28 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             self._refuse(GatewayError(ErrorKind.OVERLOADED, detail, headers=((b"retry-after", b"1"),)))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._phase = Phase.CLOSED
+        self._phase = CLOSED
         cast(set[Any], self._server_state.connections).discard(self)
         self._context.deadlines.forget(self)
-        for cycle in (self._cycle, *self._waiting):
-            if cycle is not None:
-                cycle.disconnect()
-        self._waiting.clear()
+        if self._cycle is not None:
+            self._cycle.disconnect()
         self.resume_writing()
 
-    def eof_received(self) -> None:
-        """The client closed its side: whatever is under way is not wanted any more. The loop closes the transport."""
+    def eof_received(self) -> bool:
+        """The client will send no more. It is gone, or it only closed its side: what is under way gets a moment."""
+        self._eof = True
+        if self._phase is HEAD:
+            self._refuse(bad("the connection ended in the middle of a request head"))
+        elif self._phase is not BUSY:
+            return False
+        elif self._cycle is not None and not self._cycle.body_complete:
+            self._cycle.fail(bad("the connection ended in the middle of the request body"))
+        self.set_deadline()
+        return True
 
     def pause_writing(self) -> None:
         self.drained = self.loop.create_future()
+        self._progress.begin(self.loop.time())
         self.set_deadline()
 
     def resume_writing(self) -> None:
@@ -160,125 +186,72 @@ class HTTPProtocol(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
-            self._throw_away(nbytes)
-            return
-        data = self._context.buffer[:nbytes]
-        if self._head_complete and (self._incoming is None or self._incoming.body_complete):
-            self._received = 0
-            if nbytes >= START_BYTES and not REQUEST_START.match(data):
-                self._refuse(bad("this does not begin as an HTTP request does"))
-                return
-        self._feed(data)
-        if self._phase is Phase.DISCARD:
             self._received += nbytes
-            if self._received > DISCARD_LIMIT:
-                self._linger()
-        elif not self._head_complete:
-            self._head_is_growing(nbytes)
+        elif self._phase is BUSY and self._cycle is not None and self._cycle.body_complete:
+            self._hold(bytes(self._context.buffer[:nbytes]))
+        else:
+            self._read(bytes(self._context.buffer[:nbytes]))
 
-    def _feed(self, data: bytes | memoryview) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(bytes(data[upgrade.args[0] :]))
-        except httptools.HttpParserError as error:
-            self._malformed(error)
-
-    def _malformed(self, error: httptools.HttpParserError) -> None:
-        fault, self._fault = self._fault, None
-        if self._incoming is not None and not self._incoming.keep_alive and self._incoming.body_complete:
-            self._closing = True  # bytes behind a request that closes the connection
-            return
-        if fault is None:
-            if isinstance(error, httptools.HttpParserInvalidMethodError):
-                fault = GatewayError(ErrorKind.NOT_IMPLEMENTED, "the method is none that this gateway knows")
-            else:
-                fault = bad(str(error) or "the request is no valid HTTP")
-        self._refuse(fault)
-
-    def _head_is_growing(self, nbytes: int) -> None:
-        if self._phase in (Phase.NEW, Phase.IDLE):
-            self._phase = Phase.HEAD
-            self.set_deadline()
-        self._received += nbytes
-        if self._received > self._limits.head + self._limits.url:
-            self._refuse(_too_large(self._limits))
-
-    def _throw_away(self, nbytes: int) -> None:
-        self._received += nbytes
-        if self._received > LINGER_LIMIT:
-            if self._phase is Phase.LINGER:
-                self._transport.abort()
-            else:
-                self._pause_reading()
-
-    # The parser.
-
-    def on_message_begin(self) -> None:
-        self._url = b""
-        self._headers = []
-        self._headers_size = 0
-        self._head_complete = False
-        self._incoming = None
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-        if len(self._url) > self._limits.url:
-            self._fault = GatewayError(ErrorKind.URL_TOO_LONG, f"the URL is over {self._limits.url} bytes")
-            raise self._fault
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers_size += len(name) + len(value) + 4
-        headers = self._headers if self._incoming is None else self._incoming.trailers
-        headers.append((name.lower(), value.rstrip(b" \t")))
-        if self._headers_size > self._limits.head or len(headers) > self._limits.headers:
-            self._fault = _too_large(self._limits)
-            raise self._fault
-
-    def on_headers_complete(self) -> None:
-        self._head_complete = True
-        if self._parser.should_upgrade():
-            self._upgrading = True
-            return
-        try:
-            self._request()
-        except GatewayError as fault:
-            self._fault = fault
-            raise
-
-    def on_body(self, data: bytes) -> None:
-        if self._phase is Phase.DISCARD or self._incoming is None:
-            return
-        if self._incoming.feed(data):
+    def _hold(self, data: bytes) -> None:
+        """Keep what comes behind a request until that is answered."""
+        self._held += data
+        if len(self._held) >= READ_BUFFER:
             self._pause_reading()
 
-    def on_message_complete(self) -> None:
-        if self._upgrading or self._incoming is None:
+    def _read(self, data: bytes) -> None:
+        try:
+            rest = self._reader.read(data)
+        except GatewayError as fault:
+            self._refuse(fault)
             return
-        self._incoming.end_of_body()
-        if self._phase is Phase.DISCARD:
+        if self._handshake is not None:
+            self._hand_over(self._handshake, rest)
+        elif self._phase is DISCARD:
+            self._discard(len(data) - len(rest), rest)
+        elif rest:
+            self._hold(rest)
+        elif self._phase in (NEW, IDLE) and not self._reader.between_requests:
+            self._phase = HEAD
+            self.set_deadline()
+
+    def _discard(self, nbytes: int, rest: bytes) -> None:
+        """Something has come of a body that nobody wants any more."""
+        self._received += nbytes
+        self._held = rest
+        if self._reader.between_requests:
             self._next()
+        elif self._received > DISCARD_LIMIT:
+            self._linger()
+
+    # The reader.
+
+    def on_head(self, head: RequestHead) -> None:
+        """A request begins, whose head may pass."""
+        if head.websocket:
+            self._handshake = head
+            return
+        cycle = Cycle(
+            self,
+            self._scope(head.method, head.version, head.target, head.headers),
+            keep_alive=head.keep_alive,
+            expects_continue=head.expects_continue,
+        )
+        cycle.body_left = head.length or 0
+        self._start(cycle)
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of its body."""
+        if self._cycle is not None and self._cycle.feed(data):
+            self._pause_reading()
+
+    def on_end(self, trailers: Headers) -> None:
+        """All of it has come."""
+        if self._cycle is not None:
+            self._cycle.end_of_body(trailers)
 
     # Requests.
 
-    def _request(self) -> None:
-        """A head is complete. Raises GatewayError where it must not pass."""
-        method = self._parser.get_method().decode()
-        version = self._parser.get_http_version()
-        target = check_head(method, version, self._url, self._headers)
-        scope = self._scope(method, version, target)
-        fields = dict(self._headers)
-        cycle = Cycle(
-            self,
-            scope,
-            keep_alive=self._parser.should_keep_alive(),
-            expects_continue=b"expect" in fields and version == "1.1",
-        )
-        cycle.body_left = int(fields.get(b"content-length", b"0"))
-        self._incoming = cycle
-        self._enqueue(cycle)
-
-    def _scope(self, method: str, version: str, target: Target) -> dict[str, Any]:
+    def _scope(self, method: str, version: str, target: Target, headers: Headers) -> dict[str, Any]:
         path = target.path.decode("latin-1")
         return {
             "type": "http",
@@ -292,44 +265,38 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             "path": unquote(path) if "%" in path else path,
             "raw_path": target.path,
             "query_string": target.query,
-            "headers": self._headers,
+            "headers": headers,
             "state": self._app_state.copy(),
             "extensions": EXTENSIONS,
         }
 
-    def _enqueue(self, cycle: Cycle) -> None:
-        if self._cycle is None:
-            self._start(cycle)
-        else:
-            self._waiting.append(cycle)
-            self._pause_reading()
-
     def _start(self, cycle: Cycle) -> None:
         self._cycle = cycle
-        self._phase = Phase.BUSY
+        self._phase = BUSY
         self.deadline = NEVER
+        if self.drained is not None or self._eof:
+            self.set_deadline()
         cycle.start(self._app)
 
     def _refuse(self, fault: GatewayError) -> None:
         """Nothing more that comes here is read. Whoever waits for a body is told; otherwise it is the answer."""
         self._closing = True
         self._received = 0
-        if self._phase in (Phase.LINGER, Phase.CLOSED):
+        if self._phase in (LINGER, CLOSED):
             return
-        if self._phase is Phase.DISCARD:
+        if self._phase is DISCARD:
             self._linger()
             return
-        if self._incoming is not None and not self._incoming.body_complete:
-            self._incoming.fail(fault)
+        if self._cycle is not None:
+            self._cycle.fail(fault)
             return
-        path, _, query = self._url.partition(b"?")
-        method = self._parser.get_method().decode() if self._url else "-"
-        scope = self._scope(method, "1.1", Target(path or b"/", query))
+        reader = self._reader
+        path, _, query = reader.url.partition(b"?")
+        scope = self._scope(reader.method, "1.1", Target(path or b"/", query), reader.headers)
         scope["extensions"] = EXTENSIONS | {"gateway.refusal": {"error": fault}}
         cycle = Cycle(self, scope, keep_alive=False, expects_continue=False)
-        cycle.end_of_body()
-        self._incoming = cycle
-        self._enqueue(cycle)
+        cycle.end_of_body([])
+        self._start(cycle)
 
     def response_complete(self, cycle: Cycle) -> None:
         """Everything of a response is written."""
@@ -340,74 +307,54 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             self._next()
         else:
             self._cycle = None
-            self._phase = Phase.DISCARD
+            self._phase = DISCARD
             self._received = 0
             self.set_deadline()
-            self._force_reading()
+            self.resume_reading()
 
     def _next(self) -> None:
-        """The next request of the pipeline, or wait for one."""
+        """The next request, if it is here already; otherwise wait for one."""
         self._cycle = None
-        if self._waiting:
-            self._start(self._waiting.popleft())
-        elif self._closing:
+        if self._closing:
             self._linger()
             return
-        else:
-            self._phase = Phase.IDLE if self._head_complete else Phase.HEAD
-            self.set_deadline()
-        self.resume_reading()
+        held, self._held = self._held, b""
+        self._phase = IDLE
+        self.deadline = self.loop.time() + self._limits.keep_alive
+        if not self._reading:
+            self.resume_reading()
+        if held:
+            self._read(held)
+        if self._eof and self._phase is not BUSY:
+            self._linger()
 
-    def abandon(self, cycle: Cycle) -> None:
+    def abandon(self) -> None:
         """The application ended without completing its response: the client must not take it for a whole one."""
-        if self._phase is Phase.CLOSED:
+        if self._phase is CLOSED:
             return
         sock = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError, AttributeError):
             # A reset, not an orderly end: to a client that reads until the end, a mere close would look complete.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
+        self._writer.abort()
 
     # WebSockets and other upgrades.
 
-    def _upgrade(self, rest: bytes) -> None:
-        """The parser stopped behind a head that asks for another protocol."""
-        self._upgrading = False
-        method, version = self._parser.get_method().decode(), self._parser.get_http_version()
-        try:
-            check_head(method, version, self._url, self._headers)
-            websocket = is_websocket(method, version, self._headers)
-        except GatewayError as fault:
-            self._refuse(fault)
-            return
-        if websocket and self._cycle is None:
-            self._hand_over(rest)
-        else:
-            self._ignore_upgrade(method, version, rest)
-
-    def _ignore_upgrade(self, method: str, version: str, rest: bytes) -> None:
-        """An upgrade may be ignored (RFC 9110, 7.8): read the same request again without it, so that its body counts."""
-        headers = [line for line in self._headers if line[0] != b"upgrade"]
-        headers = [(name, _without_upgrade(value) if name == b"connection" else value) for name, value in headers]
-        head = _encode_head(method, self._url, version, headers)
-        self._parser = httptools.HttpRequestParser(self)
-        self._feed(head)
-        if rest and not self._closing:
-            self._feed(rest)
-
-    def _hand_over(self, rest: bytes) -> None:
-        """From here on it is a WebSocket, which uvicorn's protocol class serves."""
-        ws_class = cast(Any, self._config.ws_protocol_class)
-        protocol = ws_class(config=self._config, server_state=self._server_state, app_state=self._app_state)
+    def _hand_over(self, head: RequestHead, rest: bytes) -> None:
+        """From here on it is a WebSocket, which another protocol class serves."""
+        bounds = self._context.websocket()
+        self._config.ws_max_size = bounds.max_message
+        self._config.ws_ping_interval, self._config.ws_ping_timeout = bounds.ping_interval, 2 * bounds.ping_interval
+        protocol = WebSocketProtocol(self._config, self._server_state, self._app_state)
         cast(set[Any], self._server_state.connections).discard(self)
         self._context.deadlines.forget(self)
-        self._phase = Phase.CLOSED
+        self._phase = CLOSED
         transport = self._transport
         transport.pause_reading()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()
-        protocol.data_received(_encode_head("GET", self._url, "1.1", self._headers) + rest)
+        protocol.data_received(encode_head(head.method, self._reader.url, head.version, head.headers) + rest)
 
     # Clocks, reading, writing, closing.
 
@@ -419,12 +366,14 @@ class HTTPProtocol(asyncio.BufferedProtocol):
     @property
     def date_line(self) -> bytes:
         """The Date header line that uvicorn keeps up to date."""
-        return b"".join(b"%b: %b\r\n" % line for line in self._server_state.default_headers)
+        return self._context.date_line(self._server_state)
 
     def write(self, data: bytes) -> None:
         """Send bytes to the client."""
-        if self._phase is not Phase.CLOSED:
-            self._transport.write(data)
+        if self._phase is not CLOSED:
+            self._writer.write(data)
+            if self._eof:
+                self.set_deadline()
 
     def set_deadline(self) -> None:
         """Set the clock of what the connection is doing now."""
@@ -433,115 +382,103 @@ class HTTPProtocol(asyncio.BufferedProtocol):
 
     def _seconds(self) -> float:
         limits = self._limits
-        if self._phase in (Phase.NEW, Phase.HEAD):
+        if self._phase in (NEW, HEAD):
             return limits.header_timeout
-        if self._phase is Phase.IDLE:
+        if self._phase is IDLE:
             return limits.keep_alive
-        if self._phase is Phase.DISCARD:
+        if self._phase is DISCARD:
             return DISCARD_SECONDS
-        self._note_progress()
-        if self._phase is Phase.LINGER:
+        if self._phase is LINGER:
             return LINGER_SECONDS
-        owes = self.drained is not None or (self._cycle is not None and self._cycle.awaits_body)
-        return limits.stall if owes else NEVER
+        return self._busy_seconds()
+
+    def _busy_seconds(self) -> float:
+        limits = self._limits
+        if self.drained is not None:
+            return limits.stall
+        if self._eof:
+            return HALF_CLOSED_SECONDS
+        return limits.stall if self._cycle is not None and self._cycle.awaits_body else NEVER
 
     def expired(self, now: float) -> None:
         """A clock ran out."""
-        if self.drained is not None:
-            self._slow_reader(now, self._limits.stall)
-        elif self._phase is Phase.LINGER:
-            self._slow_reader(now, LINGER_SECONDS)
-        elif self._phase is Phase.HEAD:
+        if self._phase is LINGER:
+            self._linger_on(now)
+        elif self.drained is not None:
+            self._cut_off_if_stalled(now, self._limits.stall)
+        elif self._phase is HEAD:
             detail = f"the request head took longer than {self._limits.header_timeout:g} s"
             self._refuse(GatewayError(ErrorKind.REQUEST_TIMEOUT, detail))
-        elif self._phase is Phase.DISCARD:
+        elif self._phase is DISCARD:
             self._linger()
-        elif self._phase is Phase.BUSY:
+        elif self._phase is BUSY and not self._eof:
             self.deadline = NEVER
             detail = f"the client sent nothing more of the request body for {self._limits.stall:g} s"
             self._refuse(GatewayError(ErrorKind.REQUEST_TIMEOUT, detail))
         else:
             self._cut_off()
 
-    def _note_progress(self) -> None:
-        self._unsent = self._transport.get_write_buffer_size()
-        self._progress_at = self.loop.time()
-
-    def _slow_reader(self, now: float, look_again: float) -> None:
-        """The client has not read everything: cut it off once it has read nothing for `stall` seconds."""
-        unsent = self._transport.get_write_buffer_size()
-        if unsent < self._unsent:
-            self._unsent, self._progress_at = unsent, now
-        if unsent == 0 or now - self._progress_at >= self._limits.stall:
+    def _cut_off_if_stalled(self, now: float, look_again: float) -> None:
+        if self._progress.stalled(now, self._limits.stall):
             self._cut_off()
         else:
             self.deadline = now + look_again
 
     def _cut_off(self) -> None:
         self.deadline = NEVER
-        self._transport.abort()
+        self._writer.abort()
 
     def _pause_reading(self) -> None:
-        if self._reading and self._phase is not Phase.CLOSED:
+        if self._reading and self._phase is not CLOSED:
             self._reading = False
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on, unless a pipelined request waits already."""
-        if not self._waiting:
-            self._force_reading()
-
-    def _force_reading(self) -> None:
-        if not self._reading and self._phase is not Phase.CLOSED:
+        """Let the client send on, unless it is too far ahead already."""
+        if not self._reading and len(self._held) < READ_BUFFER and self._phase is not CLOSED:
             self._reading = True
             self._transport.resume_reading()
 
     def _linger(self) -> None:
         """Everything is said. Close, but not under the hands of a client that is still sending."""
-        incoming = self._incoming
-        done = incoming is None or incoming.body_complete
-        self._cycle = None
-        self._phase = Phase.LINGER
-        self._received = 0
-        if done and not self._closing:
-            self._transport.close()
+        cycle, self._cycle = self._cycle, None
+        sends = self._closing or self._held or self._phase is DISCARD or (cycle and not cycle.body_complete)
+        self._phase = LINGER
+        self._held = b""
+        if self._eof or not sends:
+            self._writer.close()
         else:
             self._closing = True
-            self._force_reading()
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+            self.resume_reading()
+            self._writer.write_eof()
+        self._received = 0
+        self._lingers_until = self.loop.time() + LINGER_LIMIT
+        self._progress.begin(self.loop.time())
         self.set_deadline()
+
+    def _linger_on(self, now: float) -> None:
+        """Wait while the client still reads, or still sends what nobody wants."""
+        received, self._received = self._received, 0
+        if self._progress.unsent:
+            self._cut_off_if_stalled(now, LINGER_SECONDS)
+        elif received and now < self._lingers_until:
+            self.deadline = now + LINGER_SECONDS
+        else:
+            self._cut_off()
 
     def shutdown(self) -> None:
         """uvicorn stops: close when idle, otherwise after the response that is under way."""
-        if self._phase in (Phase.NEW, Phase.IDLE, Phase.HEAD):
-            self._phase = Phase.LINGER
-            self._transport.close()
+        if self._phase in (NEW, IDLE, HEAD):
+            self._phase = LINGER
+            self._writer.close()
             self.set_deadline()
-        else:
-            self._closing = True
-            for cycle in (self._cycle, *self._waiting):
-                if cycle is not None:
-                    cycle.keep_alive = False
+        elif self._phase is DISCARD:
+            self._linger()
+        elif self._cycle is not None:
+            self._cycle.keep_alive = False
 
 
 def _address(info: object) -> tuple[str, int] | None:
     if isinstance(info, tuple) and len(info) >= 2:
         return str(info[0]), int(info[1])
     return None
-
-
-def _too_large(limits: Limits) -> GatewayError:
-    detail = f"the request headers are over {limits.head} bytes or {limits.headers} lines"
-    return GatewayError(ErrorKind.HEADERS_TOO_LARGE, detail)
-
-
-def _encode_head(method: str, url: bytes, version: str, headers: Headers) -> bytes:
-    lines = [b"%b %b HTTP/%b\r\n" % (method.encode(), url, version.encode())]
-    lines += [b"%b: %b\r\n" % line for line in headers]
-    return b"".join(lines) + b"\r\n"
-
-
-def _without_upgrade(value: bytes) -> bytes:
-    tokens = [token.strip() for token in value.split(b",")]
-    return b", ".join(token for token in tokens if token and token.lower() not in (b"upgrade", b"http2-settings"))

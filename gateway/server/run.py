@@ -1,20 +1,22 @@
 """Running the gateway: two uvicorn servers on one loop, signals, drain.
 
-    SIGTERM, SIGINT   drain and end (SIGINT without the window); a second one ends at once
-    SIGHUP            read the configuration again
-    SIGUSR1           reopen the access log
+SIGTERM, SIGINT   drain and end (SIGINT without the window); a second one ends at once
+SIGHUP            read the configuration again
+SIGUSR1           reopen the access log and the audit log
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,20 +26,26 @@ import uvicorn
 
 from gateway.admin import admin_app
 from gateway.app import Gateway
-from gateway.build import State
-from gateway.config.models import Drain, Limits
+from gateway.build import Snapshot, State
+from gateway.config.models import AccessLog as AccessLogConfig
+from gateway.config.models import Drain, Limits, WebSocket
+from gateway.config.problems import ConfigError, Problem
 from gateway.deadlines import Deadlines
 from gateway.monitor.access_log import AccessLog, AccessLogSettings
+from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
+from gateway.monitor.audit_log import AuditLog
+from gateway.monitor.metrics import Metrics, plain
 from gateway.reload import Reloader
+from gateway.server.audit import settings_of_audit_log
+from gateway.server.listen import BACKLOG, address_of, listen
 from gateway.server.protocol import HTTPProtocol, ServerContext
-from gateway.state import Survivors
 from gateway.upstream.transport import Connector, Resolver
 from gateway.upstream.websocket import GOING_AWAY
 
 logger = logging.getLogger("gateway")
 
 DESCRIPTORS_KEPT = 64  # for files, listeners, pipes
-BACKLOG = 2048
+GRACE_SECONDS = 1.0  # behind the drain deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +62,96 @@ class ServeOptions:
 
 
 async def serve(options: ServeOptions) -> None:
-    """Serve until a signal says otherwise."""
+    """Serve until a signal says otherwise. Raises ListenError."""
     _raise_descriptor_limit()
+    # A request leaves no cycles behind: looking for them every 700 objects costs a twentieth of the time.
+    gc.set_threshold(10_000, 20, 50)
+    sockets = listen(options.host, options.port, "--host", "--port")
+    admin_sockets: list[socket.socket] = []
+    if options.admin_host:
+        admin_sockets = listen(options.admin_host, options.admin_port, "--admin", "--admin")
     deadlines = Deadlines(asyncio.get_running_loop())
     connector = Connector(deadlines, Resolver(options.resolve))
-    reloader = Reloader(options.directory, os.environ, State(connector, Survivors(), Survivors()))
-    await reloader.start()
-    access_log = AccessLog(_access_log_settings(reloader, options.log_format))
-    gateway = Gateway(reloader, access_log)
-    context = ServerContext(deadlines, partial(_limits, reloader))
-    server = GatewayServer(options, gateway, context, access_log)
-    admin = _AdminServer(options, reloader)
+    metrics = Metrics()
+    access_log = AccessLog(_access_log_settings(AccessLogConfig(), options.log_format))
+    state = State(connector)
+    audit_log = state.services.get(AUDIT_LOG, AuditLog)
+    prepare = partial(_change_logs, access_log, audit_log, options)
+    reloader = Reloader(options.directory, os.environ, state, prepare)
+    metrics.add_source(lambda: plain(reloader.measures() | reloader.state.services.measures()))
+    gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
+    server = GatewayServer(gateway, ServerContext(deadlines, partial(_limits, reloader), partial(_websocket, reloader)))
     try:
-        async with asyncio.TaskGroup() as servers:
-            servers.create_task(server.serve())
-            if options.admin_host is not None:
-                servers.create_task(admin.serve())
-                await server.ended.wait()
-                admin.should_exit = True
+        with _signals(server, access_log, audit_log):
+            await reloader.start()
+            logger.info("listening on %s; admin: %s", address_of(sockets), address_of(admin_sockets))
+            await _run(server, sockets, _AdminServer(reloader, metrics), admin_sockets)
     finally:
         access_log.close()
 
 
-def _access_log_settings(reloader: Reloader, log_format: str | None) -> AccessLogSettings:
-    snapshot = reloader.current
-    config = snapshot.configuration.middleware.access_log if snapshot else None
-    output = config.output if config else "stdout"
-    chosen = log_format or (config.format if config else "json")
-    return AccessLogSettings(output, "console" if chosen == "console" else "json")
+async def _run(
+    server: GatewayServer, sockets: list[socket.socket], admin: _AdminServer, admin_sockets: list[socket.socket]
+) -> None:
+    async with asyncio.TaskGroup() as beside:
+        if admin_sockets:
+            beside.create_task(admin.serve(admin_sockets))
+        await server.serve(sockets)
+        admin.should_exit = True
+
+
+@contextlib.contextmanager
+def _signals(server: GatewayServer, access_log: AccessLog, audit_log: AuditLog) -> Iterator[None]:
+    """Handle signals on the loop, also those that a shell had us ignore, as it does for what runs in its background."""
+    loop = asyncio.get_running_loop()
+    handlers: dict[int, Callable[[], object]] = {
+        signal.SIGTERM: partial(server.drain, window=True),
+        signal.SIGINT: partial(server.drain, window=False),
+        signal.SIGHUP: server.gateway.reloader.reload,
+        signal.SIGUSR1: partial(_reopen, access_log, audit_log),
+    }
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
+
+
+def _reopen(access_log: AccessLog, audit_log: AuditLog) -> None:
+    access_log.reopen()
+    audit_log.reopen()
+
+
+def _access_log_settings(config: AccessLogConfig, log_format: str | None) -> AccessLogSettings:
+    console = (log_format or config.format) == "console"
+    return AccessLogSettings(config.output, "console" if console else "json")
+
+
+def _change_logs(access_log: AccessLog, audit_log: AuditLog, options: ServeOptions, snapshot: Snapshot) -> None:
+    """Raises ConfigError where one of them cannot go where a new configuration wants it."""
+    audit_settings = settings_of_audit_log(options.directory, snapshot, audit_log.settings)
+    _change_access_log(access_log, options.log_format, snapshot)
+    audit_log.configure(audit_settings)
+
+
+def _change_access_log(access_log: AccessLog, log_format: str | None, snapshot: Snapshot) -> None:
+    """Let the access log go where a new configuration wants it. Raises ConfigError where that cannot be opened."""
+    configuration = snapshot.configuration
+    settings = _access_log_settings(configuration.middleware.access_log, log_format)
+    if settings == access_log.settings:
+        return
+    try:
+        access_log.configure(settings)
+    except OSError as error:
+        message = f"{settings.output} cannot be written: {error.strerror}; correct the path or its permissions"
+        line, column = configuration.locate("middleware.yaml", ("access_log", "output"))
+        raise ConfigError([Problem("middleware.yaml", line, column, "access_log.output", message)]) from None
+
+
+def _websocket(reloader: Reloader) -> WebSocket:
+    return reloader.current.configuration.middleware.websocket if reloader.current else WebSocket()
 
 
 def _limits(reloader: Reloader) -> Limits:
@@ -99,17 +169,22 @@ def _raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-class GatewayServer(uvicorn.Server):
+class _Server(uvicorn.Server):
+    """uvicorn's server; the signals are handled here for both of them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None."""
+        yield
+
+
+class GatewayServer(_Server):
     """uvicorn's server, which drains before it ends."""
 
-    def __init__(
-        self, options: ServeOptions, gateway: Gateway, context: ServerContext, access_log: AccessLog
-    ) -> None:
+    def __init__(self, gateway: Gateway, context: ServerContext) -> None:
         super().__init__(
             uvicorn.Config(
                 cast(Any, gateway),
-                host=options.host,
-                port=options.port,
                 http=cast(Any, partial(HTTPProtocol, context=context)),
                 ws="websockets-sansio",
                 ws_per_message_deflate=False,
@@ -118,49 +193,31 @@ class GatewayServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # whom to believe is for trusted_proxies to say
             )
         )
-        self.ended = asyncio.Event()
-        self._gateway = gateway
+        self.gateway = gateway
         self._context = context
-        self._access_log = access_log
         self._draining: asyncio.Task[None] | None = None
         self._deadline = 0.0
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Handle them on the loop, and exit with 0 after a drain instead of raising the signal again."""
-        loop = asyncio.get_running_loop()
-        handlers = {
-            signal.SIGTERM: lambda: self._stop(window=True),
-            signal.SIGINT: lambda: self._stop(window=False),
-            signal.SIGHUP: lambda: self._gateway.reloader.reload(),
-            signal.SIGUSR1: self._access_log.reopen,
-        }
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        try:
-            yield
-        finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
-
-    def _stop(self, *, window: bool) -> None:
+    def drain(self, *, window: bool) -> None:
+        """Begin to end; at the second call end at once, as whoever calls twice has no patience."""
         if self._draining is not None:
-            logger.warning("a second signal: ending at once")
-            self._access_log.close(0.2)
+            os.write(2, b"a second signal: ending at once\n")
             os._exit(1)
         self._draining = asyncio.create_task(self._drain(window=window))
 
     def _drain_settings(self) -> Drain:
-        snapshot = self._gateway.reloader.current
+        snapshot = self.gateway.reloader.current
         return snapshot.configuration.middleware.drain if snapshot else Drain()
 
     async def _drain(self, *, window: bool) -> None:
         """Not ready any more, but still serving, until the load balancer has noticed; then stop accepting."""
         settings = self._drain_settings()
         self._deadline = asyncio.get_running_loop().time() + settings.deadline
-        self._gateway.draining = self._context.draining = True
+        _end_at_the_latest(settings.deadline + GRACE_SECONDS)
+        self.gateway.draining = self._context.draining = True
         seconds = settings.window if window else 0
         logger.info("draining: not ready, serving for %g s more, ending within %g s", seconds, settings.deadline)
         await asyncio.sleep(min(seconds, settings.deadline))
@@ -170,41 +227,45 @@ class GatewayServer(uvicorn.Server):
         """Stop accepting, finish what is in flight, end WebSockets, and leave nobody behind at the deadline."""
         for server in self.servers:
             server.close()
-        self._gateway.close_websockets(GOING_AWAY)
         connections = cast(set[Any], self.server_state.connections)
         for connection in list(connections):
             if isinstance(connection, HTTPProtocol):
                 connection.shutdown()
         loop = asyncio.get_running_loop()
         while connections and loop.time() < self._deadline:
+            self.gateway.close_websockets(GOING_AWAY)  # also those that are only now being opened
             await asyncio.sleep(0.02)
         if connections:
             logger.warning("%d connections cut off at the drain deadline", len(connections))
             for connection in list(connections):
-                connection.transport.abort()
-            await asyncio.sleep(0.05)
-        await self._gateway.reloader.stop()
+                _cut_off(connection)
+            await asyncio.sleep(0.05)  # for the exchanges to be told of it, and to report
+        await self.gateway.reloader.stop()
         logger.info("ended")
-        self.ended.set()
 
 
-class _AdminServer(uvicorn.Server):
-    """The admin port; it has no signals of its own."""
+def _cut_off(connection: Any) -> None:
+    if isinstance(connection, HTTPProtocol):
+        connection.abandon()
+    else:
+        connection.transport.abort()
 
-    def __init__(self, options: ServeOptions, reloader: Reloader) -> None:
+
+def _end_at_the_latest(seconds: float) -> None:
+    """End the process then, even if a task swallows its cancellation, or a thread or a reader of the log is stuck."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+
+
+class _AdminServer(_Server):
+    def __init__(self, reloader: Reloader, metrics: Metrics) -> None:
         super().__init__(
             uvicorn.Config(
-                admin_app(reloader),
-                host=options.admin_host or "127.0.0.1",
-                port=options.admin_port,
+                admin_app(reloader, metrics),
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=1,
             )
         )
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """None: the gateway's server has them."""
-        yield

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
+from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Exchange, Headers, Response
-from gateway.http.fields import ENDS_HERE, is_forwarding, nominated, response_headers, tokens
-from gateway.http.forwarded import forwarding_headers
+from gateway.http.fields import response_headers
+from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.http1 import encode_request
-from gateway.upstream.transport import Connection
+from gateway.upstream.http1 import DONE, encode_request
+from gateway.upstream.request import Rereadable, is_chunked, request_headers, request_trailers
 from gateway.upstream.websocket import WebSocketLimits, open_websocket
+
+logger = logging.getLogger("gateway.upstream")
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110, 9.2.2, without TRACE, which is never forwarded."""
@@ -35,7 +41,7 @@ class Timeouts:
     connect: float = 5.0
     response_header: float = 60.0
     idle: float | None = None
-    total: float = float("inf")
+    total: float = NEVER
 
 
 IDLE_SECONDS = 300.0
@@ -88,57 +94,64 @@ class Cluster:
     async def __call__(self, exchange: Exchange) -> Response:
         """Forward the exchange. Raises GatewayError when no endpoint answered."""
         exchange.upstream = self.name
-        loop = asyncio.get_running_loop()
-        exchange.deadline = min(exchange.deadline, loop.time() + self.timeouts.total)
+        if self.timeouts.total != NEVER:
+            exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.timeouts.total)
         headers = request_headers(exchange)
         tried: list[Endpoint] = []
-        while True:
-            endpoint = self.balancer.pick(tried)
-            if endpoint is None:
-                raise GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{self.name} has no endpoint left to try")
+        failure: GatewayError | None = None
+        while (endpoint := self.balancer.pick(tried)) is not None:
             tried.append(endpoint)
             try:
                 return await self._attempt(exchange, endpoint, headers)
             except GatewayError as error:
-                endpoint.failures += 1
+                if error.kind.origin == "upstream":
+                    endpoint.failures += 1
                 # A retryable error was met before the endpoint saw anything: another one may answer.
-                if not error.retryable or len(tried) == len(self.endpoints):
+                if not error.retryable:
                     raise
+                failure = error
+        raise failure or GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{self.name} has no endpoint")
 
     async def _attempt(self, exchange: Exchange, endpoint: Endpoint, headers: Headers) -> Response:
-        """Ask one endpoint; once more on a fresh connection where an old one turned out to be dead."""
+        """Ask one endpoint; once more on another connection where an old one turned out to be dead."""
         exchange.endpoint = endpoint.label
         endpoint.requests += 1
         if exchange.websocket:
             return await self._ask_for_websocket(exchange, endpoint, headers)
         connection = endpoint.idle_connection()
-        if connection is not None:
+        while True:
+            if connection is None:
+                connection = await endpoint.connection(self._connect_seconds(exchange))
+            reused = connection.used > 0
+            if reused and exchange.body is not None and exchange.method in IDEMPOTENT:
+                exchange.body = Rereadable(exchange.body)
             try:
                 return await self._ask(exchange, endpoint, connection, headers)
             except GatewayError as error:
                 dead = error.kind is ErrorKind.UPSTREAM_RESET and error.retryable
-                if not dead or exchange.method not in IDEMPOTENT or exchange.body is not None:
-                    raise not_retryable(error) from None
-        connection = await endpoint.connection(self._connect_seconds(exchange))
-        try:
-            return await self._ask(exchange, endpoint, connection, headers)
-        except GatewayError as error:
-            raise not_retryable(error) from None
+                error.retryable = False  # the endpoint may have seen the request
+                if not (reused and dead and _is_repeatable(exchange)):
+                    raise
+            connection = None
 
     async def _ask_for_websocket(self, exchange: Exchange, endpoint: Endpoint, headers: Headers) -> Response:
         exchange.attempts += 1
-        loop = asyncio.get_running_loop()
-        exchange.upstream_started = loop.time()
+        exchange.upstream_started = time.perf_counter()
         answer = await open_websocket(
             exchange,
             endpoint,
             [line for line in headers if not line[0].startswith(b"sec-websocket-")],
             host=self._host_for(exchange, endpoint),
             connect_seconds=self.timeouts.connect,
+            answer_seconds=self.timeouts.response_header,
             limits=self.websocket,
         )
-        exchange.upstream_seconds = loop.time() - exchange.upstream_started
+        exchange.upstream_seconds = time.perf_counter() - exchange.upstream_started
         return answer
+
+    @property
+    def _idle_seconds(self) -> float:
+        return IDLE_SECONDS if self.timeouts.idle is None else self.timeouts.idle
 
     def _host_for(self, exchange: Exchange, endpoint: Endpoint) -> bytes:
         return exchange.host.encode("latin-1") if self.preserve_host else endpoint.authority
@@ -151,44 +164,43 @@ class Cluster:
         """One exchange on one connection."""
         exchange.attempts += 1
         timeouts = self.timeouts
-        loop = asyncio.get_running_loop()
-        started = exchange.upstream_started = loop.time()
-        host = self._host_for(exchange, endpoint)
+        host = self._host_for(exchange, endpoint) if self.preserve_host else endpoint.authority
         head = encode_request(exchange.method, exchange.target_path, exchange.query, host, headers)
-        idle = IDLE_SECONDS if timeouts.idle is None else timeouts.idle
-        connection.begin(exchange.method, head, exchange_ends=exchange.deadline, idle_seconds=idle)
         upload = None
+        started = exchange.upstream_started = time.perf_counter()
         if exchange.body is None:
-            connection.request_complete(timeouts.response_header)
+            connection.begin(exchange.method, head, exchange.deadline, self._idle_seconds, timeouts.response_header)
         else:
-            upload = loop.create_task(self._upload(connection, exchange.body, chunked=_is_chunked(exchange)))
-        body = UpstreamBody(connection, endpoint, upload)
+            connection.begin(exchange.method, head, exchange.deadline, self._idle_seconds, None)
+            upload = asyncio.create_task(self._upload(connection, exchange, exchange.body))
         endpoint.in_flight += 1
         try:
             reader = await connection.response_head(exchange.early_hints)
         except BaseException:
-            body.close()
+            UpstreamBody(connection, endpoint, upload).close()
             raise
-        exchange.upstream_seconds = loop.time() - started
-        if timeouts.idle is None and _is_event_stream(reader.headers):
-            connection.use_idle_timeout(float("inf"))
-        answer = Response(reader.status, response_headers(reader.headers))
-        if connection.response_complete and upload is None:
-            answer.body = reader.take()
-            if reader.trailers:
-                answer.body = _Whole(answer.body, reader.trailers)
-            body.close()
-        else:
-            answer.body = body
-        return answer
+        exchange.upstream_seconds = time.perf_counter() - started
+        headers = response_headers(reader.headers, reader.fields)
+        if upload is None and reader.phase is DONE:  # it came whole with its head, as small ones do
+            data = reader.take()
+            endpoint.in_flight -= 1
+            connection.finish(reusable=True)
+            return Response(reader.status, headers, _Whole(data, reader.trailers) if reader.trailers else data)
+        if timeouts.idle is None and _is_event_stream(reader.fields):
+            connection.use_idle_timeout(NEVER)
+        return Response(reader.status, headers, UpstreamBody(connection, endpoint, upload))
 
-    async def _upload(self, connection: Connection, body: Body, *, chunked: bool) -> None:
+    async def _upload(self, connection: Connection, exchange: Exchange, body: Body) -> None:
         """Send the request body beside the wait for the response, which may come before all of it is sent."""
         try:
-            await connection.upload(body, chunked=chunked)
+            allowed = partial(request_trailers, exchange)
+            await connection.upload(body, chunked=is_chunked(exchange), allowed=allowed)
             connection.request_complete(self.timeouts.response_header)
         except GatewayError as error:
             connection.abort(error)
+        except Exception:
+            logger.exception("the request body for %s could not be read", connection.endpoint_label)
+            connection.abort(GatewayError(ErrorKind.INTERNAL, "the request body could not be read"))
 
 
 class _Whole:
@@ -212,36 +224,12 @@ class _Whole:
         self._data = b""
 
 
-def request_headers(exchange: Exchange) -> Headers:
-    """The lines that go to the backend: the client's, less those that end here, plus what the gateway says of it."""
-    received, fields = exchange.headers, exchange.fields
-    dropped = ENDS_HERE
-    if b"connection" in fields and (named := nominated(received, fields)):
-        dropped = ENDS_HERE | named
-    headers = [line for line in received if line[0] not in dropped and not is_forwarding(line[0])]
-    headers += forwarding_headers(exchange)
-    if exchange.body is not None:
-        headers.append(
-            (b"transfer-encoding", b"chunked")
-            if _is_chunked(exchange)
-            else (b"content-length", fields[b"content-length"])
-        )
-    elif b"content-length" in fields:
-        headers.append((b"content-length", b"0"))
-    if b"te" in fields and b"trailers" in tokens(received, b"te"):
-        headers += [(b"te", b"trailers"), (b"connection", b"te")]
-    return headers
+def _is_repeatable(exchange: Exchange) -> bool:
+    """Whether the same request can be sent again, though the endpoint may have acted on it; its body is rewound."""
+    if exchange.method not in IDEMPOTENT:
+        return False
+    return exchange.body is None or (isinstance(exchange.body, Rereadable) and exchange.body.rewind())
 
 
-def not_retryable(error: GatewayError) -> GatewayError:
-    """The same failure, once the endpoint may have seen the request."""
-    error.retryable = False
-    return error
-
-
-def _is_chunked(exchange: Exchange) -> bool:
-    return b"content-length" not in exchange.fields
-
-
-def _is_event_stream(headers: Headers) -> bool:
-    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
+def _is_event_stream(fields: dict[bytes, bytes]) -> bool:
+    return fields.get(b"content-type", b"").lower().startswith(b"text/event-stream")

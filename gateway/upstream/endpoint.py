@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from dataclasses import dataclass
 
 from gateway.errors import ErrorKind, GatewayError
+from gateway.upstream.connection import Connection
 from gateway.upstream.pool import Pool, PoolLimits, Verdict
-from gateway.upstream.transport import Connection, Connector
+from gateway.upstream.transport import Connector
 
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
     """How an https endpoint proves who it is."""
 
-    ca: str | None = None  # a PEM file; None: what the system trusts
+    ca: str | None = None  # certificates in PEM; None: what the system trusts
     server_name: str | None = None  # None: the host of the address
     verify: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """A client context. Raises OSError or ssl.SSLError where the CA file cannot be read."""
-        context = ssl.create_default_context(cafile=self.ca)
+        """A client context. Raises ssl.SSLError where the certificates are none."""
+        context = ssl.create_default_context(cadata=self.ca)
         context.set_alpn_protocols(["http/1.1"])
         if not self.verify:
             context.check_hostname = False
@@ -36,6 +38,7 @@ class Address:
     host: str
     port: int
     tls: TlsSettings | None = None
+    service: str = ""  # whose connections these are; the same address in two services is two endpoints
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -83,6 +86,7 @@ class Endpoint:
         """Take the limits of a new configuration."""
         self._retired = False
         self._pool.limits = limits
+        self._admit()
 
     def retire(self) -> None:
         """No route leads here any more: finish what is in flight, keep nothing."""
@@ -97,75 +101,80 @@ class Endpoint:
 
     def idle_connection(self) -> Connection | None:
         """An idle connection, without waiting; None where there is none."""
-        while self._pool.idle:
-            connection = self._pool.take()
-            if isinstance(connection, Connection) and not connection.closed:
+        while (connection := self._pool.take()) is not None:
+            if not connection.closed:
                 return connection
         return None
 
-    async def connection(self, connect_seconds: float) -> Connection:
-        """A fresh connection, or the next to come free at the limit. Raises GatewayError."""
-        verdict = self._pool.reserve()
+    async def connection(self, seconds: float) -> Connection:
+        """A fresh connection, or the next to come free at the limit; open in any case. Raises GatewayError."""
+        while (verdict := self._pool.reserve()) is Verdict.WAIT:
+            connection = await self._next_free(seconds)
+            if connection is None:
+                break
+            if not connection.closed:
+                return connection
         if verdict is Verdict.FULL:
             limits = self._pool.limits
             detail = f"{self.label} has {limits.connections} connections and {limits.pending} requests waiting for one"
             raise GatewayError(ErrorKind.OVERLOADED, detail, retryable=True)
-        if verdict is Verdict.WAIT:
-            connection = await self._next_free(connect_seconds)
-            if connection is not None:
-                return connection
-        return await self._open(connect_seconds)
+        return await self._open(seconds)
 
-    async def resolve(self) -> str:
-        """One address of this endpoint's host, for whoever opens connections of another kind. Raises GatewayError."""
-        return (await self._connector.addresses(self.address.host, self.address.port))[0]
+    async def socket(self, seconds: float) -> socket.socket:
+        """A connected socket outside the pool. Raises GatewayError."""
+        return await self._connector.socket(self.label, self.address.host, self.address.port, seconds=seconds)
 
-    async def _open(self, connect_seconds: float) -> Connection:
-        address = self.address
+    async def _open(self, seconds: float) -> Connection:
+        """A connection for the room that was reserved."""
         try:
-            return await self._connector.connect(
-                self,
-                address.host,
-                address.port,
+            connection = await self._connector.connect(
+                self.label,
+                self.address.host,
+                self.address.port,
                 tls=self.tls_context,
                 server_name=self.server_name,
-                seconds=connect_seconds,
+                seconds=seconds,
             )
+            if connection.closed:
+                detail = f"{self.label} closed the connection before it was used"
+                raise GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=True)
         except BaseException:
-            self._closed(None)
+            self._gone(None)
             raise
+        connection.owner = self  # only now does its end count: what never was established is not counted twice
+        return connection
 
     async def _next_free(self, seconds: float) -> Connection | None:
-        """Wait in the queue: for a connection, or (None) for the right to open one."""
+        """Wait in the queue: for a connection, or (None) for the room to open one."""
         ticket: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._pool.waiting.append(ticket)
         try:
             async with asyncio.timeout(seconds):
                 return await ticket
         except BaseException as error:
-            self._hand_on(ticket)
+            self._leave(ticket)
             if isinstance(error, TimeoutError):
                 limit = self._pool.limits.connections
                 detail = f"none of the {limit} connections to {self.label} came free in {seconds:g} s"
                 raise GatewayError(ErrorKind.OVERLOADED, detail, retryable=True) from None
             raise
 
-    def _hand_on(self, ticket: asyncio.Future[Connection | None]) -> None:
-        """Whoever waited left: what it was given in the same moment goes to the next."""
-        if not ticket.done() or ticket.cancelled():
+    def _leave(self, ticket: asyncio.Future[Connection | None]) -> None:
+        """Leave the queue; what was given in that very moment goes to the next."""
+        if ticket.cancel() or ticket.cancelled():
             if ticket in self._pool.waiting:
                 self._pool.waiting.remove(ticket)
-            return
-        connection = ticket.result()
-        if connection is None:
-            self._closed(None)
+        elif (given := ticket.result()) is None:
+            self._gone(None)
         else:
-            self.released(connection)
+            self.released(given)
 
     # What connections report.
 
     def released(self, connection: Connection) -> None:
-        """An exchange is over, and the connection is fit for another one."""
+        """An exchange is over, and the connection is fit for another one, unless it closed meanwhile."""
+        if connection.closed:
+            return
         while self._pool.waiting:
             ticket = self._pool.waiting.popleft()
             if not ticket.done():
@@ -182,13 +191,18 @@ class Endpoint:
 
     def lost(self, connection: Connection) -> None:
         """A connection is closed."""
-        self._closed(connection)
+        self._gone(connection)
 
-    def _closed(self, connection: Connection | None) -> None:
+    def _gone(self, connection: Connection | None) -> None:
         self._pool.gone(connection)
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let those who wait open connections of their own, as far as there is room."""
         while self._pool.waiting:
-            ticket = self._pool.waiting.popleft()
-            if not ticket.done():
-                self._pool.reserve()
-                ticket.set_result(None)
+            if self._pool.waiting[0].done():
+                self._pool.waiting.popleft()
+            elif self._pool.reserve() is Verdict.OPEN:
+                self._pool.waiting.popleft().set_result(None)
+            else:
                 return

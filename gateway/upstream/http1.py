@@ -16,11 +16,13 @@ from enum import Enum
 import httptools
 
 from gateway.http import Headers
+from gateway.http.fields import tokens, values
 
 HEAD_LIMIT = 64 * 1024  # bytes of one response head
 INFORMATIONAL_LIMIT = 16  # interim (1xx) responses to one request
 
 _NO_BODY = frozenset({204, 304})
+_HEAD_TOO_LARGE = f"a response head over {HEAD_LIMIT} bytes"
 
 
 class BadResponse(Exception):
@@ -43,9 +45,8 @@ class Phase(Enum):
 def encode_request(method: str, path: str, query: bytes, host: bytes, headers: Headers) -> bytes:
     """A request head. `headers` is everything but Host, framing included."""
     target = b"%b?%b" % (path.encode(), query) if query else path.encode()
-    lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target, host)]
-    lines += [b"%b: %b" % line for line in headers]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    first = b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target, host)
+    return b"\r\n".join([first, *map(b": ".join, headers), b"", b""])
 
 
 def encode_chunk(piece: bytes) -> bytes:
@@ -58,18 +59,25 @@ def encode_last_chunk(trailers: Headers) -> bytes:
     return b"0\r\n" + b"".join(b"%b: %b\r\n" % line for line in trailers) + b"\r\n"
 
 
+# An enumeration's members are slow to look up, and these are asked for many times in every response.
+IDLE, HEAD, BODY, DONE = Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.DONE
+
+
 class ResponseReader:
     """Reads the responses on one connection, one after the other."""
 
     __slots__ = (
         "_buffered",
         "_head_bytes",
+        "_head_fed",
         "_informational",
         "_method",
         "_parser",
         "_pieces",
+        "_section",
         "_until_eof",
         "early_hints",
+        "fields",
         "headers",
         "phase",
         "reusable",
@@ -80,47 +88,50 @@ class ResponseReader:
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self.phase = Phase.IDLE
+        self.phase = IDLE
         self.begin("")
-        self.phase = Phase.IDLE
+        self.phase = IDLE
 
     def begin(self, method: str) -> None:
         """A request goes out: what comes next is the answer to it."""
-        self.phase = Phase.HEAD
+        self.phase = HEAD
         self.started = False  # whether any byte of an answer has come
         self.status = 0
         self.headers: Headers = []
+        self.fields: dict[bytes, bytes] = {}  # header name -> its last value, once the head is complete
+        self._section = self.headers  # where the next header line belongs
         self.trailers: Headers = []
         self.early_hints: list[Headers] = []
         self.reusable = False
         self._method = method
         self._pieces: list[bytes] = []
         self._buffered = 0
-        self._head_bytes = 0
+        self._head_bytes = 0  # of complete header lines
+        self._head_fed = 0  # bytes fed since the head began
         self._informational = 0
         self._until_eof = False
 
     def feed(self, data: bytes | memoryview) -> None:
         """Bytes have come. Raises BadResponse; what was read of the body before that must not be passed on as whole."""
-        if self.phase is Phase.IDLE:
+        if self.phase is IDLE:
             raise BadResponse("bytes that no request asked for")
         self.started = True
-        if self.phase is Phase.HEAD:
-            self._head_bytes += len(data)
+        if self.phase is HEAD:
+            self._head_fed += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse("an upgrade that nobody asked for")
         except httptools.HttpParserError as error:
             self._refuse(str(error.__context__ or error))
-        if self.phase is Phase.HEAD and self._head_bytes > HEAD_LIMIT:
-            raise BadResponse(f"a response head over {HEAD_LIMIT} bytes")
+        if self.phase is HEAD and self._head_fed > 2 * HEAD_LIMIT:  # one endless line: the parser holds it all
+            raise BadResponse(_HEAD_TOO_LARGE)
 
     def eof(self) -> None:
         """The upstream closed. Raises CutShort unless that is how this body ends."""
-        if self.phase is Phase.BODY and self._until_eof:
-            self.phase = Phase.DONE
-        elif self.phase in (Phase.HEAD, Phase.BODY):
+        if self.phase is BODY and self._until_eof:
+            self.phase = DONE
+        elif self.phase in (HEAD, BODY):
             raise CutShort
 
     @property
@@ -141,58 +152,65 @@ class ResponseReader:
     def _refuse(self, reason: str) -> None:
         # Behind a complete response it is junk: the response stands, the connection is finished.
         self.reusable = False
-        if self.phase is not Phase.DONE:
+        if self.phase is not DONE:
             raise BadResponse(reason)
 
     # Called by the parser.
 
     def on_message_begin(self) -> None:
-        if self.phase is not Phase.HEAD:
+        if self.phase is not HEAD:
             raise BadResponse("a second response to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        section = self.headers if self.phase is Phase.HEAD else self.trailers
-        section.append((name.lower(), value.rstrip(b" \t")))
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > HEAD_LIMIT:
+            raise BadResponse(_HEAD_TOO_LARGE)
+        self._section.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         self.status = status = self._parser.get_status_code()
         if status < 200:
             self._interim(status)
             return
-        coding = length = None
-        for name, value in self.headers:
-            if name == b"transfer-encoding":
-                coding = value
-            elif name == b"content-length":
-                length = value
-        if coding is not None and coding.lower() != b"chunked":
+        self.fields = fields = dict(self.headers)
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None and (coding.lower() != b"chunked" or len(values(self.headers, b"transfer-encoding")) > 1):
             raise BadResponse("a transfer coding other than chunked")
         self.reusable = self._parser.should_keep_alive()
-        self.phase = Phase.BODY
+        self._head_bytes = 0  # from here on, of the trailer section
+        self.phase = BODY
+        self._section = self.trailers
         if self._method == "HEAD":
-            # The parser does not know of HEAD and waits for a body: it has done its work.
-            self.phase = Phase.DONE
-            self._parser = httptools.HttpResponseParser(self)
-        elif coding is None and length is None and status not in _NO_BODY:
+            self._end_without_body()
+        elif coding is None and b"content-length" not in fields and status not in _NO_BODY:
             self._until_eof = True
 
+    def _end_without_body(self) -> None:
+        """A response to HEAD. The parser does not know of HEAD and waits for a body: it has done its work."""
+        version = self._parser.get_http_version()
+        self.reusable = version == "1.1" and b"close" not in tokens(self.headers, b"connection")
+        self.phase = DONE
+        self._parser = httptools.HttpResponseParser(self)
+
     def _interim(self, status: int) -> None:
-        if status < 102 and status != 100:
+        if status == 101:
             raise BadResponse("an upgrade that nobody asked for")
+        if status < 100:
+            raise BadResponse(f"a status of {status}")
         self._informational += 1
         if self._informational > INFORMATIONAL_LIMIT:
             raise BadResponse(f"more than {INFORMATIONAL_LIMIT} interim responses")
         if status == 103:
             self.early_hints.append([line for line in self.headers if line[0] == b"link"])
-        self.headers = []
-        self._head_bytes = 0
+        self.headers = self._section = []
+        self._head_bytes = self._head_fed = 0
 
     def on_body(self, data: bytes) -> None:
-        if self.phase is not Phase.BODY:
+        if self.phase is not BODY:
             raise BadResponse("a body where none belongs")
         self._pieces.append(data)
         self._buffered += len(data)
 
     def on_message_complete(self) -> None:
-        if self.phase is Phase.BODY:
-            self.phase = Phase.DONE
+        if self.phase is BODY:
+            self.phase = DONE

@@ -53,9 +53,9 @@ class Pool(Generic[C, W]):
         """Connections without a request."""
         return len(self._idle)
 
-    def take(self) -> C | Verdict:
-        """An idle connection, the most recently used first, so that the others may expire; or what to do instead."""
-        return self._idle.pop() if self._idle else self.reserve()
+    def take(self) -> C | None:
+        """An idle connection, the most recently used first, so that the others may expire."""
+        return self._idle.pop() if self._idle else None
 
     def reserve(self) -> Verdict:
         """Room for a fresh connection, whatever is idle."""

@@ -20,10 +20,18 @@ from gateway.http import Exchange, Headers, Response
 from gateway.http.fields import response_headers, values
 from gateway.http.messages import Message, Receive, Send
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.transport import connect_failures
 
+logger = logging.getLogger("gateway.websocket")
+
+NORMAL = 1000
 GOING_AWAY = 1001
-_NOT_SENT = {1005: 1000, 1006: 1011, 1015: 1011}
-"""Close codes that only name what happened, and what is sent in their place (RFC 6455, 7.4.1)."""
+NO_CODE = 1005
+LOST = 1006
+TOO_BIG = 1009
+FAILED = 1011
+
+CLOSE_SECONDS = 3.0  # for the backend to answer a close
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,82 +56,93 @@ async def open_websocket(
     *,
     host: bytes,
     connect_seconds: float,
+    answer_seconds: float,
     limits: WebSocketLimits,
 ) -> Response:
     """Ask an endpoint for a WebSocket: 101 with a session, or what the endpoint answered. Raises GatewayError."""
-    target = f"{host.decode('latin-1')}{exchange.target_path}"
-    query = f"?{exchange.query.decode('latin-1')}" if exchange.query else ""
-    tls = endpoint.tls_context
-    options: dict[str, Any] = {"ssl": tls, "server_hostname": endpoint.server_name} if tls else {}
-    offered = b",".join(values(exchange.headers, b"sec-websocket-protocol")).decode("latin-1")
-    subprotocols = [Subprotocol(name.strip()) for name in offered.split(",") if name.strip()]
+    options: dict[str, Any] = {}
+    if endpoint.tls_context is not None:
+        options = {"ssl": endpoint.tls_context, "server_hostname": endpoint.server_name}
+    sock = await endpoint.socket(connect_seconds)
     try:
-        connection = await _Connect(
-            f"{'wss' if tls else 'ws'}://{target}{query}",
-            host=await endpoint.resolve(),
-            port=endpoint.address.port,
-            additional_headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
-            subprotocols=subprotocols or None,
-            compression=None,
-            user_agent_header=None,
-            proxy=None,
-            open_timeout=connect_seconds,
-            ping_interval=limits.ping_interval,
-            ping_timeout=limits.ping_interval * 2,
-            max_size=limits.max_message,
-            logger=logging.getLogger("gateway.websocket"),
-            **options,
-        )
+        with connect_failures(endpoint.label, connect_seconds):
+            connection = await _Connect(
+                _url(exchange, host, secure=bool(options)),
+                sock=sock,
+                additional_headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
+                subprotocols=_offered(exchange.headers) or None,
+                compression=None,
+                user_agent_header=None,
+                proxy=None,
+                open_timeout=answer_seconds,
+                close_timeout=CLOSE_SECONDS,
+                ping_interval=limits.ping_interval,
+                ping_timeout=limits.ping_interval * 2,
+                max_size=limits.max_message,
+                max_queue=1,  # frames, each as large as a message may be
+                logger=logger,
+                **options,
+            )
     except InvalidStatus as error:
         return _refusal(error)
     except (InvalidHandshake, InvalidMessage, EOFError) as error:
         detail = f"{endpoint.label} did not answer the WebSocket handshake as it should: {error}"
         raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, detail) from error
-    except TimeoutError as error:
-        detail = f"{endpoint.label} did not accept a WebSocket within {connect_seconds:g} s"
-        raise GatewayError(ErrorKind.UPSTREAM_CONNECT_TIMEOUT, detail, retryable=True) from error
-    except OSError as error:
-        detail = f"{endpoint.label}: {error.strerror or error}"
-        raise GatewayError(ErrorKind.UPSTREAM_REFUSED, detail, retryable=True) from error
-    return Response(101, [], session=Session(connection, endpoint))
+    except GatewayError as error:
+        if error.kind is not ErrorKind.UPSTREAM_CONNECT_TIMEOUT:
+            raise
+        detail = f"{endpoint.label} did not answer the WebSocket handshake within {answer_seconds:g} s"
+        raise GatewayError(ErrorKind.UPSTREAM_TIMEOUT, detail) from error
+    return Response(101, _accepted(connection), session=Session(connection, endpoint, limits.max_message))
+
+
+def _url(exchange: Exchange, host: bytes, *, secure: bool) -> str:
+    query = exchange.query.decode("latin-1").replace("#", "%23")
+    path = f"{exchange.target_path}?{query}" if query else exchange.target_path
+    return f"{'wss' if secure else 'ws'}://{host.decode('latin-1')}{path}"
+
+
+def _offered(headers: Headers) -> list[Subprotocol]:
+    lines = b",".join(values(headers, b"sec-websocket-protocol")).decode("latin-1")
+    return [Subprotocol(name.strip()) for name in lines.split(",") if name.strip()]
+
+
+def _lines(answer: Any) -> Headers:
+    lines = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers.raw_items()]
+    return [line for line in response_headers(lines) if line[0] not in (b"content-length", b"date")]
+
+
+def _accepted(connection: ClientConnection) -> Headers:
+    """What a backend says beside its 101, such as cookies; the handshake itself is made anew with the client."""
+    return [line for line in _lines(connection.response) if not line[0].startswith(b"sec-websocket-")]
 
 
 def _refusal(error: InvalidStatus) -> Response:
-    answer = error.response
-    lines = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers.raw_items()]
-    body = bytes(answer.body or b"")
-    kept = [line for line in response_headers(lines) if line[0] != b"content-length"]
-    return Response(answer.status_code, [*kept, (b"content-length", b"%d" % len(body))], body)
+    body = bytes(error.response.body or b"")
+    headers = [*_lines(error.response), (b"content-length", b"%d" % len(body))]
+    return Response(error.response.status_code, headers, body)
 
 
 class Session:
     """Two WebSockets, joined."""
 
-    __slots__ = ("_connection", "_endpoint", "_ended")
+    __slots__ = ("_connection", "_ended", "_endpoint", "_max_message")
 
-    def __init__(self, connection: ClientConnection, endpoint: Endpoint) -> None:
+    def __init__(self, connection: ClientConnection, endpoint: Endpoint, max_message: int) -> None:
         self._connection = connection
         self._endpoint = endpoint
+        self._max_message = max_message
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Accept the client, and carry messages both ways until either side ends."""
         self._endpoint.in_flight += 1
-        carriers: list[asyncio.Task[None]] = []
         try:
             await receive()  # websocket.connect
-            await send({"type": "websocket.accept", "subprotocol": self._connection.subprotocol, "headers": []})
-            carriers = [
-                asyncio.create_task(self._from_client(receive)),
-                asyncio.create_task(self._from_upstream(send)),
-            ]
-            await asyncio.wait([*carriers, self._ended], return_when=asyncio.FIRST_COMPLETED)
-            if self._ended.done():
-                await self._close_both(send, self._ended.result())
+            accept = {"type": "websocket.accept", "subprotocol": self._connection.subprotocol}
+            await send(accept | {"headers": _accepted(self._connection)})
+            await self._carry(receive, send)
         finally:
-            for carrier in carriers:
-                carrier.cancel()
-            await asyncio.gather(*carriers, return_exceptions=True)
             self._endpoint.in_flight -= 1
             self._connection.transport.abort()
 
@@ -132,21 +151,35 @@ class Session:
         if not self._ended.done():
             self._ended.set_result(code)
 
-    async def _close_both(self, send: Send, code: int) -> None:
-        await send({"type": "websocket.close", "code": code})
-        await self._connection.close(code)
+    async def _carry(self, receive: Receive, send: Send) -> None:
+        carriers = [
+            asyncio.create_task(self._from_client(receive)),
+            asyncio.create_task(self._from_upstream(send)),
+        ]
+        ends: list[asyncio.Future[Any]] = [*carriers, self._ended]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._ended.done():
+                await send({"type": "websocket.close", "code": self._ended.result()})
+                await self._connection.close(self._ended.result())
+        finally:
+            for carrier in carriers:
+                carrier.cancel()
+            for outcome in await asyncio.gather(*carriers, return_exceptions=True):
+                if isinstance(outcome, Exception) and not isinstance(outcome, OSError):  # OSError: the client is gone
+                    logger.error("a WebSocket to %s failed", self._endpoint.label, exc_info=outcome)
 
     async def _from_client(self, receive: Receive) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                code = message.get("code") or 1005
-                await self._connection.close(_NOT_SENT.get(code, code), message.get("reason") or "")
+        while (message := await receive())["type"] != "websocket.disconnect":
+            data = _payload(message)
+            if len(data) > self._max_message:
+                self.close(TOO_BIG)
                 return
             try:
-                await self._connection.send(_payload(message))
+                await self._connection.send(data, text="text" in message and message["text"] is not None)
             except ConnectionClosed:
                 await asyncio.Event().wait()  # the other carrier tells the client
+        await self._connection.close(*_client_close(message))
 
     async def _from_upstream(self, send: Send) -> None:
         try:
@@ -154,13 +187,22 @@ class Session:
                 data = await self._connection.recv()
                 kind = "text" if isinstance(data, str) else "bytes"
                 await send({"type": "websocket.send", kind: data})
-        except ConnectionClosed:
-            code = self._connection.close_code or 1006
-            reason = self._connection.close_reason or ""
-            await send({"type": "websocket.close", "code": _NOT_SENT.get(code, code), "reason": reason})
+        except ConnectionClosed as closed:
+            close = closed.rcvd or closed.sent
+            code, reason = (close.code, close.reason) if close else (FAILED, "the backend went away")
+            await send({"type": "websocket.close", "code": NORMAL if code == NO_CODE else code, "reason": reason})
 
 
-def _payload(message: Message) -> str | bytes:
+def _payload(message: Message) -> bytes:
     text: str | None = message.get("text")
     data: bytes = message.get("bytes") or b""
-    return data if text is None else text
+    return data if text is None else text.encode()
+
+
+def _client_close(message: Message) -> tuple[int, str]:
+    """Code and reason for the backend. Codes that only say what happened are never sent (RFC 6455, 7.4.1)."""
+    code: int = message.get("code") or NO_CODE
+    reason: str | None = message.get("reason")
+    if code == LOST or reason is None:  # no close frame came: uvicorn then tells no reason, not even an empty one
+        return GOING_AWAY, ""
+    return NORMAL if code == NO_CODE else code, reason

@@ -47,9 +47,9 @@ def test_the_config_map_holds_the_repository_s_own_files(tmp_path: Path) -> None
 def test_an_edit_of_the_config_map_reaches_the_pod(pod: Any) -> None:
     """The ConfigMap is mounted as a directory, where the gateway looks for it, and not by subPath."""
     (container,) = pod["containers"]
-    (mount,) = container["volumeMounts"]
-    (volume,) = pod["volumes"]
-    assert volume == {"name": mount["name"], "configMap": {"name": read("configmap.yaml")["metadata"]["name"]}}
+    volume = {"name": "config", "configMap": {"name": read("configmap.yaml")["metadata"]["name"]}}
+    assert volume in pod["volumes"]
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "config")
     assert "subPath" not in mount
     assert container["args"][container["args"].index("--config") + 1] == mount["mountPath"]
 

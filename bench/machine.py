@@ -1,0 +1,48 @@
+"""Cores, CPU time and ports, as Linux has them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")  # of CPU time, in one second
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Where the proxy under test runs, and where everything else does."""
+
+    proxy: frozenset[int]
+    others: frozenset[int]
+
+    @property
+    def shared(self) -> bool:
+        """Whether there is only one core for all of them."""
+        return self.proxy == self.others
+
+
+def divide_cores() -> Cores:
+    """The last core of those that this process may use is for the proxy."""
+    *others, last = sorted(os.sched_getaffinity(0))
+    return Cores(frozenset({last}), frozenset(others or [last]))
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far: all its threads, and all processes below it, ended or not."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = sum(map(int, fields[11:15])) / TICKS  # utime, stime, and both of the children that ended
+    return own + sum(cpu_seconds(child) for child in children(pid))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started and that still run."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,88 @@
+"""Programs that run beside the benchmark, each on its cores, until the benchmark ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+
+class BenchError(Exception):
+    """The benchmark cannot go on; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Something that listens on a port of the loopback interface."""
+
+    name: str
+    command: tuple[str, ...]
+    port: int
+    log: Path | None = None  # its access log, where that has to have a line for each request
+
+
+Headers = Sequence[tuple[str, str]]
+
+
+@contextmanager
+def running(
+    program: Program, cores: frozenset[int], directory: Path, probe: str, headers: Headers = ()
+) -> Iterator[int]:
+    """Run a program until the end of the block; its process id, once a GET of `probe` is answered with 200."""
+    log = directory / f"{program.name.replace(' ', '-')}.log"
+    process = _start(program, cores, log)
+    try:
+        _await_answer(program, process, probe, headers, log)
+        yield process.pid
+    finally:
+        _stop(process)
+
+
+def _start(program: Program, cores: frozenset[int], log: Path) -> subprocess.Popen[bytes]:
+    """A process, and its threads and children, run where the one that starts it does."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        with log.open("wb") as output:
+            return subprocess.Popen(program.command, stdout=output, stderr=output, start_new_session=True)
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _await_answer(program: Program, process: subprocess.Popen[bytes], probe: str, headers: Headers, log: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    while (status := get(program.port, probe, headers)[0]) != 200:
+        if process.poll() is not None or time.monotonic() > end:
+            raise BenchError(f"{program.name} does not serve (status {status}): {log.read_text()[-2000:]}")
+        time.sleep(0.05)
+
+
+def get(port: int, path: str, headers: Headers = ()) -> tuple[int, bytes]:
+    """Status and body of a GET; status 0 where nobody answers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path, headers=dict(headers))
+        response = connection.getresponse()
+        return response.status, response.read()
+    except (OSError, HTTPException):
+        return 0, b""
+    finally:
+        connection.close()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

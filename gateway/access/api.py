@@ -1,0 +1,189 @@
+"""The blocklist in the admin API: `GET /blocklist`, `POST /blocklist`, `DELETE /blocklist?kind=...&value=...`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.access.blocklist import Blocklist, BlocklistFull
+from gateway.access.entries import KINDS, MAX_TEXT, Entry, Key, canonical
+from gateway.access.service import Entries
+from gateway.config.instants import format_instant, parse_instant
+from gateway.config.quantities import parse_duration
+
+logger = logging.getLogger("gateway.blocklist")
+
+MAX_BODY = 16 * 1024
+SHOWN = 1000  # entries of a list, unless it is asked for more
+_FIELDS = {"reason", "until", "for"}
+
+
+def blocklist_routes(find: Callable[[], Entries | None]) -> list[Route]:
+    """`find` answers None while there is no configuration."""
+    api = _Api(find)
+    return [
+        Route("/blocklist", api.listed, methods=["GET"]),
+        Route("/blocklist", api.add, methods=["POST"]),
+        Route("/blocklist", api.lift, methods=["DELETE"]),
+    ]
+
+
+class _Refused(Exception):
+    """With the status that says so."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Api:
+    def __init__(self, find: Callable[[], Entries | None]) -> None:
+        self._find = find
+
+    def _found(self) -> Entries:
+        found = self._find()
+        if found is None:
+            raise _Refused(503, "no configuration is loaded: /health says why")
+        return found
+
+    async def listed(self, request: Request) -> Response:
+        try:
+            found = self._found()
+            blocklist, entries = found.live, found.file.entries
+            limit = _limit(request.query_params.get("limit", str(SHOWN)))
+        except _Refused as refused:
+            return _refusal(refused)
+        now = time.time()
+        every = [*blocklist.entries(), *(entry for entry in entries if entry.holds(now))]
+        shown = [_shown(entry) for entry in every[:limit]]
+        return _json({"entries": shown, "count": len(every), **_state(blocklist)})
+
+    async def add(self, request: Request) -> Response:
+        try:
+            found = self._found()
+            blocklist, entries = found.live, found.file.entries
+            entry = _entry(await _body(request), time.time())
+            if any(known.key == entry.key for known in entries):
+                raise _Refused(409, f"{entry.kind} {entry.value} is in middleware.yaml; change it there")
+            entry = blocklist.add(entry)
+        except BlocklistFull:
+            return _refusal(
+                _Refused(507, "the blocklist is full; lift entries, or block whole networks and wider patterns")
+            )
+        except _Refused as refused:
+            return _refusal(refused)
+        logger.warning("added: %s", entry.told())
+        await blocklist.settle()
+        return _json({"entry": _shown(entry), **_state(blocklist)}, 201)
+
+    async def lift(self, request: Request) -> Response:
+        try:
+            found = self._found()
+            blocklist, entries = found.live, found.file.entries
+            key = _key(request.query_params.get("kind"), request.query_params.get("value"))
+            if not blocklist.lift(key):
+                in_file = any(entry.key == key for entry in entries)
+                remedy = (
+                    "it is in middleware.yaml; remove it there" if in_file else "GET /blocklist lists what there is"
+                )
+                raise _Refused(409 if in_file else 404, f"there is no entry to lift for {key[0]} {key[1]}: {remedy}")
+        except _Refused as refused:
+            return _refusal(refused)
+        logger.warning("lifted: %s %s", *key)
+        await blocklist.settle()
+        return _json({"lifted": {"kind": key[0], "value": key[1]}, **_state(blocklist)})
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content, option=orjson.OPT_INDENT_2), status, media_type="application/json")
+
+
+def _refusal(refused: _Refused) -> Response:
+    return _json({"error": str(refused)}, refused.status)
+
+
+def _state(blocklist: Blocklist) -> dict[str, bool | None]:
+    """Whether a restart keeps everything, and whether the other gateways know everything (None: there are none)."""
+    shared = blocklist.shared
+    return {"kept": blocklist.kept, "shared": None if shared is None else shared.available and blocklist.told}
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "value": entry.value,
+        "reason": entry.reason,
+        "until": None if entry.until is None else format_instant(entry.until),
+        "source": entry.source,
+        "since": format_instant(entry.changed) if entry.changed else None,
+    }
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise _Refused(400, "limit is a number of entries")
+    return int(text)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """An object. Only as application/json, which no page of another site can make a browser send without asking."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise _Refused(415, "send the entry as application/json")
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY:
+            raise _Refused(413, f"an entry has at most {MAX_BODY} bytes")
+    try:
+        fields = orjson.loads(body)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise _Refused(
+            400, 'expected a JSON object such as {"network": "203.0.113.0/24", "reason": "...", "for": "1h"}'
+        )
+    return fields
+
+
+def _entry(fields: dict[str, Any], now: float) -> Entry:
+    kinds = [kind for kind in KINDS if kind in fields]
+    unknown = fields.keys() - set(KINDS) - _FIELDS
+    if unknown:
+        raise _Refused(400, f"unknown: {', '.join(sorted(unknown))}; there are {', '.join((*KINDS, *sorted(_FIELDS)))}")
+    if len(kinds) != 1:
+        raise _Refused(400, f"exactly one of {', '.join(KINDS)} is needed")
+    kind, value = _key(kinds[0], fields[kinds[0]])
+    reason = fields.get("reason", "")
+    if not isinstance(reason, str) or not reason.isprintable() or len(reason) > MAX_TEXT:
+        raise _Refused(400, f"reason: expected a text of at most {MAX_TEXT} characters, without line ends")
+    return Entry(kind, value, reason, _until(fields, now), "admin")
+
+
+def _key(kind: str | None, value: Any) -> Key:
+    if kind not in KINDS:
+        raise _Refused(400, f"kind is one of {', '.join(KINDS)}")
+    try:
+        return cast(Any, kind), canonical(kind, value)
+    except ValueError as error:
+        raise _Refused(400, f"{kind}: {error}") from None
+
+
+def _until(fields: dict[str, Any], now: float) -> float | None:
+    if "for" in fields and "until" in fields:
+        raise _Refused(400, "for and until exclude each other; give one, or none: until it is lifted")
+    try:
+        if "for" in fields:
+            return now + parse_duration(fields["for"])
+        until = parse_instant(fields["until"]) if fields.get("until") is not None else None
+    except ValueError as error:
+        raise _Refused(400, f"{'for' if 'for' in fields else 'until'}: {error}") from None
+    if until is not None and until <= now:
+        raise _Refused(400, "until is over already; name a later time")
+    return until

@@ -1,0 +1,119 @@
+"""`gateway blocklist`: what the admin API of a running gateway does, from a shell."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SECONDS = 15.0
+
+ADMIN = click.option(
+    "--admin",
+    envvar="GATEWAY_ADMIN",
+    default="127.0.0.1:9001",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="The admin API of the gateway.",
+)
+_KINDS = (
+    ("--network", "network", "A network (CIDR) or an address."),
+    ("--consumer", "consumer", "The name of a consumer."),
+    ("--user-agent", "user_agent", "A pattern of user agents: '*sqlmap*'."),
+    ("--path", "path", "A pattern of paths: '*/.git/*'."),
+)
+
+
+def _about(command: F) -> F:
+    """The options that say whom an entry is about."""
+    for flag, name, text in reversed(_KINDS):
+        command = click.option(flag, name, help=text)(command)
+    return command
+
+
+@click.group()
+def blocklist() -> None:
+    """List, add and lift entries of the blocklist of a running gateway."""
+
+
+@blocklist.command("list")
+@ADMIN
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="How many, at most.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def list_entries(admin: str, limit: int, as_json: bool) -> None:
+    """List the entries that hold now, the latest first."""
+    told = _ask(admin, "GET", params={"limit": limit})
+    if as_json:
+        import json  # noqa: PLC0415
+
+        click.echo(json.dumps(told, indent=2))
+        return
+    rows = [("KIND", "VALUE", "UNTIL", "SOURCE", "REASON")]
+    rows += [(e["kind"], e["value"], e["until"] or "-", e["source"], e["reason"] or "-") for e in told["entries"]]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if told["count"] > len(told["entries"]):
+        click.echo(f"... and {told['count'] - len(told['entries'])} more (--limit)")
+    _warn(told)
+
+
+@blocklist.command()
+@ADMIN
+@_about
+@click.option("--reason", default="", help="Why.")
+@click.option("--for", "duration", metavar="DURATION", help="How long: 30m, 12h. Unset: until it is lifted.")
+@click.option("--until", metavar="TIME", help="When it ends: 2026-01-31T12:00:00Z.")
+def add(admin: str, reason: str, duration: str | None, until: str | None, **about: str | None) -> None:
+    """Block somebody."""
+    entry = {name: value for name, value in about.items() if value is not None}
+    times = {name: value for name, value in (("for", duration), ("until", until)) if value is not None}
+    told = _ask(admin, "POST", json={**entry, **times, "reason": reason})
+    entry = told["entry"]
+    click.echo(
+        f"blocked: {entry['kind']} {entry['value']}, {'until ' + entry['until'] if entry['until'] else 'for good'}"
+    )
+    _warn(told)
+
+
+@blocklist.command()
+@ADMIN
+@_about
+def lift(admin: str, **about: str | None) -> None:
+    """Block somebody no longer. Entries of middleware.yaml are removed there."""
+    given = [(name, value) for name, value in about.items() if value is not None]
+    if len(given) != 1:
+        raise click.UsageError(f"exactly one of {', '.join(flag for flag, _, _ in _KINDS)} is needed")
+    told = _ask(admin, "DELETE", params={"kind": given[0][0], "value": given[0][1]})
+    click.echo(f"lifted: {told['lifted']['kind']} {told['lifted']['value']}")
+    _warn(told)
+
+
+def _ask(admin: str, method: str, **request: Any) -> dict[str, Any]:
+    """What the admin API answers. Ends the command where it refuses, or is not there."""
+    import httpx2  # noqa: PLC0415  the other commands start faster without it
+
+    try:
+        response = httpx2.request(method, f"http://{admin}/blocklist", timeout=SECONDS, trust_env=False, **request)
+        told: dict[str, Any] = response.json()
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        click.echo(f"error: the admin API does not answer at {admin}: {error}; name it with --admin", err=True)
+        sys.exit(1)
+    except ValueError:
+        click.echo(f"error: what answers at {admin} is not the admin API of a gateway; name it with --admin", err=True)
+        sys.exit(1)
+    if response.is_error:
+        click.echo(f"error: {told.get('error', response.status_code)}", err=True)
+        sys.exit(1)
+    return told
+
+
+def _warn(told: dict[str, Any]) -> None:
+    if not told["kept"]:
+        click.echo("warning: not written to the state directory yet; the log of the gateway says why", err=True)
+    if told["shared"] is False:
+        click.echo("warning: not shared yet; Redis does not answer", err=True)

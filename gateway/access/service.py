@@ -1,0 +1,33 @@
+"""The blocklist of a configuration: what the file says, and what is made at runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.access.blocklist import Blocklist
+from gateway.access.file_entries import FileEntries, file_entries
+from gateway.access.sharing import SharedEntries
+from gateway.access.store import EntryFile
+from gateway.context import Context
+from gateway.limits.limit import redis_link
+
+FILE = "blocklist.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """All of them; the same for all routes."""
+
+    live: Blocklist
+    file: FileEntries
+
+
+def entries_of(context: Context) -> Entries:
+    """Those made at runtime outlive a reload, unless it changes where they are kept."""
+    config = context.configuration.middleware
+    path = context.base / config.state_directory / FILE
+    link = redis_link(context) if config.redis is not None and config.blocklist.shared else None
+    live = context.services.get(
+        ("blocklist", path, link), lambda: Blocklist(EntryFile(path), SharedEntries(link) if link else None)
+    )
+    return Entries(live, file_entries(context))

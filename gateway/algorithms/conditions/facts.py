@@ -1,0 +1,99 @@
+"""What a condition looks at: one exchange, and a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import Any
+from urllib.parse import parse_qsl
+
+from gateway.http import Exchange
+from gateway.http.fields import values
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+_NO_CLAIMS: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What clocks and calendars of one place show."""
+
+    hour: int
+    minute: int
+    weekday: str
+    date: str  # 2026-12-31
+
+
+class Calendar:
+    """Tells the moments of a time zone; each minute is worked out once."""
+
+    __slots__ = ("_minute", "_moment", "_zone")
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._minute = -1
+        self._moment = Moment(0, 0, WEEKDAYS[0], "")
+
+    def moment(self, now: float) -> Moment:
+        """`now` in seconds since 1970, in UTC."""
+        minute = int(now // 60)
+        if minute != self._minute:
+            local = datetime.fromtimestamp(minute * 60, self._zone)
+            self._moment = Moment(local.hour, local.minute, WEEKDAYS[local.weekday()], local.date().isoformat())
+            self._minute = minute
+        return self._moment
+
+
+@dataclass(slots=True)
+class Facts:
+    """An exchange as conditions see it; what costs something is worked out when it is asked for."""
+
+    exchange: Exchange
+    now: float
+    calendar: Calendar
+    _parameters: dict[str, str | None] | None = field(default=None, init=False)
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """Those of the caller's token."""
+        identity = self.exchange.identity
+        return identity.claims if identity else _NO_CLAIMS
+
+    @property
+    def moment(self) -> Moment:
+        """Now, where the calendar hangs."""
+        return self.calendar.moment(self.now)
+
+    def header(self, name: bytes) -> str | None:
+        """Its value; several lines are one, with commas between them (RFC 9110, 5.3)."""
+        exchange = self.exchange
+        value = exchange.fields.get(name)
+        if value is None:
+            return None
+        if len(exchange.fields) != len(exchange.headers):
+            value = b", ".join(values(exchange.headers, name))
+        return value.decode("utf-8", "replace")
+
+    def parameter(self, name: str) -> str | None:
+        """The value of a query parameter. One that is there twice has none: which would the backend take?"""
+        return self.parameters.get(name)
+
+    @property
+    def parameters(self) -> Mapping[str, str | None]:
+        """All of the query, decoded."""
+        if self._parameters is None:
+            self._parameters = _parsed(self.exchange.query)
+        return self._parameters
+
+
+def _parsed(query: bytes) -> dict[str, str | None]:
+    parameters: dict[str, str | None] = {}
+    for name, value in parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True):
+        parameters[name] = None if name in parameters else value
+    return parameters
+
+
+Getter = Callable[[Facts], Any]
+"""The value of something for these facts; None where there is none. Never raises."""

@@ -1,0 +1,243 @@
+"""From an ASGI scope to an Exchange, and from what came of it to the client.
+
+Gateway.__call__      which kind of scope
+  _http               health; otherwise an exchange: answered, sent, reported once
+  _websocket          the same for a WebSocket
+  _lifespan           configuration is loaded, and watched
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.app.counting import Counts
+from gateway.app.health import PROBES, health
+from gateway.app.receiving import request_body, until_disconnect
+from gateway.app.sending import deny_websocket, early_hints, send_response
+from gateway.app.tls import client_certificate
+from gateway.build import RouteHandler, Snapshot
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange, Handler, Headers, Outcome, Report, Response, WebSocketSession
+from gateway.http.forwarded import Caller
+from gateway.http.messages import Receive, Send
+from gateway.http.problems import problem_for
+from gateway.limits.quota_report import PATH as QUOTA_PATH
+from gateway.middleware.cors import Cors, announced_method
+from gateway.middleware.request_id import RequestIds
+from gateway.reload import Reloader
+from gateway.routes.paths import PathError, normalise
+from gateway.routes.rule import Match, NoMatch
+from gateway.routes.table import RouteTable
+
+logger = logging.getLogger("gateway")
+
+Scope = dict[str, Any]
+
+_REQUEST_IDS = RequestIds()  # before there is a configuration
+
+
+class Gateway:
+    """The gateway as an ASGI application. `reloader` holds the Snapshot that new exchanges begin with."""
+
+    def __init__(self, reloader: Reloader, reports: Sequence[Report]) -> None:
+        self.reloader = reloader
+        self.draining = False
+        self._reports = tuple(reports)
+        self._ids = random.Random()
+        self._sessions: set[WebSocketSession] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI 3."""
+        kind = scope["type"]
+        if kind == "http":
+            extensions = scope.get("extensions") or {}
+            if scope["path"] in PROBES and scope["method"] in ("GET", "HEAD") and "gateway.refusal" not in extensions:
+                await self._probe(scope["path"], send)
+            elif "gateway.cancel" in extensions:
+                await self._http(scope, receive, send, extensions)
+            else:
+                await until_disconnect(self._http, scope, receive, send, extensions)
+        elif kind == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._lifespan(receive, send)
+
+    # HTTP.
+
+    async def _probe(self, path: str, send: Send) -> None:
+        answer = health(path, self.reloader, draining=self.draining)
+        await send_response(None, answer, send, Outcome(0, 0))
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send, extensions: dict[str, Any]) -> None:
+        outcome = Outcome(time.time(), time.perf_counter())
+        snapshot = self.reloader.current
+        exchange = self._exchange(scope, snapshot)
+        exchange.body = body = request_body(exchange, receive)
+        if "http.response.early_hint" in extensions:
+            exchange.early_hints = early_hints(send)
+        try:
+            response = await self._answer(exchange, snapshot, extensions.get("gateway.refusal"))
+            outcome.status = response.status
+            can_send_trailers = "http.response.trailers" in extensions
+            await send_response(exchange if can_send_trailers else None, response, send, outcome)
+        except asyncio.CancelledError:
+            exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
+            outcome.status = outcome.status or ErrorKind.CLIENT_GONE.status
+            raise
+        except GatewayError as error:
+            exchange.error = error  # too late for another status: the server cuts the connection off
+        finally:
+            if body is not None:
+                outcome.received = body.received
+            self._report(exchange, outcome)
+
+    async def _answer(
+        self, exchange: Exchange, snapshot: Snapshot | None, refusal: dict[str, GatewayError] | None
+    ) -> Response:
+        """The response of the route, or the problem that says why there is none."""
+        try:
+            if refusal is not None:
+                raise refusal["error"]
+            if snapshot is None:
+                detail = "the configuration has errors, which the log and /health name; correct the files"
+                raise GatewayError(ErrorKind.NO_CONFIGURATION, detail)
+            return await _handler(exchange, snapshot)(exchange)
+        except GatewayError as error:
+            exchange.error = error
+            return problem_for(error, exchange)
+        except Exception as error:
+            logger.exception("request %s: %s %s failed", exchange.request_id, exchange.method, exchange.path)
+            exchange.error = error
+            return problem_for(GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id"), exchange)
+
+    def _exchange(self, scope: Scope, snapshot: Snapshot | None) -> Exchange:
+        headers: Headers = scope["headers"]
+        fields = dict(headers)
+        client = scope.get("client")
+        peer = client[0] if client else "unknown"
+        scheme = scope["scheme"].replace("ws", "http")
+        request_ids, caller = _REQUEST_IDS, Caller(peer, scheme, False)
+        if snapshot is not None:
+            request_ids = snapshot.request_ids
+            if snapshot.proxies.trusts(peer):
+                caller = snapshot.proxies.caller(peer, scheme, headers, fields)
+        address, scheme, trusted = caller
+        given = request_ids.given(fields, peer_trusted=trusted) if request_ids.header in fields else None
+        return Exchange(
+            given or f"{self._ids.getrandbits(96):024x}",
+            scope.get("method", "GET"),
+            (scope.get("raw_path") or scope["path"].encode()).decode("latin-1"),
+            scope["query_string"],
+            headers,
+            fields,
+            scheme,
+            fields.get(b"host", b"").decode("latin-1"),
+            peer,
+            trusted,
+            address,
+            http_version=scope["http_version"],
+            certificate=None if scheme == "http" else client_certificate(scope),
+        )
+
+    def _report(self, exchange: Exchange, outcome: Outcome) -> None:
+        """What came of an exchange, told once to everybody who wants to know."""
+        outcome.seconds = time.perf_counter() - outcome.started
+        for report in self._reports:
+            report(exchange, outcome)
+
+    # WebSockets.
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        snapshot = self.reloader.current
+        exchange = self._exchange(scope, snapshot)
+        exchange.websocket = True
+        outcome = Outcome(time.time(), time.perf_counter())
+        counts = Counts()
+        try:
+            response = await self._answer(exchange, snapshot, None)
+            outcome.status = response.status
+            if response.session is None:
+                await receive()
+                await deny_websocket(response, scope, counts.sending(send))
+            else:
+                await self._run(response.session, counts.receiving(receive), counts.sending(send))
+        except OSError:  # what ASGI servers raise when the client is no longer there
+            exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
+        except Exception as error:
+            logger.exception("WebSocket %s on %s failed", exchange.request_id, exchange.path)
+            exchange.error = error
+        finally:
+            outcome.sent, outcome.received = counts.sent, counts.received
+            self._report(exchange, outcome)
+
+    async def _run(self, session: WebSocketSession, receive: Receive, send: Send) -> None:
+        self._sessions.add(session)
+        try:
+            await session.run(receive, send)
+        finally:
+            self._sessions.discard(session)
+
+    def close_websockets(self, code: int) -> None:
+        """End every WebSocket with this code."""
+        for session in list(self._sessions):
+            session.close(code)
+
+    # Lifespan.
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.reloader.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.reloader.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:
+    """Who answers this exchange. Raises GatewayError where nobody does."""
+    if exchange.path == "*":
+        return _answer_for_all
+    try:
+        path, has_encoded_slash = normalise(exchange.path.encode("latin-1"))
+    except PathError as error:
+        raise GatewayError(ErrorKind.AMBIGUOUS_PATH, str(error)) from None
+    exchange.path = path
+    if path == QUOTA_PATH and snapshot.quota is not None:
+        exchange.route = QUOTA_PATH
+        return snapshot.quota
+    match = _match(snapshot.table, exchange, path)
+    if isinstance(match, NoMatch):
+        raise _no_match(exchange, match)
+    rule, value, exchange.target_path, exchange.parameters, _ = match
+    exchange.route = rule.id
+    if has_encoded_slash and not rule.allow_encoded_slashes:
+        detail = "the path holds an encoded slash or backslash, which this route does not allow"
+        raise GatewayError(ErrorKind.AMBIGUOUS_PATH, detail)
+    return value.handle
+
+
+async def _answer_for_all(exchange: Exchange) -> Response:
+    """OPTIONS * asks the server as a whole (RFC 9110, 9.3.7)."""
+    return Response(204, [(b"content-length", b"0")])
+
+
+def _match(table: RouteTable[RouteHandler], exchange: Exchange, path: str) -> Match[RouteHandler] | NoMatch:
+    """The route of an exchange. A preflight is for the route of the request that it announces, if that answers it."""
+    if exchange.method == "OPTIONS" and (announced := announced_method(exchange)) is not None:
+        match = table.match(announced, exchange.host, path, exchange.query, exchange.fields.get)
+        if not isinstance(match, NoMatch) and any(isinstance(each, Cors) for each in match.value.middlewares):
+            return match
+    return table.match(exchange.method, exchange.host, path, exchange.query, exchange.fields.get)
+
+
+def _no_match(exchange: Exchange, match: NoMatch) -> GatewayError:
+    if match.allow:
+        allow = ", ".join(match.allow)
+        detail = f"{exchange.path} takes {allow}, not {exchange.method}"
+        return GatewayError(ErrorKind.METHOD_NOT_ALLOWED, detail, headers=((b"allow", allow.encode()),))
+    return GatewayError(ErrorKind.NO_ROUTE, f"no route takes {exchange.method} {exchange.path}")

@@ -1,0 +1,23 @@
+"""What probes are told."""
+
+from __future__ import annotations
+
+import orjson
+
+from gateway.http import Response
+from gateway.reload import Reloader
+
+PROBES = frozenset({"/health", "/health/live", "/health/ready"})
+
+
+def health(path: str, reloader: Reloader, *, draining: bool) -> Response:
+    """Live: the process answers. Ready, and `/health` itself: send traffic."""
+    status = "draining" if draining else "ok" if reloader.current else "no configuration"
+    well = status == "ok" or path == "/health/live"
+    body = orjson.dumps({"status": status, "config": reloader.report()})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    return Response(200 if well else 503, headers, body)

@@ -1,0 +1,71 @@
+"""Where credentials are in a request, and a request without them. Pure."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_plus
+
+from gateway.auth.outcome import Places
+from gateway.http import Exchange, Headers
+from gateway.http.fields import values
+
+
+def authorization(exchange: Exchange, scheme: bytes) -> bytes | None:
+    """What follows this scheme in `Authorization` (RFC 9110, 11.6.2), if it is this scheme: b"bearer", b"basic"."""
+    value = exchange.fields.get(b"authorization")
+    if value is None:
+        return None
+    named, _, rest = value.partition(b" ")
+    return rest.lstrip(b" ") if named.lower() == scheme else None
+
+
+def has_two(exchange: Exchange, name: bytes) -> bool:
+    """Whether a header is there more than once."""
+    return len(exchange.fields) != len(exchange.headers) and len(values(exchange.headers, name)) > 1
+
+
+def query_values(query: bytes, name: str) -> list[bytes]:
+    """Every value of a query parameter, decoded; its name may be encoded, too."""
+    if name.encode() not in query and b"%" not in query and b"+" not in query:
+        return []
+    pairs = (pair.partition("=") for pair in query.decode("latin-1").split("&"))
+    return [_decoded(value).encode("utf-8", "replace") for key, _, value in pairs if _decoded(key) == name]
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text, encoding="utf-8", errors="replace")
+
+
+def cookie_values(exchange: Exchange, name: bytes) -> list[bytes]:
+    """Every value of a cookie (RFC 6265, 4.2.1), over all lines."""
+    if b"cookie" not in exchange.fields:
+        return []
+    pairs = (pair.partition(b"=") for line in values(exchange.headers, b"cookie") for pair in line.split(b";"))
+    return [value.strip(b' \t"') for key, _, value in pairs if key.strip(b" \t") == name]
+
+
+def conceal(exchange: Exchange, places: Places) -> None:
+    """Keep from the backend what is in these places."""
+    if places.headers:
+        exchange.hidden_headers |= places.headers
+    if places.parameters and exchange.query:
+        exchange.query = _without_parameters(exchange.query, places.parameters)
+    if places.cookies and b"cookie" in exchange.fields:
+        exchange.hidden_headers |= {b"cookie"}
+        exchange.extra_headers += tuple(_without_cookies(exchange.headers, places.cookies))
+
+
+def _without_parameters(query: bytes, names: frozenset[bytes]) -> bytes:
+    """The query, of which nothing else is changed."""
+    hidden = {name.decode() for name in names}
+    return b"&".join(
+        pair for pair in query.split(b"&") if _decoded(pair.partition(b"=")[0].decode("latin-1")) not in hidden
+    )
+
+
+def _without_cookies(headers: Headers, names: frozenset[bytes]) -> Headers:
+    lines = []
+    for line in values(headers, b"cookie"):
+        kept = [pair for pair in line.split(b";") if pair.partition(b"=")[0].strip(b" \t") not in names]
+        if any(pair.strip() for pair in kept):
+            lines.append((b"cookie", b";".join(kept).strip(b" \t")))
+    return lines

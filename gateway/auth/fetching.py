@@ -1,0 +1,99 @@
+"""Fetching the documents of an issuer over HTTP: small ones, in bounded time, from nowhere else than configured."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx2
+
+from gateway.auth.token import load_json
+
+MAX_BYTES = 512 * 1024
+
+_HEADERS = {"accept": "application/json", "accept-encoding": "identity"}  # nothing that could unpack to gigabytes
+_MAX_AGE = re.compile(r"(?:^|[,\s])max-age=([0-9]{1,9})(?:$|[,\s;])", re.ASCII | re.IGNORECASE)
+
+
+class FetchError(Exception):
+    """What was asked for is not to be had; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document. `max_age`: for how many seconds the server says that it is fresh, None where it does not say."""
+
+    url: str
+    body: bytes
+    max_age: float | None
+
+
+class Fetcher:
+    """Fetches with a client of its own. Redirects are not followed, and proxies of the environment not used."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout  # seconds, for everything that one call does
+        self._client: httpx2.AsyncClient | None = None
+
+    async def close(self) -> None:
+        """Close connections that are still open."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def key_set(self, url: str, issuer: str, discovery: bool) -> Fetched:
+        """The key set at `url`, or the one that the issuer's metadata at `url` points to. Raises FetchError."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                if discovery:
+                    url = _jwks_uri(await self._get(url), issuer)
+                return await self._get(url)
+        except TimeoutError:
+            raise FetchError(f"{url} did not answer within {self._timeout:g} s") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            raise FetchError(f"{url}: {str(error) or type(error).__name__}") from None
+
+    async def _get(self, url: str) -> Fetched:
+        if self._client is None:
+            tls = await asyncio.to_thread(ssl.create_default_context)  # reads a large file
+            self._client = httpx2.AsyncClient(
+                verify=tls, trust_env=False, follow_redirects=False, timeout=self._timeout
+            )
+        async with self._client.stream("GET", url, headers=_HEADERS) as response:
+            if response.status_code != 200:
+                raise FetchError(f"{url} answered {response.status_code}")
+            body = bytearray()
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > MAX_BYTES:
+                    raise FetchError(f"{url} sent more than {MAX_BYTES // 1024} KiB")
+            return Fetched(url, bytes(body), _max_age(response.headers.get("cache-control", "")))
+
+
+def _max_age(text: str) -> float | None:
+    match = _MAX_AGE.search(text)
+    return float(match[1]) if match else None
+
+
+def _jwks_uri(metadata: Fetched, issuer: str) -> str:
+    """Where the keys are (OpenID Connect Discovery, 4.3): only if the metadata is the issuer's own."""
+    try:
+        document = load_json(metadata.body)
+    except (ValueError, RecursionError):
+        raise FetchError(f"{metadata.url} is not JSON") from None
+    if not isinstance(document, dict) or document.get("issuer") != issuer:
+        raise FetchError(f"{metadata.url} is the metadata of another issuer than {issuer}")
+    uri = document.get("jwks_uri")
+    if not isinstance(uri, str) or not _as_safe(metadata.url, uri):
+        raise FetchError(f"{metadata.url} has no jwks_uri that is a URL, and https if it is itself")
+    return uri
+
+
+def _as_safe(known: str, url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and parts.scheme in {"https", urlsplit(known).scheme}

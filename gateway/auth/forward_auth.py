@@ -1,0 +1,143 @@
+"""A service is asked for every request whether it may pass, as `auth_request` of nginx and ForwardAuth of Traefik do.
+
+It learns method, URL and chosen headers, never the body. Where it allows the request, chosen headers of its answer go
+to the backend. Where it refuses it, or sends the caller somewhere to log in, its answer is the caller's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from gateway.auth.asking import Answer, AskedService, AskError, Question
+from gateway.auth.identities import Identities
+from gateway.auth.outcome import Outcome, Places, Refused, unavailable
+from gateway.auth.workshop import Workshop
+from gateway.config.models.asking_schemes import ForwardAuthScheme
+from gateway.errors import ErrorKind
+from gateway.http import Exchange, Headers, Identity, Response
+from gateway.http.fields import response_headers, values
+
+logger = logging.getLogger("gateway.auth")
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_NAME = 200  # characters of a consumer, tenant, group or scope
+
+NOT_ASKED = unavailable("the service that decides is not asked for an explanation")
+UNAVAILABLE = unavailable("the service that decides does not answer at the moment")
+FORBIDDEN = Refused("the service that decides does not answer at the moment", ErrorKind.FORBIDDEN)
+
+_OWN = frozenset({b"content-length", b"date", b"server"})
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityNames:
+    """The headers of the answer that say who calls; None: nothing does."""
+
+    consumer: str | None
+    tenant: str | None
+    groups: str | None
+    scopes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardAuth:
+    """The scheme of kind `forward_auth`."""
+
+    name: str
+    service: AskedService
+    request_headers: tuple[bytes, ...]
+    response_headers: tuple[bytes, ...]
+    identity: IdentityNames
+    failure: Refused
+    identities: Identities
+    places: Places
+    forward: bool = False
+
+    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+        """What the service says. Without a credential, too: it may allow that, or send the caller to log in."""
+        if not asking:
+            return NOT_ASKED
+        try:
+            answer = await self.service.ask(Question("GET", list(self._headers(exchange))))
+        except AskError as error:
+            logger.warning("scheme %s: %s", self.name, error)
+            return self.failure
+        if 200 <= answer.status < 300:
+            return self._recognised(answer)
+        if answer.status in (401, 403) or answer.status in REDIRECTS:
+            return _refused(answer)
+        logger.warning("scheme %s: %s answered %d", self.name, self.service.url, answer.status)
+        return self.failure
+
+    def _headers(self, exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
+        query = b"?" + exchange.query if exchange.query else b""
+        yield b"x-forwarded-method", exchange.method.encode()
+        yield b"x-forwarded-proto", exchange.scheme.encode()
+        yield b"x-forwarded-host", exchange.host.encode("latin-1")
+        yield b"x-forwarded-uri", exchange.path.encode("latin-1") + query
+        yield b"x-forwarded-for", exchange.client.encode()
+        yield b"x-request-id", exchange.request_id.encode()
+        yield b"accept-encoding", b"identity"
+        for name in self.request_headers:
+            if name in exchange.fields:
+                yield from ((name, value) for value in values(exchange.headers, name))
+
+    def _recognised(self, answer: Answer) -> Outcome:
+        told = dict(answer.headers)
+        names = self.identity
+        consumer = _text(told, names.consumer) or self.name
+        groups, scopes = _names(told, names.groups, ","), _names(told, names.scopes, " ")
+        identity = Identity(consumer, self.name, _text(told, names.tenant), groups, scopes)
+        if any(len(text) > MAX_NAME for text in (consumer, identity.tenant or "", *groups, *scopes)):
+            logger.warning("scheme %s: %s answered with a name that is too long", self.name, self.service.url)
+            return self.failure
+        recognised = self.identities.recognised(identity)
+        copied = tuple(line for line in answer.headers if line[0] in self.response_headers)
+        return replace(recognised, headers=recognised.headers + copied)
+
+    def challenge(self, refused: Refused | None) -> None:
+        """The service has challenges of its own, which are in its answer."""
+
+
+def _refused(answer: Answer) -> Refused:
+    headers: Headers = [line for line in response_headers(answer.headers) if line[0] not in _OWN]
+    headers.append((b"content-length", b"%d" % len(answer.body)))
+    response = Response(answer.status, headers, answer.body)
+    if answer.status == 401:
+        return Refused("the service that decides does not know the caller", final=False, answer=response)
+    detail = "the service that decides refuses it" if answer.status == 403 else "the service that decides redirects it"
+    return Refused(detail, ErrorKind.FORBIDDEN, answer=response)
+
+
+def _text(told: Mapping[bytes, bytes], name: str | None) -> str | None:
+    """A header as text; control characters end what a name can be."""
+    value = told.get(name.encode()) if name else None
+    text = value.decode("utf-8", "replace").strip() if value else ""
+    return text if text and text.isprintable() else None
+
+
+def _names(told: Mapping[bytes, bytes], name: str | None, separator: str) -> frozenset[str]:
+    text = _text(told, name) or ""
+    return frozenset(part.strip() for part in text.split(separator)) - {""}
+
+
+# From auth.yaml.
+
+
+def forward_auth(shop: Workshop, name: str, config: ForwardAuthScheme) -> ForwardAuth:
+    """The scheme that auth.yaml describes."""
+    url, timeout = config.url, config.timeout
+    copied = tuple(header.encode() for header in config.response_headers)
+    who = config.identity
+    return ForwardAuth(
+        name=name,
+        service=shop.context.services.get(("forward-auth", name, url, timeout), lambda: AskedService(url, timeout)),
+        request_headers=tuple(header.encode() for header in config.request_headers),
+        response_headers=copied,
+        identity=IdentityNames(who.consumer, who.tenant, who.groups, who.scopes),
+        failure=FORBIDDEN if config.on_failure == "forbidden" else UNAVAILABLE,
+        identities=shop.identities,
+        places=Places(frozenset(header.replace(b"_", b"-") for header in copied)),
+    )

@@ -1,0 +1,182 @@
+"""Opaque tokens (RFC 7662): the service that issued them is asked whose they are, and the answer kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+from urllib.parse import quote_plus
+
+from gateway.auth import claims as reading
+from gateway.auth.asking import AskedService, AskError, Question
+from gateway.auth.bearers import Bearers
+from gateway.auth.claims import ClaimRules
+from gateway.auth.credentials import authorization
+from gateway.auth.outcome import Outcome, Places, Refused, unavailable
+from gateway.auth.token import TokenError, load_json
+from gateway.auth.workshop import Workshop
+from gateway.config.models.asking_schemes import IntrospectionScheme
+from gateway.config.models.schemes import Claims as ClaimNames
+from gateway.errors import ErrorKind
+from gateway.http import Exchange
+
+logger = logging.getLogger("gateway.auth")
+
+REMEMBERED = 20_000  # tokens
+LOOK_UPS = 1000  # that wait at a time
+MAX_BYTES = 8 * 1024  # of a token
+
+MALFORMED = Refused("the bearer token is not one (RFC 6750, 2.1)")
+INACTIVE = Refused("the token does not hold")
+WRONG_ISSUER = Refused("the token is of another issuer")
+LEEWAY = 60.0  # seconds that the service's clock may be off
+UNKNOWN = unavailable("the service that knows whose the token is does not answer at the moment")
+BUSY = unavailable("too many tokens are being looked up at the moment", 1)
+
+_TOKEN_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What answers must be like, and how long they are believed (seconds)."""
+
+    issuer: str | None
+    claims: ClaimRules
+    names: ClaimNames
+    cache: float
+    negative_cache: float
+
+
+class Introspection:
+    """The scheme of kind `introspection`."""
+
+    places = Places(frozenset({b"authorization"}))
+
+    def __init__(
+        self,
+        name: str,
+        service: AskedService,
+        credentials: list[tuple[bytes, bytes]],
+        rules: Rules,
+        bearers: Bearers,
+        realm: str,
+        *,
+        forward: bool,
+    ) -> None:
+        self.name = name
+        self.forward = forward
+        self._service = service
+        self._credentials = [*credentials, (b"accept", b"application/json"), (b"accept-encoding", b"identity")]
+        self._rules = rules
+        self._bearers = bearers
+        self._realm = realm
+        self._known: dict[bytes, tuple[Outcome, float]] = {}  # until when, in seconds since 1970
+        self._look_ups: dict[bytes, asyncio.Task[Outcome]] = {}
+
+    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+        """Whose token it is, as remembered or as the service says."""
+        token = authorization(exchange, b"bearer")
+        if token is None:
+            return None
+        if not token or len(token) > MAX_BYTES or not _TOKEN_CHARS.issuperset(token):
+            return MALFORMED
+        digest = sha256(token).digest()
+        known = self._known.get(digest)
+        if known is not None:
+            if time.time() < known[1]:
+                return known[0]
+            del self._known[digest]
+        return await self._look_up(digest, token) if asking else UNKNOWN
+
+    async def _look_up(self, digest: bytes, token: bytes) -> Outcome:
+        """Several requests with the same token wait for one look-up, which goes on when one of them gives up."""
+        look_up = self._look_ups.get(digest)
+        if look_up is None:
+            if len(self._look_ups) >= LOOK_UPS:
+                return BUSY
+            look_up = self._look_ups[digest] = asyncio.create_task(self._asked(digest, token))
+        return await asyncio.shield(look_up)
+
+    async def _asked(self, digest: bytes, token: bytes) -> Outcome:
+        try:
+            form = {"token": token.decode("ascii"), "token_type_hint": "access_token"}
+            answer = await self._service.ask(Question("POST", self._credentials, form))
+            if answer.status != 200:
+                raise AskError(f"{self._service.url} answered {answer.status}")
+            outcome, seconds = self._judge(_members(answer.body, self._service.url), token)
+            self._remember(digest, outcome, seconds)
+        except AskError as error:
+            logger.warning("scheme %s: %s", self.name, error)
+            return UNKNOWN
+        else:
+            return outcome
+        finally:
+            del self._look_ups[digest]
+
+    def _judge(self, claims: dict[str, Any], token: bytes) -> tuple[Outcome, float]:
+        """What an answer means, and how long to believe it."""
+        rules = self._rules
+        if claims.get("active") is not True:
+            return INACTIVE, rules.negative_cache
+        claims.setdefault("iss", rules.issuer)
+        if not isinstance(claims["iss"], str | None) or (rules.issuer and claims["iss"] != rules.issuer):
+            return WRONG_ISSUER, rules.negative_cache
+        now = time.time()
+        try:
+            expires = reading.check({"exp": now + max(rules.cache, 1), **claims}, rules.claims, now)
+            bearer = self._bearers.bearer(claims, rules.names, self.name, token)
+        except TokenError as error:
+            return Refused(str(error)), rules.negative_cache
+        return bearer, min(rules.cache, expires - now)
+
+    def _remember(self, digest: bytes, outcome: Outcome, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        if len(self._known) >= REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = outcome, time.time() + seconds
+
+    def challenge(self, refused: Refused | None) -> bytes:
+        """RFC 6750, 3: without a token there is no error to name."""
+        challenge = f'Bearer realm="{self._realm}"'
+        if refused is not None and refused.kind is ErrorKind.UNAUTHENTICATED:
+            description = refused.detail.replace('"', "'").replace("\\", "/")
+            challenge += f', error="invalid_token", error_description="{description}"'
+        return challenge.encode("ascii", "replace")
+
+
+def _members(body: bytes, url: str) -> dict[str, Any]:
+    try:
+        answer = load_json(body)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise AskError(f"{url} did not answer with a JSON object")
+    return answer
+
+
+# From auth.yaml.
+
+
+def introspection(shop: Workshop, name: str, config: IntrospectionScheme) -> Introspection:
+    """The scheme that auth.yaml describes."""
+    url, timeout = config.url, config.timeout
+    service = shop.context.services.get(("introspection", name, url, timeout), lambda: AskedService(url, timeout))
+    claim_rules = ClaimRules(frozenset(config.audiences), LEEWAY, ())
+    rules = Rules(config.issuer, claim_rules, config.claims, config.cache, config.negative_cache)
+    bearers = Bearers(shop.auth.consumers, shop.identities)
+    return Introspection(name, service, _credentials(config), rules, bearers, config.realm, forward=config.forward)
+
+
+def _credentials(config: IntrospectionScheme) -> list[tuple[bytes, bytes]]:
+    """How the gateway proves who it is (RFC 6749, 2.3.1: both are form-encoded first)."""
+    if config.token is not None:
+        return [(b"authorization", b"Bearer " + config.token.get_secret_value().encode())]
+    if config.client_id is None or config.client_secret is None:
+        return []
+    pair = f"{quote_plus(config.client_id)}:{quote_plus(config.client_secret.get_secret_value())}"
+    return [(b"authorization", b"Basic " + b64encode(pair.encode()))]

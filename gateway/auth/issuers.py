@@ -1,0 +1,63 @@
+"""From what auth.yaml says of an issuer to its keys and the rules for its tokens."""
+
+from __future__ import annotations
+
+from gateway.auth.claims import ClaimRules
+from gateway.auth.jwk import Key, KeyUnfitError, from_jwks, from_pem, from_secret
+from gateway.auth.jwks import JwksSettings, PublishedKeys
+from gateway.auth.jwt import Issuer
+from gateway.auth.key_set import FixedKeys, KeySource
+from gateway.auth.token import load_json
+from gateway.auth.workshop import Workshop
+from gateway.config.expand import read_secret
+from gateway.config.models.schemes import IssuerConfig
+from gateway.config.problems import Path as Place
+
+
+def issuer(shop: Workshop, config: IssuerConfig, place: Place) -> Issuer:
+    """The issuer; what is wrong with its keys is noted in the workshop."""
+    rules = ClaimRules(frozenset(config.audiences), config.leeway, config.required_claims)
+    return Issuer(frozenset(config.algorithms), _keys(shop, config, place), rules, config.claims)
+
+
+def _keys(shop: Workshop, config: IssuerConfig, place: Place) -> KeySource:
+    url = config.jwks_url or config.discovery
+    if url is not None:
+        settings = JwksSettings(config.issuer, url, config.discovery is not None, config.refresh, config.stale)
+        return shop.context.services.get(("jwks", settings), lambda: PublishedKeys(settings))
+    if config.secret is not None:
+        return FixedKeys([from_secret(config.secret.get_secret_value().encode())])
+    where = "key" if config.key is not None else "key_file"
+    try:
+        keys = from_pem(config.key) if config.key is not None else _in_file(shop, config.key_file or "")
+    except KeyUnfitError as error:
+        shop.problem((*place, where), str(error))
+        return FixedKeys(())
+    fitting = [key for key in keys if not key.algorithms.isdisjoint(config.algorithms)]
+    if not fitting:
+        allowed = ", ".join(sorted(set().union(*(key.algorithms for key in keys))))
+        shop.problem((*place, "algorithms"), f"no key is for any of these algorithms; they are for {allowed}")
+    return FixedKeys(fitting)
+
+
+def _in_file(shop: Workshop, name: str) -> list[Key]:
+    try:
+        text = read_secret(shop.context.base / name)
+    except OSError as error:
+        raise KeyUnfitError(f"the file cannot be read: {error.strerror}; create it, or correct the path") from None
+    except UnicodeDecodeError:
+        raise KeyUnfitError("the file is not UTF-8") from None
+    except ValueError as error:
+        raise KeyUnfitError(f"the file cannot be used: {error}") from None
+    return _in_key_set(text) if text.lstrip().startswith("{") else from_pem(text)
+
+
+def _in_key_set(text: str) -> list[Key]:
+    """The keys of a JSON Web Key Set in a file: there, each of them must be fit."""
+    try:
+        keys, wrong = from_jwks(load_json(text.encode()))
+    except (ValueError, RecursionError) as error:
+        raise KeyUnfitError(f"the file is not a JSON Web Key Set: {error}") from None
+    if wrong or not keys:
+        raise KeyUnfitError(f"the file has keys that cannot be used: {'; '.join(wrong[:5]) or 'it has none'}")
+    return keys

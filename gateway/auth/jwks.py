@@ -1,0 +1,190 @@
+"""The keys of an issuer that publishes them (RFC 7517, OpenID Connect Discovery), fetched beside the requests.
+
+They are fetched again before they grow too old. When that fails the old ones hold on for a bounded time. A request
+waits for them only where there are none yet, or where its token names a key that is not among them, and then not long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.auth.fetching import Fetched, Fetcher, FetchError
+from gateway.auth.jwk import KeyUnfitError, from_jwks
+from gateway.auth.key_set import KeySet
+from gateway.auth.outcome import Refused, unavailable
+from gateway.auth.token import load_json
+
+logger = logging.getLogger("gateway.auth")
+
+WAIT_SECONDS = 2.0  # that a request waits for keys at most
+FETCHES = 5  # for unknown kids, in any FETCH_WINDOW
+FETCH_WINDOW = 60.0  # seconds
+ABSENT_SECONDS = 10.0  # how long a kid that was looked for is not looked for again
+ABSENT_KIDS = 1000
+RETRY_LAST = 15.0  # seconds between fetches that fail, at most
+
+NO_KEYS = unavailable("the keys of the token's issuer cannot be fetched at the moment")
+
+
+@dataclass(frozen=True, slots=True)
+class JwksSettings:
+    """Where keys are published, and how long they are used. `discovery`: `url` is that of the issuer's metadata."""
+
+    issuer: str
+    url: str
+    discovery: bool
+    refresh: float  # seconds
+    stale: float  # seconds since the last fetch
+    timeout: float = 5.0  # seconds, for one fetch
+    soonest: float = 5.0  # seconds after a fetch that did not fail, whatever the issuer says
+    retry: float = 1.0  # seconds after a fetch that failed; doubled each time
+
+
+class PublishedKeys:
+    """A service: the keys of one issuer, kept up to date."""
+
+    def __init__(self, settings: JwksSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self.settings = settings
+        self._clock = clock
+        self.version = 0
+        self.failures = 0  # fetches that failed, since the last that did not
+        self._keys = KeySet(())
+        self._body = b""
+        self._until = 0.0  # monotonic time at which the keys cease to hold
+        self._fetcher = Fetcher(settings.timeout)
+        self._fetching: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+        self._next = 0.0  # seconds until the next fetch, from the end of the last one
+        self._asked: deque[float] = deque(maxlen=FETCHES)
+        self._absent: dict[str, float] = {}
+
+    async def start(self) -> None:
+        """Begin to fetch; the first requests may come before the keys do."""
+        self._fetch()
+        self._refreshing = asyncio.create_task(self._keep_fresh())
+
+    async def stop(self) -> None:
+        """Fetch no more."""
+        for task in (self._refreshing, self._fetching):
+            if task is not None:
+                task.cancel()
+        self._refreshing = None
+        await self._fetcher.close()
+
+    @property
+    def seconds_left(self) -> float:
+        """See KeySource."""
+        return self._until - self._clock()
+
+    async def keys_for(self, kid: str | None, *, asking: bool) -> KeySet | Refused:
+        """The keys as of now; see KeySource."""
+        known = self._clock() < self._until
+        if known and self._keys.knows(kid):
+            return self._keys
+        if not asking or self._refreshing is None:
+            return self._keys if known else NO_KEYS
+        return await (self._look_for(kid) if known and kid is not None else self._wait_for_keys())
+
+    async def _wait_for_keys(self) -> KeySet | Refused:
+        """There are none: wait for the fetch that is under way, if one is."""
+        if self._fetching is not None:
+            await _finished(self._fetching)
+        return self._keys if self._clock() < self._until else NO_KEYS
+
+    async def _look_for(self, kid: str) -> KeySet | Refused:
+        """The issuer may have a new key: ask, but neither often nor twice for the same."""
+        if self._absent.get(kid, 0.0) > self._clock():
+            return self._keys
+        if self._fetching is not None and not await _finished(self._fetching):
+            return NO_KEYS
+        # A fetch that was under way may have begun before the key was there: then another is needed.
+        if self._keys.knows(kid) or not (self._fetching or self._may_ask()):
+            return self._keys
+        finished = await _finished(self._fetch())
+        if self._keys.knows(kid):
+            return self._keys
+        if self.failures or not finished:
+            return NO_KEYS
+        self._note_absent(kid)
+        return self._keys
+
+    def _may_ask(self) -> bool:
+        now = self._clock()
+        if len(self._asked) == FETCHES and now - self._asked[0] < FETCH_WINDOW:
+            return False
+        self._asked.append(now)
+        return True
+
+    def _note_absent(self, kid: str) -> None:
+        if len(self._absent) >= ABSENT_KIDS:
+            del self._absent[next(iter(self._absent))]
+        self._absent[kid] = self._clock() + ABSENT_SECONDS
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await asyncio.wait({self._fetch()})
+            await asyncio.sleep(self._next)
+
+    def _fetch(self) -> asyncio.Task[None]:
+        """The fetch that is under way, or a new one."""
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch_once())
+        return self._fetching
+
+    async def _fetch_once(self) -> None:
+        try:
+            fetched = await self._fetcher.key_set(self.settings.url, self.settings.issuer, self.settings.discovery)
+            keys = _fit_keys(fetched)
+        except FetchError as error:
+            self._failed(str(error))
+        except Exception as error:  # whatever it is, there must be a next time
+            logger.exception("keys of %s", self.settings.issuer)
+            self._failed(repr(error))
+        else:
+            self._succeeded(keys, fetched)
+        finally:
+            self._fetching = None
+
+    def _succeeded(self, keys: KeySet, fetched: Fetched) -> None:
+        if self.failures or not self._keys.keys:
+            logger.info("keys of %s fetched: %d", self.settings.issuer, len(keys.keys))
+        lifetime = min(self.settings.refresh, fetched.max_age or self.settings.refresh)
+        self.failures = 0
+        if fetched.body != self._body:
+            self._keys, self._body = keys, fetched.body
+            self.version += 1
+        self._absent = {kid: until for kid, until in self._absent.items() if not keys.knows(kid)}
+        self._until = self._clock() + self.settings.stale
+        self._next = max(self.settings.soonest, lifetime * random.uniform(0.75, 0.9))
+
+    def _failed(self, reason: str) -> None:
+        self.failures += 1
+        self._next = min(RETRY_LAST, self.settings.retry * 2 ** min(self.failures - 1, 10)) * random.uniform(0.75, 1.25)
+        left = max(0.0, self._until - self._clock())
+        held = f"the old ones hold for {left:.0f} s more" if left else "there are none"
+        logger.warning("keys of %s cannot be fetched, %s: %s", self.settings.issuer, held, reason)
+
+
+async def _finished(fetching: asyncio.Task[None]) -> bool:
+    done, _ = await asyncio.wait({fetching}, timeout=WAIT_SECONDS)
+    return bool(done)
+
+
+def _fit_keys(fetched: Fetched) -> KeySet:
+    """The keys that are fit; a secret that is published is none. Raises FetchError where there are none."""
+    try:
+        fit, wrong = from_jwks(load_json(fetched.body))
+    except (KeyUnfitError, ValueError, RecursionError) as error:
+        raise FetchError(f"{fetched.url} is not a JSON Web Key Set: {error}") from None
+    public = [key for key in fit if not isinstance(key.material, bytes)]
+    for reason in wrong:
+        logger.debug("%s: %s", fetched.url, reason)
+    if not public:
+        raise FetchError(f"{fetched.url} has no key that can be used ({'; '.join(wrong[:3]) or 'none at all'})")
+    return KeySet(public)

@@ -1,0 +1,126 @@
+"""JSON Web Tokens as bearer tokens (RFC 6750, RFC 7519, RFC 8725).
+
+A token that was verified is remembered until it expires, or its issuer's keys change.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.auth import claims as reading
+from gateway.auth import token as tokens
+from gateway.auth.bearers import Bearers
+from gateway.auth.claims import ClaimRules
+from gateway.auth.credentials import authorization
+from gateway.auth.key_set import UNKNOWN_KEY, KeySet, KeySource
+from gateway.auth.outcome import Outcome, Places, Recognised, Refused
+from gateway.auth.token import Token, TokenError
+from gateway.config.models.schemes import Claims as ClaimNames
+from gateway.errors import ErrorKind
+from gateway.http import Exchange
+
+REMEMBERED = 10_000  # tokens
+REMEMBERED_BYTES = 4096  # of a token; a larger one is verified every time
+
+NOT_MINE = Refused("the token is of an issuer that is not known", final=False)
+WRONG_ALGORITHM = Refused("the token is signed with an algorithm that is not allowed")
+WRONG_SIGNATURE = Refused("the token's signature is wrong")
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Somebody whose tokens are believed, and what they must be like."""
+
+    algorithms: frozenset[str]
+    keys: KeySource
+    rules: ClaimRules
+    claims: ClaimNames
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    bearer: Recognised
+    until: float  # seconds since 1970: when the token expires, or its keys cease to hold
+    keys: KeySource
+    version: int  # of the keys
+
+
+class Jwt:
+    """The scheme of kind `jwt`."""
+
+    places = Places(frozenset({b"authorization"}))
+
+    def __init__(
+        self, name: str, issuers: Mapping[str, Issuer], bearers: Bearers, realm: str, *, forward: bool
+    ) -> None:
+        self.name = name
+        self.forward = forward
+        self._issuers = issuers
+        self._bearers = bearers
+        self._realm = realm
+        self._verified: dict[bytes, _Verified] = {}
+
+    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+        """Whose token it is."""
+        value = authorization(exchange, b"bearer")
+        if value is None:
+            return None
+        known = self._verified.get(value)
+        if known is not None:
+            if time.time() < known.until and known.version == known.keys.version:
+                return known.bearer
+            del self._verified[value]
+        try:
+            return await self._verify(value, asking)
+        except TokenError as error:
+            return Refused(str(error))
+
+    async def _verify(self, value: bytes, asking: bool) -> Outcome:
+        try:
+            token = tokens.parse(value)
+        except TokenError as error:
+            return Refused(str(error), final=False)
+        name = token.claims.get("iss")
+        issuer = self._issuers.get(name) if isinstance(name, str) else None
+        if issuer is None:
+            return NOT_MINE
+        if token.algorithm not in issuer.algorithms:
+            return WRONG_ALGORITHM
+        keys = await issuer.keys.keys_for(token.kid, asking=asking)
+        if isinstance(keys, Refused):
+            return keys
+        refused = _check_signature(token, keys)
+        if refused is not None:
+            return refused
+        now = time.time()
+        expires = reading.check(token.claims, issuer.rules, now)
+        bearer = self._bearers.bearer(token.claims, issuer.claims, self.name, value)
+        if isinstance(bearer, Recognised):
+            until = min(expires, now + issuer.keys.seconds_left)
+            self._remember(value, _Verified(bearer, until, issuer.keys, issuer.keys.version))
+        return bearer
+
+    def _remember(self, value: bytes, verified: _Verified) -> None:
+        if len(value) > REMEMBERED_BYTES:
+            return
+        if len(self._verified) >= REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[value] = verified
+
+    def challenge(self, refused: Refused | None) -> bytes:
+        """RFC 6750, 3: without a token there is no error to name."""
+        challenge = f'Bearer realm="{self._realm}"'
+        if refused is not None and refused.kind is ErrorKind.UNAUTHENTICATED:
+            description = refused.detail.replace('"', "'").replace("\\", "/")
+            challenge += f', error="invalid_token", error_description="{description}"'
+        return challenge.encode("ascii", "replace")
+
+
+def _check_signature(token: Token, keys: KeySet) -> Refused | None:
+    candidates = keys.candidates(token.kid, token.algorithm)
+    if not candidates:
+        return UNKNOWN_KEY
+    signed = any(key.verifies(token.algorithm, token.signed, token.signature) for key in candidates)
+    return None if signed else WRONG_SIGNATURE

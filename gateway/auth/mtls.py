@@ -1,0 +1,144 @@
+"""Certificates of clients (mutual TLS). Whoever ended the TLS connection has verified them; here they get a name.
+
+The certificate is that of the connection to this gateway, or is in a header of a proxy that is trusted. From anybody
+else that header means nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from gateway.auth.certificates import FORMATS, MAX_BYTES, Certificate, CertificateError, from_pem
+from gateway.auth.credentials import has_two
+from gateway.auth.outcome import Outcome, Places, Recognised, Refused
+from gateway.auth.workshop import Workshop
+from gateway.config.models import ConsumerConfig
+from gateway.config.models.proof_schemes import MtlsScheme
+from gateway.config.models.proofs import CertificateConfig
+from gateway.errors import ErrorKind
+from gateway.http import Exchange
+
+REMEMBERED = 1024  # certificates
+
+TWO_HEADERS = Refused("the request carries more than one client certificate", ErrorKind.AMBIGUOUS_CREDENTIALS)
+TOO_LARGE = Refused("the client certificate is too large")
+TOO_EARLY = Refused("the client certificate does not hold yet")
+EXPIRED = Refused("the client certificate has expired")
+UNKNOWN = Refused("the client certificate is of nobody who is known here")
+SEVERAL = Refused("the client certificate is of several consumers", ErrorKind.FORBIDDEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What a certificate must be like to be this consumer's. Makes the identity of who shows one."""
+
+    wanted: CertificateConfig
+    consumer: str
+    recognised: Callable[[str], Recognised]
+
+    def fits(self, certificate: Certificate) -> bool:
+        """Whether all fits that is asked for."""
+        wanted = self.wanted
+        return (
+            (wanted.fingerprint is None or wanted.fingerprint == certificate.fingerprint)
+            and (wanted.subject is None or wanted.subject == certificate.subject)
+            and (wanted.san is None or wanted.san in certificate.sans)
+        )
+
+
+class Holders:
+    """Finds whose a certificate is, in a few look-ups however many consumers there are."""
+
+    def __init__(self, holders: Iterable[Holder]) -> None:
+        self._by_mark: dict[str, list[Holder]] = {}
+        for holder in holders:
+            self._by_mark.setdefault(_mark(holder.wanted), []).append(holder)
+
+    def find(self, certificate: Certificate) -> Outcome:
+        """The one consumer that it fits."""
+        marks = (f"#{certificate.fingerprint}", f"={certificate.subject}", *certificate.sans)
+        found = [holder for mark in marks for holder in self._by_mark.get(mark, ()) if holder.fits(certificate)]
+        if not found:
+            return UNKNOWN
+        if any(holder.consumer != found[0].consumer for holder in found):
+            return SEVERAL
+        return found[0].recognised(f"certificate:{certificate.fingerprint[:12]}")
+
+
+def _mark(wanted: CertificateConfig) -> str:
+    """The most telling of what is asked for."""
+    if wanted.fingerprint is not None:
+        return f"#{wanted.fingerprint}"
+    return wanted.san if wanted.san is not None else f"={wanted.subject}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mtls:
+    """The scheme of kind `mtls`. `header` None: the certificate of the connection."""
+
+    name: str
+    holders: Holders
+    header: bytes | None
+    read: Callable[[bytes], Certificate]
+    places: Places
+    forward: bool
+    _known: dict[bytes, tuple[Certificate, Outcome]] = field(default_factory=dict)
+
+    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+        """Whose certificate it is."""
+        if self.header is None:
+            value = exchange.certificate
+        else:
+            value = exchange.fields.get(self.header) if exchange.peer_trusted else None
+            if value and has_two(exchange, self.header):
+                return TWO_HEADERS
+        if not value:
+            return None
+        if len(value) > MAX_BYTES:
+            return TOO_LARGE
+        known = self._known.get(value)
+        if known is None:
+            try:
+                known = self._remember(value)
+            except CertificateError as error:
+                return Refused(str(error))
+        return _in_time(known[0]) or known[1]
+
+    def _remember(self, value: bytes) -> tuple[Certificate, Outcome]:
+        certificate = self.read(value)
+        if len(self._known) >= REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[value] = known = certificate, self.holders.find(certificate)
+        return known
+
+    def challenge(self, refused: Refused | None) -> bytes:
+        """There is no registered scheme for certificates, which are asked for by TLS itself."""
+        return b"Certificate"
+
+
+def _in_time(certificate: Certificate) -> Refused | None:
+    now = time.time()
+    if now > certificate.not_after:
+        return EXPIRED
+    return TOO_EARLY if now < certificate.not_before else None
+
+
+# From auth.yaml.
+
+
+def _holder(shop: Workshop, scheme: str, consumer: ConsumerConfig, wanted: CertificateConfig) -> Holder:
+    return Holder(wanted, consumer.name, lambda print_: shop.identities.of_consumer(consumer, scheme, print_))
+
+
+def mtls(shop: Workshop, name: str, config: MtlsScheme) -> Mtls:
+    """The scheme that auth.yaml describes."""
+    holders = Holders(
+        _holder(shop, name, consumer, wanted) for consumer in shop.auth.consumers for wanted in consumer.certificates
+    )
+    if config.source == "connection":
+        return Mtls(name, holders, None, from_pem, Places(), config.forward)
+    header = (config.header or config.source).encode()
+    hidden = Places(frozenset({header.replace(b"_", b"-")}))
+    return Mtls(name, holders, header, FORMATS[config.source], hidden, config.forward)

@@ -1,0 +1,84 @@
+"""What all schemes have in common: they look at an exchange and recognise the caller, refuse it, or pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.errors import ErrorKind
+from gateway.http import Decision, Exchange, Identity, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """Who calls, with all that follows from it, so that it is worked out once per credential and not per request."""
+
+    identity: Identity
+    headers: tuple[tuple[bytes, bytes], ...]  # what the backend is told
+    decision: Decision  # what the audit is told
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A credential that does not hold. `detail` goes to the client: it names no consumer and repeats no credential."""
+
+    detail: str
+    kind: ErrorKind = ErrorKind.UNAUTHENTICATED
+    final: bool = True  # False: it was meant for somebody else, perhaps for the next scheme
+    retry_after: int | None = None  # seconds
+    consumer: str | None = None  # whose credential it was to be, where that is known; for the blocklist only
+    answer: Response | None = None  # for the client, where a service gave one; made for this exchange only
+
+
+Outcome = Recognised | Refused | None
+"""None: the request carries no credential for this scheme."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a request may carry a credential: names of headers, query parameters and cookies."""
+
+    headers: frozenset[bytes] = frozenset()
+    parameters: frozenset[bytes] = frozenset()
+    cookies: frozenset[bytes] = frozenset()
+
+    def __or__(self, other: Places) -> Places:
+        return Places(self.headers | other.headers, self.parameters | other.parameters, self.cookies | other.cookies)
+
+    def __sub__(self, other: Places) -> Places:
+        return Places(self.headers - other.headers, self.parameters - other.parameters, self.cookies - other.cookies)
+
+
+class Scheme(Protocol):
+    """One way for callers to prove who they are."""
+
+    @property
+    def name(self) -> str:
+        """As auth.yaml calls it."""
+        ...
+
+    @property
+    def places(self) -> Places:
+        """Where its credentials are."""
+        ...
+
+    @property
+    def forward(self) -> bool:
+        """Whether the backend may see them, too."""
+        ...
+
+    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+        """Who calls. Changes nothing of the exchange. `asking=False`: without asking anybody outside of the process.
+
+        Never raises because a credential is wrong, however it is made.
+        """
+        ...
+
+    def challenge(self, refused: Refused | None) -> bytes | None:
+        """Its part of `WWW-Authenticate` (RFC 9110, 11.6.1). `refused`: why its credential was not taken."""
+        ...
+
+
+def unavailable(what: str, seconds: int = 5) -> Refused:
+    """The credential may be right, but nobody can tell now."""
+    return Refused(what, ErrorKind.AUTH_UNAVAILABLE, retry_after=seconds)

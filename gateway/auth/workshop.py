@@ -1,0 +1,41 @@
+"""What is at hand where schemes are made of auth.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.auth.identities import Identities
+from gateway.config.models import AuthFile
+from gateway.config.problems import Path as Place
+from gateway.config.problems import Problem, format_path
+from gateway.context import Context
+
+
+@dataclass(slots=True)
+class Workshop:
+    """The configuration, the services that outlive it, and what turns out to be wrong on the way."""
+
+    context: Context
+    auth: AuthFile = field(init=False)
+    identities: Identities = field(init=False)
+    problems: list[Problem] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.auth = self.context.configuration.auth
+        self.identities = Identities(self.auth.consumers, self.auth.identity_headers)
+
+    def problem(self, place: Place, message: str) -> None:
+        """Note what is wrong at a place in auth.yaml."""
+        line, column = self.context.configuration.locate("auth.yaml", place)
+        problem = Problem("auth.yaml", line, column, format_path(place), message)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def place_of_key_file(self, path: Path) -> Place:
+        """Where auth.yaml names this file of keys."""
+        for index, consumer in enumerate(self.auth.consumers):
+            for number, key in enumerate(consumer.keys):
+                if key.file is not None and self.context.base / key.file == path:
+                    return ("consumers", index, "keys", number)
+        return ("consumers",)

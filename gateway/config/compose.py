@@ -1,0 +1,209 @@
+"""YAML text to a Document.
+
+The tree is made of the parser's events, without recursion, so that no nesting and no alias of an alias can exhaust the
+stack or the memory. YAML 1.2's core schema decides what a plain text means; tags, other keys than text and more
+than one document are refused, because no file of ours has a use for them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from gateway.config.document import Document, Entry, Mapping, Node, Scalar, Sequence, resolve
+from gateway.config.problems import Path, Problem, format_path, quote
+from gateway.config.text import DocumentError, decode, syntax_problem
+
+BARE_LIST = "routes"
+"""A list at the top of a file stands for a mapping with this key."""
+
+MAX_DEPTH = 50
+MAX_NODES = 500_000
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def compose(file: str, data: bytes) -> tuple[Document | None, list[Problem]]:
+    """The tree of a file, and what is wrong with it. There is no tree when the reading had to stop before its end."""
+    composer = _Composer(file)
+    try:
+        text = decode(file, data)
+        try:
+            for event in yaml.parse(text, _LOADER):
+                composer.handle(event)
+        except yaml.YAMLError as error:
+            raise DocumentError(syntax_problem(file, text, error)) from None
+    except DocumentError as error:
+        return None, [*composer.problems, error.problem]
+    return Document(file, composer.root), composer.problems
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A collection that is still open."""
+
+    node: Sequence | Mapping
+    anchor: str | None
+    nodes_before: int
+    key: Scalar | None = None
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    node: Node
+    nodes: int
+    height: int
+
+
+def _start(event: yaml.Event) -> tuple[int, int]:
+    mark: Any = event.start_mark
+    return mark.line + 1, mark.column + 1
+
+
+class _Composer:
+    """Builds the tree, one event after the other."""
+
+    def __init__(self, file: str) -> None:
+        self.root: Node | None = None
+        self.problems: list[Problem] = []
+        self._file = file
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, _Anchor | None] = {}  # None while the anchor's collection is open
+        self._nodes = 0
+
+    def handle(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.ScalarEvent):
+            self._scalar(event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._open(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._close(event)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+        elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+            raise self._stop(event, 'a file holds one document; remove this "---" and what follows, or what is before')
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        self._check_tag(event)
+        node = Scalar(*_start(event), event.value, not event.style)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = _Anchor(node, 1, 0)
+        self._count(event, 1)
+        self._add(event, node, 0)
+
+    def _open(self, event: yaml.CollectionStartEvent) -> None:
+        self._check_tag(event)
+        self._check_depth(event, 1)
+        kind = Sequence if isinstance(event, yaml.SequenceStartEvent) else Mapping
+        node = kind(*_start(event))
+        if self._wants_key():
+            raise self._stop(event, "a key must be a text, not a list or a mapping")
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
+        self._stack.append(_Frame(node, event.anchor, self._nodes))
+        self._count(event, 1)
+
+    def _close(self, event: yaml.CollectionEndEvent) -> None:
+        frame = self._stack.pop()
+        if isinstance(frame.node, Mapping) and "<<" in frame.node.entries:
+            self._merge(frame.node.entries)
+        if frame.anchor is not None:
+            self._anchors[frame.anchor] = _Anchor(frame.node, self._nodes - frame.nodes_before, frame.height + 1)
+        self._add(event, frame.node, frame.height + 1)
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        if event.anchor not in self._anchors:
+            raise self._stop(event, f"there is no &{event.anchor} before this alias; define it, or write the value out")
+        anchor = self._anchors[event.anchor]
+        if anchor is None:
+            raise self._stop(event, f"*{event.anchor} is inside of what it stands for; write the value out")
+        if self._wants_key():
+            raise self._stop(event, "an alias cannot be a key; write the key out (merge keys are <<: *name)")
+        self._check_depth(event, anchor.height)
+        self._count(event, anchor.nodes)
+        self._add(event, anchor.node, anchor.height)
+
+    def _add(self, event: yaml.Event, node: Node, height: int) -> None:
+        """Put a finished node where it belongs: at the top, or into the collection that is open."""
+        if not self._stack:
+            self.root = _wrapped(node)
+            return
+        frame = self._stack[-1]
+        frame.height = max(frame.height, height)
+        if isinstance(frame.node, Sequence):
+            frame.node.items.append(node)
+        elif frame.key is not None:
+            self._set(frame.node.entries, frame.key, node)
+            frame.key = None
+        elif isinstance(node, Scalar):
+            frame.key = node
+            if node.plain and not isinstance(resolve(node.text), str):
+                self._report(event, "a key must be a text; put it in quotes")
+
+    def _set(self, entries: dict[str, Entry], key: Scalar, node: Node) -> None:
+        first = entries.get(key.text)
+        if first is None:
+            entries[key.text] = Entry(key.line, key.column, node)
+            return
+        message = f"the key {quote(key.text)} is there twice, first on line {first.line}; remove one of them"
+        self.problems.append(Problem(self._file, key.line, key.column, format_path(self._path()), message))
+
+    def _merge(self, entries: dict[str, Entry]) -> None:
+        """`<<: *name` or `<<: [*a, *b]`: their keys, where the mapping does not have them itself."""
+        merge = entries.pop("<<")
+        for node in merge.node.items if isinstance(merge.node, Sequence) else [merge.node]:
+            if isinstance(node, Mapping):
+                for key, entry in node.entries.items():
+                    entries.setdefault(key, entry)
+            else:
+                where = format_path((*self._path(), "<<"))
+                message = 'after "<<:" there must be an alias of a mapping, or a list of such'
+                self.problems.append(Problem(self._file, merge.line, merge.column, where, message))
+
+    def _wants_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].node, Mapping) and self._stack[-1].key is None
+
+    def _check_tag(self, event: yaml.NodeEvent) -> None:
+        if getattr(event, "tag", None) is not None:
+            self._report(
+                event, "tags (words that begin with !) are not supported; remove it, or put the text in quotes"
+            )
+
+    def _check_depth(self, event: yaml.Event, height: int) -> None:
+        if len(self._stack) + height > MAX_DEPTH:
+            raise self._stop(event, f"this is nested deeper than {MAX_DEPTH} levels; make it flatter")
+
+    def _count(self, event: yaml.Event, nodes: int) -> None:
+        self._nodes += nodes
+        if self._nodes > MAX_NODES:
+            message = f"the file has more than {MAX_NODES:,} values, those behind aliases included; make it smaller"
+            raise self._stop(event, message)
+
+    def _report(self, event: yaml.Event, message: str) -> None:
+        self.problems.append(self._problem(event, message))
+
+    def _stop(self, event: yaml.Event, message: str) -> DocumentError:
+        return DocumentError(self._problem(event, message))
+
+    def _problem(self, event: yaml.Event, message: str) -> Problem:
+        return Problem(self._file, *_start(event), format_path(self._path()), message)
+
+    def _path(self) -> Path:
+        """Where the next node would go."""
+        steps: list[str | int] = []
+        if self._stack and isinstance(self._stack[0].node, Sequence):
+            steps.append(BARE_LIST)
+        for frame in self._stack:
+            if isinstance(frame.node, Sequence):
+                steps.append(len(frame.node.items))
+            elif frame.key is not None:
+                steps.append(frame.key.text)
+        return tuple(steps)
+
+
+def _wrapped(node: Node) -> Node:
+    """A bare list as the mapping it stands for, so that every path begins with a key."""
+    if not isinstance(node, Sequence):
+        return node
+    return Mapping(node.line, node.column, {BARE_LIST: Entry(node.line, node.column, node)})

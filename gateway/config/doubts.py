@@ -1,0 +1,86 @@
+"""What is probably a mistake in who may call, although it can be served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.algorithms.conditions import compile_condition
+from gateway.config.models import AuthFile, Configuration, RouteConfig, SchemeConfig
+from gateway.config.models.authorization import Authorize
+from gateway.config.problems import Path
+from gateway.config.translate import suggest
+
+Doubt = tuple[Path, str]
+"""A place in routes.yaml, and what is doubtful there."""
+
+WHAT = ("scopes", "groups", "tenants", "consumers")
+
+
+def doubts(configuration: Configuration) -> Iterator[Doubt]:
+    """All of them, in the order of the routes."""
+    known = _known(configuration.auth)
+    for index, route in enumerate(configuration.routes.routes):
+        names = configuration.auth.default if route.auth is None else route.auth
+        schemes = [configuration.auth.schemes[name] for name in names]
+        if configuration.auth.schemes and route.auth is None and not schemes:
+            yield from _unprotected(configuration, index, route)
+        for number, entry in enumerate(route.authorize):
+            yield from _about(entry, schemes, known, ("routes", index, "authorize", number))
+
+
+def _unprotected(configuration: Configuration, index: int, route: RouteConfig) -> Iterator[Doubt]:
+    lists = configuration.middleware.ip_allow.values()
+    if route.redirect is None and not any(allow.applies_to(route.id) and allow.mode == "enforce" for allow in lists):
+        remedy = "name schemes in auth, or in default of auth.yaml; write auth: [] where that is meant"
+        yield ("routes", index), f'nothing protects the route "{route.id}": everybody may call it; {remedy}'
+
+
+def _about(entry: Authorize, schemes: list[SchemeConfig], known: dict[str, set[str]], place: Path) -> Iterator[Doubt]:
+    if not schemes and _asks_who(entry):
+        yield place, "nobody may pass: it asks who calls, and the route accepts no schemes; name them in auth"
+        return
+    for what in WHAT:
+        wanted: tuple[str, ...] = getattr(entry, what) or ()
+        some = known[what] | {name for scheme in schemes for name in _fixed(scheme, what)}
+        if any(_brings(scheme, what) for scheme in schemes):
+            continue
+        for number, name in enumerate(wanted):
+            if name not in some:
+                likely = suggest(name, sorted(some))
+                hint = f'; did you mean "{likely}"?' if likely else "; give it to one, or remove it"
+                yield (*place, what, number), f'no consumer has the {what.removesuffix("s")} "{name}"{hint}'
+
+
+def _asks_who(entry: Authorize) -> bool:
+    """Whether nobody passes who is not known."""
+    if any(getattr(entry, what) for what in WHAT):
+        return True
+    return entry.when is not None and compile_condition(entry.when).about_caller
+
+
+def _known(auth: AuthFile) -> dict[str, set[str]]:
+    """What consumers of auth.yaml have."""
+    return {
+        "scopes": {scope for consumer in auth.consumers for scope in consumer.scopes},
+        "groups": {group for consumer in auth.consumers for group in consumer.groups},
+        "tenants": {consumer.tenant for consumer in auth.consumers if consumer.tenant is not None},
+        "consumers": {consumer.name for consumer in auth.consumers},
+    }
+
+
+def _fixed(scheme: SchemeConfig, what: str) -> Iterator[str]:
+    """A consumer that is only a name."""
+    if what == "consumers" and scheme.kind == "anonymous":
+        yield scheme.settings.consumer
+
+
+def _brings(scheme: SchemeConfig, what: str) -> bool:
+    """Whether callers can have what only somebody else knows, such as who issued their token."""
+    key = what if what in ("scopes", "groups") else what.removesuffix("s")
+    if scheme.kind == "jwt":
+        return any(getattr(issuer.claims, key) for issuer in scheme.settings.issuers)
+    if scheme.kind == "introspection":
+        return bool(getattr(scheme.settings.claims, key))
+    if scheme.kind == "forward_auth":
+        return what == "consumers" or bool(getattr(scheme.settings.identity, key))
+    return False

@@ -1,0 +1,37 @@
+"""Points in time, as people write them."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from gateway.config.quantities import Kind, refuse
+
+_TIME = r"[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+INSTANT_PATTERN = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({_TIME})?$"
+_INSTANT = re.compile(INSTANT_PATTERN, re.ASCII)
+
+
+def parse_instant(value: object) -> float:
+    """Seconds since 1970, of `2026-01-31T12:00:00Z`, of another zone as `+02:00`, or of a date: its midnight, UTC."""
+    if not isinstance(value, str) or len(value) > 40 or _INSTANT.match(value) is None:
+        raise refuse("expected a point in time such as 2026-01-31T12:00:00Z, or a date such as 2026-01-31")
+    try:
+        at = datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise refuse("there is no such day or time of day") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def format_instant(seconds: float) -> str:
+    """A point in time as `2026-01-31T12:00:00Z`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Instant = Annotated[
+    float,
+    Kind("point in time"),
+    BeforeValidator(parse_instant, json_schema_input_type=Annotated[str, Kind("", INSTANT_PATTERN)]),
+]
+"""Seconds since 1970."""

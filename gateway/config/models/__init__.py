@@ -1,0 +1,61 @@
+"""What the three files may say, as pydantic models, and the three together as a Configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.config.document import Document
+from gateway.config.models.auth import AuthFile
+from gateway.config.models.base import Model, Section
+from gateway.config.models.consumers import ConsumerConfig, IdentityHeaders
+from gateway.config.models.middleware import AccessLog, Drain, Limits, MiddlewareFile, WebSocket
+from gateway.config.models.routes import Predicate, RouteConfig, RoutesFile
+from gateway.config.models.scheme_config import SchemeConfig
+from gateway.config.models.services import Connections, EndpointConfig, ServiceConfig, Tls
+from gateway.config.models.timeouts import RouteTimeouts, Timeouts
+from gateway.config.problems import Path
+
+__all__ = [
+    "FILES",
+    "AccessLog",
+    "AuthFile",
+    "Configuration",
+    "Connections",
+    "ConsumerConfig",
+    "Drain",
+    "EndpointConfig",
+    "IdentityHeaders",
+    "Limits",
+    "MiddlewareFile",
+    "Model",
+    "Predicate",
+    "RouteConfig",
+    "RouteTimeouts",
+    "RoutesFile",
+    "SchemeConfig",
+    "Section",
+    "ServiceConfig",
+    "Timeouts",
+    "Tls",
+    "WebSocket",
+]
+
+FILES: Mapping[str, type[Model]] = {"routes.yaml": RoutesFile, "middleware.yaml": MiddlewareFile, "auth.yaml": AuthFile}
+"""The files of a configuration directory, in the order in which their errors are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The three files, read as one. `digest` tells two contents of the files apart (12 hexadecimal digits of SHA-256);
+    it says nothing of the variables and secret files that they refer to."""
+
+    routes: RoutesFile
+    middleware: MiddlewareFile
+    auth: AuthFile
+    digest: str
+    documents: Mapping[str, Document] = field(repr=False, compare=False)
+    sources: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)  # Python files of policies
+
+    def locate(self, file: str, path: Path) -> tuple[int, int]:
+        """Line and column (from 1) of what `path` leads to, or of the nearest thing above it that is in the file."""
+        place = self.documents[file].find(path) if file in self.documents else None
+        return (place.line, place.column) if place else (1, 1)

@@ -1,0 +1,41 @@
+"""auth.yaml: who is believed."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from gateway.config import addresses
+from gateway.config.models.base import Section
+from gateway.config.models.consumers import ConsumerConfig, IdentityHeaders
+from gateway.config.models.limits import Zone
+from gateway.config.models.scheme_config import SchemeConfig
+from gateway.config.models.schemes import SchemeName, SchemeNames
+from gateway.config.quantities import Several, or_empty
+
+
+class AuthFile(Section):
+    """Who is believed. The file is optional, as is all in it."""
+
+    trusted_proxies: Annotated[
+        Several[addresses.Network],
+        BeforeValidator(or_empty([]), json_schema_input_type=list[addresses.Network] | None),
+    ] = Field(
+        (),
+        description="Networks (CIDR) or addresses of proxies whose `X-Forwarded-*` and `Forwarded` are believed.",
+    )
+    identity_headers: IdentityHeaders = Field(IdentityHeaders(), description="How a backend is told who calls.")
+    mode: Literal["enforce", "shadow"] = Field(
+        "enforce", description="`shadow`: log what would be refused for want of a credential, and let it pass."
+    )
+    timezone: Zone = Field("UTC", description="Where the clocks of `time` in conditions hang, such as Europe/Berlin.")
+    default: SchemeNames = Field(
+        (), description="Schemes of the routes that do not name theirs, in order. None: those routes are open."
+    )
+    schemes: Annotated[
+        dict[SchemeName, SchemeConfig],
+        BeforeValidator(or_empty({}), json_schema_input_type=dict[str, SchemeConfig] | None),
+    ] = Field({}, description="How callers prove who they are, by name.")
+    consumers: Annotated[
+        Several[ConsumerConfig],
+        BeforeValidator(or_empty([]), json_schema_input_type=list[ConsumerConfig] | None),
+    ] = Field((), description="Who calls.")

@@ -1,0 +1,28 @@
+"""What all models of the files have in common."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
+
+
+class Model(BaseModel):
+    """Frozen, without unknown keys and without conversions: a text that looks like a number is still a text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Section(Model):
+    """A group of keys that may be left empty, as when all of them are commented out."""
+
+    model_config = ConfigDict(json_schema_extra={"type": ["object", "null"]})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model by their names in a file: `class` is no name in Python."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}

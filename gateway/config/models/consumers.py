@@ -1,0 +1,160 @@
+"""Who calls: consumers, their tenants, and what they prove it with."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from gateway.config.addresses import HeaderName
+from gateway.config.instants import Instant
+from gateway.config.models.base import Model, Section
+from gateway.config.models.limits import Windows
+from gateway.config.models.policy import RuleName
+from gateway.config.models.proofs import Certificate, SignatureKeyConfig
+from gateway.config.quantities import Kind, Several, Text, Unset, refuse, shorthand
+
+_HASH = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_MAX_NAME = 200
+_TAKEN = {"authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "date"}
+_TAKEN |= {"expect", "forwarded", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "via"}
+_TAKEN |= {"x-real-ip", "x-request-id"}
+
+
+def _check_hash(text: str) -> str:
+    if _HASH.fullmatch(text) is None:
+        raise refuse("expected sha256: and 64 hexadecimal digits; `gateway keys new` makes a key and prints its hash")
+    return text
+
+
+def _check_name(text: str) -> str:
+    if not 1 <= len(text) <= _MAX_NAME or text != text.strip():
+        raise refuse(f"a name has 1 to {_MAX_NAME} characters, without spaces around them")
+    return text
+
+
+def _check_group(text: str) -> str:
+    if "," in text:
+        raise refuse("a group is without commas, because the backend is told of several separated by commas")
+    return _check_name(text)
+
+
+def _check_scope(text: str) -> str:
+    if re.search(r'[\s"\\]', text):
+        raise refuse("a scope is without spaces, quotes and backslashes (RFC 6749, 3.3)")
+    return _check_name(text)
+
+
+KeyHash = Annotated[str, Kind("key hash", "^sha256:[0-9a-f]{64}$"), AfterValidator(_check_hash)]
+Name = Annotated[Text, AfterValidator(_check_name)]
+Group = Annotated[Text, AfterValidator(_check_group)]
+Scope = Annotated[Text, AfterValidator(_check_scope)]
+
+
+class ApiKeyConfig(Model):
+    """One API key: its hash, or the file that it is in. A bare text is the same as `hash`."""
+
+    hash: Unset[KeyHash] = Field(
+        None,
+        description="`sha256:` and the SHA-256 of the key, as `gateway keys new` prints it. The key itself is "
+        "nowhere in the configuration.",
+    )
+    file: Unset[Text] = Field(
+        None,
+        description="Instead of `hash`: a file with keys or their hashes, one on each line, such as a mounted secret; "
+        "relative to the configuration directory. It is read again when it changes.",
+    )
+    not_before: Unset[Instant] = Field(None, description="When the key begins to hold. Unset: at once.")
+    expires: Unset[Instant] = Field(None, description="When the key ceases to hold. Unset: never.")
+
+    @field_validator("expires")
+    @classmethod
+    def _holds_at_some_time(cls, expires: float, info: ValidationInfo) -> float:
+        if (begins := info.data.get("not_before")) is not None and begins >= expires:
+            raise refuse("the key would never hold: expires must be later than not_before")
+        return expires
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "ApiKeyConfig":
+        if (self.hash is None) == (self.file is None):
+            raise refuse("exactly one of hash and file is needed")
+        return self
+
+
+class BasicConfig(Model):
+    """User name and password, for HTTP Basic."""
+
+    username: Name = Field(description="The user name, without a colon.", examples=["acme"])
+    password: Text = Field(
+        description="Hash of the password, as `gateway keys password` prints it.",
+        examples=["$scrypt$ln=15,r=8,p=1$<salt>$<hash>"],
+    )
+
+    @field_validator("username")
+    @classmethod
+    def _has_no_colon(cls, username: str) -> str:
+        if ":" in username:
+            raise refuse("a user name cannot have a colon (RFC 7617, 2)")
+        return username
+
+
+class SubjectConfig(Model):
+    """A subject of tokens that stands for the consumer. A bare text is the same as `subject`."""
+
+    subject: Name = Field(description="The value of the claim that names the consumer (`sub`).", examples=["user-17"])
+    issuer: Unset[Text] = Field(None, description="Only in tokens of this issuer. Unset: of every issuer.")
+
+
+ApiKey = Annotated[
+    ApiKeyConfig,
+    Kind("key hash, or keys below"),
+    BeforeValidator(shorthand("hash"), json_schema_input_type=KeyHash | ApiKeyConfig),
+]
+Subject = Annotated[
+    SubjectConfig,
+    Kind("text, or keys below"),
+    BeforeValidator(shorthand("subject"), json_schema_input_type=str | SubjectConfig),
+]
+
+
+class ConsumerConfig(Model):
+    """One caller: who it is, and what it proves that with."""
+
+    name: Name = Field(description="Its name, unique, in logs, limits and for backends.", examples=["acme-app"])
+    tenant: Unset[Name] = Field(None, description="The customer or department that it belongs to.")
+    groups: Several[Group] = Field((), description="Its groups: for authorization, and tiers of limits.")
+    scopes: Several[Scope] = Field((), description="What it may do. A token with scopes of its own counts instead.")
+    keys: Several[ApiKey] = Field((), description="Its API keys; several hold at once, so that one can follow another.")
+    basic: Unset[BasicConfig] = Field(None, description="Its user name and password, for HTTP Basic.")
+    signatures: Several[SignatureKeyConfig] = Field((), description="Keys with which it signs requests (RFC 9421).")
+    certificates: Several[Certificate] = Field((), description="Its certificates, for mutual TLS.")
+    subjects: Several[Subject] = Field(
+        (),
+        description="Subjects of tokens that are this consumer. A token whose subject has the name of a consumer that "
+        "does not list it here is refused: nobody takes over a consumer by being called like it.",
+    )
+    limits: dict[RuleName, Windows] = Field(
+        {}, description="Its own limits, by the names of rate limits in middleware.yaml, in place of what these say."
+    )
+
+
+class IdentityHeaders(Section):
+    """How a backend is told who calls. What a client sends under these names is removed, on every route."""
+
+    consumer: HeaderName = Field("x-consumer-name", description="Header with the consumer's name.")
+    tenant: HeaderName = Field("x-consumer-tenant", description="Header with the tenant, if there is one.")
+    groups: HeaderName = Field("x-consumer-groups", description="Header with the groups, separated by commas.")
+    scopes: HeaderName = Field("x-consumer-scopes", description="Header with the scopes, separated by spaces.")
+
+    @field_validator("consumer", "tenant", "groups", "scopes")
+    @classmethod
+    def _is_free(cls, header: str) -> str:
+        if header in _TAKEN or header.startswith(("x-forwarded-", "sec-", "proxy-")):
+            raise refuse("this header has a meaning of its own; take another, such as X-Consumer-Name")
+        return header
+
+    @model_validator(mode="after")
+    def _differ(self) -> "IdentityHeaders":
+        names = [name.replace("_", "-") for name in (self.consumer, self.tenant, self.groups, self.scopes)]
+        if len(set(names)) < len(names):
+            raise refuse("two of the headers have the same name; rename one")
+        return self

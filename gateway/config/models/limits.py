@@ -1,0 +1,190 @@
+"""How much: rate limits, quotas, and the Redis that counts for several replicas."""
+
+import re
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
+
+from gateway.algorithms.gcra import LARGEST, Window
+from gateway.config.addresses import parse_header_name
+from gateway.config.models.base import Model
+from gateway.config.models.policy import Named, Policy
+from gateway.config.quantities import Duration, Kind, SomeOf, Text, Unset, refuse
+
+P = TypeVar("P", bound="RateLimit | Quota")
+
+_LIMIT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,6})?([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST = 31 * 86400
+_PLAIN_PARTS = ("consumer", "tenant", "address", "route")
+
+
+def parse_limit(text: str) -> tuple[int, int]:
+    """Units and seconds of `10/s`, `1000/h`, `500/15m`."""
+    match = _LIMIT.fullmatch(text)
+    if match is None:
+        raise refuse("expected a number, a slash and s, m, h or d, such as 10/s, 1000/h or 500/15m")
+    seconds = int(match[2] or 1) * _SECONDS[match[3]]
+    if seconds > _LONGEST:
+        raise refuse("a limit is for at most 31 days; for calendar months there are quotas")
+    return int(match[1]), seconds
+
+
+def _check_limit(text: str) -> str:
+    parse_limit(text)
+    return text
+
+
+def _check_windows(limits: tuple[str, ...]) -> tuple[str, ...]:
+    lengths = [parse_limit(text)[1] for text in limits]
+    if len(set(lengths)) < len(lengths):
+        raise refuse("two of these limits are for the same time; keep the smaller one")
+    return limits
+
+
+def _check_part(text: str) -> str:
+    kind, colon, name = text.partition(":")
+    if text in _PLAIN_PARTS or (kind == "claim" and name):
+        return text
+    if kind == "header" and colon:
+        return f"header:{parse_header_name(name)}"
+    raise refuse("expected consumer, tenant, address, route, header:Name or claim:name")
+
+
+def _check_redis_url(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        right = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+    except ValueError:
+        right = False
+    if not right:
+        message = "expected redis://[user:password@]host[:port][/database], or rediss:// for TLS"
+        raise PydanticCustomError("pointed", "{message}{hint}", {"message": message, "hint": ""})  # without the value
+    return url
+
+
+def _check_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise refuse("there is no such time zone; expected a name such as Europe/Berlin or UTC") from None
+    return name
+
+
+LimitText = Annotated[str, Kind("limit", r"^[1-9][0-9]{0,8}/([1-9][0-9]{0,6})?[smhd]$"), AfterValidator(_check_limit)]
+Windows = Annotated[SomeOf[LimitText], AfterValidator(_check_windows)]
+"""Several limits that hold at once."""
+
+KeyPart = Annotated[str, Kind("part of a key"), AfterValidator(_check_part)]
+RedisUrl = Annotated[SecretStr, Kind("redis URL"), AfterValidator(_check_redis_url)]
+Zone = Annotated[str, Kind("time zone"), AfterValidator(_check_zone)]
+
+KEY_DESCRIPTION = (
+    "Whose requests count together: `consumer`, `tenant`, `address` (of IPv6 the /64 network), `route`, `header:Name`, "
+    "`claim:name`, or several of them together. What a request does not have is replaced by its address. A header that "
+    "clients choose freely limits nobody."
+)
+ON_FAILURE_DESCRIPTION = (
+    "While the store does not answer: `open` lets pass, `closed` answers 503, `local` counts in each process by itself."
+)
+
+
+class Redis(Model):
+    """A Redis server (6 or newer), for limits and quotas that hold for several replicas together."""
+
+    url: RedisUrl = Field(description="Where it is.", examples=["redis://redis:6379/0"])
+    timeout: Duration = Field(
+        0.02, le=1, description="Longest that a request waits for it, all of its limits together."
+    )
+
+
+class RateLimit(Policy):
+    """Requests in a time, whoever is over it gets a 429. (GCRA: what is used up comes back evenly.)"""
+
+    key: SomeOf[KeyPart] = Field(("consumer",), description=KEY_DESCRIPTION, examples=[["consumer", "route"]])
+    limits: Windows = Field(
+        description="What holds, all at once: `10/s`, `1000/h`, `500/15m`. A request that one of them refuses is "
+        "counted by none.",
+        examples=[["10/s", "1000/h"]],
+    )
+    burst: Unset[Annotated[int, Field(ge=1, le=1_000_000_000)]] = Field(
+        None,
+        description="How many may come at once, in the shortest of the times. Unset: as many as its limit says. "
+        "1: evenly spaced.",
+    )
+    cost: int = Field(1, ge=0, le=1_000_000, description="What a request counts.")
+    costs: dict[Text, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
+        {}, description="What a request counts instead, by the id of its route; 0 is for free."
+    )
+    tiers: dict[Text, Windows] = Field(
+        {},
+        description="Limits in place of `limits` for consumers of a group. Who is in several groups has the first one "
+        "listed here.",
+    )
+    store: Literal["memory", "redis"] = Field(
+        "memory",
+        description="`memory`: counted in each process by itself, exactly. `redis`: for all replicas together.",
+    )
+    sync: Literal["exact", "leased"] = Field(
+        "exact",
+        description="With `redis`. `exact`: each request asks, and never one too many passes. `leased`: a replica "
+        "spends a share ahead and settles in the background, so that requests do not wait; at most half a burst too "
+        "many pass, or one for each other replica, whichever is more.",
+    )
+    on_failure: Literal["open", "closed", "local"] = Field("local", description=ON_FAILURE_DESCRIPTION)
+
+    @model_validator(mode="after")
+    def _costs_can_be_paid(self) -> "RateLimit":
+        dearest = max([self.cost, *self.costs.values()])
+        for limits in (self.limits, *self.tiers.values()):
+            for window in windows_of(limits, self.burst):
+                if window.burst < dearest:
+                    raise refuse("a cost is higher than what may come at once, so such a request never passes")
+                if window.capacity > LARGEST:
+                    raise refuse("burst takes more than 100 days to come back; lower it, or raise the limit")
+        return self
+
+
+def windows_of(limits: tuple[str, ...], burst: int | None) -> tuple[Window, ...]:
+    """What these texts mean, the shortest time first; `burst` is for that one."""
+    parsed = sorted((parse_limit(text) for text in limits), key=lambda limit: limit[1])
+    return tuple(
+        Window(units, seconds, burst if burst is not None and index == 0 else units)
+        for index, (units, seconds) in enumerate(parsed)
+    )
+
+
+class Quota(Policy):
+    """Requests in a day or month of the calendar, kept across restarts; whoever is over it gets a 429. `GET /quota`
+    tells callers what is left; with quotas, that path belongs to the gateway. It accepts the schemes of `default` in
+    auth.yaml, or, where there are none, those of all routes."""
+
+    key: SomeOf[KeyPart] = Field(("consumer",), description=KEY_DESCRIPTION, examples=[["tenant"]])
+    limit: int = Field(ge=1, le=10**15, description="Requests in the window.", examples=[100000])
+    window: Literal["day", "month"] = Field(description="Which window of the calendar.", examples=["month"])
+    timezone: Zone = Field("UTC", description="Where its midnight is.")
+    store: Literal["sqlite", "redis"] = Field(
+        "sqlite",
+        description="`sqlite`: a file of this gateway. `redis`: for all replicas together. What was counted in the "
+        "last 0.25s before a crash may be lost.",
+    )
+    file: Text = Field(
+        "quotas.sqlite",
+        description="With `sqlite`: the file, relative to `state_directory`.",
+    )
+    on_failure: Literal["open", "closed", "local"] = Field("local", description=ON_FAILURE_DESCRIPTION)
+
+
+def _redis_is_there(policies: dict[str, P], info: ValidationInfo) -> dict[str, P]:
+    if "redis" in info.data and info.data["redis"] is None:
+        for name, policy in policies.items():
+            if policy.store == "redis":
+                raise refuse("a store is redis, and there is no redis: key with its url; add one", f" (for {name})")
+    return policies
+
+
+RateLimits = Annotated[Named[RateLimit], AfterValidator(_redis_is_there)]
+Quotas = Annotated[Named[Quota], AfterValidator(_redis_is_there)]

@@ -1,0 +1,63 @@
+"""What all rules for traffic have in common: the routes that they are for, and whether they bite."""
+
+import re
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from gateway.config.models.base import Section
+from gateway.config.quantities import Kind, SomeOf, or_empty, refuse
+
+T = TypeVar("T")
+
+_GLOB = re.compile(r"[A-Za-z0-9._*?-]{1,100}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
+
+
+def _check_glob(text: str) -> str:
+    if _GLOB.fullmatch(text) is None:
+        raise refuse("the id of a route is letters, digits, dots, hyphens and underscores; * and ? stand for others")
+    return text
+
+
+RouteGlob = Annotated[
+    str, Kind("route id, or a pattern of ids", r"^[A-Za-z0-9._*?-]{1,100}$"), AfterValidator(_check_glob)
+]
+
+
+def _check_name(text: str) -> str:
+    if _NAME.fullmatch(text) is None:
+        raise refuse("the name of a rule is letters, digits, hyphens and underscores, at most 63")
+    return text
+
+
+RuleName = Annotated[str, Kind("name"), AfterValidator(_check_name)]
+
+Named = Annotated[
+    dict[RuleName, T], Field(json_schema_extra={"type": ["object", "null"]}), BeforeValidator(or_empty({}))
+]
+"""Rules of one kind by their names, which logs and metrics show. May be left empty."""
+
+
+class ForRoutes(Section):
+    """What can be meant for some routes only."""
+
+    routes: SomeOf[RouteGlob] = Field(
+        ("*",),
+        description="Ids of the routes that it is for. `*` stands for any text, `?` for any one character: `admin-*`.",
+    )
+
+    def applies_to(self, route_id: str) -> bool:
+        """Whether it is meant for the route of this id."""
+        return any(fnmatchcase(route_id, glob) for glob in self.routes)
+
+
+class Policy(ForRoutes):
+    """What can refuse a request."""
+
+    mode: Literal["enforce", "shadow"] = Field(
+        "enforce",
+        description="`shadow`: decide, count and log what would be refused, and let it pass, to see a rule work before "
+        "it bites.",
+    )

@@ -1,0 +1,65 @@
+"""routes.yaml: a route that answers with another address instead of forwarding."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from gateway.config import addresses
+from gateway.config.models.base import Model
+from gateway.config.quantities import Kind, Text, refuse, shorthand
+
+_LOCATION = re.compile(r"(?:(https?)://([^/?#]+))?(/.*)", re.IGNORECASE)
+_UNSENDABLE = re.compile(r"//|/\.\.?(/|$)")
+
+
+def split_location(text: str) -> tuple[str, str]:
+    """Scheme and host (empty: those of the request), and the path, of where a redirect leads."""
+    match = _LOCATION.fullmatch(text)
+    if match is None:
+        raise refuse("a redirect leads to a path that begins with /, or to https://host/path; the host is written out")
+    scheme, authority, path = match.groups()
+    if "?" in path or "#" in path or "*" in path:
+        raise refuse("a redirect is a path without ?, # and *; the query is kept, and $1 is what the first * matched")
+    if _UNSENDABLE.search(path):
+        raise refuse("the path has dot segments or repeated slashes; write it without them")
+    return (f"{scheme.lower()}://{_authority(authority)}" if authority else ""), path
+
+
+def _authority(text: str) -> str:
+    """Only what is written here, so that no request can choose where it is sent to."""
+    if re.search(r":[0-9]+$", text):
+        addresses.parse_address(text)
+        host, _, port = text.rpartition(":")
+        return f"{addresses.parse_host_name(host)}:{int(port)}"
+    return addresses.parse_host_name(text)
+
+
+def _check_location(text: str) -> str:
+    split_location(text)
+    return text
+
+
+Location = Annotated[Text, Kind("path or URL", "^(https?://[^/]+)?/"), AfterValidator(_check_location)]
+
+
+class RedirectConfig(Model):
+    """Where requests are told to go instead. A bare text is the same as `to`."""
+
+    to: Location = Field(
+        description="A path, or `https://host/path`; `$1`, `$2` and `{name}` in the path are what `path` matched.",
+        examples=["/v2/$1"],
+    )
+    status: Literal[301, 302, 307, 308] = Field(
+        307,
+        description="307 and 308 keep the method and the body; browsers make a GET of others at 301 and 302. "
+        "301 and 308 are remembered for good.",
+    )
+    keep_query: bool = Field(True, description="Append the query of the request.")
+
+
+RedirectOfRoute = Annotated[
+    RedirectConfig,
+    Kind("path or URL, or keys below"),
+    BeforeValidator(shorthand("to"), json_schema_input_type=Location | RedirectConfig),
+]

@@ -1,0 +1,195 @@
+"""routes.yaml: which requests go where.
+
+Everything is checked here that one value or one route can show; what concerns several routes at once (ids that are
+there twice, names of services) is checked in `references`.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from gateway.config import addresses, paths
+from gateway.config.models.authorization import Authorize
+from gateway.config.models.base import Model
+from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
+from gateway.config.models.schemes import SchemeNames
+from gateway.config.models.services import ServiceConfig
+from gateway.config.models.timeouts import TimeoutsOfRoute
+from gateway.config.quantities import Kind, Size, SomeOf, Text, Unset, as_list, or_empty, refuse, shorthand
+
+
+class Predicate(Model):
+    """What a header or query parameter must be. Exactly one of the three; a bare text is the same as `exact`."""
+
+    exact: Unset[Text] = Field(None, description="The value, character by character.")
+    present: Unset[bool] = Field(None, description="true: it is there, whatever its value; false: it is not there.")
+    regex: Unset[Text] = Field(None, description="A regular expression (Python's syntax) for the whole value.")
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, regex: str) -> str:
+        try:
+            re.compile(regex)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise refuse("this is not a regular expression in Python's syntax", f" ({error})") from None
+        return regex
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Predicate":
+        if sum(value is not None for value in (self.exact, self.present, self.regex)) != 1:
+            raise refuse("exactly one of exact, present and regex is needed")
+        return self
+
+
+ValuePredicate = Annotated[
+    Predicate,
+    Kind("text, or keys below"),
+    BeforeValidator(shorthand("exact"), json_schema_input_type=str | Predicate),
+]
+Hosts = Annotated[
+    SomeOf[addresses.HostPattern],
+    Kind("host, or list of them"),
+    BeforeValidator(as_list, json_schema_input_type=str | SomeOf[addresses.HostPattern]),
+]
+
+
+class RouteConfig(Model):
+    """One route: which requests it takes, and where they go."""
+
+    id: paths.RouteId = Field(
+        "",
+        description="Name of the route in logs, metrics and errors, unique in the file. "
+        "Unset: made of the path (`/v1/users/*` is `v1-users`).",
+    )
+    path: paths.PathPattern = Field(
+        description="Path to match: literal, with `{name}` for one segment or part of one, and `*` likewise; "
+        "`*` as the last segment matches all the rest.",
+        examples=["/v1/users/*"],
+    )
+    host: Unset[Hosts] = Field(
+        None,
+        description="Host or hosts to match: exact, or `*.example.com` for every name below it. Unset: every host.",
+    )
+    methods: Unset[SomeOf[addresses.Method]] = Field(
+        None, description="Methods to match. GET answers HEAD too. Unset: every method."
+    )
+    headers: dict[addresses.HeaderName, ValuePredicate] = Field(
+        {}, description="Headers that must match, by name: a text (the exact value), or a predicate."
+    )
+    query: dict[Text, ValuePredicate] = Field(
+        {}, description="Query parameters that must match, by name: a text (the exact value), or a predicate."
+    )
+    target: addresses.TargetText = Field(
+        "",
+        description="Where requests go: the name of a service, `host:port`, `http://host[:port]`, "
+        "`https://host[:port]`, or `asgi:package.module:attribute` (an application in this process). Every route has "
+        "this or `redirect`.",
+        examples=["users:8080"],
+    )
+    redirect: Unset[RedirectOfRoute] = Field(
+        None, description="Answer with another address instead of forwarding: a path or URL, or keys below."
+    )
+    rewrite: Unset[paths.RewriteTemplate] = Field(
+        None,
+        description="Path that the backend sees: `$1`, `$2` are what `*` and `{name}` matched, in order; `{name}` "
+        "by name. Unset: the path as it came, without `base_path`.",
+    )
+    strip_prefix: Unset[paths.PathPrefix] = Field(
+        None, description="Prefix removed from the path before it is sent. Not together with `rewrite`."
+    )
+    preserve_host: bool = Field(False, description="Send the client's Host header instead of the target's.")
+    timeout: Unset[TimeoutsOfRoute] = Field(
+        None, description="Timeouts of this route. A bare duration is the same as `total`."
+    )
+    allow_encoded_slashes: bool = Field(
+        False, description="Let `%2F` and `%5C` in the path through, as they are. Off: such a request is a 400."
+    )
+    auth: Unset[SchemeNames] = Field(
+        None,
+        description="Schemes of auth.yaml that the route accepts, asked in this order; `[]`: the route is open. "
+        "Unset: `default` of auth.yaml.",
+    )
+    authorize: SomeOf[Authorize] = Field(
+        (), description="What callers must have, and what must hold. All entries count. None: who is known may pass."
+    )
+    max_body: Unset[Size] = Field(None, description="Largest request body. Unset: `limits.body` of middleware.yaml.")
+
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _names_differ(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len({str(name).lower() for name in value}) < len(value):
+            raise refuse("a header is there twice; upper and lower case are the same name, remove one")
+        return value
+
+    @field_validator("rewrite")
+    @classmethod
+    def _captures_exist(cls, value: str, info: ValidationInfo) -> str:
+        return paths.check_rewrite(value, info.data.get("path"))
+
+    @field_validator("redirect")
+    @classmethod
+    def _leads_somewhere(cls, value: RedirectConfig, info: ValidationInfo) -> RedirectConfig:
+        if info.data.get("target"):
+            raise refuse("target and redirect exclude each other; remove one of them")
+        paths.check_rewrite(split_location(value.to)[1], info.data.get("path"))
+        return value
+
+    @field_validator("strip_prefix")
+    @classmethod
+    def _not_with_rewrite(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("rewrite") is not None:
+            raise refuse("strip_prefix and rewrite exclude each other; remove one of them")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_path(self) -> "RouteConfig":
+        if self.redirect is not None and (self.rewrite is not None or self.strip_prefix is not None):
+            raise refuse("a redirect has its path in redirect; remove rewrite and strip_prefix")
+        return self
+
+
+class RoutesFile(Model):
+    """Which requests go where. A bare list of routes is the same as `routes:`."""
+
+    base_path: paths.BasePath = Field(
+        "/api",
+        description="Prefix that requests may carry before every route's path. The default is what nginx in front "
+        "keeps, so that `/api/v1/users` and `/v1/users` are the same; `/` for none.",
+    )
+    accept_rewritten: bool = Field(
+        False, description="Let a path that is already in a route's rewritten form go to its target, unchanged."
+    )
+    services: Annotated[
+        dict[addresses.ServiceName, ServiceConfig],
+        BeforeValidator(or_empty({}), json_schema_input_type=dict[str, ServiceConfig] | None),
+    ] = Field({}, description="Backends of several endpoints, by name.")
+    routes: SomeOf[RouteConfig] = Field(
+        description="The routes, at least one.", examples=[[{"path": "/v1/*", "target": "users:8080"}]]
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_list(cls, value: Any) -> Any:
+        return {"routes": value} if isinstance(value, list) else value
+
+    @field_validator("routes")
+    @classmethod
+    def _name(cls, routes: tuple[RouteConfig, ...]) -> tuple[RouteConfig, ...]:
+        """Give every route an id; those that the file gives are never taken by a derived one."""
+        taken = {route.id for route in routes}
+        used: dict[str, int] = {}
+        named = []
+        for route in routes:
+            named.append(route if route.id else route.model_copy(update={"id": _free_id(route.path, taken, used)}))
+        return tuple(named)
+
+
+def _free_id(path: str, taken: set[str], used: dict[str, int]) -> str:
+    stem = paths.slug(path)
+    identifier = stem
+    while identifier in taken:
+        used[stem] = used.get(stem, 1) + 1
+        identifier = f"{stem}-{used[stem]}"
+    taken.add(identifier)
+    return identifier

@@ -1,0 +1,66 @@
+"""Backends of several endpoints."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from gateway.config import addresses
+from gateway.config.models.base import Model, Section
+from gateway.config.quantities import Duration, Kind, SomeOf, Text, Unset, refuse, shorthand
+
+
+class EndpointConfig(Model):
+    """One address of a service. A bare text is the same as `address`."""
+
+    address: addresses.AddressText = Field(
+        description="`host:port`; an IPv6 address as `[::1]:80`.", examples=["10.0.0.1:8080"]
+    )
+    weight: int = Field(1, ge=1, le=1000, description="Share of the traffic, relative to the other endpoints.")
+
+
+Endpoint = Annotated[
+    EndpointConfig,
+    Kind("host:port, or keys below"),
+    BeforeValidator(shorthand("address"), json_schema_input_type=addresses.AddressText | EndpointConfig),
+]
+
+
+class Tls(Section):
+    """How the certificates of an https service are verified."""
+
+    ca: Unset[Text] = Field(
+        None,
+        description="File with the certificates to trust (PEM), relative to the configuration directory. "
+        "Unset: those of the system.",
+    )
+    server_name: Unset[addresses.HostName] = Field(
+        None, description="Name that the certificate must carry. Unset: the host of the endpoint."
+    )
+    verify: bool = Field(True, description="Verify the certificate. Off only for experiments: anybody can pretend.")
+
+
+class Connections(Section):
+    """Connections to each endpoint of a service."""
+
+    max: int = Field(512, ge=1, le=65535, description="Connections to one endpoint at a time.")
+    pending: int = Field(
+        1024, ge=0, le=1_000_000, description="Requests that wait for a connection; those beyond it are a 503."
+    )
+    idle: int = Field(128, ge=0, le=65535, description="Connections kept open for reuse.")
+    idle_timeout: Duration = Field(60, description="How long an unused connection is kept.")
+
+
+class ServiceConfig(Model):
+    """A backend of several endpoints, which routes name as their target."""
+
+    endpoints: SomeOf[Endpoint] = Field(description="The addresses, at least one.", examples=[["10.0.0.1:8080"]])
+    protocol: addresses.Protocol = Field("http", description="How the endpoints are spoken to.")
+    tls: Tls = Field(Tls(), description="Verification of certificates, for `protocol: https`.")
+    connections: Connections = Field(Connections(), description="Limits of connections to each endpoint.")
+
+    @field_validator("tls")
+    @classmethod
+    def _is_https(cls, value: Tls, info: ValidationInfo) -> Tls:
+        if value.model_fields_set and info.data.get("protocol") == "http":
+            raise refuse('"tls" has an effect only with "protocol: https"; add that, or remove "tls"')
+        return value

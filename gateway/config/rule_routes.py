@@ -1,0 +1,43 @@
+"""Do the rules of middleware.yaml name routes that there are? One that is for no route protects nothing."""
+
+from collections.abc import Iterator
+
+from gateway.config.models import MiddlewareFile, RoutesFile
+from gateway.config.models.policy import ForRoutes
+from gateway.config.problems import Fault, Path
+from gateway.config.translate import suggest
+
+
+def check_rule_routes(middleware: MiddlewareFile, routes: RoutesFile) -> Iterator[Fault]:
+    """Ids of routes that are not there."""
+    ids = [route.id for route in routes.routes]
+    for path, rule in _rules(middleware):
+        for index, name in enumerate(rule.routes):
+            if name not in ids and not _is_pattern(name):
+                likely = suggest(name, ids)
+                remedy = f'; did you mean "{likely}"?' if likely else "; gateway routes lists them"
+                yield Fault((*path, "routes", index), f"no route has this id{remedy}")
+
+
+def idle_patterns(middleware: MiddlewareFile, routes: RoutesFile) -> Iterator[tuple[Path, str]]:
+    """Patterns of ids that fit none, which may be meant for routes to come."""
+    for path, rule in _rules(middleware):
+        for index, name in enumerate(rule.routes):
+            alone = rule.model_copy(update={"routes": (name,)})
+            if _is_pattern(name) and not any(alone.applies_to(route.id) for route in routes.routes):
+                yield (*path, "routes", index), f"no route has an id like {name}"
+
+
+def _is_pattern(name: str) -> bool:
+    return "*" in name or "?" in name
+
+
+def _rules(middleware: MiddlewareFile) -> Iterator[tuple[Path, ForRoutes]]:
+    for key in MiddlewareFile.model_fields:
+        value = getattr(middleware, key)
+        if isinstance(value, ForRoutes):
+            yield (key,), value
+        elif isinstance(value, dict):
+            for name, rule in value.items():
+                if isinstance(rule, ForRoutes):
+                    yield (key, name), rule

@@ -1,0 +1,24 @@
+"""How a rule says no: it ends the exchange, or, in shadow mode, only says that it would have."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gateway.errors import GatewayError
+from gateway.http.messages import Decision, Exchange
+
+Mode = Literal["enforce", "shadow"]
+
+
+def deny(exchange: Exchange, rule: str, error: GatewayError, mode: Mode = "enforce") -> None:
+    """Record that `rule` refuses the exchange. Raises `error`, except in shadow mode, where the exchange goes on."""
+    if mode == "shadow":
+        exchange.decisions += (Decision(rule, "shadow-deny", error.detail),)
+        return
+    exchange.decisions += (Decision(rule, "deny", error.detail),)
+    raise error
+
+
+def allow(exchange: Exchange, rule: str, reason: str) -> None:
+    """Record that `rule` lets the exchange pass, where that is worth telling."""
+    exchange.decisions += (Decision(rule, "allow", reason),)

@@ -1,0 +1,1 @@
+"""How much: rate limits, quotas, and the stores that count for them."""

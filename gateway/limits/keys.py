@@ -1,0 +1,122 @@
+"""Whose requests count together: a function from an exchange to the text under which it is counted."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from gateway.http import Exchange
+
+Key = Callable[[Exchange], str]
+Part = Callable[[Exchange], str | None]
+
+LONGEST = 128  # characters of a name that are kept as they are
+NETWORKS_REMEMBERED = 4096
+IPV6_PREFIX = 64  # what a single customer has: whoever has 2**64 addresses is still one
+
+
+def compile_key(parts: Sequence[str]) -> Key:
+    """The key of several parts, such as `consumer` or `header:X-Session`.
+
+    What an exchange does not have is replaced by its client's address, marked so that no consumer can be called like
+    one. Values of headers and claims are only there as a hash, because they may be secrets.
+    """
+    address = _address()
+    functions = [_part(part, address) for part in parts]
+    if len(functions) == 1:
+        return _single(functions[0], address)
+
+    def several(exchange: Exchange) -> str:
+        values = (_or_address(part(exchange), exchange, address) for part in functions)
+        return "".join(f"{len(value)}:{value}" for value in values)  # lengths, because a value may hold anything
+
+    return several
+
+
+def _single(part: Part, address: Key) -> Key:
+    def single(exchange: Exchange) -> str:
+        return _or_address(part(exchange), exchange, address)
+
+    return single
+
+
+def _or_address(value: str | None, exchange: Exchange, address: Key) -> str:
+    return "@" + address(exchange) if value is None else "=" + value
+
+
+def _part(text: str, address: Key) -> Part:
+    kind, _, name = text.partition(":")
+    if kind == "header":
+        return _header(name.encode())
+    if kind == "claim":
+        return _claim(name)
+    parts: Mapping[str, Part] = {
+        "consumer": _consumer,
+        "tenant": _tenant,
+        "route": lambda exchange: exchange.route,
+        "address": address,
+    }
+    return parts[kind]
+
+
+def _consumer(exchange: Exchange) -> str | None:
+    identity = exchange.identity
+    return None if identity is None else _bounded(identity.consumer)
+
+
+def _tenant(exchange: Exchange) -> str | None:
+    identity = exchange.identity
+    return None if identity is None or identity.tenant is None else _bounded(identity.tenant)
+
+
+def _header(name: bytes) -> Part:
+    def header(exchange: Exchange) -> str | None:
+        value = exchange.fields.get(name)
+        return None if value is None else digest(value)
+
+    return header
+
+
+def _claim(name: str) -> Part:
+    def claim(exchange: Exchange) -> str | None:
+        value: Any = exchange.identity.claims.get(name) if exchange.identity else None
+        return None if value is None else digest(orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS))
+
+    return claim
+
+
+def _address() -> Key:
+    network = lru_cache(NETWORKS_REMEMBERED)(_network)
+
+    def address(exchange: Exchange) -> str:
+        client = exchange.client
+        return network(client) if ":" in client else client
+
+    return address
+
+
+def _network(client: str) -> str:
+    """The network of an IPv6 address; the IPv4 address that is in one."""
+    try:
+        address = ipaddress.IPv6Address(client.partition("%")[0])
+    except ValueError:
+        return client
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, IPV6_PREFIX), strict=False))
+
+
+def _bounded(name: str) -> str:
+    """A name as it is, unless it is endless, or nothing that a database takes for text."""
+    plain = len(name) <= LONGEST and name.isprintable()
+    return name if plain else digest(name.encode("utf-8", "surrogatepass"))
+
+
+def digest(value: bytes) -> str:
+    """24 hexadecimal digits that stand for a value."""
+    return blake2b(value, digest_size=12).hexdigest()

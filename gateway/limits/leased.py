@@ -1,0 +1,158 @@
+"""Counts in Redis without asking it: a replica spends its share ahead, and settles in the background.
+
+How many pass too many at most, and why, is said in `algorithms.shares`: in any stretch of t seconds at most
+burst + t * rate + (R - 1) * max(1, burst // (2 * R)) with R replicas. R is what Redis last said (once a second); a
+replica that has only just come is not in it yet. A request that is over its replica's share is not refused for
+that: it waits for the settlement that is under way, at most the time limit of Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from gateway.algorithms.shares import Account
+from gateway.limits.exact import redis_keys
+from gateway.limits.redis_link import RedisLink
+from gateway.limits.scripts import SETTLE
+from gateway.limits.store import Taken
+from gateway.limits.table import MOST_KEYS, Table
+from gateway.limits.windows import WindowSet
+
+BATCH = 256  # keys in one call
+PAUSE_SECONDS = 0.002  # between two settlements, in which more is collected
+RETRY_SECONDS = 0.05  # after one that failed
+
+
+class _Entry:
+    """An account, and the windows that it was last used with."""
+
+    __slots__ = ("account", "key", "windows")
+
+    def __init__(self, key: str, shared: _Entry | None) -> None:
+        self.key = key
+        self.account: Account = Account(None if shared is None else shared.account)
+        self.windows: WindowSet | None = None
+
+
+class LeasedStore:
+    """One limit, for `most` keys (see Table for what happens beyond)."""
+
+    def __init__(self, name: str, link: RedisLink, most: int = MOST_KEYS) -> None:
+        self.table: Table[_Entry] = Table(_Entry, _idle, most)
+        self._name = name
+        self._link = link
+        self._unsettled: dict[str, _Entry] = {}
+        self._wanted = asyncio.Event()
+        self._settlement = asyncio.Event()  # a new one for each: set when it is over
+        self._settled = 0
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Begin to settle."""
+        await self._link.start()
+        self._task = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        """Settle what is left, if Redis answers."""
+        self._stopping = True
+        self._wanted.set()
+        if self._task is not None:
+            await self._task
+        await self._link.stop()
+
+    def take(self, key: str, windows: WindowSet, cost: int, now: int) -> Taken | None:
+        """Count a request if it fits, as far as this replica knows. None: Redis is down, or its share is spent."""
+        if not self._link.available:
+            return None
+        entry = self.table.entry(key, now)
+        account, intervals = entry.account, windows.intervals
+        if not account.fits(intervals, cost, now):
+            return Taken(fits=False, debts=account.debts(intervals, now))
+        if not account.within_share(intervals, cost, self._link.replicas):
+            return None
+        self._spend(entry, windows, cost, now)
+        return Taken(fits=True, debts=account.debts(intervals, now))
+
+    def _spend(self, entry: _Entry, windows: WindowSet, cost: int, now: int) -> None:
+        entry.windows = windows
+        entry.account.spend(windows.intervals, cost, now)
+        if cost:
+            self._unsettled[entry.key] = entry
+            self._wanted.set()
+
+    async def ask(self, key: str, windows: WindowSet, cost: int, deadline: float) -> Taken | None:
+        """Wait for settlements until the request fits or does not. None: there is none, Redis does not answer, or
+        did not the last time.
+
+        Where it is still over its replica's share at the deadline, it is refused.
+        """
+        taken, settled = None, self._settled
+        try:
+            async with asyncio.timeout_at(deadline):
+                while taken is None and self._link.answers:
+                    await self._settlement.wait()
+                    taken = self.take(key, windows, cost, time.monotonic_ns())
+        except TimeoutError:
+            if settled != self._settled and self._link.available:
+                return Taken(fits=False, debts=self.peek(key, windows, time.monotonic_ns()))
+        return taken
+
+    def give_back(self, key: str, windows: WindowSet, cost: int, now: int) -> None:
+        """The request that was counted does not go on."""
+        self._spend(self.table.entry(key, now), windows, -cost, now)
+
+    def peek(self, key: str, windows: WindowSet, now: int) -> Sequence[int]:
+        """What is owed in each window, as far as this replica knows."""
+        entry = self.table.peek(key)
+        return [0] * len(windows.intervals) if entry is None else entry.account.debts(windows.intervals, now)
+
+    # In the background.
+
+    async def _work(self) -> None:
+        done = True
+        while not self._stopping or (self._unsettled and done):
+            await self._wanted.wait()
+            done = await self._settle()
+            self._over()
+            if not self._stopping:
+                await asyncio.sleep(PAUSE_SECONDS if done else RETRY_SECONDS)
+
+    def _over(self) -> None:
+        """Wake those who waited for this settlement."""
+        self._settlement.set()
+        self._settlement = asyncio.Event()
+        if not self._unsettled and not self._stopping:
+            self._wanted.clear()
+
+    async def _settle(self) -> bool:
+        """Tell Redis what was spent, and learn what all replicas together owe. False: it did not answer."""
+        batch = [(entry, _windows(entry), entry.account.collect()) for entry in list(self._unsettled.values())[:BATCH]]
+        keys: list[str] = []
+        arguments: list[int] = []
+        for entry, windows, spent in batch:
+            keys += redis_keys(self._name, entry.key, windows)
+            arguments += [spent * interval for _, interval, _ in windows.intervals]
+        answer = await self._link.call(SETTLE, keys, arguments, self._link.deadline()) if batch else []
+        if answer is None:
+            return False
+        now, at = time.monotonic_ns(), 0
+        for entry, windows, _ in batch:
+            end = at + len(windows.intervals)
+            entry.account.settled(windows.intervals, answer[at:end], now)
+            if not entry.account.unsettled:
+                del self._unsettled[entry.key]
+            at = end
+        self._settled += 1
+        return True
+
+
+def _idle(entry: _Entry, now: int) -> bool:
+    return entry.account.idle(now)
+
+
+def _windows(entry: _Entry) -> WindowSet:
+    assert entry.windows is not None
+    return entry.windows

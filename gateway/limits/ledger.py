@@ -1,0 +1,219 @@
+"""What was used of one quota in the current window of the calendar, kept somewhere durable.
+
+Requests are counted in memory, and written in batches: every `WRITE_SECONDS`, and when this process ends in order. So a
+crash (kill -9, a power cut) loses at most what was counted in the last `WRITE_SECONDS` and the time of one write. The
+first request of each key waits until its count is read, as long as the book's `patience` is.
+
+Several replicas that count in one place learn of each other when they write: what they let through beyond the quota is
+at most what the others count in `WRITE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from gateway.algorithms.calendar_windows import Span, Unit, span_at
+from gateway.limits.table import Table
+
+WRITE_SECONDS = 0.25
+BATCH = 500
+MOST_KEYS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line for the book: what is added to a counter, and what this process knew of it before."""
+
+    quota: str
+    key: str
+    span: Span
+    known: int
+    added: int
+
+
+class Book(Protocol):
+    """Where counts are kept."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it answered the last time."""
+        ...
+
+    @property
+    def outages(self) -> int:
+        """How often it was lost: afterwards it may have forgotten what it was told."""
+        ...
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a request may wait for a count."""
+        ...
+
+    async def start(self) -> None:
+        """Somebody begins to use it."""
+        ...
+
+    async def stop(self) -> None:
+        """Somebody does not use it any more."""
+        ...
+
+    async def write(self, entries: Sequence[Entry]) -> Sequence[int] | None:
+        """Add to the counters, and answer with their totals. None: it does not answer. Never raises."""
+        ...
+
+
+class _Count:
+    __slots__ = ("added", "key", "known", "read", "sent", "span")
+
+    def __init__(self, key: str, span: Span) -> None:
+        self.key = key
+        self.span = span
+        self.read = False
+        self.known = 0  # by the book
+        self.added = 0  # since
+        self.sent = 0  # of these, under way to the book
+
+
+class Ledger:
+    """One quota. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self, name: str, unit: Unit, zone: ZoneInfo, book: Book, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.name = name
+        self.book = book
+        self._unit = unit
+        self._zone = zone
+        self._clock = clock
+        self._span = Span(0, 0)
+        self._table: Table[_Count] = Table(self._make, _idle, MOST_KEYS)
+        self._unwritten: dict[tuple[int, str], _Count] = {}
+        self._unread = asyncio.Event()
+        self._written = asyncio.Event()  # a new one for each: set when it is over
+        self._outages = 0
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Begin to write."""
+        await self.book.start()
+        self._task = asyncio.create_task(self._work())
+
+    async def stop(self) -> None:
+        """Write what is left, if the book takes it."""
+        self._stopping = True
+        self._unread.set()
+        if self._task is not None:
+            await self._task
+        await self.book.stop()
+
+    def span(self) -> Span:
+        """The current window. It only ever moves forward, even where the clock does not."""
+        now = self._clock()
+        if now >= self._span.ends:
+            self._span = span_at(self._unit, self._zone, now)
+            self._table = Table(self._make, _idle, MOST_KEYS)  # what is unwritten of the old window still will be
+        return self._span
+
+    def seconds_left(self) -> int:
+        """Until the window ends, rounded up."""
+        return max(1, int(self.span().ends - self._clock()) + 1)
+
+    def used(self, key: str) -> int | None:
+        """What was used of this key; None when that is not read yet (see `read`)."""
+        count = self._count(key)
+        return count.known + count.added if count.read else None
+
+    def peek(self, key: str) -> int | None:
+        """The same, without keeping anything of the key."""
+        self.span()
+        count = self._table.peek(key)
+        return count.known + count.added if count is not None and count.read else None
+
+    def add(self, key: str) -> None:
+        """Count one request."""
+        count = self._count(key)
+        count.added += 1
+        self._unwritten[count.span.starts, count.key] = count
+
+    async def read(self, key: str) -> bool:
+        """Have the count of a key read. False: the book does not answer in time."""
+        count = self._count(key)
+        self._unwritten[count.span.starts, count.key] = count
+        self._unread.set()
+        try:
+            async with asyncio.timeout(self.book.patience):
+                while not count.read and self.book.available:
+                    await self._written.wait()
+        except TimeoutError:
+            return False
+        return count.read
+
+    def assume(self, key: str) -> int:
+        """What was used as far as this process knows; what the book knows is added when it answers again."""
+        count = self._count(key)
+        return count.known + count.added
+
+    def _count(self, key: str) -> _Count:
+        self.span()
+        return self._table.entry(key, 0)
+
+    def _make(self, key: str, shared: _Count | None) -> _Count:
+        return _Count(key, self._span)
+
+    # In the background.
+
+    async def _work(self) -> None:
+        wrote = True
+        while not self._stopping or (self._unwritten and wrote):
+            wrote = await self._write() if self._unwritten else True
+            self._written.set()
+            self._written = asyncio.Event()
+            if self._outages != self.book.outages and wrote:
+                self._tell_again()
+            if not self._stopping and (len(self._unwritten) < BATCH or not wrote):
+                await self._pause(impatient=wrote)
+
+    async def _pause(self, *, impatient: bool) -> None:
+        """Until it is time to write, or, where that helps, until somebody waits for a count."""
+        if not impatient:
+            self._unread.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._unread.wait()
+        self._unread.clear()
+
+    def _tell_again(self) -> None:
+        """The book was away, and may have lost what it knew: tell it all that is known here."""
+        self._outages = self.book.outages
+        for count in self._table.entries():
+            if count.read:
+                self._unwritten[count.span.starts, count.key] = count
+
+    async def _write(self) -> bool:
+        batch = list(self._unwritten.values())[:BATCH]
+        entries = []
+        for count in batch:
+            count.sent = count.added
+            entries.append(Entry(self.name, count.key, count.span, count.known, count.sent))
+        totals = await self.book.write(entries)
+        if totals is None:
+            return False
+        for count, total in zip(batch, totals, strict=True):
+            count.known = total
+            count.added -= count.sent
+            count.read = True
+            if not count.added:
+                self._unwritten.pop((count.span.starts, count.key), None)
+        return True
+
+
+def _idle(count: _Count, now: int) -> bool:
+    """Whether it may be forgotten: the book knows it all, and can be asked again."""
+    return count.read and not count.added

@@ -1,0 +1,128 @@
+"""One rate limit of the configuration, compiled for one route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.config.models import Configuration, RouteConfig
+from gateway.config.models.limits import RateLimit, windows_of
+from gateway.config.models.limits import Redis as RedisConfig
+from gateway.context import Context
+from gateway.http import Identity
+from gateway.http.decisions import Mode
+from gateway.limits.exact import ExactStore
+from gateway.limits.keys import Key, compile_key
+from gateway.limits.leased import LeasedStore
+from gateway.limits.memory import MemoryStore
+from gateway.limits.redis_link import RedisLink
+from gateway.limits.store import LocalStore
+from gateway.limits.windows import WindowSet
+
+OnFailure = Literal["open", "closed", "local"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What holds, for whom, and where it is counted: in `store`, or, where that is None, in Redis with every request.
+
+    `fallback` counts while Redis does not answer, where on_failure is `local`.
+    """
+
+    name: str
+    rule: str  # as decisions call it
+    mode: Mode
+    key: Key
+    cost: int
+    windows: WindowSet
+    tiers: tuple[tuple[str, WindowSet], ...]  # by group, the first that fits
+    consumers: Mapping[str, WindowSet]  # what single consumers have instead
+    on_failure: OnFailure
+    store: LocalStore | None
+    fallback: MemoryStore | None
+
+    def windows_for(self, identity: Identity | None) -> WindowSet:
+        """What holds for this caller: its own, or those of its tier, or those of all."""
+        if identity is None:
+            return self.windows
+        own = self.consumers.get(identity.consumer)
+        if own is not None:
+            return own
+        for group, windows in self.tiers:
+            if group in identity.groups:
+                return windows
+        return self.windows
+
+
+def limits_of(context: Context, route: RouteConfig) -> Iterator[tuple[Limit, RedisLink | None]]:
+    """The rate limits of a route, each with the Redis in which it counts, if it does."""
+    configuration = context.configuration
+    for name, config in configuration.middleware.rate_limits.items():
+        cost = config.costs.get(route.id, config.cost)
+        if config.applies_to(route.id) and cost:
+            yield _limit(context, name, config, cost)
+
+
+def _limit(context: Context, name: str, config: RateLimit, cost: int) -> tuple[Limit, RedisLink | None]:
+    link = redis_link(context) if config.store == "redis" else None
+    limit = Limit(
+        name=name,
+        rule=f"rate_limit:{name}",
+        mode=config.mode,
+        key=compile_key(config.key),
+        cost=cost,
+        windows=WindowSet(name, windows_of(config.limits, config.burst)),
+        tiers=tuple(
+            (group, WindowSet(name, windows_of(limits, config.burst))) for group, limits in config.tiers.items()
+        ),
+        consumers=_own_limits(context.configuration, name, config.burst),
+        on_failure=config.on_failure,
+        store=_store(context, name, config, link),
+        fallback=_memory(context, name) if link is not None and config.on_failure == "local" else None,
+    )
+    return limit, link
+
+
+def _own_limits(configuration: Configuration, name: str, burst: int | None) -> dict[str, WindowSet]:
+    """What single consumers have in place of this limit."""
+    return {
+        consumer.name: WindowSet(name, windows_of(consumer.limits[name], burst))
+        for consumer in configuration.auth.consumers
+        if name in consumer.limits
+    }
+
+
+def _store(context: Context, name: str, config: RateLimit, link: RedisLink | None) -> LocalStore | None:
+    if link is None:
+        return _memory(context, name)
+    if config.sync == "leased":
+        redis = redis_settings(context)
+        key = ("limits.leased", name, redis.url.get_secret_value(), redis.timeout)
+        return context.services.get(key, lambda: LeasedStore(name, link))
+    return None
+
+
+def _memory(context: Context, name: str) -> MemoryStore:
+    return context.services.get(("limits.memory", name), MemoryStore)
+
+
+def redis_settings(context: Context) -> RedisConfig:
+    """The Redis of the configuration, which was checked to be there where something asks for it."""
+    redis = context.configuration.middleware.redis
+    assert redis is not None
+    return redis
+
+
+def exact_store(context: Context) -> ExactStore:
+    """What asks Redis for every request, the same for all limits."""
+    redis, link = redis_settings(context), redis_link(context)
+    key = ("limits.exact", redis.url.get_secret_value(), redis.timeout)
+    return context.services.get(key, lambda: ExactStore(link))
+
+
+def redis_link(context: Context) -> RedisLink:
+    """The way to it, the same for all."""
+    redis = redis_settings(context)
+    url, timeout = redis.url.get_secret_value(), redis.timeout
+    return context.services.get(("limits.redis", url, timeout), lambda: RedisLink(url, timeout))

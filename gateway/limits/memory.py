@@ -1,0 +1,69 @@
+"""Counts in the memory of this process: exactly, and without waiting for anybody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from gateway.algorithms import gcra
+from gateway.limits.store import Taken
+from gateway.limits.table import MOST_KEYS, Table
+from gateway.limits.windows import WindowSet
+
+Entry = dict[int, int]
+"""Length of a window in seconds -> its theoretical arrival time. By length, so that it outlives a change of limits."""
+
+
+class MemoryStore:
+    """One limit, for `most` keys (see Table for what happens beyond). All in one thread, that of the event loop."""
+
+    def __init__(self, most: int = MOST_KEYS) -> None:
+        self.table: Table[Entry] = Table(_make, _idle, most)
+
+    async def start(self) -> None:
+        """Nothing to begin."""
+
+    async def stop(self) -> None:
+        """Nothing to end: limits do not outlive the process."""
+
+    def take(self, key: str, windows: WindowSet, cost: int, now: int) -> Taken:
+        """Count a request if it fits into every window, otherwise nothing."""
+        entry = self.table.entry(key, now)
+        debts = []
+        fits = True
+        for seconds, interval, capacity in windows.intervals:
+            tat = entry.get(seconds, 0)
+            owed = (tat - now if tat > now else 0) + cost * interval
+            fits = fits and owed <= capacity
+            debts.append(owed)
+        if not fits:
+            return Taken(fits=False, debts=_debts(entry, windows, now))
+        for (seconds, _, _), owed in zip(windows.intervals, debts, strict=True):
+            entry[seconds] = now + owed
+        return Taken(fits=True, debts=debts)
+
+    async def ask(self, key: str, windows: WindowSet, cost: int, deadline: float) -> Taken:
+        """The same, though `take` has always an answer."""
+        return self.take(key, windows, cost, time.monotonic_ns())
+
+    def give_back(self, key: str, windows: WindowSet, cost: int, now: int) -> None:
+        """The request that was counted does not go on."""
+        entry = self.table.entry(key, now)
+        for seconds, interval, _ in windows.intervals:
+            entry[seconds] = entry.get(seconds, 0) - cost * interval
+
+    def peek(self, key: str, windows: WindowSet, now: int) -> Sequence[int]:
+        """What is owed in each window, in nanoseconds."""
+        return _debts(self.table.peek(key) or {}, windows, now)
+
+
+def _debts(entry: Entry, windows: WindowSet, now: int) -> list[int]:
+    return [gcra.debt(entry.get(seconds, 0), now) for seconds, _, _ in windows.intervals]
+
+
+def _make(key: str, shared: Entry | None) -> Entry:
+    return {} if shared is None else dict(shared)
+
+
+def _idle(entry: Entry, now: int) -> bool:
+    return max(entry.values(), default=0) <= now

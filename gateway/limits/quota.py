@@ -1,0 +1,69 @@
+"""One quota of the configuration, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from gateway.config.models.limits import Quota as QuotaConfig
+from gateway.context import Context
+from gateway.http.decisions import Mode
+from gateway.limits.keys import Key, compile_key
+from gateway.limits.ledger import Book, Ledger
+from gateway.limits.limit import OnFailure, redis_link, redis_settings
+from gateway.limits.redis_book import RedisBook
+from gateway.limits.sqlite_book import SqliteBook
+from gateway.limits.windows import Field
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many requests in a window of the calendar, for whom, and where they are counted."""
+
+    name: str
+    rule: str  # as decisions call it
+    mode: Mode
+    key: Key
+    limit: int
+    config: QuotaConfig
+    on_failure: OnFailure
+    ledger: Ledger
+
+    def fields(self, used: int) -> tuple[Field, Field]:
+        """The header fields of a response, when so much is used (draft-ietf-httpapi-ratelimit-headers-10)."""
+        span, name = self.ledger.span(), self.name.encode()
+        policy = b'"%b";q=%d;w=%d' % (name, self.limit, span.ends - span.starts)
+        state = b'"%b";r=%d;t=%d' % (name, max(0, self.limit - used), self.ledger.seconds_left())
+        return (b"ratelimit-policy", policy), (b"ratelimit", state)
+
+
+def quotas_of(context: Context, route_id: str | None = None) -> Iterator[Quota]:
+    """The quotas of a route, or all of them."""
+    for name, config in context.configuration.middleware.quotas.items():
+        if route_id is None or config.applies_to(route_id):
+            yield Quota(
+                name=name,
+                rule=f"quota:{name}",
+                mode=config.mode,
+                key=compile_key(config.key),
+                limit=config.limit,
+                config=config,
+                on_failure=config.on_failure,
+                ledger=_ledger(context, name, config),
+            )
+
+
+def _ledger(context: Context, name: str, config: QuotaConfig) -> Ledger:
+    book, identity = _book(context, config)
+    key = ("quotas.ledger", name, config.window, config.timezone, *identity)
+    return context.services.get(key, lambda: Ledger(name, config.window, ZoneInfo(config.timezone), book))
+
+
+def _book(context: Context, config: QuotaConfig) -> tuple[Book, tuple[object, ...]]:
+    """Where it is counted, and what makes that another place."""
+    if config.store == "redis":
+        redis = redis_settings(context)
+        return RedisBook(redis_link(context)), (redis.url.get_secret_value(), redis.timeout)
+    path = context.base / context.configuration.middleware.state_directory / config.file
+    return context.services.get(("quotas.sqlite", path), lambda: SqliteBook(path)), (path,)

@@ -1,0 +1,73 @@
+"""`GET /quota`: tells a caller what is left of its quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from gateway.config.models import Configuration, RouteConfig
+from gateway.context import Context
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange, Response
+from gateway.limits.quota import Quota, quotas_of
+
+PATH = "/quota"
+REPORT_POLICIES = frozenset(
+    {"audit_log", "maintenance", "blocklist", "ip_allow", "cors", "response_headers"}
+    | {"authentication", "blocked_consumers"}
+)
+"""What stands in front of the report; for them it is a route with the id `quota`."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaReport:
+    """A handler, to be put behind the authentication. Asking is free."""
+
+    quotas: Sequence[Quota]
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        """What the caller has used and has left, as JSON. Raises GatewayError."""
+        if exchange.method not in ("GET", "HEAD"):
+            detail = f"{PATH} takes GET, HEAD, not {exchange.method}"
+            raise GatewayError(ErrorKind.METHOD_NOT_ALLOWED, detail, headers=((b"allow", b"GET, HEAD"),))
+        body = orjson.dumps({"quotas": [await _report(quota, exchange) for quota in self.quotas]})
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+        ]
+        return Response(200, headers, body)
+
+
+def quota_report(context: Context) -> QuotaReport | None:
+    """The report on all enforced quotas, if there are any."""
+    quotas = [quota for quota in quotas_of(context) if quota.mode == "enforce"]
+    return QuotaReport(quotas) if quotas else None
+
+
+def report_route(configuration: Configuration) -> RouteConfig:
+    """The route that policies take the report for. It accepts the default schemes, or else those of all routes."""
+    named = [scheme for route in configuration.routes.routes for scheme in route.auth or ()]
+    schemes = configuration.auth.default or tuple(dict.fromkeys(named))
+    return RouteConfig(id="quota", path=PATH, target="quota:80", auth=schemes)
+
+
+async def _report(quota: Quota, exchange: Exchange) -> dict[str, Any]:
+    key = quota.key(exchange)
+    if quota.ledger.used(key) is None:
+        await quota.ledger.read(key)
+    used = quota.ledger.used(key)
+    ends = datetime.fromtimestamp(quota.ledger.span().ends, UTC)
+    return {
+        "name": quota.name,
+        "limit": quota.limit,
+        "used": used,  # null: the store does not answer
+        "remaining": None if used is None else max(0, quota.limit - used),
+        "window": quota.config.window,
+        "timezone": quota.config.timezone,
+        "resets": ends.isoformat().replace("+00:00", "Z"),
+    }

@@ -1,0 +1,61 @@
+"""Quotas in Redis, for several replicas.
+
+A Redis that restarts without its data (no AOF, no snapshot) is told again by every replica what that one knew, so that
+nothing is lost that a replica still remembers. Only where Redis and all replicas end at once, what Redis itself had not
+written is lost: with `appendfsync everysec` one second, without AOF all since its last snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.limits.keys import digest
+from gateway.limits.ledger import Entry
+from gateway.limits.redis_link import PREFIX, RedisLink
+from gateway.limits.scripts import COUNT
+
+PATIENCE = 0.2  # of the time limit, for the first request of a key
+KEPT_SECONDS = 86400  # how long a counter is kept after its window
+
+
+class RedisBook:
+    """The counters in one Redis."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    @property
+    def available(self) -> bool:
+        """Whether Redis answers."""
+        return self._link.available
+
+    @property
+    def outages(self) -> int:
+        """How often it did not, in a row."""
+        return self._link.outages
+
+    @property
+    def patience(self) -> float:
+        """Little, because a request may have waited for Redis already; and none where it was in vain."""
+        return self._link.timeout * PATIENCE if self._link.answers else 0.0
+
+    async def start(self) -> None:
+        """Somebody begins to use it."""
+        await self._link.start()
+
+    async def stop(self) -> None:
+        """Somebody does not use it any more."""
+        await self._link.stop()
+
+    async def write(self, entries: Sequence[Entry]) -> Sequence[int] | None:
+        """Add to the counters in one call, and answer with their totals."""
+        keys = [f"{PREFIX}quota:{entry.quota}:{entry.span.starts}:{_name(entry.key)}" for entry in entries]
+        arguments: list[int] = []
+        for entry in entries:
+            arguments += (entry.known, entry.added, entry.span.ends + KEPT_SECONDS)
+        answer: list[int] | None = await self._link.call(COUNT, keys, arguments, self._link.deadline())
+        return answer
+
+
+def _name(key: str) -> str:
+    return digest(key.encode("utf-8", "surrogatepass"))

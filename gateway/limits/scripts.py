@@ -1,0 +1,134 @@
+"""What Redis computes, each in one call and by its own clock. Debts are nanoseconds, as in `algorithms.gcra`.
+
+The state of a window is a text of two numbers: its debt, and when that was (microseconds since 1970). It expires
+when the debt is paid back.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+
+class Script:
+    """A Lua script, and the hash by which Redis knows it once it has seen it."""
+
+    __slots__ = ("sha", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+_STATE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local function owed(key)
+  local state = redis.call('GET', key)
+  if not state then return 0 end
+  local debt, at = string.match(state, '^(%d+) (%d+)$')
+  return math.max(0, debt - math.max(0, now - at) * 1000)
+end
+
+local function owe(key, debt)
+  if debt > 0 then
+    redis.call('SET', key, string.format('%.0f %.0f', debt, now), 'PX', math.ceil(debt / 1000000) + 1)
+  else
+    redis.call('DEL', key)
+  end
+end
+"""
+
+TAKE = Script(
+    _STATE
+    + """
+-- KEYS: windows. ARGV: for each its interval, its capacity, the cost, and three numbers: its request, its limit (both
+-- counted from 1 and in order), and 1 where a limit that has no room keeps the whole request from being counted.
+-- Answers for each window 1 or 0 (whether there was room), then what is owed in each.
+local answer = {}
+
+local function decide(first, last)
+  local debts, room, refused = {}, {}, false
+  for i = first, last do
+    local a = (i - 1) * 6
+    local limit = ARGV[a + 5]
+    debts[i] = owed(KEYS[i])
+    if room[limit] == nil then room[limit] = true end
+    if debts[i] + ARGV[a + 3] * ARGV[a + 1] > tonumber(ARGV[a + 2]) then
+      room[limit] = false
+      if ARGV[a + 6] == '1' then refused = true end
+    end
+  end
+  for i = first, last do
+    local a = (i - 1) * 6
+    local fits = room[ARGV[a + 5]]
+    if fits and not refused then
+      debts[i] = debts[i] + ARGV[a + 3] * ARGV[a + 1]
+      owe(KEYS[i], debts[i])
+    end
+    answer[i] = fits and 1 or 0
+    answer[#KEYS + i] = debts[i]
+  end
+end
+
+local first = 1
+for i = 1, #KEYS do
+  if i == #KEYS or ARGV[i * 6 + 4] ~= ARGV[(i - 1) * 6 + 4] then
+    decide(first, i)
+    first = i + 1
+  end
+end
+return answer
+"""
+)
+"""Counts requests, one after the other, each in all its windows or in none."""
+
+SETTLE = Script(
+    _STATE
+    + """
+-- KEYS: windows. ARGV: for each the nanoseconds that were spent (negative: given back). Answers what is owed in each.
+local answer = {}
+for i, key in ipairs(KEYS) do
+  local debt = owed(key)
+  if tonumber(ARGV[i]) ~= 0 then
+    debt = math.max(0, debt + ARGV[i])
+    owe(key, debt)
+  end
+  answer[i] = debt
+end
+return answer
+"""
+)
+"""Takes over what replicas have spent already."""
+
+BEAT = Script(
+    """
+-- KEYS: the replicas, by when they were last heard of. ARGV: one of them, and for how many seconds one counts.
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('EXPIRE', KEYS[1], 60)
+return redis.call('ZCARD', KEYS[1])
+"""
+)
+"""Says that a replica lives; how many there are."""
+
+COUNT = Script(
+    """
+-- KEYS: counters. ARGV: for each what the replica knew, what it has counted since, and when the counter may go (seconds
+-- since 1970). Answers the totals. A Redis that lost its data is told again what it knew.
+local answer = {}
+for i, key in ipairs(KEYS) do
+  local a = (i - 1) * 3
+  local had = tonumber(redis.call('GET', key) or '0')
+  local total = math.max(had, ARGV[a + 1]) + ARGV[a + 2]
+  if total ~= had then
+    redis.call('SET', key, string.format('%.0f', total))
+    redis.call('EXPIREAT', key, ARGV[a + 3])
+  end
+  answer[i] = total
+end
+return answer
+"""
+)
+"""Adds to the counters of quotas."""

@@ -1,0 +1,46 @@
+"""Refuses requests (503) while they cannot be recorded, where the audit log says `on_failure: closed`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.config.models import RouteConfig
+from gateway.context import Context
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Decision, Exchange, Handler, Response
+from gateway.http.decisions import deny
+from gateway.monitor.audit_log import SERVICE, AuditLog
+
+RULE = "audit_log"
+RETRY_SECONDS = 5
+_DETAIL = "the audit log cannot be written, and without it nothing is served"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditGate:
+    """Open as long as the log is written."""
+
+    log: AuditLog
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that asks nobody else while the log is failing."""
+        log = self.log
+
+        async def recorded(exchange: Exchange) -> Response:
+            if log.refusing:
+                again = ((b"retry-after", b"%d" % RETRY_SECONDS),)
+                deny(exchange, RULE, GatewayError(ErrorKind.AUDIT_UNAVAILABLE, _DETAIL, headers=again))
+            return await handler(exchange)
+
+        return recorded
+
+    async def explain(self, exchange: Exchange) -> Decision | None:
+        """Only where it would refuse."""
+        return Decision(RULE, "deny", _DETAIL) if self.log.refusing else None
+
+
+def for_route(context: Context, route: RouteConfig) -> AuditGate | None:
+    """None where requests are served without a record."""
+    log = context.services.get(SERVICE, AuditLog)  # also where it is off: it is one for the whole process
+    config = context.configuration.middleware.audit_log
+    return AuditGate(log) if config.file is not None and config.on_failure == "closed" else None

@@ -1,0 +1,131 @@
+"""Finds out who calls: asks the schemes that the route accepts, in their order.
+
+The first scheme that finds a credential of its own decides; one that is wrong is not made good by another one that is
+right. On every route, also on those that are open, what only the gateway may say of a caller is taken out of the
+request, and two `Authorization` lines are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+
+from gateway.auth.anonymous import Anonymous
+from gateway.auth.credentials import conceal, has_two
+from gateway.auth.identities import header_names
+from gateway.auth.outcome import Places, Recognised, Refused, Scheme
+from gateway.auth.schemes import schemes_of
+from gateway.config.models import RouteConfig
+from gateway.context import Context
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Decision, Exchange, Handler, Response
+from gateway.http.decisions import Mode, deny
+from gateway.http.problems import AnsweredError
+
+NO_CREDENTIAL = Refused("the route needs a credential, and the request has none")
+TWO_LINES = Refused("the request has two Authorization headers; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Authentication:
+    """The schemes of one route. None: it is open."""
+
+    schemes: tuple[Scheme, ...]
+    identity_headers: frozenset[bytes]
+    mode: Mode = "enforce"
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that knows who calls, or refuses."""
+        stripped = self.identity_headers
+
+        def open_to_all(exchange: Exchange) -> Awaitable[Response]:
+            exchange.hidden_headers = exchange.hidden_headers | stripped if exchange.hidden_headers else stripped
+            if b"authorization" in exchange.fields and has_two(exchange, b"authorization"):
+                self._refuse(exchange, None, TWO_LINES)
+            return handler(exchange)
+
+        if not self.schemes:
+            return open_to_all
+        concealed = {scheme.name: self._concealed(scheme) for scheme in self.schemes}
+        unless_recognised = self._concealed(None)
+
+        async def authenticated(exchange: Exchange) -> Response:
+            exchange.hidden_headers |= stripped
+            scheme, outcome = await self._ask(exchange)
+            if isinstance(outcome, Recognised):
+                exchange.identity = outcome.identity
+                exchange.extra_headers += outcome.headers
+                exchange.decisions += (outcome.decision,)
+                conceal(exchange, concealed[outcome.identity.scheme])
+            else:
+                self._refuse(exchange, scheme, outcome)
+                conceal(exchange, unless_recognised)
+            return await handler(exchange)
+
+        return authenticated
+
+    async def _ask(self, exchange: Exchange, *, asking: bool = True) -> tuple[Scheme | None, Recognised | Refused]:
+        """Who calls, or why not, and the scheme that says so."""
+        if has_two(exchange, b"authorization"):
+            return None, TWO_LINES
+        first: tuple[Scheme, Refused] | None = None
+        for scheme in self.schemes:
+            if first is not None and isinstance(scheme, Anonymous):
+                break  # a credential that nobody takes does not make its bearer anonymous
+            outcome = await scheme.authenticate(exchange, asking=asking)
+            if isinstance(outcome, Recognised):
+                return scheme, outcome
+            if outcome is not None:
+                first = first or (scheme, outcome)
+                if outcome.final:
+                    return scheme, outcome
+        return first or (None, NO_CREDENTIAL)
+
+    def _refuse(self, exchange: Exchange, scheme: Scheme | None, refused: Refused) -> None:
+        """Raises GatewayError, except in shadow mode."""
+        exchange.claimed_consumer = refused.consumer
+        rule = "authentication" if scheme is None else f"authentication:{scheme.name}"
+        if refused.answer is not None:
+            deny(exchange, rule, AnsweredError(refused.kind, refused.detail, refused.answer), self.mode)
+            return
+        headers = tuple(self._headers(scheme, refused))
+        deny(exchange, rule, GatewayError(refused.kind, refused.detail, headers=headers), self.mode)
+
+    def _headers(self, refusing: Scheme | None, refused: Refused) -> Iterator[tuple[bytes, bytes]]:
+        if refused.retry_after is not None:
+            yield b"retry-after", b"%d" % refused.retry_after
+        if refused.kind is ErrorKind.UNAUTHENTICATED:
+            challenges = (scheme.challenge(refused if scheme is refusing else None) for scheme in self.schemes)
+            for challenge in dict.fromkeys(challenges):
+                if challenge is not None:
+                    yield b"www-authenticate", challenge
+
+    def _concealed(self, recognising: Scheme | None) -> Places:
+        """What the backend must not see: the credentials of all schemes but those that let it."""
+        places = reduce(or_, (scheme.places for scheme in self.schemes if not scheme.forward), Places())
+        return places - recognising.places if recognising is not None and recognising.forward else places
+
+    def __repr__(self) -> str:
+        return f"Authentication({', '.join(scheme.name for scheme in self.schemes) or 'open'})"
+
+    async def explain(self, exchange: Exchange) -> Decision | None:
+        """What would be decided, without asking anybody outside."""
+        if not self.schemes:
+            return None
+        scheme, outcome = await self._ask(exchange, asking=False)
+        if isinstance(outcome, Recognised):
+            exchange.identity = outcome.identity
+            return outcome.decision
+        rule = "authentication" if scheme is None else f"authentication:{scheme.name}"
+        return Decision(rule, "deny" if self.mode == "enforce" else "shadow-deny", outcome.detail)
+
+
+def for_route(context: Context, route: RouteConfig) -> Authentication:
+    """Every route has it: for what it strips, if for nothing else."""
+    auth = context.configuration.auth
+    names = auth.default if route.auth is None else route.auth
+    available: Mapping[str, Scheme] = schemes_of(context)
+    schemes = tuple(available[name] for name in names)
+    return Authentication(schemes, header_names(auth.identity_headers), auth.mode)

@@ -1,0 +1,172 @@
+"""Who of those who are known may do what: scopes, groups, tenants, consumers, and conditions (401, 403)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from gateway.algorithms.conditions import Calendar, Condition, Facts, compile_condition
+from gateway.auth.schemes import schemes_of
+from gateway.config.models import AuthFile, RouteConfig
+from gateway.config.models.authorization import Authorize
+from gateway.context import Context
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Decision, Exchange, Handler, Headers, Identity, Response
+from gateway.http.decisions import Mode, deny
+
+_BEARERS = frozenset({"jwt", "introspection"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of `authorize`. What it does not ask for is None."""
+
+    rule: str  # authorize:orders[0]
+    methods: frozenset[str] | None
+    scopes: frozenset[str]
+    groups: frozenset[str] | None
+    tenants: frozenset[str] | None
+    consumers: frozenset[str] | None
+    condition: Condition | None
+    mode: Mode
+    about_caller: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        asks = bool(self.scopes) or not (self.groups is self.tenants is self.consumers is None)
+        asks = asks or (self.condition is not None and self.condition.about_caller)
+        object.__setattr__(self, "about_caller", asks)
+
+    def lacks(self, exchange: Exchange, identity: Identity | None, calendar: Calendar) -> str | None:
+        """What is missing for the exchange to pass, in words that give nothing away; None where nothing is."""
+        if identity is None:
+            if self.about_caller:
+                return "it must be known who calls"
+        elif (missing := self._missing(identity)) is not None:
+            return missing
+        if self.condition is not None and not self.condition.holds(Facts(exchange, time.time(), calendar)):
+            return "its condition does not hold"
+        return None
+
+    def _missing(self, identity: Identity) -> str | None:
+        if not self.scopes <= identity.scopes:
+            return f"it needs the scope {' and '.join(sorted(self.scopes - identity.scopes))}"
+        if self.groups is not None and self.groups.isdisjoint(identity.groups):
+            return "the caller is in none of its groups"
+        if self.tenants is not None and identity.tenant not in self.tenants:
+            return "the caller's tenant is none of its tenants"
+        if self.consumers is not None and identity.consumer not in self.consumers:
+            return "the caller is none of its consumers"
+        return None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Authorization:
+    """All entries of a route. `anonymous` and `bearers` are names of schemes; `challenge` is for who is not known."""
+
+    entries: tuple[Entry, ...]
+    calendar: Calendar
+    anonymous: frozenset[str] = frozenset()
+    bearers: frozenset[str] = frozenset()
+    challenge: Headers = field(default_factory=list)
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that refuses who is not allowed, and leaves the others to `handler`."""
+        entries, calendar = self.entries, self.calendar
+
+        async def authorized(exchange: Exchange) -> Response:
+            identity, method = exchange.identity, exchange.method
+            for entry in entries:
+                if entry.methods is not None and method not in entry.methods:
+                    continue
+                missing = entry.lacks(exchange, identity, calendar)
+                if missing is not None:
+                    deny(exchange, entry.rule, self._refusal(entry, identity, missing), entry.mode)
+            return await handler(exchange)
+
+        return authorized
+
+    def __repr__(self) -> str:
+        return f"Authorization({', '.join(entry.rule for entry in self.entries)})"
+
+    async def explain(self, exchange: Exchange) -> Decision | None:
+        """The first entry that would refuse the exchange, or that all of them let it pass."""
+        shadow: Decision | None = None
+        asked = [entry for entry in self.entries if entry.methods is None or exchange.method in entry.methods]
+        for entry in asked:
+            missing = entry.lacks(exchange, exchange.identity, self.calendar)
+            if missing is not None and entry.mode == "enforce":
+                error = self._refusal(entry, exchange.identity, missing)
+                return Decision(entry.rule, "deny", f"{error.kind.status}: {error.detail}")
+            if missing is not None:
+                shadow = shadow or Decision(entry.rule, "shadow-deny", missing)
+        if shadow is not None or not asked:
+            return shadow
+        return Decision("authorize", "allow", f"all that {', '.join(entry.rule for entry in asked)} asks for is there")
+
+    def _refusal(self, entry: Entry, identity: Identity | None, missing: str) -> GatewayError:
+        name = entry.rule.removeprefix("authorize:")
+        if entry.about_caller and (identity is None or identity.scheme in self.anonymous):
+            detail = f"rule {name} of this route is for known callers; send a credential"
+            return GatewayError(ErrorKind.UNAUTHENTICATED, detail, headers=tuple(self.challenge))
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if identity is not None and identity.scheme in self.bearers and not entry.scopes <= identity.scopes:
+            headers = ((b"www-authenticate", _insufficient_scope(entry.scopes)),)
+        return GatewayError(ErrorKind.FORBIDDEN, f"rule {name} of this route refuses this: {missing}", headers=headers)
+
+
+def _insufficient_scope(scopes: Iterable[str]) -> bytes:
+    """RFC 6750, 3.1."""
+    return b'Bearer error="insufficient_scope", scope="%b"' % " ".join(sorted(scopes)).encode("ascii", "replace")
+
+
+def for_route(context: Context, route: RouteConfig) -> Authorization | None:
+    """The entries of the route, if it has any."""
+    if not route.authorize:
+        return None
+    auth = context.configuration.auth
+    entries = tuple(entry(f"authorize:{route.id}[{index}]", config) for index, config in enumerate(route.authorize))
+    return Authorization(
+        entries,
+        Calendar(ZoneInfo(auth.timezone)),
+        _schemes(auth, lambda kind: kind == "anonymous"),
+        _schemes(auth, _BEARERS.__contains__),
+        _challenges(context, route),
+    )
+
+
+def _challenges(context: Context, route: RouteConfig) -> Headers:
+    """What the schemes of the route ask for (RFC 9110, 11.6.1)."""
+    names = context.configuration.auth.default if route.auth is None else route.auth
+    schemes = schemes_of(context)
+    challenges = dict.fromkeys(schemes[name].challenge(None) for name in names)
+    return [(b"www-authenticate", challenge) for challenge in challenges if challenge is not None]
+
+
+def _schemes(auth: AuthFile, wanted: Callable[[str], bool]) -> frozenset[str]:
+    return frozenset(name for name, scheme in auth.schemes.items() if wanted(scheme.kind))
+
+
+def entry(rule: str, config: Authorize) -> Entry:
+    """An entry, compiled."""
+    return Entry(
+        rule=rule,
+        methods=_methods(config.methods),
+        scopes=frozenset(config.scopes or ()),
+        groups=_some(config.groups),
+        tenants=_some(config.tenants),
+        consumers=_some(config.consumers),
+        condition=compile_condition(config.when) if config.when is not None else None,
+        mode=config.mode,
+    )
+
+
+def _some(names: tuple[str, ...] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
+
+
+def _methods(methods: tuple[str, ...] | None) -> frozenset[str] | None:
+    if methods is None:
+        return None
+    return frozenset((*methods, "HEAD")) if "GET" in methods else frozenset(methods)

@@ -1,0 +1,190 @@
+"""Refuses who is blocked (403), and blocks who fails to authenticate again and again.
+
+`blocklist` stands outside of the authentication: it looks at the address, the user agent and the path, so that a
+blocked client cannot try credentials, and it sees how every authentication ends. `blocked_consumers` stands behind it,
+where it is known who calls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
+
+from gateway.access.blocklist import Blocklist as LiveEntries
+from gateway.access.entries import Entry, EntryTable
+from gateway.access.service import entries_of
+from gateway.algorithms.networks import Network, NetworkMap, client_network
+from gateway.config.models import RouteConfig
+from gateway.config.models.blocklist import AutomaticBans
+from gateway.context import Context
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Decision, Exchange, Handler, Response
+from gateway.http.decisions import Mode
+
+_DETAIL = "this client is blocked; ask the operator of this service"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What both of them know: the entries of the file, those that are made at runtime, and who is exempt from bans."""
+
+    tables: tuple[EntryTable, EntryTable]
+    live: LiveEntries
+    automatic: AutomaticBans | None
+    exempt: NetworkMap[None]
+    mode: Mode
+
+    def about(self, exchange: Exchange) -> Decision | None:
+        """Why a request is refused that nobody is known for yet."""
+        shadow: Decision | None = None
+        for table in self.tables:
+            if table.requests:
+                agent = exchange.fields.get(b"user-agent", b"")
+                found = self._verdict(exchange, table.about(exchange.client, agent, exchange.path))
+                if found is not None and found.verdict == "deny":
+                    return found
+                shadow = shadow or found
+        return shadow
+
+    def of_consumer(self, exchange: Exchange, name: str) -> Decision | None:
+        """Why a consumer is refused."""
+        found = [table.consumers[name] for table in self.tables if name in table.consumers]
+        return self._verdict(exchange, found) if found else None
+
+    def _verdict(self, exchange: Exchange, entries: Iterable[Entry]) -> Decision | None:
+        """By the first of these entries that bites, else by the first one that would."""
+        shadow: Decision | None = None
+        for entry in entries:
+            if not entry.holds(time.time()) or self._is_exempt(entry, exchange):
+                continue
+            if self.mode == "shadow" or (entry.source == "automatic" and self._only_shadows()):
+                shadow = shadow or Decision(f"blocklist:{entry.kind}", "shadow-deny", entry.told())
+            else:
+                return Decision(f"blocklist:{entry.kind}", "deny", entry.told())
+        return shadow
+
+    def _only_shadows(self) -> bool:
+        return self.automatic is not None and self.automatic.mode == "shadow"
+
+    def _is_exempt(self, entry: Entry, exchange: Exchange) -> bool:
+        """Also from bans that are older than the exemption, or come from a gateway that has none."""
+        automatic = entry.source == "automatic" and entry.kind == "network"
+        return automatic and bool(self.exempt.covering(exchange.client))
+
+    def failed(self, exchange: Exchange, error: GatewayError) -> None:
+        """Count a failed authentication, and a refusal of somebody who is known."""
+        if self.automatic is None:
+            return
+        consumer = exchange.identity.consumer if exchange.identity is not None else exchange.claimed_consumer
+        if consumer is not None and "consumer" in self.automatic.per:
+            self.live.failed(("consumer", consumer), self.automatic)
+        if error.kind is ErrorKind.UNAUTHENTICATED and "address" in self.automatic.per:
+            network = self._bannable(exchange.client)
+            if network is not None:
+                self.live.failed(("network", str(network)), self.automatic)
+
+    def _bannable(self, client: str) -> Network | None:
+        return None if self.exempt.covering(client) else client_network(client)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Blocklist:
+    """In front of the authentication."""
+
+    guard: Guard
+
+    def __repr__(self) -> str:
+        return "Blocklist"
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that refuses who is blocked, and notes how the authentication of all others ends."""
+        guard = self.guard
+
+        async def guarded(exchange: Exchange) -> Response:
+            found = guard.about(exchange)
+            if found is not None:
+                _apply(exchange, found)
+            try:
+                return await handler(exchange)
+            except GatewayError as error:
+                if error.kind is ErrorKind.UNAUTHENTICATED or error.kind is ErrorKind.FORBIDDEN:
+                    _after_failure(guard, exchange, error)
+                raise
+
+        return guarded
+
+    async def explain(self, exchange: Exchange) -> Decision | None:
+        """Which entry is about the request."""
+        return self.guard.about(exchange)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BlockedConsumers:
+    """Behind the authentication."""
+
+    guard: Guard
+
+    def __repr__(self) -> str:
+        return "BlockedConsumers"
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that refuses consumers who are blocked."""
+        guard = self.guard
+
+        file, live = guard.tables
+
+        def guarded(exchange: Exchange) -> Awaitable[Response]:
+            identity = exchange.identity
+            if identity is not None and (identity.consumer in live.consumers or identity.consumer in file.consumers):
+                found = guard.of_consumer(exchange, identity.consumer)
+                if found is not None:
+                    _apply(exchange, found)
+            return handler(exchange)
+
+        return guarded
+
+    async def explain(self, exchange: Exchange) -> Decision | None:
+        """Whether the consumer is blocked."""
+        return self.guard.of_consumer(exchange, exchange.identity.consumer) if exchange.identity is not None else None
+
+
+def _apply(exchange: Exchange, decision: Decision) -> None:
+    """Raises GatewayError, except in shadow mode. Why somebody is blocked is for the logs, not for the client."""
+    exchange.decisions += (decision,)
+    if decision.verdict == "deny":
+        raise GatewayError(ErrorKind.BLOCKED, _DETAIL)
+
+
+def _after_failure(guard: Guard, exchange: Exchange, error: GatewayError) -> None:
+    """Count it. Credentials of a blocked consumer are refused as such, right or wrong: guessing on shows nothing."""
+    guard.failed(exchange, error)
+    if exchange.identity is None and exchange.claimed_consumer is not None:
+        found = guard.of_consumer(exchange, exchange.claimed_consumer)
+        if found is not None:
+            _apply(exchange, found)
+
+
+def for_route(context: Context, route: RouteConfig) -> Blocklist | None:
+    """None where the blocklist is not meant for the route."""
+    guard = _guard(context, route)
+    return Blocklist(guard) if guard is not None else None
+
+
+def consumers_for_route(context: Context, route: RouteConfig) -> BlockedConsumers | None:
+    """The same for consumers."""
+    guard = _guard(context, route)
+    return BlockedConsumers(guard) if guard is not None else None
+
+
+def _guard(context: Context, route: RouteConfig) -> Guard | None:
+    config = context.configuration.middleware.blocklist
+    if not config.applies_to(route.id):
+        return None
+    return context.once("blocklist", lambda: _new_guard(context))
+
+
+def _new_guard(context: Context) -> Guard:
+    config, entries = context.configuration.middleware.blocklist, entries_of(context)
+    tables = (entries.file.table, entries.live.table)
+    return Guard(tables, entries.live, config.automatic, entries.file.exempt, config.mode)

@@ -1,0 +1,190 @@
+"""Compresses responses for clients that accept it.
+
+All of it happens on the event loop. At most SLICE bytes are compressed at a time, 0.05 to 0.2 ms, then others have
+their turn; a thread would cost 35 us a piece and a lock around every stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from gateway.config.models import RouteConfig
+from gateway.context import Context
+from gateway.http import Body, Exchange, Handler, Headers, Response
+from gateway.http.encoding import Choice, choose
+from gateway.http.fields import tokens, values
+from gateway.http.media import MediaRanges
+from gateway.middleware.compressors import COMPRESSORS, Compressor
+
+SLICE = 16 * 1024
+REMEMBERED = 512  # values of Accept-Encoding whose choice is remembered
+
+_NEVER = frozenset({101, 204, 205, 206, 304})
+_UNTOUCHABLE = frozenset({b"content-encoding", b"content-digest", b"repr-digest", b"digest", b"content-md5"})
+"""Encoded already, or with a digest that would be wrong afterwards (RFC 9530)."""
+
+
+class Choices:
+    """What clients want, by what they write."""
+
+    __slots__ = ("_remembered", "offered")
+
+    def __init__(self, offered: tuple[str, ...]) -> None:
+        self.offered = offered
+        self._remembered: dict[bytes, Choice] = {}
+
+    def choice(self, exchange: Exchange) -> Choice:
+        """The best coding for this client."""
+        fields = exchange.fields
+        accept = fields.get(b"accept-encoding")
+        if accept is None:
+            return _NONE
+        if len(fields) != len(exchange.headers):
+            accept = b",".join(values(exchange.headers, b"accept-encoding"))
+        choice = self._remembered.get(accept)
+        if choice is None:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            choice = self._remembered[accept] = choose(accept.decode("latin-1"), self.offered)
+        return choice
+
+
+_NONE = Choice(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """`min_size` is in bytes."""
+
+    choices: Choices
+    types: MediaRanges
+    min_size: int
+
+    def __repr__(self) -> str:
+        return f"Compression({', '.join(self.choices.offered)})"
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler whose responses are compressed where that is wanted, and worth it."""
+
+        async def compressed(exchange: Exchange) -> Response:
+            response = await handler(exchange)
+            choice = self.choices.choice(exchange)
+            if self._may(exchange, response, required=choice.required):
+                _vary(response.headers)
+                if choice.encoding is not None and exchange.method != "HEAD":
+                    await _encode(response, choice.encoding)
+            return response
+
+        return compressed
+
+    def _may(self, exchange: Exchange, response: Response, *, required: bool) -> bool:
+        """Whether this response is for compression at all. `required`: as long as it is possible."""
+        if response.status in _NEVER:
+            return False
+        least = 1 if required else self.min_size
+        if isinstance(response.body, bytes) and len(response.body) < least and exchange.method != "HEAD":
+            return False
+        fields = dict(response.headers)
+        if not fields.keys().isdisjoint(_UNTOUCHABLE) or int(fields.get(b"content-length", least)) < least:
+            return False
+        kind = fields.get(b"content-type", b"")
+        if kind.startswith(b"text/event-stream") or not (required or self.types.match(kind)):
+            return False
+        return not (
+            (b"cache-control" in fields and b"no-transform" in tokens(response.headers, b"cache-control"))
+            or (b"cache-control" in exchange.fields and b"no-transform" in tokens(exchange.headers, b"cache-control"))
+        )
+
+
+def _vary(headers: Headers) -> None:
+    """Tell caches that the response depends on what the client accepts, whichever it gets now."""
+    if not tokens(headers, b"vary") & {b"accept-encoding", b"*"}:
+        headers.append((b"vary", b"Accept-Encoding"))
+
+
+async def _encode(response: Response, encoding: str) -> None:
+    """Put the coding on. A strong ETag is for other bytes, and ranges of them mean nothing here (RFC 9110, 8.8.1)."""
+    compressor = COMPRESSORS[encoding]()
+    headers = [_weak(line) for line in response.headers if line[0] not in (b"content-length", b"accept-ranges")]
+    headers.append((b"content-encoding", encoding.encode()))
+    body = response.body
+    if isinstance(body, bytes):
+        pieces = [await _compress(compressor, body), compressor.finish()]
+        response.body = b"".join(pieces)
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    else:
+        response.body = CompressedBody(body, compressor)
+    response.headers = headers
+
+
+def _weak(line: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    return (line[0], b"W/" + line[1]) if line[0] == b"etag" and not line[1].startswith(b"W/") else line
+
+
+class CompressedBody:
+    """A body on its way through a compressor. A Body.
+
+    What has come is passed on as soon as nothing more is at hand, so that a client never waits for the sake of the
+    compressor.
+    """
+
+    __slots__ = ("_body", "_compressor", "_over")
+
+    def __init__(self, body: Body, compressor: Compressor) -> None:
+        self._body = body
+        self._compressor = compressor
+        self._over = False
+
+    @property
+    def trailers(self) -> Headers:
+        return self._body.trailers
+
+    @property
+    def ready(self) -> bool:
+        return self._body.ready
+
+    async def read(self) -> bytes:
+        while not self._over:
+            piece = await self._body.read()
+            if not piece:
+                self._over = True
+                return self._compressor.finish()
+            data = await _compress(self._compressor, piece)
+            if not self._body.ready:
+                data += self._compressor.flush()
+            if data:
+                return data
+        return b""
+
+    def close(self) -> None:
+        self._over = True
+        self._body.close()
+
+
+async def _compress(compressor: Compressor, data: bytes) -> bytes:
+    if len(data) <= SLICE:
+        return compressor.compress(data)
+    made = []
+    for start in range(0, len(data), SLICE):
+        if start:
+            await _Turn()
+        made.append(compressor.compress(data[start : start + SLICE]))
+    return b"".join(made)
+
+
+class _Turn:
+    """Lets the event loop serve others before going on."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+def for_route(context: Context, route: RouteConfig) -> Compression | None:
+    """None where no encoding is configured for the route."""
+    config = context.configuration.middleware.compression
+    if not config.encodings or not config.applies_to(route.id):
+        return None
+    return Compression(Choices(config.encodings), MediaRanges(config.types), config.min_size)

@@ -1,0 +1,135 @@
+"""Lets browsers' pages of other origins call (the CORS protocol: https://fetch.spec.whatwg.org/#http-cors-protocol).
+
+The gateway says who may do what, and the browser holds to it: a preflight is answered with what is allowed, and never
+refused. The request itself is not refused either, because a page's own origin sends `Origin` too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.config.models import RouteConfig
+from gateway.config.models.cors import Cors as CorsConfig
+from gateway.context import Context
+from gateway.errors import GatewayError
+from gateway.http import Decision, Exchange, Handler, Response
+
+Lines = tuple[tuple[bytes, bytes], ...]
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_VARIES: Lines = ((b"vary", b"Origin"),)
+_PREFLIGHT_VARIES: Lines = ((b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),)
+
+
+def announced_method(exchange: Exchange) -> str | None:
+    """The method of the request that a preflight asks for; None where this is no preflight."""
+    if exchange.method != "OPTIONS" or b"origin" not in exchange.fields:
+        return None
+    method = exchange.fields.get(b"access-control-request-method")
+    return method.decode("latin-1") if method else None
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Who may call."""
+
+    exact: frozenset[bytes]
+    patterns: tuple[re.Pattern[bytes], ...]
+    everybody: bool
+
+    def __contains__(self, origin: bytes) -> bool:
+        return self.everybody or origin in self.exact or any(pattern.fullmatch(origin) for pattern in self.patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """`allowed` goes with every response to an allowed origin, `preflight` beside it with the answer to a preflight."""
+
+    rule: str
+    origins: Origins
+    allowed: Lines
+    preflight: Lines
+
+    def __repr__(self) -> str:
+        return f"Cors({self.rule})"
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that answers preflights, and whose responses pages of other origins may read."""
+
+        async def shared(exchange: Exchange) -> Response:
+            if exchange.websocket:  # browsers do not ask for those
+                return await handler(exchange)
+            origin = exchange.fields.get(b"origin")
+            if origin is not None and announced_method(exchange):
+                return self._answer(origin)
+            lines = self._lines(origin)
+            try:
+                response = await handler(exchange)
+            except GatewayError as error:
+                error.headers += lines
+                raise
+            response.headers = [line for line in response.headers if not line[0].startswith(b"access-control-")]
+            response.headers += lines
+            return response
+
+        return shared
+
+    def _answer(self, origin: bytes) -> Response:
+        if origin not in self.origins:
+            return Response(204, [*_PREFLIGHT_VARIES])
+        return Response(204, [*_PREFLIGHT_VARIES, self._allow(origin), *self.allowed, *self.preflight])
+
+    def _lines(self, origin: bytes | None) -> Lines:
+        if self.origins.everybody:
+            return ((b"access-control-allow-origin", b"*"), *self.allowed)
+        if origin is None or origin not in self.origins:
+            return _VARIES
+        return (*_VARIES, self._allow(origin), *self.allowed)
+
+    def _allow(self, origin: bytes) -> tuple[bytes, bytes]:
+        return b"access-control-allow-origin", b"*" if self.origins.everybody else origin
+
+    async def explain(self, exchange: Exchange) -> Decision | None:
+        """What a preflight is told."""
+        origin = exchange.fields.get(b"origin")
+        if origin is None or announced_method(exchange) is None:
+            return None
+        known = origin in self.origins
+        text = origin.decode("latin-1")
+        reason = f"pages of {text} may call" if known else f"{text} is not among the origins that may call"
+        return Decision(self.rule, "allow" if known else "deny", reason)
+
+
+def for_route(context: Context, route: RouteConfig) -> Cors | None:
+    """That of the first rule which is for the route."""
+    for name, config in context.configuration.middleware.cors.items():
+        if config.applies_to(route.id):
+            return _cors(name, config, route)
+    return None
+
+
+def _cors(name: str, config: CorsConfig, route: RouteConfig) -> Cors:
+    allowed = _line(b"access-control-allow-credentials", ["true"] if config.credentials else [])
+    preflight = _line(b"access-control-allow-methods", config.methods or route.methods or _METHODS)
+    preflight += _line(b"access-control-allow-headers", config.headers)
+    preflight += _line(b"access-control-max-age", [str(int(config.max_age))])
+    exposed = _line(b"access-control-expose-headers", config.expose)
+    return Cors(f"cors:{name}", _origins(config.origins), allowed + exposed, preflight)
+
+
+def _line(name: bytes, listed: Sequence[str]) -> Lines:
+    return ((name, ", ".join(listed).encode()),) if listed else ()
+
+
+def _origins(origins: Sequence[str]) -> Origins:
+    exact = frozenset(origin.encode() for origin in origins if "*" not in origin)
+    patterns = tuple(_pattern(origin) for origin in origins if "*" in origin and origin != "*")
+    return Origins(exact, patterns, "*" in origins)
+
+
+def _pattern(origin: str) -> re.Pattern[bytes]:
+    """Only for `fullmatch`, so that nothing can stand before or behind it."""
+    text = re.escape(origin).replace(r"://\*\.", r"://(?:[a-z0-9_-]+\.)+").replace(r":\*", r"(?::[0-9]{1,5})?")
+    return re.compile(text.encode())

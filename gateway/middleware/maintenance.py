@@ -1,0 +1,53 @@
+"""Maintenance mode: 503 and when to try again, for everybody who is not exempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import ceil
+
+from gateway.algorithms.networks import NetworkMap
+from gateway.config.models import RouteConfig
+from gateway.context import Context
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Decision, Exchange, Handler, Response
+from gateway.http.decisions import Mode, deny
+
+RULE = "maintenance"
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """`retry_after` is in seconds. Clients of the exempt networks do not notice."""
+
+    message: str
+    retry_after: float
+    exempt: NetworkMap[None]
+    mode: Mode
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that refuses, and asks `handler` only for those who are exempt."""
+
+        async def maintained(exchange: Exchange) -> Response:
+            if not self.exempt.covering(exchange.client):
+                headers = ((b"retry-after", b"%d" % ceil(self.retry_after)),)
+                deny(exchange, RULE, GatewayError(ErrorKind.MAINTENANCE, self.message, headers=headers), self.mode)
+            return await handler(exchange)
+
+        return maintained
+
+    async def explain(self, exchange: Exchange) -> Decision | None:
+        """Exempt, or not."""
+        if self.exempt.covering(exchange.client):
+            return Decision(RULE, "allow", f"{exchange.client} is exempt")
+        return Decision(RULE, "deny" if self.mode == "enforce" else "shadow-deny", self.message)
+
+
+def for_route(context: Context, route: RouteConfig) -> Maintenance | None:
+    """None where it is off, or the route is exempt."""
+    config = context.configuration.middleware.maintenance
+    exempt = any(fnmatchcase(route.id, glob) for glob in config.exempt_routes)
+    if not config.enabled or exempt or not config.applies_to(route.id):
+        return None
+    networks = NetworkMap((network, None) for network in config.exempt_networks)
+    return Maintenance(config.message, config.retry_after, networks, config.mode)

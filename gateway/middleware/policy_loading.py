@@ -1,0 +1,223 @@
+"""From `class:` and `config:` of middleware.yaml to a policy that is ready, or to what is wrong, with its line.
+
+A file is executed as a module of its own, once for each of its contents: while neither the file nor the configuration
+of a policy changes, a reload keeps the same object, with all that it has counted. A new version stands beside the old
+one until the whole configuration is right.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.config.models.base import keys_of
+from gateway.config.models.python_policies import PythonPolicy, split_class
+from gateway.config.problems import Fault, Problem
+from gateway.config.translate import suggest, to_problem
+from gateway.context import Context, Middleware
+from gateway.http import Exchange, Response
+
+logger = logging.getLogger("gateway.policy")
+
+_FILE = "middleware.yaml"
+
+
+class PolicyError(Exception):
+    """A policy that cannot be used, and every reason."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+class LivingPolicy:
+    """A policy's object. Where it has coroutine functions `start` and `stop`, they are called at its two ends."""
+
+    def __init__(self, name: str, policy: Middleware) -> None:
+        self._name = name
+        self.policy = policy
+
+    async def start(self) -> None:
+        await self._call("start")
+
+    async def stop(self) -> None:
+        await self._call("stop")
+
+    async def _call(self, method: str) -> None:
+        call = getattr(self.policy, method, None)
+        if call is None:
+            return
+        try:
+            await call()
+        except Exception:
+            logger.exception("%s of policy %s failed", method, self._name)
+
+
+class _LoadedFile:
+    """A module that was made of a file."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Loading:
+    """One policy on its way. Every method raises PolicyError."""
+
+    name: str
+    config: PythonPolicy
+    context: Context
+
+    def policy(self) -> Middleware:
+        """The object: the one that lives already, where nothing changed that it depends on."""
+        file, _, _ = split_class(self.config.class_)
+        source = self.context.configuration.sources.get(file, b"")
+        settings = json.dumps(self.config.config, sort_keys=True, default=str)
+        found = self._class()
+        key = ("policy", self.name, self.config.class_, source, settings)
+        return self.context.services.get(key, lambda: LivingPolicy(self.name, self._make(found))).policy
+
+    def _make(self, found: type[Any]) -> Middleware:
+        model = getattr(found, "Config", None)
+        arguments = [] if model is None else [self._settings(model)]
+        if model is None and self.config.config:
+            raise self._fault(("config",), f"{found.__name__} takes no config; remove it, or give the class a Config")
+        try:
+            policy: Middleware = found(*arguments)
+            handler = policy.wrap(_nowhere)
+        except Exception as error:
+            raise self._failure(error, f"{found.__name__} cannot be made") from None
+        if not callable(handler):
+            raise self._fault(("class",), f"wrap of {found.__name__} must return a handler: async def (exchange)")
+        return policy
+
+    def _class(self) -> type[Any]:
+        file, module, name = split_class(self.config.class_)
+        found = getattr(self._module_of_file(file) if file else self._module(module), name, None)
+        if not isinstance(found, type):
+            raise self._fault(("class",), f"there is no class {name} in {file or module}; correct the name")
+        if not callable(getattr(found, "wrap", None)):
+            raise self._fault(("class",), f"{name} has no wrap(self, handler); see docs/writing-middleware.md")
+        return found
+
+    def _module(self, name: str) -> ModuleType:
+        try:
+            return importlib.import_module(name)
+        except (Exception, SystemExit) as error:
+            raise self._failure(error, f"{name} cannot be imported") from None
+
+    def _module_of_file(self, file: str) -> ModuleType:
+        path = self.context.base / file
+        source = self.context.configuration.sources.get(file)
+        if source is None:
+            message = f"{file} cannot be read in {self.context.base}; create it (its name cannot hold ${{...}})"
+            raise self._fault(("class",), message)
+        try:
+            loaded = self.context.services.get(
+                ("policy file", str(path), source), lambda: _LoadedFile(_execute(path, source))
+            )
+        except (Exception, SystemExit) as error:
+            raise self._failure(error, "it cannot be loaded") from None
+        return loaded.module
+
+    def _settings(self, model: Any) -> BaseModel:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise self._fault(("class",), "Config of the class must be a pydantic model: class Config(BaseModel)")
+        values = self.config.config
+        faults = list(self._unknown(model, values))
+        try:
+            made = model.model_validate(values)
+        except ValidationError as error:
+            faults += [self._refused(details) for details in error.errors(include_url=False, include_input=False)]
+        if faults:
+            raise PolicyError(*faults)
+        return made
+
+    def _unknown(self, model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[Problem]:
+        """A misspelt key must not go unnoticed, even where the model does not say so itself."""
+        if model.model_config.get("extra") is not None:
+            return
+        known = list(keys_of(model))
+        for key in values.keys() - {*known, *model.model_fields}:
+            likely = suggest(key, known)
+            remedy = f'did you mean "{likely}"?' if likely else f"remove it. Known here: {', '.join(known)}"
+            yield self._problem(("config", key), f"unknown key{',' if likely else ';'} {remedy}")
+
+    def _refused(self, error: ErrorDetails) -> Problem:
+        """What pydantic, or the author of the policy, says of one value. It may repeat the value."""
+        place = ("config", *error["loc"])
+        if error["type"] == "missing":
+            return self._problem(place[:-1], f'the key "{place[-1]}" is missing; add it')
+        text = error["msg"].removeprefix("Value error, ")
+        return self._problem(place, f"{self.name} does not take this", f": {text}")
+
+    def _problem(self, place: tuple[str | int, ...], message: str, hint: str = "") -> Problem:
+        fault = Fault(("policies", self.name, *place), message, hint, show_value=False)
+        return to_problem(self.context.configuration.documents[_FILE], fault)
+
+    def _fault(self, place: tuple[str | int, ...], message: str) -> PolicyError:
+        return PolicyError(self._problem(place, message))
+
+    def _failure(self, error: BaseException, what: str) -> PolicyError:
+        """What the policy's own code raised, at the line of its file where there is one."""
+        file, _, _ = split_class(self.config.class_)
+        reason = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
+        place = _line(error, str(self.context.base / file)) if file else None
+        if place is None:
+            return self._fault(("class",), f"{what}: {reason}")
+        return PolicyError(Problem(file, *place, f"policy {self.name}", f"{what}: {reason}"))
+
+
+def load(name: str, config: PythonPolicy, context: Context) -> Middleware:
+    """The policy of this name. Raises PolicyError."""
+    return _Loading(name, config, context).policy()
+
+
+def _execute(path: Path, source: bytes) -> ModuleType:
+    """A module of this source. It is known under one name for each file, which annotations are looked up by."""
+    name = "gateway_policy_" + re.sub(r"\W", "_", str(path))
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    code = compile(source, str(path), "exec", dont_inherit=True)
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+        raise
+    return module
+
+
+def _line(error: BaseException, path: str) -> tuple[int, int] | None:
+    """Line and column of a file that an error leads to; the deepest, where it was passed several times."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno or 1, error.offset or 1
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return (frames[-1].lineno or 1, (frames[-1].colno or 0) + 1) if frames else None
+
+
+async def _nowhere(exchange: Exchange) -> Response:
+    """Stands for the handler while a policy is tried."""
+    return Response(204, [])

@@ -1,0 +1,97 @@
+"""How many requests in a day or month: counts each request in all quotas of its route, refuses what is over (429)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.config.models import RouteConfig
+from gateway.context import Context
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Decision, Exchange, Handler, Headers, Response
+from gateway.http.decisions import deny
+from gateway.limits.quota import Quota, quotas_of
+
+RETRY_SECONDS = 1  # for clients that are refused because the store is down
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Quotas:
+    """All quotas of one route. A request that one of them refuses is counted by none."""
+
+    quotas: tuple[Quota, ...]
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that refuses what is over a quota, and tells the client what is left."""
+
+        async def limited(exchange: Exchange) -> Response:
+            keys = [quota.key(exchange) for quota in self.quotas]
+            for quota, key in zip(self.quotas, keys, strict=True):
+                if quota.ledger.used(key) is None and not await quota.ledger.read(key):
+                    break  # the others share its store, mostly: a request waits once
+            fields = self._count(exchange, keys)
+            try:
+                response = await handler(exchange)
+            except GatewayError as error:
+                error.headers += tuple(fields)
+                raise
+            response.headers += fields
+            return response
+
+        return limited
+
+    def _count(self, exchange: Exchange, keys: list[str]) -> Headers:
+        """Decide, and count, without anything in between. Answers with the fields for the response."""
+        for quota, key in zip(self.quotas, keys, strict=True):
+            _check(exchange, quota, key)
+        fields: Headers = []
+        for quota, key in zip(self.quotas, keys, strict=True):
+            if quota.mode == "enforce":
+                quota.ledger.add(key)
+                fields += quota.fields(quota.ledger.assume(key))
+            elif quota.ledger.assume(key) < quota.limit:
+                quota.ledger.add(key)
+        return fields
+
+    async def explain(self, exchange: Exchange) -> Decision | None:
+        """What the quotas would say, as far as is known here: counts that were never read are not read for this."""
+        told = []
+        for quota in self.quotas:
+            used = quota.ledger.peek(quota.key(exchange))
+            if used is not None and used >= quota.limit:
+                reason = f"all {quota.limit} are used up"
+                return Decision(quota.rule, "deny" if quota.mode == "enforce" else "shadow-deny", reason)
+            left = "not read yet" if used is None else f"{quota.limit - used} of {quota.limit} are left"
+            told.append(f"{quota.name}: {left}")
+        return Decision(f"quota:{self._names()}", "allow", "; ".join(told))
+
+    def __repr__(self) -> str:
+        return f"Quotas({self._names()})"
+
+    def _names(self) -> str:
+        return ",".join(quota.name for quota in self.quotas)
+
+
+def for_route(context: Context, route: RouteConfig) -> Quotas | None:
+    """The quotas of a route, if it has any."""
+    quotas = tuple(quotas_of(context, route.id))
+    return Quotas(quotas) if quotas else None
+
+
+def _check(exchange: Exchange, quota: Quota, key: str) -> None:
+    """Raises GatewayError where the quota is used up, or is not known and must be."""
+    ledger = quota.ledger
+    known = ledger.book.available and ledger.used(key) is not None
+    if not known and quota.on_failure == "closed":
+        again = ((b"retry-after", b"%d" % RETRY_SECONDS),)
+        error = GatewayError(
+            ErrorKind.STORE_UNAVAILABLE, f"the store of the quota {quota.name} does not answer", headers=again
+        )
+        deny(exchange, quota.rule, error, quota.mode)
+    elif (known or quota.on_failure == "local") and ledger.assume(key) >= quota.limit:
+        seconds = ledger.seconds_left()
+        again = ((b"retry-after", b"%d" % seconds),)
+        detail = f"the quota {quota.name} ({quota.limit} in a {quota.config.window}) is used up; again in {seconds} s"
+        members = {"violated-policies": [quota.name]}
+        fields = quota.fields(quota.limit) + again
+        error = GatewayError(ErrorKind.QUOTA_EXCEEDED, detail, headers=fields, members=members)
+        deny(exchange, quota.rule, error, quota.mode)

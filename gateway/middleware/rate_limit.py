@@ -1,0 +1,213 @@
+"""How many requests in a time: counts each request in all rate limits of its route, and refuses what is over one (429).
+
+All limits of a route are decided together. Those that are counted in this process come first, because they cost
+nothing; what they have counted is given back where a later one refuses. Those that are counted in Redis with every
+request are asked in one call. A limit in shadow mode refuses nothing, is not told to clients, and counts what fits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+from gateway.config.models import RouteConfig
+from gateway.context import Context
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Decision, Exchange, Handler, Headers, Response
+from gateway.http.decisions import deny
+from gateway.limits.exact import Bid, ExactStore
+from gateway.limits.limit import Limit, exact_store, limits_of
+from gateway.limits.redis_link import RedisLink
+from gateway.limits.store import LocalStore, Taken
+from gateway.limits.windows import WindowSet
+
+RETRY_SECONDS = 1  # for clients that are refused because the store is down
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RateLimits:
+    """All rate limits of one route: `local` ones have a store in this process, `remote` ones ask `exact`."""
+
+    local: tuple[Limit, ...]
+    remote: tuple[Limit, ...]
+    link: RedisLink | None
+    exact: ExactStore | None
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that refuses what is over a limit, and tells the client what is left."""
+
+        async def limited(exchange: Exchange) -> Response:
+            request = _Request(exchange, self.link)
+            try:
+                for limit in self.local:
+                    if not request.count(limit):
+                        await request.wait(limit)
+                if self.exact is not None:
+                    await request.count_remotely(self.remote, self.exact)
+            except GatewayError:
+                request.give_back()
+                raise
+            return await _told(handler, exchange, request.fields)
+
+        if len(self.local) == 1 and not self.remote and self.local[0].mode == "enforce":
+            return self._only(self.local[0], handler, limited)
+        return limited
+
+    def _only(self, limit: Limit, handler: Handler, otherwise: Handler) -> Handler:
+        """One limit that is counted in this process, as most are: nothing is to be decided together, or given back."""
+        store = limit.store
+        assert store is not None
+
+        def limited(exchange: Exchange) -> Awaitable[Response]:
+            windows, key = limit.windows_for(exchange.identity), limit.key(exchange)
+            taken = store.take(key, windows, limit.cost, time.monotonic_ns())
+            if taken is None:
+                return otherwise(exchange)
+            if not taken.fits:
+                deny(exchange, limit.rule, _used_up(limit, windows, taken))
+            return _told(handler, exchange, windows.passed(taken.debts))
+
+        return limited
+
+    async def explain(self, exchange: Exchange) -> Decision | None:
+        """What the limits that are counted in this process would say; those in Redis are not asked."""
+        told = []
+        for limit in (*self.local, *self.remote):
+            windows, store = limit.windows_for(exchange.identity), limit.store
+            if store is None:
+                told.append(f"{limit.name}: counted in Redis, which is not asked")
+                continue
+            debts = store.peek(limit.key(exchange), windows, time.monotonic_ns())
+            if windows.violated(debts, limit.cost):
+                verdict = Decision(limit.rule, "deny", f"{', '.join(windows.violated(debts, limit.cost))} is used up")
+                return verdict if limit.mode == "enforce" else Decision(limit.rule, "shadow-deny", verdict.reason)
+            told.append(f"{limit.name}: {windows.left(debts)} are left")
+        return Decision(f"rate_limit:{self._names()}", "allow", "; ".join(told))
+
+    def __repr__(self) -> str:
+        return f"RateLimits({self._names()})"
+
+    def _names(self) -> str:
+        return ",".join(limit.name for limit in (*self.local, *self.remote))
+
+
+def for_route(context: Context, route: RouteConfig) -> RateLimits | None:
+    """The rate limits of a route, if it has any."""
+    limits = list(limits_of(context, route))
+    if not limits:
+        return None
+    remote = tuple(limit for limit, _ in limits if limit.store is None)
+    return RateLimits(
+        local=tuple(limit for limit, _ in limits if limit.store is not None),
+        remote=remote,
+        exact=exact_store(context) if remote else None,
+        link=next((link for _, link in limits if link is not None), None),
+    )
+
+
+class _Request:
+    """One request on its way through the limits: what was counted, and what its response will say."""
+
+    __slots__ = ("_counted", "_deadline", "_exchange", "_link", "fields")
+
+    def __init__(self, exchange: Exchange, link: RedisLink | None) -> None:
+        self.fields: Headers = []
+        self._exchange = exchange
+        self._link = link
+        self._deadline = 0.0
+        self._counted: list[tuple[LocalStore, str, WindowSet, int]] = []
+
+    def count(self, limit: Limit) -> bool:
+        """In a store of this process. False: it must wait for that. Raises GatewayError."""
+        exchange, store = self._exchange, limit.store
+        assert store is not None
+        windows, key = limit.windows_for(exchange.identity), limit.key(exchange)
+        taken = store.take(key, windows, limit.cost, time.monotonic_ns())
+        if taken is None:
+            return False
+        self._decide(limit, store, key, windows, taken)
+        return True
+
+    async def wait(self, limit: Limit) -> None:
+        """The same, when it must wait. Raises GatewayError."""
+        exchange, store = self._exchange, limit.store
+        assert store is not None
+        windows, key = limit.windows_for(exchange.identity), limit.key(exchange)
+        taken = await store.ask(key, windows, limit.cost, self._by())
+        if taken is None:
+            self._without_store(limit, key, windows)
+        else:
+            self._decide(limit, store, key, windows, taken)
+
+    async def count_remotely(self, limits: tuple[Limit, ...], store: ExactStore) -> None:
+        """In Redis, in one call for all of them. Raises GatewayError."""
+        exchange = self._exchange
+        bids = [
+            Bid(
+                limit.name,
+                limit.key(exchange),
+                limit.windows_for(exchange.identity),
+                limit.cost,
+                limit.mode == "enforce",
+            )
+            for limit in limits
+        ]
+        answers = await store.take(bids, self._by())
+        if answers is None:
+            for limit, bid in zip(limits, bids, strict=True):
+                self._without_store(limit, bid.key, bid.windows)
+        else:
+            for limit, bid, taken in zip(limits, bids, answers, strict=True):
+                self._decide(limit, None, bid.key, bid.windows, taken)
+
+    def _by(self) -> float:
+        """By when (loop time) Redis must have answered all that this request asks."""
+        if not self._deadline and self._link is not None:
+            self._deadline = self._link.deadline()
+        return self._deadline
+
+    def _without_store(self, limit: Limit, key: str, windows: WindowSet) -> None:
+        """Redis does not answer: do what the limit says for that."""
+        if limit.on_failure == "closed":
+            again = ((b"retry-after", b"%d" % RETRY_SECONDS),)
+            detail = f"the store of the limit {limit.name} does not answer"
+            error = GatewayError(ErrorKind.STORE_UNAVAILABLE, detail, headers=again)
+            deny(self._exchange, limit.rule, error, limit.mode)
+        elif limit.fallback is not None:
+            taken = limit.fallback.take(key, windows, limit.cost, time.monotonic_ns())
+            self._decide(limit, limit.fallback, key, windows, taken)
+
+    def _decide(self, limit: Limit, store: LocalStore | None, key: str, windows: WindowSet, taken: Taken) -> None:
+        if taken.fits:
+            if store is not None:
+                self._counted.append((store, key, windows, limit.cost))
+            if limit.mode == "enforce":
+                self.fields += windows.passed(taken.debts)
+            return
+        deny(self._exchange, limit.rule, _used_up(limit, windows, taken), limit.mode)
+
+    def give_back(self) -> None:
+        """Another limit refuses the request: undo what was counted."""
+        now = time.monotonic_ns()
+        for store, key, windows, cost in self._counted:
+            store.give_back(key, windows, cost, now)
+
+
+def _used_up(limit: Limit, windows: WindowSet, taken: Taken) -> GatewayError:
+    after, fields = windows.refused(taken.debts, limit.cost)
+    over = " and ".join(windows.violated(taken.debts, limit.cost)) or "its share"
+    detail = f"the limit {limit.name} ({over}) is used up; again in {after} s"
+    members = {"violated-policies": windows.violated_policies(taken.debts, limit.cost)}
+    return GatewayError(ErrorKind.QUOTA_EXCEEDED, detail, headers=fields, members=members)
+
+
+async def _told(handler: Handler, exchange: Exchange, fields: Sequence[tuple[bytes, bytes]]) -> Response:
+    """What the handler answers, with what is left of the limits."""
+    try:
+        response = await handler(exchange)
+    except GatewayError as error:
+        error.headers += tuple(fields)
+        raise
+    response.headers += fields
+    return response

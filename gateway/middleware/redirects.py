@@ -1,0 +1,49 @@
+"""Answers with another address instead of forwarding: what a route with `redirect` has in the place of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.config.models.redirect import RedirectConfig, split_location
+from gateway.http import Exchange, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Leads to the path that the route table made of the request's, at `origin` (empty: where the request came to).
+
+    No request can choose the host: `origin` comes from the configuration, and the path is in normal form, so that it
+    begins with one slash. A Handler.
+    """
+
+    origin: bytes
+    status: int
+    keep_query: bool
+
+    @property
+    def name(self) -> str:
+        """What logs and `explain` call it."""
+        return f"redirect {self.status} {self.origin.decode()}".strip()
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        """The redirect."""
+        location = self.origin + exchange.target_path.encode("ascii")
+        if self.keep_query and exchange.query:
+            location += b"?" + exchange.query
+        return Response(self.status, [(b"location", location), (b"content-length", b"0")])
+
+
+def redirect(config: RedirectConfig) -> Redirect:
+    """What answers for a route."""
+    return Redirect(split_location(config.to)[0].encode(), config.status, config.keep_query)
+
+
+def path(config: RedirectConfig) -> str:
+    """What the route table makes of the path of a request."""
+    return split_location(config.to)[1]
+
+
+def kind(config: RedirectConfig) -> Literal["here", "away"]:
+    """Whether it stays on the host that was asked."""
+    return "away" if split_location(config.to)[0] else "here"

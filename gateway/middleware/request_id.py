@@ -1,0 +1,78 @@
+"""The id of a request: whose is taken, and who is told it.
+
+The app gives every exchange its id before a route is known, so that a 404 has one, too: it asks `RequestIds`. What a
+route adds to that is `ToldRequestId`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.config.models import RouteConfig
+from gateway.config.models.rules import RequestIds as RequestIdsConfig
+from gateway.context import Context
+from gateway.errors import GatewayError
+from gateway.http import Exchange, Handler, Response
+
+_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_STANDARD = b"x-request-id"  # what backends get, and what problem documents carry
+
+
+@dataclass(frozen=True, slots=True)
+class RequestIds:
+    """Which id that came with a request is taken."""
+
+    header: bytes = _STANDARD
+    trust: Literal["proxies", "always", "never"] = "proxies"
+
+    def given(self, fields: dict[bytes, bytes], *, peer_trusted: bool) -> str | None:
+        """The id of the request, if it came with one that is well-formed and whose sender is believed."""
+        value = fields.get(self.header)
+        if value is None or self.trust == "never" or (self.trust == "proxies" and not peer_trusted):
+            return None
+        return value.decode("ascii") if _ID.fullmatch(value) else None
+
+
+def request_ids(config: RequestIdsConfig) -> RequestIds:
+    """As the configuration says."""
+    return RequestIds(config.header.encode(), config.trust)
+
+
+@dataclass(frozen=True, slots=True)
+class ToldRequestId:
+    """Tells the id to the backend, where the header is not the usual one, and to the client, where that is wanted."""
+
+    header: bytes
+    echo: bool
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler whose responses carry the id."""
+        header, echo, unusual = self.header, self.echo, self.header != _STANDARD
+        hidden = frozenset({header.replace(b"_", b"-")})
+
+        async def told(exchange: Exchange) -> Response:
+            line = (header, exchange.request_id.encode())
+            if unusual:
+                exchange.hidden_headers |= hidden
+                exchange.extra_headers += (line,)
+            try:
+                response = await handler(exchange)
+            except GatewayError as error:
+                if echo and unusual:
+                    error.headers += (line,)
+                raise
+            if echo:
+                response.headers = [other for other in response.headers if other[0] != header]
+                response.headers.append(line)
+            return response
+
+        return told
+
+
+def for_route(context: Context, route: RouteConfig) -> ToldRequestId | None:
+    """None where only what always happens is wanted."""
+    config = context.configuration.middleware.request_id
+    header = config.header.encode()
+    return ToldRequestId(header, config.echo) if config.echo or header != _STANDARD else None

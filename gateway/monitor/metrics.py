@@ -1,0 +1,122 @@
+"""What Prometheus scrapes: counted in plain numbers on the request path, put into its format only when it asks.
+
+A request costs one dict entry and a bisection. Every set of labels is bounded: routes and rules come from the
+configuration, and consumers beyond CONSUMERS, which a token issuer may invent without end, are counted as "other".
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.http import Exchange, Outcome
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
+CONSUMERS = 1000
+ROUTES = 20_000  # series that are kept; those of removed routes go first when there are more
+NO_ROUTE = "-"
+
+Source = Callable[[], Iterable[Metric]]
+
+
+class _Durations:
+    """A histogram of one route."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.total += seconds
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        running, buckets = 0, []
+        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
+            running += count
+            buckets.append((bound, float(running)))
+        return buckets
+
+
+class Metrics(Collector):
+    """The numbers of one process."""
+
+    def __init__(self) -> None:
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._durations: dict[str, _Durations] = {}
+        self._consumers: Counter[str] = Counter()
+        self._decisions: Counter[tuple[str, str]] = Counter()
+        self._sources: list[Source] = []
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def add_source(self, source: Source) -> None:
+        """Somebody else who has numbers to tell when they are asked for."""
+        self._sources.append(source)
+
+    def observe(self, exchange: Exchange, outcome: Outcome) -> None:
+        """An exchange is over."""
+        route = exchange.route or NO_ROUTE
+        self._requests[route, outcome.status] += 1
+        durations = self._durations.get(route)
+        if durations is None:
+            durations = self._new_route(route)
+        durations.observe(outcome.seconds)
+        if exchange.identity is not None:
+            name = exchange.identity.consumer
+            known = name in self._consumers or len(self._consumers) < CONSUMERS
+            self._consumers[name if known else "other"] += 1
+        for decision in exchange.decisions:
+            self._decisions[decision.rule, decision.verdict] += 1
+
+    def _new_route(self, route: str) -> _Durations:
+        if len(self._durations) >= ROUTES:
+            self._durations.clear()
+            self._requests.clear()
+        durations = self._durations[route] = _Durations()
+        return durations
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it, in Prometheus's terms."""
+        requests = CounterMetricFamily("gateway_requests", "Requests by route and status.", labels=["route", "status"])
+        for (route, status), count in self._requests.items():
+            requests.add_metric([route, str(status)], count)
+        yield requests
+        seconds = HistogramMetricFamily("gateway_request_seconds", "Duration by route.", labels=["route"])
+        for route, durations in self._durations.items():
+            seconds.add_metric([route], durations.cumulative(), durations.total)
+        yield seconds
+        consumers = CounterMetricFamily("gateway_consumer_requests", "Requests by consumer.", labels=["consumer"])
+        for consumer, count in self._consumers.items():
+            consumers.add_metric([consumer], count)
+        yield consumers
+        decisions = CounterMetricFamily(
+            "gateway_decisions", "What the rules said, by rule and verdict.", labels=["rule", "verdict"]
+        )
+        for (rule, verdict), count in self._decisions.items():
+            decisions.add_metric([rule, verdict], count)
+        yield decisions
+        for source in self._sources:
+            yield from source()
+
+    def render(self) -> bytes:
+        """The text that a scrape gets."""
+        return generate_latest(self._registry)
+
+
+def plain(measures: Mapping[str, float]) -> Iterator[Metric]:
+    """Numbers without labels: counters where the name ends in `_total`, gauges otherwise."""
+    for name, value in measures.items():
+        family: Metric
+        if name.endswith("_total"):
+            family = CounterMetricFamily(name.removesuffix("_total"), name.replace("_", " "), value=value)
+        else:
+            family = GaugeMetricFamily(name, name.replace("_", " "), value=value)
+        yield family

@@ -1,0 +1,84 @@
+"""Small writes, collected and made together once everything that is ready has run.
+
+A write is a system call, and one that wakes its reader: on a virtual machine, where the other core may have gone to
+sleep, that can cost more than all the rest of a request. So what several exchanges have to say in one turn of the loop
+is said at its end, and what one connection says in several pieces is one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+DIRECT = 16 * 1024  # bytes that one connection may collect; beyond that, back-pressure is to be felt at once
+
+
+class Outbox:
+    """The connections of one loop that have something to write."""
+
+    __slots__ = ("_writers",)
+
+    def __init__(self) -> None:
+        self._writers: list[Writer] = []
+
+    def add(self, writer: Writer) -> None:
+        """Flush it with the others."""
+        if not self._writers:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._writers.append(writer)
+
+    def _flush(self) -> None:
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            writer.flush()
+
+
+class Writer:
+    """The sending side of a transport: the same bytes in the same order, only later."""
+
+    __slots__ = ("_outbox", "_pieces", "_size", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, outbox: Outbox) -> None:
+        self._transport = transport
+        self._outbox = outbox
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the socket has not taken."""
+        return self._size + self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, at the end of this turn of the loop at the latest."""
+        if not self._pieces:
+            self._outbox.add(self)
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > DIRECT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what was collected."""
+        pieces = self._pieces
+        if pieces:
+            self._pieces = []
+            self._size = 0
+            if not self._transport.is_closing():
+                self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def write_eof(self) -> None:
+        """Nothing more comes."""
+        self.flush()
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def close(self) -> None:
+        """Close, once everything is sent."""
+        self.flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once; what is not sent is lost."""
+        self._pieces = []
+        self._size = 0
+        self._transport.abort()

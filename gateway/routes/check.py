@@ -1,0 +1,148 @@
+"""What is probably a mistake in a list of rules, although it can be compiled."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.routes.candidate import Candidate
+from gateway.routes.conditions import lower_case
+from gateway.routes.hosts import normalise_host
+from gateway.routes.paths import PathError, normalise
+from gateway.routes.rewrite import parse_prefix
+from gateway.routes.rule import Rule
+from gateway.routes.table import RouteTable
+
+Kind = Literal["shadowed", "never_matches", "double_rewrite"]
+
+_STAND_IN = "~"
+"""What a client might write for a wildcard, and what no path has as literal text."""
+
+_ANY_METHOD = "*"
+_PROBES = ("/health", "/health/live", "/health/ready")
+_is_host = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class RouteWarning:
+    """A doubt about one rule: what is wrong, and what to do."""
+
+    rule_id: str
+    kind: Kind
+    message: str
+
+
+def warnings(rules: Sequence[Rule], base_path: str = "", accept_rewritten: bool = False) -> list[RouteWarning]:
+    """Return what is doubtful about `rules`, in their order. Raises what `RouteTable` raises."""
+    base = parse_prefix("base_path", base_path)
+    table = RouteTable([(rule, None) for rule in rules], accept_rewritten=True)
+    declared = [candidate for candidate in table.candidates if candidate.form == "declared"]
+    found = [*_shadowed(declared), *_double_rewrites(table, base, accept_rewritten)]
+    for candidate in declared:
+        found += [(candidate, "never_matches", message) for message in _never(candidate)]
+    found.sort(key=lambda doubt: doubt[0].order)
+    return [RouteWarning(candidate.rule.id, kind, message) for candidate, kind, message in found]
+
+
+_Doubt = tuple[Candidate[None], Kind, str]
+
+
+def _never(candidate: Candidate[None]) -> Iterator[str]:
+    """Say what keeps every request from fitting a rule."""
+    rule = candidate.rule
+    if path := _impossible_path(candidate):
+        yield f'path "{rule.path}" never matches: {path}'
+    if rule.path in _PROBES:
+        yield f"GET {rule.path} is answered by the gateway itself, as a probe; use another path"
+    if rule.methods is not None and not rule.methods:
+        yield "the list of methods is empty, so that no request fits; leave it out to take all methods"
+    for host in rule.hosts:
+        if not _is_host(normalise_host(host)):
+            yield f'no request has the host "{host}"; write a name, or "*." and a name'
+
+
+def _impossible_path(candidate: Candidate[None]) -> str | None:
+    sample = candidate.pattern.sample(_STAND_IN)
+    try:
+        normal = normalise(sample.encode())
+    except PathError as error:
+        return str(error)
+    if normal.path != sample:
+        return "requests have their dot segments and repeated slashes resolved first; write the path without them"
+    if normal.has_encoded_slash and not candidate.rule.allow_encoded_slashes:
+        return "it has an encoded slash or backslash; allow them with allow_encoded_slashes: true"
+    return None
+
+
+def _shadowed(declared: Sequence[Candidate[None]]) -> Iterator[_Doubt]:
+    """Find rules all of whose requests earlier rules take.
+
+    A rule with fewer predicates goes later, so that only rules with the same headers and query can be in the way.
+    """
+    owners: dict[object, dict[str, str]] = {}
+    for candidate in declared:
+        taken = [owners.setdefault((host, *_wanted(candidate)), {}) for host in candidate.hosts or ("",)]
+        methods = {_ANY_METHOD} if candidate.methods is None else candidate.methods
+        before = [owner.get(method) for owner in taken for method in sorted(methods)]
+        if before and None not in before:
+            names = " and ".join(f'"{name}"' for name in dict.fromkeys(before))
+            remedy = "remove one, or tell them apart by host, methods, headers or query"
+            yield candidate, "shadowed", f"never reached: {names}, earlier, takes all of its requests; {remedy}"
+        for owner in taken:
+            for method in methods:
+                owner.setdefault(method, candidate.rule.id)
+
+
+def _wanted(candidate: Candidate[None]) -> tuple[object, ...]:
+    """What a rule asks for beside host and methods."""
+    rule = candidate.rule
+    return candidate.pattern.key, frozenset(map(lower_case, rule.headers)), frozenset(rule.query)
+
+
+def _double_rewrites(table: RouteTable[None], base: str, accept_rewritten: bool) -> Iterator[_Doubt]:
+    """Find rules whose rewritten form a declared path takes, to rewrite it to something else."""
+    effect = "is not passed on unchanged" if accept_rewritten else "is rewritten once more"
+    found: dict[object, Candidate[None] | None] = {}  # thousands of routes may share one rewritten form
+    for candidate in table.candidates:
+        if candidate.form != "rewritten":
+            continue
+        asked = (candidate.pattern.source, candidate.hosts, candidate.methods)
+        if asked not in found:
+            found[asked] = _rewriter(table, base, candidate)
+        if other := found[asked]:
+            yield (
+                candidate,
+                "double_rewrite",
+                f'its rewritten form "{candidate.pattern.source}" is also the path "{other.rule.path}" of route '
+                f'"{other.rule.id}": what a client sends in that form {effect}; use another path',
+            )
+
+
+def _rewriter(table: RouteTable[None], base: str, rewritten: Candidate[None]) -> Candidate[None] | None:
+    """Find whose declared path, alone or under the base path, takes a path of the rewritten form and changes it."""
+    path = rewritten.pattern.sample(_STAND_IN)
+    host = next(iter(rewritten.hosts), "").replace("*", _STAND_IN)
+    for prefix in ("", base) if base and path.startswith(base + "/") else ("",):
+        specificity = rewritten.pattern.specificity[prefix.count("/") :]
+        for candidate, segments in _rivals(table, rewritten, host, path[len(prefix) :]):
+            if candidate.pattern.specificity > specificity:
+                break
+            match = candidate.build(path[len(prefix) :], segments)
+            if match is not None and match.path != path:
+                return candidate
+            if not candidate.conditions:
+                break
+    return None
+
+
+def _rivals(
+    table: RouteTable[None], rewritten: Candidate[None], host: str, path: str
+) -> Iterator[tuple[Candidate[None], Sequence[str]]]:
+    for candidates, segments in table.find(host, path):
+        for candidate in candidates:
+            if candidate.form == "declared" and _share_methods(candidate, rewritten):
+                yield candidate, segments
+
+
+def _share_methods(one: Candidate[None], other: Candidate[None]) -> bool:
+    return one.methods is None or other.methods is None or not one.methods.isdisjoint(other.methods)

@@ -1,0 +1,43 @@
+"""Whether a client takes what is written to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import struct
+import termios
+
+from gateway.outbox import Writer
+
+
+class Progress:
+    """Looks at what a client has not taken yet, here and in the kernel, which may hold megabytes of it."""
+
+    __slots__ = ("_since", "_transport", "_unsent", "_writer")
+
+    def __init__(self, transport: asyncio.Transport, writer: Writer) -> None:
+        self._transport = transport
+        self._writer = writer
+        self._unsent = 0  # bytes, when it last made progress
+        self._since = 0.0  # loop time of that
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client's kernel has not acknowledged."""
+        unsent = self._writer.unsent
+        with contextlib.suppress(OSError, AttributeError):
+            sock = self._transport.get_extra_info("socket")
+            unsent += struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
+        return unsent
+
+    def begin(self, now: float) -> None:
+        """From now on it is expected to read."""
+        self._unsent, self._since = self.unsent, now
+
+    def stalled(self, now: float, seconds: float) -> bool:
+        """Whether it has taken nothing for so long, as far as the looks at it tell."""
+        unsent = self.unsent
+        if unsent != self._unsent:
+            self._unsent, self._since = unsent, now
+        return now - self._since >= seconds

@@ -1,0 +1,307 @@
+"""Cuts what a client sends into requests, one at a time; no I/O.
+
+llhttp does the parsing. It is given one request line, then bytes up to the next empty line, and so on: it never
+reads past the end of a request, so that what stands behind one is untouched until its turn has come, and
+nothing of it can be taken for anything else.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+import httptools
+
+from gateway.config.models import Limits
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Headers
+from gateway.server.head import Target, bad, check_head, is_websocket
+
+BLANK_LINES = 8  # before a request (RFC 9112, 2.2 asks for one)
+LINE_OVERHEAD = 48  # bytes of a request line that are not its target
+CHUNK_OVERHEAD = 16  # bytes of framing that come free with each piece of a chunked body
+
+_METHOD = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}"
+_TARGET = rb"[\x21\x22\x24-\x7e]+"  # anything visible but "#"
+_REQUEST_LINE = re.compile(rb"(" + _METHOD + rb") (" + _TARGET + rb") HTTP/([0-9]\.[0-9])\r\n")
+_REQUEST_LINE_SO_FAR = re.compile(_METHOD + rb"(?: (?:" + _TARGET + rb"(?: [HTP/0-9.]{0,8}\r?)?)?)?|\r?")
+
+
+class RequestHead(NamedTuple):
+    """A head that may pass."""
+
+    method: str
+    version: str
+    target: Target
+    headers: Headers
+    keep_alive: bool
+    websocket: bool  # a handshake: what follows is no HTTP
+    length: int | None  # bytes of the body; None for a chunked one
+    expects_continue: bool  # the client may wait for a 100 before it sends the body
+
+
+class Sink(Protocol):
+    """Who is told what has been read."""
+
+    def on_head(self, head: RequestHead) -> None:
+        """A request begins."""
+        ...
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of its body."""
+        ...
+
+    def on_end(self, trailers: Headers) -> None:
+        """All of it has come."""
+        ...
+
+
+class Part(Enum):
+    """What comes next."""
+
+    LINE = "line"
+    HEADERS = "headers"
+    LENGTH = "length"  # a body of known length
+    CHUNKED = "chunked"
+    WEBSOCKET = "websocket"
+
+
+# An enumeration's members are slow to look up, and these are asked for many times in every request.
+LINE, HEADERS, LENGTH, CHUNKED, WEBSOCKET = Part
+
+
+class RequestReader:
+    """The requests of one connection."""
+
+    def __init__(self, sink: Sink, limits: Limits) -> None:
+        self._sink = sink
+        self._limits = limits
+        self._most_headers = limits.headers
+        self._part = LINE
+        self._line = b""  # of a request line that has not come whole
+        self._blank_lines = 0
+        self._tail = b""  # up to three bytes before what comes next
+        self._size = 0  # bytes of the headers, or of what is not data in a chunked body
+        self._left = 0  # bytes of the body
+        self._fault: GatewayError | None = None  # found inside a callback, which can only raise through the parser
+        self._forget()
+        self._new_parser()
+
+    def _forget(self) -> None:
+        """No request has begun."""
+        self.method = "-"
+        self.url = b""
+        self.headers: Headers = []
+        self._version = ""
+        self._trailers: Headers = []
+        self._head_complete = False
+
+    def _new_parser(self) -> None:
+        self._head_complete = self._complete = self._keep_alive = False
+        self._parser = httptools.HttpRequestParser(self)
+
+    @property
+    def between_requests(self) -> bool:
+        """Whether nothing of a request has come, or all of it."""
+        return self._part is LINE and not self._line
+
+    def read(self, data: bytes) -> bytes:
+        """Read up to the end of a request; what is behind it is returned. Raises GatewayError where none may pass."""
+        while data:
+            if self._part is LINE:
+                data = self._read_line(self._line + data)
+            elif self._part is HEADERS:
+                data = self._read_headers(data)
+            elif self._part is CHUNKED:
+                data = self._read_chunked(data)
+            else:
+                data = self._read_counted(data)
+            if self._part is WEBSOCKET or self._complete:
+                self._complete = False
+                return data
+        return data
+
+    # The parts of a request.
+
+    def _read_line(self, data: bytes) -> bytes:
+        line = _REQUEST_LINE.match(data)
+        if line is None or self._blank_lines:
+            return self._read_line_slowly(data)
+        self._line = b""
+        self._begin(*line.groups())
+        self._size = -line.end()
+        self._tail = b""
+        return self._read_headers(data, line.end() - 2)
+
+    def _read_line_slowly(self, data: bytes) -> bytes:
+        """Blank lines before it, or not all of it."""
+        start = 0
+        while data.startswith(b"\r\n", start):
+            start += 2
+            self._blank_lines += 1
+            if self._blank_lines > BLANK_LINES:
+                raise bad("too many blank lines before the request")
+        line = _REQUEST_LINE.match(data, start)
+        if line is None:
+            self._line = self._checked_line_so_far(data[start:])
+            return b""
+        self._line = b""
+        self._blank_lines = 0
+        self._begin(*line.groups())
+        self._size = start - line.end()
+        self._tail = b""
+        return self._read_headers(data[start:], line.end() - start - 2)
+
+    def _checked_line_so_far(self, line: bytes) -> bytes:
+        if not _REQUEST_LINE_SO_FAR.fullmatch(line):
+            raise bad("this does not begin as a request does: METHOD, space, target, space, HTTP/1.1, CR, LF")
+        if len(line) > self._limits.url + LINE_OVERHEAD:
+            raise self._url_too_long()
+        return line
+
+    def _begin(self, method: bytes, url: bytes, version: bytes) -> None:
+        self.method, self.url, self._version = method.decode(), url, version.decode()
+        if len(url) > self._limits.url:
+            raise self._url_too_long()
+        if self._version not in ("1.1", "1.0"):
+            raise GatewayError(ErrorKind.VERSION_NOT_SUPPORTED, f"the request line names HTTP/{self._version}")
+        self._part = HEADERS
+
+    def _read_headers(self, data: bytes, start: int = 0) -> bytes:
+        found = -1 if self._tail else data.find(b"\r\n\r\n", start)
+        end = found + 4 if found >= 0 else self._empty_line(data, start)
+        self._size += end
+        if self._size > self._limits.head:
+            raise self._too_large()
+        self._parse(data[:end])
+        if self._head_complete:
+            self._end_of_head()
+            if self._complete:
+                self._end()
+        else:
+            self._tail = (self._tail + data[-3:])[-3:]
+        return data[end:]
+
+    def _read_chunked(self, data: bytes) -> bytes:
+        view, at = memoryview(data), 0
+        while at < len(data):
+            start, at = at, self._empty_line(data, at)
+            self._size += at - start
+            self._parse(view[start:at])
+            if self._size > self._limits.head:
+                raise self._too_large()
+            if self._complete:
+                self._end()
+                return data[at:]
+        self._tail = (self._tail + data[-3:])[-3:]
+        return b""
+
+    def _empty_line(self, data: bytes, start: int) -> int:
+        """Where the next empty line ends, which may have begun in what came before `data`; or where the data ends.
+
+        A head ends with an empty line, and so does a chunked body.
+        """
+        if self._tail and not start:
+            straddling = (self._tail + data[:3]).find(b"\r\n\r\n")
+            if straddling >= 0:
+                return straddling + 4 - len(self._tail)
+        found = data.find(b"\r\n\r\n", start)
+        return found + 4 if found >= 0 else len(data)
+
+    def _read_counted(self, data: bytes) -> bytes:
+        piece = data[: self._left]
+        self._left -= len(piece)
+        self._parse(piece)
+        if self._complete:
+            self._end()
+        return data[len(piece) :]
+
+    def _end_of_head(self) -> None:
+        method, version, headers = self.method, self._version, self.headers
+        fields = dict(headers)
+        target = check_head(method, version, self.url, headers, fields)
+        websocket = False
+        if self._parser.should_upgrade():
+            websocket = is_websocket(method, version, fields)
+            if not websocket:
+                self._ignore_upgrade()
+        length: int | None = 0
+        if b"content-length" in fields:
+            length = int(fields[b"content-length"])
+        elif b"transfer-encoding" in fields:
+            length = None
+        self._part = WEBSOCKET if websocket else CHUNKED if length is None else LENGTH
+        self._left = length or 0
+        self._size = 0
+        self._tail = b""
+        expects = b"expect" in fields and version == "1.1"
+        self._sink.on_head(RequestHead(method, version, target, headers, self._keep_alive, websocket, length, expects))
+
+    def _ignore_upgrade(self) -> None:
+        """An upgrade may be ignored (RFC 9110, 7.8): read the same head again without it, so that its body counts."""
+        lines = [line for line in self.headers if line[0] not in (b"upgrade", b"http2-settings")]
+        lines = [(name, _without_upgrade(value) if name == b"connection" else value) for name, value in lines]
+        kept, self.headers = self.headers, []
+        self._new_parser()
+        self._parse(encode_head(self.method, self.url, self._version, lines))
+        self.headers = kept
+
+    def _end(self) -> None:
+        if self._part is not WEBSOCKET:
+            self._part = LINE
+            self._sink.on_end(self._trailers)
+            self._forget()
+
+    # The parser.
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # the head ended here
+        except httptools.HttpParserInvalidMethodError:
+            detail = f"the method {self.method} is none that this gateway knows"
+            raise GatewayError(ErrorKind.NOT_IMPLEMENTED, detail) from None
+        except httptools.HttpParserError as error:
+            raise self._fault or bad(str(error) or "the request is no valid HTTP") from None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lines = self._trailers if self._head_complete else self.headers
+        lines.append((name.lower(), value.rstrip(b" \t")))
+        if len(lines) > self._most_headers:
+            self._fault = self._too_large()
+            raise self._fault
+
+    def on_headers_complete(self) -> None:
+        self._head_complete = True
+        self._keep_alive = self._parser.should_keep_alive()  # known only now
+
+    def on_body(self, data: bytes) -> None:
+        self._size -= min(self._size, len(data) + CHUNK_OVERHEAD)
+        self._sink.on_body(data)
+
+    def on_message_complete(self) -> None:
+        self._complete = True
+
+    # What may be too much.
+
+    def _url_too_long(self) -> GatewayError:
+        return GatewayError(ErrorKind.URL_TOO_LONG, f"the URL is over {self._limits.url} bytes")
+
+    def _too_large(self) -> GatewayError:
+        limits = self._limits
+        what = "the request headers are" if self._part is HEADERS else "chunk extensions and trailers are"
+        return GatewayError(ErrorKind.HEADERS_TOO_LARGE, f"{what} over {limits.head} bytes or {limits.headers} lines")
+
+
+def encode_head(method: str, url: bytes, version: str, headers: Headers) -> bytes:
+    """A request head as it goes over the wire."""
+    lines = [b"%b %b HTTP/%b\r\n" % (method.encode(), url, version.encode())]
+    lines += [b"%b: %b\r\n" % line for line in headers]
+    return b"".join(lines) + b"\r\n"
+
+
+def _without_upgrade(value: bytes) -> bytes:
+    tokens = [token.strip() for token in value.split(b",")]
+    return b", ".join(token for token in tokens if token and token.lower() not in (b"upgrade", b"http2-settings"))

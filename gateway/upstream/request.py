@@ -1,0 +1,86 @@
+"""What a backend is told: the client's header lines, and what the gateway adds to them (RFC 9110, 7.6)."""
+
+from __future__ import annotations
+
+from gateway.http import Body, Exchange, Headers
+from gateway.http.fields import ENDS_HERE, NEVER_DROPPED, is_forwarding, nominated, tokens
+from gateway.http.forwarded import forwarding_headers
+
+REREADABLE_LIMIT = 64 * 1024  # bytes of a request body that are kept until the response begins
+
+
+def request_headers(exchange: Exchange) -> Headers:
+    """The lines that go to the backend: the client's, less those that end here, plus what the gateway says of it."""
+    received, fields = exchange.headers, exchange.fields
+    dropped = ENDS_HERE
+    if b"connection" in fields and (named := nominated(received, fields)):
+        dropped = ENDS_HERE | named
+    headers = [line for line in received if line[0] not in dropped and not is_forwarding(line[0])]
+    hidden = exchange.hidden_headers  # also where an underscore stands for a hyphen, as CGI and WSGI read it
+    if hidden and not (hidden.isdisjoint(fields) and b"_" not in b"".join(fields)):
+        headers = [line for line in headers if line[0].replace(b"_", b"-") not in hidden]
+    headers += exchange.extra_headers
+    headers += forwarding_headers(exchange)
+    if exchange.body is not None:
+        headers.append(
+            (b"transfer-encoding", b"chunked")
+            if is_chunked(exchange)
+            else (b"content-length", fields[b"content-length"])
+        )
+    elif b"content-length" in fields:
+        headers.append((b"content-length", b"0"))
+    if b"te" in fields and b"trailers" in tokens(received, b"te"):
+        headers += [(b"te", b"trailers"), (b"connection", b"te")]
+    return headers
+
+
+def request_trailers(exchange: Exchange, trailers: Headers) -> Headers:
+    """The trailer lines that go to the backend: none that could pass for a header it goes by (RFC 9110, 6.5.1)."""
+    forbidden = ENDS_HERE | NEVER_DROPPED | exchange.hidden_headers
+    return [line for line in trailers if line[0].replace(b"_", b"-") not in forbidden and not is_forwarding(line[0])]
+
+
+def is_chunked(exchange: Exchange) -> bool:
+    """Whether the request body is of unknown length."""
+    return b"content-length" not in exchange.fields
+
+
+class Rereadable:
+    """A Body that can be read once more, as long as what was read of it is not over REREADABLE_LIMIT."""
+
+    __slots__ = ("_body", "_read", "_size", "_unread")
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._read: list[bytes] = []
+        self._size = 0
+        self._unread: list[bytes] = []  # of what was read before, the last piece first
+
+    @property
+    def trailers(self) -> Headers:
+        return self._body.trailers
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._unread) or self._body.ready
+
+    async def read(self) -> bytes:
+        if self._unread:
+            return self._unread.pop()
+        data = await self._body.read()
+        self._size += len(data)
+        if self._size <= REREADABLE_LIMIT:
+            self._read.append(data)
+        else:
+            self._read.clear()
+        return data
+
+    def rewind(self) -> bool:
+        """Read it from the beginning again; False where that is not possible."""
+        if self._size > REREADABLE_LIMIT:
+            return False
+        self._unread = [piece for piece in reversed(self._read) if piece]
+        return True
+
+    def close(self) -> None:
+        self._body.close()

@@ -1,0 +1,12 @@
+"""An application whose import turns the gateway's own log up to debug, as somebody who looks for a fault would."""
+
+from __future__ import annotations
+
+import logging
+
+from tests.lifecycle.apps import one
+
+logging.getLogger().setLevel(logging.DEBUG)
+logging.getLogger("tests").debug("debug is on")
+
+__all__ = ["one"]

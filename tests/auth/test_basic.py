@@ -1,0 +1,186 @@
+"""HTTP Basic, and the hashes of passwords."""
+
+import asyncio
+import json
+import time
+import unicodedata
+from base64 import b64encode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.auth import basic, password
+from gateway.auth.outcome import Outcome, Recognised, Refused
+from gateway.auth.password import PasswordHash
+from gateway.config.problems import ConfigError
+from gateway.errors import ErrorKind
+
+from .support import request, scheme
+
+
+def cheap(text: str) -> str:
+    """A hash that takes a millisecond."""
+    empty = PasswordHash(10, 8, 1, b"0123456789abcdef", b"")
+    return str(PasswordHash(10, 8, 1, empty.salt, empty._derive(text, empty.salt, 32)))
+
+
+def users(**passwords: str) -> basic.Basic:
+    """The scheme, with these users."""
+    consumers = [
+        {"name": f"app-{name}", "basic": {"username": name, "password": cheap(text)}}
+        for name, text in passwords.items()
+    ]
+    found = scheme(json.dumps({"schemes": {"basic": {"basic": {}}}, "consumers": consumers}), "basic")
+    assert isinstance(found, basic.Basic)
+    return found
+
+
+def watch_checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The passwords that are checked from now on."""
+    checked: list[str] = []
+    verify = PasswordHash.verify
+
+    def watched(self: PasswordHash, text: str) -> bool:
+        checked.append(text)
+        return verify(self, text)
+
+    monkeypatch.setattr(PasswordHash, "verify", watched)
+    return checked
+
+
+async def told(scheme: basic.Basic, credentials: str | bytes, name: bytes = b"Basic ") -> Outcome:
+    """What comes of user:password."""
+    data = credentials.encode() if isinstance(credentials, str) else credentials
+    return await scheme.authenticate(request([(b"authorization", name + b64encode(data))]))
+
+
+async def test_a_user_with_the_right_password_is_the_consumer() -> None:
+    """In any case of the word Basic, with colons and other letters in the password."""
+    found = users(bob="pass:wörd")
+    for name in (b"Basic ", b"basic ", b"BASIC  "):
+        outcome = await told(found, "bob:pass:wörd", name)
+        assert isinstance(outcome, Recognised)
+        assert outcome.identity.consumer == "app-bob"
+    assert isinstance(await told(found, "bob:pass:wo\u0308rd"), Recognised)
+
+
+@pytest.mark.parametrize(
+    "credentials", ["bob:wrong", "bob:", "alice:secret", ":secret", "bob", "", b"bob:\xff", "bob:sec\nret", "x" * 2000]
+)
+async def test_anything_else_is_refused(credentials: str | bytes) -> None:
+    """A wrong password, a user who is not there, and what is not user:password."""
+    assert isinstance(await told(users(bob="secret"), credentials), Refused)
+
+
+@pytest.mark.parametrize(
+    "value", [b"Basic", b"Basic ", b"Basic !!!", b"Basic Ym9iOnNlY3JldA", b"Basic Ym9iOnNlY3JldA== x"]
+)
+async def test_malformed_base64_is_refused(value: bytes) -> None:
+    """Without padding, with other characters, or nothing at all."""
+    assert isinstance(await users(bob="secret").authenticate(request([(b"authorization", value)])), Refused)
+
+
+async def test_what_is_no_basic_is_left_to_others() -> None:
+    """Another scheme of Authorization, or none."""
+    assert await users().authenticate(request([(b"authorization", b"Bearer x")])) is None
+    assert await users().authenticate(request()) is None
+
+
+async def test_requests_with_the_same_credentials_wait_for_one_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And later ones for none, until it is time to check again; a wrong password is forgotten sooner."""
+    checked = watch_checks(monkeypatch)
+    found = users(bob="secret")
+    assert len({id(outcome) for outcome in await asyncio.gather(*(told(found, "bob:secret") for _ in range(100)))}) == 1
+    await told(found, "bob:wrong")
+    await told(found, "bob:wrong")
+    assert checked == ["secret", "wrong"]
+    clock = time.monotonic() + basic.WRONG_SECONDS
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    await told(found, "bob:wrong")
+    await told(found, "bob:secret")
+    assert checked == ["secret", "wrong", "wrong"]
+    clock += basic.RIGHT_SECONDS
+    await told(found, "bob:secret")
+    assert checked[3:] == ["secret"]
+
+
+async def test_checks_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever guesses passwords gets a 503 before the gateway has no time for anything else."""
+    monkeypatch.setattr(basic, "CHECKS_WAITING", 4)
+    found = users(bob="secret")
+    outcomes = await asyncio.gather(*(told(found, f"bob:{number}") for number in range(20)))
+    kinds = [outcome.kind for outcome in outcomes if isinstance(outcome, Refused)]
+    assert kinds.count(ErrorKind.UNAUTHENTICATED) == 4
+    assert kinds.count(ErrorKind.AUTH_UNAVAILABLE) == 16
+    assert isinstance(await told(found, "bob:secret"), Recognised)
+
+
+async def test_the_loop_goes_on_while_a_password_is_checked() -> None:
+    """scrypt runs on a thread."""
+    hashed = str(password.make("secret"))
+    text = {
+        "schemes": {"b": {"basic": {}}},
+        "consumers": [{"name": "a", "basic": {"username": "bob", "password": hashed}}],
+    }
+    found = scheme(json.dumps(text), "b")
+    assert isinstance(found, basic.Basic)
+    check = asyncio.create_task(told(found, "bob:secret"))
+    turns = 0
+    while not check.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert isinstance(await check, Recognised)
+    assert turns > 100
+
+
+async def test_a_user_who_is_not_there_takes_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password is checked all the same, so that the time does not tell who is a user."""
+    checked = watch_checks(monkeypatch)
+    await told(users(bob="secret"), "alice:secret")
+    assert checked == ["secret"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    text=st.text(st.characters(codec="utf-8"), min_size=1, max_size=40),
+    other=st.text(st.characters(codec="utf-8"), max_size=40),
+)
+def test_a_hash_is_of_one_password(text: str, other: str) -> None:
+    """Written and read again it is the same."""
+    read = password.parse(cheap(text))
+    assert read.verify(text)
+    same = unicodedata.normalize("NFC", text) == unicodedata.normalize("NFC", other)
+    assert read.verify(other) == same
+
+
+def test_every_new_hash_has_its_own_salt() -> None:
+    """Two users with one password cannot be told by their hashes."""
+    assert str(password.make("secret")) != str(password.make("secret"))
+
+
+HASH = cheap("x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "secret",
+        "",
+        HASH + "=",
+        HASH.replace("$scrypt", "$argon2id"),
+        HASH.replace("ln=10", "ln=9"),
+        HASH.replace("ln=10", "ln=30"),
+        HASH.replace("ln=10,r=8", "ln=20,r=32"),
+        HASH.replace("p=1", "p=0"),
+        HASH.replace("r=8", "r=0"),
+        HASH.rpartition("$")[0] + "$",
+    ],
+)
+def test_what_is_no_hash_is_an_error_with_its_place(text: str) -> None:
+    """A plain password, another format, or parameters that would take all memory or nearly none."""
+    consumers = [{"name": "a", "basic": {"username": "bob", "password": text}}]
+    with pytest.raises(ConfigError) as caught:
+        scheme(json.dumps({"schemes": {"b": {"basic": {}}}, "consumers": consumers}), "b")
+    assert "consumers[0].basic.password" in str(caught.value)
+    assert not text or text not in str(caught.value)

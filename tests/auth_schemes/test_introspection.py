@@ -1,0 +1,254 @@
+"""Opaque tokens: the service that issued them is asked, seldom, and never waited for long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from base64 import b64decode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from gateway.auth.asking import FAILURES, Breaker
+from gateway.auth.outcome import Outcome, Scheme
+from gateway.errors import ErrorKind
+from gateway.http.testing import make_exchange
+from tests.config.support import errors
+from tests.support import eventually
+
+from .support import Asked, HttpService, Reply, http_service, recognised, refused, running, told
+
+ACTIVE = {"active": True, "sub": "user-1", "scope": "orders:read orders:write", "client_id": "shop"}
+
+
+async def active(asked: Asked) -> Reply:
+    """Every token holds."""
+    return told(ACTIVE)
+
+
+@asynccontextmanager
+async def introspecting(reply: Any = active, **settings: Any) -> AsyncIterator[tuple[Scheme, HttpService]]:
+    """The scheme `opaque` and the service that it asks."""
+    async with http_service(reply) as service:
+        consumer = {"name": "acme", "tenant": "acme-corp", "groups": ["gold"], "subjects": ["user-acme"]}
+        scheme = {"introspection": {"url": service.url, **settings}}
+        async with running({"schemes": {"opaque": scheme}, "consumers": [consumer]}, "opaque") as opaque:
+            yield opaque, service
+
+
+async def ask(scheme: Scheme, token: str = "opaque-1", *, asking: bool = True) -> Outcome:
+    """Who bears a token."""
+    exchange = make_exchange(headers=[("authorization", f"Bearer {token}")])
+    return await scheme.authenticate(exchange, asking=asking)
+
+
+async def test_the_answer_says_who_calls() -> None:
+    """Subject, scopes and other members of the answer are the caller's; the service is asked as RFC 7662 says."""
+    async with introspecting(client_id="gate:way", client_secret="s e") as (scheme, service):
+        identity = recognised(await ask(scheme)).identity
+        assert (identity.consumer, sorted(identity.scopes)) == ("user-1", ["orders:read", "orders:write"])
+        assert identity.claims["client_id"] == "shop"
+        (asked,) = service.asked
+        assert (asked.method, asked.path) == ("POST", "/ask")
+        assert parse_qs(asked.body.decode()) == {"token": ["opaque-1"], "token_type_hint": ["access_token"]}
+        kind, _, pair = (asked.header("authorization") or "").partition(" ")
+        assert (kind, b64decode(pair)) == ("Basic", b"gate%3Away:s+e")
+
+
+async def test_the_gateway_may_show_a_token_of_its_own() -> None:
+    """Instead of a name and a secret."""
+    async with introspecting(token="gateway-token") as (scheme, service):
+        recognised(await ask(scheme))
+        assert service.asked[0].header("authorization") == "Bearer gateway-token"
+
+
+async def test_a_consumer_is_found_by_its_subject() -> None:
+    """Who lists the subject is that consumer, with its tenant and groups; who is only called like it is not."""
+
+    async def reply(asked: Asked) -> Reply:
+        return told({**ACTIVE, "sub": parse_qs(asked.body.decode())["token"][0]})
+
+    async with introspecting(reply) as (scheme, _):
+        identity = recognised(await ask(scheme, "user-acme")).identity
+        assert (identity.consumer, identity.tenant, *identity.groups) == ("acme", "acme-corp", "gold")
+        assert refused(await ask(scheme, "acme")).kind is ErrorKind.FORBIDDEN
+
+
+async def test_an_answer_is_kept() -> None:
+    """The service is asked once for a token, and once for each other token."""
+    async with introspecting() as (scheme, service):
+        for _ in range(3):
+            recognised(await ask(scheme))
+        recognised(await ask(scheme, "opaque-2"))
+        assert len(service.asked) == 2
+        assert service.connections == 1
+
+
+async def test_an_answer_is_kept_no_longer_than_the_token_holds() -> None:
+    """`exp` ends what `cache` would keep."""
+
+    async def reply(asked: Asked) -> Reply:
+        return told({**ACTIVE, "exp": time.time() + 0.05})
+
+    async with introspecting(reply, cache="1h") as (scheme, service):
+        recognised(await ask(scheme))
+        async with asyncio.timeout(5):
+            while len(service.asked) < 2:
+                recognised(await ask(scheme))
+
+
+async def test_nothing_is_kept_where_that_is_asked_for() -> None:
+    """`cache: 0` asks every time."""
+    async with introspecting(cache=0) as (scheme, service):
+        for _ in range(2):
+            recognised(await ask(scheme))
+        assert len(service.asked) == 2
+
+
+async def test_that_a_token_does_not_hold_is_kept_too() -> None:
+    """Whoever tries the same wrong token again and again does not reach the service."""
+
+    async def reply(asked: Asked) -> Reply:
+        return told({"active": False})
+
+    async with introspecting(reply) as (scheme, service):
+        for _ in range(3):
+            assert refused(await ask(scheme)).kind is ErrorKind.UNAUTHENTICATED
+        assert len(service.asked) == 1
+
+
+async def test_requests_at_the_same_time_share_one_question() -> None:
+    """A hundred requests with a new token are one look-up; one that gives up does not spoil it for the others."""
+    release = asyncio.Event()
+
+    async def reply(asked: Asked) -> Reply:
+        await release.wait()
+        return told(ACTIVE)
+
+    async with introspecting(reply) as (scheme, service):
+        waiting = [asyncio.create_task(ask(scheme)) for _ in range(100)]
+        await eventually(lambda: bool(service.asked))
+        waiting[0].cancel()
+        release.set()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(outcomes[0], asyncio.CancelledError)
+        assert {type(outcome).__name__ for outcome in outcomes[1:]} == {"Recognised"}
+        assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"active": "true"},
+        {"active": 1},
+        {},
+        {**ACTIVE, "exp": 1},
+        {**ACTIVE, "nbf": 4_000_000_000},
+        {**ACTIVE, "exp": "soon"},
+        {**ACTIVE, "aud": "somebody-else"},
+        {**ACTIVE, "iss": "somebody-else"},
+        {**ACTIVE, "iss": ["me"]},
+        {**ACTIVE, "sub": None},
+        {**ACTIVE, "sub": "a\r\nb"},
+        {**ACTIVE, "scope": 5},
+    ],
+)
+async def test_answers_that_do_not_say_that_it_holds_refuse(members: dict[str, Any]) -> None:
+    """Only `active: true`, for this audience, of this issuer, now."""
+
+    async def reply(asked: Asked) -> Reply:
+        return told({"aud": "me", **members})
+
+    async with introspecting(reply, audiences=["me"], issuer="me") as (scheme, _):
+        assert refused(await ask(scheme)).kind is ErrorKind.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (200, {}, b"no json"),
+        (200, {}, b"[]"),
+        (200, {}, b'{"active": true, "active": true}'),
+        (200, {}, b" " * 300_000),
+        (401, {}, b"{}"),
+        (302, {"location": "/elsewhere"}, b""),
+        (500, {}, b""),
+    ],
+)
+async def test_answers_that_are_none_are_a_503(reply: Reply) -> None:
+    """The token may be right: the caller is told to come back, and nothing is kept."""
+
+    async def answer(asked: Asked) -> Reply:
+        return reply
+
+    async with introspecting(answer) as (scheme, service):
+        outcome = refused(await ask(scheme))
+        assert (outcome.kind, outcome.retry_after) == (ErrorKind.AUTH_UNAVAILABLE, 5)
+        service.reply = active
+        recognised(await ask(scheme))
+
+
+async def test_a_service_that_hangs_is_not_waited_for() -> None:
+    """After the timeout the caller gets a 503; what was kept goes on."""
+
+    async def hang(asked: Asked) -> Reply:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with introspecting(timeout="100ms") as (scheme, service):
+        recognised(await ask(scheme, "kept"))
+        service.reply = hang
+        started = time.perf_counter()
+        assert refused(await ask(scheme)).kind is ErrorKind.AUTH_UNAVAILABLE
+        assert time.perf_counter() - started < 1
+        recognised(await ask(scheme, "kept"))
+
+
+async def test_a_service_that_keeps_failing_is_left_alone() -> None:
+    """After some failures in a row nobody waits for it any more."""
+
+    async def fail(asked: Asked) -> Reply:
+        return 500, {}, b""
+
+    async with introspecting(fail) as (scheme, service):
+        for number in range(FAILURES + 5):
+            assert refused(await ask(scheme, f"t{number}")).kind is ErrorKind.AUTH_UNAVAILABLE
+        assert len(service.asked) == FAILURES
+
+
+def test_a_breaker_tries_again_after_its_pause() -> None:
+    """One call finds out for all others; its success closes the breaker, its failure starts another pause."""
+    breaker = Breaker(failures=2, pause=5)
+    for now in (0.0, 1.0):
+        assert breaker.allows(now)
+        breaker.failed(now)
+    assert not breaker.allows(5.9)
+    assert [breaker.allows(6), breaker.allows(6)] == [True, False]
+    breaker.failed(6.5)
+    assert not breaker.allows(11)
+    assert breaker.allows(11.5)
+    breaker.succeeded()
+    assert [breaker.allows(12), breaker.allows(12)] == [True, True]
+
+
+async def test_what_is_no_token_is_not_asked_for() -> None:
+    """Neither nonsense nor megabytes reach the service, and an explanation asks nobody."""
+    async with introspecting() as (scheme, service):
+        for token in ("", "a b", "\xe9", "x" * 10_000, "a\tb"):
+            assert refused(await ask(scheme, token)).kind is ErrorKind.UNAUTHENTICATED
+        assert refused(await ask(scheme, asking=False)).kind is ErrorKind.AUTH_UNAVAILABLE
+        assert await scheme.authenticate(make_exchange()) is None
+        assert service.asked == []
+
+
+def test_credentials_belong_together() -> None:
+    """A name without a secret, or both kinds at once, are told when the file is loaded."""
+    for keys, message in (
+        ("client_id: a", "belong together"),
+        ("client_id: a, client_secret: b, token: c", "exclude each other"),
+    ):
+        auth = f"schemes: {{o: {{introspection: {{url: 'https://a/b', {keys}}}}}}}\n"
+        assert message in errors(auth=auth)[0]

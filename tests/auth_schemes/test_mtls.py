@@ -1,0 +1,203 @@
+"""Certificates of clients: whose they are, from whom they are believed, and until when."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.app.tls import client_certificate
+from gateway.auth.certificates import CertificateError, from_client_cert, from_envoy, from_nginx, from_pem
+from gateway.auth.outcome import Scheme
+from gateway.errors import ErrorKind
+from gateway.http import Exchange
+from gateway.http.testing import make_exchange
+from tests.auth.support import scheme
+from tests.config.support import errors
+
+from .rfc9421 import CLIENT_CERT
+from .support import add, certificate, recognised, refused
+
+SPIFFE = "URI:spiffe://example.org/acme"
+
+
+def mtls(source: str, *consumers: dict[str, Any], **settings: Any) -> Scheme:
+    """The scheme `certs`; each consumer is told by its certificates."""
+    listed = [{"name": f"c{index}", "certificates": [wanted]} for index, wanted in enumerate(consumers)]
+    auth = {"schemes": {"certs": {"mtls": {"source": source, **settings}}}, "consumers": listed}
+    return scheme(json.dumps(auth), "certs")
+
+
+def fingerprint(shown: x509.Certificate) -> str:
+    """As openssl prints it."""
+    return shown.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def pem(shown: x509.Certificate) -> str:
+    """The certificate in PEM."""
+    return shown.public_bytes(Encoding.PEM).decode()
+
+
+def nginx(shown: x509.Certificate, *, trusted: bool = True, header: str = "x-ssl-client-cert") -> Exchange:
+    """A request that came through nginx."""
+    exchange = add(make_exchange(), header, quote(pem(shown), safe=""))
+    exchange.peer_trusted = trusted
+    return exchange
+
+
+def envoy(value: str) -> Exchange:
+    """A request that came through Envoy."""
+    exchange = add(make_exchange(), "x-forwarded-client-cert", value)
+    exchange.peer_trusted = True
+    return exchange
+
+
+async def test_a_certificate_is_known_by_fingerprint_subject_or_name() -> None:
+    """Whichever the consumer is told by, in whichever way it is written."""
+    shown = certificate("acme", sans=["DNS:Acme.example.com", SPIFFE, "email:a@example.com"])
+    for wanted in (
+        {"fingerprint": fingerprint(shown)},
+        {"fingerprint": fingerprint(shown).replace(":", "").lower()},
+        {"subject": "CN=acme,O=Acme"},
+        {"san": "dns:acme.EXAMPLE.com"},
+        {"san": SPIFFE},
+        {"san": "email:a@example.com"},
+        {"subject": "CN=acme,O=Acme", "san": SPIFFE},
+    ):
+        found = recognised(await mtls("x-ssl-client-cert", wanted).authenticate(nginx(shown)))
+        assert found.identity.consumer == "c0"
+        assert found.identity.fingerprint.startswith("certificate:")
+
+
+async def test_all_that_is_asked_for_must_fit() -> None:
+    """The right subject with another name, or another certificate of that name, is nobody's."""
+    policy = mtls("x-ssl-client-cert", {"subject": "CN=acme,O=Acme", "san": SPIFFE})
+    assert "nobody" in refused(await policy.authenticate(nginx(certificate("acme")))).detail
+    assert "nobody" in refused(await policy.authenticate(nginx(certificate("other", sans=[SPIFFE])))).detail
+
+
+async def test_only_a_trusted_proxy_is_believed() -> None:
+    """A header from anybody else is no certificate at all."""
+    shown = certificate()
+    policy = mtls("x-ssl-client-cert", {"fingerprint": fingerprint(shown)})
+    assert await policy.authenticate(nginx(shown, trusted=False)) is None
+
+
+async def test_only_the_configured_header_is_read() -> None:
+    """A proxy that writes one header may let the others through from clients."""
+    shown = certificate()
+    policy = mtls("client-cert", {"fingerprint": fingerprint(shown)})
+    assert await policy.authenticate(nginx(shown)) is None
+    renamed = mtls("x-ssl-client-cert", {"fingerprint": fingerprint(shown)}, header="X-Cert")
+    recognised(await renamed.authenticate(nginx(shown, header="x-cert")))
+    assert renamed.places.headers == {b"x-cert"}
+
+
+async def test_certificates_hold_for_their_time() -> None:
+    """One that has expired, or does not hold yet, is refused, also when it was known before."""
+    for shown, reason in (
+        (certificate(begins=-3, days=-1), "has expired"),
+        (certificate(begins=1, days=2), "not hold yet"),
+    ):
+        policy = mtls("x-ssl-client-cert", {"fingerprint": fingerprint(shown)})
+        for _ in range(2):
+            assert reason in refused(await policy.authenticate(nginx(shown))).detail
+
+
+async def test_two_certificates_are_ambiguous() -> None:
+    """A second header is refused, whatever it holds."""
+    shown = certificate()
+    exchange = add(nginx(shown), "x-ssl-client-cert", "x")
+    outcome = await mtls("x-ssl-client-cert", {"fingerprint": fingerprint(shown)}).authenticate(exchange)
+    assert refused(outcome).kind is ErrorKind.AMBIGUOUS_CREDENTIALS
+
+
+async def test_a_certificate_of_two_consumers_is_refused() -> None:
+    """Nobody is guessed."""
+    shown = certificate(sans=[SPIFFE, "DNS:a.example"])
+    policy = mtls("x-ssl-client-cert", {"san": SPIFFE}, {"san": "DNS:a.example"})
+    assert refused(await policy.authenticate(nginx(shown))).kind is ErrorKind.FORBIDDEN
+
+
+async def test_the_certificate_of_the_connection() -> None:
+    """Where TLS ends here, no header is looked at."""
+    shown = certificate()
+    policy = mtls("connection", {"fingerprint": fingerprint(shown)})
+    assert await policy.authenticate(nginx(shown)) is None
+    exchange = make_exchange()
+    exchange.certificate = pem(shown).encode()
+    recognised(await policy.authenticate(exchange))
+
+
+def test_a_server_hands_over_the_certificate_of_its_connection() -> None:
+    """The ASGI extension `tls`: the first of the chain, and only if the server could verify it."""
+    tls = {"client_cert_chain": ["first", "second"], "client_cert_error": None}
+    assert client_certificate({"extensions": {"tls": tls}}) == b"first"
+    assert client_certificate({"extensions": {"tls": {**tls, "client_cert_error": "expired"}}}) is None
+    assert client_certificate({"extensions": {"tls": {}}}) is client_certificate({}) is None
+
+
+async def test_envoy_tells_the_last_element() -> None:
+    """What the proxy next to us appended counts, not what came before it."""
+    shown = certificate(sans=[SPIFFE])
+    digits = fingerprint(shown).replace(":", "").lower()
+    policy = mtls("x-forwarded-client-cert", {"fingerprint": digits})
+    other = "0" * 64
+    cert = f'Hash={digits};Cert="{quote(pem(shown), safe="")}"'
+    recognised(await policy.authenticate(envoy(f'By=spiffe://mesh/gw;Hash={other};Subject="CN=x, y",{cert}')))
+    recognised(await policy.authenticate(envoy(f'Hash={digits.upper()};Subject="";URI=')))
+    assert "nobody" in refused(await policy.authenticate(envoy(f"{cert},Hash={other}"))).detail
+    lying = envoy(f'Hash={digits};Cert="{quote(pem(certificate()), safe="")}"')
+    assert "nobody" in refused(await policy.authenticate(lying)).detail
+
+
+async def test_envoy_may_tell_only_the_names() -> None:
+    """Without the certificate itself, its subject and names are taken from the header."""
+    value = f'Hash={"a" * 64};Subject="CN=acme,O=Acme";URI=spiffe://example.org/acme;DNS=A.example'
+    for wanted in ({"subject": "CN=acme,O=Acme"}, {"san": SPIFFE}, {"san": "DNS:a.example"}):
+        recognised(await mtls("x-forwarded-client-cert", wanted).authenticate(envoy(value)))
+
+
+def test_the_certificate_of_rfc_9440_is_read() -> None:
+    """The example of its appendix A, as Client-Cert carries it."""
+    found = from_client_cert(CLIENT_CERT.encode())
+    assert (found.subject, found.sans) == ("CN=BC", frozenset({"email:bdc@example.com"}))
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"x", b"::", b":YQ==:", b":*:", b"-----BEGIN CERTIFICATE-----", b"%FF%00", b"a=b", b'Hash="']
+)
+def test_what_is_no_certificate_is_refused(value: bytes) -> None:
+    """Nothing but the one error is raised, whatever a proxy passes on."""
+    for read in (from_pem, from_nginx, from_client_cert, from_envoy):
+        with pytest.raises(CertificateError):
+            read(value)
+
+
+def test_what_cannot_be_a_certificate_is_told() -> None:
+    """Errors name what is expected."""
+
+    def wrong(wanted: Any) -> str:
+        return errors(auth=json.dumps({"consumers": [{"name": "a", "certificates": [wanted]}]}))[0]
+
+    assert "64 hexadecimal digits" in wrong("abc")
+    assert "RFC 4514" in wrong({"subject": "acme"})
+    assert "expected DNS:, URI: or email:" in wrong({"san": "acme"})
+    assert "at least one of" in wrong({})
+    assert "a connection has no header" in errors(auth="schemes: {c: {mtls: {header: X-Cert}}}\n")[0]
+    twice = {"consumers": [{"name": name, "certificates": [{"subject": "CN=a"}]} for name in ("a", "b")]}
+    assert "already" in errors(auth=json.dumps(twice))[0]
+
+
+def test_a_der_certificate_is_no_pem() -> None:
+    """The forms are not mixed up."""
+    der = certificate().public_bytes(Encoding.DER)
+    with pytest.raises(CertificateError):
+        from_pem(der)
+    assert from_client_cert(b":" + b64encode(der) + b":").subject == "CN=acme,O=Acme"

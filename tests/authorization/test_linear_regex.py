@@ -1,0 +1,92 @@
+"""Patterns mean what they mean to Python, and never take longer than the text is long."""
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.algorithms.linear_regex import MAX_TEXT, LinearRegex
+from gateway.algorithms.regex_syntax import RegexError
+
+ATOMS = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", "[a-c1]", r"\d", r"\w", r"\.", "1", "(?:ab)", "-"])
+QUANTIFIERS = st.sampled_from(["*", "+", "?", "{2}", "{1,3}", "{0,2}", "{2,}", "{0}"])
+PATTERNS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map("".join),
+        st.tuples(inner, inner).map(lambda two: f"({two[0]}|{two[1]})"),
+        st.tuples(inner, QUANTIFIERS).map(lambda two: f"({two[0]}){two[1]}"),
+    ),
+    max_leaves=6,
+)
+
+
+@given(PATTERNS, st.lists(st.text("ab1.-c", max_size=8), max_size=8), st.booleans())
+def test_a_pattern_means_what_python_takes_it_to_mean(pattern: str, texts: list[str], ignoring_case: bool) -> None:
+    """Whoever knows regular expressions knows these, too."""
+    source = f"(?i){pattern}" if ignoring_case else pattern
+    try:
+        mine = LinearRegex(source)
+    except RegexError:
+        return  # too many positions
+    theirs = re.compile(source, re.ASCII)
+    for text in texts:
+        for written in (text, text.upper()):
+            assert mine.matches(written) == bool(theirs.fullmatch(written))
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|a)*b", "(a|aa)+b", "a*a*a*a*a*a*a*b"])
+def test_no_pattern_explodes(pattern: str) -> None:
+    """A client cannot keep the gateway busy with a text that somebody's pattern has trouble with."""
+    started = time.perf_counter()
+    assert not LinearRegex(pattern).matches("a" * MAX_TEXT)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_patterns_with_many_states_stay_affordable() -> None:
+    """Not even a pattern whose automaton has 2^100 states, and a text that wanders through them, takes long."""
+    pattern = LinearRegex("(a|b)*a(a|b){100}")
+    text = "".join("ab"[(index * index) % 7 % 2] for index in range(MAX_TEXT))
+    started = time.perf_counter()
+    pattern.matches(text)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_repetitions_of_nothing_end() -> None:
+    """A pattern that repeats nothing a thousand thousand times is compiled at once."""
+    assert LinearRegex("((((){999}){999}){999}){999}").matches("")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "offset", "message"),
+    [
+        ("(a", 0, "without its"),
+        ("a)", 1, "without its"),
+        ("a[b", 1, "without its"),
+        ("*a", 0, "nothing before it"),
+        ("a**", 2, "a quantifier after a quantifier"),
+        ("a*?", 2, "a quantifier after a quantifier"),
+        (r"(a)\1", 3, "escape is not known"),
+        ("(?=a)", 0, "not known here"),
+        ("a^b", 1, "remove it"),
+        ("[z-a]", 1, "not a range"),
+        ("a{3,1}", 1, "less than"),
+        ("a{,3}", 1, "expected {2}"),
+        ("(" * 30 + ")" * 30, 20, "nested"),
+        ("a{999}", 0, "more than"),
+        ("a" * 501, 500, "longer than"),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_its_place(pattern: str, offset: int, message: str) -> None:
+    """A pattern that would mean something else than elsewhere is an error, not a surprise."""
+    with pytest.raises(RegexError, match=re.escape(message)) as caught:
+        LinearRegex(pattern)
+    assert caught.value.offset == offset
+
+
+def test_a_longer_text_does_not_match() -> None:
+    """What is longer than anything that is meant does not match."""
+    assert LinearRegex("a*").matches("a" * MAX_TEXT)
+    assert not LinearRegex("a*").matches("a" * (MAX_TEXT + 1))

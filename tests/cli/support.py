@@ -1,0 +1,51 @@
+"""The command as a person runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SAMPLE = """\
+base_path: /api
+accept_rewritten: true
+routes:
+- path: /v1/process-design/*
+  id: design
+  target: 127.0.0.1:9003
+  rewrite: /api/v1/processes/$1
+- path: /v1/process-design/{id}/pdf
+  id: pdf
+  target: 127.0.0.1:9004
+  methods: [GET]
+- path: /v1/process-design/{id}/pdf
+  id: draft
+  target: 127.0.0.1:9004
+  methods: [GET]
+  headers: {x-stage: draft}
+- path: /files/*
+  target: files
+  allow_encoded_slashes: true
+  strip_prefix: /files
+  timeout: 2s
+- path: /app
+  host: "*.example.com"
+  target: asgi:tests.lifecycle.apps:one
+services:
+  files:
+    endpoints: [127.0.0.1:9005, "[::1]:9006"]
+"""
+
+
+def gateway(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `gateway` with these arguments."""
+    environment = {**os.environ, **({"GATEWAY_CONFIG": str(config)} if config else {})}
+    command = [sys.executable, "-m", "gateway.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
+
+
+def configured(directory: Path, routes: str = SAMPLE) -> Path:
+    """A directory with this routes.yaml."""
+    (directory / "routes.yaml").write_text(routes)
+    return directory

@@ -1,0 +1,106 @@
+"""`gateway check` says what is wrong, and what is probably not meant, before anything is served."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gateway.check import check
+from tests.cli.support import SAMPLE, configured, gateway
+
+
+def test_a_good_configuration_passes(tmp_path: Path) -> None:
+    """Exit code 0, and a word that says so; --config or GATEWAY_CONFIG name the directory."""
+    for ended in (
+        gateway("check", "--config", str(configured(tmp_path))),
+        gateway("check", config=configured(tmp_path)),
+    ):
+        assert (ended.returncode, ended.stdout.split(",")[0]) == (0, "ok")
+
+
+def test_every_error_has_its_place(tmp_path: Path) -> None:
+    """All errors of all files, each with file, line and column; exit code 1."""
+    configured(tmp_path, "routes:\n- path: /a\n  target: b:80\n  upstrem: x\n- path: c\n  target: d:80\n")
+    (tmp_path / "middleware.yaml").write_text("limits:\n  head: much\n")
+    ended = gateway("check", config=tmp_path)
+    assert ended.returncode == 1
+    places = [line.split(": ")[1:3] for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert [place for place, _ in places] == ["routes.yaml:4:3", "routes.yaml:5:3", "middleware.yaml:2:3"]
+
+
+def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
+    """The error names the directory and the option."""
+    ended = gateway("check", "--config", str(tmp_path / "nowhere"))
+    assert ended.returncode == 1
+    assert str(tmp_path / "nowhere") in ended.stderr
+    assert "--config" in ended.stderr
+
+
+def test_an_application_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """What a target names must be importable, as for `serve`."""
+    configured(tmp_path, "routes:\n- path: /a\n  target: asgi:no_such_module:app\n")
+    ended = gateway("check", config=tmp_path)
+    assert ended.returncode == 1
+    assert "routes.yaml:3:" in ended.stderr
+    assert "no_such_module" in ended.stderr
+
+
+WARNED = """\
+base_path: /api
+accept_rewritten: true
+routes:
+- path: /a/*
+  target: 127.0.0.1:80
+- path: /a/*
+  id: shadowed
+  target: 127.0.0.1:81
+- path: /b//c
+  id: impossible
+  target: 127.0.0.1:82
+- path: /v1/*
+  id: double
+  target: 127.0.0.1:83
+  rewrite: /v2/$1
+- path: /v2/*
+  target: 127.0.0.1:84
+  rewrite: /v3/$1
+- path: /n
+  id: unknown
+  target: no-such-host.invalid:80
+"""
+
+
+def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
+    """Shadowed and impossible routes, double rewrites and unknown names are told with their places; exit code 0."""
+    ended = gateway("check", config=configured(tmp_path, WARNED))
+    assert ended.returncode == 0
+    places = [line.split(": ")[1] for line in ended.stderr.splitlines() if line.startswith("warning: ")]
+    assert [int(place.split(":")[1]) for place in places] == [6, 9, 12, 21]
+    assert "no-such-host.invalid does not resolve here" in ended.stderr
+
+
+def test_names_that_are_given_need_not_resolve(tmp_path: Path) -> None:
+    """--resolve takes the place of the name service, as for `serve`."""
+    directory = configured(tmp_path, "routes:\n- path: /n\n  target: no-such-host.invalid:80\n")
+    assert "does not resolve" in gateway("check", config=directory).stderr
+    ended = gateway("check", "--resolve", "no-such-host.invalid=127.0.0.1", config=directory)
+    assert ended.stderr == ""
+
+
+def test_the_sample_has_no_warnings(tmp_path: Path) -> None:
+    """A configuration that is right is not complained about."""
+    assert check(configured(tmp_path, SAMPLE), {}) == []
+
+
+def test_ten_thousand_routes_are_checked_quickly(tmp_path: Path) -> None:
+    """The processor time of the whole command, start included, is well under two seconds."""
+    lines = [f"- {{path: /v1/service-{n}/*, target: '127.0.0.1:80', rewrite: /s/{n}/$1}}" for n in range(10_000)]
+    configured(tmp_path, "base_path: /api\naccept_rewritten: true\nroutes:\n" + "\n".join(lines))
+    before = _children_seconds()
+    assert gateway("check", config=tmp_path).returncode == 0
+    assert _children_seconds() - before < 3  # on a machine that does a lot else
+
+
+def _children_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system

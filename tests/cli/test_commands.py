@@ -1,0 +1,68 @@
+"""The other commands, and what all of them do with arguments that are wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import configured, gateway
+
+
+def test_routes_are_listed(tmp_path: Path) -> None:
+    """One line for each route, under a heading."""
+    ended = gateway("routes", config=configured(tmp_path))
+    lines = ended.stdout.splitlines()
+    assert lines[0].split() == ["ID", "METHODS", "HOST", "PATH", "TARGET", "SENT", "AS"]
+    assert lines[1].split() == [
+        "design",
+        "any",
+        "any",
+        "/v1/process-design/*",
+        "127.0.0.1:9003",
+        "/api/v1/processes/$1",
+    ]
+    assert lines[2].split()[:2] == ["pdf", "GET"]
+    assert lines[4].split()[-2:] == ["without", "/files"]
+    assert lines[5].split()[2] == "*.example.com"
+
+
+@pytest.mark.parametrize("command", [["routes"], ["explain", "GET", "/x"]])
+def test_errors_of_the_configuration_end_a_command(tmp_path: Path, command: list[str]) -> None:
+    """Every command says what is wrong in the files, with its place, and ends with 1."""
+    ended = gateway(*command, config=configured(tmp_path, "routes:\n- path: x\n  target: y:80\n"))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: routes.yaml:2:3: routes[0].path: ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_schemas_are_printed() -> None:
+    """One file's JSON Schema, or all of them by name."""
+    assert set(json.loads(gateway("schema").stdout)) == {"routes.yaml", "middleware.yaml", "auth.yaml"}
+    assert "$schema" in json.loads(gateway("schema", "routes.yaml").stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "--admin", "9001"], "expected host:port"),
+        (["serve", "--admin", "127.0.0.1:99999"], "expected host:port"),
+        (["serve", "--port", "99999"], "--port"),
+        (["serve", "--log-format", "xml"], "--log-format"),
+        (["check", "--resolve", "a"], "expected NAME=ADDRESS"),
+        (["schema", "other.yaml"], "other.yaml"),
+        (["explain", "GET"], "URL"),
+    ],
+)
+def test_wrong_arguments_are_told(arguments: list[str], said: str) -> None:
+    """What was expected is said; exit code 2, no traceback."""
+    ended = gateway(*arguments)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_version_is_told() -> None:
+    """gateway --version."""
+    assert gateway("--version").stdout.startswith("gateway, version ")

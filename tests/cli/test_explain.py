@@ -1,0 +1,146 @@
+"""`gateway explain` says of any request where it would go, and why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.build import Snapshot
+from gateway.check import compile_offline
+from gateway.explain import explain
+from tests.cli.support import configured, gateway
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    return compile_offline(configured(tmp_path_factory.mktemp("explain")))
+
+
+def _told(snapshot: Snapshot, method: str, url: str, *headers: tuple[str, str]) -> dict[str, Any]:
+    return asyncio.run(explain(snapshot, method, url, headers))
+
+
+def _lost(told: dict[str, Any]) -> dict[str, str]:
+    return {loser["route"]: loser["why"] for loser in told["lost"]}
+
+
+def test_the_winner_is_explained_completely(snapshot: Snapshot) -> None:
+    """Which route and why, the path before and after, what the wildcards took, the handlers in order, the endpoints."""
+    told = _told(snapshot, "GET", "http://x/api/v1/process-design/7?q=1")
+    assert told["request"] == "GET http://x/api/v1/process-design/7?q=1"
+    assert (told["host"], told["path"], told["sent"]) == ("x", "/api/v1/process-design/7", "/api/v1/processes/7")
+    assert told["result"] == 'route "design"'
+    assert "base path" in told["why"]
+    assert any(handler.startswith("BodyLimit(") for handler in told["handlers"])
+    assert told["handlers"][-1] == "Cluster(127.0.0.1:9003)"
+    assert told["endpoints"] == ["127.0.0.1:9003"]
+
+
+def test_every_loser_has_a_reason(snapshot: Snapshot) -> None:
+    """Each route that did not take the request is there once, with why."""
+    told = _told(snapshot, "GET", "/v1/process-design/7/pdf")
+    assert told["result"] == 'route "pdf"'
+    assert told["parameters"] == {"id": "7"}
+    lost = _lost(told)
+    assert set(lost) == {"design", "draft", "files", "app"}
+    assert "x-stage" in lost["draft"]
+    assert "less specific" in lost["design"]
+
+
+def test_headers_decide(snapshot: Snapshot) -> None:
+    """A header that is given counts as it would in a request, whatever its case."""
+    told = _told(snapshot, "GET", "/v1/process-design/7/pdf", ("X-Stage", "draft"))
+    assert told["result"] == 'route "draft"'
+
+
+def test_a_host_header_goes_before_the_host_of_the_url(snapshot: Snapshot) -> None:
+    """As with curl, -H 'Host: ...' says which host is asked."""
+    assert _told(snapshot, "GET", "http://a.example.com/app")["result"] == 'route "app"'
+    told = _told(snapshot, "GET", "http://a.example.com/app", ("Host", "else.where"))
+    assert told["result"] == "404: no route takes it"
+    assert "else.where" in _lost(told)["app"]
+
+
+def test_a_wrong_method_is_explained(snapshot: Snapshot) -> None:
+    """The methods that the path takes are named, and which route refuses this one."""
+    routes = _told(snapshot, "DELETE", "/v1/process-design/7/pdf", ("x-stage", "other"))
+    assert routes["result"] == 'route "design"'
+    assert "DELETE" in _lost(routes)["pdf"]
+
+
+def test_an_already_rewritten_path_is_explained(snapshot: Snapshot) -> None:
+    """That a path is taken as rewritten, and sent unchanged, is said."""
+    told = _told(snapshot, "GET", "/api/v1/processes/7")
+    assert (told["result"], told["sent"]) == ('route "design"', "/api/v1/processes/7")
+    assert "rewritten" in told["why"]
+
+
+def test_an_encoded_slash_is_explained(snapshot: Snapshot) -> None:
+    """A route that takes no encoded slash is named with the key that allows it; one that does gets it as it is."""
+    told = _told(snapshot, "GET", "/v1/process-design/a%2Fb")
+    assert told["result"].startswith('400: route "design"')
+    assert "allow_encoded_slashes" in told["result"]
+    assert _told(snapshot, "GET", "/files/a%2Fb")["sent"] == "/a%2Fb"
+
+
+def test_an_ambiguous_path_is_explained(snapshot: Snapshot) -> None:
+    """What no request may carry is a 400 with the reason."""
+    assert _told(snapshot, "GET", "/v1/%zz")["result"].startswith("400: ")
+    assert _told(snapshot, "GET", "/v1/%00")["result"].startswith("400: ")
+
+
+def test_dot_segments_are_shown_as_they_are_matched(snapshot: Snapshot) -> None:
+    """The path is shown as it is after normalisation."""
+    assert _told(snapshot, "GET", "/x/../v1/process-design/./7")["path"] == "/v1/process-design/7"
+
+
+def test_probes_are_explained(snapshot: Snapshot) -> None:
+    """No route ever sees a health probe."""
+    assert "probe" in _told(snapshot, "GET", "/health/ready")["result"]
+    assert _told(snapshot, "POST", "/health")["result"].startswith("404")
+
+
+def test_services_and_applications_are_explained(snapshot: Snapshot) -> None:
+    """All endpoints of a service, its timeouts, and an application by its name."""
+    told = _told(snapshot, "GET", "/files/a")
+    assert told["endpoints"] == ["127.0.0.1:9005", "[::1]:9006"]
+    assert "total 2 s" in told["timeouts"]
+    assert _told(snapshot, "GET", "http://b.example.com/app")["endpoints"] == ["asgi:tests.lifecycle.apps:one"]
+
+
+def test_a_url_without_a_path_asks_for_the_root(snapshot: Snapshot) -> None:
+    """http://x is the same request as http://x/."""
+    assert _told(snapshot, "GET", "http://x")["path"] == "/"
+
+
+def test_the_command_prints_for_people(tmp_path: Path) -> None:
+    """One line for each thing, and a list of losers with their reasons."""
+    ended = gateway("explain", "get", "/v1/process-design/7", "--config", str(configured(tmp_path)))
+    assert ended.returncode == 0
+    lines = ended.stdout.splitlines()
+    assert "request: GET /v1/process-design/7" in lines
+    assert 'result: route "design"' in lines
+    assert "sent: /api/v1/processes/7" in lines
+    assert any(line.startswith("  pdf (/v1/process-design/{id}/pdf): ") for line in lines)
+
+
+def test_the_command_prints_for_machines(tmp_path: Path) -> None:
+    """--json gives the same as an object."""
+    arguments = ["/v1/process-design/7/pdf", "-H", "X-Stage: draft", "--json"]
+    ended = gateway("explain", "GET", *arguments, config=configured(tmp_path))
+    assert json.loads(ended.stdout)["result"] == 'route "draft"'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["/x", "-H", "no colon"], "is no header"), (["http://[::1/x"], "neither a path nor a URL")]
+)
+def test_a_question_that_makes_no_sense_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:
+    """A header without a colon, or half an address, ends with exit code 2 and what was expected."""
+    ended = gateway("explain", "GET", *arguments, config=configured(tmp_path))
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr

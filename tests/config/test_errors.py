@@ -1,0 +1,147 @@
+"""How errors are told: all of them, once, in words, each with its place."""
+
+import re
+
+from gateway.config.models import FILES, AuthFile, RouteConfig
+from gateway.config.problems import Problem, format_path
+
+from .support import ROUTE, errors, parsed
+
+WRONG = """\
+base_path: /api/
+trusted_proxies: []
+services:
+  user-api:
+    endpoints: [a:1, {addres: "b:2"}, 5]
+    protocol: tcp
+    host: x
+routes:
+- path: v1
+  targt: a
+  headers: {x-version: 2}
+  timeout: 5x
+- path: /v1/{a}/*
+  target: user-apo
+  rewrite: /x/$3
+  timeout: {conect: 5s}
+  target: again
+- foo
+"""
+
+
+def test_every_error_of_all_files_is_told_at_once() -> None:
+    """One look is enough to put a configuration right."""
+    found = errors(WRONG, middleware="limit: 5\nwebsocket: 5\n", auth="- 10.0.0.1/8\n")
+    assert found == [
+        'routes.yaml:1:1: base_path: a base path begins with "/", does not end with "/", and has no wildcards: /api;'
+        ' write /api (got "/api/")',
+        "routes.yaml:2:1: trusted_proxies: unknown key here; it belongs in auth.yaml, as trusted_proxies",
+        'routes.yaml:5:22: services.user-api.endpoints[1]: the key "address" is missing; add it, such as'
+        " address: 10.0.0.1:8080",
+        'routes.yaml:5:23: services.user-api.endpoints[1].addres: unknown key, did you mean "address"?',
+        "routes.yaml:5:39: services.user-api.endpoints[2]: expected a text; put it in quotes (got 5)",
+        'routes.yaml:6:5: services.user-api.protocol: expected "http" or "https" (got "tcp")',
+        "routes.yaml:7:5: services.user-api.host: unknown key here; it belongs in routes.yaml, as routes[].host",
+        'routes.yaml:9:3: routes[0].path: a path starts with "/"; write /v1 (got "v1")',
+        'routes.yaml:9:3: routes[0]: the key "target" is missing; add it, such as target: users:8080,'
+        " or redirect: /v2/$1",
+        'routes.yaml:10:3: routes[0].targt: unknown key, did you mean "target"?',
+        "routes.yaml:11:13: routes[0].headers.x-version: expected a text; put it in quotes (got 2)",
+        "routes.yaml:12:3: routes[0].timeout: expected a duration such as 250ms, 5s, 1m or 1h, or a number of seconds"
+        ' (got "5x")',
+        "routes.yaml:14:3: routes[1].target: services has no entry of this name; define it, or write host:port;"
+        ' did you mean "user-api"? (got "user-apo")',
+        "routes.yaml:15:3: routes[1].rewrite: the rewrite refers to a capture that the path does not have;"
+        ' the path has only $1 to $2, no $3 (got "/x/$3")',
+        'routes.yaml:16:13: routes[1].timeout.conect: unknown key, did you mean "connect"?',
+        'routes.yaml:17:3: routes[1].target: the key "target" is there twice, first on line 14; remove one of them',
+        'routes.yaml:18:3: routes[2]: expected "key: value" lines (got "foo")',
+        'middleware.yaml:1:1: limit: unknown key, did you mean "limits"?',
+        'middleware.yaml:2:1: websocket: expected "key: value" lines (got 5)',
+        "auth.yaml:1:1: routes: unknown key here; it belongs in routes.yaml, as routes",
+    ]
+
+
+def test_a_key_of_another_file_is_told_where_it_belongs() -> None:
+    """So is one of another level."""
+    assert errors(middleware="stall: 5s\n") == [
+        "middleware.yaml:1:1: stall: unknown key here; it belongs in middleware.yaml, as limits.stall"
+    ]
+    assert errors(auth="accept_rewritten: true\n")[0].endswith("it belongs in routes.yaml, as accept_rewritten")
+
+
+def test_a_key_like_no_other_is_told_what_is_known() -> None:
+    """The reader sees the choice."""
+    known = ", ".join(AuthFile.model_fields)
+    assert errors(auth="zzz: 1\n") == [f"auth.yaml:1:1: zzz: unknown key; remove it. Known here: {known}"]
+
+
+def test_letter_case_and_hyphens_are_no_obstacle_to_a_suggestion() -> None:
+    """`Base-Path` was meant as base_path."""
+    assert errors(f"Base-Path: /api\nroutes:\n{ROUTE}")[0].endswith('unknown key, did you mean "base_path"?')
+
+
+def test_a_syntax_error_in_one_file_hides_no_error_of_another() -> None:
+    """The other files are read all the same."""
+    found = errors("a: [", middleware="b: [", auth="zzz: 1\n")
+    assert [line.split(":")[0] for line in found] == list(FILES)
+
+
+def test_a_number_where_a_text_is_wanted_is_shown_as_it_was_written() -> None:
+    """A version 1.10 is not shown as 1.1."""
+    assert errors(f"{ROUTE}  headers: {{v: 1.10}}\n")[0].endswith("expected a text; put it in quotes (got 1.10)")
+
+
+def test_a_quoted_number_is_told_to_lose_its_quotes() -> None:
+    """Quotes make a text."""
+    (line,) = errors(middleware='limits: {headers: "5"}\n')
+    assert line.endswith('expected a whole number; write it without quotes, on a line of its own (got "5")')
+
+
+def test_bounds_are_told() -> None:
+    """What is too small or too large is told the bound."""
+    found = errors(middleware="limits: {headers: 0, connections: 99999999}\n")
+    assert found[0].endswith("expected a number of at least 1 (got 0)")
+    assert found[1].endswith("expected a number of at most 10000000 (got 99999999)")
+
+
+def test_long_and_unprintable_values_are_shown_short_and_escaped() -> None:
+    """A message is always one line that a terminal can show."""
+    (line,) = errors(f'{ROUTE}  strip_prefix: "x\\e[31m\\n{"y" * 500}"\n')
+    assert len(line) < 250
+    assert line.isprintable()
+
+
+def test_nothing_of_the_library_underneath_shows() -> None:
+    """No jargon, no links, no codes: all the values of the wrong type, for every key."""
+    keys = list(RouteConfig.model_fields)
+    for value in ("5", "true", "[]", "[[]]", "{}", "{a: b}", "~", "1.5", "x y"):
+        text = "".join(f"- {key}: {value}\n" for key in keys) + "- 1\n- ~\n- []\n"
+        found = errors(
+            f"base_path: {value}\naccept_rewritten: {value}\nservices: {{a: {value}, b: {{endpoints: {value}}}}}\n"
+            f"routes:\n{text}",
+            middleware=f"limits: {value}\naccess_log: {{format: {value}}}\ndrain: {{window: {value}}}\n",
+            auth=f"trusted_proxies: {value}\n",
+        )
+        assert len(found) == len(set(found))
+        for line in found:
+            assert re.match(r"[a-z]+\.yaml:[0-9]+:[0-9]+: ", line)
+            assert not re.search(r"Input|valid|pydantic|https?://e|\[type|_type|Extra|Field|instance|dictionary", line)
+            assert "is not what the key takes" not in line
+
+
+def test_a_path_is_written_as_people_write_it() -> None:
+    """Odd keys are in quotes."""
+    assert format_path(("routes", 1, "timeout", "connect")) == "routes[1].timeout.connect"
+    assert format_path(("services", "a.b", "endpoints", 0)) == 'services["a.b"].endpoints[0]'
+
+
+def test_a_problem_of_a_whole_file_has_no_line() -> None:
+    """There is none to look at."""
+    assert str(Problem("auth.yaml", 0, 0, "", "no")) == "auth.yaml: no"
+    assert str(Problem("auth.yaml", 2, 3, "x", "no", "warning")) == "auth.yaml:2:3: x: no"
+
+
+def test_a_right_configuration_has_no_errors() -> None:
+    """Nothing is told that is not wrong."""
+    assert parsed(ROUTE).routes.routes

@@ -1,0 +1,115 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.config.load import load, read_files
+from gateway.config.problems import ConfigError
+
+from .support import ROUTE
+
+
+def problems_of(directory: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(directory, {})
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_directory_with_routes_is_enough(tmp_path: Path) -> None:
+    """The other two files are optional."""
+    (tmp_path / "routes.yaml").write_text(ROUTE)
+    assert load(tmp_path, {}).routes.routes[0].target == "backend:80"
+
+
+def test_all_three_files_are_read(tmp_path: Path) -> None:
+    """Each says its part."""
+    (tmp_path / "routes.yaml").write_text(ROUTE)
+    (tmp_path / "middleware.yaml").write_text("limits: {headers: 7}\n")
+    (tmp_path / "auth.yaml").write_text("trusted_proxies: [10.0.0.1]\n")
+    found = load(tmp_path, {})
+    assert found.middleware.limits.headers == 7
+    assert len(found.auth.trusted_proxies) == 1
+
+
+def test_the_environment_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables are those of the process unless others are given."""
+    monkeypatch.setenv("GATEWAY_TEST_TARGET", "a:1")
+    (tmp_path / "routes.yaml").write_text("- path: /x\n  target: ${GATEWAY_TEST_TARGET}\n")
+    assert load(tmp_path).routes.routes[0].target == "a:1"
+
+
+def test_missing_routes_name_the_directory_and_what_to_do(tmp_path: Path) -> None:
+    """A newcomer in the wrong directory is told so."""
+    assert problems_of(tmp_path) == [
+        f"routes.yaml: there is no such file in {tmp_path}; create it, or name another directory with --config"
+    ]
+
+
+@pytest.mark.parametrize("name", ["routes", "middleware", "auth"])
+def test_a_file_with_the_other_ending_is_not_overlooked(tmp_path: Path, name: str) -> None:
+    """auth.yml beside no auth.yaml is an error and not a gateway without it."""
+    (tmp_path / "routes.yaml").write_text(ROUTE)
+    (tmp_path / f"{name}.yaml").unlink(missing_ok=True)
+    (tmp_path / f"{name}.yml").write_text("x")
+    assert problems_of(tmp_path) == [f"{name}.yml: this file is not read; rename it to {name}.yaml"]
+
+
+def test_files_that_are_no_files_are_refused_and_nothing_hangs(tmp_path: Path) -> None:
+    """A pipe, a directory or a loop of links is an error."""
+    os.mkfifo(tmp_path / "routes.yaml")
+    (tmp_path / "middleware.yaml").mkdir()
+    (tmp_path / "auth.yaml").symlink_to("auth.yaml")
+    found = problems_of(tmp_path)
+    assert found[:2] == [
+        "routes.yaml: the file cannot be used: it is not a regular file; replace it",
+        "middleware.yaml: the file cannot be used: it is not a regular file; replace it",
+    ]
+    assert found[2].startswith("auth.yaml: the file cannot be read: ")
+
+
+def mount(directory: Path, version: str, files: dict[str, str]) -> None:
+    """What Kubernetes does to change a ConfigMap: a new directory, then one rename of a symlink."""
+    (directory / version).mkdir()
+    for name, text in files.items():
+        (directory / version / name).write_text(text)
+        if not (directory / name).is_symlink():
+            (directory / name).symlink_to(f"..data/{name}")
+    (directory / "..new").symlink_to(version)
+    (directory / "..new").rename(directory / "..data")
+
+
+def test_files_of_a_configmap_are_never_of_two_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the symlink is swapped between two files, all are read again."""
+    mount(tmp_path, "..1", {"routes.yaml": "one", "middleware.yaml": "one"})
+    opened: list[str] = []
+    real_open = os.open
+
+    def open_and_swap(path: Path, flags: int) -> int:
+        descriptor = real_open(path, flags)
+        opened.append(path.name)
+        if len(opened) == 1:
+            mount(tmp_path, "..2", {"routes.yaml": "two", "middleware.yaml": "two"})
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_and_swap)
+    assert read_files(tmp_path) == {"routes.yaml": b"two", "middleware.yaml": b"two"}
+
+
+def test_no_file_stays_open(tmp_path: Path) -> None:
+    """A thousand reloads cost no descriptors, errors or not."""
+    (tmp_path / "routes.yaml").write_text(ROUTE)
+    (tmp_path / "auth.yaml").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with pytest.raises(ConfigError):
+            load(tmp_path, {})
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_error_as_a_text_is_all_of_its_problems(tmp_path: Path) -> None:
+    """A log line or a terminal shows everything."""
+    (tmp_path / "routes.yaml").write_text("- path: x\n")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, {})
+    assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
+    assert len(caught.value.problems) == 2

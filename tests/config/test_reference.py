@@ -1,0 +1,34 @@
+from pathlib import Path
+
+from gateway.config.layout import levels
+from gateway.config.models import FILES
+from gateway.config.models.base import keys_of
+from gateway.config.reference import render
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def test_the_documentation_is_that_of_the_models() -> None:
+    """Whoever changes a key makes the document again: python -m gateway.config.reference > docs/configuration.md."""
+    assert DOCUMENT.read_text() == render()
+
+
+def test_every_key_is_documented() -> None:
+    """A table has each key, its type, its default and what it is."""
+    lines = render().splitlines()
+    for file in FILES:
+        for model in levels(file).values():
+            for name, field in keys_of(model).items():
+                assert field.description
+                assert any(line.startswith(f"| `{name}` |") and field.description[:20] in line for line in lines)
+
+
+def test_defaults_are_written_as_in_a_file() -> None:
+    """Durations and sizes have their units."""
+    text = render()
+    assert "| `connect` | duration | `5s` |" in text
+    assert "| `head` | size | `32KiB` |" in text
+    assert "| `window` | duration, or 0 | `5s` |" in text
+    assert "| `weight` | whole number, 1 to 1000 | `1` |" in text
+    assert "| `preserve_host` | true or false | `false` |" in text
+    assert "| `path` | path | required |" in text

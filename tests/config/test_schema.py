@@ -1,0 +1,101 @@
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from gateway.config.models import FILES
+from gateway.config.reference import SAMPLE
+from gateway.config.schema import schemas
+
+from .support import ROUTE
+
+FULL = """\
+base_path: /api
+accept_rewritten: true
+services:
+  users:
+    endpoints: ['a:1', {address: 'b:2', weight: 3}, {address: '${B}', weight: '${W}'}]
+    protocol: https
+    tls: {verify: false}
+    connections:
+routes:
+- id: one
+  path: /v1/{a}/*
+  host: ['*.example.com']
+  methods: [GET]
+  headers: {x: y, z: {present: true}}
+  query: {q: {regex: '.'}}
+  target: users
+  rewrite: /$1
+  preserve_host: ${KEEP}
+  timeout: {connect: 1s, total: 2.5}
+  max_body: 10MiB
+- {path: '${PATH}', target: 'https://b', host: b, timeout: 5s}
+"""
+
+
+def fits(file: str, text: str) -> bool:
+    value: Any = yaml.safe_load(text)
+    return Draft202012Validator(schemas()[file]).is_valid(value)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_schema_is_a_schema(file: str) -> None:
+    """Each is valid by its own dialect."""
+    Draft202012Validator.check_schema(schemas()[file])
+
+
+@pytest.mark.parametrize("text", [SAMPLE, SAMPLE.removeprefix("routes:\n"), FULL, ROUTE])
+def test_right_routes_fit_the_schema(text: str) -> None:
+    """An editor does not complain of what the gateway takes."""
+    assert fits("routes.yaml", text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("base_path: /api", "base_path: api/"),
+        ("accept_rewritten: true", "accept_rewritten: 5"),
+        ("weight: 3", "weight: 0"),
+        ("protocol: https", "protocol: h2"),
+        ("path: /v1/{a}/*", "path: v1"),
+        ("methods: [GET]", "methods: []"),
+        ("methods: [GET]", "methods: GET"),
+        ("target: users", "targt: users"),
+        ("target: 'https://b'", "target: 'https://b/c'"),
+        ("connect: 1s", "connect: 1x"),
+        ("max_body: 10MiB", "max_body: -1"),
+        ("max_body: 10MiB", "max_body:"),
+        ("id: one", "id:"),
+    ],
+)
+def test_wrong_routes_do_not_fit_the_schema(before: str, after: str) -> None:
+    """An editor marks the slip."""
+    assert before in FULL
+    assert not fits("routes.yaml", FULL.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "right"),
+    [
+        ("middleware.yaml", "limits: {head: 64KiB, body: '${BODY}'}\ntimeouts:\ndrain: {window: 0}\n", True),
+        ("middleware.yaml", "limits: {heads: 64KiB}\n", False),
+        ("middleware.yaml", "access_log: {format: xml}\n", False),
+        ("auth.yaml", "trusted_proxies: [10.0.0.0/8]\n", True),
+        ("auth.yaml", "trusted_proxies:\n", True),
+        ("auth.yaml", "trusted_proxies: [somewhere]\n", False),
+    ],
+)
+def test_the_other_files_have_schemas_too(file: str, text: str, right: bool) -> None:
+    """Right and wrong are told apart."""
+    assert fits(file, text) is right
+
+
+def test_every_key_has_a_description() -> None:
+    """An editor explains what it completes."""
+    for schema in schemas().values():
+        for definition in schema["$defs"].values():
+            assert definition.get("description")
+            for name, key in definition.get("properties", {}).items():
+                assert "description" in key or "$ref" in key, name

@@ -1,0 +1,251 @@
+"""New contents of the files become the configuration in force: whole, once, and without anybody noticing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import orjson
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.lifecycle.support import admin_url, answers, backend, get, health, reload, websocket_backend
+from tests.support import GatewayProcess, eventually, running_gateway
+
+ONE = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
+TWO = ONE.replace(":one", ":two")
+BAD = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:two\n  upstrem: 1\n"
+POLLS = 1.2  # seconds in which the files are looked at some times
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    with running_gateway(tmp_path_factory.mktemp("reload"), ONE) as process:
+        yield process
+
+
+@pytest.fixture(autouse=True)
+async def fresh(gateway: GatewayProcess) -> None:
+    """Every test begins with the same configuration."""
+    for path in gateway.directory.iterdir():
+        path.unlink()
+    gateway.write(ONE)
+    assert reload(gateway).status_code == 200
+    assert get(gateway, "/x").text == "one"
+
+
+async def test_a_file_written_in_place_is_applied(gateway: GatewayProcess) -> None:
+    """An editor that truncates a file and writes it again is noticed."""
+    (gateway.directory / "routes.yaml").write_text(TWO)
+    await answers(gateway, "/x", "two")
+
+
+async def test_a_file_replaced_by_rename_is_applied(gateway: GatewayProcess) -> None:
+    """An editor that writes another file and renames it is noticed."""
+    gateway.write(TWO)
+    await answers(gateway, "/x", "two")
+
+
+async def test_the_same_contents_are_no_change(gateway: GatewayProcess) -> None:
+    """Touching or rewriting a file without changing it reloads nothing."""
+    before = health(gateway)
+    (gateway.directory / "routes.yaml").write_text(ONE)
+    os.utime(gateway.directory / "routes.yaml")
+    await asyncio.sleep(POLLS)
+    assert health(gateway) == before
+
+
+def _swap(directory: Path, version: str, routes: str, middleware: str) -> None:
+    """As kubelet does it: a new directory, and the `..data` symlink renamed over the old one."""
+    data = directory / f"..{version}"
+    data.mkdir()
+    (data / "routes.yaml").write_text(routes)
+    (data / "middleware.yaml").write_text(middleware)
+    (directory / "..data_tmp").symlink_to(data.name)
+    (directory / "..data_tmp").rename(directory / "..data")
+
+
+async def test_a_configmap_is_followed(tmp_path: Path) -> None:
+    """A swap of `..data` is applied, and of two swaps in quick succession the last, never a mixture."""
+    config = tmp_path / "config"
+    config.mkdir()
+    _swap(config, "1", ONE, "limits: {headers: 101}")
+    for name in ("routes.yaml", "middleware.yaml"):
+        (config / name).symlink_to(f"..data/{name}")
+    process = GatewayProcess(config)
+    process.start()
+    try:
+        _swap(config, "2", TWO, "limits: {headers: 102}")
+        await answers(process, "/x", "two")
+        before = health(process)["reloads"]
+        _swap(config, "3", TWO, "limits: {headers: 103}")
+        _swap(config, "4", ONE, "limits: {headers: 104}")
+        await answers(process, "/x", "one")
+        assert httpx2.get(admin_url(process, "/config")).json()["middleware.yaml"]["limits"]["headers"] == 104
+        assert health(process)["reloads"] == before + 1
+    finally:
+        process.stop()
+
+
+async def test_a_file_that_is_being_written_is_not_applied(gateway: GatewayProcess) -> None:
+    """As long as a writer holds the file open, its contents do not count, valid or not, whoever asks for a reload."""
+    with (gateway.directory / "routes.yaml").open("w") as file:
+        file.write("routes:\n- path: /other\n  target: asgi:tests.lifecycle.apps:two\n")
+        file.flush()
+        gateway.signal(signal.SIGHUP)
+        answer = reload(gateway)
+        assert answer.status_code == 409
+        assert "writing" in answer.json()["error"]
+        assert get(gateway, "/x").text == "one"
+        file.write("- path: /x\n  target: asgi:tests.lifecycle.apps:two\n")
+    await answers(gateway, "/x", "two")
+
+
+async def test_a_bad_file_changes_nothing(gateway: GatewayProcess) -> None:
+    """The last good configuration serves on; the log says once what is wrong, and /health until it is corrected."""
+    digest, logged = health(gateway)["digest"], len(gateway.log)
+    gateway.write(BAD)
+    await eventually(lambda: bool(health(gateway)["errors"]))
+    assert get(gateway, "/x").text == "one"
+    assert health(gateway)["digest"] == digest
+    assert get(gateway, "/health/ready").status_code == 200
+    assert re.match(r"routes\.yaml:4:3: routes\[0\]\.upstrem: ", health(gateway)["errors"][0])
+    await asyncio.sleep(POLLS)
+    assert gateway.log[logged:].count("upstrem") == 1
+    gateway.write(TWO)
+    await answers(gateway, "/x", "two")
+    assert health(gateway)["errors"] == []
+
+
+async def test_a_file_set_back_after_an_error_clears_the_error(gateway: GatewayProcess) -> None:
+    """Going back to what is in force already ends the complaint."""
+    gateway.write(BAD)
+    await eventually(lambda: bool(health(gateway)["errors"]))
+    gateway.write(ONE)
+    await eventually(lambda: not health(gateway)["errors"])
+
+
+async def test_a_missing_file_changes_nothing(gateway: GatewayProcess) -> None:
+    """A directory without routes.yaml, as when a volume is lost, leaves the last good configuration in force."""
+    (gateway.directory / "routes.yaml").unlink()
+    await eventually(lambda: "no such file" in str(health(gateway)["errors"]))
+    assert get(gateway, "/x").text == "one"
+
+
+@pytest.mark.parametrize("target", ["tests.lifecycle.exits:app", "tests.lifecycle.nothing:app"])
+async def test_an_application_that_cannot_be_imported_changes_nothing(gateway: GatewayProcess, target: str) -> None:
+    """Whatever the import of an application does, the gateway serves on with what it had."""
+    gateway.write(ONE.replace("tests.lifecycle.apps:one", target))
+    assert reload(gateway).status_code == 422
+    assert get(gateway, "/x").text == "one"
+
+
+async def test_a_reload_on_demand_tells_every_error(gateway: GatewayProcess) -> None:
+    """POST /reload answers 422 with the errors of all files at once."""
+    gateway.write(BAD, middleware="limits: {head: none}\n")
+    answer = reload(gateway)
+    assert answer.status_code == 422
+    assert [error.split(":")[0] for error in answer.json()["errors"]] == ["routes.yaml", "middleware.yaml"]
+
+
+async def test_a_hangup_reads_secret_files_again(gateway: GatewayProcess) -> None:
+    """SIGHUP takes the new contents of a file that a value refers to, although the three files are the same."""
+    (gateway.directory / "name").write_text("one")
+    gateway.write("routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:${file:name}\n")
+    assert reload(gateway).status_code == 200
+    (gateway.directory / "name").write_text("two")
+    gateway.signal(signal.SIGHUP)
+    await answers(gateway, "/x", "two")
+
+
+async def test_the_access_log_moves_with_the_configuration(gateway: GatewayProcess, tmp_path: Path) -> None:
+    """A changed access_log takes effect without a restart; one that cannot be written is refused."""
+    file = tmp_path / "access.log"
+    gateway.write(middleware=f"access_log: {{output: {file}}}")
+    assert reload(gateway).status_code == 200
+    get(gateway, "/moved")
+    await eventually(lambda: file.exists() and "/moved" in file.read_text())
+    assert "/moved" not in gateway.access_log
+    gateway.write(middleware=f"access_log: {{output: {tmp_path}/no/such/directory}}")
+    answer = reload(gateway)
+    assert answer.status_code == 422
+    assert re.match(r"middleware\.yaml:1:\d+: access_log\.output: .* cannot be written: ", answer.json()["errors"][0])
+    get(gateway, "/still")
+    await eventually(lambda: "/still" in file.read_text())
+
+
+async def test_endpoints_that_stay_keep_their_connections_and_those_that_go_lose_them(gateway: GatewayProcess) -> None:
+    """A reload closes the idle connections of removed endpoints, and leaves those of the others with their counters."""
+    async with backend() as stays, backend() as goes:
+        routes = f"routes:\n- path: /stays\n  target: 127.0.0.1:{stays.port}\n"
+        gateway.write(routes + f"- path: /goes\n  target: 127.0.0.1:{goes.port}\n")
+        await asyncio.to_thread(reload, gateway)
+        async with httpx2.AsyncClient(base_url=gateway.url) as client:
+            assert (await client.get("/stays")).text == (await client.get("/goes")).text == "ok"
+            gateway.write(routes)
+            await asyncio.to_thread(reload, gateway)
+            await eventually(lambda: goes.open == 0)
+            assert stays.open == 1
+            assert (await client.get("/stays")).text == "ok"
+            endpoints = (await client.get(admin_url(gateway, "/endpoints"))).json()
+        assert stays.opened == 1
+        assert [(entry["endpoint"], entry["requests"]) for entry in endpoints] == [(f"127.0.0.1:{stays.port}", 2)]
+
+
+async def test_a_request_in_flight_ends_as_it_began(gateway: GatewayProcess) -> None:
+    """A reload that removes its route does not touch a request that is on its way."""
+    async with backend() as slow, httpx2.AsyncClient(base_url=gateway.url) as client:
+        gateway.write(f"routes:\n- path: /slow\n  target: 127.0.0.1:{slow.port}\n")
+        await asyncio.to_thread(reload, gateway)
+        request = asyncio.create_task(client.get("/slow"))
+        await eventually(lambda: slow.arrived == 1)
+        gateway.write(ONE)
+        await asyncio.to_thread(reload, gateway)
+        assert (await client.get("/slow")).status_code == 404
+        slow.release.set()
+        assert (await request).text == "ok"
+        await eventually(lambda: slow.open == 0)
+
+
+async def test_a_hundred_reloads_under_load(gateway: GatewayProcess) -> None:
+    """No request fails, memory does not grow, and WebSockets and event streams on untouched routes stay up."""
+    async with backend() as upstream, websocket_backend() as echo, httpx2.AsyncClient(base_url=gateway.url) as client:
+        routes = f"- path: /v1/*\n  target: 127.0.0.1:{upstream.port}\n- path: /ws\n  target: 127.0.0.1:{echo}\n"
+        statuses: set[int] = set()
+        over = asyncio.Event()
+
+        async def load() -> None:
+            while not over.is_set():
+                statuses.add((await client.get("/v1/x")).status_code)
+
+        async def swap(number: int) -> None:
+            gateway.write(f"routes:\n{routes}- path: /changes/{number}\n  target: 127.0.0.1:{upstream.port}\n")
+            assert (await client.post(admin_url(gateway, "/reload"))).status_code == 200
+
+        await swap(0)
+        async with connect(f"ws://127.0.0.1:{gateway.port}/ws") as websocket, client.stream("GET", "/v1/events") as sse:
+            events = sse.aiter_lines()
+            assert await anext(events) == "data: first"
+            tasks = [asyncio.create_task(load()) for _ in range(4)]
+            for number in range(30):
+                await swap(number)
+            before = gateway.memory()
+            for number in range(100):
+                await swap(number)
+                await websocket.send(str(number))
+                assert await websocket.recv() == str(number)
+            grown = gateway.memory() - before
+            over.set()
+            await asyncio.gather(*tasks)
+            upstream.release.set()
+            assert "data: last" in [line async for line in events]
+        assert statuses == {200}
+        assert grown < 4 * 1024 * 1024
+    # Whoever does not know what was loaded does not know what is counted here: every exchange has its line.
+    lines = [orjson.loads(line) for line in gateway.access_log.splitlines()]
+    assert not [line for line in lines if line["status"] >= 500]

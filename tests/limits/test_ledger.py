@@ -1,0 +1,150 @@
+"""Quotas: counted in memory, kept in a file or in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.limits.ledger import WRITE_SECONDS, Book, Ledger
+from gateway.limits.redis_book import RedisBook
+from gateway.limits.sqlite_book import SqliteBook
+from tests.limits.support import linked
+from tests.redis_server import RedisServer
+from tests.support import eventually
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self, text: str) -> None:
+        self.set(text)
+
+    def set(self, text: str) -> None:
+        self.now = datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def ledger(book: Book, clock: Clock | None = None) -> AsyncIterator[Ledger]:
+    made = Ledger("monthly", "month", BERLIN, book, clock or Clock("2036-03-15 12:00"))
+    await made.start()
+    yield made
+    await made.stop()
+
+
+async def count(book: Ledger, key: str, times: int) -> int | None:
+    """Count so many requests; what is used then."""
+    while book.used(key) is None:
+        await book.read(key)
+    for _ in range(times):
+        book.add(key)
+    return book.used(key)
+
+
+async def test_what_was_counted_outlives_a_restart(tmp_path: Path) -> None:
+    """A gateway that ends in order, and another one that begins, lose nothing."""
+    path = tmp_path / "quotas.sqlite"
+    for expected in (10, 20, 30):
+        async with ledger(SqliteBook(path)) as book:
+            assert await count(book, "acme", 10) == expected
+
+
+async def test_what_is_counted_is_written_soon(tmp_path: Path) -> None:
+    """Without any end in order, all is in the file after the time that is stated."""
+    path = tmp_path / "quotas.sqlite"
+    async with ledger(SqliteBook(path)) as book:
+        await count(book, "acme", 7)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await eventually(lambda: sqlite3.connect(path).execute("SELECT sum(total) FROM used").fetchone() == (7,))
+        assert loop.time() - started < WRITE_SECONDS + 2  # the machine may be busy
+
+
+async def test_a_month_ends_at_midnight_of_its_zone(tmp_path: Path) -> None:
+    """What was used of March is nothing in April, which begins in Berlin two hours before it does in UTC."""
+    clock = Clock("2036-03-31 21:59:59")
+    async with ledger(SqliteBook(tmp_path / "quotas.sqlite"), clock) as book:
+        assert await count(book, "acme", 5) == 5
+        assert book.seconds_left() == 2
+        clock.set("2036-03-31 22:00:00")
+        assert await count(book, "acme", 1) == 1
+        clock.set("2036-03-31 21:59:59")  # a clock that goes backwards
+        assert await count(book, "acme", 1) == 2
+
+
+async def test_what_was_counted_at_the_end_of_a_window_is_still_written(tmp_path: Path) -> None:
+    """Requests of the last moment of a month are written for that month."""
+    path, clock = tmp_path / "quotas.sqlite", Clock("2036-03-31 21:59:59")
+    async with ledger(SqliteBook(path), clock) as book:
+        await count(book, "acme", 5)
+        clock.set("2036-03-31 22:00:00")
+        await count(book, "acme", 2)
+    rows = sqlite3.connect(path).execute("SELECT total FROM used ORDER BY starts").fetchall()
+    assert rows == [(5,), (2,)]
+
+
+async def test_a_file_that_cannot_be_written_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Counting goes on in memory, the log says so, and all is written as soon as it can be."""
+    path = tmp_path / "state" / "quotas.sqlite"
+    path.parent.touch()  # a file where the directory should be
+    async with ledger(SqliteBook(path)) as book:
+        assert not await book.read("acme")
+        for _ in range(5):
+            book.add("acme")
+        assert book.assume("acme") == 5
+        await eventually(lambda: not book.book.available)
+        assert "quotas are only counted in memory" in caplog.text
+        path.parent.unlink()
+        await eventually(lambda: book.used("acme") == 5)
+    async with ledger(SqliteBook(path)) as book:
+        assert await count(book, "acme", 0) == 5
+
+
+async def test_two_processes_share_a_file(tmp_path: Path) -> None:
+    """What one process counts in a file, another one learns."""
+    path = tmp_path / "quotas.sqlite"
+    async with ledger(SqliteBook(path)) as one, ledger(SqliteBook(path)) as two:
+        await count(one, "acme", 5)
+        await count(two, "acme", 5)
+        await eventually(lambda: one.used("acme") is not None and two.used("acme") is not None)
+        for book in (one, two):
+            for _ in range(1):
+                book.add("acme")
+        await eventually(lambda: max(one.used("acme") or 0, two.used("acme") or 0) == 12)
+
+
+async def test_replicas_share_a_redis(redis: RedisServer) -> None:
+    """What one replica counts, another one finds when it first asks."""
+    async with linked(redis) as one, linked(redis) as two:
+        async with ledger(RedisBook(one)) as book:
+            await count(book, "shared", 5)
+        async with ledger(RedisBook(two)) as book:
+            assert await count(book, "shared", 1) == 6
+
+
+async def test_a_redis_that_lost_its_data_is_told_again(own_redis: RedisServer) -> None:
+    """A Redis that is killed and comes back empty has all counts again from a replica that lives."""
+    async with linked(own_redis, 0.02) as link, ledger(RedisBook(link)) as book:
+        await count(book, "busy", 5)
+        await count(book, "quiet", 7)
+        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":3"))  # two counters, and the replicas
+        own_redis.kill()
+        await eventually(lambda: not link.available)
+        book.add("busy")
+        await asyncio.to_thread(own_redis.start)
+        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":3"))
+        assert book.used("busy") == 6
+    async with linked(own_redis) as link, ledger(RedisBook(link)) as book:
+        assert await count(book, "busy", 0) == 6
+        assert await count(book, "quiet", 0) == 7

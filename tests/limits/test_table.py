@@ -1,0 +1,52 @@
+from gateway.limits.table import Table
+
+Entry = list[int]
+
+
+def table(most: int) -> Table[Entry]:
+    """Entries are busy until the time that is in them."""
+    return Table(lambda _, shared: list(shared or [0]), lambda entry, now: entry[0] <= now, most)
+
+
+def use(keys: Table[Entry], key: str, now: int, until: int) -> Entry:
+    entry = keys.entry(key, now)
+    entry[0] = max(entry[0], until)
+    return entry
+
+
+def test_the_number_of_keys_is_bounded() -> None:
+    """However many keys come, no more are kept than may be."""
+    keys = table(100)
+    for number in range(10_000):
+        use(keys, str(number), now=number, until=number + 1000)
+    assert len(keys) <= 100
+
+
+def test_a_limited_client_stays_limited() -> None:
+    """A key that is not idle is never removed, whoever else comes."""
+    keys = table(100)
+    limited = use(keys, "limited", now=0, until=10**9)
+    for number in range(10_000):
+        use(keys, str(number), now=number, until=number + 1000)
+    assert keys.entry("limited", 10_000) is limited
+
+
+def test_idle_keys_make_room() -> None:
+    """Keys in which nothing is owed go, as fast as others come: then everybody has an entry of its own."""
+    keys = table(100)
+    for number in range(10_000):
+        use(keys, str(number), now=number, until=number + 20)
+    assert keys.overflows == 0
+
+
+def test_newcomers_share_one_entry_when_there_is_no_room() -> None:
+    """In a full table new keys count together, and begin with what they owe together when there is room again."""
+    keys = table(2)
+    use(keys, "a", now=0, until=50)
+    use(keys, "b", now=0, until=50)
+    shared = use(keys, "c", now=0, until=90)
+    assert keys.entry("d", 0) is shared
+    own = keys.entry("c", 60)
+    assert own is not shared
+    assert own == [90]
+    assert keys.entry("e", 100) == [0]

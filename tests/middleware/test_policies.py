@@ -1,0 +1,301 @@
+"""Policies in Python: loading them, their mistakes, refusals and shadow mode, and where they stand."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.build import STACK
+from gateway.config.load import ConfigError
+from gateway.config.watch import look, same
+from gateway.context import LivingServices
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange, Response
+from gateway.http.testing import make_exchange
+
+from .support import ROUTES, answering, build, chained, context, errors
+
+HEAD = """\
+from __future__ import annotations
+from dataclasses import dataclass
+from pydantic import BaseModel, Field, field_validator
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange, Handler, Response
+
+"""
+COUNTER = (
+    HEAD
+    + """
+@dataclass
+class Seen:
+    number: int = 0
+
+class Counter:
+    class Config(BaseModel):
+        name: str
+        step: int = Field(1, ge=1)
+
+        @field_validator("name")
+        @classmethod
+        def _short(cls, value: str) -> str:
+            if len(value) > 5:
+                raise ValueError(f"{value} is longer than 5 characters")
+            return value
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.seen = Seen()
+
+    def wrap(self, handler: Handler) -> Handler:
+        async def counted(exchange: Exchange) -> Response:
+            self.seen.number += self.config.step
+            response = await handler(exchange)
+            response.headers.append((self.config.name.encode(), b"%d" % self.seen.number))
+            return response
+        return counted
+"""
+)
+REFUSING = (
+    HEAD
+    + """
+class Policy:
+    def wrap(self, handler: Handler) -> Handler:
+        async def asked(exchange: Exchange) -> Response:
+            case = exchange.fields.get(b"case")
+            if case == b"raise":
+                raise GatewayError(ErrorKind.FORBIDDEN, "not you")
+            if case == b"answer":
+                return Response(418, [])
+            if case == b"break":
+                raise KeyError("oops")
+            response = await handler(exchange)
+            if case == b"late":
+                raise GatewayError(ErrorKind.FORBIDDEN, "too much")
+            return response
+        return asked
+"""
+)
+CLASS = "policies: {mine: {class: 'p.py:Counter', config: {name: x-n}}}"
+
+
+async def answers(living: LivingServices, source: str, middleware: str = CLASS) -> list[tuple[bytes, bytes]]:
+    """The headers of one response, after a reload with this source."""
+    built = context(middleware, sources={"p.py": source}, living=living)
+    handle = chained(build(built), answering())
+    await living.start(built.services.keys)
+    await living.keep_only(built.services.keys)
+    return (await handle(make_exchange())).headers
+
+
+async def test_a_policy_has_its_configuration() -> None:
+    """What middleware.yaml says under `config` arrives in the class, checked and with defaults."""
+    text = "policies: {mine: {class: 'p.py:Counter', config: {name: x-n, step: 3}}}"
+    assert await answers(LivingServices(), COUNTER, text) == [(b"x-n", b"3")]
+
+
+async def test_a_reload_keeps_what_did_not_change() -> None:
+    """A counter goes on counting over reloads of other things, and begins anew with new code or a new config."""
+    living = LivingServices()
+    assert await answers(living, COUNTER) == [(b"x-n", b"1")]
+    assert await answers(living, COUNTER, CLASS + "\nlimits: {headers: 50}") == [(b"x-n", b"2")]
+    assert await answers(living, COUNTER, CLASS.replace("x-n", "x-m")) == [(b"x-m", b"1")]
+    assert await answers(living, COUNTER) == [(b"x-n", b"1")]
+    assert await answers(living, COUNTER + "\n# changed\n") == [(b"x-n", b"1")]
+
+
+async def test_a_broken_version_leaves_the_old_one_whole() -> None:
+    """While an edit is wrong, what was built before goes on as it was."""
+    living = LivingServices()
+    built = context(CLASS, sources={"p.py": COUNTER}, living=living)
+    handle = chained(build(built), answering())
+    with pytest.raises(ConfigError):
+        build(context(CLASS, sources={"p.py": COUNTER.replace("class Counter", "class Other")}, living=living))
+    with pytest.raises(ConfigError):
+        build(context(CLASS, sources={"p.py": COUNTER + "\nraise RuntimeError('half')\n"}, living=living))
+    assert (await handle(make_exchange())).headers == [(b"x-n", b"1")]
+    assert await answers(living, COUNTER) == [(b"x-n", b"2")]
+
+
+async def test_a_policy_is_started_and_stopped() -> None:
+    """It can open what it needs and close it; a failure there does not stop the gateway."""
+    source = COUNTER + (
+        "    async def start(self) -> None:\n        self.seen.number = 40\n"
+        "    async def stop(self) -> None:\n        raise RuntimeError('no matter')\n"
+    )
+    living = LivingServices()
+    assert await answers(living, source) == [(b"x-n", b"41")]
+    await living.keep_only(())
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("{}", ['middleware.yaml:1:42: policies.mine.config: the key "name" is missing; add it']),
+        (
+            "{name: a, stepp: 2}",
+            ['middleware.yaml:1:60: policies.mine.config.stepp: unknown key, did you mean "step"?'],
+        ),
+        (
+            "{name: a, step: 0}",
+            [
+                "middleware.yaml:1:60: policies.mine.config.step: mine does not take this: Input should be greater than"
+                " or equal to 1"
+            ],
+        ),
+        (
+            "{name: abcdef, step: x}",
+            [
+                "middleware.yaml:1:51: policies.mine.config.name: mine does not take this: abcdef is longer than 5"
+                " characters",
+                "middleware.yaml:1:65: policies.mine.config.step: mine does not take this: Input should be a valid"
+                " integer, unable to parse string as an integer",
+            ],
+        ),
+    ],
+)
+def test_a_wrong_config_is_told_at_its_place(config: str, told: list[str]) -> None:
+    """As for every other key: file, line and column, and every error at once."""
+    text = f"policies: {{mine: {{class: 'p.py:Counter', config: {config}}}}}"
+    assert errors(text, sources={"p.py": COUNTER}) == told
+
+
+def test_a_secret_that_is_wrong_is_not_repeated() -> None:
+    """What came from the environment stays out of the errors, whatever the policy's own check says."""
+    text = "policies: {mine: {class: 'p.py:Counter', config: {name: '${SECRET:-hunter22}'}}}"
+    assert "hunter22" not in "".join(errors(text, sources={"p.py": COUNTER}))
+
+
+@pytest.mark.parametrize(
+    ("source", "named", "told"),
+    [
+        ("x = 1\ndef f(:\n", "p.py:P", "p.py:2:7: policy mine: it cannot be loaded: SyntaxError: invalid syntax"),
+        ("\n\nimport nowhere_at_all\n", "p.py:P", "p.py:3:1: policy mine: it cannot be loaded: ModuleNotFoundError"),
+        (
+            "def f():\n    return 1 / 0\nf()\n",
+            "p.py:P",
+            "p.py:2:12: policy mine: it cannot be loaded: ZeroDivisionError",
+        ),
+        ("import sys\nsys.exit(3)\n", "p.py:P", "p.py:2:1: policy mine: it cannot be loaded: SystemExit: 3"),
+        ("P = 1\n", "p.py:P", "middleware.yaml:1:19: policies.mine.class: there is no class P in p.py"),
+        ("class P: pass\n", "p.py:P", "policies.mine.class: P has no wrap(self, handler)"),
+        (
+            "class P:\n    Config = 3\n    def wrap(self, h): return h\n",
+            "p.py:P",
+            "Config of the class must be a pydantic",
+        ),
+        ("class P:\n    def wrap(self, h): pass\n", "p.py:P", "wrap of P must return a handler"),
+        (
+            "class P:\n    def __init__(self): self.x.y\n    def wrap(self, h): return h\n",
+            "p.py:P",
+            "p.py:2:25: policy mine: P cannot be made: AttributeError",
+        ),
+        ("", "q.py:P", "policies.mine.class: q.py cannot be read in /nowhere"),
+        ("", "no_such_package.module:P", "policies.mine.class: no_such_package.module cannot be imported"),
+        ("", "json:NoSuchClass", "policies.mine.class: there is no class NoSuchClass in json"),
+        ("", "p.py", "a class is written file.py:Class, or package.module:Class"),
+    ],
+)
+def test_what_keeps_a_policy_from_working_is_told_with_its_line(source: str, named: str, told: str) -> None:
+    """Syntax, imports, its own code and its shape: a sentence, not a traceback."""
+    found = errors(f"policies: {{mine: {{class: '{named}'}}}}", sources={"p.py": source})
+    assert len(found) == 1
+    assert told in found[0]
+
+
+def test_every_policy_is_told_of_at_once() -> None:
+    """Two broken policies are two errors."""
+    text = "policies: {a: {class: 'a.py:A'}, b: {class: 'b.py:B'}}"
+    assert len(errors(text, sources={"a.py": "import nope_a", "b.py": "import nope_b"})) == 2
+
+
+async def outcome(case: str, mode: str = "enforce") -> tuple[object, list[str]]:
+    """Status or kind of error of a request, and the verdicts that were recorded."""
+    text = f"policies: {{mine: {{class: 'p.py:Policy', mode: {mode}}}}}"
+    handle = chained(build(context(text, sources={"p.py": REFUSING})), answering())
+    exchange = make_exchange(headers=[("case", case)])
+    try:
+        result: object = (await handle(exchange)).status
+    except GatewayError as error:
+        result = error.kind
+    return result, [f"{decision.rule} {decision.verdict}" for decision in exchange.decisions]
+
+
+async def test_what_a_policy_refuses_is_recorded() -> None:
+    """By an error, by an answer of its own, after it has seen the response, or because it broke."""
+    assert await outcome("pass") == (200, [])
+    assert await outcome("raise") == (ErrorKind.FORBIDDEN, ["policy:mine deny"])
+    assert await outcome("answer") == (418, ["policy:mine deny"])
+    assert await outcome("late") == (ErrorKind.FORBIDDEN, ["policy:mine deny"])
+    assert await outcome("break") == (ErrorKind.INTERNAL, ["policy:mine deny"])
+
+
+@pytest.mark.parametrize("case", ["raise", "answer", "late", "break"])
+async def test_shadow_mode_lets_pass_what_a_policy_refuses(case: str) -> None:
+    """However it refuses, the request is answered as if it were not there."""
+    assert await outcome(case, "shadow") == (200, ["policy:mine shadow-deny"])
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+@pytest.mark.parametrize("error", [GatewayError(ErrorKind.UPSTREAM_REFUSED, "no"), ValueError("bug further in")])
+async def test_a_failure_behind_a_policy_is_not_its_own(mode: str, error: Exception) -> None:
+    """The backend's errors pass through, and are asked for once."""
+    calls = []
+
+    async def failing(exchange: Exchange) -> Response:
+        calls.append(exchange)
+        raise error
+
+    text = f"policies: {{mine: {{class: 'p.py:Policy', mode: {mode}}}}}"
+    exchange = make_exchange()
+    with pytest.raises(type(error)):
+        await chained(build(context(text, sources={"p.py": REFUSING})), failing)(exchange)
+    assert (len(calls), exchange.decisions) == (1, ())
+
+
+async def test_policies_stand_in_the_order_of_the_file() -> None:
+    """The first is the outermost: it sees the response last."""
+    text = (
+        "policies: {b: {class: 'p.py:Counter', config: {name: x-b}}, a: {class: 'p.py:Counter', config: {name: x-a}}}"
+    )
+    assert [name for name, _ in await answers(LivingServices(), COUNTER, text)] == [b"x-a", b"x-b"]
+
+
+def test_the_whole_stack_can_be_reordered() -> None:
+    """A policy of one's own can stand anywhere, even in front of everything else."""
+    order = ["policies.mine", *(name for name, _ in reversed(STACK))]
+    text = f"request_id: {{echo: true}}\n{CLASS}\norder: [{', '.join(order)}]"
+    kinds = [type(each).__name__ for each in build(context(text, sources={"p.py": COUNTER}))]
+    assert kinds.index("PythonPolicy") == 0
+    assert kinds.index("BodyLimit") < kinds.index("ToldRequestId")
+
+
+def test_an_order_that_forgets_or_invents_something_is_refused() -> None:
+    """What is forgotten would protect nothing."""
+    names = [name for name, _ in STACK]
+    told = errors(f"order: [{', '.join(names[1:])}, request_idd, cors]")
+    assert len(told) == 3
+    assert 'did you mean "request_id"?' in told[0]
+    assert "there twice" in told[1] or "there twice" in told[2]
+    assert any("missing are request_id;" in each for each in told)
+
+
+def test_a_policy_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
+    """Half of a class is never loaded: its file is watched like the three, and told apart by its content."""
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    (tmp_path / "middleware.yaml").write_text(CLASS)
+    with (tmp_path / "p.py").open("w") as file:
+        file.write("class Coun")
+        file.flush()
+        contents, written = look(tmp_path)
+        assert written is not None
+        assert [problem.file for problem in written.problems] == ["p.py"]
+        file.write("ter: pass")
+    complete, written = look(tmp_path)
+    assert written is None
+    assert not same(contents, complete)
+
+
+def test_a_package_can_hold_policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed module is imported by its name."""
+    (tmp_path / "my_policies.py").write_text(REFUSING)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert errors("policies: {mine: {class: 'my_policies:Policy'}}", routes=ROUTES) == []

@@ -1,0 +1,48 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx2
+
+from gateway.http import Decision, Identity, Outcome
+from gateway.http.testing import make_exchange
+from gateway.monitor.metrics import CONSUMERS, Metrics
+from tests.support import free_port, running_gateway
+
+
+def test_requests_are_counted_by_route_and_status(tmp_path: Path) -> None:
+    """The admin port has a page for Prometheus, with requests, durations and the state of the configuration."""
+    routes = f"- path: /a/*\n  target: 127.0.0.1:{free_port()}\n"
+    with running_gateway(tmp_path, routes) as gateway:
+        assert httpx2.get(gateway.url + "/a/x").status_code == 502
+        assert httpx2.get(gateway.url + "/b").status_code == 404
+        page = httpx2.get(f"http://127.0.0.1:{gateway.admin_port}/metrics")
+    assert page.headers["content-type"].startswith("text/plain")
+    lines = page.text.splitlines()
+    assert 'gateway_requests_total{route="a",status="502"} 1.0' in lines
+    assert 'gateway_requests_total{route="-",status="404"} 1.0' in lines
+    assert 'gateway_request_seconds_count{route="a"} 1.0' in lines
+    assert "gateway_config_good 1.0" in lines
+
+
+def test_decisions_are_counted_by_rule() -> None:
+    """A policy in shadow can be watched before it bites."""
+    metrics = Metrics()
+    exchange = make_exchange()
+    exchange.decisions = (Decision("ip_allow:office", "shadow-deny", "not in 10.0.0.0/8"),)
+    metrics.observe(exchange, Outcome(0, 0, status=200))
+    assert b'gateway_decisions_total{rule="ip_allow:office",verdict="shadow-deny"} 1.0' in metrics.render()
+
+
+def test_consumers_are_bounded() -> None:
+    """A token issuer that invents subjects without end does not fill the memory."""
+    metrics = Metrics()
+    exchange = make_exchange()
+    for number in range(CONSUMERS + 5):
+        exchange.identity = Identity(f"c{number}", "login")
+        metrics.observe(exchange, Outcome(0, 0, status=200))
+    page = metrics.render()
+    assert page.count(b"gateway_consumer_requests_total{") == CONSUMERS + 1
+    assert b'gateway_consumer_requests_total{consumer="other"} 5.0' in page

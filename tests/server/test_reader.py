@@ -1,0 +1,131 @@
+"""The reader as arithmetic: the same requests however the bytes are split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config.models import Limits
+from gateway.errors import GatewayError
+from gateway.http import Headers
+from gateway.server.reader import RequestHead, RequestReader
+
+
+@dataclass
+class Recorder:
+    """Writes down what was read."""
+
+    requests: list[tuple[str, bytes, bytes, Headers]] = field(default_factory=list)
+    head: RequestHead | None = None
+    body: bytes = b""
+
+    def on_head(self, head: RequestHead) -> None:
+        self.head, self.body = head, b""
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_end(self, trailers: Headers) -> None:
+        assert self.head is not None
+        self.requests.append((self.head.method, self.head.target.path, self.body, list(trailers)))
+
+
+def read(pieces: list[bytes]) -> tuple[list[tuple[str, bytes, bytes, Headers]], str]:
+    """All requests in a stream that comes in these pieces, and the fault that ended it."""
+    recorder = Recorder()
+    reader = RequestReader(recorder, Limits(head=2000, url=200, headers=10))
+    try:
+        for piece in pieces:
+            rest = piece
+            while rest:
+                rest = reader.read(rest)
+    except GatewayError as fault:
+        return recorder.requests, fault.kind.slug
+    return recorder.requests, "" if reader.between_requests else "unfinished"
+
+
+BODIES = st.binary(max_size=60) | st.sampled_from([b"\r\n\r\n", b"0\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\r\n" * 9])
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """One valid request."""
+    kind = draw(st.sampled_from(["none", "length", "chunked", "upgrade"]))
+    start = b"\r\n" * draw(st.integers(0, 2)) + b"POST /p%d HTTP/1.1\r\nhost: a\r\n" % draw(st.integers(0, 99))
+    if kind == "none":
+        return start + b"\r\n"
+    if kind == "chunked":
+        chunks = b"".join(b"%x;e\r\n%b\r\n" % (len(chunk), chunk) for chunk in draw(st.lists(BODIES)) if chunk)
+        trailers = b"".join(b"t: %d\r\n" % number for number in draw(st.lists(st.integers(0, 9), max_size=3)))
+        return start + b"transfer-encoding: chunked\r\n\r\n" + chunks + b"0\r\n" + trailers + b"\r\n"
+    body = draw(BODIES)
+    extra = b"connection: upgrade\r\nupgrade: h2c\r\n" if kind == "upgrade" else b""
+    return start + extra + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+BAD = st.sampled_from(
+    [b"", b"BAD\r\n", b"GET  / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n\r\n", b"POST /x HTTP/1.1\r\nhost: a\r\n"]
+)
+
+
+@given(st.lists(requests(), min_size=1, max_size=4), BAD, st.data())
+def test_any_split_reads_the_same(good: list[bytes], bad: bytes, data: st.DataObject) -> None:
+    """Where a stream is cut into packets changes nothing of what is read, nor of how it ends."""
+    stream = b"".join(good) + bad
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(stream)), max_size=8)))
+    pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True) if end > start]
+    whole = read([stream])
+    assert len(whole[0]) == len(good)
+    assert read(pieces) == whole
+    assert read([stream[i : i + 1] for i in range(len(stream))]) == whole
+
+
+@given(st.lists(requests(), min_size=1, max_size=3), st.binary(max_size=40))
+def test_it_stops_behind_each_request(good: list[bytes], rest: bytes) -> None:
+    """What stands behind a request is handed back untouched, byte for byte."""
+    reader = RequestReader(Recorder(), Limits())
+    stream = b"".join(good) + rest
+    for request in good:
+        assert stream.startswith(request)
+        behind = reader.read(stream)
+        assert behind == stream[len(request) :]
+        stream = behind
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_make_it_fail(noise: bytes) -> None:
+    """Whatever comes is a request, the beginning of one, or refused with a reason; nothing else is raised."""
+    read([noise])
+    read([b"POST / HTTP/1.1\r\nhost: a\r\n" + noise])
+    read([b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" + noise])
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_small_chunks_are_no_attack(size: int) -> None:
+    """A body of many small chunks is not taken for an excess of framing."""
+    body = b"%x\r\n%b\r\n" % (size, b"x" * size) * 2000
+    requests, fault = read([b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", body, b"0\r\n\r\n"])
+    assert fault == ""
+    assert len(requests[0][2]) == size * 2000
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "kept"),
+    [
+        ("1.1", "", True),
+        ("1.1", "close", False),
+        ("1.1", "x, Close", False),
+        ("1.0", "", False),
+        ("1.0", "Keep-Alive", True),
+    ],
+)
+def test_who_keeps_the_connection(version: str, connection: str, kept: bool) -> None:
+    """HTTP/1.1 keeps the connection unless told otherwise, HTTP/1.0 only when told so."""
+    recorder = Recorder()
+    reader = RequestReader(recorder, Limits())
+    reader.read(f"GET / HTTP/{version}\r\nhost: a\r\nconnection: {connection}\r\n\r\n".encode())
+    assert recorder.head is not None
+    assert recorder.head.keep_alive is kept

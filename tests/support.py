@@ -1,0 +1,200 @@
+"""Real parts for tests: a gateway process, backends that do as they are told, and raw sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+
+Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on, and that no outgoing connection is given meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(12_000, 32_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+
+
+@dataclass
+class GatewayProcess:
+    """A gateway that runs `gateway serve` on a directory of its own."""
+
+    directory: Path
+    port: int = field(default_factory=free_port)
+    admin_port: int = field(default_factory=free_port)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        """What it wrote to stderr: its own log."""
+        return (self.directory.parent / "stderr.log").read_text()
+
+    @property
+    def access_log(self) -> str:
+        """What it wrote to stdout: the access log, unless configured otherwise."""
+        return (self.directory.parent / "stdout.log").read_text()
+
+    def start(self, *, ready: bool = True) -> None:
+        """Start it, and wait until it is ready (or, with ready=False, until it is alive)."""
+        command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(self.directory)]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--admin", f"127.0.0.1:{self.admin_port}"]
+        parent = self.directory.parent
+        with (parent / "stdout.log").open("wb") as out, (parent / "stderr.log").open("wb") as err:
+            environment = {**os.environ, **self.environment}
+            self.process = subprocess.Popen([*command, *self.arguments], stdout=out, stderr=err, env=environment)
+        self.wait_until_healthy("/health/ready" if ready else "/health/live")
+
+    def wait_until_healthy(self, path: str = "/health/ready", seconds: float = 20.0) -> None:
+        """Poll until the probe answers 200."""
+        until(lambda: self._answers(path), seconds, f"the gateway is not up: {self.log}")
+
+    def _answers(self, path: str) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"the gateway ended with {self.process.returncode}: {self.log}")
+        try:
+            return httpx2.get(self.url + path, timeout=5).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def write(self, routes: str | None = None, middleware: str | None = None, auth: str | None = None) -> None:
+        """Write configuration files, each in one go."""
+        for name, text in (("routes", routes), ("middleware", middleware), ("auth", auth)):
+            if text is not None:
+                temporary = self.directory / f".{name}.new"
+                temporary.write_text(text)
+                temporary.rename(self.directory / f"{name}.yaml")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Wait for its end; the exit code."""
+        assert self.process is not None
+        return self.process.wait(seconds)
+
+    def stop(self) -> None:
+        """End it, the hard way where it does not listen."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def memory(self) -> int:
+        """Resident memory, in bytes."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+
+@contextmanager
+def running_gateway(
+    directory: Path,
+    routes: str,
+    middleware: str | None = None,
+    auth: str | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+    ready: bool = True,
+) -> Iterator[GatewayProcess]:
+    """A gateway process on these files, below `directory` (a tmp_path); ended afterwards."""
+    config = directory / "config"
+    config.mkdir()
+    gateway = GatewayProcess(config, environment=environment or {}, arguments=arguments)
+    gateway.write(routes, middleware, auth)
+    try:
+        gateway.start(ready=ready)
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+@asynccontextmanager
+async def scripted_backend(script: Script) -> AsyncIterator[int]:
+    """A TCP server that runs `script` on every connection; its port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await script(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def read_head(reader: asyncio.StreamReader) -> bytes:
+    """A request or response head, with its empty line."""
+    return await reader.readuntil(b"\r\n\r\n")
+
+
+async def exchange(port: int, data: bytes, *, seconds: float = 10.0) -> bytes:
+    """Send bytes on a new connection, and return everything that comes until the other side closes or resets."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    received = b""
+    try:
+        writer.write(data)
+        async with asyncio.timeout(seconds):
+            while piece := await reader.read(65536):
+                received += piece
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+    return received
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0, message: str = "it did not happen") -> None:
+    """Poll until a condition of another process holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(message)
+        time.sleep(0.02)
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 10.0, message: str = "it did not happen") -> None:
+    """The same, without blocking the event loop."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(message)
+        await asyncio.sleep(0.02)

@@ -1,0 +1,143 @@
+"""The connections of one endpoint, counted, whatever becomes of those who wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.deadlines import Deadlines
+from gateway.errors import ErrorKind, GatewayError
+from gateway.upstream.connection import Connection
+from gateway.upstream.endpoint import Address, Endpoint
+from gateway.upstream.pool import PoolLimits
+from gateway.upstream.transport import Connector, Resolver
+from tests.support import eventually, scripted_backend
+from tests.upstream.wire import OK, always, answering
+
+
+def endpoint_at(port: int, limits: PoolLimits) -> Endpoint:
+    connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
+    return Endpoint(Address("127.0.0.1", port), connector, limits)
+
+
+@contextlib.asynccontextmanager
+async def endpoint(limits: PoolLimits, answer: bytes = OK) -> AsyncIterator[Endpoint]:
+    async with scripted_backend(always(answer)) as port:
+        one = endpoint_at(port, limits)
+        yield one
+        one.retire()
+        await eventually(lambda: one.connections == (0, 0))
+
+
+async def ask(connection: Connection) -> None:
+    """One exchange, whole."""
+    head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    connection.begin("GET", head, float("inf"), 5, None)
+    connection.request_complete(5)
+    try:
+        await connection.response_head(None)
+        while await connection.read_body():
+            pass
+    finally:
+        connection.finish(reusable=True)
+
+
+@pytest.mark.parametrize("answer", [OK, OK.replace(b"200 OK", b"200 OK\r\nConnection: close")], ids=["kept", "closed"])
+async def test_cancelled_waiters_leak_nothing(answer: bytes) -> None:
+    """Whoever gives up, whether waiting, connecting or being served, leaves no connection counted that is gone."""
+    chance = random.Random(7)
+    async with endpoint(PoolLimits(connections=3, pending=1000, idle=2), answer) as one:
+
+        async def request() -> None:
+            await ask(one.idle_connection() or await one.connection(5))
+
+        async def give_up_somewhere(task: asyncio.Task[None]) -> None:
+            for _ in range(chance.randrange(30)):
+                await asyncio.sleep(0)
+            task.cancel()
+
+        for _ in range(15):
+            tasks = [asyncio.create_task(request()) for _ in range(20)]
+            for task in chance.sample(tasks, 12):
+                asyncio.create_task(give_up_somewhere(task))  # noqa: RUF006
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await eventually(lambda: one.connections[0] == one.connections[1] <= 2)
+        await asyncio.gather(*(request() for _ in range(50)))
+
+
+async def test_given_up_when_served() -> None:
+    """A connection that comes free for somebody who gives up in that very moment goes to the next in the queue."""
+    async with endpoint(PoolLimits(connections=1)) as one:
+        held = await one.connection(5)
+        first, second = (asyncio.create_task(one.connection(5)) for _ in range(2))
+        await asyncio.sleep(0)
+        one.released(held)
+        first.cancel()
+        assert await second is held
+        assert one.connections == (1, 0)
+        one.released(held)
+
+
+async def test_lost_when_served() -> None:
+    """A connection that dies between coming free and being used is replaced by a fresh one."""
+    async with endpoint(PoolLimits(connections=1)) as one:
+        held = await one.connection(5)
+        waiting = asyncio.create_task(one.connection(5))
+        await asyncio.sleep(0)
+        one.released(held)
+        held.abort(None)
+        fresh = await waiting
+        assert fresh is not held
+        await ask(fresh)
+        assert one.connections == (1, 1)
+
+
+async def test_queue() -> None:
+    """Who waits too long, and who finds the queue full, is told that the endpoint is at its limit."""
+    async with endpoint(PoolLimits(connections=1, pending=1)) as one:
+        held = await one.connection(5)
+        waiting = asyncio.create_task(one.connection(0.05))
+        await asyncio.sleep(0)
+        with pytest.raises(GatewayError, match="1 connections and 1 requests waiting") as full:
+            await one.connection(5)
+        with pytest.raises(GatewayError, match=r"came free in 0\.05 s") as late:
+            await waiting
+        assert (full.value.kind, late.value.kind) == (ErrorKind.OVERLOADED, ErrorKind.OVERLOADED)
+        one.released(held)
+        assert one.connections == (1, 1)
+
+
+async def test_raised_limit_serves_the_queue() -> None:
+    """A reload that allows more connections helps those who wait already."""
+    async with endpoint(PoolLimits(connections=1)) as one:
+        held = await one.connection(5)
+        waiting = [asyncio.create_task(one.connection(5)) for _ in range(2)]
+        await asyncio.sleep(0)
+        one.configure(PoolLimits(connections=3))
+        for connection in await asyncio.gather(*waiting):
+            await ask(connection)
+        assert one.connections == (3, 2)
+        one.configure(PoolLimits(connections=1))
+        for _ in range(2):
+            await ask(one.idle_connection() or await one.connection(5))
+        await eventually(lambda: one.connections == (1, 0))
+        held.abort(None)
+
+
+async def test_failed_connects_are_not_counted() -> None:
+    """Connections that could not be made, or were given up while being made, are not counted."""
+    async with scripted_backend(answering()) as port:
+        one = endpoint_at(port, PoolLimits(connections=2))
+        for steps in range(12):
+            task = asyncio.create_task(one.connection(5))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            (outcome,) = await asyncio.gather(task, return_exceptions=True)
+            if isinstance(outcome, Connection):
+                outcome.abort(None)
+        await eventually(lambda: one.connections[0] == 0)

@@ -1,0 +1,177 @@
+"""What the backend is told, and what the client gets to see."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support import running_gateway, scripted_backend
+from tests.upstream.conftest import Sites
+from tests.upstream.wire import OK, Script, Wire, always, connected, read_message
+
+
+def recording(requests: list[Wire]) -> Script:
+    """A backend that keeps what it gets."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            requests.append(await read_message(reader))
+            writer.write(OK)
+
+    return script
+
+
+async def sent(sites: Sites, *lines: str, kind: str = "plain", body: bytes = b"", method: str = "GET") -> Wire:
+    """What reaches the backend of a request with these header lines."""
+    requests: list[Wire] = []
+    async with sites.backend(recording(requests), kind) as backend:
+        assert (await sites.get(backend.path + "/x", *lines, body=body, method=method)).status == 200
+    return requests[0]
+
+
+HOP_BY_HOP = [
+    "Keep-Alive: timeout=5",
+    "Proxy-Connection: keep-alive",
+    "Proxy-Authorization: Basic x",
+    "TE: gzip",
+    "Proxy: http://evil",
+    "HTTP2-Settings: x",
+]
+
+
+async def test_hop_by_hop_request(sites: Sites) -> None:
+    """Headers for the next hop only, and those that Connection names, end here."""
+    lines = [*HOP_BY_HOP, "Connection: X-Private, x-other", "X-Private: 1", "X-Other: 2", "X-Kept: 3"]
+    fields = (await sent(sites, *lines)).fields
+    assert fields["x-kept"] == "3"
+    assert not {line.partition(":")[0].lower() for line in lines} - {"x-kept"} & set(fields)
+
+
+async def test_connection_cannot_drop_everything(sites: Sites) -> None:
+    """What the backend relies on stays, though Connection names it."""
+    names = "Host, X-Forwarded-For, Forwarded, Authorization, Cookie, Content-Length, Content-Type, X-Request-Id, Via"
+    lines = [f"Connection: close, {names}", "Authorization: a", "Cookie: b", "Content-Type: c/d"]
+    request = await sent(sites, *lines, body=b"1234", method="POST")
+    assert {name.strip().lower() for name in names.split(",")} <= set(request.fields)
+    assert request.body == b"1234"
+
+
+async def test_hop_by_hop_response(sites: Sites) -> None:
+    """The same towards the client; Set-Cookie survives, each line of it."""
+    lines = (
+        b"Connection: X-Private\r\nX-Private: 1\r\nKeep-Alive: timeout=9\r\nProxy-Authenticate: x\r\nUpgrade: h2c\r\n"
+    )
+    answer = OK.replace(b"200 OK\r\n", b"200 OK\r\n" + lines + b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-Kept: 3\r\n")
+    async with sites.backend(always(answer)) as backend:
+        response = await sites.get(backend.path + "/x")
+        assert response.all("set-cookie") == ["a=1", "b=2"]
+        assert response.fields["x-kept"] == "3"
+        assert not {"x-private", "keep-alive", "proxy-authenticate", "upgrade"} & set(response.fields)
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "framing"),
+    [
+        ("GET", b"", {}),
+        ("POST", b"", {}),
+        ("GET", b"abc", {"content-length": "3"}),
+        ("POST", b"abc", {"content-length": "3"}),
+    ],
+)
+async def test_framing(sites: Sites, method: str, body: bytes, framing: dict[str, str]) -> None:
+    """A body is framed as the client framed it; none is not framed at all."""
+    request = await sent(sites, method=method, body=body)
+    lines = {name: value for name, value in request.headers if name in ("content-length", "transfer-encoding")}
+    assert (lines, request.body) == (framing, body)
+
+
+async def test_empty_post_keeps_its_length(sites: Sites) -> None:
+    """A Content-Length of 0 stays, because some backends answer 411 without."""
+    assert (await sent(sites, "Content-Length: 0", method="POST")).fields["content-length"] == "0"
+
+
+async def test_host(sites: Sites) -> None:
+    """The backend is asked by its own name, or by the client's where the route preserves it."""
+    request = await sent(sites)
+    assert request.fields["host"].startswith("127.0.0.1:")
+    preserved = await sent(sites, kind="preserving")
+    assert (preserved.all("host"), preserved.fields["x-forwarded-host"]) == (["example.test"], "example.test")
+
+
+async def test_repeated_headers_keep_their_order(sites: Sites) -> None:
+    """Lines of the same name stay apart and in order."""
+    assert (await sent(sites, "X-A: 1", "X-B: 2", "X-A: 3")).all("x-a") == ["1", "3"]
+
+
+FORGED = [
+    "X-Forwarded-For: 6.6.6.6",
+    "X-Forwarded-For: 7.7.7.7",
+    "X_Forwarded_For: 6.6.6.6",
+    "X-Forwarded_Proto: https",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Host: evil",
+    "X-Forwarded-Port: 1",
+    "X-Forwarded-Prefix: /evil",
+    "Forwarded: for=6.6.6.6",
+    "X-Real-IP: 6.6.6.6",
+    "X_Real_IP: 6.6.6.6",
+    "X-Request-Id: forged",
+]
+
+
+async def test_untrusted_peer(sites: Sites) -> None:
+    """Of what a stranger says about where a request came from, nothing reaches the backend."""
+    request = await sent(sites, *FORGED, "Via: 1.0 old")
+    fields = request.fields
+    about = {name: value for name, value in request.headers if "forward" in name or "real" in name}
+    assert about == {
+        "x-forwarded-for": "127.0.0.1",
+        "x-forwarded-proto": "http",
+        "x-forwarded-host": "example.test",
+        "forwarded": "for=127.0.0.1;host=example.test;proto=http",
+        "x-real-ip": "127.0.0.1",
+    }
+    assert fields["via"] == "1.0 old, 1.1 gateway"
+    assert fields["x-request-id"] != "forged"
+
+
+TRUSTED = [
+    (["X-Forwarded-For: 9.9.9.9"], "9.9.9.9, 127.0.0.1", "9.9.9.9"),
+    (["X-Forwarded-For: 6.6.6.6, 9.9.9.9, 10.0.0.1"], "6.6.6.6, 9.9.9.9, 10.0.0.1, 127.0.0.1", "9.9.9.9"),
+    (["X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 9.9.9.9"], "6.6.6.6, 9.9.9.9, 127.0.0.1", "9.9.9.9"),
+    (["X-Forwarded-For: 9.9.9.9:4711"], "9.9.9.9:4711, 127.0.0.1", "9.9.9.9"),
+    (["X-Forwarded-For: [2001:db8::1]:4711"], "[2001:db8::1]:4711, 127.0.0.1", "2001:db8::1"),
+    (["X-Forwarded-For: 2001:db8::1"], "2001:db8::1, 127.0.0.1", "2001:db8::1"),
+    (["X-Forwarded-For: unknown, 10.0.0.1"], "unknown, 10.0.0.1, 127.0.0.1", "10.0.0.1"),
+    (["X-Forwarded-For: garbage!"], "garbage!, 127.0.0.1", "127.0.0.1"),
+    (["Forwarded: for=9.9.9.9;proto=https"], "9.9.9.9, 127.0.0.1", "9.9.9.9"),
+    (['Forwarded: for="[2001:db8::1]:4711", for=10.0.0.1'], "[2001:db8::1]:4711, 10.0.0.1, 127.0.0.1", "2001:db8::1"),
+    ([], "127.0.0.1", "127.0.0.1"),
+]
+
+
+async def test_trusted_peer(tmp_path: Path) -> None:
+    """A trusted proxy's word is passed on, and the client is the nearest address that no trusted proxy vouches for."""
+    requests: list[Wire] = []
+    async with scripted_backend(recording(requests)) as port:
+        routes = f"routes: [{{path: '/*', target: '127.0.0.1:{port}'}}]"
+        auth = "trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]"
+        with running_gateway(tmp_path, routes, auth=auth) as gateway:
+            async with connected(gateway.port) as (reader, writer):
+                for lines, told, client in TRUSTED:
+                    head = [
+                        "GET /x HTTP/1.1",
+                        "Host: a.test",
+                        "X-Forwarded-Proto: https",
+                        "X-Request-Id: req-1",
+                        *lines,
+                    ]
+                    writer.write("\r\n".join([*head, "X-Forwarded-Port: 443", "", ""]).encode())
+                    assert (await read_message(reader)).status == 200
+                    fields = requests[-1].fields
+                    assert (fields["x-forwarded-for"], fields["x-real-ip"]) == (told, client)
+                    assert (fields["x-forwarded-proto"], fields["x-request-id"]) == ("https", "req-1")
+                    assert fields["x-forwarded-port"] == "443"
+                    assert fields["forwarded"].endswith("for=127.0.0.1;host=a.test;proto=https")

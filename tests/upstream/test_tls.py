@@ -1,0 +1,117 @@
+"""Backends that speak https, and those that only seem to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.support import running_gateway, scripted_backend
+from tests.upstream.wire import OK, always, connected, read_message
+
+
+def openssl(directory: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
+
+
+def certificate(directory: Path, name: str, subject: str, days: int, ca: str | None) -> None:
+    """Write name.pem and name.key: signed by a CA, or by itself."""
+    (directory / f"{name}.ext").write_text(f"subjectAltName={subject}\n")
+    request = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}"]
+    if ca is None:
+        extra = ["-addext", f"subjectAltName={subject}"] if subject else []
+        openssl(
+            directory, *request, *extra, "-x509", "-days", str(days), "-keyout", f"{name}.key", "-out", f"{name}.pem"
+        )
+        return
+    openssl(directory, *request, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+    signer = ["-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial", "-extfile", f"{name}.ext"]
+    openssl(directory, "x509", "-req", "-in", f"{name}.csr", *signer, "-days", str(days), "-out", f"{name}.pem")
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("certificates")
+    certificate(directory, "ca", "", 30, None)
+    certificate(directory, "good", "DNS:backend.test,IP:127.0.0.1", 30, "ca")
+    certificate(directory, "elsewhere", "DNS:elsewhere.test", 30, "ca")
+    certificate(directory, "expired", "IP:127.0.0.1", -1, "ca")
+    certificate(directory, "selfsigned", "IP:127.0.0.1", 30, None)
+    return directory
+
+
+@contextlib.asynccontextmanager
+async def https_backend(certificates: Path, name: str) -> AsyncIterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / f"{name}.pem", certificates / f"{name}.key")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await always(OK)(reader, writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A backend that speaks plain HTTP."""
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+async def test_https(tmp_path: Path, certificates: Path) -> None:
+    """An https backend is asked only where its certificate holds; otherwise the client learns what is wrong with it."""
+    async with contextlib.AsyncExitStack() as opened:
+        ports = {
+            name: await opened.enter_async_context(https_backend(certificates, name))
+            for name in ("good", "elsewhere", "expired", "selfsigned")
+        }
+        plain = await opened.enter_async_context(scripted_backend(refuse))
+
+        def service(name: str, port: int, tls: str) -> str:
+            return f"  {name}: {{endpoints: ['127.0.0.1:{port}'], protocol: https, tls: {{{tls}}}}}\n"
+
+        ca = f"ca: '{certificates / 'ca.pem'}'"
+        services = {name: (port, ca) for name, port in ports.items()} | {
+            "renamed": (ports["elsewhere"], f"{ca}, server_name: elsewhere.test"),
+            "unverified": (ports["selfsigned"], "verify: false"),
+            "unknown-ca": (ports["good"], "verify: true"),
+            "plain": (plain, ca),
+        }
+        routes = "services:\n" + "".join(service(name, *how) for name, how in services.items()) + "routes:\n"
+        routes += "".join(f"- {{path: /{name}, target: {name}}}\n" for name in services)
+        routes += f"- {{path: /direct, target: 'https://127.0.0.1:{ports['good']}'}}\n"
+        with running_gateway(tmp_path, routes) as gateway:
+            seen = {}
+            for name in [*services, "direct"]:
+                async with connected(gateway.port) as (reader, writer):
+                    writer.write(f"GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                    response = await read_message(reader)
+                    seen[name] = "ok" if response.status == 200 else orjson.loads(response.body)["type"].split(":")[-1]
+                    if name == "elsewhere":
+                        assert b"not valid for" in response.body
+                    if name == "expired":
+                        assert b"expired" in response.body
+            assert "Traceback" not in gateway.log
+        bad = dict.fromkeys(["elsewhere", "expired", "selfsigned", "unknown-ca", "plain", "direct"], "upstream-tls")
+        assert seen == dict.fromkeys(["good", "renamed", "unverified"], "ok") | bad
+
+
+async def test_system_trust(tmp_path: Path, certificates: Path) -> None:
+    """`target: https://...` trusts what the system trusts, and large answers come through TLS whole."""
+    async with https_backend(certificates, "good") as port:
+        routes = f"routes: [{{path: '/*', target: 'https://backend.test:{port}'}}]"
+        trust = {"SSL_CERT_FILE": str(certificates / "ca.pem")}
+        arguments = ("--resolve", "backend.test=127.0.0.1")
+        with running_gateway(tmp_path, routes, environment=trust, arguments=arguments) as gateway:
+            async with connected(gateway.port) as (reader, writer):
+                for _ in range(3):
+                    writer.write(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000)
+                    assert (await read_message(reader)).body == b"ok"
