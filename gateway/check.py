@@ -64,6 +64,9 @@ def _warning(configuration: Configuration, path: _Path, message: str, file: str 
 def _about_rules(configuration: Configuration) -> Iterator[Problem]:
     """Rules that are for no route, and an order that lets through what another would not."""
     middleware = configuration.middleware
+    if configuration.auth.mode == "shadow":
+        message = "nobody is refused for a missing or wrong credential; write mode: enforce once it has been watched"
+        yield _warning(configuration, ("mode",), message, "auth.yaml")
     for path, message in idle_patterns(middleware, configuration.routes):
         yield _warning(configuration, path, message, "middleware.yaml")
     for index, message in misorders(middleware.order):

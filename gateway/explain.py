@@ -11,6 +11,7 @@ from gateway.build import RouteHandler, Snapshot
 from gateway.context import Explaining
 from gateway.deadlines import NEVER
 from gateway.http import Exchange, Headers
+from gateway.http.fields import announces_body
 from gateway.routes.explain import Explanation
 from gateway.routes.paths import NormalisedPath, PathError, normalise
 from gateway.routes.rule import Form, Match, NoMatch
@@ -64,7 +65,24 @@ def _exchange(snapshot: Snapshot, method: str, parts: SplitResult, headers: Head
         peer=client,
         peer_trusted=caller.peer_trusted,
         client=caller.client,
+        body=_Unsent() if announces_body(fields) else None,
     )
+
+
+class _Unsent:
+    """The body of a request that is not made: policies may see that there is one."""
+
+    ready = True
+
+    @property
+    def trailers(self) -> Headers:
+        return []
+
+    async def read(self) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        pass
 
 
 async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str, Any]:

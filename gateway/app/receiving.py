@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers
+from gateway.http.fields import announces_body
 from gateway.http.messages import Message, Receive, Send
 
 
@@ -48,12 +49,6 @@ class RequestBody:
 def request_body(exchange: Exchange, receive: Receive) -> RequestBody | None:
     """The body, where the head announces one."""
     return RequestBody(receive) if announces_body(exchange.fields) else None
-
-
-def announces_body(fields: dict[bytes, bytes]) -> bool:
-    """Whether a request head with these fields is followed by a body of at least one byte."""
-    length = fields.get(b"content-length")
-    return b"transfer-encoding" in fields if length is None else bool(length.strip(b"0"))
 
 
 async def until_disconnect(

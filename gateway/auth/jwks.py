@@ -25,6 +25,7 @@ logger = logging.getLogger("gateway.auth")
 WAIT_SECONDS = 2.0  # that a request waits for keys at most
 FETCHES = 5  # for unknown kids, in any FETCH_WINDOW
 FETCH_WINDOW = 60.0  # seconds
+FETCH_SPACING = 5.0  # seconds after which one more is allowed: invented kids must not hide a new key for long
 ABSENT_SECONDS = 10.0  # how long a kid that was looked for is not looked for again
 ABSENT_KIDS = 1000
 RETRY_LAST = 15.0  # seconds between fetches that fail, at most
@@ -104,19 +105,21 @@ class PublishedKeys:
         if self._fetching is not None and not await _finished(self._fetching):
             return NO_KEYS
         # A fetch that was under way may have begun before the key was there: then another is needed.
-        if self._keys.knows(kid) or not (self._fetching or self._may_ask()):
-            return self._keys
-        finished = await _finished(self._fetch())
         if self._keys.knows(kid):
             return self._keys
-        if self.failures or not finished:
-            return NO_KEYS
-        self._note_absent(kid)
+        if not (self._fetching or self._may_ask()):
+            return NO_KEYS  # asked too often already: the key may be there, so the token is not called wrong
+        finished = await _finished(self._fetch())
+        if not self._keys.knows(kid):
+            if self.failures or not finished:
+                return NO_KEYS
+            self._note_absent(kid)
         return self._keys
 
     def _may_ask(self) -> bool:
         now = self._clock()
-        if len(self._asked) == FETCHES and now - self._asked[0] < FETCH_WINDOW:
+        often = len(self._asked) == FETCHES and now - self._asked[0] < FETCH_WINDOW
+        if often and now - self._asked[-1] < FETCH_SPACING:
             return False
         self._asked.append(now)
         return True

@@ -18,7 +18,7 @@ BARE_LIST = "routes"
 """A list at the top of a file stands for a mapping with this key."""
 
 MAX_DEPTH = 50
-MAX_NODES = 500_000
+MAX_NODES = 2_000_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

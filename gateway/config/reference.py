@@ -84,7 +84,7 @@ variable or file, and never show what came from it. Within `[...]` and `{...}` o
 ## YAML
 
 The files are UTF-8 without a byte order mark, at most 16 MiB, nested at most 50 levels deep, each one document of at
-most 500,000 values. As in YAML 1.2, only `true`, `false`, `null` (also as `True`, `TRUE` and so on), `~` and numbers
+most 2,000,000 values. As in YAML 1.2, only `true`, `false`, `null` (also as `True`, `TRUE` and so on), `~` and numbers
 (`10`, `1.5`, `1e3`, `0x1F`, `0o17`) are not text: `on`, `yes`, `1:30`, `0777`, `1_000` and dates are. A key that is
 there twice is an error, as are tags (`!name`) and keys that are not text. Aliases (`*name`) and merge keys
 (`<<: *name`) work. A group of keys may be left empty, and has its defaults then; any other key must have a value.

@@ -12,6 +12,11 @@ from gateway.config.layout import model_at, places_of
 from gateway.config.models.base import keys_of
 from gateway.config.problems import Fault, Path, Problem, format_path, quote
 
+SECRETIVE = frozenset(
+    {"keys", "key", "hash", "basic", "password", "secret", "client_secret", "token", "signatures", "url", "jwks_url"}
+)
+"""Keys of auth.yaml at or below which a credential may stand, also one that was put into the wrong place."""
+
 _EXPECTED = {
     "string_type": "expected a text",
     "bool_type": "expected true or false",
@@ -85,6 +90,8 @@ def to_problem(document: Document, fault: Fault) -> Problem:
     place = document.find(fault.path)
     scalar = place.node if isinstance(place.node, Scalar) else None
     message = fault.message
+    if _may_be_secret(document.file, fault.path):
+        return Problem(document.file, place.line, place.column, format_path(place.path), message)
     if scalar is None or not scalar.expanded:
         message += fault.hint
     if fault.path[-1:] == ("[key]",) and len(place.path) < len(fault.path):
@@ -92,6 +99,12 @@ def to_problem(document: Document, fault: Fault) -> Problem:
     elif fault.show_value and (scalar is not None or message.startswith("expected ")):
         message += _remedy(message, scalar) + f" (got {_describe(place.node)})"
     return Problem(document.file, place.line, place.column, format_path(place.path), message)
+
+
+def _may_be_secret(file: str, path: Path) -> bool:
+    """Whether what stands there may be a credential, or was meant to be one: then it is not repeated anywhere."""
+    keys = {step for step in path if isinstance(step, str)}
+    return (file == "auth.yaml" and bool(keys & SECRETIVE)) or bool(path and path[0] in ("redis", "audit_log"))
 
 
 def _remedy(message: str, scalar: Scalar | None) -> str:

@@ -84,3 +84,9 @@ def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None)
     if b"connection" in fields and (named := nominated(headers, fields)):
         dropped |= named
     return [line for line in headers if line[0] not in dropped]
+
+
+def announces_body(fields: dict[bytes, bytes]) -> bool:
+    """Whether a request head with these fields is followed by a body of at least one byte."""
+    length = fields.get(b"content-length")
+    return b"transfer-encoding" in fields if length is None else bool(length.strip(b"0"))

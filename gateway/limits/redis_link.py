@@ -144,7 +144,7 @@ class RedisLink:
             self.available = False
             self.outages += 1
             self._down_since = time.monotonic()
-            self._log("Redis is down, limits go on as their on_failure says: %s", reason)
+            self._log("Redis is down, limits go on as their on_failure says: %s", reason, always=True)
         elif self.available:
             self._log("Redis failed: %s", reason)
 
@@ -152,19 +152,23 @@ class RedisLink:
         self._in_a_row = 0
         if not self.available:
             self.available = True
-            self._log("Redis is back after %.1f s", time.monotonic() - self._down_since)
+            self._log("Redis is back after %.1f s", time.monotonic() - self._down_since, always=True)
 
-    def _log(self, text: str, detail: object) -> None:
-        """At most one line in LOG_SECONDS, so that an outage does not flood the log."""
+    def _log(self, text: str, detail: object, *, always: bool = False) -> None:
+        """At most one line in LOG_SECONDS, so that an outage floods no log; its begin and end are always told."""
         now = time.monotonic()
-        if now - self._logged >= LOG_SECONDS:
+        if always or now - self._logged >= LOG_SECONDS:
             self._logged = now
             logger.warning(text, detail)
 
     async def _beat(self) -> None:
         """Say that this replica lives, and find out whether Redis does."""
+        known = False
         while True:
-            replicas = await self._call(BEAT, [REPLICAS], [self._replica, LIFE_SECONDS], self.deadline())
-            if replicas is not None:
-                self.replicas = int(replicas)
+            answer = await self._call(BEAT, [REPLICAS], [self._replica, LIFE_SECONDS], self.deadline())
+            if answer is not None:
+                self.replicas = int(answer[0])
+                # Redis forgot who was there a moment ago: it was restarted too fast to be missed, or emptied.
+                self.outages += bool(answer[1]) and known
+                known = True
             await asyncio.sleep(BEAT_SECONDS if self.answers else PROBE_SECONDS)

@@ -105,13 +105,13 @@ BEAT = Script(
     """
 -- KEYS: the replicas, by when they were last heard of. ARGV: one of them, and for how many seconds one counts.
 local now = tonumber(redis.call('TIME')[1])
-redis.call('ZADD', KEYS[1], now, ARGV[1])
+local unknown = redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
 redis.call('EXPIRE', KEYS[1], 60)
-return redis.call('ZCARD', KEYS[1])
+return {redis.call('ZCARD', KEYS[1]), unknown}
 """
 )
-"""Says that a replica lives; how many there are."""
+"""Says that a replica lives; how many there are, and whether (1) this one was not known."""
 
 COUNT = Script(
     """

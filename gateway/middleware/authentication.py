@@ -8,7 +8,7 @@ request, and two `Authorization` lines are refused.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
@@ -35,15 +35,17 @@ class Authentication:
     schemes: tuple[Scheme, ...]
     identity_headers: frozenset[bytes]
     mode: Mode = "enforce"
+    elsewhere: Places = field(default_factory=Places)  # where keys stand that other routes take: they end here, too
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that knows who calls, or refuses."""
-        stripped = self.identity_headers
+        stripped, elsewhere = self.identity_headers, self.elsewhere
 
         def open_to_all(exchange: Exchange) -> Awaitable[Response]:
             exchange.hidden_headers = exchange.hidden_headers | stripped if exchange.hidden_headers else stripped
             if b"authorization" in exchange.fields and has_two(exchange, b"authorization"):
                 self._refuse(exchange, None, TWO_LINES)
+            conceal(exchange, elsewhere)
             return handler(exchange)
 
         if not self.schemes:
@@ -104,7 +106,7 @@ class Authentication:
 
     def _concealed(self, recognising: Scheme | None) -> Places:
         """What the backend must not see: the credentials of all schemes but those that let it."""
-        places = reduce(or_, (scheme.places for scheme in self.schemes if not scheme.forward), Places())
+        places = reduce(or_, (scheme.places for scheme in self.schemes if not scheme.forward), self.elsewhere)
         return places - recognising.places if recognising is not None and recognising.forward else places
 
     def __repr__(self) -> str:
@@ -128,4 +130,7 @@ def for_route(context: Context, route: RouteConfig) -> Authentication:
     names = auth.default if route.auth is None else route.auth
     available: Mapping[str, Scheme] = schemes_of(context)
     schemes = tuple(available[name] for name in names)
-    return Authentication(schemes, header_names(auth.identity_headers), auth.mode)
+    keys = (available[name] for name, config in auth.schemes.items() if config.kind == "api_key" and name not in names)
+    elsewhere = reduce(or_, (scheme.places for scheme in keys if not scheme.forward), Places())
+    kept = reduce(or_, (scheme.places for scheme in schemes if scheme.forward), Places())
+    return Authentication(schemes, header_names(auth.identity_headers), auth.mode, elsewhere - kept)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gateway.config.models import RouteConfig
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Body, Exchange, Handler, Headers, Response
+from gateway.http import Body, Decision, Exchange, Handler, Headers, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,13 @@ class BodyLimit:
             return handler(exchange)
 
         return limited
+
+    async def explain(self, exchange: Exchange) -> Decision | None:
+        """Whether the announced length is too much; nothing to say where none is announced."""
+        announced = exchange.fields.get(b"content-length", b"")
+        if announced.isdigit() and int(announced) > self.limit:
+            return Decision("body_limit", "deny", self._too_large().detail)
+        return None
 
     def _too_large(self) -> GatewayError:
         return GatewayError(ErrorKind.BODY_TOO_LARGE, f"this route takes at most {self.limit} bytes")

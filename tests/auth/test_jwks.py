@@ -89,9 +89,24 @@ async def test_a_kid_that_is_not_there_is_not_looked_for_again() -> None:
                 assert await kids(keys, "made-up") == {"one"}
             assert issuer.fetched == 2
             for number in range(1000):
-                assert await kids(keys, f"made-up-{number}") == {"one"}
+                await keys.keys_for(f"made-up-{number}", asking=True)
+            assert await kids(keys, "one") == {"one"}
             assert issuer.fetched <= 1 + jwks.FETCHES
             assert len(keys._absent) <= jwks.ABSENT_KIDS
+
+
+async def test_made_up_kids_do_not_hide_a_new_key_for_long() -> None:
+    """A stranger's tokens use up what may be asked; then a new key is not called wrong, and is known within seconds."""
+    clock = Clock()
+    async with issuer_server() as issuer:
+        issuer.keys = [ONE]
+        async with published(issuer.url, clock) as keys:
+            for number in range(20):
+                await keys.keys_for(f"made-up-{number}", asking=True)
+            issuer.keys = [ONE, TWO]
+            assert await keys.keys_for("two", asking=True) is jwks.NO_KEYS
+            clock.ahead += jwks.FETCH_SPACING + 0.1
+            assert await kids(keys, "two") == {"one", "two"}
 
 
 async def test_after_a_while_an_unknown_kid_is_looked_for_again() -> None:

@@ -133,6 +133,19 @@ async def test_replicas_share_a_redis(redis: RedisServer) -> None:
             assert await count(book, "shared", 1) == 6
 
 
+async def test_a_redis_that_was_emptied_is_told_again(own_redis: RedisServer) -> None:
+    """A Redis that loses its data without ever being missed has all counts again, too."""
+    async with linked(own_redis, 0.02) as link, ledger(RedisBook(link)) as book:
+        await count(book, "busy", 5)
+        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":2"))  # the counter, and the replicas
+        own_redis.ask("FLUSHALL")
+        await eventually(lambda: link.outages == 1)
+        book.add("other")
+        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":3"))
+    async with linked(own_redis) as link, ledger(RedisBook(link)) as book:
+        assert await count(book, "busy", 0) == 5
+
+
 async def test_a_redis_that_lost_its_data_is_told_again(own_redis: RedisServer) -> None:
     """A Redis that is killed and comes back empty has all counts again from a replica that lives."""
     async with linked(own_redis, 0.02) as link, ledger(RedisBook(link)) as book:

@@ -168,7 +168,8 @@ class Quota(Policy):
     timezone: Zone = Field("UTC", description="Where its midnight is.")
     store: Literal["sqlite", "redis"] = Field(
         "sqlite",
-        description="`sqlite`: a file of this gateway. `redis`: for all replicas together. What was counted in the "
+        description="`sqlite`: a file of this gateway. `redis`: for all replicas together, which learn of each other's "
+        "requests within 0.25 s: by so much of the traffic a quota may be exceeded. What was counted in the "
         "last 0.25s before a crash may be lost.",
     )
     file: Text = Field(
