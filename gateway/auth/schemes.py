@@ -17,32 +17,19 @@ from gateway.config.problems import ConfigError
 from gateway.context import Context
 
 
-class Schemes:
-    """All schemes of one configuration. A service, so that the routes share them; it has no life of its own."""
-
-    def __init__(self, by_name: Mapping[str, Scheme]) -> None:
-        self.by_name = by_name
-
-    async def start(self) -> None:
-        """Nothing begins."""
-
-    async def stop(self) -> None:
-        """Nothing ends."""
-
-
 def schemes_of(context: Context) -> Mapping[str, Scheme]:
     """The schemes of a configuration, by name, made once. Raises ConfigError where files that they need are unfit."""
-    return context.services.get(("schemes", context.services), lambda: _build(context)).by_name
+    return context.once("schemes", lambda: _build(context))
 
 
-def _build(context: Context) -> Schemes:
+def _build(context: Context) -> Mapping[str, Scheme]:
     shop = Workshop(context)
     built: dict[str, Scheme] = {}
     for name, config in context.configuration.auth.schemes.items():
         built[name] = KINDS[config.kind](shop, name, config.settings)
     if shop.problems:
         raise ConfigError(shop.problems)
-    return Schemes(built)
+    return built
 
 
 def _api_keys(shop: Workshop, name: str, config: ApiKeyScheme) -> Scheme:

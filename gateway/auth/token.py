@@ -35,11 +35,6 @@ class Token:
     signature: bytes
 
 
-def looks_like_token(data: bytes) -> bool:
-    """Whether it has the three parts of a signed token."""
-    return _COMPACT.fullmatch(data) is not None
-
-
 def parse(data: bytes) -> Token:
     """Take a token apart. Raises TokenError."""
     if len(data) > MAX_BYTES:

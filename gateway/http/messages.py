@@ -105,7 +105,6 @@ class Exchange:
     upstream: str | None = None
     endpoint: str | None = None
     attempts: int = 0
-    upstream_started: float = 0.0  # loop time
     upstream_seconds: float | None = None  # until the response head
     error: BaseException | None = None
 

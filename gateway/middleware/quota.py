@@ -8,6 +8,7 @@ from gateway.config.models import RouteConfig
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Headers, Response
+from gateway.http.answers import answer_with
 from gateway.http.decisions import deny
 from gateway.limits.quota import Quota, quotas_of
 
@@ -28,14 +29,7 @@ class Quotas:
             for quota, key in zip(self.quotas, keys, strict=True):
                 if quota.ledger.used(key) is None and not await quota.ledger.read(key):
                     break  # the others share its store, mostly: a request waits once
-            fields = self._count(exchange, keys)
-            try:
-                response = await handler(exchange)
-            except GatewayError as error:
-                error.headers += tuple(fields)
-                raise
-            response.headers += fields
-            return response
+            return await answer_with(handler, exchange, self._count(exchange, keys))
 
         return limited
 

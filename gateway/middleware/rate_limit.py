@@ -8,13 +8,14 @@ request are asked in one call. A limit in shadow mode refuses nothing, is not to
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from gateway.config.models import RouteConfig
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Headers, Response
+from gateway.http.answers import answer_with
 from gateway.http.decisions import deny
 from gateway.limits.exact import Bid, ExactStore
 from gateway.limits.limit import Limit, exact_store, limits_of
@@ -48,7 +49,7 @@ class RateLimits:
             except GatewayError:
                 request.give_back()
                 raise
-            return await _told(handler, exchange, request.fields)
+            return await answer_with(handler, exchange, request.fields)
 
         if len(self.local) == 1 and not self.remote and self.local[0].mode == "enforce":
             return self._only(self.local[0], handler, limited)
@@ -66,7 +67,7 @@ class RateLimits:
                 return otherwise(exchange)
             if not taken.fits:
                 deny(exchange, limit.rule, _used_up(limit, windows, taken))
-            return _told(handler, exchange, windows.passed(taken.debts))
+            return answer_with(handler, exchange, windows.passed(taken.debts))
 
         return limited
 
@@ -200,14 +201,3 @@ def _used_up(limit: Limit, windows: WindowSet, taken: Taken) -> GatewayError:
     detail = f"the limit {limit.name} ({over}) is used up; again in {after} s"
     members = {"violated-policies": windows.violated_policies(taken.debts, limit.cost)}
     return GatewayError(ErrorKind.QUOTA_EXCEEDED, detail, headers=fields, members=members)
-
-
-async def _told(handler: Handler, exchange: Exchange, fields: Sequence[tuple[bytes, bytes]]) -> Response:
-    """What the handler answers, with what is left of the limits."""
-    try:
-        response = await handler(exchange)
-    except GatewayError as error:
-        error.headers += tuple(fields)
-        raise
-    response.headers += fields
-    return response

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
@@ -49,18 +50,17 @@ class Application:
         """Let the application answer. Raises GatewayError where it fails before it does."""
         exchange.upstream = exchange.endpoint = self.name
         exchange.attempts += 1
-        loop = asyncio.get_running_loop()
-        started = exchange.upstream_started = loop.time()
+        started = time.perf_counter()
         await self._lifespan.start()
         if exchange.websocket:
             scope = self._scope(exchange, "websocket")
             return Response(101, [], session=_Session(self.name, self._app, scope))
         answer = _Answer(exchange, self.name)
-        task = loop.create_task(answer.run(self._app, self._scope(exchange, "http")))
+        task = asyncio.create_task(answer.run(self._app, self._scope(exchange, "http")))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         response = await answer.response(task)
-        exchange.upstream_seconds = loop.time() - started
+        exchange.upstream_seconds = time.perf_counter() - started
         return response
 
     def retire(self) -> None:

@@ -136,7 +136,7 @@ class Cluster:
 
     async def _ask_for_websocket(self, exchange: Exchange, endpoint: Endpoint, headers: Headers) -> Response:
         exchange.attempts += 1
-        exchange.upstream_started = time.perf_counter()
+        started = time.perf_counter()
         answer = await open_websocket(
             exchange,
             endpoint,
@@ -146,7 +146,7 @@ class Cluster:
             answer_seconds=self.timeouts.response_header,
             limits=self.websocket,
         )
-        exchange.upstream_seconds = time.perf_counter() - exchange.upstream_started
+        exchange.upstream_seconds = time.perf_counter() - started
         return answer
 
     @property
@@ -167,7 +167,7 @@ class Cluster:
         host = self._host_for(exchange, endpoint) if self.preserve_host else endpoint.authority
         head = encode_request(exchange.method, exchange.target_path, exchange.query, host, headers)
         upload = None
-        started = exchange.upstream_started = time.perf_counter()
+        started = time.perf_counter()
         if exchange.body is None:
             connection.begin(exchange.method, head, exchange.deadline, self._idle_seconds, timeouts.response_header)
         else:

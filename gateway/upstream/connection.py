@@ -238,11 +238,6 @@ class Connection(asyncio.BufferedProtocol):
             self._set_deadline(seconds)
 
     @property
-    def response_complete(self) -> bool:
-        """Whether all of the response has come."""
-        return self._reader.phase is DONE
-
-    @property
     def has_data(self) -> bool:
         """Whether `read_body` would answer at once."""
         return self._reader.buffered > 0 or self._reader.phase is DONE or self._failure is not None

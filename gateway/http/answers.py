@@ -1,0 +1,19 @@
+"""What a policy adds to the answer of the handler behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.errors import GatewayError
+from gateway.http.messages import Exchange, Handler, Response
+
+
+async def answer_with(handler: Handler, exchange: Exchange, lines: Sequence[tuple[bytes, bytes]]) -> Response:
+    """What the handler answers, with these header lines, also where it is a refusal."""
+    try:
+        response = await handler(exchange)
+    except GatewayError as error:
+        error.headers += tuple(lines)
+        raise
+    response.headers += lines
+    return response
