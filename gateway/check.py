@@ -67,6 +67,11 @@ def _about_rules(configuration: Configuration) -> Iterator[Problem]:
     if configuration.auth.mode == "shadow":
         message = "nobody is refused for a missing or wrong credential; write mode: enforce once it has been watched"
         yield _warning(configuration, ("mode",), message, "auth.yaml")
+    for name, scheme in configuration.auth.schemes.items():
+        if scheme.mtls is not None and scheme.mtls.source == "connection":
+            message = "gateway serve ends no TLS connection, so that nobody shows a certificate here; name the header "
+            message += "in which your proxy hands it over, such as source: x-ssl-client-cert"
+            yield _warning(configuration, ("schemes", name, "mtls"), message, "auth.yaml")
     for path, message in idle_patterns(middleware, configuration.routes):
         yield _warning(configuration, path, message, "middleware.yaml")
     for index, message in misorders(middleware.order):

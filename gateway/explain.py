@@ -98,6 +98,9 @@ async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str,
         if decision.verdict == "deny":
             verdict = f"refused by {decision.rule}: {decision.reason}"
             break
+        if decision.verdict == "unknown":  # and what the rest would say hangs on it
+            verdict = f"cannot be told: {decision.rule}: {decision.reason}"
+            break
     return {"verdict": verdict, "rules": rules}
 
 

@@ -106,7 +106,6 @@ class _Parser:
         members: dict[str, Member] = {}
         while self._at < len(self._text):
             name = self._key()
-            members.pop(name, None)
             members[name] = self._member() if self._skip("=") else Item(True, self._parameters())
             self._few(len(members))
             self._white(" \t")
@@ -140,7 +139,6 @@ class _Parser:
         while self._skip(";"):
             self._white(" ")
             name = self._key()
-            parameters.pop(name, None)
             parameters[name] = self._value() if self._skip("=") else True
             self._few(len(parameters))
         return parameters

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Final
 
 from gateway.auth.credentials import cookie_values, query_values
 from gateway.auth.key_ring import KeyRing
@@ -20,12 +21,12 @@ from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.fields import values
 
-MAX_BYTES = 1024  # of a key
+MAX_BYTES: Final = 1024  # of a key
 
-TWO_KEYS = Refused("the request carries more than one API key; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
-UNKNOWN = Refused("the API key is not known")
-TOO_EARLY = Refused("the API key does not hold yet")
-EXPIRED = Refused("the API key has expired")
+TWO_KEYS: Final = Refused("the request carries more than one API key; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
+UNKNOWN: Final = Refused("the API key is not known")
+TOO_EARLY: Final = Refused("the API key does not hold yet")
+EXPIRED: Final = Refused("the API key has expired")
 
 
 @dataclass(frozen=True, slots=True)

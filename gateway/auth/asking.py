@@ -71,7 +71,8 @@ class Breaker:
 class AskedService:
     """A service in the sense of `context`: one URL, with a client and a breaker that outlive a reload.
 
-    Redirects are not followed, cookies not kept, and the proxies of the environment not used.
+    Redirects are not followed, cookies not kept, and the proxies of the environment not used. Requests that began
+    before a reload get their answers from what the reload stopped: its connections are closed behind the last of them.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -79,12 +80,17 @@ class AskedService:
         self._timeout = timeout  # seconds, for all of one call
         self._breaker = Breaker()
         self._client: httpx2.AsyncClient | None = None
+        self._asked = 0  # questions that wait for their answers
+        self._stopped = False
 
     async def start(self) -> None:
         """Make the client, which connects when it is asked for something."""
+        self._client = await self._made()
+
+    async def _made(self) -> httpx2.AsyncClient:
         tls = await asyncio.to_thread(ssl.create_default_context)  # reads a large file
         limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        self._client = httpx2.AsyncClient(
+        return httpx2.AsyncClient(
             verify=tls,
             trust_env=False,
             follow_redirects=False,
@@ -94,16 +100,32 @@ class AskedService:
         )
 
     async def stop(self) -> None:
-        """Close its connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        """Close its connections, once nobody waits for an answer any more."""
+        self._stopped = True
+        await self._close_if_unused()
+
+    async def _close_if_unused(self) -> None:
+        if self._stopped and not self._asked and self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
 
     async def ask(self, question: Question) -> Answer:
         """What it says, within the time. Raises AskError."""
-        if self._client is None or not self._breaker.allows(time.monotonic()):
+        if not self._breaker.allows(time.monotonic()):
             raise AskError(f"{self.url} failed {FAILURES} times in a row, and is left alone for {PAUSE:g} s")
+        self._asked += 1
+        try:
+            return await self._answer(question)
+        finally:
+            self._asked -= 1
+            await self._close_if_unused()
+
+    async def _answer(self, question: Question) -> Answer:
         try:
             async with asyncio.timeout(self._timeout):
+                if self._client is None:  # it was stopped, and somebody still asks
+                    made = await self._made()
+                    self._client = self._client or made
                 answer = await self._exchange(self._client, question)
         except TimeoutError:
             raise self._failed(f"it did not answer within {self._timeout:g} s") from None

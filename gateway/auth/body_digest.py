@@ -7,10 +7,10 @@ and never one that is whole and not the one that was signed.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.algorithms.structured_fields import Item, StructureError, parse_dictionary
-from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Headers
 
 _ALGORITHMS = {"sha-512": "sha512", "sha-256": "sha256"}  # the stronger first
@@ -53,13 +53,17 @@ def named_digest(text: str) -> Digest | None:
 
 
 class DigestedBody:
-    """A body whose last piece comes only if it is the one that was signed."""
+    """A body whose last piece comes only if it is the one that was signed.
 
-    __slots__ = ("_body", "_digest", "_held")
+    Where it is not, `refuse` is asked, which raises, or lets it pass.
+    """
 
-    def __init__(self, body: Body, digest: Digest) -> None:
+    __slots__ = ("_body", "_digest", "_held", "_refuse")
+
+    def __init__(self, body: Body, digest: Digest, refuse: Callable[[], None]) -> None:
         self._body = body
         self._digest = digest
+        self._refuse = refuse
         self._held: bytes | None = None
 
     @property
@@ -71,10 +75,11 @@ class DigestedBody:
         return False  # one piece is always held back, so that a second is needed
 
     async def read(self) -> bytes:
-        held = await self._next() if self._held is None else self._held
-        if not held:
-            return b""
-        self._held = await self._next()
+        if self._held is None:
+            self._held = await self._next()
+        held = self._held
+        if held:
+            self._held = await self._next()
         return held
 
     async def _next(self) -> bytes:
@@ -82,8 +87,7 @@ class DigestedBody:
         if data:
             self._digest.update(data)
         elif not self._digest.is_right:
-            detail = "the body is not the one that Content-Digest names"
-            raise GatewayError(ErrorKind.UNAUTHENTICATED, detail)
+            self._refuse()
         return data
 
     def close(self) -> None:

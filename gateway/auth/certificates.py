@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 MAX_BYTES = 32 * 1024  # of a header
 
 _ELEMENT = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^;,"]*)(;|,|$)')
-_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_PEM = re.compile(rb"\s*(?:-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+")
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -36,10 +36,15 @@ class Certificate:
 
 
 def from_pem(data: bytes) -> Certificate:
-    """One in PEM; of several, the first, which is the client's. Raises CertificateError."""
+    """One in PEM; of several, the first, which is the client's. Raises CertificateError.
+
+    Nothing else may stand there: where a proxy joined two headers into one, with a comma, nobody knows which is whose.
+    """
+    if _PEM.fullmatch(data) is None:
+        raise CertificateError("the certificate is not PEM")
     try:
         return _read(x509.load_pem_x509_certificate(data))
-    except _UNREADABLE:
+    except Exception:  # a malformed certificate raises many kinds of errors
         raise CertificateError("the certificate is not PEM") from None
 
 
@@ -47,7 +52,7 @@ def from_der(data: bytes) -> Certificate:
     """One in DER. Raises CertificateError."""
     try:
         return _read(x509.load_der_x509_certificate(data))
-    except _UNREADABLE:
+    except Exception:  # a malformed certificate raises many kinds of errors
         raise CertificateError("the certificate is not DER") from None
 
 
@@ -117,10 +122,8 @@ def _last_element(text: str) -> list[tuple[str, str]]:
         match = _ELEMENT.match(text, at)
         if match is None:
             raise CertificateError("X-Forwarded-Client-Cert cannot be read")
-        value = match[2]
-        if value.startswith('"'):
-            value = re.sub(r"\\(.)", r"\1", value[1:-1])
-        pairs.append((match[1].lower(), value))
+        quoted = match[2].startswith('"')
+        pairs.append((match[1].lower(), match[2][1:-1] if quoted else match[2]))
         at = match.end()
         if match[3] == ",":
             at += len(text[at:]) - len(text[at:].lstrip(" "))
@@ -129,9 +132,10 @@ def _last_element(text: str) -> list[tuple[str, str]]:
 
 
 def _canonical(subject: str) -> str | None:
+    """A subject as Envoy writes it: its backslashes are those of RFC 4514; a comma behind one is part of a name."""
     try:
         return x509.Name.from_rfc4514_string(subject).rfc4514_string() if subject else None
-    except ValueError:
+    except (ValueError, TypeError):
         return None
 
 

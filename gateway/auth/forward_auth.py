@@ -7,17 +7,17 @@ to the backend. Where it refuses it, or sends the caller somewhere to log in, it
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from gateway.auth.asking import Answer, AskedService, AskError, Question
-from gateway.auth.identities import Identities
+from gateway.auth.identities import Identities, header_names
 from gateway.auth.outcome import Outcome, Places, Refused, unavailable
 from gateway.auth.workshop import Workshop
 from gateway.config.models.asking_schemes import ForwardAuthScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Headers, Identity, Response
-from gateway.http.fields import response_headers, values
+from gateway.http.fields import ENDS_HERE, FORWARDING_FIELDS, is_forwarding, response_headers, values
 
 logger = logging.getLogger("gateway.auth")
 
@@ -29,6 +29,9 @@ UNAVAILABLE = unavailable("the service that decides does not answer at the momen
 FORBIDDEN = Refused("the service that decides does not answer at the moment", ErrorKind.FORBIDDEN)
 
 _OWN = frozenset({b"content-length", b"date", b"server"})
+_SAID = frozenset(b"x-forwarded-" + what for what in (b"method", b"proto", b"host", b"uri", b"for"))
+_TO_SERVICE = ENDS_HERE | _SAID | {b"x-request-id", b"accept-encoding"}
+_TO_BACKEND = ENDS_HERE | FORWARDING_FIELDS | {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class ForwardAuth:
         yield b"x-request-id", exchange.request_id.encode()
         yield b"accept-encoding", b"identity"
         for name in self.request_headers:
-            if name in exchange.fields:
+            if name in exchange.fields and (exchange.peer_trusted or not is_forwarding(name)):
                 yield from ((name, value) for value in values(exchange.headers, name))
 
     def _recognised(self, answer: Answer) -> Outcome:
@@ -131,6 +134,11 @@ def forward_auth(shop: Workshop, name: str, config: ForwardAuthScheme) -> Forwar
     url, timeout = config.url, config.timeout
     copied = tuple(header.encode() for header in config.response_headers)
     who = config.identity
+    told = {header.encode() for header in (who.consumer, who.tenant, who.groups, who.scopes) if header is not None}
+    _check(shop, name, "request_headers", config.request_headers, _TO_SERVICE)
+    _check(
+        shop, name, "response_headers", config.response_headers, _TO_BACKEND | header_names(shop.auth.identity_headers)
+    )
     return ForwardAuth(
         name=name,
         service=shop.context.services.get(("forward-auth", name, url, timeout), lambda: AskedService(url, timeout)),
@@ -139,5 +147,14 @@ def forward_auth(shop: Workshop, name: str, config: ForwardAuthScheme) -> Forwar
         identity=IdentityNames(who.consumer, who.tenant, who.groups, who.scopes),
         failure=FORBIDDEN if config.on_failure == "forbidden" else UNAVAILABLE,
         identities=shop.identities,
-        places=Places(frozenset(header.replace(b"_", b"-") for header in copied)),
+        places=Places(frozenset(header.replace(b"_", b"-") for header in told.union(copied))),
     )
+
+
+def _check(shop: Workshop, scheme: str, key: str, headers: Collection[str], own: frozenset[bytes]) -> None:
+    """A second line of what the gateway writes itself, such as the length of the body, would be read in two ways."""
+    for index, header in enumerate(headers):
+        if header.encode().replace(b"_", b"-") in own:
+            shop.problem(
+                ("schemes", scheme, "forward_auth", key, index), f"the gateway writes {header} itself; remove it"
+            )

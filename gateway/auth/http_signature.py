@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from gateway.algorithms.structured_fields import Bare, InnerList, Item, Parameters, StructureError, parse_dictionary
@@ -22,9 +23,10 @@ from gateway.config.expand import read_secret
 from gateway.config.models.proof_schemes import HttpSignatureScheme
 from gateway.config.models.proofs import SignatureKeyConfig
 from gateway.config.problems import Path as Place
-from gateway.errors import ErrorKind
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
-from gateway.http.fields import values
+from gateway.http.decisions import Mode, deny
+from gateway.http.fields import ENDS_HERE, nominated, values
 
 MALFORMED = Refused("Signature-Input and Signature do not say which parts are signed how (RFC 9421, 4)")
 SEVERAL = Refused("the request has more than one signature; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
@@ -83,6 +85,7 @@ class HttpSignature:
     replays: Replays | None
     realm: str
     forward: bool
+    mode: Mode = "enforce"  # what becomes of a body that turns out to be wrong
     places: Places = HEADERS
 
     async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
@@ -103,7 +106,8 @@ class HttpSignature:
         if signer is None:
             return UNKNOWN_KEY
         now = time.time()
-        refused = self._refuse_parameters(signature.parameters, signer.key, now) or self._refuse_cover(signature)
+        refused = self._refuse_parameters(signature.parameters, signer.key, now)
+        refused = refused or self._refuse_cover(signature) or _refuse_loss(exchange, signature)
         if refused is not None:
             return refused
         try:
@@ -115,10 +119,16 @@ class HttpSignature:
         digest, refused = self._body_digest(exchange, signature)
         if refused is not None:
             return refused
-        refused = self._refuse_replay(base, now) if asking else None
+        refused = self._refuse_replay(signer, base, now) if asking else None
         if refused is None and digest is not None and exchange.body is not None:
-            exchange.body = DigestedBody(exchange.body, digest)
+            exchange.body = DigestedBody(exchange.body, digest, partial(self._deny_body, exchange))
         return refused or signer.holder
+
+    def _deny_body(self, exchange: Exchange) -> None:
+        """Raises GatewayError, except in shadow mode."""
+        headers = ((b"www-authenticate", self.challenge(WRONG_DIGEST)),)
+        error = GatewayError(WRONG_DIGEST.kind, WRONG_DIGEST.detail, headers=headers)
+        deny(exchange, f"authentication:{self.name}", error, self.mode)
 
     def _refuse_parameters(self, parameters: Parameters, key: SignatureKey, now: float) -> Refused | None:
         """2.3"""
@@ -150,18 +160,29 @@ class HttpSignature:
             return None, NO_DIGEST
         return digest, WRONG_DIGEST if exchange.body is None and not digest.is_right else None
 
-    def _refuse_replay(self, base: bytes, now: float) -> Refused | None:
+    def _refuse_replay(self, signer: Signer, base: bytes, now: float) -> Refused | None:
         """By what was signed, because of some algorithms anybody can make a second signature out of a first one."""
         if self.replays is None:
             return None
-        if self.replays.is_full(now):
+        key, seconds = signer.holder.identity.fingerprint, self.demands.max_age + 2 * self.demands.leeway
+        if self.replays.is_full(key, now, seconds):
             return FULL
-        return None if self.replays.is_new(sha256(base).digest(), now) else REPLAYED
+        return None if self.replays.is_new(key, sha256(base).digest(), now, seconds) else REPLAYED
 
     def challenge(self, refused: Refused | None) -> bytes:
         """There is no registered scheme for signatures: this one says what must be covered."""
         components = " ".join(sorted(self.demands.components))
         return f'Signature realm="{self.realm}", components="{components}"'.encode("ascii", "replace")
+
+
+def _refuse_loss(exchange: Exchange, signature: Signature) -> Refused | None:
+    """A header that `Connection` names ends here: whoever adds that could take a signed one from the backend."""
+    if b"connection" not in exchange.fields:
+        return None
+    covered = {str(item.value) for item in signature.covered.items}
+    ending = {name.decode("latin-1") for name in nominated(exchange.headers, exchange.fields) - ENDS_HERE}
+    lost = ", ".join(sorted(covered & ending))
+    return Refused(f"the Connection header would take what is signed from the request: {lost}") if lost else None
 
 
 def _time(value: Bare | None) -> int | None:
@@ -196,9 +217,9 @@ def http_signature(shop: Workshop, name: str, config: HttpSignatureScheme) -> Ht
     demands = Demands(frozenset(config.components), config.body == "signed", config.max_age, config.leeway, config.tag)
     replays = None
     if config.replay == "once":
-        seconds = config.max_age + 2 * config.leeway
-        replays = shop.context.services.get(("replays", name, seconds), lambda: Replays(seconds))
-    return HttpSignature(name, dict(_signers(shop, name)), demands, replays, config.realm, config.forward)
+        replays = shop.context.services.get(("replays", name), Replays)
+    signers, mode = dict(_signers(shop, name)), shop.auth.mode
+    return HttpSignature(name, signers, demands, replays, config.realm, config.forward, mode)
 
 
 def _signers(shop: Workshop, scheme: str) -> Iterator[tuple[str, Signer]]:

@@ -16,7 +16,7 @@ from gateway.auth.asking import AskedService, AskError, Question
 from gateway.auth.bearers import Bearers
 from gateway.auth.claims import ClaimRules
 from gateway.auth.credentials import authorization
-from gateway.auth.outcome import Outcome, Places, Refused, unavailable
+from gateway.auth.outcome import Outcome, Places, Recognised, Refused, unavailable
 from gateway.auth.token import TokenError, load_json
 from gateway.auth.workshop import Workshop
 from gateway.config.models.asking_schemes import IntrospectionScheme
@@ -26,16 +26,21 @@ from gateway.http import Exchange
 
 logger = logging.getLogger("gateway.auth")
 
-REMEMBERED = 20_000  # tokens
+REMEMBERED = 20_000  # tokens that hold, and as many that do not
 LOOK_UPS = 1000  # that wait at a time
 MAX_BYTES = 8 * 1024  # of a token
 
 MALFORMED = Refused("the bearer token is not one (RFC 6750, 2.1)")
 INACTIVE = Refused("the token does not hold")
+NO_ACCESS_TOKEN = Refused("the token is not an access token")
 WRONG_ISSUER = Refused("the token is of another issuer")
 LEEWAY = 60.0  # seconds that the service's clock may be off
 UNKNOWN = unavailable("the service that knows whose the token is does not answer at the moment")
+NOT_ASKED = unavailable("the service that knows whose the token is is not asked for an explanation")
 BUSY = unavailable("too many tokens are being looked up at the moment", 1)
+
+_KINDS = ("token_use", "token_type", "typ")  # where services say of which kind a token is
+_OTHER_KINDS = frozenset({"refresh_token", "refresh", "offline", "id_token", "id"})
 
 _TOKEN_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
 
@@ -74,7 +79,9 @@ class Introspection:
         self._rules = rules
         self._bearers = bearers
         self._realm = realm
-        self._known: dict[bytes, tuple[Outcome, float]] = {}  # until when, in seconds since 1970
+        # Until when, in seconds since 1970. Made-up tokens push out other made-up ones, and none that hold.
+        self._known: dict[bytes, tuple[Outcome, float]] = {}
+        self._refused: dict[bytes, tuple[Outcome, float]] = {}
         self._look_ups: dict[bytes, asyncio.Task[Outcome]] = {}
 
     async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
@@ -85,12 +92,10 @@ class Introspection:
         if not token or len(token) > MAX_BYTES or not _TOKEN_CHARS.issuperset(token):
             return MALFORMED
         digest = sha256(token).digest()
-        known = self._known.get(digest)
-        if known is not None:
-            if time.time() < known[1]:
-                return known[0]
-            del self._known[digest]
-        return await self._look_up(digest, token) if asking else UNKNOWN
+        known = self._known.get(digest) or self._refused.get(digest)
+        if known is not None and time.time() < known[1]:
+            return known[0]
+        return await self._look_up(digest, token) if asking else NOT_ASKED
 
     async def _look_up(self, digest: bytes, token: bytes) -> Outcome:
         """Several requests with the same token wait for one look-up, which goes on when one of them gives up."""
@@ -122,6 +127,8 @@ class Introspection:
         rules = self._rules
         if claims.get("active") is not True:
             return INACTIVE, rules.negative_cache
+        if any(str(claims.get(name)).lower() in _OTHER_KINDS for name in _KINDS):
+            return NO_ACCESS_TOKEN, rules.negative_cache  # services look for those that refresh others, too
         claims.setdefault("iss", rules.issuer)
         if not isinstance(claims["iss"], str | None) or (rules.issuer and claims["iss"] != rules.issuer):
             return WRONG_ISSUER, rules.negative_cache
@@ -134,11 +141,14 @@ class Introspection:
         return bearer, min(rules.cache, expires - now)
 
     def _remember(self, digest: bytes, outcome: Outcome, seconds: float) -> None:
+        self._known.pop(digest, None)
+        self._refused.pop(digest, None)
         if seconds <= 0:
             return
-        if len(self._known) >= REMEMBERED:
-            del self._known[next(iter(self._known))]
-        self._known[digest] = outcome, time.time() + seconds
+        memory = self._known if isinstance(outcome, Recognised) else self._refused
+        if len(memory) >= REMEMBERED:
+            del memory[next(iter(memory))]
+        memory[digest] = outcome, time.time() + seconds
 
     def challenge(self, refused: Refused | None) -> bytes:
         """RFC 6750, 3: without a token there is no error to name."""

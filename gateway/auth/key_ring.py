@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from gateway.auth.key_files import KeyFiles
 from gateway.auth.outcome import Recognised
@@ -15,7 +16,7 @@ from gateway.config.models.consumers import ApiKeyConfig
 Holder = Callable[[ConsumerConfig, str], Recognised]
 """Makes the identity of a consumer who shows a key with this fingerprint."""
 
-FINGERPRINT_BYTES = 6  # of the hash: enough to find the key by, too little to tell anything about it
+FINGERPRINT_BYTES: Final = 6  # of the hash: enough to find the key by, too little to tell anything about it
 
 
 @dataclass(frozen=True, slots=True)

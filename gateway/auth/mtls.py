@@ -92,7 +92,7 @@ class Mtls:
             value = exchange.certificate
         else:
             value = exchange.fields.get(self.header) if exchange.peer_trusted else None
-            if value and has_two(exchange, self.header):
+            if value is not None and has_two(exchange, self.header):
                 return TWO_HEADERS
         if not value:
             return None
@@ -140,5 +140,7 @@ def mtls(shop: Workshop, name: str, config: MtlsScheme) -> Mtls:
     if config.source == "connection":
         return Mtls(name, holders, None, from_pem, Places(), config.forward)
     header = (config.header or config.source).encode()
-    hidden = Places(frozenset({header.replace(b"_", b"-")}))
-    return Mtls(name, holders, header, FORMATS[config.source], hidden, config.forward)
+    hidden = {header.replace(b"_", b"-")}
+    if config.source == "client-cert":
+        hidden.add(b"client-cert-chain")  # RFC 9440, 4: clients must not be able to make up this one either
+    return Mtls(name, holders, header, FORMATS[config.source], Places(frozenset(hidden)), config.forward)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-MAX_MESSAGES = 200_000
+from collections import Counter, OrderedDict
+
+MAX_MESSAGES = 300_000
+MAX_OF_ONE = 200_000  # of them with one key: nobody uses up the room of all
 
 
 class Replays:
     """A service that remembers messages by their digests. It outlives a reload, and is bounded.
 
-    It never forgets early to make room: that would let a message in twice. It is full before.
+    It never forgets early to make room: that would let a message in twice. It is full before. `now` is in seconds, of
+    any clock, and `seconds` for how long a message can be valid, at most.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds  # no message can be valid for longer
-        self._seen: dict[bytes, float] = {}  # the oldest first, because all stay equally long
+    def __init__(self) -> None:
+        # When, and with which key; the oldest first. (A plain dict looks for its first entry among all deleted ones.)
+        self._seen: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        self._of: Counter[str] = Counter()
 
     async def start(self) -> None:
         """Nothing begins."""
@@ -21,22 +26,27 @@ class Replays:
     async def stop(self) -> None:
         """Nothing ends."""
 
-    def is_full(self, now: float) -> bool:
-        """Whether no message can be taken now. `now` in seconds, of any clock."""
-        self._forget(now)
-        return len(self._seen) >= MAX_MESSAGES
+    def is_full(self, key: str, now: float, seconds: float) -> bool:
+        """Whether no message with this key can be taken now."""
+        self._forget(now - seconds)
+        return len(self._seen) >= MAX_MESSAGES or self._of[key] >= MAX_OF_ONE
 
-    def is_new(self, digest: bytes, now: float) -> bool:
+    def is_new(self, key: str, digest: bytes, now: float, seconds: float) -> bool:
         """Whether a message came for the first time; from now on it did not."""
-        self._forget(now)
+        self._forget(now - seconds)
         if digest in self._seen:
             return False
-        self._seen[digest] = now + self._seconds
+        self._seen[digest] = now, key
+        self._of[key] += 1
         return True
 
-    def _forget(self, now: float) -> None:
+    def _forget(self, until: float) -> None:
         while self._seen:
             oldest = next(iter(self._seen))
-            if self._seen[oldest] > now:
+            seen, key = self._seen[oldest]
+            if seen > until:
                 break
             del self._seen[oldest]
+            self._of[key] -= 1
+            if not self._of[key]:
+                del self._of[key]

@@ -122,9 +122,9 @@ def _field(exchange: Exchange, name: str, item: Item) -> str:
     parameters = dict(item.parameters)
     key = parameters.pop("key", None)
     as_bytes = parameters.pop("bs", None)
-    if parameters or (key is not None and as_bytes is not None):
+    if parameters or (as_bytes is not None and (as_bytes is not True or key is not None)):
         raise ComponentError(f'"{name}"{parameters_text(item.parameters)} is not supported here')
-    if as_bytes is True:
+    if as_bytes:
         return ", ".join(f":{b64encode(line).decode()}:" for line in lines)
     whole = b", ".join(lines).decode("latin-1")
     return whole if key is None else _member(name, whole, key)

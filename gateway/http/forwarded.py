@@ -9,14 +9,14 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.http.fields import values
 from gateway.http.messages import Exchange, Headers
 
-VIA = b"1.1 gateway"
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VERDICTS = 4096  # addresses whose verdict is remembered
+VIA: Final = b"1.1 gateway"
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VERDICTS: Final = 4096  # addresses whose verdict is remembered
 
 
 class Caller(NamedTuple):
@@ -141,7 +141,7 @@ def _of_a_proxy(exchange: Exchange) -> Headers:
         (b"forwarded", told + b", " + element if told else element),
         (b"x-real-ip", exchange.client.encode()),
     ]
-    written = {name for name, _ in lines}
+    written = exchange.hidden_headers.union(name for name, _ in lines)
     return lines + [line for line in exchange.headers if line[0].startswith(b"x-forwarded-") and line[0] not in written]
 
 

@@ -66,7 +66,7 @@ class Decision:
     """What one rule said of an exchange."""
 
     rule: str  # `rate_limit:per-consumer`
-    verdict: Literal["allow", "deny", "shadow-deny"]
+    verdict: Literal["allow", "deny", "shadow-deny", "unknown"]  # unknown: only in an explanation, where nobody is asked
     reason: str
 
 

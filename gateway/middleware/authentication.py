@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
+from typing import Final
 
 from gateway.auth.anonymous import Anonymous
 from gateway.auth.credentials import conceal, has_two
@@ -22,10 +23,17 @@ from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
+from gateway.http.fields import NEVER_DROPPED
 from gateway.http.problems import AnsweredError
 
-NO_CREDENTIAL = Refused("the route needs a credential, and the request has none")
-TWO_LINES = Refused("the request has two Authorization headers; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
+NO_CREDENTIAL: Final = Refused("the route needs a credential, and the request has none")
+TWO_LINES: Final = Refused("the request has two Authorization headers; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
+
+
+ENDING: Final = frozenset({"api_key", "mtls", "forward_auth"})
+"""Kinds of schemes that have places of their own: nobody but they has anything to say there, on whatever route."""
+
+KEPT: Final = Places(NEVER_DROPPED)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,7 +43,7 @@ class Authentication:
     schemes: tuple[Scheme, ...]
     identity_headers: frozenset[bytes]
     mode: Mode = "enforce"
-    elsewhere: Places = field(default_factory=Places)  # where keys stand that other routes take: they end here, too
+    elsewhere: Places = field(default_factory=Places)  # where other routes find who calls: that ends here, too
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that knows who calls, or refuses."""
@@ -121,6 +129,8 @@ class Authentication:
             exchange.identity = outcome.identity
             return outcome.decision
         rule = "authentication" if scheme is None else f"authentication:{scheme.name}"
+        if outcome.kind is ErrorKind.AUTH_UNAVAILABLE:  # to explain a request, nobody outside is asked
+            return Decision(rule, "unknown", outcome.detail)
         return Decision(rule, "deny" if self.mode == "enforce" else "shadow-deny", outcome.detail)
 
 
@@ -130,7 +140,7 @@ def for_route(context: Context, route: RouteConfig) -> Authentication:
     names = auth.default if route.auth is None else route.auth
     available: Mapping[str, Scheme] = schemes_of(context)
     schemes = tuple(available[name] for name in names)
-    keys = (available[name] for name, config in auth.schemes.items() if config.kind == "api_key" and name not in names)
-    elsewhere = reduce(or_, (scheme.places for scheme in keys if not scheme.forward), Places())
+    others = (available[name] for name, config in auth.schemes.items() if config.kind in ENDING and name not in names)
+    elsewhere = reduce(or_, (scheme.places for scheme in others if not scheme.forward), Places()) - KEPT
     kept = reduce(or_, (scheme.places for scheme in schemes if scheme.forward), Places())
     return Authentication(schemes, header_names(auth.identity_headers), auth.mode, elsewhere - kept)

@@ -229,6 +229,15 @@ async def test_keys_of_other_routes_end_here_too() -> None:
     assert b"authorization" not in exchange.hidden_headers
 
 
+async def test_nobody_else_fills_the_headers_of_other_schemes() -> None:
+    """What a proxy says of a certificate, or a service of the caller, is no client's to say, on open routes neither."""
+    asked = {"url": "http://auth:8080/", "response_headers": ["X-Session", "Authorization"]}
+    schemes = {"mutual": {"mtls": {"source": "x-ssl-client-cert"}}, "asked": {"forward_auth": asked}}
+    hidden = (await through(authentication(schemes=schemes), request([]))).hidden_headers
+    assert {b"x-ssl-client-cert", b"x-session"} <= hidden
+    assert b"authorization" not in hidden
+
+
 async def test_shadow_mode_lets_pass_and_says_so() -> None:
     """Without an identity; the credential still ends here."""
     shadow = authentication("keys", mode="shadow")
@@ -260,6 +269,15 @@ async def test_explain_decides_without_consequences() -> None:
     assert refused is not None
     assert (refused.rule, refused.verdict) == ("authentication", "deny")
     assert await authentication().explain(request()) is None
+
+
+async def test_explain_does_not_guess_what_a_service_would_say() -> None:
+    """Nobody outside is asked for an explanation: what hangs on that is neither allowed nor refused."""
+    some = authentication("asked", schemes={"asked": {"forward_auth": {"url": "http://127.0.0.1:1/"}}})
+    decision = await some.explain(request())
+    assert decision is not None
+    assert (decision.rule, decision.verdict) == ("authentication:asked", "unknown")
+    assert "not asked" in decision.reason
 
 
 async def test_an_issuer_that_cannot_be_asked_is_a_503() -> None:

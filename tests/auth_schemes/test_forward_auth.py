@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 
 from gateway.auth.outcome import Scheme
+from gateway.config.problems import ConfigError
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Response
 from gateway.http.testing import make_exchange
+from tests.auth.support import scheme as policy
+from tests.support import eventually
 
 from .support import Asked, HttpService, Reply, http_service, recognised, refused, running
 
@@ -80,7 +84,7 @@ async def test_its_answer_says_who_calls_and_what_the_backend_gets() -> None:
         assert (b"x-trace", b"t") in found.headers
         assert (b"x-consumer-name", b"ann") in found.headers
         assert b"x-private" not in names
-        assert scheme.places.headers == {b"x-trace", b"x-user"}
+        assert scheme.places.headers == {b"x-trace", b"x-user", b"x-tenant", b"x-groups", b"x-scopes"}
 
 
 async def test_a_service_that_names_nobody_allows_all_the_same() -> None:
@@ -149,6 +153,55 @@ async def test_names_that_are_none_are_not_taken() -> None:
         assert recognised(await scheme.authenticate(request())).identity.consumer == "ask"
     async with asking(replying(200, x_user="a" * 300), identity={"consumer": "X-User"}) as (scheme, _):
         assert refused(await scheme.authenticate(request())).kind is ErrorKind.AUTH_UNAVAILABLE
+
+
+async def test_only_a_trusted_proxy_may_say_where_a_request_came_from() -> None:
+    """A header of that kind reaches the service only from somebody whose word is taken."""
+    async with asking(replying(200), request_headers=["x-forwarded-prefix", "x-real-ip"]) as (scheme, service):
+        for trusted in (False, True):
+            exchange = request(x_forwarded_prefix="/a", x_real_ip="192.0.2.9")
+            exchange.peer_trusted = trusted
+            recognised(await scheme.authenticate(exchange))
+        names = [[name for name, _ in asked.headers] for asked in service.asked]
+        assert ["x-forwarded-prefix" in told for told in names] == ["x-real-ip" in told for told in names]
+        assert ["x-forwarded-prefix" in told for told in names] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("key", "header"),
+    [
+        ("request_headers", "Content-Length"),
+        ("request_headers", "Host"),
+        ("request_headers", "X-Forwarded-Uri"),
+        ("response_headers", "Content-Length"),
+        ("response_headers", "Transfer_Encoding"),
+        ("response_headers", "X-Forwarded-For"),
+        ("response_headers", "X-Consumer-Name"),
+    ],
+)
+def test_headers_that_the_gateway_writes_are_not_copied(key: str, header: str) -> None:
+    """Two lengths of one body, say, would be read in two ways: it is told with its place when the file is loaded."""
+    auth = {"schemes": {"ask": {"forward_auth": {"url": "http://auth/", key: ["X-Fine", header]}}}}
+    with pytest.raises(ConfigError, match=rf"auth.yaml:1:\d+: .*{key}\[1\].*writes {header.lower()} itself; remove it"):
+        policy(json.dumps(auth), "ask")
+
+
+async def test_a_reload_drops_no_question() -> None:
+    """Who waits for the service when its settings change gets its answer, as does who asks only then."""
+    release = asyncio.Event()
+
+    async def slow(asked: Asked) -> Reply:
+        await release.wait()
+        return 200, {"x-user": "ann"}, b""
+
+    async with http_service(slow) as service:
+        auth = {"schemes": {"ask": {"forward_auth": {"url": service.url, "identity": {"consumer": "X-User"}}}}}
+        async with running(auth, "ask") as scheme:
+            waiting = asyncio.create_task(scheme.authenticate(request()))
+            await eventually(lambda: bool(service.asked))
+        release.set()
+        for outcome in (await waiting, await scheme.authenticate(request())):
+            assert recognised(outcome).identity.consumer == "ann"
 
 
 async def test_an_explanation_asks_nobody() -> None:

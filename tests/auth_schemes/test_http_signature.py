@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.auth.outcome import Scheme
-from gateway.auth.replays import MAX_MESSAGES, Replays
+from gateway.algorithms.structured_fields import parse_dictionary, serialise
+from gateway.auth.outcome import Recognised, Scheme
+from gateway.auth.replays import MAX_MESSAGES, MAX_OF_ONE, Replays
+from gateway.auth.schemes import schemes_of
 from gateway.config.problems import ConfigError
+from gateway.context import Context, LivingServices, Services
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
 from gateway.http.testing import Pieces, make_exchange
 from tests.auth.support import pem, scheme
-from tests.config.support import errors
+from tests.config.support import errors, parsed
 
-from .support import USUAL, Signer, add, post, recognised, refused
+from .support import USUAL, Signer, add, components, post, recognised, refused
 
 BODY = (*USUAL, "content-digest")
 
@@ -77,6 +82,35 @@ async def test_what_was_changed_on_the_way_is_noticed(signer: Signer) -> None:
         assert await told(signed(signer), exchange) == "the signature is wrong"
 
 
+async def test_nobody_takes_a_signed_header_away(signer: Signer) -> None:
+    """`Connection` is not signed, and what it names ends at the gateway: it may name nothing that is."""
+    for named, passes in (("x-amount", False), ("close, X-Amount", False), ("x-other", True), ("close", True)):
+        exchange = signer.sign(make_exchange(headers=[("x-amount", "5")]), (*USUAL, "x-amount"), nonce=named)
+        outcome = await signed(signer).authenticate(add(exchange, "connection", named))
+        if passes:
+            recognised(outcome)
+        else:
+            assert refused(outcome).detail.endswith("would take what is signed from the request: x-amount")
+
+
+async def test_parameters_of_components_are_what_they_are_for(signer: Signer) -> None:
+    """`bs` is there or not: it has no other values."""
+    policy = signed(signer)
+    for index, (parameter, right) in enumerate(((";bs", True), (";bs=?0", False), (";bs=5", False))):
+        member = parse_dictionary(
+            f'sig=({components(USUAL)} "x-a"{parameter});created={int(time.time())};keyid="acme-1"'
+        )["sig"]
+        exchange = make_exchange("GET", f"/{index}", headers=[("x-a", "1")])
+        value = ":MQ==:" if right else "1"
+        lines = [
+            f'"{name}": {text}' for name, text in zip(USUAL, ("GET", "api.example.com", f"/{index}", "?"), strict=True)
+        ]
+        base = "\n".join([*lines, f'"x-a"{parameter}: {value}', f'"@signature-params": {serialise(member)}'])
+        add(exchange, "signature-input", f"sig={serialise(member)}")
+        add(exchange, "signature", f"sig=:{b64encode(signer.key.sign(base.encode())).decode()}:")
+        assert isinstance(await policy.authenticate(exchange), Recognised) is right
+
+
 async def test_a_key_is_for_its_algorithm(signer: Signer) -> None:
     """What the request says of the algorithm cannot choose another one."""
     recognised(await signed(signer).authenticate(signer.sign(make_exchange(), alg="ed25519")))
@@ -124,15 +158,40 @@ async def test_replays_may_be_allowed(signer: Signer) -> None:
 
 def test_replays_are_forgotten_when_they_are_too_old_anyway() -> None:
     """What is remembered is bounded, and is never forgotten early."""
-    replays = Replays(60)
-    assert replays.is_new(b"a", 0)
-    assert not replays.is_new(b"a", 59)
-    assert replays.is_new(b"a", 60)
-    for number in range(MAX_MESSAGES - 1):
-        replays.is_new(b"%d" % number, 61)
-    assert replays.is_full(61)
-    assert not replays.is_new(b"a", 62)
-    assert not replays.is_full(120)
+    replays = Replays()
+    assert replays.is_new("k", b"a", 0, 60)
+    assert not replays.is_new("k", b"a", 59, 60)
+    assert replays.is_new("k", b"a", 60, 60)
+    for number in range(MAX_OF_ONE - 1):
+        replays.is_new("k", b"%d" % number, 61, 60)
+    assert replays.is_full("k", 61, 60)
+    assert not replays.is_new("k", b"a", 62, 60)
+    assert not replays.is_full("k", 120, 60)
+
+
+def test_one_key_does_not_use_up_the_room_of_all() -> None:
+    """A consumer that signs without end is refused alone, until all of them together are too many."""
+    replays = Replays()
+    for number in range(MAX_OF_ONE):
+        replays.is_new("busy", b"%d" % number, 0, 60)
+    assert replays.is_full("busy", 0, 60)
+    assert not replays.is_full("other", 0, 60)
+    for number in range(MAX_OF_ONE, MAX_MESSAGES):
+        replays.is_new("other", b"%d" % number, 0, 60)
+    assert replays.is_full("third", 0, 60)
+    assert not replays.is_full("third", 60, 60)
+
+
+async def test_a_message_is_taken_once_whatever_is_reloaded(signer: Signer) -> None:
+    """Another max_age does not let in again what came before."""
+    services, exchange = LivingServices(), signer.sign(make_exchange())
+    outcomes = []
+    for max_age in ("5m", "10m"):
+        auth = {"schemes": {"signed": {"http_signature": {"max_age": max_age}}}, "consumers": [signer.consumer]}
+        made = Context(parsed(auth=json.dumps(auth)), Services(services), Path("/nowhere"))
+        outcomes.append(await schemes_of(made)["signed"].authenticate(exchange))
+    recognised(outcomes[0])
+    assert "came before" in refused(outcomes[1]).detail
 
 
 async def test_two_signatures_are_ambiguous(signer: Signer) -> None:
@@ -198,6 +257,22 @@ async def test_another_body_never_arrives_whole(signer: Signer, pieces: list[byt
     with pytest.raises(GatewayError, match="Content-Digest") as caught:
         await body.read()
     assert caught.value.kind is ErrorKind.UNAUTHENTICATED
+
+
+async def test_a_wrong_body_is_a_decision_like_any_other(signer: Signer) -> None:
+    """The client is told what to sign, and logs that it was refused; in shadow mode it passes, and logs say so."""
+    for mode, verdict in (("enforce", "deny"), ("shadow", "shadow-deny")):
+        exchange = signer.sign(post(b"one"), BODY)
+        exchange.body = Pieces([b"two"])
+        auth = {"mode": mode, "schemes": {"signed": {"http_signature": {}}}, "consumers": [signer.consumer]}
+        recognised(await scheme(json.dumps(auth), "signed").authenticate(exchange))
+        if mode == "shadow":
+            assert await read(exchange) == [b"two"]
+        else:
+            with pytest.raises(GatewayError) as caught:
+                await read(exchange)
+            assert [name for name, _ in caught.value.headers] == [b"www-authenticate"]
+        assert [(each.rule, each.verdict) for each in exchange.decisions] == [("authentication:signed", verdict)]
 
 
 async def test_a_body_must_be_covered(signer: Signer) -> None:

@@ -77,6 +77,17 @@ async def test_a_consumer_is_found_by_its_subject() -> None:
         assert refused(await ask(scheme, "acme")).kind is ErrorKind.FORBIDDEN
 
 
+async def test_an_access_token_may_be_called_one() -> None:
+    """Services name the kind in several ways."""
+    for members in ({"token_use": "access_token"}, {"token_type": "Bearer"}, {"typ": "Bearer"}, {"typ": "at+jwt"}):
+
+        async def reply(asked: Asked, members: dict[str, str] = members) -> Reply:
+            return told({**ACTIVE, **members})
+
+        async with introspecting(reply) as (scheme, _):
+            recognised(await ask(scheme))
+
+
 async def test_an_answer_is_kept() -> None:
     """The service is asked once for a token, and once for each other token."""
     async with introspecting() as (scheme, service):
@@ -120,6 +131,22 @@ async def test_that_a_token_does_not_hold_is_kept_too() -> None:
         assert len(service.asked) == 1
 
 
+async def test_made_up_tokens_push_out_none_that_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever tries many tokens does not make the gateway ask about those of others again."""
+    monkeypatch.setattr("gateway.auth.introspection.REMEMBERED", 3)
+
+    async def reply(asked: Asked) -> Reply:
+        return told(ACTIVE if b"token=good" in asked.body else {"active": False})
+
+    async with introspecting(reply) as (scheme, service):
+        for token in ("good", *(f"made-up-{number}" for number in range(5)), "made-up-4", "good"):
+            await ask(scheme, token)
+        assert [asked.body for asked in service.asked].count(b"token=good&token_type_hint=access_token") == 1
+        assert len(service.asked) == 6
+        await ask(scheme, "made-up-0")
+        assert len(service.asked) == 7
+
+
 async def test_requests_at_the_same_time_share_one_question() -> None:
     """A hundred requests with a new token are one look-up; one that gives up does not spoil it for the others."""
     release = asyncio.Event()
@@ -154,6 +181,10 @@ async def test_requests_at_the_same_time_share_one_question() -> None:
         {**ACTIVE, "sub": None},
         {**ACTIVE, "sub": "a\r\nb"},
         {**ACTIVE, "scope": 5},
+        {**ACTIVE, "iss": "me", "token_use": "refresh_token"},
+        {**ACTIVE, "iss": "me", "token_type": "refresh_token"},
+        {**ACTIVE, "iss": "me", "typ": "Refresh"},
+        {**ACTIVE, "iss": "me", "typ": "ID"},
     ],
 )
 async def test_answers_that_do_not_say_that_it_holds_refuse(members: dict[str, Any]) -> None:
@@ -239,7 +270,8 @@ async def test_what_is_no_token_is_not_asked_for() -> None:
     async with introspecting() as (scheme, service):
         for token in ("", "a b", "\xe9", "x" * 10_000, "a\tb"):
             assert refused(await ask(scheme, token)).kind is ErrorKind.UNAUTHENTICATED
-        assert refused(await ask(scheme, asking=False)).kind is ErrorKind.AUTH_UNAVAILABLE
+        explained = refused(await ask(scheme, asking=False))
+        assert (explained.kind, "not asked" in explained.detail) == (ErrorKind.AUTH_UNAVAILABLE, True)
         assert await scheme.authenticate(make_exchange()) is None
         assert service.asked == []
 

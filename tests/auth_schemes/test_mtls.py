@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from base64 import b64encode
 from typing import Any
@@ -118,6 +119,27 @@ async def test_two_certificates_are_ambiguous() -> None:
     assert refused(outcome).kind is ErrorKind.AMBIGUOUS_CREDENTIALS
 
 
+async def test_two_certificates_in_one_header_are_not_told_apart() -> None:
+    """What a proxy joined with a comma, and whatever else stands beside a certificate, is refused; a chain is not."""
+    shown, other = certificate(), certificate("other")
+    policy = mtls("x-ssl-client-cert", {"fingerprint": fingerprint(shown)})
+    for text in (f"{pem(shown)}, {pem(other)}", pem(shown) + "x", pem(shown) + "\0", "x\n" + pem(shown)):
+        exchange = add(make_exchange(), "x-ssl-client-cert", quote(text, safe=""))
+        exchange.peer_trusted = True
+        assert "not PEM" in refused(await policy.authenticate(exchange)).detail
+    chain = add(make_exchange(), "x-ssl-client-cert", quote(pem(shown) + pem(other), safe=""))
+    chain.peer_trusted = True
+    recognised(await policy.authenticate(chain))
+    empty = add(nginx(shown), "x-ssl-client-cert", "")
+    assert refused(await policy.authenticate(empty)).kind is ErrorKind.AMBIGUOUS_CREDENTIALS
+
+
+def test_the_chain_of_rfc_9440_ends_here_too() -> None:
+    """No client can tell a backend of certificates that it did not show."""
+    policy = mtls("client-cert", {"subject": "CN=acme"})
+    assert policy.places.headers == {b"client-cert", b"client-cert-chain"}
+
+
 async def test_a_certificate_of_two_consumers_is_refused() -> None:
     """Nobody is guessed."""
     shown = certificate(sans=[SPIFFE, "DNS:a.example"])
@@ -157,6 +179,23 @@ async def test_envoy_tells_the_last_element() -> None:
     assert "nobody" in refused(await policy.authenticate(lying)).detail
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("acme,O=Acme", r"CN=acme\,O=Acme"),
+        (r"acme\,O=Acme", r"CN=acme\\\,O=Acme"),
+        ('#ève "x" ', r"CN=\#\C3\A8ve \"x\"\ "),
+    ],
+)
+async def test_a_comma_in_a_name_is_part_of_it(name: str, told: str) -> None:
+    """Nobody becomes another consumer by a common name that looks like the rest of a subject."""
+    value = f'Hash={"a" * 64};Subject="{told}";URI='  # as Envoy writes it
+    policy = mtls("x-forwarded-client-cert", {"subject": "CN=acme,O=Acme"})
+    assert "nobody" in refused(await policy.authenticate(envoy(value))).detail
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]).rfc4514_string()
+    recognised(await mtls("x-forwarded-client-cert", {"subject": subject}).authenticate(envoy(value)))
+
+
 async def test_envoy_may_tell_only_the_names() -> None:
     """Without the certificate itself, its subject and names are taken from the header."""
     value = f'Hash={"a" * 64};Subject="CN=acme,O=Acme";URI=spiffe://example.org/acme;DNS=A.example'
@@ -178,6 +217,17 @@ def test_what_is_no_certificate_is_refused(value: bytes) -> None:
     for read in (from_pem, from_nginx, from_client_cert, from_envoy):
         with pytest.raises(CertificateError):
             read(value)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_a_certificate_with_any_changed_byte_is_read_or_refused() -> None:
+    """Nothing but the one error is raised, wherever it is malformed."""
+    der = certificate(sans=[SPIFFE]).public_bytes(Encoding.DER)
+    for at in range(len(der)):
+        for value in (0, der[at] ^ 1, 0x16, 0xFF):
+            changed = b64encode(der[:at] + bytes([value]) + der[at + 1 :])
+            with contextlib.suppress(CertificateError):
+                from_client_cert(b":" + changed + b":")
 
 
 def test_what_cannot_be_a_certificate_is_told() -> None:

@@ -79,6 +79,14 @@ def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
     assert "no-such-host.invalid does not resolve here" in ended.stderr
 
 
+def test_certificates_that_nobody_can_show_are_a_warning(tmp_path: Path) -> None:
+    """`mtls: {}` looks at the connection, which `gateway serve` does not encrypt: every caller would be refused."""
+    configured(tmp_path).joinpath("auth.yaml").write_text("schemes:\n  mutual: {mtls: {}}\n")
+    (warning,) = [problem for problem in check(tmp_path, {}) if problem.file == "auth.yaml"]
+    assert (warning.line, warning.severity) == (2, "warning")
+    assert "x-ssl-client-cert" in warning.message
+
+
 def test_names_that_are_given_need_not_resolve(tmp_path: Path) -> None:
     """--resolve takes the place of the name service, as for `serve`."""
     directory = configured(tmp_path, "routes:\n- path: /n\n  target: no-such-host.invalid:80\n")

@@ -152,6 +152,21 @@ TRUSTED = [
 ]
 
 
+async def test_a_trusted_peer_does_not_bring_back_what_is_hidden(tmp_path: Path) -> None:
+    """A header that a scheme fills is no client's to fill, also where its name begins with X-Forwarded-."""
+    requests: list[Wire] = []
+    async with scripted_backend(recording(requests)) as port:
+        routes = f"routes: [{{path: '/*', target: '127.0.0.1:{port}'}}]"
+        asked = "{url: 'http://127.0.0.1:9/', response_headers: [X-Forwarded-User]}"
+        auth = f"{{trusted_proxies: [127.0.0.0/8], schemes: {{asked: {{forward_auth: {asked}}}}}}}"
+        with running_gateway(tmp_path, routes, auth=auth) as gateway:
+            async with connected(gateway.port) as (reader, writer):
+                writer.write(b"GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-User: root\r\nX-Forwarded-Port: 443\r\n\r\n")
+                assert (await read_message(reader)).status == 200
+    assert "x-forwarded-user" not in requests[0].fields
+    assert requests[0].fields["x-forwarded-port"] == "443"
+
+
 async def test_trusted_peer(tmp_path: Path) -> None:
     """A trusted proxy's word is passed on, and the client is the nearest address that no trusted proxy vouches for."""
     requests: list[Wire] = []

@@ -72,10 +72,13 @@ class ForwardAuthScheme(Model):
 
     url: HttpUrl = Field(description="What is asked.", examples=["http://auth:8080/verify"])
     request_headers: Several[addresses.HeaderName] = Field(
-        ("authorization", "cookie"), description="Headers of the request that the service gets to see."
+        ("authorization", "cookie"),
+        description="Headers of the request that the service gets to see; `X-Forwarded-*` only from trusted proxies.",
     )
     response_headers: Several[addresses.HeaderName] = Field(
-        (), description="Headers of its answer that the backend gets to see. What clients send under these is removed."
+        (),
+        description="Headers of its answer that the backend gets to see. What clients send under these is removed, and "
+        "so it is under those that say who calls. Those that the gateway writes itself are refused.",
     )
     identity: IdentityFrom = Field(IdentityFrom(), description="Which headers of its answer say who calls.")
     timeout: Duration = Field(2, description="To answer.")

@@ -27,7 +27,8 @@ Component = Annotated[str, Kind("component"), AfterValidator(_check_component)]
 class HttpSignatureScheme(Section):
     """Requests that consumers sign (RFC 9421), with the keys in `signatures` of each consumer.
 
-    `@path` is the path as routes see it: with dot segments resolved, and nothing encoded that need not be.
+    `@path`, `@target-uri` and `@request-target` have the path as routes see it: with dot segments resolved, and nothing
+    encoded that need not be. They have no "?" where nothing stands behind it.
     """
 
     components: SomeOf[Component] = Field(
@@ -45,7 +46,8 @@ class HttpSignatureScheme(Section):
     replay: Literal["once", "window"] = Field(
         "once",
         description="`once`: a signed message is taken once by each process of the gateway; a caller that sends the "
-        "same twice within a second adds a `nonce`. `window`: as often as it comes before it is too old.",
+        "same twice within a second adds a `nonce`, and one key can sign 200,000 messages in the time in which one is "
+        "valid. `window`: as often as it comes before it is too old.",
     )
     tag: Unset[Text] = Field(
         None, description="The `tag` that a signature must have; others are not looked at. Unset: any, or none."
@@ -65,7 +67,9 @@ class MtlsScheme(Section):
         description="Where the certificate is: that of the TLS `connection` to the gateway; or the header of one of "
         "`trusted_proxies`: `x-ssl-client-cert` (URL-encoded PEM, as nginx writes `$ssl_client_escaped_cert`), "
         "`x-forwarded-client-cert` (Envoy), `client-cert` (RFC 9440). The proxy must refuse certificates that it "
-        "cannot verify, and remove the header from what clients send.",
+        "cannot verify, and remove the header from what clients send. (Envoy writes URIs of a certificate as they are: "
+        "a CA that signs URIs with a comma or semicolon in them lets their holders say what they like; have Envoy pass "
+        "on the certificate itself, `cert: true`.)",
     )
     header: Unset[addresses.HeaderName] = Field(
         None, description="Another name of that header, such as `X-Client-Cert`, where the proxy writes it so."
