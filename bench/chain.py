@@ -115,11 +115,12 @@ class Chains:
 
     def compared(self) -> list[Program]:
         """All of them, the yardsticks first."""
-        return [self.nginx(), *self.envoy(), self.gateway()]
+        interpreted = [self.gateway("gateway, interpreted", interpreted=True)] if self.workshop.compiled else []
+        return [self.nginx(), *self.envoy(), self.gateway(), *interpreted]
 
-    def gateway(self) -> Program:
+    def gateway(self, name: str = "gateway", *, interpreted: bool = False) -> Program:
         """The gateway: keys are known by their hashes, so that one has to be made of each key that comes."""
-        files = self.workshop.gateway_files("chain-gateway")
+        files = self.workshop.gateway_files(f"chain {name}")
         log = _log(files)
         consumers = [
             {"name": name, "keys": [{"hash": "sha256:" + sha256(key.encode()).hexdigest()}]}
@@ -134,7 +135,7 @@ class Chains:
         }
         (files / "auth.yaml").write_text(json.dumps(auth))
         (files / "middleware.yaml").write_text(json.dumps(middleware))
-        return self.workshop.gateway_program("gateway", files, log)
+        return self.workshop.gateway_program(name, files, log, interpreted=interpreted)
 
     def nginx(self) -> Program:
         """nginx, with what it has without modules of others."""

@@ -28,6 +28,7 @@ class Program:
     command: tuple[str, ...]
     port: int
     log: Path | None = None  # its access log, where that has to have a line for each request
+    environment: tuple[tuple[str, str], ...] = ()  # beside our own
 
 
 Headers = Sequence[tuple[str, str]]
@@ -53,7 +54,10 @@ def _start(program: Program, cores: frozenset[int], log: Path) -> subprocess.Pop
     os.sched_setaffinity(0, cores)
     try:
         with log.open("wb") as output:
-            return subprocess.Popen(program.command, stdout=output, stderr=output, start_new_session=True)
+            environment = os.environ | dict(program.environment)
+            return subprocess.Popen(
+                program.command, stdout=output, stderr=output, env=environment, start_new_session=True
+            )
     finally:
         os.sched_setaffinity(0, before)
 

@@ -89,6 +89,7 @@ class Workshop:
 
     directory: Path
     backend: int
+    compiled: Path | None = None  # where the gateway is installed with its request path compiled; None: it is not
 
     def backend_program(self) -> Program:
         """The backend, with a file of each size."""
@@ -112,16 +113,22 @@ class Workshop:
         """The other yardstick, as little of it as there is; none where it is not installed."""
         return self.envoy_program("envoy")
 
-    def gateway(self, name: str = "gateway", *, log: bool = False, routes: int = 1) -> Program:
+    def gateway(
+        self, name: str = "gateway", *, log: bool = False, routes: int = 1, interpreted: bool = False
+    ) -> Program:
         """The gateway, with nothing but routes."""
         files = self.gateway_files(name, routes=routes)
         output = files / "access.log" if log else "off"
         (files / "middleware.yaml").write_text(f"access_log:\n  output: {output}\n")
-        return self.gateway_program(name, files)
+        return self.gateway_program(name, files, interpreted=interpreted)
+
+    def interpreted(self) -> Sequence[Program]:
+        """The same as it runs without a C compiler; none where all of them do."""
+        return (self.gateway("gateway, interpreted", interpreted=True),) if self.compiled else ()
 
     def profiled_gateway(self, statistics: Path) -> Program:
         """The gateway under cProfile."""
-        served = self.gateway()
+        served = self.gateway(interpreted=True)
         return Program(
             "profile", (sys.executable, "-m", "bench.profiled", str(statistics), *served.command[3:]), served.port
         )
@@ -146,6 +153,7 @@ class Workshop:
             *self.envoy(),
             self.gateway(),
             self.gateway("gateway, access log", log=True),
+            *self.interpreted(),
             self.stock(),
             self.plain(),
         ]
@@ -170,11 +178,15 @@ class Workshop:
         file.write_text(json.dumps(config))
         return (Program("Envoy", (binary, *envoy.arguments(file)), port, log),)
 
-    def gateway_program(self, name: str, files: Path, log: Path | None = None) -> Program:
+    def gateway_program(self, name: str, files: Path, log: Path | None = None, *, interpreted: bool = False) -> Program:
         """The gateway as `gateway serve` starts it."""
         port = free_port()
         options = ("--config", str(files), "--host", "127.0.0.1", "--port", str(port), "--admin", "off")
-        return Program(name, (sys.executable, "-m", "gateway.cli", "serve", *options), port, log)
+        command = ("-m", "gateway.cli", "serve", *options)
+        if self.compiled is None or interpreted:
+            return Program(name, (sys.executable, *command), port, log)
+        # -P: not what is in the current directory.
+        return Program(name, (sys.executable, "-P", *command), port, log, (("PYTHONPATH", str(self.compiled)),))
 
     def gateway_files(self, name: str, *, routes: int = 1) -> Path:
         """A configuration directory with routes, of which one is used."""

@@ -15,6 +15,7 @@ import click
 
 from gateway.access.commands import blocklist
 from gateway.auth.commands import keys
+from gateway.http import messages
 from gateway.monitor.audit_commands import audit
 
 CONFIG = click.option(
@@ -28,8 +29,13 @@ CONFIG = click.option(
 )
 
 
+def _made() -> str:
+    """Whether the request path runs as it was written, or compiled (see setup.py)."""
+    return "interpreted" if (messages.__file__ or "").endswith(".py") else "compiled"
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="flowmaster-gateway", prog_name="gateway")
+@click.version_option(package_name="flowmaster-gateway", message=f"gateway %(version)s, {_made()}")
 def main() -> None:
     """A self-hosted API gateway."""
 

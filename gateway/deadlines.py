@@ -8,11 +8,11 @@ times a second while there is anyone to look at. Deadlines are met late by up to
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
-TICK = 0.05  # seconds
+TICK: Final = 0.05  # seconds
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class Timed(Protocol):

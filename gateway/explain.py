@@ -53,7 +53,7 @@ def _exchange(snapshot: Snapshot, method: str, parts: SplitResult, headers: Head
     fields = dict(headers)
     scheme = parts.scheme if parts.scheme in ("http", "https") else "http"
     caller = snapshot.proxies.caller(client, scheme, headers, fields)
-    return Exchange(
+    exchange = Exchange(
         request_id="explain",
         method=method,
         path=parts.path or "/",
@@ -65,8 +65,9 @@ def _exchange(snapshot: Snapshot, method: str, parts: SplitResult, headers: Head
         peer=client,
         peer_trusted=caller.peer_trusted,
         client=caller.client,
-        body=_Unsent() if announces_body(fields) else None,
     )
+    exchange.body = _Unsent() if announces_body(fields) else None
+    return exchange
 
 
 class _Unsent:

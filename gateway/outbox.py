@@ -8,8 +8,9 @@ is said at its end, and what one connection says in several pieces is one write.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
-DIRECT = 16 * 1024  # bytes that one connection may collect; beyond that, back-pressure is to be felt at once
+DIRECT: Final = 16 * 1024  # bytes that one connection may collect; beyond that, back-pressure is to be felt
 
 
 class Outbox:

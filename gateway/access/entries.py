@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import orjson
 
@@ -20,10 +20,10 @@ Kind = Literal["network", "consumer", "user_agent", "path"]
 Source = Literal["file", "admin", "automatic"]
 Key = tuple[Kind, str]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
-MAX_TEXT = 200  # characters of a consumer's name, and of a reason that comes at runtime
-REMEMBERED = 4096  # user agents or paths
-REMEMBERED_LENGTH = 512  # characters; longer ones are looked at each time
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+MAX_TEXT: Final = 200  # characters of a consumer's name, and of a reason that comes at runtime
+REMEMBERED: Final = 4096  # user agents or paths
+REMEMBERED_LENGTH: Final = 512  # characters; longer ones are looked at each time
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ that nothing is lost or won by rounding.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-NANOSECONDS = 1_000_000_000
-LARGEST = 2**53  # what the numbers of Redis hold exactly
+NANOSECONDS: Final = 1_000_000_000
+LARGEST: Final = 2**53  # what the numbers of Redis hold exactly
 
 
 @dataclass(frozen=True, slots=True)

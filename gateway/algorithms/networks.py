@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 Network = IPv4Network | IPv6Network
 
 T = TypeVar("T")
 
-REMEMBERED = 4096  # addresses
-_MAPPED = IPv6Network("::ffff:0:0/96")
+REMEMBERED: Final = 4096  # addresses
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
 
 class NetworkMap(Generic[T]):

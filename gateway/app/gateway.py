@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from gateway.app.counting import Counts
 from gateway.app.health import PROBES, health
@@ -23,14 +23,13 @@ from gateway.app.tls import client_certificate
 from gateway.build import RouteHandler, Snapshot
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Headers, Outcome, Report, Response, WebSocketSession
-from gateway.http.forwarded import Caller
 from gateway.http.messages import Receive, Send
 from gateway.http.problems import problem_for
 from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.middleware.cors import Cors, announced_method
 from gateway.middleware.request_id import RequestIds
 from gateway.reload import Reloader
-from gateway.routes.paths import PathError, normalise
+from gateway.routes.paths import PathError, is_plain, normalise
 from gateway.routes.rule import Match, NoMatch
 from gateway.routes.table import RouteTable
 
@@ -38,7 +37,7 @@ logger = logging.getLogger("gateway")
 
 Scope = dict[str, Any]
 
-_REQUEST_IDS = RequestIds()  # before there is a configuration
+_REQUEST_IDS: Final = RequestIds()  # before there is a configuration
 
 
 class Gateway:
@@ -121,15 +120,14 @@ class Gateway:
         client = scope.get("client")
         peer = client[0] if client else "unknown"
         scheme = scope["scheme"].replace("ws", "http")
-        request_ids, caller = _REQUEST_IDS, Caller(peer, scheme, False)
+        request_ids, address, trusted = _REQUEST_IDS, peer, False
         if snapshot is not None:
             request_ids = snapshot.request_ids
             if snapshot.proxies.trusts(peer):
-                caller = snapshot.proxies.caller(peer, scheme, headers, fields)
-        address, scheme, trusted = caller
+                address, scheme, trusted = snapshot.proxies.caller(peer, scheme, headers, fields)
         given = request_ids.given(fields, peer_trusted=trusted) if request_ids.header in fields else None
-        return Exchange(
-            given or f"{self._ids.getrandbits(96):024x}",
+        exchange = Exchange(
+            given or self._ids.randbytes(12).hex(),
             scope.get("method", "GET"),
             (scope.get("raw_path") or scope["path"].encode()).decode("latin-1"),
             scope["query_string"],
@@ -140,9 +138,11 @@ class Gateway:
             peer,
             trusted,
             address,
-            http_version=scope["http_version"],
-            certificate=None if scheme == "http" else client_certificate(scope),
+            scope["http_version"],
         )
+        if scheme == "https":
+            exchange.certificate = client_certificate(scope)
+        return exchange
 
     def _report(self, exchange: Exchange, outcome: Outcome) -> None:
         """What came of an exchange, told once to everybody who wants to know."""
@@ -202,11 +202,10 @@ def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:
     """Who answers this exchange. Raises GatewayError where nobody does."""
     if exchange.path == "*":
         return _answer_for_all
-    try:
-        path, has_encoded_slash = normalise(exchange.path.encode("latin-1"))
-    except PathError as error:
-        raise GatewayError(ErrorKind.AMBIGUOUS_PATH, str(error)) from None
-    exchange.path = path
+    path, has_encoded_slash = exchange.path, False
+    if not is_plain(path):
+        path, has_encoded_slash = _normalised(path)
+        exchange.path = path
     if path == QUOTA_PATH and snapshot.quota is not None:
         exchange.route = QUOTA_PATH
         return snapshot.quota
@@ -219,6 +218,13 @@ def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:
         detail = "the path holds an encoded slash or backslash, which this route does not allow"
         raise GatewayError(ErrorKind.AMBIGUOUS_PATH, detail)
     return value.handle
+
+
+def _normalised(path: str) -> tuple[str, bool]:
+    try:
+        return normalise(path.encode("latin-1"))
+    except PathError as error:
+        raise GatewayError(ErrorKind.AMBIGUOUS_PATH, str(error)) from None
 
 
 async def _answer_for_all(exchange: Exchange) -> Response:

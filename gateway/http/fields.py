@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from gateway.http.messages import Headers
 
-CONNECTION_FIELDS = frozenset(
+CONNECTION_FIELDS: Final = frozenset(
     {
         b"connection",
         b"keep-alive",
@@ -21,12 +22,12 @@ CONNECTION_FIELDS = frozenset(
 )
 """Meant for the next hop only, whether `Connection` names them or not."""
 
-ENDS_HERE = CONNECTION_FIELDS | {b"expect", b"proxy", b"host", b"content-length"}
+ENDS_HERE: Final = CONNECTION_FIELDS | {b"expect", b"proxy", b"host", b"content-length"}
 """Request lines that are not copied: they are consumed or rewritten here, or set HTTP_PROXY in a CGI backend."""
 
-FORWARDING_FIELDS = frozenset({b"forwarded", b"via", b"x-real-ip", b"x-request-id"})
+FORWARDING_FIELDS: Final = frozenset({b"forwarded", b"via", b"x-real-ip", b"x-request-id"})
 
-NEVER_DROPPED = FORWARDING_FIELDS | {
+NEVER_DROPPED: Final = FORWARDING_FIELDS | {
     b"host",
     b"authorization",
     b"cookie",
@@ -46,7 +47,7 @@ NEVER_DROPPED = FORWARDING_FIELDS | {
 }
 """What `Connection` may not remove: a client could otherwise hide from the backend what the gateway says of it."""
 
-_PLAIN_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
+_PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
 
 
 def values(headers: Headers, name: bytes) -> list[bytes]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Literal, Protocol
 
 Headers = list[tuple[bytes, bytes]]
 """Header lines in their order; names in lower case, values without surrounding white space."""
@@ -12,6 +13,11 @@ Headers = list[tuple[bytes, bytes]]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+
+_NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+_NOTHING_HIDDEN: Final[frozenset[bytes]] = frozenset()
+_NEVER: Final = float("inf")
 
 
 class Body(Protocol):
@@ -66,59 +72,75 @@ class Decision:
     """What one rule said of an exchange."""
 
     rule: str  # `rate_limit:per-consumer`
-    verdict: Literal["allow", "deny", "shadow-deny", "unknown"]  # unknown: only in an explanation, where nobody is asked
+    verdict: Literal[
+        "allow", "deny", "shadow-deny", "unknown"
+    ]  # unknown: only in an explanation, where nobody is asked
     reason: str
 
 
-@dataclass(slots=True)
 class Exchange:
     """One request on its way, and what was decided about it so far."""
 
-    request_id: str
-    method: str
-    path: str  # normalised, percent-encoded
-    query: bytes  # without the "?"
-    headers: Headers
-    fields: dict[bytes, bytes]  # header name -> its last value
-    scheme: str
-    host: str  # as the client sent it, with a port if it sent one
-    peer: str  # the address at the other end of the connection
-    peer_trusted: bool  # whether the peer is a proxy that is believed about the client
-    client: str  # the client's address, as far as trusted proxies vouch for it
-    http_version: str = "1.1"
-    certificate: bytes | None = None  # of the client, in PEM, where the TLS connection ends here
-    websocket: bool = False
-    body: Body | None = None
-    early_hints: Callable[[Headers], Awaitable[None]] | None = None  # passes on a 103 (RFC 8297)
-    # What was decided.
-    trace_id: str | None = None  # of the trace that it belongs to (W3C Trace Context)
-    route: str | None = None
-    target_path: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    identity: Identity | None = None
-    claimed_consumer: str | None = None  # whose credential was refused, where that is known
-    decisions: tuple[Decision, ...] = ()
-    deadline: float = float("inf")  # loop time by which all must be over
-    extra_headers: tuple[tuple[bytes, bytes], ...] = ()  # for the backend, beside the client's own
-    hidden_headers: frozenset[bytes] = frozenset()  # of the client's, not for the backend
-    # What came of it.
-    upstream: str | None = None
-    endpoint: str | None = None
-    attempts: int = 0
-    upstream_seconds: float | None = None  # until the response head
-    error: BaseException | None = None
+    def __init__(
+        self,
+        request_id: str,
+        method: str,
+        path: str,  # normalised, percent-encoded
+        query: bytes,  # without the "?"
+        headers: Headers,
+        fields: dict[bytes, bytes],  # header name -> its last value
+        scheme: str,
+        host: str,  # as the client sent it, with a port if it sent one
+        peer: str,  # the address at the other end of the connection
+        peer_trusted: bool,  # whether the peer is a proxy that is believed about the client
+        client: str,  # the client's address, as far as trusted proxies vouch for it
+        http_version: str = "1.1",
+    ) -> None:
+        self.request_id = request_id
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.fields = fields
+        self.scheme = scheme
+        self.host = host
+        self.peer = peer
+        self.peer_trusted = peer_trusted
+        self.client = client
+        self.http_version = http_version
+        self.certificate: bytes | None = None  # of the client, in PEM, where the TLS connection ends here
+        self.websocket = False
+        self.body: Body | None = None
+        self.early_hints: Callable[[Headers], Awaitable[None]] | None = None  # passes on a 103 (RFC 8297)
+        # What was decided.
+        self.trace_id: str | None = None  # of the trace that it belongs to (W3C Trace Context)
+        self.route: str | None = None
+        self.target_path = ""
+        self.parameters = _NO_PARAMETERS
+        self.identity: Identity | None = None
+        self.claimed_consumer: str | None = None  # whose credential was refused, where that is known
+        self.decisions: tuple[Decision, ...] = ()
+        self.deadline = _NEVER  # loop time by which all must be over
+        self.extra_headers: tuple[tuple[bytes, bytes], ...] = ()  # for the backend, beside the client's own
+        self.hidden_headers: frozenset[bytes] = _NOTHING_HIDDEN  # of the client's, not for the backend
+        # What came of it.
+        self.upstream: str | None = None
+        self.endpoint: str | None = None
+        self.attempts = 0
+        self.upstream_seconds: float | None = None  # until the response head
+        self.error: BaseException | None = None
 
 
-@dataclass(slots=True)
 class Outcome:
     """What came of an exchange as the client saw it."""
 
-    at: float  # Unix time
-    started: float  # time.perf_counter()
-    status: int = 0
-    received: int = 0  # body bytes
-    sent: int = 0  # body bytes
-    seconds: float = 0.0
+    def __init__(self, at: float, started: float, status: int = 0) -> None:
+        self.at = at  # Unix time
+        self.started = started  # time.perf_counter()
+        self.status = status
+        self.received = 0  # body bytes
+        self.sent = 0  # body bytes
+        self.seconds = 0.0
 
 
 Report = Callable[[Exchange, Outcome], None]

@@ -40,7 +40,7 @@ def make_exchange(
     if body is not None:
         lines.append((b"content-length", b"%d" % len(body)))
     path, _, query = path.partition("?")
-    return Exchange(
+    made = Exchange(
         request_id="req-1",
         method=method,
         path=path,
@@ -52,7 +52,7 @@ def make_exchange(
         peer=client,
         peer_trusted=False,
         client=client,
-        body=None if body is None else Pieces([body]),
-        route=route,
-        target_path=path,
     )
+    made.body = None if body is None else Pieces([body])
+    made.route, made.target_path = route, path
+    return made

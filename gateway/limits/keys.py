@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -15,9 +15,9 @@ from gateway.http import Exchange
 Key = Callable[[Exchange], str]
 Part = Callable[[Exchange], str | None]
 
-LONGEST = 128  # characters of a name that are kept as they are
-NETWORKS_REMEMBERED = 4096
-IPV6_PREFIX = 64  # what a single customer has: whoever has 2**64 addresses is still one
+LONGEST: Final = 128  # characters of a name that are kept as they are
+NETWORKS_REMEMBERED: Final = 4096
+IPV6_PREFIX: Final = 64  # what a single customer has: whoever has 2**64 addresses is still one
 
 
 def compile_key(parts: Sequence[str]) -> Key:

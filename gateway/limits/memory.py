@@ -29,6 +29,13 @@ class MemoryStore:
     def take(self, key: str, windows: WindowSet, cost: int, now: int) -> Taken:
         """Count a request if it fits into every window, otherwise nothing."""
         entry = self.table.entry(key, now)
+        if len(windows.intervals) == 1:  # as most limits have it
+            ((seconds, interval, capacity),) = windows.intervals
+            owed = gcra.debt(entry.get(seconds, 0), now) + cost * interval
+            if owed <= capacity:
+                entry[seconds] = now + owed
+                return Taken(True, (owed,))
+            return Taken(False, _debts(entry, windows, now))
         debts = []
         fits = True
         for seconds, interval, capacity in windows.intervals:

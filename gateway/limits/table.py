@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 E = TypeVar("E")
 
-MOST_KEYS = 100_000
+MOST_KEYS: Final = 100_000
 """Keys that one limit keeps apart."""
 
-LOOKED_AT = 2
+LOOKED_AT: Final = 2
 """Entries that each new key looks at, to remove those that are idle, once the table is half full: twice as fast as
 keys can come."""
 
-LOOKED_AT_WHEN_FULL = 16
+LOOKED_AT_WHEN_FULL: Final = 16
 
 
 class Table(Generic[E]):

@@ -9,13 +9,14 @@ clients are told apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.algorithms import gcra
 from gateway.algorithms.gcra import NANOSECONDS, Window
 
 Field = tuple[bytes, bytes]
 
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 class WindowSet:
@@ -28,7 +29,7 @@ class WindowSet:
         # (length, interval, capacity) of each: what is needed for every request.
         self.intervals = tuple((window.seconds, window.interval, window.capacity) for window in self.windows)
         self._names = [name if len(self.windows) == 1 else f"{name}-{_length(window)}" for window in self.windows]
-        self._prefixes = [f'"{item}";r='.encode() for item in self._names]
+        self._prefixes = [f'"{item}";r=' for item in self._names]
         items = zip(self._names, self.windows, strict=True)
         policy = ", ".join(f'"{item}";q={window.limit};w={window.seconds}' for item, window in items)
         self.policy: Field = (b"ratelimit-policy", policy.encode())
@@ -40,7 +41,7 @@ class WindowSet:
             # gcra.remaining and gcra.until_next in one: this is done for every request.
             left, rest = divmod(capacity - owed, interval)
             seconds = -(-min(owed, interval - rest) // NANOSECONDS)
-            items.append(b"%b%d;t=%d" % (prefix, left, seconds))
+            items.append(f"{prefix}{left};t={seconds}".encode())
         return self.policy, (b"ratelimit", b", ".join(items) if len(items) > 1 else items[0])
 
     def refused(self, debts: Sequence[int], cost: int) -> tuple[int, tuple[Field, ...]]:
@@ -51,7 +52,7 @@ class WindowSet:
         """
         items, after = [], 1
         for prefix, (_, interval, capacity), owed in zip(self._prefixes, self.intervals, debts, strict=True):
-            item = b"%b%d" % (prefix, gcra.remaining(owed, interval, capacity))
+            item = f"{prefix}{gcra.remaining(owed, interval, capacity)}".encode()
             waiting = gcra.whole_seconds(gcra.wait(owed, interval, capacity, cost))
             if waiting:
                 item += b";t=%d" % gcra.whole_seconds(gcra.until_next(owed, interval, capacity))

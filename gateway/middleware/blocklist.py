@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.access.blocklist import Blocklist as LiveEntries
 from gateway.access.entries import Entry, EntryTable
@@ -22,7 +23,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode
 
-_DETAIL = "this client is blocked; ask the operator of this service"
+_DETAIL: Final = "this client is blocked; ask the operator of this service"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.config.models import RouteConfig
 from gateway.config.models.cors import Cors as CorsConfig
@@ -18,9 +19,9 @@ from gateway.http import Decision, Exchange, Handler, Response
 
 Lines = tuple[tuple[bytes, bytes], ...]
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_VARIES: Lines = ((b"vary", b"Origin"),)
-_PREFLIGHT_VARIES: Lines = ((b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),)
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_VARIES: Final[Lines] = ((b"vary", b"Origin"),)
+_PREFLIGHT_VARIES: Final[Lines] = ((b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),)
 
 
 def announced_method(exchange: Exchange) -> str | None:

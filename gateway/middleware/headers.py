@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote
 
 from gateway.config.models import RouteConfig
@@ -19,9 +20,9 @@ from gateway.http import Exchange, Handler, Response
 Line = tuple[bytes, bytes]
 Value = Callable[[Exchange], bytes]
 
-_PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+_PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F)))
 
-_VARIABLES: dict[str, Callable[[Exchange], str | None]] = {
+_VARIABLES: Final[dict[str, Callable[[Exchange], str | None]]] = {
     "request_id": lambda exchange: exchange.request_id,
     "client": lambda exchange: exchange.client,
     "consumer": lambda exchange: exchange.identity.consumer if exchange.identity else None,
@@ -115,7 +116,7 @@ class RequestHeaderRules:
         return changed
 
 
-_OF_PROBLEMS = frozenset({b"content-type", b"cache-control", b"x-request-id"})
+_OF_PROBLEMS: Final = frozenset({b"content-type", b"cache-control", b"x-request-id"})
 """What an error response says of itself, whatever is the rule for the backend's responses."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.config.models import RouteConfig
 from gateway.context import Context
@@ -23,7 +24,7 @@ from gateway.limits.redis_link import RedisLink
 from gateway.limits.store import LocalStore, Taken
 from gateway.limits.windows import WindowSet
 
-RETRY_SECONDS = 1  # for clients that are refused because the store is down
+RETRY_SECONDS: Final = 1  # for clients that are refused because the store is down
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.config.models import RouteConfig
 from gateway.config.models.rules import RequestIds as RequestIdsConfig
@@ -16,8 +16,8 @@ from gateway.context import Context
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Handler, Response
 
-_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_STANDARD = b"x-request-id"  # what backends get, and what problem documents carry
+_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_STANDARD: Final = b"x-request-id"  # what backends get, and what problem documents carry
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.config.models import RouteConfig
 from gateway.context import Context
@@ -17,12 +18,12 @@ from gateway.http import Exchange, Handler, Response
 from gateway.http.fields import values
 
 # Version 00 is exactly so long; later ones may go on behind a hyphen, and 55 characters of them are understood.
-_TRACEPARENT = re.compile(
+_TRACEPARENT: Final = re.compile(
     rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
 )
-_KNOWN_FLAGS = 0b11  # sampled, and random trace id; the others must be sent as 0
-_PARENT = frozenset({b"traceparent"})
-_PARENT_AND_STATE = frozenset({b"traceparent", b"tracestate"})
+_KNOWN_FLAGS: Final = 0b11  # sampled, and random trace id; the others must be sent as 0
+_PARENT: Final = frozenset({b"traceparent"})
+_PARENT_AND_STATE: Final = frozenset({b"traceparent", b"tracestate"})
 
 
 class Hops:

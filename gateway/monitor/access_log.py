@@ -14,7 +14,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -26,9 +26,9 @@ logger = logging.getLogger("gateway.access_log")
 
 Record = dict[str, Any]
 
-QUEUE_LIMIT = 10_000  # records that may wait for the writer
-BATCH_SECONDS = 0.1
-BATCH_RECORDS = 1000
+QUEUE_LIMIT: Final = 10_000  # records that may wait for the writer
+BATCH_SECONDS: Final = 0.1
+BATCH_RECORDS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class AccessLog:
         self._wanted = threading.Event()
         self._stopping = False
         self._destination = _open(settings)
-        self._thread = threading.Thread(target=self._work, name="access-log", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._work, name="access-log", daemon=True)
+        self._writer.start()
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over."""
@@ -85,8 +85,8 @@ class AccessLog:
                 "status": outcome.status,
                 "bytes_in": outcome.received,
                 "bytes_out": outcome.sent,
-                "duration": round(outcome.seconds, 6),
-                "upstream_duration": exchange.upstream_seconds and round(exchange.upstream_seconds, 6),
+                "duration": _microseconds(outcome.seconds),
+                "upstream_duration": exchange.upstream_seconds and _microseconds(exchange.upstream_seconds),
                 "attempts": exchange.attempts,
                 "error": f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else error and repr(error),
             }
@@ -122,7 +122,7 @@ class AccessLog:
         """Write what is left, waiting at most `seconds` for a reader that is stuck."""
         self._stopping = True
         self._wanted.set()
-        self._thread.join(seconds)
+        self._writer.join(seconds)
 
     # On the writer's thread.
 
@@ -165,7 +165,8 @@ class AccessLog:
         view = memoryview(data)
         while view and self._destination.descriptor >= 0:
             try:
-                view = view[os.write(self._destination.descriptor, view) :]
+                written = os.write(self._destination.descriptor, view)
+                view = view[written:]
             except BlockingIOError:
                 time.sleep(BATCH_SECONDS)
             except OSError as error:
@@ -188,6 +189,11 @@ def _open(settings: AccessLogSettings) -> _Destination:
     # O_NONBLOCK, because opening a named pipe that nobody reads would otherwise wait for a reader.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     return _Destination(settings, os.open(settings.output, flags, 0o640))
+
+
+def _microseconds(seconds: float) -> float:
+    """Rounded to them. (What `round` does takes five times as long: it goes by the decimal digits.)"""
+    return int(seconds * 1e6 + 0.5) / 1e6
 
 
 def _json_line(record: Record) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -16,10 +17,10 @@ from prometheus_client.registry import Collector
 
 from gateway.http import Exchange, Outcome
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
-CONSUMERS = 1000
-ROUTES = 20_000  # series that are kept; those of removed routes go first when there are more
-NO_ROUTE = "-"
+BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
+CONSUMERS: Final = 1000
+ROUTES: Final = 20_000  # series that are kept; those of removed routes go first when there are more
+NO_ROUTE: Final = "-"
 
 Source = Callable[[], Iterable[Metric]]
 

@@ -1,7 +1,6 @@
 """A rule in one of the forms in which a path can reach it, ready to be asked and to answer."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.routes.conditions import Asked, Condition, conditions_of
@@ -28,7 +27,6 @@ T = TypeVar("T")
 _RANK: dict[Form, int] = {"declared": 0, "base_path": 1, "rewritten": 2}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Candidate(Generic[T]):
     """One rule in one form. `order` is the place of the rule in the file, `hosts` and `methods` are as compared.
 
@@ -36,17 +34,31 @@ class Candidate(Generic[T]):
     parameter, and which wildcard it is.
     """
 
-    rule: Rule
-    value: T
-    order: int
-    hosts: tuple[str, ...]
-    methods: frozenset[str] | None
-    conditions: tuple[Condition, ...]
-    form: Form
-    pattern: Pattern
-    send: Sender
-    read: Reader | None
-    named: tuple[tuple[str, int], ...]
+    def __init__(
+        self,
+        rule: Rule,
+        value: T,
+        order: int,
+        hosts: tuple[str, ...],
+        methods: frozenset[str] | None,
+        conditions: tuple[Condition, ...],
+        form: Form,
+        pattern: Pattern,
+        send: Sender,
+        read: Reader | None,
+        named: tuple[tuple[str, int], ...],
+    ) -> None:
+        self.rule = rule
+        self.value = value
+        self.order = order
+        self.hosts = hosts
+        self.methods = methods
+        self.conditions = conditions
+        self.form = form
+        self.pattern = pattern
+        self.send = send
+        self.read = read
+        self.named = named
 
     def build(self, path: str, segments: Sequence[str]) -> Match[T] | None:
         """Make the answer to a path that fits, given with its segments; None if no safe path can be made of it."""

@@ -1,6 +1,8 @@
 """Host names: how they are compared, and which of several patterns is the more specific."""
 
-_LONGEST = 253
+from typing import Final
+
+_LONGEST: Final = 253
 """Octets in a host name (RFC 1035, section 2.3.4). Longer ones have no wildcard looked up label by label."""
 
 

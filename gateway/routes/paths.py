@@ -5,26 +5,26 @@ is walked around with the other. What cannot be brought into one form without gu
 """
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 # No escapes, no empty segments, and no segment that begins with a dot: nothing to do. Nearly every request is of this
 # kind, so one possessive (never backtracking) pattern decides it.
-_is_plain = re.compile(
-    rb"(?:/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@-]*+)++/?|/",
+is_plain: Final = re.compile(
+    r"(?:/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@-]*+)++/?|/",
 ).fullmatch
 
-_FORBIDDEN = re.compile(rb"[\x00-\x20\x7f-\xff\\#?]")
+_FORBIDDEN: Final = re.compile(rb"[\x00-\x20\x7f-\xff\\#?]")
 # Clients do send the characters of the second half as they are, though RFC 3986 has no place for them in a path.
-_ESCAPE = re.compile(r"%(?P<hex>[0-9A-Fa-f]{2})?|[\"<>\[\]^`{|}]")
-_ENCODED_SLASH = re.compile(r"%2F|%5C")
+_ESCAPE: Final = re.compile(r"%(?P<hex>[0-9A-Fa-f]{2})?|[\"<>\[\]^`{|}]")
+_ENCODED_SLASH: Final = re.compile(r"%2F|%5C")
 # A dot segment that only appears once the server behind us drops path parameters or decodes slashes.
-_HIDDEN_DOTS = re.compile(r"(?:/|%2F|%5C)\.\.?(?:;|%3B|%2F|%5C|/|$)")
+_HIDDEN_DOTS: Final = re.compile(r"(?:/|%2F|%5C)\.\.?(?:;|%3B|%2F|%5C|/|$)")
 # "/" and "." in more bytes than UTF-8 needs: only careless decoders accept it, and then as a slash or a dot.
-_OVERLONG = re.compile(r"%C[01]%[89AB]|%E0%[89]|%F0%8")
+_OVERLONG: Final = re.compile(r"%C[01]%[89AB]|%E0%[89]|%F0%8")
 
-_LITERAL_ESCAPE = re.compile(r"%(?P<hex>[0-9A-Fa-f]{2})|[\"<>\[\]^`{|} ]|[^\x00-\x7f]+")
+_LITERAL_ESCAPE: Final = re.compile(r"%(?P<hex>[0-9A-Fa-f]{2})|[\"<>\[\]^`{|} ]|[^\x00-\x7f]+")
 
 
 class PathError(ValueError):
@@ -46,9 +46,8 @@ def normalise(raw: bytes) -> NormalisedPath:
     repeated slashes are merged, dot segments resolved and never climb above the root. A trailing slash stays, an empty
     path is "/". Applying it twice gives the same as once. Raises `PathError` for what has no safe normal form.
     """
-    if _is_plain(raw):
-        return NormalisedPath(raw.decode("ascii"), False)
-    return _normalise_unusual(raw)
+    text = raw.decode("latin-1")
+    return NormalisedPath(text, False) if is_plain(text) else _normalise_unusual(raw)
 
 
 def is_normalised(path: str) -> bool:

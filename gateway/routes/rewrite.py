@@ -10,6 +10,7 @@ What a client wrote can never change what a rewrite means: either the result is 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.routes.paths import PathError, is_normalised, normalise, normalise_literal
 from gateway.routes.pattern import CAPTURE, WILD, Pattern, PatternError, literal_length, split, taker
@@ -23,9 +24,9 @@ The rest comes twice, without its leading slash and with it: a rewrite may want 
 Sender = Callable[[str, Sequence[str]], str | None]
 """The path to send for a path that fits and what its wildcards took. None: there is no safe one."""
 
-_REFERENCE = re.compile(r"\$(\d+)|\{([^{}]*)\}")
-_CAPTURES = re.compile(f"{CAPTURE}+")
-_SLASHES = re.compile(r"//+")
+_REFERENCE: Final = re.compile(r"\$(\d+)|\{([^{}]*)\}")
+_CAPTURES: Final = re.compile(f"{CAPTURE}+")
+_SLASHES: Final = re.compile(r"//+")
 
 
 @dataclass(frozen=True, slots=True)

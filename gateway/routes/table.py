@@ -28,7 +28,7 @@ The forms of a path
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from gateway.routes.candidate import Candidate, candidates_of
 from gateway.routes.conditions import Asked, HeaderLookup
@@ -41,7 +41,7 @@ from gateway.routes.trie import Trie
 
 T = TypeVar("T")
 
-_NONE: frozenset[str] = frozenset()
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class RuleErrors(PatternError):

@@ -1,9 +1,8 @@
 """Finds the patterns that fit a path, the most specific first, in a time that does not grow with their number."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from gateway.routes.pattern import WILD, Pattern, Pieces, Segment, literal_length, taker
 
@@ -11,7 +10,7 @@ V = TypeVar("V")
 
 _Taker = Callable[[str], object]
 
-_REST = 0
+_REST: Final = 0
 """In place of the index to go on at: what comes next is the rest below the node. Indices of segments begin at 1."""
 
 
@@ -74,17 +73,19 @@ class Trie(Generic[V]):
                 return
 
 
-@dataclass(slots=True, eq=False)
 class _Node(Generic[V]):
     """What comes after one beginning of patterns: `here` if they end, `rest` if they take the rest.
 
     Most nodes have one of the four, so that containers are made when they are needed.
     """
 
-    here: list[V] | None = None
-    rest: list[V] | None = None
-    literals: "dict[str, _Node[V]] | None" = None
-    branches: "_Branches[V] | None" = None
+    __slots__ = ("branches", "here", "literals", "rest")
+
+    def __init__(self) -> None:
+        self.here: list[V] | None = None
+        self.rest: list[V] | None = None
+        self.literals: dict[str, _Node[V]] | None = None
+        self.branches: _Branches[V] | None = None
 
     def child(self, segment: Segment) -> "_Node[V]":
         """Return the node below `segment`, which is made if there is none."""
@@ -99,12 +100,14 @@ class _Node(Generic[V]):
         return node
 
 
-@dataclass(slots=True, eq=False)
 class _Branches(Generic[V]):
     """The children of a node that are below wildcards: below a whole segment, and below partly literal ones."""
 
-    wild: _Node[V] | None = None
-    partial: "_Partial[V] | None" = None
+    __slots__ = ("partial", "wild")
+
+    def __init__(self) -> None:
+        self.wild: _Node[V] | None = None
+        self.partial: _Partial[V] | None = None
 
     def child(self, segment: Pieces) -> _Node[V]:
         """Return the node below `segment`, which is made if there is none."""
@@ -122,7 +125,6 @@ class _Branches(Generic[V]):
             turns += [(node, index) for node in self.partial.fitting(segment)]
 
 
-@dataclass(slots=True, eq=False)
 class _Partial(Generic[V]):
     """The children of a node that are below partly literal segments, by the text that such a segment begins with.
 
@@ -130,9 +132,12 @@ class _Partial(Generic[V]):
     first sorts last.
     """
 
-    nodes: dict[Pieces, _Node[V]] = field(default_factory=dict)
-    heads: dict[str, list[tuple[int, int, _Taker, _Node[V]]]] = field(default_factory=dict)
-    lengths: set[int] = field(default_factory=set)
+    __slots__ = ("heads", "lengths", "nodes")
+
+    def __init__(self) -> None:
+        self.nodes: dict[Pieces, _Node[V]] = {}
+        self.heads: dict[str, list[tuple[int, int, _Taker, _Node[V]]]] = {}
+        self.lengths: set[int] = set()
 
     def child(self, segment: Pieces) -> _Node[V]:
         """Return the node below `segment`, which is made if there is none."""

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import GatewayError
 from gateway.http import Headers
@@ -16,11 +16,11 @@ from gateway.http.messages import Message, Receive, Send
 if TYPE_CHECKING:
     from gateway.server.protocol import HTTPProtocol
 
-BODY_HIGH_WATER = 64 * 1024  # bytes of a request body that the application has not taken yet
-DISCARD_LIMIT = 256 * 1024  # bytes of an unread request body that are read and thrown away to keep a connection
-JOIN_LIMIT = 16 * 1024  # bytes up to which head and body are copied into one piece
+BODY_HIGH_WATER: Final = 64 * 1024  # bytes of a request body that the application has not taken yet
+DISCARD_LIMIT: Final = 256 * 1024  # bytes of an unread request body that are read and thrown away to keep a connection
+JOIN_LIMIT: Final = 16 * 1024  # bytes up to which head and body are copied into one piece
 
-_OWN_LINES = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_OWN_LINES: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 
 logger = logging.getLogger("gateway.server")
 
@@ -34,37 +34,35 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {phrase}".encode()
 
 
-STATUS_LINES = {status: _status_line(status) for status in range(100, 1000)}
+STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 1000)}
 
 
 class Cycle:
     """Created when a request head is complete; over when its response is."""
-
-    # What most requests never need begins as an attribute of the class: a request without a body, answered whole, sets
-    # few of its own.
-    _task: asyncio.Task[None] | None = None
-    _waiter: asyncio.Future[None] | None = None
-    _failure: GatewayError | None = None
-    # The request body.
-    _pieces_size = 0
-    _end_told = False
-    body_complete = False
-    body_left = 0  # announced bytes that have not come yet; unknown counts as none
-    trailers: Sequence[tuple[bytes, bytes]] = ()
-    # The response.
-    _head: bytes | None = None
-    _chunked = False
-    _owed: int | None = None  # bytes of the announced length that the application has not sent yet
-    _promises_trailers = False
-    response_started = False
-    response_complete = False
 
     def __init__(self, protocol: HTTPProtocol, scope: dict[str, Any], *, keep_alive: bool, expects_continue: bool):
         self._protocol = protocol
         self.scope = scope
         self.keep_alive = keep_alive
         self._expects_continue = expects_continue
+        self._task: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: GatewayError | None = None
+        # The request body.
         self._pieces: list[bytes] = []
+        self._pieces_size = 0
+        self._end_told = False
+        self.body_complete = False
+        self.body_left = 0  # announced bytes that have not come yet; unknown counts as none
+        self.trailers: Sequence[tuple[bytes, bytes]] = ()
+        # The response.
+        self._head: bytes | None = None
+        self._bodyless = False
+        self._chunked = False
+        self._owed: int | None = None  # bytes of the announced length that the application has not sent yet
+        self._promises_trailers = False
+        self.response_started = False
+        self.response_complete = False
 
     # What the protocol tells.
 
@@ -192,7 +190,7 @@ class Cycle:
         if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
             raise ValueError("a response header holds a line break")
         date = b"" if b"date" in fields else self._protocol.date_line
-        self._head = b"%b\r\n%b%b\r\n" % (lines, date, self._framing(status))
+        self._head = b"".join((lines, b"\r\n", date, self._framing(status), b"\r\n"))
         self.response_started = True
 
     def _take_framing(self, fields: dict[bytes, bytes]) -> None:

@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
 
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
-_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
+_ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
-_UNSUPPORTED_METHODS = frozenset({"CONNECT", "TRACE"})
+_UNSUPPORTED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 
 
-class Target(NamedTuple):
-    """A request target in parts (RFC 9112, 3.2)."""
-
-    path: bytes
-    query: bytes
+Target = tuple[bytes, bytes]
+"""Path and query of a request target (RFC 9112, 3.2)."""
 
 
 def bad(detail: str) -> GatewayError:
@@ -46,7 +43,7 @@ def check_head(method: str, version: str, url: bytes, headers: Headers, fields: 
         _check_framing(version, headers, fields)
     if url[:1] == b"/":
         path, _, query = url.partition(b"?")
-        return Target(path, query)
+        return path, query
     return _unusual_target(method, url, headers, fields)
 
 
@@ -82,7 +79,7 @@ def _check_framing(version: str, headers: Headers, fields: dict[bytes, bytes]) -
 def _unusual_target(method: str, url: bytes, headers: Headers, fields: dict[bytes, bytes]) -> Target:
     """Absolute form, which names the host where HTTP/1.0 leaves Host out, and the asterisk of OPTIONS."""
     if url == b"*" and method == "OPTIONS":
-        return Target(b"*", b"")
+        return (b"*", b"")
     match = _ABSOLUTE.fullmatch(url)
     if match is None:
         raise bad("the request target is neither a path nor an http URL")
@@ -96,7 +93,7 @@ def _unusual_target(method: str, url: bytes, headers: Headers, fields: dict[byte
     elif authority.lower().removesuffix(port) != host.lower().removesuffix(port):
         raise bad("the request target and the Host header name different hosts")
     path, _, query = rest.partition(b"?")
-    return Target(path or b"/", query)
+    return (path or b"/", query)
 
 
 def is_websocket(method: str, version: str, fields: dict[bytes, bytes]) -> bool:

@@ -25,9 +25,8 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, cast
+from typing import Any, Final, cast
 from urllib.parse import unquote
 
 from uvicorn.config import Config
@@ -44,14 +43,14 @@ from gateway.server.progress import Progress
 from gateway.server.reader import RequestHead, RequestReader, encode_head
 from gateway.server.websocket import WebSocketProtocol
 
-READ_BUFFER = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
-WRITE_HIGH_WATER = 32 * 1024  # bytes that the socket has not taken, above which the application waits
-LINGER_SECONDS = 2.0
-LINGER_LIMIT = 30.0  # seconds
-DISCARD_SECONDS = 5.0
-HALF_CLOSED_SECONDS = 0.5  # without a byte of a response
+READ_BUFFER: Final = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
+WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, above which the application waits
+LINGER_SECONDS: Final = 2.0
+LINGER_LIMIT: Final = 30.0  # seconds
+DISCARD_SECONDS: Final = 5.0
+HALF_CLOSED_SECONDS: Final = 0.5  # without a byte of a response
 
-EXTENSIONS: dict[str, dict[str, Any]] = {
+EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
     "http.response.trailers": {},
     "http.response.early_hint": {},
     "gateway.cancel": {},
@@ -71,22 +70,27 @@ class Phase(Enum):
 
 
 # An enumeration's members are slow to look up, and these are asked for many times in every request.
-NEW, HEAD, BUSY, DISCARD, IDLE = Phase.NEW, Phase.HEAD, Phase.BUSY, Phase.DISCARD, Phase.IDLE
-LINGER, CLOSED = Phase.LINGER, Phase.CLOSED
+NEW: Final = Phase.NEW
+HEAD: Final = Phase.HEAD
+BUSY: Final = Phase.BUSY
+DISCARD: Final = Phase.DISCARD
+IDLE: Final = Phase.IDLE
+LINGER: Final = Phase.LINGER
+CLOSED: Final = Phase.CLOSED
 
 
-@dataclass(slots=True)
 class ServerContext:
     """What all connections of one server share."""
 
-    deadlines: Deadlines
-    limits: Callable[[], Limits]
-    websocket: Callable[[], WebSocket]
-    draining: bool = False
-    outbox: Outbox = field(default_factory=Outbox)
-    buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BUFFER)))
-    _date_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    _date_line: bytes = b""
+    def __init__(self, deadlines: Deadlines, limits: Callable[[], Limits], websocket: Callable[[], WebSocket]) -> None:
+        self.deadlines = deadlines
+        self.limits = limits
+        self.websocket = websocket
+        self.draining = False
+        self.outbox = Outbox()
+        self.buffer = memoryview(bytearray(READ_BUFFER))
+        self._date_headers: list[tuple[bytes, bytes]] = []
+        self._date_line = b""
 
     def date_line(self, state: ServerState) -> bytes:
         """The Date header line; uvicorn makes a new list for it every second."""
@@ -252,7 +256,8 @@ class HTTPProtocol(asyncio.BufferedProtocol):
     # Requests.
 
     def _scope(self, method: str, version: str, target: Target, headers: Headers) -> dict[str, Any]:
-        path = target.path.decode("latin-1")
+        raw_path, query = target
+        path = raw_path.decode("latin-1")
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -263,8 +268,8 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             "method": method,
             "root_path": "",
             "path": unquote(path) if "%" in path else path,
-            "raw_path": target.path,
-            "query_string": target.query,
+            "raw_path": raw_path,
+            "query_string": query,
             "headers": headers,
             "state": self._app_state.copy(),
             "extensions": EXTENSIONS,
@@ -292,7 +297,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             return
         reader = self._reader
         path, _, query = reader.url.partition(b"?")
-        scope = self._scope(reader.method, "1.1", Target(path or b"/", query), reader.headers)
+        scope = self._scope(reader.method, "1.1", (path or b"/", query), reader.headers)
         scope["extensions"] = EXTENSIONS | {"gateway.refusal": {"error": fault}}
         cycle = Cycle(self, scope, keep_alive=False, expects_continue=False)
         cycle.end_of_body([])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Final, Protocol
 
 import httptools
 
@@ -18,27 +18,40 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
 from gateway.server.head import Target, bad, check_head, is_websocket
 
-BLANK_LINES = 8  # before a request (RFC 9112, 2.2 asks for one)
-LINE_OVERHEAD = 48  # bytes of a request line that are not its target
-CHUNK_OVERHEAD = 16  # bytes of framing that come free with each piece of a chunked body
+BLANK_LINES: Final = 8  # before a request (RFC 9112, 2.2 asks for one)
+LINE_OVERHEAD: Final = 48  # bytes of a request line that are not its target
+CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of a chunked body
 
-_METHOD = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}"
-_TARGET = rb"[\x21\x22\x24-\x7e]+"  # anything visible but "#"
-_REQUEST_LINE = re.compile(rb"(" + _METHOD + rb") (" + _TARGET + rb") HTTP/([0-9]\.[0-9])\r\n")
-_REQUEST_LINE_SO_FAR = re.compile(_METHOD + rb"(?: (?:" + _TARGET + rb"(?: [HTP/0-9.]{0,8}\r?)?)?)?|\r?")
+_METHOD: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}"
+_TARGET: Final = rb"[\x21\x22\x24-\x7e]+"  # anything visible but "#"
+_REQUEST_LINE: Final = re.compile(rb"(" + _METHOD + rb") (" + _TARGET + rb") HTTP/([0-9]\.[0-9])\r\n")
+_REQUEST_LINE_SO_FAR: Final = re.compile(_METHOD + rb"(?: (?:" + _TARGET + rb"(?: [HTP/0-9.]{0,8}\r?)?)?)?|\r?")
 
 
-class RequestHead(NamedTuple):
+class RequestHead:
     """A head that may pass."""
 
-    method: str
-    version: str
-    target: Target
-    headers: Headers
-    keep_alive: bool
-    websocket: bool  # a handshake: what follows is no HTTP
-    length: int | None  # bytes of the body; None for a chunked one
-    expects_continue: bool  # the client may wait for a 100 before it sends the body
+    __slots__ = ("expects_continue", "headers", "keep_alive", "length", "method", "target", "version", "websocket")
+
+    def __init__(
+        self,
+        method: str,
+        version: str,
+        target: Target,
+        headers: Headers,
+        keep_alive: bool,
+        websocket: bool,  # a handshake: what follows is no HTTP
+        length: int | None,  # bytes of the body; None for a chunked one
+        expects_continue: bool,  # the client may wait for a 100 before it sends the body
+    ) -> None:
+        self.method = method
+        self.version = version
+        self.target = target
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.websocket = websocket
+        self.length = length
+        self.expects_continue = expects_continue
 
 
 class Sink(Protocol):
@@ -68,7 +81,11 @@ class Part(Enum):
 
 
 # An enumeration's members are slow to look up, and these are asked for many times in every request.
-LINE, HEADERS, LENGTH, CHUNKED, WEBSOCKET = Part
+LINE: Final = Part.LINE
+HEADERS: Final = Part.HEADERS
+LENGTH: Final = Part.LENGTH
+CHUNKED: Final = Part.CHUNKED
+WEBSOCKET: Final = Part.WEBSOCKET
 
 
 class RequestReader:
@@ -129,7 +146,8 @@ class RequestReader:
         if line is None or self._blank_lines:
             return self._read_line_slowly(data)
         self._line = b""
-        self._begin(*line.groups())
+        method, url, version = line.groups()
+        self._begin(method, url, version)
         self._size = -line.end()
         self._tail = b""
         return self._read_headers(data, line.end() - 2)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
@@ -22,7 +22,7 @@ from gateway.upstream.websocket import WebSocketLimits, open_websocket
 
 logger = logging.getLogger("gateway.upstream")
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110, 9.2.2, without TRACE, which is never forwarded."""
 
 
@@ -44,7 +44,7 @@ class Timeouts:
     total: float = NEVER
 
 
-IDLE_SECONDS = 300.0
+IDLE_SECONDS: Final = 300.0
 
 
 class UpstreamBody:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
@@ -27,8 +27,8 @@ from gateway.upstream.http1 import (
     encode_last_chunk,
 )
 
-READ_BUFFER = 64 * 1024  # bytes
-HIGH_WATER = 32 * 1024  # bytes of a response body not yet taken, above which the socket is no longer read
+READ_BUFFER: Final = 64 * 1024  # bytes
+HIGH_WATER: Final = 32 * 1024  # bytes of a response body not yet taken, above which the socket is no longer read
 
 
 class Owner(Protocol):

@@ -12,17 +12,18 @@ What is refused, each as a bad response that reaches nobody:
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 import httptools
 
 from gateway.http import Headers
 from gateway.http.fields import tokens, values
 
-HEAD_LIMIT = 64 * 1024  # bytes of one response head
-INFORMATIONAL_LIMIT = 16  # interim (1xx) responses to one request
+HEAD_LIMIT: Final = 64 * 1024  # bytes of one response head
+INFORMATIONAL_LIMIT: Final = 16  # interim (1xx) responses to one request
 
-_NO_BODY = frozenset({204, 304})
-_HEAD_TOO_LARGE = f"a response head over {HEAD_LIMIT} bytes"
+_NO_BODY: Final = frozenset({204, 304})
+_HEAD_TOO_LARGE: Final = f"a response head over {HEAD_LIMIT} bytes"
 
 
 class BadResponse(Exception):
@@ -44,9 +45,8 @@ class Phase(Enum):
 
 def encode_request(method: str, path: str, query: bytes, host: bytes, headers: Headers) -> bytes:
     """A request head. `headers` is everything but Host, framing included."""
-    target = b"%b?%b" % (path.encode(), query) if query else path.encode()
-    first = b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target, host)
-    return b"\r\n".join([first, *map(b": ".join, headers), b"", b""])
+    target = f"{method} {path}".encode() + (b"?" + query if query else b"")
+    return b"\r\n".join([target + b" HTTP/1.1", b"host: " + host, *map(b": ".join, headers), b"", b""])
 
 
 def encode_chunk(piece: bytes) -> bytes:
@@ -60,7 +60,10 @@ def encode_last_chunk(trailers: Headers) -> bytes:
 
 
 # An enumeration's members are slow to look up, and these are asked for many times in every response.
-IDLE, HEAD, BODY, DONE = Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.DONE
+IDLE: Final = Phase.IDLE
+HEAD: Final = Phase.HEAD
+BODY: Final = Phase.BODY
+DONE: Final = Phase.DONE
 
 
 class ResponseReader:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.http import Body, Exchange, Headers
 from gateway.http.fields import ENDS_HERE, NEVER_DROPPED, is_forwarding, nominated, tokens
 from gateway.http.forwarded import forwarding_headers
 
-REREADABLE_LIMIT = 64 * 1024  # bytes of a request body that are kept until the response begins
+REREADABLE_LIMIT: Final = 64 * 1024  # bytes of a request body that are kept until the response begins
 
 
 def request_headers(exchange: Exchange) -> Headers:

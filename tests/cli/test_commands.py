@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -64,5 +66,6 @@ def test_wrong_arguments_are_told(arguments: list[str], said: str) -> None:
 
 
 def test_the_version_is_told() -> None:
-    """gateway --version."""
-    assert gateway("--version").stdout.startswith("gateway, version ")
+    """`gateway --version` says which it is, and whether it is compiled."""
+    made = os.environ.get("GATEWAY_TESTED", "interpreted")
+    assert re.fullmatch(rf"gateway [0-9.]+, {made}\n", gateway("--version").stdout)

@@ -30,7 +30,7 @@ class Recorder:
 
     def on_end(self, trailers: Headers) -> None:
         assert self.head is not None
-        self.requests.append((self.head.method, self.head.target.path, self.body, list(trailers)))
+        self.requests.append((self.head.method, self.head.target[0], self.body, list(trailers)))
 
 
 def read(pieces: list[bytes]) -> tuple[list[tuple[str, bytes, bytes, Headers]], str]:

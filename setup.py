@@ -1,0 +1,56 @@
+"""Compiles what every request passes to C, with mypyc, where `GATEWAY_COMPILE=1` asks for it.
+
+The sources are the same Python either way, and so is what they do: `make test` runs the tests on both. All else that
+there is to say of the package is in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+MODULES = """
+    outbox deadlines
+    http/messages http/fields http/forwarded http/answers http/decisions http/redaction
+    routes/table routes/trie routes/candidate routes/pattern routes/paths routes/rewrite routes/hosts routes/rule
+    routes/conditions
+    algorithms/gcra algorithms/networks
+    upstream/cluster upstream/connection upstream/endpoint upstream/http1 upstream/pool upstream/request
+    balancing/round_robin
+    auth/outcome auth/credentials auth/api_key auth/key_ring auth/anonymous
+    limits/windows limits/memory limits/table limits/limit limits/keys
+    access/entries
+    middleware/authentication middleware/blocklist middleware/body_limit middleware/rate_limit middleware/request_id
+    middleware/trace middleware/headers middleware/cors
+    monitor/access_log monitor/metrics
+    app/gateway app/receiving app/sending app/counting
+    server/head server/reader server/progress server/cycle server/protocol
+"""
+
+
+COMPILE = os.environ.get("GATEWAY_COMPILE") == "1"
+
+
+def _needed() -> Sequence[str]:
+    """What the compiler needs to know all types: itself, and what the gateway imports."""
+    if not COMPILE:
+        return ()
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    return ("mypy>=2.4,<3", "types-PyYAML", *project["dependencies"])
+
+
+def _extensions() -> Sequence[Extension]:
+    if not COMPILE or "bdist_wheel" not in sys.argv:  # it is asked several times what the package is, and once for it
+        return ()
+    from mypyc.build import mypycify  # noqa: PLC0415  only those who compile have it
+
+    paths = [f"gateway/{name}.py" for name in MODULES.split()]
+    return mypycify(paths, opt_level="2", debug_level="1", group_name="gateway")
+
+
+setup(ext_modules=list(_extensions()), setup_requires=list(_needed()))
