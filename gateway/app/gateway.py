@@ -127,7 +127,7 @@ class Gateway:
                 address, scheme, trusted = snapshot.proxies.caller(peer, scheme, headers, fields)
         given = request_ids.given(fields, peer_trusted=trusted) if request_ids.header in fields else None
         exchange = Exchange(
-            given or self._ids.randbytes(12).hex(),
+            given or self._ids.getrandbits(96).to_bytes(12, "big").hex(),
             scope.get("method", "GET"),
             (scope.get("raw_path") or scope["path"].encode()).decode("latin-1"),
             scope["query_string"],

@@ -20,7 +20,8 @@ BODY_HIGH_WATER: Final = 64 * 1024  # bytes of a request body that the applicati
 DISCARD_LIMIT: Final = 256 * 1024  # bytes of an unread request body that are read and thrown away to keep a connection
 JOIN_LIMIT: Final = 16 * 1024  # bytes up to which head and body are copied into one piece
 
-_OWN_LINES: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_CONNECTION_LINES: Final = frozenset({b"transfer-encoding", b"connection"})
+_OWN_LINES: Final = _CONNECTION_LINES | {b"content-length"}
 
 logger = logging.getLogger("gateway.server")
 
@@ -60,6 +61,7 @@ class Cycle:
         self._bodyless = False
         self._chunked = False
         self._owed: int | None = None  # bytes of the announced length that the application has not sent yet
+        self._length_told = False
         self._promises_trailers = False
         self.response_started = False
         self.response_complete = False
@@ -183,8 +185,7 @@ class Cycle:
         headers: Headers = message["headers"]
         fields = dict(headers)
         if not _OWN_LINES.isdisjoint(fields):
-            headers = [line for line in headers if line[0] not in _OWN_LINES]
-            self._take_framing(fields)
+            headers = self._take_framing(headers, fields, status)
         self._promises_trailers = message.get("trailers", False)
         lines = b"\r\n".join([STATUS_LINES[status], *map(b": ".join, headers)])
         if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
@@ -193,19 +194,25 @@ class Cycle:
         self._head = b"".join((lines, b"\r\n", date, self._framing(status), b"\r\n"))
         self.response_started = True
 
-    def _take_framing(self, fields: dict[bytes, bytes]) -> None:
-        """What the application says of its framing; the lines themselves are written here."""
-        if b"content-length" in fields:
-            self._owed = int(fields[b"content-length"])
+    def _take_framing(self, headers: Headers, fields: dict[bytes, bytes], status: int) -> Headers:
+        """What the application says of its framing, and the lines that stand; the others are written here."""
+        length = fields.get(b"content-length")
+        if length is not None:
+            self._owed = int(length)
+            alone = len(fields) == len(headers) and _CONNECTION_LINES.isdisjoint(fields)
+            if alone and status != 204 and length.isdigit():  # as it mostly is
+                self._length_told = True
+                return headers
         if b"close" in fields.get(b"connection", b"").lower():
             self.keep_alive = False
+        return [line for line in headers if line[0] not in _OWN_LINES]
 
     def _framing(self, status: int) -> bytes:
         """The lines that tell the end of the body, and of the connection (RFC 9112, 6.3 and 9.3)."""
         line = b""
         http_1_0 = self.scope["http_version"] == "1.0"
         if self._owed is not None:
-            line = b"content-length: %d\r\n" % self._owed if status != 204 else b""
+            line = b"" if self._length_told or status == 204 else b"content-length: %d\r\n" % self._owed
         elif http_1_0:
             self.keep_alive = self.keep_alive and self._bodyless
         elif not self._bodyless:
