@@ -13,7 +13,7 @@ COMPILED := $(VENV)/compiled
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # What is compiled is what these tests run, in their own process and in the gateways that they start.
-COMPILED_TESTS := tests/server tests/upstream tests/lifecycle tests/routes tests/middleware tests/limits tests/auth
+COMPILED_TESTS := tests/server tests/upstream tests/routes tests/middleware tests/cli
 ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
 # Debian keeps servers where only root looks.
@@ -80,6 +80,7 @@ $(TESTABLE): pyproject.toml constraints.txt $(BIN)/pip
 	@touch $@ $(RUNNABLE)
 
 $(COMPILED)/.built: setup.py pyproject.toml constraints.txt $(shell find gateway -name '*.py') | $(TESTABLE)
+	@command -v $(CC) > /dev/null || { echo 'a C compiler is needed (apt-get install gcc libc6-dev)' >&2; exit 1; }
 	rm -rf build $(COMPILED)
 	GATEWAY_COMPILE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--no-build-isolation --no-deps --target $(COMPILED) .

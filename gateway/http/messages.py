@@ -81,6 +81,40 @@ class Decision:
 class Exchange:
     """One request on its way, and what was decided about it so far."""
 
+    __slots__ = (
+        "attempts",
+        "body",
+        "certificate",
+        "claimed_consumer",
+        "client",
+        "deadline",
+        "decisions",
+        "early_hints",
+        "endpoint",
+        "error",
+        "extra_headers",
+        "fields",
+        "headers",
+        "hidden_headers",
+        "host",
+        "http_version",
+        "identity",
+        "method",
+        "parameters",
+        "path",
+        "peer",
+        "peer_trusted",
+        "query",
+        "request_id",
+        "route",
+        "scheme",
+        "target_path",
+        "trace_id",
+        "upstream",
+        "upstream_seconds",
+        "websocket",
+    )
+
     def __init__(
         self,
         request_id: str,
@@ -133,6 +167,8 @@ class Exchange:
 
 class Outcome:
     """What came of an exchange as the client saw it."""
+
+    __slots__ = ("at", "received", "seconds", "sent", "started", "status")
 
     def __init__(self, at: float, started: float, status: int = 0) -> None:
         self.at = at  # Unix time
