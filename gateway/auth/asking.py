@@ -41,7 +41,7 @@ class Question:
 
 
 class Breaker:
-    """Leaves a service alone that failed several times in a row; then lets one call at a time find out how it is."""
+    """Leaves a service alone that did not answer several times in a row; then lets one call at a time find out."""
 
     def __init__(self, failures: int = FAILURES, pause: float = PAUSE) -> None:
         self._limit = failures
@@ -112,7 +112,7 @@ class AskedService:
     async def ask(self, question: Question) -> Answer:
         """What it says, within the time. Raises AskError."""
         if not self._breaker.allows(time.monotonic()):
-            raise AskError(f"{self.url} failed {FAILURES} times in a row, and is left alone for {PAUSE:g} s")
+            raise AskError(f"{self.url} did not answer {FAILURES} times in a row, and is left alone for {PAUSE:g} s")
         self._asked += 1
         try:
             return await self._answer(question)
@@ -131,9 +131,9 @@ class AskedService:
             raise self._failed(f"it did not answer within {self._timeout:g} s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise self._failed(str(error) or type(error).__name__) from None
-        if answer.status >= 500:
-            raise self._failed(f"it answered {answer.status}")
         self._breaker.succeeded()
+        if answer.status >= 500:  # no reason to leave it alone: one caller's credential may be what it cannot digest
+            raise AskError(f"{self.url}: it answered {answer.status}")
         return answer
 
     def _failed(self, reason: str) -> AskError:

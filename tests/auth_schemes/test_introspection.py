@@ -238,16 +238,29 @@ async def test_a_service_that_hangs_is_not_waited_for() -> None:
         recognised(await ask(scheme, "kept"))
 
 
-async def test_a_service_that_keeps_failing_is_left_alone() -> None:
-    """After some failures in a row nobody waits for it any more."""
+async def test_a_service_that_does_not_answer_is_left_alone() -> None:
+    """After some time-outs in a row nobody waits for it any more."""
 
-    async def fail(asked: Asked) -> Reply:
-        return 500, {}, b""
+    async def hang(asked: Asked) -> Reply:
+        await asyncio.Event().wait()
+        raise AssertionError
 
-    async with introspecting(fail) as (scheme, service):
+    async with introspecting(hang, timeout="50ms") as (scheme, service):
         for number in range(FAILURES + 5):
             assert refused(await ask(scheme, f"t{number}")).kind is ErrorKind.AUTH_UNAVAILABLE
         assert len(service.asked) == FAILURES
+
+
+async def test_one_callers_token_does_not_lock_out_the_others() -> None:
+    """A token that makes the service fail is refused alone, however often it comes."""
+
+    async def choke(asked: Asked) -> Reply:
+        return (500, {}, b"") if b"poison" in asked.body else told(ACTIVE)
+
+    async with introspecting(choke) as (scheme, _):
+        for number in range(FAILURES + 5):
+            assert refused(await ask(scheme, f"poison{number}")).kind is ErrorKind.AUTH_UNAVAILABLE
+        recognised(await ask(scheme, "good"))
 
 
 def test_a_breaker_tries_again_after_its_pause() -> None:
