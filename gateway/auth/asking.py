@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ import httpx2
 
 MAX_BYTES = 256 * 1024  # of an answer
 CONNECTIONS = 128
+logger = logging.getLogger("gateway.auth")
+
 FAILURES = 5  # in a row, after which it is left alone
 PAUSE = 5.0  # seconds for which it is
 
@@ -81,6 +84,8 @@ class AskedService:
         self._breaker = Breaker()
         self._client: httpx2.AsyncClient | None = None
         self._asked = 0  # questions that wait for their answers
+        self._quiet_until = 0.0
+        self._untold = 0  # failures since the last that was logged
         self._stopped = False
 
     async def start(self) -> None:
@@ -135,6 +140,16 @@ class AskedService:
         if answer.status >= 500:  # no reason to leave it alone: one caller's credential may be what it cannot digest
             raise AskError(f"{self.url}: it answered {answer.status}")
         return answer
+
+    def warn(self, scheme: str, failure: object) -> None:
+        """Log a failure; of many, one in PAUSE seconds, with the number of those in between."""
+        now = time.monotonic()
+        if now < self._quiet_until:
+            self._untold += 1
+            return
+        others = f"; {self._untold} failures more since the last line" if self._untold else ""
+        logger.warning("scheme %s: %s%s", scheme, failure, others)
+        self._quiet_until, self._untold = now + PAUSE, 0
 
     def _failed(self, reason: str) -> AskError:
         self._breaker.failed(time.monotonic())

@@ -6,7 +6,6 @@ to the backend. Where it refuses it, or sends the caller somewhere to log in, it
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -18,8 +17,6 @@ from gateway.config.models.asking_schemes import ForwardAuthScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Headers, Identity, Response
 from gateway.http.fields import ENDS_HERE, FORWARDING_FIELDS, is_forwarding, response_headers, values
-
-logger = logging.getLogger("gateway.auth")
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_NAME = 200  # characters of a consumer, tenant, group or scope
@@ -65,13 +62,13 @@ class ForwardAuth:
         try:
             answer = await self.service.ask(Question("GET", list(self._headers(exchange))))
         except AskError as error:
-            logger.warning("scheme %s: %s", self.name, error)
+            self.service.warn(self.name, error)
             return self.failure
         if 200 <= answer.status < 300:
             return self._recognised(answer)
         if answer.status in (401, 403) or answer.status in REDIRECTS:
             return _refused(answer)
-        logger.warning("scheme %s: %s answered %d", self.name, self.service.url, answer.status)
+        self.service.warn(self.name, f"{self.service.url} answered {answer.status}")
         return self.failure
 
     def _headers(self, exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
@@ -94,7 +91,7 @@ class ForwardAuth:
         groups, scopes = _names(told, names.groups, ","), _names(told, names.scopes, " ")
         identity = Identity(consumer, self.name, _text(told, names.tenant), groups, scopes)
         if any(len(text) > MAX_NAME for text in (consumer, identity.tenant or "", *groups, *scopes)):
-            logger.warning("scheme %s: %s answered with a name that is too long", self.name, self.service.url)
+            self.service.warn(self.name, f"{self.service.url} answered with a name that is too long")
             return self.failure
         recognised = self.identities.recognised(identity)
         copied = tuple(line for line in answer.headers if line[0] in self.response_headers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from base64 import b64encode
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from gateway.config.models.asking_schemes import IntrospectionScheme
 from gateway.config.models.schemes import Claims as ClaimNames
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
-
-logger = logging.getLogger("gateway.auth")
 
 REMEMBERED = 20_000  # tokens that hold, and as many that do not
 LOOK_UPS = 1000  # that wait at a time
@@ -115,7 +112,7 @@ class Introspection:
             outcome, seconds = self._judge(_members(answer.body, self._service.url), token)
             self._remember(digest, outcome, seconds)
         except AskError as error:
-            logger.warning("scheme %s: %s", self.name, error)
+            self._service.warn(self.name, error)
             return UNKNOWN
         else:
             return outcome

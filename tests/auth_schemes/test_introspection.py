@@ -251,6 +251,18 @@ async def test_a_service_that_does_not_answer_is_left_alone() -> None:
         assert len(service.asked) == FAILURES
 
 
+async def test_an_outage_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What is wrong is told once, and then every few seconds, however many callers there are."""
+
+    async def fail(asked: Asked) -> Reply:
+        return 500, {}, b""
+
+    async with introspecting(fail) as (scheme, service):
+        for number in range(20):
+            refused(await ask(scheme, f"t{number}"))
+    assert [f"{service.url}: it answered 500" in record.getMessage() for record in caplog.records] == [True]
+
+
 async def test_one_callers_token_does_not_lock_out_the_others() -> None:
     """A token that makes the service fail is refused alone, however often it comes."""
 
