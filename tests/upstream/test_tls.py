@@ -25,7 +25,8 @@ def certificate(directory: Path, name: str, subject: str, days: int, ca: str | N
     (directory / f"{name}.ext").write_text(f"subjectAltName={subject}\n")
     request = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}"]
     if ca is None:
-        extra = ["-addext", f"subjectAltName={subject}"] if subject else []
+        # Python 3.13 asks of a CA that it says what its key is for.
+        extra = ["-addext", f"subjectAltName={subject}" if subject else "keyUsage=critical,keyCertSign"]
         openssl(
             directory, *request, *extra, "-x509", "-days", str(days), "-keyout", f"{name}.key", "-out", f"{name}.pem"
         )
