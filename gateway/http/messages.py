@@ -72,14 +72,13 @@ class Decision:
     """What one rule said of an exchange."""
 
     rule: str  # `rate_limit:per-consumer`
-    verdict: Literal[
-        "allow", "deny", "shadow-deny", "unknown"
-    ]  # unknown: only in an explanation, where nobody is asked
+    # "unknown" only in an explanation, for which nobody outside is asked.
+    verdict: Literal["allow", "deny", "shadow-deny", "unknown"]
     reason: str
 
 
 class Exchange:
-    """One request on its way, and what was decided about it so far."""
+    """One request on its way, and what was decided about it so far. (No dataclass: one is made for every request.)"""
 
     __slots__ = (
         "attempts",

@@ -40,9 +40,8 @@ class Hops:
 
     def begun(self) -> tuple[str, bytes]:
         """The id of a new trace, and its traceparent."""
-        ids = (
-            self._random.getrandbits(192).to_bytes(24, "big").hex("-", -16)
-        )  # of the trace 16 bytes, a hyphen, and 8 of the hop
+        # Of the trace 16 bytes, a hyphen, and 8 of the hop.
+        ids = self._random.getrandbits(192).to_bytes(24, "big").hex("-", -16)
         return ids[:32], f"00-{ids}-01".encode()
 
     def continued(self, traceparent: bytes) -> tuple[str, bytes] | None:
