@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.auth.credentials import has_two
 from gateway.config.models import RouteConfig
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
-from gateway.http.fields import values
 from gateway.http.media import MediaRanges
 
 
@@ -27,7 +27,7 @@ class Allowed:
         given = exchange.fields.get(b"content-type")
         if given is None:
             return f"the body has no Content-Type; this route takes {self.text}"
-        if len(exchange.fields) != len(exchange.headers) and len(values(exchange.headers, b"content-type")) > 1:
+        if has_two(exchange, b"content-type"):
             return "there is more than one Content-Type"
         return None if self.types.match(given) else f"this route takes {self.text}"
 

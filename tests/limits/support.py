@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from gateway.config.models.limits import windows_of
 from gateway.http import Exchange, Identity
+from gateway.http.testing import make_exchange
 from gateway.limits.redis_link import RedisLink
 from gateway.limits.windows import WindowSet
 from tests.redis_server import RedisServer
@@ -21,22 +22,9 @@ def windows(*limits: str, burst: int | None = None, name: str = "test") -> Windo
 
 def exchange(client: str = "10.0.0.1", identity: Identity | None = None, **headers: str) -> Exchange:
     """A request of this client."""
-    lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    made = Exchange(
-        request_id="1",
-        method="GET",
-        path="/x",
-        query=b"",
-        headers=lines,
-        fields=dict(lines),
-        scheme="http",
-        host="test",
-        peer=client,
-        peer_trusted=False,
-        client=client,
-    )
+    lines = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    made = make_exchange(path="/x", headers=lines, client=client, route="x")
     made.identity = identity
-    made.route = "x"
     return made
 
 
