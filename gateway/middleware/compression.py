@@ -20,7 +20,10 @@ from gateway.middleware.compressors import COMPRESSORS, Compressor
 SLICE = 16 * 1024
 REMEMBERED = 512  # values of Accept-Encoding whose choice is remembered
 
-_NEVER = frozenset({101, 204, 205, 206, 304})
+_NEVER = frozenset({101, 204, 205})
+_ABOUT_ANOTHER = frozenset({206, 304})
+"""Answers with the validators of a 200 that is not sent: they must be those that it would have (RFC 9110, 15.3.7
+and 15.4.5)."""
 _UNTOUCHABLE = frozenset({b"content-encoding", b"content-digest", b"repr-digest", b"digest", b"content-md5"})
 """Encoded already, or with a digest that would be wrong afterwards (RFC 9530)."""
 
@@ -72,29 +75,54 @@ class Compression:
             choice = self.choices.choice(exchange)
             if self._may(exchange, response, required=choice.required):
                 _vary(response.headers)
-                if choice.encoding is not None and exchange.method != "HEAD":
+                if choice.encoding is None:
+                    return response
+                if response.status in _ABOUT_ANOTHER:
+                    _revalidate(exchange, response)
+                elif exchange.method == "HEAD":
+                    response.headers = _encoded_headers(response, choice.encoding)
+                else:
                     await _encode(response, choice.encoding)
             return response
 
         return compressed
 
     def _may(self, exchange: Exchange, response: Response, *, required: bool) -> bool:
-        """Whether this response is for compression at all. `required`: as long as it is possible."""
+        """Whether the response to GET is for compression at all. `required`: as long as it is possible."""
         if response.status in _NEVER:
             return False
-        least = 1 if required else self.min_size
-        if isinstance(response.body, bytes) and len(response.body) < least and exchange.method != "HEAD":
-            return False
         fields = dict(response.headers)
-        if not fields.keys().isdisjoint(_UNTOUCHABLE) or int(fields.get(b"content-length", least)) < least:
+        size = _whole_size(exchange, response, fields)
+        if size is not None and size < (1 if required else self.min_size):
             return False
-        kind = fields.get(b"content-type", b"")
-        if kind.startswith(b"text/event-stream") or not (required or self.types.match(kind)):
+        if not fields.keys().isdisjoint(_UNTOUCHABLE):
+            return False
+        kind = _type_of_whole(response, fields)
+        if kind is not None and (kind.startswith(b"text/event-stream") or not (required or self.types.match(kind))):
             return False
         return not (
             (b"cache-control" in fields and b"no-transform" in tokens(response.headers, b"cache-control"))
             or (b"cache-control" in exchange.fields and b"no-transform" in tokens(exchange.headers, b"cache-control"))
         )
+
+
+def _whole_size(exchange: Exchange, response: Response, fields: dict[bytes, bytes]) -> int | None:
+    """Bytes of the whole representation; None where that is not known."""
+    if response.status == 206:
+        size = fields.get(b"content-range", b"").rpartition(b"/")[2]
+    elif isinstance(response.body, bytes) and response.status != 304 and exchange.method != "HEAD":
+        return len(response.body)
+    else:
+        size = fields.get(b"content-length", b"")
+    return int(size) if size.isdigit() else None
+
+
+def _type_of_whole(response: Response, fields: dict[bytes, bytes]) -> bytes | None:
+    """The content type of the whole representation; None where the response does not say."""
+    kind = fields.get(b"content-type", b"")
+    if response.status in _ABOUT_ANOTHER and (not kind or kind.startswith(b"multipart/byteranges")):
+        return None
+    return kind
 
 
 def _vary(headers: Headers) -> None:
@@ -104,22 +132,50 @@ def _vary(headers: Headers) -> None:
 
 
 async def _encode(response: Response, encoding: str) -> None:
-    """Put the coding on. A strong ETag is for other bytes, and ranges of them mean nothing here (RFC 9110, 8.8.1)."""
+    """Put the coding on."""
     compressor = COMPRESSORS[encoding]()
-    headers = [_weak(line) for line in response.headers if line[0] not in (b"content-length", b"accept-ranges")]
-    headers.append((b"content-encoding", encoding.encode()))
+    response.headers = _encoded_headers(response, encoding)
     body = response.body
     if isinstance(body, bytes):
         pieces = [await _compress(compressor, body), compressor.finish()]
         response.body = b"".join(pieces)
-        headers.append((b"content-length", b"%d" % len(response.body)))
+        response.headers.append((b"content-length", b"%d" % len(response.body)))
     else:
         response.body = CompressedBody(body, compressor)
-    response.headers = headers
+
+
+def _encoded_headers(response: Response, encoding: str) -> Headers:
+    """Those of an encoded body. A strong ETag is for other bytes, and ranges of them mean nothing (RFC 9110, 8.8.1);
+    so is the length, which a HEAD must not give for them either (8.6)."""
+    headers = [_weak(line) for line in response.headers if line[0] not in (b"content-length", b"accept-ranges")]
+    headers.append((b"content-encoding", encoding.encode()))
+    return headers
 
 
 def _weak(line: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     return (line[0], b"W/" + line[1]) if line[0] == b"etag" and not line[1].startswith(b"W/") else line
+
+
+def _revalidate(exchange: Exchange, response: Response) -> None:
+    """Give a 304 or a 206 the ETag that the compressed 200 has.
+
+    Where the response has no content type, as most 304s, the client knows which it has: the ETag that it names.
+    """
+    headers = response.headers
+    fields = dict(headers)
+    if _type_of_whole(response, fields) is None and _names_strong(exchange, fields.get(b"etag", b"")):
+        return
+    dropped = b"content-length" if response.status == 304 else b"accept-ranges"
+    response.headers = [_weak(line) for line in headers if line[0] != dropped]
+
+
+def _names_strong(exchange: Exchange, etag: bytes) -> bool:
+    """Whether the client has the representation with this ETag as it is, and not compressed."""
+    named: set[bytes] = set()
+    for name in (b"if-none-match", b"if-range"):
+        if name in exchange.fields:
+            named |= {tag.strip() for value in values(exchange.headers, name) for tag in value.split(b",")}
+    return etag in named and b"W/" + etag not in named
 
 
 class CompressedBody:

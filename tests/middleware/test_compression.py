@@ -135,12 +135,14 @@ async def test_each_piece_of_a_stream_can_be_read_at_once(encoding: str) -> None
         ([(b"content-type", b"text/event-stream; charset=utf-8")], 200),
         ([(b"content-type", b"image/png")], 200),
         ([], 200),
-        ([JSON, (b"content-range", b"bytes 0-9/100")], 206),
-        ([JSON], 304),
+        ([JSON, (b"content-range", b"bytes 0-9/100"), (b"etag", b'"v1"')], 206),
+        ([(b"content-type", b"image/png"), (b"content-range", b"bytes 0-9/5000"), (b"etag", b'"v1"')], 206),
+        ([(b"content-type", b"image/png"), (b"etag", b'"v1"')], 304),
+        ([JSON, (b"content-encoding", b"br"), (b"etag", b'"v1"')], 304),
     ],
 )
 async def test_what_must_stay_as_it_is_stays(headers: Headers, status: int) -> None:
-    """Encoded already, no-transform, event streams, what does not shrink, and parts of something."""
+    """Encoded already, no-transform, event streams, what does not shrink; and what stands for one of these."""
     response = await chain(ALL, backend(headers, status=status))(asking())
     assert (response.headers, response.body) == (headers, TEXT)
 
@@ -151,18 +153,78 @@ async def test_a_client_can_forbid_transformations() -> None:
     assert response.body == TEXT
 
 
-@pytest.mark.parametrize(
-    ("accept", "method", "body"), [(None, "GET", TEXT), ("identity", "GET", TEXT), ("gzip", "HEAD", b"")]
-)
+@pytest.mark.parametrize("accept", [None, "identity"])
+@pytest.mark.parametrize(("method", "body"), [("GET", TEXT), ("HEAD", b"")])
 async def test_caches_learn_that_the_response_depends_on_what_is_accepted(
     accept: str | None, method: str, body: bytes
 ) -> None:
-    """Also where this client gets it as it is, or only its headers."""
+    """Also where this client gets it as it is."""
     headers = [JSON, (b"content-length", b"4500"), (b"vary", b"Origin")]
     response = await chain(ALL, backend(headers, body))(asking(accept, method))
     assert response.body == body
     assert header(response, b"content-length") == [b"4500"]
     assert header(response, b"vary") == [b"Origin", b"Accept-Encoding"]
+
+
+@pytest.mark.parametrize("length", [[], [(b"content-length", b"4500")]])
+async def test_head_has_the_headers_of_get(length: Headers) -> None:
+    """But the length, which is not known before it is compressed (RFC 9110, 8.6)."""
+    headers = [JSON, (b"etag", b'"v1"'), (b"accept-ranges", b"bytes"), *length]
+    serve = chain(ALL, backend(headers, b""))
+    expected = [JSON, (b"etag", b'W/"v1"'), (b"vary", b"Accept-Encoding"), (b"content-encoding", b"gzip")]
+    assert (await serve(asking(method="HEAD"))).headers == expected
+    got = dict((await chain(ALL, backend(headers))(asking())).headers)
+    del got[b"content-length"]
+    assert got == dict(expected)
+
+
+async def test_head_of_what_is_too_small_keeps_its_length() -> None:
+    """It is not compressed for GET either."""
+    headers = [JSON, (b"content-length", b"10"), (b"etag", b'"v1"')]
+    assert (await chain(ALL, backend(headers, b""))(asking(method="HEAD"))).headers == headers
+
+
+PART = (b"content-range", b"bytes 0-9/4500")
+
+
+@pytest.mark.parametrize("conditions", [{}, {"If-None-Match": 'W/"v1"'}, {"If-None-Match": '"v1"'}])
+@pytest.mark.parametrize(
+    ("status", "headers"), [(304, [JSON]), (304, [JSON, (b"content-length", b"4500")]), (206, [JSON, PART])]
+)
+async def test_304_and_206_have_the_validators_of_the_200(
+    status: int, headers: Headers, conditions: dict[str, str]
+) -> None:
+    """So that a cache finds the response that they are about (RFC 9110, 15.3.7 and 15.4.5)."""
+    response = await chain(ALL, backend([*headers, (b"etag", b'"v1"')], b"", status))(asking(**conditions))
+    assert header(response, b"etag") == [b'W/"v1"']
+    assert header(response, b"vary") == [b"Accept-Encoding"]
+    assert not header(response, b"content-length")
+    assert not header(response, b"content-encoding")
+
+
+@pytest.mark.parametrize(
+    ("condition", "etag"),
+    [
+        ('W/"v1"', b'W/"v1"'),
+        ('"v0", W/"v1"', b'W/"v1"'),
+        ('"v1", W/"v1"', b'W/"v1"'),
+        ('"v1"', b'"v1"'),
+        ('"v0","v1"', b'"v1"'),
+        ("*", b'W/"v1"'),
+    ],
+)
+async def test_a_304_without_a_type_is_about_what_the_client_has(condition: str, etag: bytes) -> None:
+    """Its stored response is the compressed one or not, and so is the validator."""
+    response = await chain(ALL, backend([(b"etag", b'"v1"')], b"", 304))(asking(**{"If-None-Match": condition}))
+    assert (header(response, b"etag"), header(response, b"vary")) == ([etag], [b"Accept-Encoding"])
+
+
+async def test_a_client_that_takes_no_coding_can_use_ranges() -> None:
+    """Its ETag stays strong, and If-Range works."""
+    for status, headers in ((206, [JSON, PART]), (304, [])):
+        response = await chain(ALL, backend([*headers, (b"etag", b'"v1"')], b"", status))(asking(None))
+        assert header(response, b"etag") == [b'"v1"']
+        assert header(response, b"vary") == [b"Accept-Encoding"]
 
 
 async def test_small_responses_are_not_worth_it() -> None:

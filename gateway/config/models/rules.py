@@ -89,9 +89,11 @@ Encoding = Literal["zstd", "br", "gzip"]
 
 class Compression(ForRoutes):
     """Compression of responses, for clients that accept it. Left alone are: what is compressed already, event streams,
-    partial content, what says `Cache-Control: no-transform`, and what carries a digest of itself. A response is passed
-    on piece by piece, as it comes. Not for routes whose responses hold both a secret and what a stranger may choose:
-    the length of what is compressed together tells of its content (BREACH)."""
+    parts (206), what says `Cache-Control: no-transform`, and what carries a digest of itself. A response is passed on
+    piece by piece, as it comes. A strong `ETag` becomes weak, also in the 304, the 206 and the answer to HEAD that
+    stand for a compressed response; that to HEAD has no `Content-Length`. Ranges are for clients that accept no coding.
+    Not for routes whose responses hold both a secret and what a stranger may choose: the length of what is compressed
+    together tells of its content (BREACH)."""
 
     encodings: Several[Encoding] = Field(
         (), description="`zstd`, `br`, `gzip`: which there are, the most liked first. None: nothing is compressed."
