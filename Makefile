@@ -16,6 +16,9 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 COMPILED_TESTS := tests/server tests/upstream tests/routes tests/middleware tests/cli
 ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
+# One worker for each core. Tests of one `xdist_group` share a worker, since they need the same fixed ports.
+IN_PARALLEL := -n auto --dist loadgroup
+
 # Debian keeps servers where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
@@ -36,8 +39,8 @@ run: $(RUNNABLE)
 	status=0; while kill -0 $$gateway 2>/dev/null; do wait $$gateway && status=0 || status=$$?; done; exit $$status
 
 test: lint servers compiled
-	$(BIN)/python -m pytest
-	$(ON_COMPILED) $(BIN)/python -m pytest --import-mode=append $(COMPILED_TESTS)
+	$(BIN)/python -m pytest $(IN_PARALLEL)
+	$(ON_COMPILED) $(BIN)/python -m pytest $(IN_PARALLEL) --import-mode=append $(COMPILED_TESTS)
 
 lint: $(TESTABLE)
 	$(BIN)/ruff check .

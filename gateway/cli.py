@@ -60,15 +60,17 @@ main.add_command(audit)
 )
 def serve(directory: Path, host: str, port: int, admin: str, log_format: str | None, resolve: str) -> None:
     """Serve the configuration until SIGTERM."""
-    from gateway.monitor.process_log import process_log  # noqa: PLC0415  the others start faster without a server
+    from gateway.config.secrets import KnownSecrets  # noqa: PLC0415  the others start faster without a server
+    from gateway.monitor.process_log import process_log  # noqa: PLC0415
     from gateway.server.listen import ListenError  # noqa: PLC0415
     from gateway.server.run import ServeOptions  # noqa: PLC0415
     from gateway.server.run import serve as run  # noqa: PLC0415
 
     admin_host, admin_port = _admin_address(admin)
-    options = ServeOptions(directory, host, port, admin_host, admin_port, log_format, _resolve(resolve))
+    secrets = KnownSecrets()
+    options = ServeOptions(directory, host, port, admin_host, admin_port, log_format, _resolve(resolve), secrets)
     try:
-        with process_log(), asyncio.Runner(loop_factory=_new_loop) as runner:
+        with process_log(secrets), asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(run(options))
     except ListenError as error:
         click.echo(f"error: {error}", err=True)

@@ -1,6 +1,7 @@
 """One reload: the files are read as one, compiled beside the request path, and swapped in by one assignment.
 
-A bad file changes nothing: the last good Snapshot keeps serving, and the log and `/health` say what is wrong.
+A bad file changes nothing: the last good Snapshot keeps serving, and the log and `/health` of the admin port say what
+is wrong.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gateway.build import Snapshot, State, build, prepare, release
 from gateway.config import watch
 from gateway.config.load import parse
 from gateway.config.problems import ConfigError, Problem
+from gateway.config.secrets import KnownSecrets
 
 logger = logging.getLogger("gateway.config")
 
@@ -41,12 +43,14 @@ class Reloader:
         environment: Mapping[str, str],
         state: State,
         prepare: Callable[[Snapshot], None] = lambda _: None,
+        secrets: KnownSecrets | None = None,
     ) -> None:
         self.directory = directory
         self.current: Snapshot | None = None
         self.state = state
         self._environment = environment
         self._prepare = prepare
+        self._secrets = KnownSecrets() if secrets is None else secrets
         self._settling = watch.Settling()
         self._error: ConfigError | None = None
         self._loaded_at: float | None = None
@@ -90,15 +94,19 @@ class Reloader:
             "gateway_config_refusals_total": self._refusals,
         }
 
-    def report(self) -> dict[str, Any]:
-        """What `/health` says of the configuration."""
-        problems = self._error.problems if self._error else ()
+    def summary(self) -> dict[str, Any]:
+        """What `/health` says of the configuration to anybody: how many problems there are, not which."""
         return {
             "digest": self.current.digest if self.current else None,
             "loaded_at": self._loaded_at,
             "reloads": self._reloads,
-            "errors": [str(problem) for problem in problems[:PROBLEMS_SHOWN]],
+            "problems": len(self._error.problems) if self._error else 0,
         }
+
+    def report(self) -> dict[str, Any]:
+        """What the admin port says of the configuration: the same, and the problems, without known secrets."""
+        problems = self._error.problems if self._error else ()
+        return self.summary() | {"errors": [self._secrets.hide(str(each)) for each in problems[:PROBLEMS_SHOWN]]}
 
     async def _keep_watching(self) -> None:
         while True:
@@ -162,7 +170,7 @@ class Reloader:
         if isinstance(contents, ConfigError):
             raise contents
         with _beside_the_loop():
-            configuration = parse(contents, self._environment, base=self.directory)
+            configuration = parse(contents, self._environment, base=self.directory, secrets=self._secrets)
             return build(configuration, self.state, base=self.directory)
 
     def _refused(self, error: ConfigError) -> None:

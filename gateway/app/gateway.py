@@ -103,7 +103,9 @@ class Gateway:
             if refusal is not None:
                 raise refusal["error"]
             if snapshot is None:
-                detail = "the configuration has errors, which the log and /health name; correct the files"
+                detail = (
+                    "the configuration has errors, which the log and /health of the admin port name; correct the files"
+                )
                 raise GatewayError(ErrorKind.NO_CONFIGURATION, detail)
             return await _handler(exchange, snapshot)(exchange)
         except GatewayError as error:

@@ -14,7 +14,7 @@ def health(path: str, reloader: Reloader, *, draining: bool) -> Response:
     """Live: the process answers. Ready, and `/health` itself: send traffic."""
     status = "draining" if draining else "ok" if reloader.current else "no configuration"
     well = status == "ok" or path == "/health/live"
-    body = orjson.dumps({"status": status, "config": reloader.report()})
+    body = orjson.dumps({"status": status, "config": reloader.summary()})
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

@@ -13,12 +13,14 @@ from typing import Any
 
 from gateway.config.document import Mapping, Node, Scalar, Sequence, resolve
 from gateway.config.problems import Fault, quote
+from gateway.config.secrets import KnownSecrets, names_a_secret
 
 MAX_SECRET_BYTES = 64 * 1024
 MAX_EXPANSIONS = 100
 
 _EXPANSION = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _WHOLE = re.compile(r"\$\{[^}]*\}")
+_SECRET_KEY = re.compile(r"(?:^|_)(?:password|passphrase|secret|token|api_?key|credential|dsn)$", re.IGNORECASE)
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.ASCII | re.DOTALL)
 
 
@@ -29,10 +31,12 @@ class ExpansionError(Exception):
 class Expander:
     """Replaces `${NAME}`, `${NAME:-default}` and `${file:path}`; `$${` stands for `${` itself.
 
-    Relative paths begin at `base`. Every file is read once, so that one value cannot be there in two versions.
+    Relative paths begin at `base`. Every file is read once, so that one value cannot be there in two versions. What
+    probably is a secret is added to `secrets`.
     """
 
-    def __init__(self, environment: MappingOf[str, str], base: FilePath) -> None:
+    def __init__(self, environment: MappingOf[str, str], base: FilePath, secrets: KnownSecrets | None = None) -> None:
+        self.secrets = KnownSecrets() if secrets is None else secrets
         self._environment = environment
         self._base = base
         self._files: dict[str, str] = {}
@@ -68,11 +72,14 @@ class Expander:
             raise ExpansionError(f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}")
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
             raise ExpansionError(f"the environment variable {name} is not UTF-8; set it to a text")
+        if names_a_secret(name):
+            self.secrets.add(value)
         return value
 
     def _file(self, name: str) -> str:
         if name not in self._files:
             self._files[name] = self._read(name)
+            self.secrets.add(self._files[name])
         return self._files[name]
 
     def _read(self, name: str) -> str:
@@ -123,6 +130,8 @@ class Converter:
         if isinstance(node, Scalar):
             if "${" in node.text:
                 return self._expanded(node)
+            if _is_literal_secret(self._path):
+                self._expander.secrets.add(node.text)
             return resolve(node.text) if node.plain else node.text
         self._path.append("")
         value: Any = self._list(node) if isinstance(node, Sequence) else self._dict(node)
@@ -155,6 +164,12 @@ class Converter:
             return text
         value = resolve(text)
         return text if value is None else value
+
+
+def _is_literal_secret(path: list[str | int]) -> bool:
+    """Whether a secret stands at this place of a file, where only its name should."""
+    key = next((step for step in reversed(path) if isinstance(step, str)), "")
+    return _SECRET_KEY.search(key) is not None or path == ["audit_log", "key"]
 
 
 BROKEN = "${}"

@@ -17,6 +17,7 @@ from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile
 from gateway.config.problems import ConfigError, Fault, Problem
 from gateway.config.references import check_references
 from gateway.config.rule_routes import check_rule_routes
+from gateway.config.secrets import KnownSecrets
 from gateway.config.sources import MAX_SOURCE_BYTES, policy_files
 from gateway.config.text import MAX_BYTES
 from gateway.config.translate import to_fault, to_problem
@@ -83,13 +84,15 @@ def _about(file: str, message: str) -> Problem:
     return Problem(file, 0, 0, "", message)
 
 
-def parse(files: Mapping[str, bytes], environment: Mapping[str, str], *, base: Path) -> Configuration:
+def parse(
+    files: Mapping[str, bytes], environment: Mapping[str, str], *, base: Path, secrets: KnownSecrets | None = None
+) -> Configuration:
     """The configuration that these contents, by file name, make up.
 
-    `${...}` is taken from `environment` and from files, relative to `base`. Raises ConfigError with every error of
-    all files.
+    `${...}` is taken from `environment` and from files, relative to `base`. What is found to be secret is added to
+    `secrets`, also where the configuration is refused. Raises ConfigError with every error of all files.
     """
-    expander = Expander(environment, base)
+    expander = Expander(environment, base, secrets)
     readings = {name: _Reading(name, files.get(name, b""), expander) for name in FILES}
     problems = [problem for reading in readings.values() for problem in reading.problems]
     if problems:

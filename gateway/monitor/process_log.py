@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from logging.handlers import QueueHandler, QueueListener
 
+from gateway.config.secrets import KnownSecrets
+
 QUEUE_LIMIT = 10_000  # lines that may wait for the writer; those beyond it are lost
 
 Lines = queue.Queue[logging.LogRecord]
@@ -22,12 +24,23 @@ class _Handler(QueueHandler):
             self.queue.put_nowait(record)
 
 
+class _Formatter(logging.Formatter):
+    """Hides secrets in the whole text, tracebacks included."""
+
+    def __init__(self, secrets: KnownSecrets) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._secrets.hide(super().format(record))
+
+
 @contextlib.contextmanager
-def process_log() -> Iterator[None]:
-    """Send what is logged to stderr, as long as the context lasts."""
+def process_log(secrets: KnownSecrets) -> Iterator[None]:
+    """Send what is logged to stderr, without these secrets, as long as the context lasts."""
     lines: Lines = queue.Queue(QUEUE_LIMIT)
     out = logging.StreamHandler(sys.stderr)
-    out.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    out.setFormatter(_Formatter(secrets))
     handler, listener = _Handler(lines), QueueListener(lines, out)
     root = logging.getLogger()
     root.setLevel(logging.INFO)

@@ -30,6 +30,7 @@ from gateway.build import Snapshot, State
 from gateway.config.models import AccessLog as AccessLogConfig
 from gateway.config.models import Drain, Limits, WebSocket
 from gateway.config.problems import ConfigError, Problem
+from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
 from gateway.monitor.access_log import AccessLog, AccessLogSettings
 from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
@@ -59,6 +60,7 @@ class ServeOptions:
     admin_port: int
     log_format: str | None
     resolve: dict[str, str]
+    secrets: KnownSecrets  # hidden in the process's own log
 
 
 async def serve(options: ServeOptions) -> None:
@@ -77,7 +79,7 @@ async def serve(options: ServeOptions) -> None:
     state = State(connector)
     audit_log = state.services.get(AUDIT_LOG, AuditLog)
     prepare = partial(_change_logs, access_log, audit_log, options)
-    reloader = Reloader(options.directory, os.environ, state, prepare)
+    reloader = Reloader(options.directory, os.environ, state, prepare, options.secrets)
     metrics.add_source(lambda: plain(reloader.measures() | reloader.state.services.measures()))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
     server = GatewayServer(gateway, ServerContext(deadlines, partial(_limits, reloader), partial(_websocket, reloader)))

@@ -11,6 +11,8 @@ import pytest
 
 from .programs import ROOT, require
 
+pytestmark = pytest.mark.xdist_group("the ports of make run")
+
 PORTS = (9000, 9001, 9003, 9005, 9008)
 
 

@@ -68,8 +68,8 @@ async def websocket_backend() -> AsyncIterator[int]:
 
 
 def health(gateway: GatewayProcess) -> dict[str, Any]:
-    """What /health says of the configuration."""
-    config: dict[str, Any] = httpx2.get(gateway.url + "/health").json()["config"]
+    """What /health of the admin port says of the configuration."""
+    config: dict[str, Any] = httpx2.get(admin_url(gateway, "/health")).json()
     return config
 
 

@@ -18,7 +18,7 @@ import orjson
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.lifecycle.support import admin_url, backend, get, reload, websocket_backend
+from tests.lifecycle.support import admin_url, backend, get, health, reload, websocket_backend
 from tests.support import GatewayProcess, eventually, exchange, free_port, running_gateway
 
 FIELDS = {"time", "request_id", "client", "method", "host", "path", "route", "upstream", "endpoint", "status"}
@@ -240,7 +240,7 @@ async def test_a_log_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) 
     routes = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
     middleware = "access_log:\n  output: /no/such/directory/access.log\n"
     with running_gateway(tmp_path, routes, middleware=middleware, ready=False) as process:
-        error = get(process, "/health").json()["config"]["errors"][0]
+        error = health(process)["errors"][0]
         assert error.startswith("middleware.yaml:2:3: access_log.output: /no/such/directory/access.log cannot be writ")
         assert error in process.log
         process.write(middleware="access_log: {output: 'off'}")

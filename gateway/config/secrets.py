@@ -1,0 +1,47 @@
+"""The secrets that the files hold or name, so that no log line and no answer repeats one of them."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+HIDDEN = "(hidden)"
+
+SHORTEST = 6  # characters: a shorter text also stands where it is no secret
+MOST_TEXTS = 10_000
+MOST_CHARACTERS = 4 * 1024**2
+
+_NAME = re.compile(r"pass(word|wd|phrase|code)?|secret|token|key|credential|private|dsn|auth|cookie", re.IGNORECASE)
+_USER_INFORMATION = re.compile(r"(?<=://)[^/@\s'\"]*:[^/@\s'\"]*(?=@)|(?<=://)[^/@:\s'\"]+(?=@)")
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a variable or a key of this name probably holds a secret: `DB_PASSWORD`, `api_key`."""
+    return _NAME.search(name) is not None
+
+
+class KnownSecrets:
+    """Texts that are hidden wherever they appear. Bounded: beyond MOST_TEXTS the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, None] = {}
+        self._characters = 0
+
+    def add(self, secret: str) -> None:
+        """Hide it from now on, also where it is percent-encoded or written as a literal."""
+        for text in (secret, quote(secret, safe=""), repr(secret)[1:-1]):
+            if len(text) < SHORTEST or text in self._texts:
+                continue
+            self._texts[text] = None
+            self._characters += len(text)
+        while len(self._texts) > MOST_TEXTS or self._characters > MOST_CHARACTERS:
+            oldest = next(iter(self._texts))
+            del self._texts[oldest]
+            self._characters -= len(oldest)
+
+    def hide(self, text: str) -> str:
+        """The text without what is secret in it: known secrets, and the user and password of every URL."""
+        for secret in sorted(self._texts, key=len, reverse=True):
+            if secret in text:
+                text = text.replace(secret, HIDDEN)
+        return _USER_INFORMATION.sub(HIDDEN, text) if "@" in text else text

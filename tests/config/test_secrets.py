@@ -1,0 +1,86 @@
+"""What the files hold or name that is secret is in no log line and in no answer of the data port."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from gateway.config.secrets import MOST_TEXTS, KnownSecrets
+from tests.lifecycle.support import health
+from tests.support import eventually, running_gateway
+
+ROUTES = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
+POLICY = """\
+import os
+from pydantic import BaseModel
+
+class Refusing:
+    class Config(BaseModel):
+        a: str
+        b: str
+        password: str
+
+    def __init__(self, config):
+        pass
+
+    def wrap(self, handler):
+        raise RuntimeError(
+            f"cannot connect: postgres://app:hunter2@db with {os.environ['API_TOKEN']} and {open('%s').read()}"
+        )
+"""
+
+
+async def test_a_refused_policy_says_why_to_operators_only(tmp_path: Path) -> None:
+    """The data port says how many problems there are; the log and the admin port name them, without secrets."""
+    secret = tmp_path / "secret"
+    secret.write_text("a-secret-from-a-file")
+    environment = {"API_TOKEN": "a-secret-from-the-environment"}
+    with running_gateway(tmp_path, ROUTES, environment=environment) as gateway:
+        (gateway.directory / "refusing.py").write_text(POLICY % secret)
+        gateway.write(
+            middleware="policies:\n  p: {class: 'refusing.py:Refusing', "
+            f"config: {{a: '${{API_TOKEN}}', b: '${{file:{secret}}}', password: a-literal-secret}}}}\n"
+        )
+        await eventually(lambda: bool(health(gateway)["errors"]))
+        public = httpx2.get(gateway.url + "/health")
+        assert public.json()["config"]["problems"] == 1
+        told = str(health(gateway)["errors"]) + gateway.log
+        assert "cannot connect: postgres://(hidden)@db with (hidden) and (hidden)" in told
+        for text in ("hunter2", "a-secret", "a-literal-secret"):
+            assert text not in told + public.text
+        assert "cannot connect" not in public.text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET https://login.example/verify?key=s%2Fcret%3D1", "GET https://login.example/verify?key=(hidden)"),
+        ("key 's/cret=1'", "key '(hidden)'"),
+        ("redis://user:word@host:1/0 failed", "redis://(hidden)@host:1/0 failed"),
+        ("http://token@host", "http://(hidden)@host"),
+        ("http://host/a@b and mail@host", "http://host/a@b and mail@host"),
+    ],
+)
+def test_secrets_are_hidden_wherever_they_stand(text: str, shown: str) -> None:
+    """Also percent-encoded in a URL, and as the user and password of one."""
+    secrets = KnownSecrets()
+    secrets.add("s/cret=1")
+    assert secrets.hide(text) == shown
+
+
+def test_a_short_value_is_no_secret() -> None:
+    """A log line is not made unreadable by the value `80` of a variable."""
+    secrets = KnownSecrets()
+    secrets.add("80")
+    assert secrets.hide("port 8080") == "port 8080"
+
+
+def test_the_oldest_secrets_are_forgotten() -> None:
+    """Reloads with ever new secrets do not fill the memory."""
+    secrets = KnownSecrets()
+    for number in range(MOST_TEXTS + 1):
+        secrets.add(f"secret-{number:06}")
+    assert secrets.hide("secret-000000") == "secret-000000"
+    assert secrets.hide(f"secret-{MOST_TEXTS:06}") == "(hidden)"
