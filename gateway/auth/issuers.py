@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.auth.claims import ClaimRules
-from gateway.auth.jwk import Key, KeyUnfitError, from_jwks, from_pem, from_secret
+from gateway.auth.jwk import OTHER_PURPOSES, Key, KeyUnfitError, from_jwks, from_pem, from_secret
 from gateway.auth.jwks import JwksSettings, PublishedKeys
 from gateway.auth.jwt import Issuer
 from gateway.auth.key_set import FixedKeys, KeySource
@@ -53,11 +53,11 @@ def _in_file(shop: Workshop, name: str) -> list[Key]:
 
 
 def _in_key_set(text: str) -> list[Key]:
-    """The keys of a JSON Web Key Set in a file: there, each of them must be fit."""
+    """The keys of a JSON Web Key Set in a file: there, each must be fit that is for verifying signatures."""
     try:
         keys, wrong = from_jwks(load_json(text.encode()))
     except (ValueError, RecursionError) as error:
         raise KeyUnfitError(f"the file is not a JSON Web Key Set: {error}") from None
-    if wrong or not keys:
+    if not keys or not all(reason.endswith(OTHER_PURPOSES) for reason in wrong):
         raise KeyUnfitError(f"the file has keys that cannot be used: {'; '.join(wrong[:5]) or 'it has none'}")
     return keys

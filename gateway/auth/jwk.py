@@ -25,6 +25,9 @@ RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"
 SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 _PEM_END = "-----END PUBLIC KEY-----"
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+OTHER_PURPOSES = ("its use is not sig", "its key_ops do not have verify")
+"""Why a key that is sound is not for verifying signatures."""
+
 _REQUIRED = {"RSA": ("n", "e"), "EC": ("x", "y"), "OKP": ("x",), "oct": ("k",)}
 _ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 
@@ -103,11 +106,12 @@ def from_jwk(jwk: Any) -> Key:
 
 def _check_purpose(jwk: dict[str, Any]) -> None:
     """RFC 7517, 4.2 and 4.3."""
-    if jwk.get("use", "sig") != "sig":
-        raise KeyUnfitError("its use is not sig")
-    operations = jwk.get("key_ops", ["verify"])
-    if not isinstance(operations, list) or "verify" not in operations:
-        raise KeyUnfitError("its key_ops do not have verify")
+    not_for_signatures, not_for_verifying = OTHER_PURPOSES
+    if jwk.get("use") not in (None, "sig"):
+        raise KeyUnfitError(not_for_signatures)
+    operations = jwk.get("key_ops")
+    if operations is not None and (not isinstance(operations, list) or "verify" not in operations):
+        raise KeyUnfitError(not_for_verifying)
 
 
 def _check_members(jwk: dict[str, Any], kind: str) -> None:
@@ -158,7 +162,8 @@ def _is_roca(modulus: int) -> bool:
 def from_jwks(document: Any) -> tuple[list[Key], list[str]]:
     """The keys of a JSON Web Key Set that are fit, and what is wrong with each of the others. Raises KeyUnfitError.
 
-    Keys that share a kid are all unfit, and so is every key of a set that mixes secrets with public keys.
+    Public keys may share a kid (RFC 7517, 4.5): which of them a token means, its algorithm and its signature say.
+    Secrets that share one are unfit, and so is a set that mixes secrets with public keys.
     """
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
@@ -171,7 +176,7 @@ def from_jwks(document: Any) -> tuple[list[Key], list[str]]:
     for index, jwk in enumerate(keys):
         try:
             key = from_jwk(jwk)
-            if key.kid is not None and kids[key.kid] > 1:
+            if key.kid is not None and isinstance(key.material, bytes) and kids[key.kid] > 1:
                 raise KeyUnfitError("another key has the same kid")
             fit.append(key)
         except KeyUnfitError as error:

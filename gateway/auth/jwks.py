@@ -63,7 +63,7 @@ class PublishedKeys:
         self._refreshing: asyncio.Task[None] | None = None
         self._next = 0.0  # seconds until the next fetch, from the end of the last one
         self._asked: deque[float] = deque(maxlen=FETCHES)
-        self._absent: dict[str, float] = {}
+        self._absent: dict[tuple[str, str | None], float] = {}  # kid and algorithm
 
     async def start(self) -> None:
         """Begin to fetch; the first requests may come before the keys do."""
@@ -83,14 +83,18 @@ class PublishedKeys:
         """See KeySource."""
         return self._until - self._clock()
 
-    async def keys_for(self, kid: str | None, *, asking: bool) -> KeySet | Refused:
+    async def keys_for(self, kid: str | None, algorithm: str | None = None, *, asking: bool) -> KeySet | Refused:
         """The keys as of now; see KeySource."""
         known = self._clock() < self._until
-        if known and self._keys.knows(kid):
+        if known and self._keys.knows(kid, algorithm):
             return self._keys
         if not asking or self._refreshing is None:
             return self._keys if known else NO_KEYS
-        return await (self._look_for(kid) if known and kid is not None else self._wait_for_keys())
+        if not known or kid is None:
+            return await self._wait_for_keys()
+        found = await self._look_for(kid, algorithm)
+        # Tokens may name keys that are published without a name: then these are all that there is to go by.
+        return self._keys if isinstance(found, Refused) and self._keys.has_nameless(algorithm) else found
 
     async def _wait_for_keys(self) -> KeySet | Refused:
         """There are none: wait for the fetch that is under way, if one is."""
@@ -98,22 +102,22 @@ class PublishedKeys:
             await _finished(self._fetching)
         return self._keys if self._clock() < self._until else NO_KEYS
 
-    async def _look_for(self, kid: str) -> KeySet | Refused:
+    async def _look_for(self, kid: str, algorithm: str | None) -> KeySet | Refused:
         """The issuer may have a new key: ask, but neither often nor twice for the same."""
-        if self._absent.get(kid, 0.0) > self._clock():
+        if self._absent.get((kid, algorithm), 0.0) > self._clock():
             return self._keys
         if self._fetching is not None and not await _finished(self._fetching):
             return NO_KEYS
         # A fetch that was under way may have begun before the key was there: then another is needed.
-        if self._keys.knows(kid):
+        if self._keys.knows(kid, algorithm):
             return self._keys
         if not (self._fetching or self._may_ask()):
             return NO_KEYS  # asked too often already: the key may be there, so the token is not called wrong
         finished = await _finished(self._fetch())
-        if not self._keys.knows(kid):
+        if not self._keys.knows(kid, algorithm):
             if self.failures or not finished:
                 return NO_KEYS
-            self._note_absent(kid)
+            self._note_absent(kid, algorithm)
         return self._keys
 
     def _may_ask(self) -> bool:
@@ -124,10 +128,10 @@ class PublishedKeys:
         self._asked.append(now)
         return True
 
-    def _note_absent(self, kid: str) -> None:
+    def _note_absent(self, kid: str, algorithm: str | None) -> None:
         if len(self._absent) >= ABSENT_KIDS:
             del self._absent[next(iter(self._absent))]
-        self._absent[kid] = self._clock() + ABSENT_SECONDS
+        self._absent[kid, algorithm] = self._clock() + ABSENT_SECONDS
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -162,7 +166,9 @@ class PublishedKeys:
         if fetched.body != self._body:
             self._keys, self._body = keys, fetched.body
             self.version += 1
-        self._absent = {kid: until for kid, until in self._absent.items() if not keys.knows(kid)}
+            if (crowded := keys.crowded()) is not None:
+                logger.warning("keys of %s: %s", self.settings.issuer, crowded)
+        self._absent = {sought: until for sought, until in self._absent.items() if not keys.knows(*sought)}
         self._until = self._clock() + self.settings.stale
         self._next = max(self.settings.soonest, lifetime * random.uniform(0.75, 0.9))
 

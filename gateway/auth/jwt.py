@@ -88,7 +88,7 @@ class Jwt:
             return NOT_MINE
         if token.algorithm not in issuer.algorithms:
             return WRONG_ALGORITHM
-        keys = await issuer.keys.keys_for(token.kid, asking=asking)
+        keys = await issuer.keys.keys_for(token.kid, token.algorithm, asking=asking)
         if isinstance(keys, Refused):
             return keys
         refused = _check_signature(token, keys)

@@ -9,7 +9,7 @@ from typing import Protocol
 from gateway.auth.jwk import Key
 from gateway.auth.outcome import Refused
 
-MAX_TRIES = 4  # keys that are tried for a token without a kid
+MAX_TRIES = 16  # keys that are tried for a token: those of its kid, or all for one without
 
 UNKNOWN_KEY = Refused("the token is signed by a key that is not known")
 
@@ -19,20 +19,41 @@ class KeySet:
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self.keys = tuple(keys)
-        self._by_kid = {key.kid: key for key in self.keys if key.kid is not None}
-        self._nameless = tuple(key for key in self.keys if key.kid is None)
+        self._by_kid: dict[str, list[Key]] = {}
+        for key in self.keys:
+            if key.kid is not None:
+                self._by_kid.setdefault(key.kid, []).append(key)
+        self._nameless = [key for key in self.keys if key.kid is None]
 
-    def knows(self, kid: str | None) -> bool:
-        """Whether there is a key of this name; no name is no reason to look for another."""
-        return kid is None or kid in self._by_kid
+    def knows(self, kid: str | None, algorithm: str | None = None) -> bool:
+        """Whether a key of this name is for the algorithm (None: any). No name is no reason to look for another."""
+        if kid is None or algorithm is None:
+            return kid is None or kid in self._by_kid
+        return any(algorithm in key.algorithms for key in self._by_kid.get(kid, ()))
+
+    def has_nameless(self, algorithm: str | None) -> bool:
+        """Whether a token with a kid that is not known may be signed with one of these keys all the same."""
+        return any(algorithm in key.algorithms for key in self._nameless)
 
     def candidates(self, kid: str | None, algorithm: str) -> list[Key]:
-        """The key of this name; where there is none, those that have no name. For a token without a kid: all."""
-        if kid in self._by_kid:
-            named = self._by_kid[kid]
-            return [named] if algorithm in named.algorithms else []
-        some = self.keys if kid is None else self._nameless
-        return [key for key in some if algorithm in key.algorithms][:MAX_TRIES]
+        """The keys of this name that are for the algorithm (RFC 7517, 4.5: several may have one name).
+
+        Where no key has the name, those that have none. For a token without a kid: all.
+        """
+        return self._fitting(kid, algorithm)[:MAX_TRIES]
+
+    def _fitting(self, kid: str | None, algorithm: str) -> list[Key]:
+        some = self.keys if kid is None else self._by_kid.get(kid, self._nameless)
+        return [key for key in some if algorithm in key.algorithms]
+
+    def crowded(self) -> str | None:
+        """What has so many keys that not all of them are tried, in words."""
+        for kid in (None, *self._by_kid):
+            for algorithm in sorted({name for key in self.keys for name in key.algorithms}):
+                if (number := len(self._fitting(kid, algorithm))) > MAX_TRIES:
+                    whose = "tokens without a kid" if kid is None else f"the kid {kid!r:.80}"
+                    return f"{number} keys are for {algorithm} and {whose}; the first {MAX_TRIES} are tried"
+        return None
 
 
 class KeySource(Protocol):
@@ -48,8 +69,8 @@ class KeySource(Protocol):
         """How long the keys hold, if they are not fetched again."""
         ...
 
-    async def keys_for(self, kid: str | None, *, asking: bool) -> KeySet | Refused:
-        """The keys as of now; with `asking`, those that are fetched for this `kid` where it is unknown."""
+    async def keys_for(self, kid: str | None, algorithm: str | None = None, *, asking: bool) -> KeySet | Refused:
+        """The keys as of now; with `asking`, fetched again where none has this `kid` and is for the algorithm."""
         ...
 
 
@@ -62,6 +83,6 @@ class FixedKeys:
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys = KeySet(keys)
 
-    async def keys_for(self, kid: str | None, *, asking: bool) -> KeySet | Refused:
+    async def keys_for(self, kid: str | None, algorithm: str | None = None, *, asking: bool) -> KeySet | Refused:
         """Always the same."""
         return self._keys

@@ -125,9 +125,17 @@ def test_a_set_keeps_its_fit_keys() -> None:
     assert [reason.partition(":")[0] for reason in wrong] == ["keys[1]", "keys[3]", "keys[4]", "keys[5]"]
 
 
-def test_keys_that_share_a_kid_are_all_unfit() -> None:
-    """Which one a token means could not be told; not even the same key twice is guessed at."""
-    fit, wrong = from_jwks({"keys": [RSA, {**EC, "kid": "a"}, OKP, OKP]})
+def test_public_keys_may_share_a_kid() -> None:
+    """RFC 7517, 4.5: equivalent keys of several types, and one key for several algorithms, have one name."""
+    shared = [{**RSA, "alg": "RS256"}, {**RSA, "alg": "RS512"}, {**EC, "kid": "a"}, {**RSA, "use": "enc"}]
+    fit, wrong = from_jwks({"keys": shared})
+    assert [key.algorithms for key in fit] == [{"RS256"}, {"RS512"}, {"ES256"}]
+    assert wrong == ["keys[3]: its use is not sig"]
+
+
+def test_secrets_that_share_a_kid_are_unfit() -> None:
+    """All of them are for the same algorithms, so one of them is a mistake."""
+    fit, wrong = from_jwks({"keys": [OCT, {**OCT, "k": b64(bytes(range(1, 33)))}]})
     assert fit == []
     assert all("same kid" in reason for reason in wrong)
 

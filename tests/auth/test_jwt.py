@@ -5,6 +5,7 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -525,6 +526,36 @@ async def test_several_keys_without_names_are_tried() -> None:
     for key in (old, new):
         assert isinstance(await told(mint(key=key, header={"kid": "any"}), keys), Recognised)
     assert isinstance(await told(mint(key=private_key("RS256", "third")), keys), Refused)
+
+
+RSA, EC = private_key("RS256", "shared"), private_key("ES256", "shared")
+OTHER = private_key("RS256", "another")
+SETS: list[list[dict[str, Any]]] = [
+    [jwk(RSA, kid="k", alg=algorithm) for algorithm in ("RS256", "RS384", "RS512")],
+    [jwk(RSA, kid="k"), jwk(EC, kid="k")],
+    [jwk(RSA, kid="k", use="enc"), jwk(RSA, kid="k", use="sig")],
+    [jwk(OTHER, kid="k", key_ops=["encrypt"]), jwk(RSA, kid="k", key_ops=["verify", "sign"], use="sig")],
+    [jwk(OTHER, kid="k", x5c=["MIIB"]), jwk(RSA, kid="k", x5c=["MIIB"])],
+    [jwk(OTHER, kid="k"), jwk(RSA, kid="k")],
+    [*(jwk(private_key("RS256", f"old-{number}"), kid="k") for number in range(4)), jwk(RSA, kid="k")],
+    [jwk(EC, kid="k"), jwk(RSA, kid="k"), jwk(RSA, kid="k")],
+    [jwk(OTHER, kid="other"), jwk(RSA)],
+]
+
+
+@pytest.mark.parametrize("number", range(len(SETS)))
+@pytest.mark.parametrize("turned", [False, True], ids=["in order", "turned"])
+async def test_keys_that_share_a_kid_all_count(number: int, turned: bool, tmp_path: Path) -> None:
+    """Which is meant, type, algorithm, use and signature say, in whatever order the set has them (RFC 7517, 4.5)."""
+    keys = SETS[number][::-1] if turned else SETS[number]
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": keys}))
+    allowed = ["RS256", "RS384", "RS512", "ES256"]
+    shared = scheme(jwt_auth({"algorithms": allowed, "key_file": "keys.json"}), "login", tmp_path)
+    for algorithm in ("RS256", "RS384", "RS512") if number != 1 else ("RS256", "ES256"):
+        token = mint(algorithm, EC if algorithm == "ES256" else RSA, header={"kid": "k"})
+        assert isinstance(await told(token, shared), Recognised), algorithm
+    stranger = mint("RS256", private_key("RS256", "stranger"), header={"kid": "k"})
+    assert (await refused(stranger, shared)).detail == "the token's signature is wrong"
 
 
 def test_a_short_rsa_key_is_an_error() -> None:
