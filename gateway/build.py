@@ -40,6 +40,7 @@ from gateway.middleware import (
     trace,
 )
 from gateway.middleware.order import arrange
+from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
 from gateway.routes.pattern import PatternError
@@ -95,6 +96,7 @@ class RouteHandler:
     middlewares: tuple[Middleware, ...]
     target: Cluster | Application | Redirect
     handle: Handler
+    reads: Reads | None  # what no request may have twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,7 @@ class _Builder:
                 handle: Handler = target
                 for middleware in reversed(middlewares):
                     handle = middleware.wrap(handle)
-                yield RouteHandler(route, middlewares, target, handle)
+                yield RouteHandler(route, middlewares, target, handle, reads_of(self._configuration, route))
 
     def _stack(self, route: RouteConfig) -> Iterator[Middleware]:
         for _, builder in self._stack_in_order:

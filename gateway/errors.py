@@ -23,6 +23,7 @@ class ErrorKind(Enum):
     # What the client sent.
     BAD_REQUEST = ("bad-request", 400, "The request is malformed", "gateway")
     AMBIGUOUS_PATH = ("ambiguous-path", 400, "The path could be read in more than one way", "gateway")
+    AMBIGUOUS_FIELD = ("ambiguous-field", 400, "A header or parameter could be read in more than one way", "gateway")
     AMBIGUOUS_CREDENTIALS = ("ambiguous-credentials", 400, "More than one credential of one kind was sent", "gateway")
     UNAUTHENTICATED = ("unauthenticated", 401, "The caller is not known", "gateway")
     FORBIDDEN = ("forbidden", 403, "The caller is known, but not allowed to do this", "gateway")

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from gateway.build import RouteHandler, Snapshot
 from gateway.context import Explaining
 from gateway.deadlines import NEVER
+from gateway.errors import GatewayError
 from gateway.http import Exchange, Headers
 from gateway.http.fields import announces_body
 from gateway.routes.explain import Explanation
@@ -41,7 +42,12 @@ async def explain(
     except PathError as error:
         return told | {"result": f"400: {error}"}
     exchange.path = path.path
-    explanation = snapshot.table.explain(method, host, path.path, exchange.query, exchange.fields.get)
+    try:
+        explanation = snapshot.table.explain(method, host, path.path, exchange.query, exchange.headers, exchange.fields)
+        if isinstance(explanation.result, Match) and explanation.result.value.reads is not None:
+            explanation.result.value.reads.check(exchange)
+    except GatewayError as error:
+        return told | {"path": path.path, "result": f"{error.kind.status}: {error.detail}"}
     told |= {"path": path.path} | _outcome(method, path, explanation.result)
     if isinstance(explanation.result, Match) and "sent" in told:
         told |= await _policies(exchange, explanation.result)

@@ -175,11 +175,12 @@ class EntryTable:
     def _count(self) -> None:
         self.requests = len(self._networks) + len(self._agents) + len(self._paths)
 
-    def about(self, client: str, agent: bytes, path: str) -> Iterator[Entry]:
-        """The entries about a request, also those that have ended."""
+    def about(self, client: str, agents: Iterable[bytes], path: str) -> Iterator[Entry]:
+        """The entries about a request, also those that have ended. `agents` are all lines of its User-Agent."""
         yield from self._networks.covering(client)
         if self._agents:
-            yield from self._agents.fitting(agent.decode("latin-1"))
+            for agent in agents:
+                yield from self._agents.fitting(agent.decode("latin-1"))
         if self._paths:
             yield from self._paths.fitting(path)
 

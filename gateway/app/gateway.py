@@ -219,6 +219,8 @@ def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:
     if has_encoded_slash and not rule.allow_encoded_slashes:
         detail = "the path holds an encoded slash or backslash, which this route does not allow"
         raise GatewayError(ErrorKind.AMBIGUOUS_PATH, detail)
+    if value.reads is not None:
+        value.reads.check(exchange)
     return value.handle
 
 
@@ -237,10 +239,10 @@ async def _answer_for_all(exchange: Exchange) -> Response:
 def _match(table: RouteTable[RouteHandler], exchange: Exchange, path: str) -> Match[RouteHandler] | NoMatch:
     """The route of an exchange. A preflight is for the route of the request that it announces, if that answers it."""
     if exchange.method == "OPTIONS" and (announced := announced_method(exchange)) is not None:
-        match = table.match(announced, exchange.host, path, exchange.query, exchange.fields.get)
+        match = table.match(announced, exchange.host, path, exchange.query, exchange.headers, exchange.fields)
         if not isinstance(match, NoMatch) and any(isinstance(each, Cors) for each in match.value.middlewares):
             return match
-    return table.match(exchange.method, exchange.host, path, exchange.query, exchange.fields.get)
+    return table.match(exchange.method, exchange.host, path, exchange.query, exchange.headers, exchange.fields)
 
 
 def _no_match(exchange: Exchange, match: NoMatch) -> GatewayError:

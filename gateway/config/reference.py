@@ -107,8 +107,8 @@ authorize:
 | `consumer`, `tenant` | texts; `groups`, `scopes`: lists of texts |
 | `claims.level`, `claims.place.country`, `claims["https://example.com/team"]` | of the caller's token: any JSON |
 | `method`, `path` | `"GET"`; `"/v1/orders"`: normalised, percent-encoded, before it is rewritten |
-| `headers["x-team"]`, `headers.host` | text; several lines of a header are one, with `, ` between them |
-| `query.page` | text, decoded; a parameter that is there twice has no value |
+| `headers["x-team"]`, `headers.host` | text; the lines of a list are one, with `, ` between them |
+| `query.page` | text, decoded |
 | `client` | the client's address, as far as `trusted_proxies` vouch for it |
 | `time.hour`, `time.minute`, `time.weekday`, `time.date` | numbers, `"monday"`, `"2026-12-31"`; see `timezone` |
 
@@ -117,6 +117,12 @@ These are compared by `==`, `!=`, `<`, `<=`, `>`, `>=` (numbers and dates), `in`
 and `.matches("...")`, and joined by `and`, `or`, `not` and parentheses. A text stands in single or double quotes,
 without escapes. `matches` compares the whole text, of at most 2048 characters, with a regular expression that has
 neither references back nor looks around, so that its cost grows with the length of the text and not faster.
+
+A header or query parameter that a condition reads and that is there more than once is a 400, before authentication,
+because the backend might take another of its values. So it is for predicates of routes, for the keys of limits and
+quotas, and for `Origin` where `cors` looks at it. Headers that are lists by their specification (`Accept`, `Cookie`,
+`X-Forwarded-For` and so on: `SEPARATORS` in [fields.py](../gateway/http/fields.py) has all of them) may come in several
+lines, which are read as one. `"x-team" in headers`, and predicates with `present`, do not read the value.
 
 A comparison with something that is not there, or that is of another type (`claims.level >= 3` where `level` is a
 text), is false; also with `!=` and `not in`. `not` turns that around: `not (claims.suspended == true)` holds for a

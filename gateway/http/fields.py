@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http.messages import Headers
 
 CONNECTION_FIELDS: Final = frozenset(
@@ -47,12 +49,100 @@ NEVER_DROPPED: Final = FORWARDING_FIELDS | {
 }
 """What `Connection` may not remove: a client could otherwise hide from the backend what the gateway says of it."""
 
+SEPARATORS: Final[dict[bytes, bytes]] = dict.fromkeys(
+    (
+        # RFC 9110, 9111 and 9112: what is defined as a list.
+        b"accept",
+        b"accept-charset",
+        b"accept-encoding",
+        b"accept-language",
+        b"accept-ranges",
+        b"allow",
+        b"cache-control",
+        b"connection",
+        b"content-encoding",
+        b"content-language",
+        b"expect",
+        b"if-match",
+        b"if-none-match",
+        b"pragma",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"vary",
+        b"via",
+        b"warning",
+        # Other specifications.
+        b"a-im",
+        b"accept-patch",
+        b"accept-post",
+        b"accept-signature",
+        b"access-control-request-headers",
+        b"baggage",
+        b"cdn-loop",
+        b"client-cert-chain",
+        b"content-digest",
+        b"dav",
+        b"digest",
+        b"forwarded",
+        b"keep-alive",
+        b"link",
+        b"prefer",
+        b"priority",
+        b"repr-digest",
+        b"sec-ch-ua",
+        b"sec-ch-ua-full-version-list",
+        b"sec-websocket-extensions",
+        b"sec-websocket-protocol",
+        b"signature",
+        b"signature-input",
+        b"tracestate",
+        b"want-content-digest",
+        b"want-digest",
+        b"want-repr-digest",
+        # What proxies write, each behind the one before it.
+        b"x-forwarded-client-cert",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+    ),
+    b", ",
+) | {b"cookie": b"; "}
+"""The fields of which several lines are one list (RFC 9110, 5.3), and what stands between them then (cookies: RFC 9113,
+8.2.3). Every other field has one value: of several lines, some backends take the first, others the last, or all."""
+
 _PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
 
 
 def values(headers: Headers, name: bytes) -> list[bytes]:
     """Every value of a field, in order."""
     return [value for other, value in headers if other == name]
+
+
+def lines_of(headers: Headers, fields: dict[bytes, bytes], name: bytes) -> Sequence[bytes]:
+    """Every value of a field, the lines of a list as one. More than one is what nobody can rely on."""
+    last = fields.get(name)
+    if last is None:
+        return ()
+    if len(fields) == len(headers):
+        return (last,)
+    found = values(headers, name)
+    return (SEPARATORS[name].join(found),) if name in SEPARATORS else found
+
+
+def value_of(headers: Headers, fields: dict[bytes, bytes], name: bytes) -> bytes | None:
+    """The value of a field, which a decision hangs on. Raises GatewayError where it is no list, and there twice."""
+    found = lines_of(headers, fields, name)
+    if len(found) > 1:
+        raise repeated(f"header {name.decode('latin-1')}")
+    return found[0] if found else None
+
+
+def repeated(what: str) -> GatewayError:
+    """A request of which the gateway and the backend could understand different things."""
+    return GatewayError(ErrorKind.AMBIGUOUS_FIELD, f"the {what} is there more than once; send it once")
 
 
 def tokens(headers: Headers, name: bytes) -> set[bytes]:

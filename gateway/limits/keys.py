@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.http import Exchange
+from gateway.http.fields import lines_of
 
 Key = Callable[[Exchange], str]
 Part = Callable[[Exchange], str | None]
@@ -76,8 +77,8 @@ def _tenant(exchange: Exchange) -> str | None:
 
 def _header(name: bytes) -> Part:
     def header(exchange: Exchange) -> str | None:
-        value = exchange.fields.get(name)
-        return None if value is None else digest(value)
+        lines = lines_of(exchange.headers, exchange.fields, name)
+        return digest(b"\n".join(lines)) if lines else None
 
     return header
 

@@ -22,6 +22,7 @@ from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode
+from gateway.http.fields import values
 
 _DETAIL: Final = "this client is blocked; ask the operator of this service"
 
@@ -41,8 +42,8 @@ class Guard:
         shadow: Decision | None = None
         for table in self.tables:
             if table.requests:
-                agent = exchange.fields.get(b"user-agent", b"")
-                found = self._verdict(exchange, table.about(exchange.client, agent, exchange.path))
+                agents = values(exchange.headers, b"user-agent") or [b""]
+                found = self._verdict(exchange, table.about(exchange.client, agents, exchange.path))
                 if found is not None and found.verdict == "deny":
                     return found
                 shadow = shadow or found

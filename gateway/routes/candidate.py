@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
+from gateway.errors import GatewayError
 from gateway.routes.conditions import Asked, Condition, conditions_of
 from gateway.routes.hosts import normalise_host
 from gateway.routes.pattern import Pattern, PatternError, parse, split
@@ -85,8 +86,11 @@ class Candidate(Generic[T]):
     def refusal(self, method: str, path: str, asked: Asked) -> str | None:
         """Say why a request whose host and path fit is not taken, None if it is."""
         for condition in self.conditions:
-            if not condition.holds(asked):
-                return condition.reason(asked)
+            try:
+                if not condition.holds(asked):
+                    return condition.reason(asked)
+            except GatewayError as error:
+                return error.detail
         if self.methods is not None and method not in self.methods:
             return f"method {method} is not among {', '.join(sorted(self.methods)) or 'none'}"
         if self.build(path, path.split("/")) is None:

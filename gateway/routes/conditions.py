@@ -6,27 +6,30 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qs
 
+from gateway.http import Headers
+from gateway.http.fields import lines_of, repeated
 from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Predicate, Rule
-
-HeaderLookup = Callable[[bytes], bytes | None]
-"""The value of a header by its lower-case name, None if it is not there."""
 
 
 @dataclass(slots=True)
 class Asked:
-    """The headers and the query of one request; the query is parsed when the first condition wants it."""
+    """The query and the headers of one request; the query is parsed when the first condition wants it.
+
+    `fields` has the last value of each header, by its lower-case name.
+    """
 
     query: bytes
-    header: HeaderLookup
+    headers: Headers
+    fields: dict[bytes, bytes]
     _parameters: dict[str, list[str]] | None = field(default=None, init=False)
 
-    def headers(self, name: str) -> Sequence[str]:
-        """Return the value of a header, as a list of one or none."""
-        value = self.header(name.encode())
-        return () if value is None else (value.decode("utf-8", "replace"),)
+    def header(self, name: str) -> Sequence[str]:
+        """Return the values of a header; several lines of a list are one."""
+        found = lines_of(self.headers, self.fields, name.encode())
+        return [value.decode("utf-8", "replace") for value in found]
 
-    def parameters(self, name: str) -> Sequence[str]:
+    def parameter(self, name: str) -> Sequence[str]:
         """Return the decoded values of a query parameter, in order."""
         if self._parameters is None:
             self._parameters = parse_qs(self.query.decode("utf-8", "replace"), keep_blank_values=True)
@@ -35,16 +38,23 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A predicate made ready to be asked. Of a query parameter given twice, one fitting value is enough."""
+    """A predicate made ready to be asked. `fits` is None where only presence is asked for."""
 
     kind: Literal["header", "query parameter"]
     predicate: Predicate
-    fits: Callable[[str], object]
+    fits: Callable[[str], object] | None
 
     def holds(self, asked: Asked) -> bool:
-        """Whether the request is what the rule wants."""
+        """Whether the request is what the rule wants.
+
+        Raises `GatewayError` where it hangs on a value that is there twice: the backend may take the other one.
+        """
         values = self._values(asked)
-        return any(map(self.fits, values)) if self.predicate.present else not values
+        if not values or self.fits is None:
+            return bool(values) is self.predicate.present
+        if len(values) > 1:
+            raise repeated(f"{self.kind} {self.predicate.name}")
+        return bool(self.fits(values[0]))
 
     def reason(self, asked: Asked) -> str:
         """Return a sentence that says what the request has and what the rule wants."""
@@ -54,7 +64,7 @@ class Condition:
 
     def _values(self, asked: Asked) -> Sequence[str]:
         name = self.predicate.name
-        return asked.headers(name) if self.kind == "header" else asked.parameters(name)
+        return asked.header(name) if self.kind == "header" else asked.parameter(name)
 
     def _wanted(self) -> str:
         predicate = self.predicate
@@ -77,11 +87,11 @@ def lower_case(header: Predicate) -> Predicate:
     return Predicate(header.name.lower(), header.equals, header.regex, header.present)
 
 
-def _test(rule: Rule, predicate: Predicate) -> Callable[[str], object]:
+def _test(rule: Rule, predicate: Predicate) -> Callable[[str], object] | None:
     if predicate.equals is not None:
         return predicate.equals.__eq__
     if predicate.regex is None:
-        return lambda value: True
+        return None
     try:
         return re.compile(predicate.regex).fullmatch
     except re.error as error:

@@ -30,8 +30,9 @@ from itertools import chain
 from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
+from gateway.http import Headers
 from gateway.routes.candidate import Candidate, candidates_of
-from gateway.routes.conditions import Asked, HeaderLookup
+from gateway.routes.conditions import Asked
 from gateway.routes.explain import Explanation, Request, explain
 from gateway.routes.hosts import normalise_host, wildcards
 from gateway.routes.pattern import PatternError
@@ -65,18 +66,21 @@ class RouteTable(Generic[T]):
         self._hosts = _tries(self.candidates)
         self._any_host = self._hosts.pop("")
 
-    def match(self, method: str, host: str, path: str, query: bytes, header: HeaderLookup) -> Match[T] | NoMatch:
+    def match(
+        self, method: str, host: str, path: str, query: bytes, headers: Headers, fields: dict[bytes, bytes]
+    ) -> Match[T] | NoMatch:
         """Find the rule for a request.
 
         `host` is a `Host` value, with or without port. `path` is in normal form. `query` is what follows the "?".
-        `header` gives the value of a header by its lower-case name.
+        `fields` has the last value of each of `headers`, by its lower-case name. Raises `GatewayError` where the rule
+        hangs on a header or parameter that is there twice.
         """
         asked: Asked | None = None
         allowed = _NONE
         for candidates, segments in self.find(host, path):
             for candidate in candidates:
                 if candidate.conditions:
-                    asked = asked or Asked(query, header)
+                    asked = asked or Asked(query, headers, fields)
                     if not all(condition.holds(asked) for condition in candidate.conditions):
                         continue
                 if candidate.methods is not None and method not in candidate.methods:
@@ -85,10 +89,12 @@ class RouteTable(Generic[T]):
                     return match
         return NoMatch(tuple(sorted(allowed)))
 
-    def explain(self, method: str, host: str, path: str, query: bytes, header: HeaderLookup) -> Explanation[T]:
+    def explain(
+        self, method: str, host: str, path: str, query: bytes, headers: Headers, fields: dict[bytes, bytes]
+    ) -> Explanation[T]:
         """Say of every rule why it did not take a request that `match` is asked with. Not for the request path."""
-        request = Request(method, normalise_host(host), path, Asked(query, header))
-        result = self.match(method, host, path, query, header)
+        request = Request(method, normalise_host(host), path, Asked(query, headers, fields))
+        result = self.match(method, host, path, query, headers, fields)
         reached = chain.from_iterable(candidates for candidates, _ in self.find(host, path))
         return explain(request, result, reached, self.candidates)
 

@@ -123,12 +123,20 @@ def test_an_address_within_an_address_is_found() -> None:
     assert not holds('client not in "10.0.0.0/8"', exchange(client="unknown"))
 
 
-def test_several_lines_of_a_header_are_one_value() -> None:
+def test_several_lines_of_a_list_are_one_value() -> None:
     """A second line of a header cannot hide behind the first."""
     request = exchange()
-    request.headers += [(b"x-two", b"2")]
-    request.fields[b"x-two"] = b"2"
-    assert holds('headers["x-two"] == "1, 2"', request)
+    request.headers += [(b"accept", b"a/b"), (b"accept", b"c/d")]
+    request.fields[b"accept"] = b"c/d"
+    assert holds('headers["accept"] == "a/b, c/d"', request)
+
+
+def test_a_condition_knows_what_it_reads() -> None:
+    """What a condition reads is known before any request, wherever in it that stands."""
+    text = 'not (headers["X-A"] == "1" or headers["x-b"].startswith("b")) and ("x-c" in headers or query.d in ["e"])'
+    condition = compile_condition(text)
+    assert sorted(condition.headers) == ["x-a", "x-b"]
+    assert sorted(condition.parameters) == ["d"]
 
 
 WRONG = [

@@ -1,6 +1,6 @@
 """What the tests of routing share."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.routes.explain import Explanation
 from gateway.routes.rule import Match, NoMatch, Rule
@@ -19,18 +19,19 @@ def ask(
     method: str = "GET",
     host: str = "localhost",
     query: str = "",
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
 ) -> Match[str] | NoMatch:
     """Ask for the route of a request."""
-    known = {name.encode(): value.encode() for name, value in (headers or {}).items()}
-    return routes.match(method, host, path, query.encode(), known.get)
+    given = headers.items() if isinstance(headers, Mapping) else headers
+    lines = [(name.encode(), value.encode()) for name, value in given]
+    return routes.match(method, host, path, query.encode(), lines, dict(lines))
 
 
 def why(
     routes: RouteTable[str], path: str, *, method: str = "GET", host: str = "localhost", query: str = ""
 ) -> Explanation[str]:
     """Ask why a request goes where it goes."""
-    return routes.explain(method, host, path, query.encode(), lambda name: None)
+    return routes.explain(method, host, path, query.encode(), [], {})
 
 
 def winner(answer: Match[str] | NoMatch) -> str | None:

@@ -69,12 +69,12 @@ GET = frozenset({"GET"})
         (
             Rule("w", "/*"),
             Rule("l", "/v1/users", query=(Predicate("a", regex="[0-9]"),)),
-            'query parameter a is "x" and "y", the route wants one that wholly fits "[0-9]"',
+            'query parameter a is "x", the route wants one that wholly fits "[0-9]"',
         ),
         (
             Rule("w", "/*"),
             Rule("l", "/v1/users", query=(Predicate("a", present=False),)),
-            'query parameter a is "x" and "y", the route wants it absent',
+            'query parameter a is "x", the route wants it absent',
         ),
         (Rule("w", "/*"), Rule("l", "/v1/orders"), 'path differs at segment 2: "users" is not "orders"'),
         (Rule("w", "/*"), Rule("l", "/v1/x{id}"), 'path differs at segment 2: "users" is not "x{id}"'),
@@ -92,8 +92,8 @@ GET = frozenset({"GET"})
 def test_every_loser_is_told_why(winner: Rule, loser: Rule, reason: str, base_path: str) -> None:
     """For each rule that did not take a request there is one sentence that says what made the difference."""
     routes = table(winner, loser, base_path=base_path, accept_rewritten=True)
-    known = {b"x-version": b"1"}.get
-    explanation = routes.explain("GET", "a.example.com:80", "/v1/users", b"a=x&a=y", known)
+    lines = [(b"x-version", b"1")]
+    explanation = routes.explain("GET", "a.example.com:80", "/v1/users", b"a=x", lines, dict(lines))
     assert isinstance(explanation.result, Match)
     assert explanation.result.value == "w"
     assert [(lost.rule.id, lost.reason) for lost in explanation.losers] == [("l", reason)]

@@ -2,6 +2,7 @@ import timeit
 
 import pytest
 
+from gateway.errors import GatewayError
 from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Match, NoMatch, Predicate, Rule
 from gateway.routes.table import RuleErrors
@@ -207,7 +208,9 @@ def test_declared_paths_go_before_rewritten_ones() -> None:
     ("predicate", "query", "fits"),
     [
         (Predicate("a", equals="1"), "a=1", True),
-        (Predicate("a", equals="1"), "b=2&a=2&a=1", True),
+        (Predicate("a", equals="1"), "b=2&a=1&b=1", True),
+        (Predicate("a"), "a=1&a=2", True),
+        (Predicate("a", present=False), "a=1&a=2", False),
         (Predicate("a", equals="1"), "a=11", False),
         (Predicate("a", equals="x y"), "a=x+y", True),
         (Predicate("a", equals="é/"), "a=%C3%A9%2F", True),
@@ -221,7 +224,7 @@ def test_declared_paths_go_before_rewritten_ones() -> None:
     ],
 )
 def test_query_predicates_hold_for_decoded_values(predicate: Predicate, query: str, fits: bool) -> None:
-    """A query parameter is compared decoded, wholly, and any of several values will do."""
+    """A query parameter is compared decoded and wholly; that it is there can be said of several, too."""
     assert isinstance(ask(table(Rule("r", "/x", query=(predicate,))), "/x", query=query), Match) is fits
 
 
@@ -241,6 +244,52 @@ def test_query_predicates_hold_for_decoded_values(predicate: Predicate, query: s
 def test_header_predicates_hold_for_whole_values(predicate: Predicate, headers: dict[str, str], fits: bool) -> None:
     """A header is found by its name in any case, and its value compared wholly and by case."""
     assert isinstance(ask(table(Rule("r", "/x", headers=(predicate,))), "/x", headers=headers), Match) is fits
+
+
+@pytest.mark.parametrize(
+    ("predicate", "lines", "query"),
+    [
+        (Predicate("x-env", equals="prod"), [("x-env", "prod"), ("x-env", "")], ""),
+        (Predicate("x-env", equals="prod"), [("x-env", "prod"), ("x-env", "prod")], ""),
+        (Predicate("x-env", regex="prod|"), [("x-env", ""), ("other", "1"), ("x-env", "prod")], ""),
+        (Predicate("env", equals="prod"), [], "env=prod&env="),
+        (Predicate("env", equals="prod"), [], "%65nv=prod&a=1&env"),
+        (Predicate("env", regex="p.*"), [], "env=prod&env=prod"),
+    ],
+)
+def test_what_hangs_on_a_value_that_is_there_twice_is_refused(
+    predicate: Predicate, lines: list[tuple[str, str]], query: str
+) -> None:
+    """A request that two parts of a chain could read differently takes neither route: it is a 400."""
+    closed = Rule("closed", "/x", headers=(predicate,)) if lines else Rule("closed", "/x", query=(predicate,))
+    routes = table(closed, Rule("open", "/x"))
+    with pytest.raises(GatewayError, match=f"{predicate.name} is there more than once") as caught:
+        ask(routes, "/x", headers=lines, query=query)
+    assert caught.value.kind.status == 400
+    assert winner(ask(routes, "/x", headers=lines[:1], query=query.partition("&")[0])) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "whole"),
+    [
+        ("accept", ["text/html", "application/json"], "text/html, application/json"),
+        ("cookie", ["a=1", "b=2"], "a=1; b=2"),
+        ("x-forwarded-for", ["192.0.2.1", "192.0.2.2"], "192.0.2.1, 192.0.2.2"),
+    ],
+)
+def test_the_lines_of_a_list_are_one_value(name: str, lines: list[str], whole: str) -> None:
+    """A header that is a list may come in several lines, which mean the same as one."""
+    routes = table(Rule("r", "/x", headers=(Predicate(name, equals=whole),)))
+    assert winner(ask(routes, "/x", headers=[(name, line) for line in lines])) == "r"
+
+
+def test_a_value_that_no_predicate_hangs_on_may_be_there_twice() -> None:
+    """What a route does not look at is between the client and the backend, as is what only has to be there."""
+    routes = table(
+        Rule("elsewhere", "/y", headers=(Predicate("x-env", equals="prod"),)),
+        Rule("there", "/x", headers=(Predicate("x-env"),), query=(Predicate("a"),)),
+    )
+    assert winner(ask(routes, "/x", headers=[("x-env", "1"), ("x-env", "2")], query="a=1&a=2&b=1&b=2")) == "there"
 
 
 def test_a_regular_expression_that_does_not_compile_is_refused() -> None:

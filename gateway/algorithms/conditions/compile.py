@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from operator import ge, gt, le, lt
@@ -48,10 +48,15 @@ _SCALARS = frozenset({"text", "number", "truth"})
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition that can be asked. `names` are those that it asks about: `claims`, `time`."""
+    """A condition that can be asked. `names` are those that it asks about: `claims`, `time`.
+
+    `headers` and `parameters` are those whose values it reads, header names in lower case.
+    """
 
     text: str
     names: frozenset[str]
+    headers: frozenset[str]
+    parameters: frozenset[str]
     holds: Test
 
     @property
@@ -63,22 +68,25 @@ class Condition:
 def compile_condition(text: str) -> Condition:
     """Read, check and compile a condition. Raises ConditionError."""
     tree = parse(text)
-    return Condition(text, frozenset(_names(tree)), _test(tree))
+    paths = list(_paths(tree))
+    headers = frozenset(path.steps[0].lower() for path in paths if path.name == "headers" and path.steps)
+    parameters = frozenset(path.steps[0] for path in paths if path.name == "query" and path.steps)
+    return Condition(text, frozenset(path.name for path in paths), headers, parameters, _test(tree))
 
 
-def _names(node: Node) -> Collection[str]:
+def _paths(node: Node) -> Iterator[Path]:
     if isinstance(node, Path):
-        return {node.name}
-    if isinstance(node, Call):
-        return {node.subject.name}
-    if isinstance(node, Not):
-        return _names(node.item)
-    below: Sequence[Node] = ()
-    if isinstance(node, Comparison):
-        below = (node.left, node.right)
+        yield node
+    elif isinstance(node, Call):
+        yield node.subject
+    elif isinstance(node, Not):
+        yield from _paths(node.item)
+    elif isinstance(node, Comparison):
+        yield from _paths(node.left)
+        yield from _paths(node.right)
     elif isinstance(node, Joined):
-        below = node.items
-    return {name for item in below for name in _names(item)}
+        for item in node.items:
+            yield from _paths(item)
 
 
 # What is true or false.

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from gateway.http import Exchange
-from gateway.http.fields import values
+from gateway.http.fields import lines_of
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -67,14 +67,9 @@ class Facts:
         return self.calendar.moment(self.now)
 
     def header(self, name: bytes) -> str | None:
-        """Its value; several lines are one, with commas between them (RFC 9110, 5.3)."""
-        exchange = self.exchange
-        value = exchange.fields.get(name)
-        if value is None:
-            return None
-        if len(exchange.fields) != len(exchange.headers):
-            value = b", ".join(values(exchange.headers, name))
-        return value.decode("utf-8", "replace")
+        """Its value; the lines of a list are one. Any other that is there twice has none, as a parameter."""
+        found = lines_of(self.exchange.headers, self.exchange.fields, name)
+        return found[0].decode("utf-8", "replace") if len(found) == 1 else None
 
     def parameter(self, name: str) -> str | None:
         """The value of a query parameter. One that is there twice has none: which would the backend take?"""
