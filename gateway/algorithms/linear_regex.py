@@ -2,7 +2,8 @@ r"""Regular expressions whose cost grows with the length of the text and never e
 
 Python's own go back and forth: `(a+)+b` takes longer than the universe on forty letters. Here a pattern becomes the
 set of its positions (Glushkov's automaton), and a text is read once, with all positions that are possible at a time
-as the bits of one number. Steps that were made before are remembered.
+as the bits of one number. Steps that were made before are remembered. The dearest pattern takes some
+microseconds for each character of the worst text.
 
 What there is: characters, `.`, `[a-z]`, `[^a-z]`, `\d \w \s` and their opposites (ASCII), `( )`, `(?: )`, `|`, `* + ?`,
 `{2}`, `{2,}`, `{2,5}`, and `(?i)` in front. Always the whole text is compared; `^` and `$` may say so. No references
@@ -11,16 +12,22 @@ back, no looking around, and no lazy quantifiers, which would mean nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.algorithms.regex_syntax import Chain, Chars, Node, RegexError, Repeat, parse
 
 MAX_POSITIONS = 250  # of a pattern, once its repetitions are written out
-MAX_TEXT = 2048  # characters; a longer text does not match
-REMEMBERED = 4096  # steps, and characters
+MAX_TEXT = 8192  # characters of a text
+REMEMBERED = 4096  # steps
 
 _START = 1  # the bit of the position before the text
+_BYTES = (MAX_POSITIONS + 9) // 8  # of a set of positions
+
+
+class TextTooLong(Exception):
+    """A text has more than MAX_TEXT characters: whether it fits is not known."""
 
 
 class LinearRegex:
@@ -35,9 +42,9 @@ class LinearRegex:
         self._steps: dict[tuple[int, str], int] = {}
 
     def matches(self, text: str) -> bool:
-        """Whether the whole text fits. Takes time in proportion to its length."""
+        """Whether the whole text fits. Takes time in proportion to its length. Raises TextTooLong."""
         if len(text) > MAX_TEXT:
-            return False
+            raise TextTooLong
         steps = self._steps
         state = _START
         for char in text:
@@ -50,6 +57,11 @@ class LinearRegex:
         return bool(state & self._accepting)
 
     def _step(self, state: int, char: str) -> int:
+        if not char.isascii():  # of those there are many, of their kinds a few
+            char = self._automaton.kind(char)
+            following = self._steps.get((state, char))
+            if following is not None:
+                return following
         if len(self._steps) >= REMEMBERED:
             self._steps.clear()
         following = self._automaton.step(state, char)
@@ -77,23 +89,39 @@ class _Automaton:
         self._follow: list[int] = [0]
         self._ignore_case = ignore_case
         self._known: dict[str, int] = {}
+        self._unions: dict[tuple[int, int], int] = {}
         part = self._add(node)
         self._follow[0] = part.first
         self.accepting = part.last | (_START if part.nullable else 0)
+        ranges = [bounds for chars in self._chars for bounds in chars.ranges]
+        self._borders = sorted({0, 128} | {low for low, _ in ranges} | {high + 1 for _, high in ranges})
+
+    def kind(self, char: str) -> str:
+        """The first of the characters between which the pattern makes no difference."""
+        return chr(self._borders[bisect_right(self._borders, ord(char)) - 1])
 
     def step(self, state: int, char: str) -> int:
-        """The positions after `char`, from any of those in `state`."""
+        """The positions after `char`, from any of those in `state`. `char` is ASCII, or the first of its kind."""
         reachable = 0
-        for position in _bits(state):
-            reachable |= self._follow[position]
+        for index, byte in enumerate(state.to_bytes(_BYTES, "little")):
+            if byte:
+                reachable |= self._union(index, byte)
         return reachable & self._fitting(char)
+
+    def _union(self, index: int, byte: int) -> int:
+        """What can follow eight positions, of which `byte` has those that are meant: at most 8192 of these are kept."""
+        union = self._unions.get((index, byte))
+        if union is None:
+            union = 0
+            for bit in _bits(byte):
+                union |= self._follow[8 * index + bit]
+            self._unions[index, byte] = union
+        return union
 
     def _fitting(self, char: str) -> int:
         """The positions at which the pattern takes this character."""
         positions = self._known.get(char)
         if positions is None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
             spellings = self._spellings(char)
             positions = sum(1 << index for index, chars in enumerate(self._chars) if chars.fits(spellings))
             self._known[char] = positions

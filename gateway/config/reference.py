@@ -115,8 +115,12 @@ authorize:
 These are compared by `==`, `!=`, `<`, `<=`, `>`, `>=` (numbers and dates), `in` and `not in` (`"gold" in groups`,
 `method in ["GET", "HEAD"]`, `"level" in claims`, `client in "10.0.0.0/8"`), `.startswith("...")`, `.endswith("...")`
 and `.matches("...")`, and joined by `and`, `or`, `not` and parentheses. A text stands in single or double quotes,
-without escapes. `matches` compares the whole text, of at most 2048 characters, with a regular expression that has
-neither references back nor looks around, so that its cost grows with the length of the text and not faster.
+without escapes.
+
+`matches`, and `regex` in predicates of routes, compare the whole text with a regular expression. There are characters,
+`.`, `[a-z]`, `[^a-z]`, `\\d` `\\w` `\\s` and their opposites (ASCII), `( )`, `(?: )`, `|`, `* + ?`, `{2}`,
+`{2,}`, `{2,5}`, and `(?i)` in front: no references back, no looking around, no lazy quantifiers. So the cost grows with
+the length of the text and not faster. A text of more than 8192 characters is refused (400, or 403 by `authorize`).
 
 A header or query parameter that a condition reads and that is there more than once is a 400, before authentication,
 because the backend might take another of its values. So it is for predicates of routes, for the keys of limits and

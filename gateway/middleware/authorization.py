@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from gateway.algorithms.conditions import Calendar, Condition, Facts, compile_condition
+from gateway.algorithms.linear_regex import TextTooLong
 from gateway.auth.schemes import schemes_of
 from gateway.config.models import AuthFile, RouteConfig
 from gateway.config.models.authorization import Authorize
@@ -45,9 +46,13 @@ class Entry:
                 return "it must be known who calls"
         elif (missing := self._missing(identity)) is not None:
             return missing
-        if self.condition is not None and not self.condition.holds(Facts(exchange, time.time(), calendar)):
-            return "its condition does not hold"
-        return None
+        if self.condition is None:
+            return None
+        try:
+            holds = self.condition.holds(Facts(exchange, time.time(), calendar))
+        except TextTooLong:
+            return "its condition is about a text that is too long to be compared"
+        return None if holds else "its condition does not hold"
 
     def _missing(self, identity: Identity) -> str | None:
         if not self.scopes <= identity.scopes:

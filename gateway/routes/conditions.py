@@ -1,11 +1,13 @@
 """What a rule asks of a request beside its host, path and method: headers and query parameters."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qs
 
+from gateway.algorithms.linear_regex import MAX_TEXT, LinearRegex, TextTooLong
+from gateway.algorithms.regex_syntax import RegexError
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
 from gateway.http.fields import lines_of, repeated
 from gateway.routes.pattern import PatternError
@@ -47,14 +49,19 @@ class Condition:
     def holds(self, asked: Asked) -> bool:
         """Whether the request is what the rule wants.
 
-        Raises `GatewayError` where it hangs on a value that is there twice: the backend may take the other one.
+        Raises `GatewayError` where it hangs on a value that is there twice (the backend may take the other one), or is
+        longer than what is compared with a regular expression.
         """
         values = self._values(asked)
         if not values or self.fits is None:
             return bool(values) is self.predicate.present
         if len(values) > 1:
             raise repeated(f"{self.kind} {self.predicate.name}")
-        return bool(self.fits(values[0]))
+        try:
+            return bool(self.fits(values[0]))
+        except TextTooLong:
+            detail = f"the {self.kind} {self.predicate.name} has more than the {MAX_TEXT} characters that are compared"
+            raise GatewayError(ErrorKind.BAD_REQUEST, detail) from None
 
     def reason(self, asked: Asked) -> str:
         """Return a sentence that says what the request has and what the rule wants."""
@@ -76,7 +83,7 @@ class Condition:
 
 
 def conditions_of(rule: Rule) -> tuple[Condition, ...]:
-    """Compile the predicates of `rule`. Raises `PatternError` for a regular expression that does not compile."""
+    """Compile the predicates of `rule`. Raises `PatternError` for a regular expression that cannot be used."""
     headers = [Condition("header", lower_case(p), _test(rule, p)) for p in rule.headers]
     query = [Condition("query parameter", p, _test(rule, p)) for p in rule.query]
     return (*headers, *query)
@@ -93,6 +100,6 @@ def _test(rule: Rule, predicate: Predicate) -> Callable[[str], object] | None:
     if predicate.regex is None:
         return None
     try:
-        return re.compile(predicate.regex).fullmatch
-    except re.error as error:
-        raise PatternError(f'{predicate.name}: "{predicate.regex}" is not a regular expression: {error}') from None
+        return LinearRegex(predicate.regex).matches
+    except RegexError as error:
+        raise PatternError(f'{predicate.name}: "{predicate.regex}" cannot be used: {error}') from None

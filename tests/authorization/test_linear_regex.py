@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.algorithms.linear_regex import MAX_TEXT, LinearRegex
+from gateway.algorithms.linear_regex import MAX_TEXT, LinearRegex, TextTooLong
 from gateway.algorithms.regex_syntax import RegexError
 
 ATOMS = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", "[a-c1]", r"\d", r"\w", r"\.", "1", "(?:ab)", "-"])
@@ -86,7 +86,30 @@ def test_what_is_not_understood_is_refused_with_its_place(pattern: str, offset: 
     assert caught.value.offset == offset
 
 
-def test_a_longer_text_does_not_match() -> None:
-    """What is longer than anything that is meant does not match."""
+def test_of_a_longer_text_nothing_is_known() -> None:
+    """What is longer than anything that is meant neither fits nor does not: a rule must not let it pass for either."""
     assert LinearRegex("a*").matches("a" * MAX_TEXT)
-    assert not LinearRegex("a*").matches("a" * (MAX_TEXT + 1))
+    with pytest.raises(TextTooLong):
+        LinearRegex("a*").matches("a" * (MAX_TEXT + 1))
+
+
+@pytest.mark.parametrize("pattern", ["(a|b)*a(a|b){120}", "([^\u0100-\u0200x]|.){120}.*", "(?i)(é|E|[à-ü])*a.{200}"])
+def test_no_text_takes_long(pattern: str) -> None:
+    """Neither texts that wander through all states, nor those of ever other characters, cost much."""
+    regex = LinearRegex(pattern)
+    texts = ["".join("ab"[(index * index) % 7 % 2] for index in range(MAX_TEXT)), "".join(map(chr, range(MAX_TEXT)))]
+    for text in texts:
+        started = time.process_time()
+        regex.matches(text)
+        assert time.process_time() - started < 0.25
+
+
+@given(st.lists(st.sampled_from("éÉàaAzZ{[ü\u0131\u212aK\U0001f600"), max_size=6).map("".join), st.booleans())
+def test_letters_beyond_ascii_are_what_they_are(text: str, ignoring_case: bool) -> None:
+    """A character that no part of a pattern names fits only what takes any, also where it is remembered by its kind."""
+    for source in ("[a-z{é]*", ".*[^a-z]", "(à|[Z-é])+", "[^\u0100-\U0001f600]*"):
+        flags = re.ASCII | (re.IGNORECASE if ignoring_case else 0)
+        mine = LinearRegex(f"(?i){source}" if ignoring_case else source)
+        if not ignoring_case or text.isascii():
+            assert mine.matches(text) == bool(re.compile(source, flags).fullmatch(text))
+        assert mine.matches(text) == mine.matches(text)

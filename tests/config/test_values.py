@@ -193,6 +193,22 @@ def test_other_predicates_are_refused(predicate: str) -> None:
     assert len(route_errors(f"headers: {{a: {predicate}}}")) == 1
 
 
+@pytest.mark.parametrize(
+    ("regex", "reason"),
+    [
+        (r"(a)\1", "see character 4, this escape is not known here"),
+        ("(?=a)b", "see character 1, groups that begin with (? are not known here"),
+        ("a+?", "see character 3, a quantifier after a quantifier"),
+        ("(a{100}){100}", "the pattern stands for more than 250 characters"),
+        ("a" * 501, "longer than 500 characters"),
+    ],
+)
+def test_what_no_linear_engine_can_do_is_refused_with_the_reason(regex: str, reason: str) -> None:
+    """An expression that Python would take, and this gateway does not, is an error that says why."""
+    (problem,) = route_errors(f"headers: {{a: {{regex: '{regex}'}}}}")
+    assert reason in str(problem)
+
+
 @pytest.mark.parametrize("key", ["path", "rewrite", "strip_prefix", "headers", "query", "target", "host", "id"])
 def test_line_ends_and_nul_are_refused_wherever_they_could_reach_a_request(key: str) -> None:
     """No value can inject a header or cut a path."""

@@ -1,3 +1,4 @@
+import time
 import timeit
 
 import pytest
@@ -294,8 +295,26 @@ def test_a_value_that_no_predicate_hangs_on_may_be_there_twice() -> None:
 
 def test_a_regular_expression_that_does_not_compile_is_refused() -> None:
     """A malformed regular expression is an error that names the route and the predicate."""
-    with pytest.raises(PatternError, match='route "orders": x-a: "\\[" is not a regular expression'):
+    with pytest.raises(PatternError, match='route "orders": x-a: "\\[" cannot be used'):
         table(Rule("orders", "/x", headers=(Predicate("x-a", regex="["),)))
+
+
+@pytest.mark.parametrize("kind", ["headers", "query"])
+def test_no_value_keeps_a_regular_expression_busy(kind: str) -> None:
+    """A value made to send a backtracking engine astray is compared as fast as any, and one without end is a 400."""
+    predicate = (Predicate("x-a", regex="(a+)+$"),)
+    routes = table(Rule("r", "/x", headers=predicate) if kind == "headers" else Rule("r", "/x", query=predicate))
+
+    def asked(value: str) -> str | None:
+        return winner(ask(routes, "/x", headers={"x-a": value}, query=f"x-a={value}"))
+
+    started = time.process_time()
+    assert asked("a" * 2000 + "!") is None
+    assert asked("a" * 2000) == "r"
+    assert time.process_time() - started < 0.5
+    with pytest.raises(GatewayError, match="has more than the 8192 characters") as caught:
+        asked("a" * 8193)
+    assert caught.value.kind.status == 400
 
 
 def test_every_rule_that_does_not_compile_is_named() -> None:

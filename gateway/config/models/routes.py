@@ -4,11 +4,12 @@ Everything is checked here that one value or one route can show; what concerns s
 there twice, names of services) is checked in `references`.
 """
 
-import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from gateway.algorithms.linear_regex import LinearRegex
+from gateway.algorithms.regex_syntax import RegexError
 from gateway.config import addresses, paths
 from gateway.config.models.authorization import Authorize
 from gateway.config.models.base import Model
@@ -24,15 +25,18 @@ class Predicate(Model):
 
     exact: Unset[Text] = Field(None, description="The value, character by character.")
     present: Unset[bool] = Field(None, description="true: it is there, whatever its value; false: it is not there.")
-    regex: Unset[Text] = Field(None, description="A regular expression (Python's syntax) for the whole value.")
+    regex: Unset[Text] = Field(
+        None, description="A regular expression for the whole value, as those of `matches`; see Conditions."
+    )
 
     @field_validator("regex")
     @classmethod
     def _compiles(cls, regex: str) -> str:
         try:
-            re.compile(regex)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise refuse("this is not a regular expression in Python's syntax", f" ({error})") from None
+            LinearRegex(regex)
+        except RegexError as error:
+            message = f"this regular expression cannot be used: see character {error.offset + 1}"
+            raise refuse(message, f", {error}") from None
         return regex
 
     @model_validator(mode="after")
