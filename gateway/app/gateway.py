@@ -76,7 +76,7 @@ class Gateway:
         outcome = Outcome(time.time(), time.perf_counter())
         snapshot = self.reloader.current
         exchange = self._exchange(scope, snapshot)
-        exchange.body = body = request_body(exchange, receive)
+        exchange.body = body = request_body(exchange, receive, extensions)
         if "http.response.early_hint" in extensions:
             exchange.early_hints = early_hints(send)
         try:

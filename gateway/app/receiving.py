@@ -9,16 +9,17 @@ from typing import Any
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers
 from gateway.http.fields import announces_body
-from gateway.http.messages import Message, Receive, Send
+from gateway.http.messages import Expectation, Message, Receive, Send
 
 
 class RequestBody:
     """A request body as ASGI hands it over. A Body."""
 
-    __slots__ = ("_over", "_receive", "received", "trailers")
+    __slots__ = ("_expectation", "_over", "_receive", "received", "trailers")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, expectation: Expectation | None) -> None:
         self._receive = receive
+        self._expectation = expectation
         self._over = False
         self.received = 0  # bytes
         self.trailers: Headers = []
@@ -28,6 +29,8 @@ class RequestBody:
         return self._over
 
     async def read(self) -> bytes:
+        if self._expectation is not None:
+            self._expectation.pending = False
         while not self._over:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -46,9 +49,13 @@ class RequestBody:
         self._over = True
 
 
-def request_body(exchange: Exchange, receive: Receive) -> RequestBody | None:
+def request_body(exchange: Exchange, receive: Receive, extensions: dict[str, Any]) -> RequestBody | None:
     """The body, where the head announces one."""
-    return RequestBody(receive) if announces_body(exchange.fields) else None
+    if not announces_body(exchange.fields):
+        return None
+    if b"expect" in exchange.fields and exchange.http_version != "1.0" and "gateway.eager" not in extensions:
+        exchange.expectation = Expectation()
+    return RequestBody(receive, exchange.expectation)
 
 
 async def until_disconnect(

@@ -113,6 +113,37 @@ SEPARATORS: Final[dict[bytes, bytes]] = dict.fromkeys(
 """The fields of which several lines are one list (RFC 9110, 5.3), and what stands between them then (cookies: RFC 9113,
 8.2.3). Every other field has one value: of several lines, some backends take the first, others the last, or all."""
 
+_NO_TRAILERS: Final = (
+    ENDS_HERE
+    | NEVER_DROPPED
+    | {
+        b"trailer",
+        b"age",
+        b"allow",
+        b"alt-svc",
+        b"clear-site-data",
+        b"content-disposition",
+        b"content-language",
+        b"content-location",
+        b"content-security-policy",
+        b"content-security-policy-report-only",
+        b"expires",
+        b"link",
+        b"max-forwards",
+        b"pragma",
+        b"referrer-policy",
+        b"refresh",
+        b"retry-after",
+        b"set-cookie2",
+        b"strict-transport-security",
+        b"vary",
+        b"warning",
+        b"x-content-type-options",
+        b"x-frame-options",
+    }
+)
+_NO_TRAILER_PREFIXES: Final = (b"if-", b"proxy-", b"sec-", b"access-control-", b"cross-origin-", b"x-accel-")
+
 _PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
 
 
@@ -175,6 +206,13 @@ def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None)
     if b"connection" in fields and (named := nominated(headers, fields)):
         dropped |= named
     return [line for line in headers if line[0] not in dropped]
+
+
+def may_be_trailer(name: bytes) -> bool:
+    """Whether a field may stand behind a body: none for framing, routing, authentication, caching, conditions, content
+    format or a browser's protection, which a recipient could merge into the head (RFC 9110, 6.5.1)."""
+    name = name.replace(b"_", b"-")
+    return name not in _NO_TRAILERS and not name.startswith(_NO_TRAILER_PREFIXES) and not is_forwarding(name)
 
 
 def announces_body(fields: dict[bytes, bytes]) -> bool:

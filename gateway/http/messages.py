@@ -77,6 +77,15 @@ class Decision:
     reason: str
 
 
+class Expectation:
+    """A client that may wait for a 100 (Continue) before it sends its body (RFC 9110, 10.1.1)."""
+
+    __slots__ = ("pending",)
+
+    def __init__(self) -> None:
+        self.pending = True  # until its body is read, which is when it gets the 100
+
+
 class Exchange:
     """One request on its way, and what was decided about it so far. (No dataclass: one is made for every request.)"""
 
@@ -91,6 +100,7 @@ class Exchange:
         "early_hints",
         "endpoint",
         "error",
+        "expectation",
         "extra_headers",
         "fields",
         "headers",
@@ -144,6 +154,7 @@ class Exchange:
         self.certificate: bytes | None = None  # of the client, in PEM, where the TLS connection ends here
         self.websocket = False
         self.body: Body | None = None
+        self.expectation: Expectation | None = None
         self.early_hints: Callable[[Headers], Awaitable[None]] | None = None  # passes on a 103 (RFC 8297)
         # What was decided.
         self.trace_id: str | None = None  # of the trace that it belongs to (W3C Trace Context)

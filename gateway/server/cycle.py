@@ -46,6 +46,7 @@ class Cycle:
         self.scope = scope
         self.keep_alive = keep_alive
         self._expects_continue = expects_continue
+        self._is_eager = False  # it has the expectation, and did not wait
         self._task: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._failure: GatewayError | None = None
@@ -70,6 +71,8 @@ class Cycle:
 
     def start(self, app: Application) -> None:
         """Let the application answer."""
+        if self._is_eager:
+            self.scope["extensions"] = self.scope["extensions"] | {"gateway.eager": {}}
         self._task = self._protocol.loop.create_task(self._run(app))
 
     async def _run(self, app: Application) -> None:
@@ -85,7 +88,7 @@ class Cycle:
 
     def feed(self, data: bytes) -> bool:
         """A piece of the body. Returns whether the client should wait before it sends more."""
-        self._expects_continue = False  # it did not wait
+        self._not_waiting()
         self.body_left -= len(data)
         self._pieces.append(data)
         self._pieces_size += len(data)
@@ -95,9 +98,13 @@ class Cycle:
     def end_of_body(self, trailers: Headers) -> None:
         """All of the body has come."""
         self.body_complete = True
-        self._expects_continue = False
+        self._not_waiting()
         self.trailers = trailers
         self._wake()
+
+    def _not_waiting(self) -> None:
+        if self._expects_continue:
+            self._is_eager, self._expects_continue = True, False
 
     def fail(self, failure: GatewayError) -> None:
         """The rest of the body will never come; whoever reads it is told why."""
@@ -217,6 +224,8 @@ class Cycle:
             self.keep_alive = self.keep_alive and self._bodyless
         elif not self._bodyless:
             self._chunked = True
+            line = b"transfer-encoding: chunked\r\n"
+        elif status not in (204, 304):  # HEAD: without it Node's agent, for one, does not keep the connection
             line = b"transfer-encoding: chunked\r\n"
         if self._expects_continue or self.body_left > DISCARD_LIMIT or self._protocol.draining:
             self.keep_alive = False

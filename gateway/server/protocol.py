@@ -13,9 +13,10 @@ A connection is always in one of these phases, and each has its own clock:
                                                   would never see the answer
     CLOSED
 
-Beyond ASGI it offers, as extensions: `gateway.cancel` (the task is cancelled when the client goes away) and
-`gateway.refusal` (the request must be refused: the application only words the answer). An `http.disconnect` may
-carry `gateway.error`, the reason why the body ended; the last `http.request` may carry `gateway.trailers`.
+Beyond ASGI it offers, as extensions: `gateway.cancel` (the task is cancelled when the client goes away),
+`gateway.refusal` (the request must be refused: the application only words the answer) and `gateway.eager` (the client
+has an expectation, but did not wait). An `http.disconnect` may carry `gateway.error`, the reason why the body ended;
+the last `http.request` may carry `gateway.trailers`.
 """
 
 from __future__ import annotations
@@ -206,8 +207,12 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         try:
             rest = self._reader.read(data)
         except GatewayError as fault:
+            if self._phase is not BUSY:
+                self._cycle = None  # its head was good, and what came with it is not: it has not been started
             self._refuse(fault)
             return
+        if self._cycle is not None and self._phase is not BUSY:
+            self._start(self._cycle)
         if self._handshake is not None:
             self._hand_over(self._handshake, rest)
         elif self._phase is DISCARD:
@@ -241,7 +246,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             expects_continue=head.expects_continue,
         )
         cycle.body_left = head.length or 0
-        self._start(cycle)
+        self._cycle = cycle  # started once all that came with it is read
 
     def on_body(self, data: bytes) -> None:
         """A piece of its body."""

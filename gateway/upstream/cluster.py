@@ -46,6 +46,8 @@ class Timeouts:
 
 IDLE_SECONDS: Final = 300.0
 
+_EXPECT: Final = (b"expect", b"100-continue")
+
 
 class UpstreamBody:
     """A response body on its way from an endpoint. Its end, or `close`, ends the exchange with the endpoint."""
@@ -165,6 +167,9 @@ class Cluster:
         exchange.attempts += 1
         timeouts = self.timeouts
         host = self._host_for(exchange, endpoint) if self.preserve_host else endpoint.authority
+        expecting = exchange.expectation is not None and exchange.expectation.pending
+        if expecting:
+            headers = [*headers, _EXPECT]
         head = encode_request(exchange.method, exchange.target_path, exchange.query, host, headers)
         upload = None
         started = time.perf_counter()
@@ -172,7 +177,7 @@ class Cluster:
             connection.begin(exchange.method, head, exchange.deadline, self._idle_seconds, timeouts.response_header)
         else:
             connection.begin(exchange.method, head, exchange.deadline, self._idle_seconds, None)
-            upload = asyncio.create_task(self._upload(connection, exchange, exchange.body))
+            upload = asyncio.create_task(self._upload(connection, exchange, exchange.body, expecting))
         endpoint.in_flight += 1
         try:
             reader = await connection.response_head(exchange.early_hints)
@@ -190,12 +195,12 @@ class Cluster:
             connection.use_idle_timeout(NEVER)
         return Response(reader.status, headers, UpstreamBody(connection, endpoint, upload))
 
-    async def _upload(self, connection: Connection, exchange: Exchange, body: Body) -> None:
-        """Send the request body beside the wait for the response, which may come before all of it is sent."""
+    async def _upload(self, connection: Connection, exchange: Exchange, body: Body, expecting: bool) -> None:
+        """Send the request body beside the wait for the response, which may come before all of it is sent, or any."""
         try:
             allowed = partial(request_trailers, exchange)
-            await connection.upload(body, chunked=is_chunked(exchange), allowed=allowed)
-            connection.request_complete(self.timeouts.response_header)
+            if await connection.upload(body, chunked=is_chunked(exchange), expecting=expecting, allowed=allowed):
+                connection.request_complete(self.timeouts.response_header)
         except GatewayError as error:
             connection.abort(error)
         except Exception:

@@ -28,6 +28,7 @@ from gateway.upstream.http1 import (
 )
 
 READ_BUFFER: Final = 64 * 1024  # bytes
+CONTINUE_SECONDS: Final = 1.0  # that the upstream has to say 100 before it is sent the body nevertheless
 HIGH_WATER: Final = 32 * 1024  # bytes of a response body not yet taken, above which the socket is no longer read
 
 
@@ -48,6 +49,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_buffer",
+        "_continue",
         "_deadlines",
         "_drained",
         "_exchange_ends",
@@ -79,6 +81,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reader = ResponseReader()
         self._transport: asyncio.Transport
         self._writer: Writer
+        self._continue: asyncio.Future[None] | None = None  # set while a 100 is waited for
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._failure: GatewayError | None = None
@@ -194,14 +197,21 @@ class Connection(asyncio.BufferedProtocol):
         self._set_deadline(idle_seconds if response_seconds is None else response_seconds)
         self._writer.write(head)
 
-    async def upload(self, body: Body, *, chunked: bool, allowed: Callable[[Headers], Headers]) -> None:
-        """Send the body as it comes, no faster than the upstream takes it; of its trailers, those that are allowed."""
+    async def upload(
+        self, body: Body, *, chunked: bool, expecting: bool, allowed: Callable[[Headers], Headers]
+    ) -> bool:
+        """Send the body as it comes, no faster than the upstream takes it; of its trailers, those that are allowed.
+
+        `expecting`: the head asked whether it is wanted. Returns whether all of it was sent.
+        """
+        if expecting and not await self._is_wanted():
+            return False
         while True:
             if self._reader.phase is HEAD:
                 self.deadline = self._exchange_ends  # it is the client's turn, whom the server keeps an eye on
             piece = await body.read()
             if self.closed:
-                return
+                return False
             if not piece:
                 break
             self._writer.write(encode_chunk(piece) if chunked else piece)
@@ -210,6 +220,24 @@ class Connection(asyncio.BufferedProtocol):
                 await self._drained
         if chunked:
             self._writer.write(encode_last_chunk(allowed(body.trailers)))
+        return True
+
+    async def _is_wanted(self) -> bool:
+        """Wait for a 100, or for CONTINUE_SECONDS; False where the upstream answered instead (RFC 9110, 10.1.1)."""
+        reader = self._reader
+        if reader.phase is HEAD and not reader.continued and not self.closed:
+            wanted = self._continue = self._loop.create_future()
+            timer = self._loop.call_later(CONTINUE_SECONDS, self._go_on)
+            try:
+                await wanted
+            finally:
+                self._continue = None
+                timer.cancel()
+        return reader.phase is HEAD and not self.closed
+
+    def _go_on(self) -> None:
+        if self._continue is not None and not self._continue.done():
+            self._continue.set_result(None)
 
     def request_complete(self, response_seconds: float) -> None:
         """All of the request is out: the response head is due."""
@@ -229,6 +257,8 @@ class Connection(asyncio.BufferedProtocol):
                 for links in hints:
                     if pass_hints_on is not None and links:
                         await pass_hints_on(links)
+        if self._failure is not None and reader.phase is not DONE:
+            raise self._failure  # its body failed before anything of it was passed on
         return reader
 
     def use_idle_timeout(self, seconds: float) -> None:
@@ -262,7 +292,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def finish(self, *, reusable: bool) -> None:
         """The exchange is over. What is not fit for another one is closed."""
-        if reusable and self._reader.phase is DONE and self._reader.reusable and not self.closed:
+        if reusable and self._request_sent and self._reader.phase is DONE and self._reader.reusable and not self.closed:
             self._resume()
             self._reader.phase = IDLE
             self.deadline = NEVER
@@ -308,6 +338,8 @@ class Connection(asyncio.BufferedProtocol):
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+        if self._continue is not None and (self._reader.continued or self._reader.phase is not HEAD or self.closed):
+            self._go_on()
 
     def _set_deadline(self, seconds: float) -> None:
         if not self._request_sent:

@@ -6,7 +6,10 @@ What is refused, each as a bad response that reaches nobody:
 - a response that nobody asked for, or bytes after a complete one: the connection is never used again;
 - a 101 to a request that asked for no upgrade;
 - a transfer coding other than chunked: this gateway does not ask for one, and cannot pass one on;
-- a head over HEAD_LIMIT, more than INFORMATIONAL_LIMIT interim responses.
+- a head over HEAD_LIMIT, trailers or chunk extensions over TRAILERS_LIMIT, more than INFORMATIONAL_LIMIT interim
+  responses.
+
+What is passed on, but ends the connection: a coding in HTTP/1.0 (RFC 9112, 6.1), a 204 that announces a body.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ from typing import Final
 import httptools
 
 from gateway.http import Headers
-from gateway.http.fields import tokens, values
+from gateway.http.fields import may_be_trailer, tokens, values
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of one response head
+TRAILERS_LIMIT: Final = 16 * 1024  # bytes of a trailer section; of the chunk extensions before it, twice as many
+CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of a body
 INFORMATIONAL_LIMIT: Final = 16  # interim (1xx) responses to one request
 
 _NO_BODY: Final = frozenset({204, 304})
-_HEAD_TOO_LARGE: Final = f"a response head over {HEAD_LIMIT} bytes"
 
 
 class BadResponse(Exception):
@@ -72,13 +76,15 @@ class ResponseReader:
     __slots__ = (
         "_buffered",
         "_head_bytes",
-        "_head_fed",
         "_informational",
+        "_limit",
         "_method",
+        "_overhead",
         "_parser",
         "_pieces",
         "_section",
         "_until_eof",
+        "continued",
         "early_hints",
         "fields",
         "headers",
@@ -105,12 +111,14 @@ class ResponseReader:
         self._section = self.headers  # where the next header line belongs
         self.trailers: Headers = []
         self.early_hints: list[Headers] = []
+        self.continued = False  # whether it asked for the body, with a 100
         self.reusable = False
         self._method = method
         self._pieces: list[bytes] = []
         self._buffered = 0
         self._head_bytes = 0  # of complete header lines
-        self._head_fed = 0  # bytes fed since the head began
+        self._limit = HEAD_LIMIT
+        self._overhead = 0  # bytes fed since the head or the body began that are not of the body
         self._informational = 0
         self._until_eof = False
 
@@ -119,16 +127,15 @@ class ResponseReader:
         if self.phase is IDLE:
             raise BadResponse("bytes that no request asked for")
         self.started = True
-        if self.phase is HEAD:
-            self._head_fed += len(data)
+        self._overhead += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse("an upgrade that nobody asked for")
         except httptools.HttpParserError as error:
             self._refuse(str(error.__context__ or error))
-        if self.phase is HEAD and self._head_fed > 2 * HEAD_LIMIT:  # one endless line: the parser holds it all
-            raise BadResponse(_HEAD_TOO_LARGE)
+        if self._overhead > 2 * self._limit and self.phase is not DONE:  # one endless line: the parser may hold it all
+            raise self._too_large()
 
     def eof(self) -> None:
         """The upstream closed. Raises CutShort unless that is how this body ends."""
@@ -158,6 +165,10 @@ class ResponseReader:
         if self.phase is not DONE:
             raise BadResponse(reason)
 
+    def _too_large(self) -> BadResponse:
+        what = "trailers or chunk extensions" if self.phase is BODY else "a response head"
+        return BadResponse(f"{what} over {self._limit} bytes")
+
     # Called by the parser.
 
     def on_message_begin(self) -> None:
@@ -166,8 +177,8 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > HEAD_LIMIT:
-            raise BadResponse(_HEAD_TOO_LARGE)
+        if self._head_bytes > self._limit:
+            raise self._too_large()
         self._section.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
@@ -179,14 +190,22 @@ class ResponseReader:
         coding = fields.get(b"transfer-encoding")
         if coding is not None and (coding.lower() != b"chunked" or len(values(self.headers, b"transfer-encoding")) > 1):
             raise BadResponse("a transfer coding other than chunked")
-        self.reusable = self._parser.should_keep_alive()
+        self.reusable = self._parser.should_keep_alive() and not self._is_oddly_framed(status, coding)
+        self._overhead -= min(self._overhead, self._head_bytes)
         self._head_bytes = 0  # from here on, of the trailer section
+        self._limit = TRAILERS_LIMIT
         self.phase = BODY
         self._section = self.trailers
         if self._method == "HEAD":
             self._end_without_body()
         elif coding is None and b"content-length" not in fields and status not in _NO_BODY:
             self._until_eof = True
+
+    def _is_oddly_framed(self, status: int, coding: bytes | None) -> bool:
+        """Whether what follows on the connection may be something else to the upstream than it is here."""
+        if coding is not None:
+            return status == 204 or self._parser.get_http_version() == "1.0"
+        return status == 204 and bool(self.fields.get(b"content-length", b"").strip(b"0"))
 
     def _end_without_body(self) -> None:
         """A response to HEAD. The parser does not know of HEAD and waits for a body: it has done its work."""
@@ -203,17 +222,22 @@ class ResponseReader:
         self._informational += 1
         if self._informational > INFORMATIONAL_LIMIT:
             raise BadResponse(f"more than {INFORMATIONAL_LIMIT} interim responses")
+        self.continued = self.continued or status == 100
         if status == 103:
             self.early_hints.append([line for line in self.headers if line[0] == b"link"])
         self.headers = self._section = []
-        self._head_bytes = self._head_fed = 0
+        self._overhead -= min(self._overhead, self._head_bytes)
+        self._head_bytes = 0
 
     def on_body(self, data: bytes) -> None:
         if self.phase is not BODY:
             raise BadResponse("a body where none belongs")
         self._pieces.append(data)
         self._buffered += len(data)
+        self._overhead -= min(self._overhead, len(data) + CHUNK_OVERHEAD)
 
     def on_message_complete(self) -> None:
         if self.phase is BODY:
             self.phase = DONE
+            if self.trailers:
+                self.trailers = [line for line in self.trailers if may_be_trailer(line[0])]

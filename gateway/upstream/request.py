@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.http import Body, Exchange, Headers
-from gateway.http.fields import ENDS_HERE, NEVER_DROPPED, is_forwarding, nominated, tokens
+from gateway.http.fields import ENDS_HERE, is_forwarding, may_be_trailer, nominated, tokens
 from gateway.http.forwarded import forwarding_headers
 
 REREADABLE_LIMIT: Final = 64 * 1024  # bytes of a request body that are kept until the response begins
@@ -37,9 +37,9 @@ def request_headers(exchange: Exchange) -> Headers:
 
 
 def request_trailers(exchange: Exchange, trailers: Headers) -> Headers:
-    """The trailer lines that go to the backend: none that could pass for a header it goes by (RFC 9110, 6.5.1)."""
-    forbidden = ENDS_HERE | NEVER_DROPPED | exchange.hidden_headers
-    return [line for line in trailers if line[0].replace(b"_", b"-") not in forbidden and not is_forwarding(line[0])]
+    """The trailer lines that go to the backend: none that could pass for a header it goes by."""
+    hidden = exchange.hidden_headers
+    return [line for line in trailers if may_be_trailer(line[0]) and line[0].replace(b"_", b"-") not in hidden]
 
 
 def is_chunked(exchange: Exchange) -> bool:

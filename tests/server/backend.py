@@ -69,6 +69,9 @@ class Backend:
             writer.write(
                 f"HTTP/1.1 {argument[0]} X\r\n".encode() + (b"\r\n" if argument[0] == "204" else b"ETag: x\r\n\r\n")
             )
+        elif kind == "chunks":
+            head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            writer.write(head if method == "HEAD" else head + b"2\r\nok\r\n0\r\n\r\n")
         elif kind == "big":
             await _big(int(argument[0]), writer)
         elif kind == "cut":

@@ -134,6 +134,13 @@ REFUSED = {
     "a chunk size with a prefix": (400, chunked(b"0x1\r\na\r\n0\r\n\r\n")),
     "a chunk size behind a space": (400, chunked(b" 1\r\na\r\n0\r\n\r\n")),
     "a chunk size before a space": (400, chunked(b"1 \r\na\r\n0\r\n\r\n")),
+    "a chunk extension behind a space": (400, chunked(b"1 ;a=b\r\na\r\n0\r\n\r\n")),
+    "a chunk extension behind a tab": (400, chunked(b"1\t;a=b\r\na\r\n0\r\n\r\n")),
+    "a chunk extension with spaces": (400, chunked(b"1;a = b\r\na\r\n0\r\n\r\n")),
+    "a chunk extension before a space": (400, chunked(b"1;a=b \r\na\r\n0\r\n\r\n")),
+    "a chunk extension with a quoted line break": (400, chunked(b'1;a="\r\nb"\r\na\r\n0\r\n\r\n')),
+    "a broken second chunk": (400, chunked(b"1\r\na\r\nzz\r\n")),
+    "a transfer coding as a trailer": (400, chunked(b"0\r\nTransfer-Encoding: chunked\r\n\r\n")),
     "a chunk size beyond 64 bits": (400, chunked(b"10000000000000001\r\na\r\n0\r\n\r\n")),
     "a chunk size with a bare LF": (400, chunked(b"1\na\r\n0\r\n\r\n")),
     "a chunk extension with a bare LF": (400, chunked(b"1;x\na\r\n0\r\n\r\n")),
@@ -183,6 +190,17 @@ async def test_it_is_refused(site: Site, name: str, piece: int) -> None:
     assert b"connection: close" in received
     assert b"Traceback" not in received
     assert not site.backend.paths("/e/bad/smuggled")
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if "chunk" in name or "trailer" in name])
+async def test_nothing_is_sent_of_a_request_that_is_bad_from_the_start(site: Site, name: str) -> None:
+    """A good head with a body that is seen to be broken in the same read never reaches the backend."""
+    status, data = REFUSED[name]
+    path = b"/e/broken-" + name.encode().hex().encode()
+    async with connected(site.port) as client:
+        await client.send(data.replace(b"/e/bad", path))
+        assert statuses(await client.rest()) == [status]
+    assert not [head for head in site.backend.heads if path.decode() in head]
 
 
 @pytest.mark.parametrize("name", ["no Host", "both lengths", "two spaces before the target", "an end of bare LF"])

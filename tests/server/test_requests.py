@@ -1,6 +1,7 @@
 """Requests on one connection: pipelines, bodies, trailers, expectations, upgrades."""
 
 import asyncio
+import shutil
 
 import pytest
 
@@ -99,6 +100,36 @@ async def test_trailers_of_a_request(site: Site) -> None:
         assert (await client.answer()).status == 200
     (seen,) = [seen for seen in site.backend.seen if "/e/trailers" in seen.line]
     assert (b"x-sum", b"7") in seen.trailers
+
+
+NODE = """
+const http = require("http"), agent = new http.Agent({keepAlive: true, maxSockets: 1}), ports = new Set();
+const ask = left => http.request({port: process.argv[1], path: "/e/chunks", method: "HEAD", agent}, response => {
+    ports.add(response.socket.localPort);
+    response.resume().on("end", () => left ? setImmediate(ask, left - 1) : console.log(ports.size) || agent.destroy());
+}).end();
+ask(20);
+"""
+
+
+async def test_head_of_what_has_no_length(site: Site) -> None:
+    """The answer says that GET has chunks, which clients need in order to keep the connection."""
+    async with connected(site.port) as client:
+        for _ in range(2):
+            await client.send(get("/e/chunks", method=b"HEAD"))
+            answer = await client.answer("HEAD")
+            assert (answer.status, answer.headers[b"transfer-encoding"]) == (200, b"chunked")
+            assert b"content-length" not in answer.headers
+        await client.send(get("/e/chunks", method=b"HEAD", version=b"1.0"))
+        assert b"transfer-encoding" not in (await client.answer("HEAD")).headers
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+async def test_nodes_agent_keeps_its_connection(site: Site) -> None:
+    """Many HEAD requests for something of unknown length go over one connection."""
+    process = await asyncio.create_subprocess_exec("node", "-e", NODE, str(site.port), stdout=asyncio.subprocess.PIPE)
+    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert output == b"1\n"
 
 
 # Expect: 100-continue.

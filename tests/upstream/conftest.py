@@ -14,7 +14,7 @@ from tests.support import GatewayProcess, running_gateway
 from tests.upstream.wire import Script, Wire, connected, read_message
 
 SITES: dict[str, tuple[int, str, str]] = {
-    "plain": (180, "", ""),
+    "plain": (220, "", ""),
     "preserving": (20, "preserve_host: true", ""),
     "impatient": (20, "timeout: {connect: 0.5s, response_header: 0.5s, idle: 0.5s}", ""),
     "bounded": (20, "timeout: {total: 0.6s}", ""),

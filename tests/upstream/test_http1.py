@@ -24,6 +24,7 @@ from gateway.upstream.http1 import (
 
 CL = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nX-T: 1\r\n\r\n"
+IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 EOF = b"HTTP/1.1 200 OK\r\n\r\nhello"
 HINTS = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX: y\r\n\r\n" + CL
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -55,7 +56,22 @@ BAD = {
     "endless 1xx": b"HTTP/1.1 100 Continue\r\n\r\n" * (INFORMATIONAL_LIMIT + 1) + CL,
     "oversized head": b"HTTP/1.1 200 OK\r\n" + b"X-Long: %b\r\n" % (b"a" * 1000) * 70 + b"Content-Length: 0\r\n\r\n",
     "oversized line": b"HTTP/1.1 200 OK\r\nX-Long: " + b"a" * (3 * HEAD_LIMIT),
-    "oversized trailers": CHUNKED[:-2] + b"X-Long: %b\r\n" % (b"a" * 1000) * 70 + b"\r\n",
+    "oversized trailers": CHUNKED[:-2] + b"X-Long: %b\r\n" % (b"a" * 1000) * 20 + b"\r\n",
+    "oversized trailer": CHUNKED[:-2] + b"X-Long: " + b"a" * 40_000 + b"\r\n\r\n",
+    "a length as a trailer": CHUNKED[:-2] + b"Content-Length: 5\r\n\r\n",
+    "folded trailer": CHUNKED[:-2] + b" b\r\n\r\n",
+    "oversized chunk extension": IN_CHUNKS + b"1;" + b"a" * 40_000,
+    "chunk extensions without end": IN_CHUNKS + b"1;%b\r\na\r\n" % (b"a" * 1000) * 40,
+    "chunk size over 64 bits": IN_CHUNKS + b"10000000000000000\r\n" + b"a" * 1000,
+    "chunk size of zeros": IN_CHUNKS + b"0" * 40_000,
+    "space before a chunk extension": IN_CHUNKS + b"1 ;a=b\r\na\r\n0\r\n\r\n",
+    "space behind a chunk size": IN_CHUNKS + b"1 \r\na\r\n0\r\n\r\n",
+    "space in a chunk extension": IN_CHUNKS + b"1;a = b\r\na\r\n0\r\n\r\n",
+    "line break in a chunk extension": IN_CHUNKS + b'1;a="\r\nb"\r\na\r\n0\r\n\r\n',
+    "bare LF behind a chunk": IN_CHUNKS + b"1\r\na\n0\r\n\r\n",
+    "chunked twice": IN_CHUNKS.replace(b"chunked", b"chunked, chunked") + b"0\r\n\r\n",
+    "two lines of chunked": IN_CHUNKS[:-2] + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a body behind a 100": b"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\nhello" + CL,
 }
 
 Result = tuple[int, Headers, bytes, Headers, list[Headers], bool, Phase]
@@ -124,6 +140,7 @@ def test_lengths() -> None:
 def test_trailers_and_hints() -> None:
     """Trailers and the Link lines of a 103 are kept; a 100 is swallowed."""
     assert read([CHUNKED])[3] == [(b"x-t", b"1")]
+    assert read([CHUNKED[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"])[3] == [(b"x-t", b"1")]
     assert read([HINTS])[4] == [[(b"link", b"</a>")]]
     assert read([HINTS])[0] == 200
 
@@ -160,6 +177,35 @@ def test_reusable() -> None:
     """A connection is used again unless either side said that it ends, or the body ended with it."""
     reusable = [read([data], eof=data is EOF)[5] for data in (CL, CHUNKED, NO_CONTENT, CLOSING, OLD, EOF)]
     assert reusable == [True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0", 1), b"hello"),
+        (CHUNKED.replace(b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK\r\nConnection: keep-alive", 1), b"hello"),
+        (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", b""),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", b""),
+    ],
+)
+@given(cuts=st.lists(st.integers(0, 200)))
+def test_odd_framing_ends_a_connection(answer: bytes, body: bytes, cuts: list[int]) -> None:
+    """What HTTP/1.0 or a 204 says of its framing is not relied on for a second response (RFC 9112, 6.1)."""
+    result = read(split(answer, cuts))
+    assert (result[2], result[5], result[6]) == (body, False, Phase.DONE)
+
+
+@pytest.mark.parametrize("extension", [b";a", b";a=b", b';a="b;c\\"d"', b";a;b=c", b";" + b"a" * 10_000])
+@given(cuts=st.lists(st.integers(0, 200)))
+def test_chunk_extensions_are_read_over(extension: bytes, cuts: list[int]) -> None:
+    """They end here (RFC 9112, 7.1.1)."""
+    assert read(split(IN_CHUNKS + b"00005%b\r\nhello\r\n000\r\n\r\n" % extension, cuts))[2] == b"hello"
+
+
+def test_small_chunks_without_end() -> None:
+    """Framing that is larger than what it frames is no extension."""
+    result = read([IN_CHUNKS + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n"])
+    assert (len(result[2]), result[6]) == (100_000, Phase.DONE)
 
 
 @given(junk=st.binary(min_size=1, max_size=40), cut=st.integers(0, 200))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import eventually
 from tests.upstream.conftest import Sites
-from tests.upstream.wire import OK, Script, answering, connected, read_chunk, read_head, read_message
+from tests.upstream.wire import OK, Script, Wire, always, answering, connected, read_chunk, read_head, read_message
 
 MIB = 1024 * 1024
 LARGE = 256 * MIB
@@ -147,21 +147,138 @@ async def test_trailers(sites: Sites) -> None:
         assert backend.accepted == 1
 
 
-async def test_expect_continue(sites: Sites) -> None:
-    """A client that waits for 100 gets it, once, and the backend is not asked for one."""
+NO_TRAILERS = [
+    *("Set-Cookie: a=b", "Content-Type: text/html", "Host: evil", "Location: /", "Vary: *"),
+    *("Cache-Control: public", "Expires: 0", "Age: 1", "WWW-Authenticate: Basic", "Authorization: x", "Set_Cookie: a"),
+    *("Content-Encoding: gzip", "Content-Range: bytes 0-1/2", "Connection: close", "Upgrade: x", "Trailer: x"),
+    *("X-Forwarded-For: 1.2.3.4", "X-Request-ID: 1", "Access-Control-Allow-Origin: *", "If-Match: x", "TE: x"),
+]
+
+
+@pytest.mark.parametrize("wanted", ["", "TE: trailers\r\n"])
+async def test_trailers_are_not_what_only_a_head_may_say(sites: Sites, wanted: str) -> None:
+    """What a recipient goes by before the body stays out of the trailer section, both ways (RFC 9110, 6.5.1)."""
+    section = "\r\n".join([*NO_TRAILERS, "Grpc-Status: 0", "Content-Digest: x", "ETag: y", "", ""]).encode()
+    requests = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await read_message(reader))
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\n" + section
+        )
+
+    async with sites.backend(script) as backend, connected(sites.gateway.port) as (reader, writer):
+        writer.write(f"POST {backend.path}/x HTTP/1.1\r\nHost: x\r\n{wanted}".encode())
+        writer.write(b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n" + section)
+        response = await read_message(reader)
+        expected = [("grpc-status", "0"), ("content-digest", "x"), ("etag", "y")]
+        assert (response.trailers, requests[0].trailers) == (expected, expected)
+
+
+# Expect: 100-continue.
+
+
+def expecting(path: str, *lines: str, method: str = "POST") -> bytes:
+    """A request head whose sender waits to be asked for the body."""
+    lines = lines or ("Content-Length: 2",)
+    return "\r\n".join([f"{method} {path}/x HTTP/1.1", "Host: x", "Expect: 100-continue", *lines, "", ""]).encode()
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 2", "Transfer-Encoding: chunked"])
+async def test_a_backend_that_wants_the_body_gets_it(sites: Sites, framing: str) -> None:
+    """Its 100 reaches the client, once, and both connections go on."""
+    seen = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await read_head(reader)
+            assert head.fields["expect"] == "100-continue"
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
+            seen.append(await (read_chunk(reader) if "chunked" in framing else reader.readexactly(2)))
+            if "chunked" in framing:
+                await reader.readuntil(b"0\r\n\r\n")
+            writer.write(OK)
+
+    async with sites.backend(script) as backend, connected(sites.gateway.port) as (reader, writer):
+        for _ in range(2):
+            writer.write(expecting(backend.path, framing))
+            assert (await read_head(reader)).status == 100
+            writer.write(b"2\r\nhi\r\n0\r\n\r\n" if "chunked" in framing else b"hi")
+            assert (await read_message(reader)).status == 200
+        assert (seen, backend.accepted) == ([b"hi", b"hi"], 1)
+
+
+@pytest.mark.parametrize("answer", [b"413 Request Entity Too Large", b"417 Expectation Failed", b"200 OK"])
+async def test_a_backend_that_does_not_want_the_body_gets_none(sites: Sites, answer: bytes) -> None:
+    """Its answer comes instead of the 100, and both connections end: neither side knows whether a body follows."""
+    rest = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 %b\r\nContent-Length: 2\r\n\r\nno" % answer)
+        rest.append(await reader.read())
+
+    async with sites.backend(script) as backend:
+        async with connected(sites.gateway.port) as (reader, writer):
+            writer.write(expecting(backend.path, "Content-Length: 3000000"))
+            response = await read_message(reader)
+            assert (response.start, response.body) == (f"HTTP/1.1 {answer.decode()}", b"no")
+            assert response.fields["connection"] == "close"
+            writer.write(b"x" * 100_000)
+            writer.write_eof()
+            assert await reader.read() == b""
+        await eventually(lambda: rest == [b""])
+
+
+async def test_a_backend_that_says_nothing_does_not_hold_the_client_up(sites: Sites) -> None:
+    """After a second the client is asked for the body all the same."""
+
+    async with sites.backend(always(OK)) as backend, connected(sites.gateway.port) as (reader, writer):
+        started = asyncio.get_running_loop().time()
+        writer.write(expecting(backend.path))
+        assert (await read_head(reader)).status == 100
+        assert 0.9 < asyncio.get_running_loop().time() - started < 5
+        writer.write(b"hi")
+        assert (await read_message(reader)).status == 200
+
+
+async def test_a_client_that_does_not_wait_for_100_is_not_made_to(sites: Sites) -> None:
+    """Its body goes on with its head, and the backend is not asked whether it wants it."""
     heads = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append(await read_message(reader))
-        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)
+        writer.write(OK)
 
     async with sites.backend(script) as backend, connected(sites.gateway.port) as (reader, writer):
-        writer.write(b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n" % f"{backend.path}/x".encode())
-        writer.write(b"Expect: 100-continue\r\n\r\n")
-        assert (await read_head(reader)).status == 100
-        writer.write(b"hi")
+        writer.write(expecting(backend.path) + b"hi")
         assert (await read_message(reader)).status == 200
         assert (heads[0].body, "expect" in heads[0].fields) == (b"hi", False)
+
+
+async def test_an_expectation_on_a_connection_that_died(sites: Sites) -> None:
+    """What can be sent twice is asked for again on a fresh connection, with its body only where that is wanted."""
+    heads: list[Wire] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not heads:
+            await read_message(reader)
+            writer.write(OK)
+            heads.append(await read_head(reader))
+            return
+        heads.append(await read_head(reader))
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert await reader.readexactly(2) == b"hi"
+        writer.write(OK)
+
+    async with sites.backend(script) as backend:
+        assert (await sites.get(backend.path + "/x")).status == 200
+        async with connected(sites.gateway.port) as (reader, writer):
+            writer.write(expecting(backend.path, method="PUT"))
+            assert (await read_head(reader)).status == 100
+            writer.write(b"hi")
+            assert (await read_message(reader)).status == 200
+        assert [head.fields.get("expect") for head in heads] == ["100-continue", "100-continue"]
 
 
 def events(go: asyncio.Event, count: int) -> Script:
