@@ -18,6 +18,7 @@ Network = IPv4Network | IPv6Network
 T = TypeVar("T")
 
 REMEMBERED: Final = 4096  # addresses
+REMEMBERED_LENGTH: Final = 64  # characters: a text that is no address, or has a long zone, is looked up each time
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
 
@@ -64,9 +65,10 @@ class NetworkMap(Generic[T]):
         found = self._remembered.get(address)
         if found is None:
             found = tuple(self._look_up(address))
-            if len(self._remembered) >= REMEMBERED:
-                self._remembered.clear()
-            self._remembered[address] = found
+            if len(address) <= REMEMBERED_LENGTH:
+                if len(self._remembered) >= REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[address] = found
         return found
 
     def _look_up(self, text: str) -> Iterator[T]:

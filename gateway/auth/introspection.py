@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote_plus
 
+from gateway.algorithms.byte_cache import ByteCache
 from gateway.auth import claims as reading
 from gateway.auth.asking import AskedService, AskError, Question
 from gateway.auth.bearers import Bearers
@@ -23,7 +24,8 @@ from gateway.config.models.schemes import Claims as ClaimNames
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 
-REMEMBERED = 20_000  # tokens that hold, and as many that do not
+REMEMBERED = 16 * 1024**2  # bytes of answers about tokens that hold
+REMEMBERED_REFUSED = 4 * 1024**2  # bytes of those about tokens that do not
 LOOK_UPS = 1000  # that wait at a time
 MAX_BYTES = 8 * 1024  # of a token
 
@@ -77,8 +79,8 @@ class Introspection:
         self._bearers = bearers
         self._realm = realm
         # Until when, in seconds since 1970. Made-up tokens push out other made-up ones, and none that hold.
-        self._known: dict[bytes, tuple[Outcome, float]] = {}
-        self._refused: dict[bytes, tuple[Outcome, float]] = {}
+        self._known: ByteCache[bytes, tuple[Outcome, float]] = ByteCache(REMEMBERED)
+        self._refused: ByteCache[bytes, tuple[Outcome, float]] = ByteCache(REMEMBERED_REFUSED)
         self._look_ups: dict[bytes, asyncio.Task[Outcome]] = {}
 
     async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
@@ -138,14 +140,11 @@ class Introspection:
         return bearer, min(rules.cache, expires - now)
 
     def _remember(self, digest: bytes, outcome: Outcome, seconds: float) -> None:
-        self._known.pop(digest, None)
-        self._refused.pop(digest, None)
-        if seconds <= 0:
-            return
-        memory = self._known if isinstance(outcome, Recognised) else self._refused
-        if len(memory) >= REMEMBERED:
-            del memory[next(iter(memory))]
-        memory[digest] = outcome, time.time() + seconds
+        self._known.discard(digest)
+        self._refused.discard(digest)
+        if seconds > 0:
+            memory = self._known if isinstance(outcome, Recognised) else self._refused
+            memory.put(digest, (outcome, time.time() + seconds))
 
     def challenge(self, refused: Refused | None) -> bytes:
         """RFC 6750, 3: without a token there is no error to name."""

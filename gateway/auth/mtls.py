@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from gateway.algorithms.byte_cache import ByteCache
 from gateway.auth.certificates import FORMATS, MAX_BYTES, Certificate, CertificateError, from_pem
 from gateway.auth.credentials import has_two
 from gateway.auth.outcome import Outcome, Places, Recognised, Refused
@@ -20,7 +21,7 @@ from gateway.config.models.proofs import CertificateConfig
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 
-REMEMBERED = 1024  # certificates
+REMEMBERED = 4 * 1024**2  # bytes of certificates, and of whose they are
 
 TWO_HEADERS = Refused("the request carries more than one client certificate", ErrorKind.AMBIGUOUS_CREDENTIALS)
 TOO_LARGE = Refused("the client certificate is too large")
@@ -84,7 +85,7 @@ class Mtls:
     read: Callable[[bytes], Certificate]
     places: Places
     forward: bool
-    _known: dict[bytes, tuple[Certificate, Outcome]] = field(default_factory=dict)
+    _known: ByteCache[bytes, tuple[Certificate, Outcome]] = field(default_factory=lambda: ByteCache(REMEMBERED))
 
     async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
         """Whose certificate it is."""
@@ -108,9 +109,8 @@ class Mtls:
 
     def _remember(self, value: bytes) -> tuple[Certificate, Outcome]:
         certificate = self.read(value)
-        if len(self._known) >= REMEMBERED:
-            del self._known[next(iter(self._known))]
-        self._known[value] = known = certificate, self.holders.find(certificate)
+        known = certificate, self.holders.find(certificate)
+        self._known.put(value, known)
         return known
 
     def challenge(self, refused: Refused | None) -> bytes:

@@ -144,6 +144,7 @@ _NO_TRAILERS: Final = (
 )
 _NO_TRAILER_PREFIXES: Final = (b"if-", b"proxy-", b"sec-", b"access-control-", b"cross-origin-", b"x-accel-")
 
+_REMEMBERED_LENGTH: Final = 64  # bytes of a name; what clients make up may be long, and is not kept
 _PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
 
 
@@ -189,12 +190,18 @@ def nominated(headers: Headers, fields: dict[bytes, bytes]) -> set[bytes]:
     return {name for name in named - NEVER_DROPPED if not name.startswith((b"x-forwarded-", b"x-consumer-"))}
 
 
-@lru_cache(1024)
 def is_forwarding(name: bytes) -> bool:
     """Whether this line says where a request came from; CGI and WSGI read an underscore as a hyphen."""
+    return _remembered(name) if len(name) <= _REMEMBERED_LENGTH else _is_forwarding(name)
+
+
+def _is_forwarding(name: bytes) -> bool:
     if b"_" in name:
         name = name.replace(b"_", b"-")
     return name.startswith(b"x-forwarded-") or name in FORWARDING_FIELDS
+
+
+_remembered: Final = lru_cache(1024)(_is_forwarding)
 
 
 def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None) -> Headers:

@@ -17,6 +17,8 @@ from gateway.http.messages import Exchange, Headers
 VIA: Final = b"1.1 gateway"
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VERDICTS: Final = 4096  # addresses whose verdict is remembered
+_REMEMBERED_LENGTH: Final = 64  # characters of an address; with the zone that a client makes up it may be longer
+_REMEMBERED_HOST: Final = 100  # the same of a host
 
 
 class Caller(NamedTuple):
@@ -40,9 +42,11 @@ class TrustedProxies:
         """Whether this address is one of theirs; text that is no address never is."""
         verdict = self._verdicts.get(address)
         if verdict is None:
-            if len(self._verdicts) >= _VERDICTS:
-                self._verdicts.clear()
-            verdict = self._verdicts[address] = self._look_up(address)
+            verdict = self._look_up(address)
+            if len(address) <= _REMEMBERED_LENGTH:
+                if len(self._verdicts) >= _VERDICTS:
+                    self._verdicts.clear()
+                self._verdicts[address] = verdict
         return verdict
 
     def _look_up(self, text: str) -> bool:
@@ -111,11 +115,11 @@ def forwarding_headers(exchange: Exchange) -> Headers:
     via = b", ".join([*values(exchange.headers, b"via"), VIA]) if b"via" in fields else VIA
     lines = [(b"x-request-id", exchange.request_id.encode()), (b"via", via)]
     if not exchange.peer_trusted:
-        return [*_of_a_stranger(exchange.peer, exchange.host, exchange.scheme), *lines]
+        of_a_stranger = _remembered if len(exchange.host) <= _REMEMBERED_HOST else _of_a_stranger
+        return [*of_a_stranger(exchange.peer, exchange.host, exchange.scheme), *lines]
     return lines + _of_a_proxy(exchange)
 
 
-@lru_cache(4096)
 def _of_a_stranger(peer: str, host: str, scheme: str) -> tuple[tuple[bytes, bytes], ...]:
     """Nothing that the peer says of itself counts."""
     address, name, proto = peer.encode(), host.encode("latin-1"), scheme.encode()
@@ -126,6 +130,9 @@ def _of_a_stranger(peer: str, host: str, scheme: str) -> tuple[tuple[bytes, byte
         (b"forwarded", _element(peer, name, proto)),
         (b"x-real-ip", address),
     )
+
+
+_remembered: Final = lru_cache(4096)(_of_a_stranger)
 
 
 def _of_a_proxy(exchange: Exchange) -> Headers:

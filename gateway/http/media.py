@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 REMEMBERED = 512  # values of Content-Type whose verdict is remembered
+REMEMBERED_LENGTH = 128  # bytes; longer ones are looked at each time
 
 _TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
 _PARAMETER = re.compile(r"""\s*([\w!#$&^.+-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s";,]+))\s*(?:;|$)""", re.ASCII)
@@ -26,9 +27,11 @@ class MediaRanges:
         """Whether one of the patterns fits this value of Content-Type."""
         verdict = self._remembered.get(content_type)
         if verdict is None:
-            if len(self._remembered) >= REMEMBERED:
-                self._remembered.clear()
-            verdict = self._remembered[content_type] = self._matches(content_type)
+            verdict = self._matches(content_type)
+            if len(content_type) <= REMEMBERED_LENGTH:
+                if len(self._remembered) >= REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[content_type] = verdict
         return verdict
 
     def _matches(self, content_type: bytes) -> bool:

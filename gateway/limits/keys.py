@@ -18,6 +18,7 @@ Part = Callable[[Exchange], str | None]
 
 LONGEST: Final = 128  # characters of a name that are kept as they are
 NETWORKS_REMEMBERED: Final = 4096
+NETWORKS_LENGTH: Final = 64  # characters; an address with the zone that a client makes up may be longer
 IPV6_PREFIX: Final = 64  # what a single customer has: whoever has 2**64 addresses is still one
 
 
@@ -96,7 +97,9 @@ def _address() -> Key:
 
     def address(exchange: Exchange) -> str:
         client = exchange.client
-        return network(client) if ":" in client else client
+        if ":" not in client:
+            return client
+        return network(client) if len(client) <= NETWORKS_LENGTH else _network(client)
 
     return address
 

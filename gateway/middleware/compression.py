@@ -19,6 +19,7 @@ from gateway.middleware.compressors import COMPRESSORS, Compressor
 
 SLICE = 16 * 1024
 REMEMBERED = 512  # values of Accept-Encoding whose choice is remembered
+REMEMBERED_LENGTH = 128  # bytes; longer ones are looked at each time
 
 _NEVER = frozenset({101, 204, 205})
 _ABOUT_ANOTHER = frozenset({206, 304})
@@ -47,9 +48,11 @@ class Choices:
             accept = b",".join(values(exchange.headers, b"accept-encoding"))
         choice = self._remembered.get(accept)
         if choice is None:
-            if len(self._remembered) >= REMEMBERED:
-                self._remembered.clear()
-            choice = self._remembered[accept] = choose(accept.decode("latin-1"), self.offered)
+            choice = choose(accept.decode("latin-1"), self.offered)
+            if len(accept) <= REMEMBERED_LENGTH:
+                if len(self._remembered) >= REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[accept] = choice
         return choice
 
 

@@ -21,6 +21,8 @@ _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])
 _WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
+_REMEMBERED_LENGTH: Final = 100  # bytes of a Host; longer ones are looked at each time
+
 _UNSUPPORTED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 
 
@@ -37,7 +39,8 @@ def check_head(method: str, version: str, url: bytes, headers: Headers, fields: 
     """The parts of the target, if this head may pass; `fields` are the headers by name. Raises GatewayError."""
     if method in _UNSUPPORTED_METHODS:
         raise GatewayError(ErrorKind.NOT_IMPLEMENTED, f"{method} is not forwarded")
-    if len(fields) != len(headers) or not _is_host(fields.get(b"host")):
+    host = fields.get(b"host", b"")
+    if len(fields) != len(headers) or len(host) > _REMEMBERED_LENGTH or not _is_host(host):
         _check_host(version, headers, fields)
     if b"transfer-encoding" in fields or b"expect" in fields:
         _check_framing(version, headers, fields)
@@ -48,8 +51,8 @@ def check_head(method: str, version: str, url: bytes, headers: Headers, fields: 
 
 
 @lru_cache(1024)
-def _is_host(host: bytes | None) -> bool:
-    return host is not None and _HOST.fullmatch(host) is not None
+def _is_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
 
 
 def _check_host(version: str, headers: Headers, fields: dict[bytes, bytes]) -> None:
@@ -60,7 +63,7 @@ def _check_host(version: str, headers: Headers, fields: dict[bytes, bytes]) -> N
         return
     if len(fields) != len(headers) and sum(name == b"host" for name, _ in headers) > 1:
         raise bad("there is more than one Host header")
-    if not _is_host(host):
+    if _HOST.fullmatch(host) is None:
         raise bad("the Host header is no host name")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -441,17 +442,30 @@ async def test_a_verified_token_is_remembered_until_it_expires(monkeypatch: pyte
 
 
 async def test_the_memory_of_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest goes first; one that is large is never kept."""
-    monkeypatch.setattr("gateway.auth.jwt.REMEMBERED", 2)
+    """In bytes: the one that was not used for longest goes first; one that is large is never kept."""
+    monkeypatch.setattr("gateway.auth.jwt.REMEMBERED", 64 * 1024)
     keys = login({"algorithms": ["HS256"], "secret": SECRET})
-    tokens = [mint("HS256", SECRET, claims(sub=f"user-{number}")) for number in range(3)]
+    tokens = [mint("HS256", SECRET, claims(sub=f"user-{number}")) for number in range(50)]
     first = [await taken(token, keys) for token in tokens]
-    again = [await taken(token, keys) for token in reversed(tokens)]
-    assert again[0] is first[2]
-    assert again[1] is first[1]
-    assert again[2] is not first[0]
+    assert await taken(tokens[-1], keys) is first[-1]
+    assert await taken(tokens[-2], keys) is first[-2]
+    assert await taken(tokens[0], keys) is not first[0]
     large = mint("HS256", SECRET, claims(x="y" * 5000))
     assert await told(large, keys) is not await told(large, keys)
+
+
+@pytest.mark.parametrize("claim", ["x" * 2500, [[] for _ in range(1000)], {f"c{n}": n for n in range(250)}])
+async def test_many_large_tokens_do_not_fill_the_memory(claim: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Valid tokens of 4 KiB, whatever their claims become as objects, cost no more than is allowed for them."""
+    monkeypatch.setattr("gateway.auth.jwt.REMEMBERED", 256 * 1024)
+    keys = login({"algorithms": ["HS256"], "secret": SECRET})
+    tracemalloc.start()
+    try:
+        for number in range(60):
+            await taken(mint("HS256", SECRET, claims(sub=f"user-{number}", x=claim)), keys)
+        assert tracemalloc.get_traced_memory()[0] < 1.4 * 256 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 async def test_claims_become_an_identity() -> None:

@@ -133,18 +133,18 @@ async def test_that_a_token_does_not_hold_is_kept_too() -> None:
 
 async def test_made_up_tokens_push_out_none_that_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever tries many tokens does not make the gateway ask about those of others again."""
-    monkeypatch.setattr("gateway.auth.introspection.REMEMBERED", 3)
+    monkeypatch.setattr("gateway.auth.introspection.REMEMBERED_REFUSED", 16 * 1024)
 
     async def reply(asked: Asked) -> Reply:
         return told(ACTIVE if b"token=good" in asked.body else {"active": False})
 
     async with introspecting(reply) as (scheme, service):
-        for token in ("good", *(f"made-up-{number}" for number in range(5)), "made-up-4", "good"):
+        for token in ("good", *(f"made-up-{number}" for number in range(50)), "made-up-49", "good"):
             await ask(scheme, token)
         assert [asked.body for asked in service.asked].count(b"token=good&token_type_hint=access_token") == 1
-        assert len(service.asked) == 6
+        assert len(service.asked) == 51
         await ask(scheme, "made-up-0")
-        assert len(service.asked) == 7
+        assert len(service.asked) == 52
 
 
 async def test_requests_at_the_same_time_share_one_question() -> None:
