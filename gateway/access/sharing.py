@@ -7,7 +7,6 @@ what it knows; a Redis that has lost its data is told everything again.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 import uuid
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.access.entries import Entry, from_json
-from gateway.limits.redis_link import PREFIX, RedisLink
+from gateway.limits.redis_link import RedisLink
 from gateway.limits.scripts import Script
 
 logger = logging.getLogger("gateway.blocklist")
@@ -23,7 +22,7 @@ logger = logging.getLogger("gateway.blocklist")
 CALL_SECONDS = 2.0
 BATCH = 200  # entries of a call, so that none keeps Redis busy for long
 
-_KEYS = [PREFIX + "blocklist:" + name for name in ("entries", "order", "ends", "meta")]
+_KEYS = ("entries", "order", "ends", "meta")
 
 _PUSH = Script(
     """
@@ -79,6 +78,7 @@ class SharedEntries:
     def __init__(self, link: RedisLink) -> None:
         self.available = True  # False from a failure until it works again
         self._link = link
+        self._keys = [f"{link.prefix}blocklist:{name}" for name in _KEYS]
         self._generation = ""
         self._number = 0
 
@@ -121,7 +121,7 @@ class SharedEntries:
                 return entries, anew
 
     async def _call(self, script: Script, arguments: Sequence[str | int]) -> Any:
-        answer = await self._link.call(script, _KEYS, arguments, asyncio.get_running_loop().time() + CALL_SECONDS)
+        answer = await self._link.ask(script, self._keys, arguments, CALL_SECONDS)
         if self.available != (answer is not None):
             self.available = not self.available
             told = "is shared again" if self.available else "goes on with what is known here: Redis does not answer"

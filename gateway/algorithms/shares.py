@@ -24,8 +24,10 @@ Intervals = Sequence[tuple[int, int, int]]
 
 
 def share_of(burst: int, replicas: int) -> int:
-    """Units that one of so many replicas may spend before it settles."""
-    return burst if replicas <= 1 else max(1, burst // (2 * replicas))
+    """Units that one of so many replicas may spend before it settles; one, while it is not known how many (0)."""
+    if replicas <= 0:
+        return 1
+    return burst if replicas == 1 else max(1, burst // (2 * replicas))
 
 
 class Account:

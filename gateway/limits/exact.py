@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from gateway.limits.keys import digest
-from gateway.limits.redis_link import PREFIX, RedisLink
+from gateway.limits.patience import Patience
+from gateway.limits.redis_link import RedisLink
 from gateway.limits.scripts import TAKE
 from gateway.limits.store import Taken
 from gateway.limits.windows import WindowSet
@@ -29,10 +32,14 @@ class Bid:
     enforced: bool
 
 
-def redis_keys(name: str, key: str, windows: WindowSet) -> list[str]:
+def redis_keys(prefix: str, name: str, key: str, windows: WindowSet) -> list[str]:
     """Where the windows are kept. In braces is what a cluster must keep in one place."""
-    tag = f"{PREFIX}limit:{{{name}:{digest(key.encode('utf-8', 'surrogatepass'))}}}"
+    tag = f"{prefix}limit:{{{name}:{digest(key.encode('utf-8', 'surrogatepass'))}}}"
     return [f"{tag}:{seconds}" for seconds, _, _ in windows.intervals]
+
+
+Answer = asyncio.Future[list[Taken] | None]
+Request = tuple[Sequence[Bid], Answer]
 
 
 class ExactStore:
@@ -40,8 +47,7 @@ class ExactStore:
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
-        self._waiting: list[tuple[Sequence[Bid], asyncio.Future[list[Taken] | None]]] = []
-        self._calls: set[asyncio.Task[None]] = set()
+        self._waiting: list[Request] = []
 
     async def start(self) -> None:
         """Somebody begins to use it."""
@@ -51,47 +57,49 @@ class ExactStore:
         """Nobody uses it any more."""
         await self._link.stop()
 
-    async def take(self, bids: Sequence[Bid], deadline: float) -> list[Taken] | None:
+    async def take(self, bids: Sequence[Bid], patience: Patience) -> list[Taken] | None:
         """Count a request in all windows of all limits, or in none where one that is enforced refuses.
 
-        None: there is no answer by this loop time.
+        None: there is no answer in time.
         """
-        if not self._link.available:
+        if not self._link.available or patience.over:
             return None
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[Taken] | None] = loop.create_future()
+        answer: Answer = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._send)
         self._waiting.append((bids, answer))
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await answer
-        except TimeoutError:
-            return None
+        # The call itself is limited; a request has a limit of its own where it has waited before.
+        return await (patience.wait(answer) if patience.begun else answer)
 
     def _send(self) -> None:
         """Ask for all that are waiting, in as few calls as may be."""
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), BATCH):
-            call = asyncio.create_task(self._call(waiting[start : start + BATCH]))
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            self._ask(waiting[start : start + BATCH])
 
-    async def _call(self, requests: Sequence[tuple[Sequence[Bid], asyncio.Future[list[Taken] | None]]]) -> None:
+    def _ask(self, requests: Sequence[Request]) -> None:
         keys: list[str] = []
         arguments: list[int] = []
         for request, (bids, _) in enumerate(requests, 1):
             for limit, bid in enumerate(bids, 1):
-                keys += redis_keys(bid.name, bid.key, bid.windows)
+                keys += redis_keys(self._link.prefix, bid.name, bid.key, bid.windows)
                 for _, interval, capacity in bid.windows.intervals:
                     arguments += (interval, capacity, bid.cost, request, limit, int(bid.enforced))
-        answer = await self._link.call(TAKE, keys, arguments, self._link.deadline())
-        at = 0
-        for bids, future in requests:
-            taken = None if answer is None else [_read(answer, at, bids, number) for number in range(len(bids))]
-            at += sum(len(bid.windows.intervals) for bid in bids)
-            if not future.done():  # its request may have gone, or waited long enough
-                future.set_result(taken)
+        self._link.ask(TAKE, keys, arguments).add_done_callback(partial(_answer, requests))
+
+
+def _answer(requests: Sequence[Request], call: asyncio.Future[Any]) -> None:
+    """Pass on what Redis said to those who wait for it."""
+    answer, at = call.result(), 0
+    windows = sum(len(bid.windows.intervals) for bids, _ in requests for bid in bids)
+    if not isinstance(answer, list) or len(answer) != 2 * windows:  # it may be no Redis that answers there
+        answer = None
+    for bids, future in requests:
+        taken = None if answer is None else [_read(answer, at, bids, number) for number in range(len(bids))]
+        at += sum(len(bid.windows.intervals) for bid in bids)
+        if not future.done():  # its request may have gone, or waited long enough
+            future.set_result(taken)
 
 
 def _read(answer: Sequence[int], at: int, bids: Sequence[Bid], number: int) -> Taken:

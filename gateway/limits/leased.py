@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from gateway.algorithms.shares import Account
 from gateway.limits.exact import redis_keys
+from gateway.limits.patience import Patience
 from gateway.limits.redis_link import RedisLink
 from gateway.limits.scripts import SETTLE
 from gateway.limits.store import Taken
@@ -45,7 +46,7 @@ class LeasedStore:
         self._link = link
         self._unsettled: dict[str, _Entry] = {}
         self._wanted = asyncio.Event()
-        self._settlement = asyncio.Event()  # a new one for each: set when it is over
+        self._waiting: list[asyncio.Future[bool | None]] = []  # for the settlement that is under way
         self._settled = 0
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -83,22 +84,23 @@ class LeasedStore:
             self._unsettled[entry.key] = entry
             self._wanted.set()
 
-    async def ask(self, key: str, windows: WindowSet, cost: int, deadline: float) -> Taken | None:
+    async def ask(self, key: str, windows: WindowSet, cost: int, patience: Patience) -> Taken | None:
         """Wait for settlements until the request fits or does not. None: there is none, Redis does not answer, or
         did not the last time.
 
-        Where it is still over its replica's share at the deadline, it is refused.
+        Where it is still over its replica's share when patience ends, it is refused.
         """
-        taken, settled = None, self._settled
-        try:
-            async with asyncio.timeout_at(deadline):
-                while taken is None and self._link.answers:
-                    await self._settlement.wait()
-                    taken = self.take(key, windows, cost, time.monotonic_ns())
-        except TimeoutError:
-            if settled != self._settled and self._link.available:
-                return Taken(fits=False, debts=self.peek(key, windows, time.monotonic_ns()))
-        return taken
+        settled = self._settled
+        while self._link.answers and not patience.over:
+            over: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(over)
+            if await patience.wait(over):
+                taken = self.take(key, windows, cost, time.monotonic_ns())
+                if taken is not None:
+                    return taken
+        if settled != self._settled and self._link.answers:
+            return Taken(fits=False, debts=self.peek(key, windows, time.monotonic_ns()))
+        return None
 
     def give_back(self, key: str, windows: WindowSet, cost: int, now: int) -> None:
         """The request that was counted does not go on."""
@@ -122,8 +124,10 @@ class LeasedStore:
 
     def _over(self) -> None:
         """Wake those who waited for this settlement."""
-        self._settlement.set()
-        self._settlement = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(True)
         if not self._unsettled and not self._stopping:
             self._wanted.clear()
 
@@ -133,9 +137,9 @@ class LeasedStore:
         keys: list[str] = []
         arguments: list[int] = []
         for entry, windows, spent in batch:
-            keys += redis_keys(self._name, entry.key, windows)
+            keys += redis_keys(self._link.prefix, self._name, entry.key, windows)
             arguments += [spent * interval for _, interval, _ in windows.intervals]
-        answer = await self._link.call(SETTLE, keys, arguments, self._link.deadline()) if batch else []
+        answer = await self._link.ask(SETTLE, keys, arguments) if batch else []
         if answer is None:
             return False
         now, at = time.monotonic_ns(), 0

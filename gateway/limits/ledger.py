@@ -19,9 +19,11 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from gateway.algorithms.calendar_windows import Span, Unit, span_at
+from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.table import Table
 
 WRITE_SECONDS = 0.25
+READ_SECONDS = 0.02  # how long a request waits for its count, where the book says nothing else
 BATCH = 500
 MOST_KEYS = 100_000
 
@@ -95,7 +97,8 @@ class Ledger:
         self._table: Table[_Count] = Table(self._make, _idle, MOST_KEYS)
         self._unwritten: dict[tuple[int, str], _Count] = {}
         self._unread = asyncio.Event()
-        self._written = asyncio.Event()  # a new one for each: set when it is over
+        self._waiting: list[asyncio.Future[bool | None]] = []  # for the write that is under way
+        self._time = LoopTime(READ_SECONDS)
         self._outages = 0
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -147,12 +150,11 @@ class Ledger:
         count = self._count(key)
         self._unwritten[count.span.starts, count.key] = count
         self._unread.set()
-        try:
-            async with asyncio.timeout(self.book.patience):
-                while not count.read and self.book.available:
-                    await self._written.wait()
-        except TimeoutError:
-            return False
+        patience = Patience(self._time, self.book.patience)
+        while not count.read and self.book.available and not patience.over:
+            written: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(written)
+            await patience.wait(written)
         return count.read
 
     def assume(self, key: str) -> int:
@@ -173,12 +175,18 @@ class Ledger:
         wrote = True
         while not self._stopping or (self._unwritten and wrote):
             wrote = await self._write() if self._unwritten else True
-            self._written.set()
-            self._written = asyncio.Event()
+            self._wake()
             if self._outages != self.book.outages and wrote:
                 self._tell_again()
             if not self._stopping and (len(self._unwritten) < BATCH or not wrote):
                 await self._pause(impatient=wrote)
+
+    def _wake(self) -> None:
+        """Those who wait for a count: it may be read now."""
+        waiting, self._waiting = self._waiting, []
+        for written in waiting:
+            if not written.done():
+                written.set_result(True)
 
     async def _pause(self, *, impatient: bool) -> None:
         """Until it is time to write, or, where that helps, until somebody waits for a count."""

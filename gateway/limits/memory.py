@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from gateway.algorithms import gcra
+from gateway.limits.patience import Patience
 from gateway.limits.store import Taken
 from gateway.limits.table import MOST_KEYS, Table
 from gateway.limits.windows import WindowSet
@@ -49,7 +50,7 @@ class MemoryStore:
             entry[seconds] = now + owed
         return Taken(fits=True, debts=debts)
 
-    async def ask(self, key: str, windows: WindowSet, cost: int, deadline: float) -> Taken:
+    async def ask(self, key: str, windows: WindowSet, cost: int, patience: Patience) -> Taken:
         """The same, though `take` has always an answer."""
         return self.take(key, windows, cost, time.monotonic_ns())
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from gateway.limits.keys import digest
 from gateway.limits.ledger import Entry
-from gateway.limits.redis_link import PREFIX, RedisLink
+from gateway.limits.redis_link import RedisLink
 from gateway.limits.scripts import COUNT
 
-PATIENCE = 0.2  # of the time limit, for the first request of a key
+PATIENCE = 0.5  # of the time limit, for the first request of a key
 KEPT_SECONDS = 86400  # how long a counter is kept after its window
 
 
@@ -49,11 +49,11 @@ class RedisBook:
 
     async def write(self, entries: Sequence[Entry]) -> Sequence[int] | None:
         """Add to the counters in one call, and answer with their totals."""
-        keys = [f"{PREFIX}quota:{entry.quota}:{entry.span.starts}:{_name(entry.key)}" for entry in entries]
+        keys = [f"{self._link.prefix}quota:{entry.quota}:{entry.span.starts}:{_name(entry.key)}" for entry in entries]
         arguments: list[int] = []
         for entry in entries:
             arguments += (entry.known, entry.added, entry.span.ends + KEPT_SECONDS)
-        answer: list[int] | None = await self._link.call(COUNT, keys, arguments, self._link.deadline())
+        answer: list[int] | None = await self._link.ask(COUNT, keys, arguments)
         return answer
 
 

@@ -1,51 +1,62 @@
-"""The way to Redis: bounded in time, in connections and in what it may break.
+"""The way to Redis: bounded in time and in what it may break, and judged by what it answers.
 
-A call that is not answered in time, or fails, is answered with None, and the caller goes on without Redis. After
-`FAILURES` of them in a row nobody is let near it any more (`available` is False), so that a dead Redis costs requests
-nothing; a task of its own tries every `PROBE_SECONDS` whether it is back.
+A call that is not answered in time, or fails, is answered with None, and the caller goes on without Redis. When that
+has gone on for `FAILURES` time limits after each other nothing is asked any more (`available` is False), so that a dead
+Redis costs requests nothing; a task of its own tries every `PROBE_SECONDS` whether it is back. What this process is
+late with itself counts for none of that (see `LoopTime`). A connection that breaks is made again, and what it had not
+answered is asked once more: that may count a request twice, but never leaves one uncounted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import re
 import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.limits.scripts import BEAT, Script
+from gateway.limits.patience import LoopTime, Patience
+from gateway.limits.redis_pipeline import Arguments, Call, Pipeline
+from gateway.limits.scripts import BEAT, LEAVE, Script
 
 logger = logging.getLogger("gateway.limits")
 
-CONNECTIONS = 32
-FAILURES = 3  # in a row, until it counts as down
+FAILURES = 3  # time limits, or attempts, in a row, until it counts as down
 PROBE_SECONDS = 0.25  # between two attempts while it is down
 BEAT_SECONDS = 1.0  # between two signs of life
+YOUNG_BEATS = 10  # signs of life that come faster, so that a new replica and the others learn of each other soon
+YOUNG_BEAT_SECONDS = 0.1
 LIFE_SECONDS = 5  # without a sign of life, until a replica does not count any more
 LOG_SECONDS = 10.0  # between two lines of the same kind
 
-PREFIX = "gateway:"
-REPLICAS = PREFIX + "replicas"
-Arguments = Sequence[str | int]
+REPLICAS = "replicas"
+
+_OF_ITS_DATA = re.compile(r"^WRONGTYPE |WRONGTYPE Operation|@?user_script:\d+: ")
+_OF_ITSELF = re.compile(
+    r"\b(OOM|READONLY|LOADING|MISCONF|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|NOAUTH|NOPERM|BUSY|MOVED|ASK|TRYAGAIN|CROSSSLOT)\b"
+)
 
 
 class RedisLink:
-    """One Redis, for all limits that are counted there. `timeout` is in seconds."""
+    """One Redis, for all that is counted or shared there. `timeout` is in seconds; all keys begin with `prefix`."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, prefix: str = "gateway:") -> None:
         self.timeout = timeout
+        self.prefix = prefix
         self.available = False
-        self.replicas = 1
+        self.replicas = 0  # how many there are, this one included; 0 until that is known
         # What metrics may tell.
         self.calls = 0
         self.failures = 0
         self.outages = 0
         self._url = url
-        self._unknown_script: type[Exception] = Exception
-        self._client: Any = None  # redis.asyncio.Redis, which is not typed throughout
+        self._time = LoopTime(timeout)
+        self._pool: Any = None  # redis.asyncio.ConnectionPool, which is not typed throughout
+        self._pipeline: Pipeline | None = None
         self._in_a_row = 0
+        self._turn = 0
         self._down_since = 0.0
         self._logged = float("-inf")
         self._replica = uuid.uuid4().hex
@@ -61,39 +72,32 @@ class RedisLink:
         if self._users > 1:
             return
         # Six megabytes that only those need who have a Redis.
-        from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415
+        from redis.asyncio import ConnectionPool  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
-        from redis.exceptions import NoScriptError  # noqa: PLC0415
 
-        self._unknown_script = NoScriptError
-        pool = BlockingConnectionPool.from_url(
+        self._pool = ConnectionPool.from_url(
             self._url,
-            max_connections=CONNECTIONS,
-            timeout=None,  # the time limit is that of the whole call
-            socket_timeout=None,
+            socket_timeout=None,  # the time limit is that of the whole call
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             driver_info=None,
         )
-        self._client = Redis(connection_pool=pool)
         self.available = True
         self._heart = asyncio.create_task(self._beat())
 
     async def stop(self) -> None:
-        """Say goodbye, and close all connections, when nobody uses them any more."""
+        """Say goodbye, and close the connection, when nobody uses it any more."""
         self._users -= 1
         if self._users:
             return
-        self.available = False
         if self._heart is not None:
             self._heart.cancel()
-        if self._client is not None:
-            with contextlib.suppress(Exception):  # it may be down, or be going down
-                async with asyncio.timeout(1):
-                    await self._client.zrem(REPLICAS, self._replica)
-            await self._client.connection_pool.disconnect()
+        if self.answers:  # the others need not wait until they miss this one
+            await self._ask(LEAVE, [self.prefix + REPLICAS], [self._replica], self.timeout).answer
+        self.available = False
+        self._drop()
 
     def measures(self) -> dict[str, float]:
         """Calls, those that failed, and how often it went down; 1 while it is up."""
@@ -109,44 +113,83 @@ class RedisLink:
         """Whether it did the last time."""
         return self.available and not self._in_a_row
 
-    def deadline(self) -> float:
-        """By when (loop time) a call that begins now must be answered."""
-        return asyncio.get_running_loop().time() + self.timeout
+    def patience(self) -> Patience:
+        """How long a request waits for it at most, all of its limits together."""
+        return Patience(self._time, self.timeout)
 
-    async def call(self, script: Script, keys: Sequence[str], arguments: Arguments, deadline: float) -> Any:
-        """What the script answers; None when it does not by this loop time. Never raises."""
-        if not self.available or asyncio.get_running_loop().time() >= deadline:
-            return None
-        return await self._call(script, keys, arguments, deadline)
+    def ask(
+        self, script: Script, keys: Sequence[str], arguments: Arguments, seconds: float | None = None
+    ) -> asyncio.Future[Any]:
+        """What the script answers; None when it does not in time (`seconds`, or else `timeout`). Never raises."""
+        if self.available:
+            return self._ask(script, keys, arguments, self.timeout if seconds is None else seconds).answer
+        nothing: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        nothing.set_result(None)
+        return nothing
 
-    async def _call(self, script: Script, keys: Sequence[str], arguments: Arguments, deadline: float) -> Any:
+    def _ask(self, script: Script, keys: Sequence[str], arguments: Arguments, seconds: float) -> Call:
         self.calls += 1
-        try:
-            async with asyncio.timeout_at(deadline):
-                answer = await self._evaluate(script, keys, arguments)
-        except Exception as error:  # whatever it is: no request and no task here may end by it
-            self._failed(error)
-            return None
-        self._succeeded()
-        return answer
+        call = Call(script, keys, arguments, self._turn)
+        self._time.limit(call.answer, self._time.now + seconds)
+        call.answer.add_done_callback(lambda _: self._judge(call, seconds))
+        if self._pipeline is None:
+            self._pipeline = Pipeline(self._pool.make_connection(), [call], self._broken)
+        else:
+            self._pipeline.add(call)
+        return call
 
-    async def _evaluate(self, script: Script, keys: Sequence[str], arguments: Arguments) -> Any:
-        try:
-            return await self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        except self._unknown_script:
-            return await self._client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+    # Whether it works.
 
-    def _failed(self, error: Exception) -> None:
+    def _broken(self, pipeline: Pipeline, error: Exception) -> None:
+        """A connection is over, or could not be made: ask once more what it did not answer."""
+        if pipeline is not self._pipeline:
+            return
+        self._pipeline = None
+        again = []
+        for call in pipeline.unanswered():
+            if call.tried or not pipeline.connected:
+                call.end(None, error)
+            else:
+                call.tried = True
+                again.append(call)
+        if again:
+            self._pipeline = Pipeline(self._pool.make_connection(), again, self._broken)
+
+    def _drop(self) -> None:
+        """Give the connection up, and all that is asked on it."""
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.task.cancel()
+            for call in pipeline.unanswered():
+                call.end(None)
+
+    def _judge(self, call: Call, seconds: float) -> None:
+        """Learn of how a call ended. Those that were under way together fail as one."""
+        if not self._users:
+            return
+        if call.answer.result() is not None:
+            if seconds <= self.timeout:  # an answer to one that may take longer says little
+                self._succeeded()
+            return
         self.failures += 1
+        error = call.error
+        if error is not None and _is_of_data(error):
+            self._log("Redis cannot do what it is asked: %s", error)
+        elif call.turn == self._turn:
+            self._failed(f"no answer within {self.timeout * 1000:g} ms" if error is None else str(error))
+
+    def _failed(self, reason: str) -> None:
+        self._turn += 1
         self._in_a_row += 1
-        reason = f"no answer within {self.timeout * 1000:g} ms" if isinstance(error, TimeoutError) else str(error)
-        if self._in_a_row >= FAILURES and self.available:
+        if self._in_a_row < FAILURES:
+            self._log("Redis failed: %s", reason)
+            return
+        if self.available:
             self.available = False
             self.outages += 1
             self._down_since = time.monotonic()
             self._log("Redis is down, limits go on as their on_failure says: %s", reason, always=True)
-        elif self.available:
-            self._log("Redis failed: %s", reason)
+        self._drop()
 
     def _succeeded(self) -> None:
         self._in_a_row = 0
@@ -163,12 +206,24 @@ class RedisLink:
 
     async def _beat(self) -> None:
         """Say that this replica lives, and find out whether Redis does."""
-        known = False
+        known, young = False, YOUNG_BEATS
         while True:
-            answer = await self._call(BEAT, [REPLICAS], [self._replica, LIFE_SECONDS], self.deadline())
+            answer = await self._ask(BEAT, [self.prefix + REPLICAS], [self._replica, LIFE_SECONDS], self.timeout).answer
             if answer is not None:
                 self.replicas = int(answer[0])
                 # Redis forgot who was there a moment ago: it was restarted too fast to be missed, or emptied.
                 self.outages += bool(answer[1]) and known
+                young = YOUNG_BEATS if answer[1] else max(0, young - 1)
                 known = True
-            await asyncio.sleep(BEAT_SECONDS if self.answers else PROBE_SECONDS)
+            await asyncio.sleep(self._pause(young))
+
+    def _pause(self, young: int) -> float:
+        if not self.answers:
+            return PROBE_SECONDS
+        return YOUNG_BEAT_SECONDS if young else BEAT_SECONDS
+
+
+def _is_of_data(error: Exception) -> bool:
+    """Whether Redis works, and only a value that somebody else put under a key is in the way."""
+    text = f"{getattr(error, 'status_code', None) or ''} {error}"
+    return bool(_OF_ITS_DATA.search(text)) and not _OF_ITSELF.search(text)

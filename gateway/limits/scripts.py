@@ -23,10 +23,14 @@ _STATE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
+-- What is not a debt is as good as nothing, and is written over: a value that somebody else put there must neither
+-- fail what it is asked with nor shut anybody out for ever.
 local function owed(key)
-  local state = redis.call('GET', key)
-  if not state then return 0 end
+  local state = redis.pcall('GET', key)
+  if type(state) ~= 'string' or #state > 40 then return 0 end
   local debt, at = string.match(state, '^(%d+) (%d+)$')
+  debt, at = tonumber(debt), tonumber(at)
+  if not debt or debt > 2 ^ 54 then return 0 end
   return math.max(0, debt - math.max(0, now - at) * 1000)
 end
 
@@ -105,6 +109,8 @@ BEAT = Script(
     """
 -- KEYS: the replicas, by when they were last heard of. ARGV: one of them, and for how many seconds one counts.
 local now = tonumber(redis.call('TIME')[1])
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 local unknown = redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
 redis.call('EXPIRE', KEYS[1], 60)
@@ -113,14 +119,23 @@ return {redis.call('ZCARD', KEYS[1]), unknown}
 )
 """Says that a replica lives; how many there are, and whether (1) this one was not known."""
 
+LEAVE = Script("return redis.call('ZREM', KEYS[1], ARGV[1])")
+"""Says that a replica is gone."""
+
 COUNT = Script(
     """
 -- KEYS: counters. ARGV: for each what the replica knew, what it has counted since, and when the counter may go (seconds
 -- since 1970). Answers the totals. A Redis that lost its data is told again what it knew.
+local function counted(key)
+  local total = redis.pcall('GET', key)
+  if type(total) ~= 'string' or not string.match(total, '^%d+$') or #total > 16 then return 0 end
+  return tonumber(total)
+end
+
 local answer = {}
 for i, key in ipairs(KEYS) do
   local a = (i - 1) * 3
-  local had = tonumber(redis.call('GET', key) or '0')
+  local had = counted(key)
   local total = math.max(had, ARGV[a + 1]) + ARGV[a + 2]
   if total ~= had then
     redis.call('SET', key, string.format('%.0f', total))

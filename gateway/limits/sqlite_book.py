@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gateway.limits.ledger import Entry
+from gateway.limits.ledger import READ_SECONDS, Entry
 
 logger = logging.getLogger("gateway.limits")
 
 BUSY_SECONDS = 1.0  # another process is writing
 LOG_SECONDS = 10.0
-READ_SECONDS = 0.02  # how long a request waits for its count
 KEPT_SECONDS = 40 * 86400  # how long windows are kept that are over
 
 _SCHEMA = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from gateway.limits.patience import Patience
 from gateway.limits.windows import WindowSet
 
 
@@ -22,8 +23,8 @@ class LocalStore(Protocol):
         """Count a request if it fits into every window, otherwise nothing. None: it cannot be said at once."""
         ...
 
-    async def ask(self, key: str, windows: WindowSet, cost: int, deadline: float) -> Taken | None:
-        """The same after `take` said None, by this loop time. None: the store does not answer."""
+    async def ask(self, key: str, windows: WindowSet, cost: int, patience: Patience) -> Taken | None:
+        """The same after `take` said None, as long as patience lasts. None: the store does not answer."""
         ...
 
     def give_back(self, key: str, windows: WindowSet, cost: int, now: int) -> None:

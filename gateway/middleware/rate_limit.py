@@ -20,6 +20,7 @@ from gateway.http.answers import answer_with
 from gateway.http.decisions import deny
 from gateway.limits.exact import Bid, ExactStore
 from gateway.limits.limit import Limit, exact_store, limits_of
+from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.redis_link import RedisLink
 from gateway.limits.store import LocalStore, Taken
 from gateway.limits.windows import WindowSet
@@ -111,13 +112,13 @@ def for_route(context: Context, route: RouteConfig) -> RateLimits | None:
 class _Request:
     """One request on its way through the limits: what was counted, and what its response will say."""
 
-    __slots__ = ("_counted", "_deadline", "_exchange", "_link", "fields")
+    __slots__ = ("_counted", "_exchange", "_link", "_patience", "fields")
 
     def __init__(self, exchange: Exchange, link: RedisLink | None) -> None:
         self.fields: Headers = []
         self._exchange = exchange
         self._link = link
-        self._deadline = 0.0
+        self._patience: Patience | None = None
         self._counted: list[tuple[LocalStore, str, WindowSet, int]] = []
 
     def count(self, limit: Limit) -> bool:
@@ -136,7 +137,7 @@ class _Request:
         exchange, store = self._exchange, limit.store
         assert store is not None
         windows, key = limit.windows_for(exchange.identity), limit.key(exchange)
-        taken = await store.ask(key, windows, limit.cost, self._by())
+        taken = await store.ask(key, windows, limit.cost, self._remaining())
         if taken is None:
             self._without_store(limit, key, windows)
         else:
@@ -155,7 +156,7 @@ class _Request:
             )
             for limit in limits
         ]
-        answers = await store.take(bids, self._by())
+        answers = await store.take(bids, self._remaining())
         if answers is None:
             for limit, bid in zip(limits, bids, strict=True):
                 self._without_store(limit, bid.key, bid.windows)
@@ -163,11 +164,11 @@ class _Request:
             for limit, bid, taken in zip(limits, bids, answers, strict=True):
                 self._decide(limit, None, bid.key, bid.windows, taken)
 
-    def _by(self) -> float:
-        """By when (loop time) Redis must have answered all that this request asks."""
-        if not self._deadline and self._link is not None:
-            self._deadline = self._link.deadline()
-        return self._deadline
+    def _remaining(self) -> Patience:
+        """How long this request may still wait for Redis."""
+        if self._patience is None:
+            self._patience = Patience(LoopTime(0.0), 0.0) if self._link is None else self._link.patience()
+        return self._patience
 
     def _without_store(self, limit: Limit, key: str, windows: WindowSet) -> None:
         """Redis does not answer: do what the limit says for that."""

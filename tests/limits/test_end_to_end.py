@@ -190,8 +190,9 @@ async def test_whatever_redis_does_nobody_waits_for_it(tmp_path: Path) -> None:
     assert set(load.statuses["/loaded"]) == {200}  # counted here, and let pass
     assert set(load.statuses["/closed"]) == {200, 503}
     for path in ("/loaded", "/closed"):
-        # What a request without limits took at worst meanwhile is what the machine and the network take.
-        assert load.longest[path] <= MOST_SECONDS + load.longest["/free"]
+        # What a request without limits took at worst meanwhile is what the machine and the network take; several such
+        # delays of the gateway in one wait do not count as time of Redis.
+        assert load.longest[path] <= MOST_SECONDS + 3 * load.longest["/free"]
 
 
 AUTH = """

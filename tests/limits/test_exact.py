@@ -7,6 +7,7 @@ import time
 
 from gateway.limits import exact
 from gateway.limits.exact import Bid, ExactStore
+from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.store import Taken
 from gateway.limits.windows import WindowSet
 from tests.limits.support import linked, windows
@@ -14,7 +15,7 @@ from tests.redis_server import RedisServer
 
 
 async def take(store: ExactStore, key: str, held: WindowSet, cost: int = 1) -> Taken:
-    answers = await store.take([Bid("test", key, held, cost, enforced=True)], asyncio.get_running_loop().time() + 5)
+    answers = await store.take([Bid("test", key, held, cost, enforced=True)], Patience(LoopTime(5), 5))
     assert answers is not None
     return answers[0]
 
@@ -62,11 +63,11 @@ async def test_a_limit_that_refuses_keeps_other_limits_from_counting(redis: Redi
                 Bid("wide", "all", wide, 1, enforced=True),
                 Bid("shadow", "all", shadow, 1, enforced=False),
             ]
-            answers = await store.take(bids, link.deadline() + 5)
+            answers = await store.take(bids, Patience(LoopTime(5), 5))
             assert answers is not None
             assert [taken.fits for taken in answers] == expected
         only_shadow = [Bid("wide", "all", wide, 1, enforced=True), Bid("shadow", "all", shadow, 1, enforced=False)]
-        answers = await store.take(only_shadow, link.deadline() + 5)
+        answers = await store.take(only_shadow, Patience(LoopTime(5), 5))
     assert answers is not None
     assert [taken.fits for taken in answers] == [True, False]
     assert wide.left(answers[0].debts) == "7 of 9 in 1d"
@@ -100,5 +101,5 @@ async def test_nothing_is_kept_of_clients_that_have_recovered(redis: RedisServer
     held = windows("100/s")
     async with linked(redis) as link:
         await take(ExactStore(link), "gone", held)
-    name = exact.redis_keys("test", "gone", held)[0]
+    name = exact.redis_keys("gateway:", "test", "gone", held)[0]
     assert 0 <= int(redis.ask(f"PTTL {name}").strip(b":\r\n")) <= 12 or redis.ask(f"EXISTS {name}") == b":0\r\n"

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from gateway.algorithms.shares import share_of
 from gateway.limits.leased import LeasedStore
+from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.redis_link import RedisLink
 from gateway.limits.windows import WindowSet
 from tests.limits.support import linked, windows
@@ -27,7 +28,7 @@ async def leasing(link: RedisLink, name: str) -> AsyncIterator[LeasedStore]:
 async def take(store: LeasedStore, held: WindowSet, cost: int = 1) -> bool:
     taken = store.take("key", held, cost, time.monotonic_ns())
     if taken is None:
-        taken = await store.ask("key", held, cost, asyncio.get_running_loop().time() + 5)
+        taken = await store.ask("key", held, cost, Patience(LoopTime(5), 5))
     assert taken is not None
     return taken.fits
 

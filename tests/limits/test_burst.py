@@ -1,0 +1,62 @@
+"""Limits in a healthy Redis, when a thousand connections ask at once and the gateway itself is late with everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.limits.test_end_to_end import backend, routes
+from tests.redis_server import RedisServer
+from tests.support import running_gateway
+
+CONNECTIONS = 1000
+REQUESTS = 10
+LIMIT = 50
+
+
+def limited(redis: RedisServer, setting: str) -> str:
+    """A middleware.yaml with one limit in Redis."""
+    limit = f"{{key: [address], limits: [{LIMIT}/d], store: redis, {setting}}}"
+    return f"redis: {{url: '{redis.url}'}}\naccess_log: {{output: 'off'}}\nrate_limits: {{all: {limit}}}\n"
+
+
+async def burst(path: str, ports: list[int]) -> dict[int, int]:
+    """How many of the requests got which status."""
+    command = [sys.executable, "-m", "tests.limits.burst", str(CONNECTIONS), str(REQUESTS), path, *map(str, ports)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    printed, _ = await process.communicate()
+    return {int(status): count for status, count in json.loads(printed).items()}
+
+
+@pytest.mark.parametrize("on_failure", ["open", "closed", "local"])
+async def test_a_burst_passes_what_the_limit_says(own_redis: RedisServer, tmp_path: Path, on_failure: str) -> None:
+    """Ten thousand requests at once: exactly the limit passes, all others get a 429, and Redis is not thought down."""
+    middleware = limited(own_redis, f"on_failure: {on_failure}")
+    (tmp_path / "gateway").mkdir()
+    async with backend() as port:
+        with running_gateway(tmp_path / "gateway", routes(port, "x"), middleware) as gateway:
+            answers = await burst("/x", [gateway.port])
+            assert "Redis" not in gateway.log
+    assert answers == {200: LIMIT, 429: CONNECTIONS * REQUESTS - LIMIT}
+
+
+async def test_leased_gateways_stay_within_their_bound(own_redis: RedisServer, tmp_path: Path) -> None:
+    """Three gateways with a leased limit let at most half a burst too many pass, and none too few."""
+    middleware = limited(own_redis, "sync: leased")
+    async with backend() as port:
+        with contextlib.ExitStack() as stack:
+            gateways = []
+            for number in range(3):
+                directory = tmp_path / str(number)
+                directory.mkdir()
+                gateways.append(stack.enter_context(running_gateway(directory, routes(port, "x"), middleware)))
+            answers = await burst("/x", [gateway.port for gateway in gateways])
+            assert not any("Redis" in gateway.log for gateway in gateways)
+    assert sum(answers.values()) == CONNECTIONS * REQUESTS
+    assert LIMIT <= answers[200] <= LIMIT * 3 // 2
+    assert set(answers) == {200, 429}
