@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -35,7 +35,7 @@ def compile_key(parts: Sequence[str]) -> Key:
 
     def several(exchange: Exchange) -> str:
         values = (_or_address(part(exchange), exchange, address) for part in functions)
-        return "".join(f"{len(value)}:{value}" for value in values)  # lengths, because a value may hold anything
+        return _bounded("".join(f"{len(value)}:{value}" for value in values))  # lengths: a value may hold anything
 
     return several
 
@@ -87,9 +87,36 @@ def _header(name: bytes) -> Part:
 def _claim(name: str) -> Part:
     def claim(exchange: Exchange) -> str | None:
         value: Any = exchange.identity.claims.get(name) if exchange.identity else None
-        return None if value is None else digest(orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS))
+        return None if value is None else digest(_bytes_of(value))
 
     return claim
+
+
+def _bytes_of(value: Any) -> bytes:
+    """Bytes that stand for a claim, whatever it is."""
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a number of more than 64 bits, half a character, or nested deeper than orjson goes
+        return b"".join(_pieces(value))
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    """The parts of what JSON can say, each with its kind and its length. Without recursion: it may be nested deep."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            yield b"{%d" % len(item)
+            for name in sorted(item, reverse=True):
+                left += (item[name], name)
+        elif isinstance(item, list):
+            yield b"[%d" % len(item)
+            left += reversed(item)
+        else:
+            # Not repr: the interpreter refuses to write whole numbers of thousands of digits in decimal.
+            text = hex(item) if isinstance(item, int) and not isinstance(item, bool) else str(item)
+            piece = text.encode("utf-8", "surrogatepass")
+            yield b"%s%d:%s" % (type(item).__name__.encode(), len(piece), piece)
 
 
 def _address() -> Key:

@@ -62,3 +62,71 @@ def test_a_name_that_is_no_text_does_no_harm() -> None:
     """What a token may call its subject and no database takes, such as half of a character, is kept as a hash."""
     assert key("consumer", identity=Identity("\ud800", "jwt")).isascii()
     assert key("consumer", identity=Identity("\0", "jwt")).isascii()
+
+
+def _nested(depth: int, inner: object) -> object:
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+ODD_CLAIMS = [
+    2**64,
+    -(2**64),
+    2**64 + 1,
+    10**6000,
+    10**6000 + 1,
+    "\ud800",
+    "\udfff",
+    "x" * 1_000_000 + "\ud800",
+    {"a": "\ud800"},
+    {"\ud800": "a"},
+    {"a": 2**70, "b": 1},
+    {"a": 2**70, "b": "1"},
+    {"a": 2**70, "b": True},
+    {"a": 2**70, "b": None},
+    [2**70, ["a"], "b"],
+    [2**70, ["a", "b"]],
+    _nested(400, "deep"),
+    _nested(400, "other"),
+    _nested(100_000, {"a": 1}),
+    float("nan"),
+    True,
+    1,
+    "1",
+    1.5,
+    [],
+    {},
+    "",
+    [1],
+]
+
+
+def test_any_claim_is_a_key_of_its_own() -> None:
+    """Whatever a token says, huge numbers, half characters and deep nesting too: equal claims count together, no others
+    do, and no key is long."""
+    key = compile_key(["claim:odd"])
+    keys = [key(exchange(identity=Identity("acme", "jwt", claims={"odd": value}))) for value in ODD_CLAIMS]
+    assert keys == [key(exchange(identity=Identity("acme", "jwt", claims={"odd": value}))) for value in ODD_CLAIMS]
+    assert len(set(keys)) == len(ODD_CLAIMS)
+    assert max(map(len, keys)) < 64
+
+
+def test_the_order_of_members_is_nothing_to_a_key() -> None:
+    """A claim that is an object counts as the same in whatever order its members come."""
+    key = compile_key(["claim:odd"])
+    for large in (1, 2**70):
+        orders = ({"a": large, "b": [{"c": 1, "d": 2}]}, {"b": [{"d": 2, "c": 1}], "a": large})
+        one, two = (key(exchange(identity=Identity("acme", "jwt", claims={"odd": value}))) for value in orders)
+        assert one == two
+
+
+def test_no_key_is_long() -> None:
+    """What is kept of a key is bounded, however many parts it has and however long each is."""
+    parts = ["consumer", "tenant", "header:x-a", "header:x-b", "claim:c", "address", "route"]
+    key = compile_key(parts)
+    identity = Identity("c" * 128, "jwt", tenant="t" * 128, claims={"c": "x" * 100_000})
+    one = key(exchange(identity=identity, X_A="a" * 8000, X_B="b" * 8000))
+    other = key(exchange(identity=identity, X_A="a" * 8000, X_B="c" * 8000))
+    assert one != other
+    assert max(len(one), len(other)) <= 128
