@@ -1,8 +1,11 @@
 """HTTP Basic (RFC 7617): user names and passwords of consumers.
 
 A password is checked on a thread, because scrypt takes long by design. What came of it is remembered for a while
-under a keyed hash of the credentials, so that only the first request of a client waits. Checks that would pile up
-are refused.
+under a keyed hash of the credentials, so that only the first request of a client waits. Checks wait in turns by
+address, and those that would pile up are refused.
+
+A refusal costs the same for every name, known or not: whatever parameters the hashes of this scheme have, each of them
+is worked through once. So the time tells nobody who exists.
 """
 
 from __future__ import annotations
@@ -13,20 +16,22 @@ import hashlib
 import os
 import time
 from base64 import b64decode
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
+from gateway.algorithms.byte_cache import ByteCache
 from gateway.auth import password
 from gateway.auth.credentials import authorization
 from gateway.auth.outcome import Outcome, Places, Recognised, Refused, unavailable
+from gateway.auth.password_checks import PasswordChecks
+from gateway.auth.turns import BusyError, owner_of
 from gateway.auth.workshop import Workshop
 from gateway.http import Exchange
 
-REMEMBERED = 10_000  # credentials
+REMEMBERED = 16 * 1024**2  # bytes of what came of credentials that are right
+REMEMBERED_WRONG = 4 * 1024**2  # the same of those that are wrong, which push out no others
 RIGHT_SECONDS = 300.0
 WRONG_SECONDS = 10.0
-CHECKS_AT_A_TIME = 2
-CHECKS_WAITING = 64
 MAX_BYTES = 1024  # of the credentials
 
 MALFORMED = Refused("the credentials are not user:password in base64 and UTF-8 (RFC 7617)")
@@ -47,17 +52,19 @@ class Basic:
 
     places = Places(frozenset({b"authorization"}))
 
-    def __init__(self, name: str, users: dict[str, User], realm: str, *, forward: bool) -> None:
+    def __init__(self, name: str, users: dict[str, User], checks: PasswordChecks, realm: str, *, forward: bool) -> None:
         self.name = name
         self.forward = forward
         self._users = users
+        self._workers = checks
         self._realm = realm
         self._key = os.urandom(32)
-        self._known: dict[bytes, tuple[Outcome, float]] = {}
+        self._known: ByteCache[bytes, tuple[Outcome, float]] = ByteCache(REMEMBERED)
+        self._wrong: ByteCache[bytes, tuple[Outcome, float]] = ByteCache(REMEMBERED_WRONG)
         self._checks: dict[bytes, asyncio.Task[Outcome]] = {}
-        self._threads = ThreadPoolExecutor(CHECKS_AT_A_TIME, "password")
-        # Checked for users who are not there, so that the time does not tell who is.
-        self._nobody = password.PasswordHash(15, 8, 1, os.urandom(16), os.urandom(32))
+        costs = {user.hash.cost for user in users.values()} or {password.of_nobody().cost}
+        self._of_nobody = [password.of_nobody(*cost) for cost in sorted(costs)]  # one for each cost that there is
+        self._memory = max(hash_.memory for hash_ in self._of_nobody)
 
     async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
         """Whose name and password they are."""
@@ -67,47 +74,48 @@ class Basic:
         if len(value) > MAX_BYTES:
             return MALFORMED
         digest = hashlib.blake2b(value, key=self._key, digest_size=32).digest()
-        known = self._known.get(digest)
+        known = self._known.get(digest) or self._wrong.get(digest)
         if known is not None and time.monotonic() < known[1]:
             return known[0]
-        return await self._checked(digest, value)
+        return await self._checked(digest, value, owner_of(exchange))
 
-    async def _checked(self, digest: bytes, value: bytes) -> Outcome:
+    async def _checked(self, digest: bytes, value: bytes, owner: Hashable) -> Outcome:
         """Several requests with the same credentials wait for one check."""
         check = self._checks.get(digest)
         if check is None:
             credentials = _decoded(value)
             if credentials is None:
                 return MALFORMED
-            if len(self._checks) >= CHECKS_WAITING:
-                return BUSY
-            check = self._checks[digest] = asyncio.create_task(self._check(digest, *credentials))
+            check = self._checks[digest] = asyncio.create_task(self._check(digest, owner, *credentials))
         return await asyncio.shield(check)
 
-    async def _check(self, digest: bytes, username: str, secret: str) -> Outcome:
+    async def _check(self, digest: bytes, owner: Hashable, username: str, secret: str) -> Outcome:
+        user = self._users.get(username)
         try:
-            user = self._users.get(username)
-            wanted = user.hash if user else self._nobody
-            right = await asyncio.get_running_loop().run_in_executor(self._threads, wanted.verify, secret)
-            outcome: Outcome = user.holder if user and right else _wrong(user)
-            self._remember(digest, outcome, RIGHT_SECONDS if isinstance(outcome, Recognised) else WRONG_SECONDS)
-            return outcome
+            right = await self._workers.run(owner, self._memory, lambda: self._is_right(user, secret))
+        except BusyError:
+            return BUSY
         finally:
             del self._checks[digest]
+        if user and right:
+            self._known.put(digest, (user.holder, time.monotonic() + RIGHT_SECONDS))
+            return user.holder
+        outcome = replace(WRONG, consumer=user.holder.identity.consumer) if user else WRONG
+        self._wrong.put(digest, (outcome, time.monotonic() + WRONG_SECONDS))
+        return outcome
 
-    def _remember(self, digest: bytes, outcome: Outcome, seconds: float) -> None:
-        if len(self._known) >= REMEMBERED:
-            del self._known[next(iter(self._known))]
-        self._known.pop(digest, None)
-        self._known[digest] = outcome, time.monotonic() + seconds
+    def _is_right(self, user: User | None, secret: str) -> bool:
+        """On a thread."""
+        if user and user.hash.verify(secret):
+            return True
+        for nobody in self._of_nobody:
+            if user is None or user.hash.cost != nobody.cost:
+                nobody.verify(secret)
+        return False
 
     def challenge(self, refused: Refused | None) -> bytes:
         """RFC 7617, 2 and 2.1."""
         return f'Basic realm="{self._realm}", charset="UTF-8"'.encode()
-
-
-def _wrong(user: User | None) -> Refused:
-    return replace(WRONG, consumer=user.holder.identity.consumer) if user else WRONG
 
 
 def _decoded(value: bytes) -> tuple[str, str] | None:

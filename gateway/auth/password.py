@@ -31,6 +31,16 @@ class PasswordHash:
     salt: bytes
     digest: bytes
 
+    @property
+    def cost(self) -> tuple[int, int, int]:
+        """What a check takes time by: ln, r, p."""
+        return self.log_n, self.r, self.p
+
+    @property
+    def memory(self) -> int:
+        """The bytes that a check takes (RFC 7914, 5)."""
+        return 128 * self.r << self.log_n
+
     def verify(self, password: str) -> bool:
         """Whether it is this password. Takes some 90 ms (with the parameters of `make`) on the calling thread."""
         return hmac.compare_digest(self._derive(password, self.salt, len(self.digest)), self.digest)
@@ -48,6 +58,11 @@ def make(password: str) -> PasswordHash:
     """The hash of a new password, with 32 MiB of memory and a salt of its own."""
     empty = PasswordHash(15, 8, 1, os.urandom(16), b"")
     return PasswordHash(empty.log_n, empty.r, empty.p, empty.salt, empty._derive(password, empty.salt, 32))
+
+
+def of_nobody(log_n: int = 15, r: int = 8, p: int = 1) -> PasswordHash:
+    """A hash that no password has, and that costs as much to check as any with these parameters."""
+    return PasswordHash(log_n, r, p, os.urandom(16), os.urandom(32))
 
 
 def parse(text: str) -> PasswordHash:

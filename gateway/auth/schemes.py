@@ -11,6 +11,7 @@ from gateway.auth.basic import Basic, users
 from gateway.auth.key_files import KeyFiles
 from gateway.auth.key_ring import KeyRing, key_paths
 from gateway.auth.outcome import Scheme
+from gateway.auth.password_checks import PasswordChecks
 from gateway.auth.workshop import Workshop
 from gateway.config.models.schemes import AnonymousScheme, ApiKeyScheme, BasicScheme, JwtScheme
 from gateway.config.problems import ConfigError
@@ -43,7 +44,8 @@ def _api_keys(shop: Workshop, name: str, config: ApiKeyScheme) -> Scheme:
 
 
 def _basic(shop: Workshop, name: str, config: BasicScheme) -> Scheme:
-    return Basic(name, users(name, shop), config.realm, forward=config.forward)
+    checks = shop.context.services.get(("password-checks",), PasswordChecks)
+    return Basic(name, users(name, shop), checks, config.realm, forward=config.forward)
 
 
 def _anonymous(shop: Workshop, name: str, config: AnonymousScheme) -> Scheme:

@@ -5,24 +5,26 @@ import json
 import time
 import unicodedata
 from base64 import b64encode
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.auth import basic, password
+from gateway.auth import basic, password, password_checks
 from gateway.auth.outcome import Outcome, Recognised, Refused
 from gateway.auth.password import PasswordHash
+from gateway.auth.password_checks import PasswordChecks
 from gateway.config.problems import ConfigError
 from gateway.errors import ErrorKind
 
 from .support import request, scheme
 
 
-def cheap(text: str) -> str:
-    """A hash that takes a millisecond."""
-    empty = PasswordHash(10, 8, 1, b"0123456789abcdef", b"")
-    return str(PasswordHash(10, 8, 1, empty.salt, empty._derive(text, empty.salt, 32)))
+def cheap(text: str, log_n: int = 10) -> str:
+    """A hash that takes a millisecond, or twice as long for each one more."""
+    empty = PasswordHash(log_n, 8, 1, b"0123456789abcdef", b"")
+    return str(PasswordHash(log_n, 8, 1, empty.salt, empty._derive(text, empty.salt, 32)))
 
 
 def users(**passwords: str) -> basic.Basic:
@@ -49,10 +51,14 @@ def watch_checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return checked
 
 
-async def told(scheme: basic.Basic, credentials: str | bytes, name: bytes = b"Basic ") -> Outcome:
+async def told(
+    scheme: basic.Basic, credentials: str | bytes, name: bytes = b"Basic ", client: str = "192.0.2.1"
+) -> Outcome:
     """What comes of user:password."""
     data = credentials.encode() if isinstance(credentials, str) else credentials
-    return await scheme.authenticate(request([(b"authorization", name + b64encode(data))]))
+    exchange = request([(b"authorization", name + b64encode(data))])
+    exchange.client = client
+    return await scheme.authenticate(exchange)
 
 
 async def test_a_user_with_the_right_password_is_the_consumer() -> None:
@@ -107,7 +113,7 @@ async def test_requests_with_the_same_credentials_wait_for_one_check(monkeypatch
 
 async def test_checks_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever guesses passwords gets a 503 before the gateway has no time for anything else."""
-    monkeypatch.setattr(basic, "CHECKS_WAITING", 4)
+    monkeypatch.setattr(password_checks, "WAITING_OF_ONE", 2)
     found = users(bob="secret")
     outcomes = await asyncio.gather(*(told(found, f"bob:{number}") for number in range(20)))
     kinds = [outcome.kind for outcome in outcomes if isinstance(outcome, Refused)]
@@ -139,6 +145,68 @@ async def test_a_user_who_is_not_there_takes_as_long(monkeypatch: pytest.MonkeyP
     checked = watch_checks(monkeypatch)
     await told(users(bob="secret"), "alice:secret")
     assert checked == ["secret"]
+
+
+async def test_every_wrong_password_costs_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known users with cheap and with dear hashes, and unknown ones: the same work for all, so no time tells a name."""
+    consumers = [
+        {"name": f"app-{log_n}", "basic": {"username": f"user-{log_n}", "password": cheap("secret", log_n)}}
+        for log_n in (10, 12, 10, 14)
+    ]
+    consumers[2] = {"name": "app", "basic": {"username": "another", "password": cheap("secret")}}
+    found = scheme(json.dumps({"schemes": {"basic": {"basic": {}}}, "consumers": consumers}), "basic")
+    assert isinstance(found, basic.Basic)
+    worked: list[int] = []
+    verify = PasswordHash.verify
+
+    def watched(self: PasswordHash, text: str) -> bool:
+        worked.append(self.log_n)
+        return verify(self, text)
+
+    monkeypatch.setattr(PasswordHash, "verify", watched)
+    for name in ("user-10", "user-12", "another", "user-14", "nobody", ""):
+        worked.clear()
+        assert isinstance(await told(found, f"{name}:wrong"), Refused)
+        assert sorted(worked) == [10, 12, 14], name
+    worked.clear()
+    assert isinstance(await told(found, "user-10:secret"), Recognised)
+    assert worked == [10]
+
+
+async def test_a_flood_of_made_up_users_does_not_keep_others_out() -> None:
+    """However many names one address tries, and from how many addresses of its /64: another one is next but one."""
+    found = users(bob="secret")
+    flood = [
+        asyncio.create_task(told(found, f"made-up-{number}:x", client=f"2001:db8::{number:x}")) for number in range(400)
+    ]
+    await asyncio.sleep(0)
+    assert isinstance(await told(found, "bob:secret", client="192.0.2.7"), Recognised)
+    answered = [task.result() for task in flood if task.done()]
+    checked = [one for one in answered if isinstance(one, Refused) and one.kind is ErrorKind.UNAUTHENTICATED]
+    assert len(checked) <= 3 * password_checks.AT_A_TIME
+    outcomes = await asyncio.gather(*flood)
+    busy = [one for one in outcomes if isinstance(one, Refused) and one.kind is ErrorKind.AUTH_UNAVAILABLE]
+    assert len(busy) == 400 - password_checks.WAITING_OF_ONE - password_checks.AT_A_TIME
+
+
+async def test_checks_at_a_time_are_bounded_in_memory() -> None:
+    """Two that take 32 MiB are done at a time, and one that takes more than 64 MiB is done alone."""
+    working, most = 0, {"little": 0, "much": 0}
+    checks = PasswordChecks()
+
+    def check(which: str, weight: int) -> bool:
+        nonlocal working
+        working += weight
+        most[which] = max(most[which], working)
+        time.sleep(0.01)
+        working -= weight
+        return True
+
+    for which, memory, weight in (("little", 2**20, 1), ("much", 128 * 2**20, 1)):
+        jobs = [checks.run(owner, memory, partial(check, which, weight)) for owner in range(6)]
+        assert all(await asyncio.gather(*jobs))
+    await checks.stop()
+    assert most == {"little": 2, "much": 1}
 
 
 @settings(max_examples=20, deadline=None)
