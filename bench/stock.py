@@ -15,17 +15,16 @@ import uvicorn
 import uvloop
 
 from gateway.app import Gateway
-from gateway.build import State
 from gateway.deadlines import Deadlines
+from gateway.live import Owner
 from gateway.reload import Reloader
-from gateway.state import Survivors
 from gateway.upstream.transport import Connector, Resolver
 
 
 async def serve(directory: Path, port: int) -> None:
     """Serve the configuration in `directory` until a signal."""
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
-    reloader = Reloader(directory, os.environ, State(connector, Survivors(), Survivors()))
+    reloader = Reloader(directory, os.environ, Owner(), connector)
     gateway = Gateway(reloader, ())
     config = uvicorn.Config(
         cast(Any, gateway), host="127.0.0.1", port=port, http="httptools", log_level="warning", access_log=False

@@ -19,6 +19,7 @@ from gateway.access.service import Entries
 from gateway.explain import LOOPBACK, explain
 from gateway.monitor.metrics import Metrics
 from gateway.reload import Reloader
+from gateway.upstream.endpoint import Endpoint
 
 RELOAD_SECONDS = 3.0  # for a reload to happen, before the caller is told that it will
 
@@ -109,7 +110,7 @@ class _Admin:
                     "failures": endpoint.failures,
                     "connections": dict(zip(("open", "idle"), endpoint.connections, strict=True)),
                 }
-                for endpoint in self._reloader.state.endpoints
+                for endpoint in self._reloader.owner.all(Endpoint)
             ]
         )
 

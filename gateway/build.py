@@ -1,12 +1,13 @@
-"""Configuration and state become a Snapshot: the one place where everything is put together.
+"""A configuration becomes a Snapshot, and a plan of what must live: the one place where everything is put together.
 
 The order of a handler chain is `_stack`, outermost first. It is composed once per route, never per request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gateway.access.service import Entries, entries_of
@@ -16,10 +17,11 @@ from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import Connections, Predicate, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.problems import format_path
-from gateway.context import Builder, Context, LivingServices, Middleware, Services
+from gateway.context import Builder, Context, Middleware
 from gateway.http import Handler
 from gateway.http.forwarded import TrustedProxies
 from gateway.limits.quota_report import REPORT_POLICIES, quota_report, report_route
+from gateway.live import Place, Plan
 from gateway.middleware import (
     audit_gate,
     authentication,
@@ -47,7 +49,6 @@ from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Predicate as RulePredicate
 from gateway.routes.rule import Rule
 from gateway.routes.table import RouteTable, RuleErrors
-from gateway.state import Survivors
 from gateway.upstream.asgi import Application, import_application
 from gateway.upstream.cluster import Cluster, Timeouts
 from gateway.upstream.endpoint import Address, Endpoint, TlsSettings
@@ -79,16 +80,6 @@ STACK: tuple[tuple[str, Builder], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What lives longer than a Snapshot."""
-
-    connector: Connector
-    endpoints: Survivors[Address, Endpoint] = field(default_factory=Survivors)
-    applications: Survivors[str, Application] = field(default_factory=Survivors)
-    services: LivingServices = field(default_factory=LivingServices)
-
-
-@dataclass(frozen=True, slots=True)
 class RouteHandler:
     """A route, ready to take exchanges."""
 
@@ -107,9 +98,6 @@ class Snapshot:
     table: RouteTable[RouteHandler]
     handlers: tuple[RouteHandler, ...]
     proxies: TrustedProxies
-    limits: Mapping[Address, PoolLimits]
-    services: frozenset[Hashable]  # the identities of those that it uses
-    applications: frozenset[str]  # the same
     request_ids: RequestIds
     quota: Handler | None  # what answers /quota
     blocklist: Entries
@@ -120,26 +108,12 @@ class Snapshot:
         return self.configuration.digest
 
 
-async def prepare(snapshot: Snapshot, state: State) -> None:
-    """Before a snapshot is used: start what it needs."""
-    for endpoint in state.endpoints:
-        if endpoint.address in snapshot.limits:
-            endpoint.configure(snapshot.limits[endpoint.address])
-    await state.services.start(snapshot.services)
+def build(configuration: Configuration, plan: Plan, connector: Connector, *, base: Path) -> Snapshot:
+    """Compile a configuration; what must live for it is in `plan` afterwards, and nothing that lives is touched.
 
-
-async def release(snapshot: Snapshot, state: State) -> None:
-    """Once a snapshot is used: end what only its predecessors needed."""
-    for endpoint in state.endpoints.keep_only(snapshot.limits.keys()):
-        endpoint.retire()
-    for application in state.applications.keep_only(snapshot.applications):
-        application.retire()
-    await state.services.keep_only(snapshot.services)
-
-
-def build(configuration: Configuration, state: State, *, base: Path) -> Snapshot:
-    """Compile a configuration. Raises ConfigError where what it names (certificates, applications) cannot be used."""
-    builder = _Builder(configuration, state, base)
+    Raises ConfigError where what it names (certificates, applications) cannot be used.
+    """
+    builder = _Builder(configuration, plan, connector, base)
     handlers = tuple(builder.handlers())
     if builder.problems:
         raise ConfigError(builder.problems)
@@ -147,10 +121,13 @@ def build(configuration: Configuration, state: State, *, base: Path) -> Snapshot
     proxies = TrustedProxies(configuration.auth.trusted_proxies)
     ids = request_id.request_ids(configuration.middleware.request_id)
     report, entries = builder.quota_report(), builder.entries()
-    services, applications = frozenset(builder.services.keys), frozenset(builder.applications)
-    return Snapshot(
-        configuration, table, handlers, proxies, builder.limits, services, applications, ids, report, entries
-    )
+    plan.after_adoption(partial(_configure, builder.limits))
+    return Snapshot(configuration, table, handlers, proxies, ids, report, entries)
+
+
+def _configure(limits: Mapping[Endpoint, PoolLimits]) -> None:
+    for endpoint, of_endpoint in limits.items():
+        endpoint.configure(of_endpoint)
 
 
 def _table(configuration: Configuration, handlers: Sequence[RouteHandler]) -> RouteTable[RouteHandler]:
@@ -213,15 +190,14 @@ def _timeouts(config: TimeoutsConfig) -> Timeouts:
 class _Builder:
     """One pass over the routes; clusters of the same service share their balancer and endpoints."""
 
-    def __init__(self, configuration: Configuration, state: State, base: Path) -> None:
+    def __init__(self, configuration: Configuration, plan: Plan, connector: Connector, base: Path) -> None:
         self._configuration = configuration
-        self._state = state
+        self._plan = plan
+        self._connector = connector
         self._base = base
-        self.services = Services(state.services)
-        self._context = Context(configuration, self.services, base)
+        self._context = Context(configuration, plan, base)
         self._balancers: dict[Target, tuple[RoundRobin[Endpoint], tuple[Endpoint, ...]]] = {}
-        self.limits: dict[Address, PoolLimits] = {}
-        self.applications: set[str] = set()
+        self.limits: dict[Endpoint, PoolLimits] = {}
         self._stack_in_order, self.problems = arrange(STACK, self._context)
 
     def handlers(self) -> Iterator[RouteHandler]:
@@ -258,12 +234,12 @@ class _Builder:
         if route.redirect is not None:
             return redirects.redirect(route.redirect)
         target = parse_target(route.target)
+        place = ("routes.yaml", ("routes", index, "target"))
         try:
             if isinstance(target, AsgiTarget):
-                name = f"{target.module}:{target.attribute}"
-                self.applications.add(name)
-                return self._state.applications.get(name, lambda: import_application(target.module, target.attribute))
-            balancer, endpoints = self._balancer(target)
+                key = ("application", target.module, target.attribute)
+                return self._plan.need(key, lambda: import_application(target.module, target.attribute), place)
+            balancer, endpoints = self._balancer(target, place)
         except (OSError, ImportError, AttributeError, TypeError) as error:
             self._problem(("routes", index, "target"), f"{route.target} cannot be used: {error}")
             return None
@@ -280,25 +256,26 @@ class _Builder:
         config = self._configuration.middleware.websocket
         return WebSocketLimits(config.max_message, config.ping_interval)
 
-    def _balancer(self, target: Target) -> tuple[RoundRobin[Endpoint], tuple[Endpoint, ...]]:
+    def _balancer(self, target: Target, place: Place) -> tuple[RoundRobin[Endpoint], tuple[Endpoint, ...]]:
         known = self._balancers.get(target)
         if known is None:
-            weighted = list(self._endpoints(target))
+            weighted = list(self._endpoints(target, place))
             known = RoundRobin(weighted), tuple(endpoint for endpoint, _ in weighted)
             self._balancers[target] = known
         return known
 
-    def _endpoints(self, target: Target) -> Iterator[tuple[Endpoint, int]]:
+    def _endpoints(self, target: Target, place: Place) -> Iterator[tuple[Endpoint, int]]:
         if isinstance(target, AddressTarget):
             tls = TlsSettings() if target.protocol == "https" else None
-            yield self._endpoint(Address(target.host, target.port, tls), PoolLimits()), 1
+            yield self._endpoint(Address(target.host, target.port, tls), PoolLimits(), place), 1
             return
         assert not isinstance(target, AsgiTarget)
         service = self._configuration.routes.services[target.name]
         tls = self._tls(target.name, service)
-        for endpoint in service.endpoints:
+        for index, endpoint in enumerate(service.endpoints):
+            place = ("routes.yaml", ("services", target.name, "endpoints", index))
             address = Address(*parse_address(endpoint.address), tls, target.name)
-            yield self._endpoint(address, pool_limits(service.connections)), endpoint.weight
+            yield self._endpoint(address, pool_limits(service.connections), place), endpoint.weight
 
     def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
         if service.protocol != "https":
@@ -316,9 +293,10 @@ class _Builder:
             return settings
         return trusting
 
-    def _endpoint(self, address: Address, limits: PoolLimits) -> Endpoint:
-        self.limits[address] = limits
-        return self._state.endpoints.get(address, lambda: Endpoint(address, self._state.connector, limits))
+    def _endpoint(self, address: Address, limits: PoolLimits, place: Place) -> Endpoint:
+        endpoint = self._plan.need(address, lambda: Endpoint(address, self._connector, limits), place)
+        self.limits[endpoint] = limits
+        return endpoint
 
     def _problem(self, place: _Place, message: str) -> None:
         self.problems.append(_problem(self._configuration, place, message))

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from gateway.build import Snapshot, State, build, rules
+from gateway.build import Snapshot, build, rules
 from gateway.config.addresses import AddressTarget, parse_address, parse_target
 from gateway.config.doubts import doubts
 from gateway.config.load import ConfigError, Configuration, Problem, load
 from gateway.config.problems import format_path
 from gateway.config.rule_routes import idle_patterns
 from gateway.deadlines import Deadlines
+from gateway.live import Owner
 from gateway.middleware.order import misorders
 from gateway.routes.check import warnings
 from gateway.upstream.transport import Connector, Resolver
@@ -38,7 +39,7 @@ def _compile(configuration: Configuration, directory: Path) -> Snapshot:
     loop = asyncio.new_event_loop()  # for the sake of what would run on it
     try:
         connector = Connector(Deadlines(loop), Resolver({}))
-        return build(configuration, State(connector), base=directory)
+        return build(configuration, Owner().plan(), connector, base=directory)
     finally:
         loop.close()
 

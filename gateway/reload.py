@@ -13,19 +13,22 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.build import Snapshot, State, build, prepare, release
+from gateway.build import Snapshot, build
 from gateway.config import watch
 from gateway.config.load import parse
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
+from gateway.live import Owner, Plan, on_thread
+from gateway.upstream.transport import Connector
 
 logger = logging.getLogger("gateway.config")
 
 PROBLEMS_SHOWN = 20
-RETRY_SECONDS = 5.0
+COMPILE_SECONDS = 120.0
 SWITCH_SECONDS = 0.0005
 
 Caller = asyncio.Future[ConfigError | None]
@@ -41,13 +44,15 @@ class Reloader:
         self,
         directory: Path,
         environment: Mapping[str, str],
-        state: State,
+        owner: Owner,
+        connector: Connector,
         prepare: Callable[[Snapshot], None] = lambda _: None,
         secrets: KnownSecrets | None = None,
     ) -> None:
         self.directory = directory
         self.current: Snapshot | None = None
-        self.state = state
+        self.owner = owner
+        self._connector = connector
         self._environment = environment
         self._prepare = prepare
         self._secrets = KnownSecrets() if secrets is None else secrets
@@ -58,26 +63,19 @@ class Reloader:
         self._refusals = 0
         self._told = asyncio.Event()
         self._callers: list[Caller] = []
-        self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load the files, good or bad, and begin to watch them."""
-        contents, written = await asyncio.to_thread(watch.look, self.directory)
+        contents, written = await self._look()
         if written:
             self._refused(written)
         else:
             await self._apply(contents)
-        self._watcher = asyncio.create_task(self._keep_watching())
+        self.owner.tasks.supervise("the watch over the configuration", self._watch)
 
     async def stop(self) -> None:
-        """Stop watching, and close what is idle."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-        for endpoint in self.state.endpoints:
-            endpoint.retire()
-        for application in self.state.applications:
-            await application.stop()
-        await self.state.services.keep_only(())
+        """Stop watching, and all that lives."""
+        await self.owner.stop()
 
     def reload(self) -> Caller:
         """Read the files again, changed or not, once nobody is writing them. Answers with what is wrong, or None."""
@@ -95,37 +93,36 @@ class Reloader:
         }
 
     def summary(self) -> dict[str, Any]:
-        """What `/health` says of the configuration to anybody: how many problems there are, not which."""
+        """What `/health` says to anybody: how many problems the files have, and troubles what lives; not which."""
         return {
             "digest": self.current.digest if self.current else None,
             "loaded_at": self._loaded_at,
             "reloads": self._reloads,
             "problems": len(self._error.problems) if self._error else 0,
+            "troubles": len(self.owner.troubles()),
         }
 
     def report(self) -> dict[str, Any]:
         """What the admin port says of the configuration: the same, and the problems, without known secrets."""
         problems = self._error.problems if self._error else ()
-        return self.summary() | {"errors": [self._secrets.hide(str(each)) for each in problems[:PROBLEMS_SHOWN]]}
-
-    async def _keep_watching(self) -> None:
-        while True:
-            try:
-                await self._watch()
-            except Exception:
-                logger.exception("the configuration could not be looked at; trying again in %g s", RETRY_SECONDS)
-                await asyncio.sleep(RETRY_SECONDS)
+        return self.summary() | {
+            "errors": [self._secrets.hide(str(each)) for each in problems[:PROBLEMS_SHOWN]],
+            "failing": [self._secrets.hide(each) for each in self.owner.troubles()],
+        }
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._wait()
             callers = self._callers.copy()
-            contents, written = await asyncio.to_thread(watch.look, self.directory)
+            contents, written = await self._look()
             settled = self._settling.settled(contents, loop.time(), written=written is not None)
             if (callers and not written) or settled:
                 await self._apply(contents)
                 self._answer(callers)
+
+    async def _look(self) -> tuple[watch.Contents, ConfigError | None]:
+        return await on_thread("configuration", partial(watch.look, self.directory))
 
     async def _wait(self) -> None:
         """Until it is time to look, or somebody tells to."""
@@ -145,33 +142,46 @@ class Reloader:
     async def _apply(self, contents: watch.Contents) -> None:
         """Make these contents the current configuration, or keep the last good one and say why."""
         self._settling.applied(contents)
+        plan = self.owner.plan()
         try:
-            snapshot = await asyncio.to_thread(self._compile, contents)
+            snapshot = await self._compiled(contents, plan)
             self._prepare(snapshot)
+            await self.owner.adopt(plan, snapshot.configuration.locate)
         except ConfigError as error:
             self._refused(error)
             return
-        except (Exception, SystemExit) as error:  # an application's import may raise anything at all
-            logger.exception("the configuration could not be compiled")
-            self._refused(ConfigError([Problem("routes.yaml", 0, 0, "", f"it cannot be compiled: {error!r}")]))
-            return
-        await prepare(snapshot, self.state)
         first = self.current is None
         self.current = snapshot
-        await release(snapshot, self.state)
         self._error = None
         self._loaded_at = time.time()
         self._reloads += not first
+        await self.owner.release()
         _settle_memory()
         count = len(snapshot.handlers)
         logger.info("configuration %s %s: %d routes", snapshot.digest, "loaded" if first else "reloaded", count)
 
-    def _compile(self, contents: watch.Contents) -> Snapshot:
+    async def _compiled(self, contents: watch.Contents, plan: Plan) -> Snapshot:
+        """Raises ConfigError."""
         if isinstance(contents, ConfigError):
             raise contents
         with _beside_the_loop():
+            try:
+                return await on_thread("reload", partial(self._compile, contents, plan), COMPILE_SECONDS)
+            except TimeoutError:
+                message = f"compiling it takes longer than {COMPILE_SECONDS:g} s"
+                raise ConfigError([Problem("routes.yaml", 0, 0, "", message)]) from None
+
+    def _compile(self, contents: Mapping[str, bytes], plan: Plan) -> Snapshot:
+        """On a thread, where nothing that lives is touched. Raises ConfigError."""
+        try:
             configuration = parse(contents, self._environment, base=self.directory, secrets=self._secrets)
-            return build(configuration, self.state, base=self.directory)
+            return build(configuration, plan, self._connector, base=self.directory)
+        except ConfigError:
+            raise
+        except BaseException as error:  # an application's import may raise anything at all
+            logger.exception("the configuration could not be compiled")
+            message = f"it cannot be compiled: {error!r}"
+            raise ConfigError([Problem("routes.yaml", 0, 0, "", message)]) from None
 
     def _refused(self, error: ConfigError) -> None:
         self._error = error
@@ -186,7 +196,7 @@ class Reloader:
 
 @contextlib.contextmanager
 def _beside_the_loop() -> Iterator[None]:
-    """Work on a thread so that requests hardly notice.
+    """While a thread works, let requests hardly notice.
 
     They get the interpreter back ten times sooner than usual, and are not stopped by collections of garbage, of which
     compiling makes none: with 10,000 routes each one would take a quarter of a second.

@@ -19,6 +19,7 @@ from gateway.access.sharing import SharedEntries
 from gateway.access.store import EntryFile
 from gateway.algorithms.strikes import Strikes, growing
 from gateway.config.models.blocklist import MAX_PATTERNS, AutomaticBans
+from gateway.live import Tasks
 
 logger = logging.getLogger("gateway.blocklist")
 
@@ -47,26 +48,19 @@ class Blocklist:
         self._untold: set[Key] = set()
         self._wanted = asyncio.Event()
         self._busy = asyncio.Lock()
-        self._worker: asyncio.Task[None] | None = None
+        self.tasks = Tasks()
 
     async def start(self) -> None:
         """Read the file, so that what it says holds from the first request on, and begin to share."""
         for entry in await self.file.read():
             self._put(entry)
-        if self.shared is not None:
-            await self.shared.start()
-        self._worker = asyncio.create_task(self._work())
+        self.tasks.supervise("the writing and sharing of the blocklist", self._work)
 
     async def stop(self) -> None:
         """Write and tell what is left."""
-        if self._worker is not None:
-            self._worker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._worker
+        await self.tasks.end()
         await self.settle()
         await self.file.close()
-        if self.shared is not None:
-            await self.shared.stop()
 
     # What it holds.
 
@@ -175,11 +169,7 @@ class Blocklist:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ROUND_SECONDS):
                     await self._wanted.wait()
-            try:
-                await self.settle()
-            except Exception:
-                logger.exception("the blocklist could not be written or shared; trying again")
-                await asyncio.sleep(ROUND_SECONDS)
+            await self.settle()
 
     async def settle(self) -> None:
         """Write what is not written, tell and hear what is new, forget what is over."""

@@ -12,23 +12,17 @@ from gateway.context import Context
 
 
 class FileEntries:
-    """A service, so that all routes share the table; it has no life of its own."""
+    """They are in force as long as the configuration is."""
 
     def __init__(self, entries: Iterable[Entry], exempt: Iterable[Network]) -> None:
         self.entries = tuple(entries)
         self.table = EntryTable(self.entries)
         self.exempt = NetworkMap((network, None) for network in exempt)  # from automatic bans
 
-    async def start(self) -> None:
-        """Nothing begins."""
-
-    async def stop(self) -> None:
-        """Nothing ends."""
-
 
 def file_entries(context: Context) -> FileEntries:
     """Those of this configuration."""
-    return context.services.get(("blocklist.file", context.services), lambda: _build(context.configuration))
+    return context.once("blocklist.file", lambda: _build(context.configuration))
 
 
 def _build(configuration: Configuration) -> FileEntries:

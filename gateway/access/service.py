@@ -9,7 +9,7 @@ from gateway.access.file_entries import FileEntries, file_entries
 from gateway.access.sharing import SharedEntries
 from gateway.access.store import EntryFile
 from gateway.context import Context
-from gateway.limits.limit import redis_link
+from gateway.limits.limit import redis_identity, redis_link
 
 FILE = "blocklist.sqlite"
 
@@ -26,8 +26,10 @@ def entries_of(context: Context) -> Entries:
     """Those made at runtime outlive a reload, unless it changes where they are kept."""
     config = context.configuration.middleware
     path = context.base / config.state_directory / FILE
-    link = redis_link(context) if config.redis is not None and config.blocklist.shared else None
-    live = context.services.get(
-        ("blocklist", path, link), lambda: Blocklist(EntryFile(path), SharedEntries(link) if link else None)
+    shared = redis_identity(context) if config.redis is not None and config.blocklist.shared else None
+    live = context.plan.need(
+        ("blocklist", path, shared),
+        lambda: Blocklist(EntryFile(path), SharedEntries(redis_link(context)) if shared else None),
+        ("middleware.yaml", ("blocklist",)),
     )
     return Entries(live, file_entries(context))

@@ -82,14 +82,6 @@ class SharedEntries:
         self._generation = ""
         self._number = 0
 
-    async def start(self) -> None:
-        """Begin to use the link."""
-        await self._link.start()
-
-    async def stop(self) -> None:
-        """End to use it."""
-        await self._link.stop()
-
     async def push(self, entries: Sequence[Entry]) -> bool:
         """Tell the others; whether that worked."""
         for start in range(0, len(entries), BATCH):

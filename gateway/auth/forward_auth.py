@@ -138,7 +138,9 @@ def forward_auth(shop: Workshop, name: str, config: ForwardAuthScheme) -> Forwar
     )
     return ForwardAuth(
         name=name,
-        service=shop.context.services.get(("forward-auth", name, url, timeout), lambda: AskedService(url, timeout)),
+        service=shop.context.plan.need(
+            ("forward-auth", name, url, timeout), lambda: AskedService(url, timeout), ("auth.yaml", ("schemes", name))
+        ),
         request_headers=tuple(header.encode() for header in config.request_headers),
         response_headers=copied,
         identity=IdentityNames(who.consumer, who.tenant, who.groups, who.scopes),

@@ -217,7 +217,7 @@ def http_signature(shop: Workshop, name: str, config: HttpSignatureScheme) -> Ht
     demands = Demands(frozenset(config.components), config.body == "signed", config.max_age, config.leeway, config.tag)
     replays = None
     if config.replay == "once":
-        replays = shop.context.services.get(("replays", name), Replays)
+        replays = shop.context.plan.need(("replays", name), Replays, ("auth.yaml", ("schemes", name)))
     signers, mode = dict(_signers(shop, name)), shop.auth.mode
     return HttpSignature(name, signers, demands, replays, config.realm, config.forward, mode)
 

@@ -171,7 +171,9 @@ def _members(body: bytes, url: str) -> dict[str, Any]:
 def introspection(shop: Workshop, name: str, config: IntrospectionScheme) -> Introspection:
     """The scheme that auth.yaml describes."""
     url, timeout = config.url, config.timeout
-    service = shop.context.services.get(("introspection", name, url, timeout), lambda: AskedService(url, timeout))
+    service = shop.context.plan.need(
+        ("introspection", name, url, timeout), lambda: AskedService(url, timeout), ("auth.yaml", ("schemes", name))
+    )
     claim_rules = ClaimRules(frozenset(config.audiences), LEEWAY, ())
     rules = Rules(config.issuer, claim_rules, config.claims, config.cache, config.negative_cache)
     bearers = Bearers(shop.auth.consumers, shop.identities)

@@ -24,7 +24,7 @@ def _keys(shop: Workshop, config: IssuerConfig, place: Place) -> KeySource:
     url = config.jwks_url or config.discovery
     if url is not None:
         settings = JwksSettings(config.issuer, url, config.discovery is not None, config.refresh, config.stale)
-        return shop.context.services.get(("jwks", settings), lambda: PublishedKeys(settings))
+        return shop.context.plan.need(("jwks", settings), lambda: PublishedKeys(settings), ("auth.yaml", place))
     if config.secret is not None:
         return FixedKeys([from_secret(config.secret.get_secret_value().encode())])
     where = "key" if config.key is not None else "key_file"

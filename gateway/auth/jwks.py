@@ -19,6 +19,7 @@ from gateway.auth.jwk import KeyUnfitError, from_jwks
 from gateway.auth.key_set import KeySet
 from gateway.auth.outcome import Refused, unavailable
 from gateway.auth.token import load_json
+from gateway.live import Tasks
 
 logger = logging.getLogger("gateway.auth")
 
@@ -60,7 +61,8 @@ class PublishedKeys:
         self._until = 0.0  # monotonic time at which the keys cease to hold
         self._fetcher = Fetcher(settings.timeout)
         self._fetching: asyncio.Task[None] | None = None
-        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshing = False
+        self.tasks = Tasks()
         self._next = 0.0  # seconds until the next fetch, from the end of the last one
         self._asked: deque[float] = deque(maxlen=FETCHES)
         self._absent: dict[tuple[str, str | None], float] = {}  # kid and algorithm
@@ -68,14 +70,15 @@ class PublishedKeys:
     async def start(self) -> None:
         """Begin to fetch; the first requests may come before the keys do."""
         self._fetch()
-        self._refreshing = asyncio.create_task(self._keep_fresh())
+        self._refreshing = True
+        self.tasks.supervise(f"the fetching of the keys of {self.settings.issuer}", self._keep_fresh)
 
     async def stop(self) -> None:
         """Fetch no more."""
-        for task in (self._refreshing, self._fetching):
-            if task is not None:
-                task.cancel()
-        self._refreshing = None
+        self.tasks.cancel()
+        if self._fetching is not None:
+            self._fetching.cancel()
+        self._refreshing = False
         await self._fetcher.close()
 
     @property
@@ -88,7 +91,7 @@ class PublishedKeys:
         known = self._clock() < self._until
         if known and self._keys.knows(kid, algorithm):
             return self._keys
-        if not asking or self._refreshing is None:
+        if not asking or not self._refreshing:
             return self._keys if known else NO_KEYS
         if not known or kid is None:
             return await self._wait_for_keys()

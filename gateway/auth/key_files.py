@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from gateway.config.expand import read_regular
+from gateway.live import Tasks
 
 logger = logging.getLogger("gateway.auth")
 
@@ -36,19 +37,18 @@ class KeyFiles:
         self._poll_seconds = poll_seconds
         self._contents: dict[Path, bytes] = {}
         self._failing: set[Path] = set()
-        self._watcher: asyncio.Task[None] | None = None
+        self.tasks = Tasks()
         self.found: Mapping[bytes, Path] = {}
         """SHA-256 of each key, and the file that it is in."""
 
     async def start(self) -> None:
         """Begin to look at the files."""
         if self._paths:
-            self._watcher = asyncio.create_task(self._watch())
+            self.tasks.supervise("the watch over the files of API keys", self._watch)
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._watcher is not None:
-            self._watcher.cancel()
+        self.tasks.cancel()
 
     def read(self) -> list[KeyFileError]:
         """Look at all files now, and answer with those that cannot be used. Blocks."""

@@ -20,12 +20,6 @@ class Replays:
         self._seen: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
         self._of: Counter[str] = Counter()
 
-    async def start(self) -> None:
-        """Nothing begins."""
-
-    async def stop(self) -> None:
-        """Nothing ends."""
-
     def is_full(self, key: str, now: float, seconds: float) -> bool:
         """Whether no message with this key can be taken now."""
         self._forget(now - seconds)

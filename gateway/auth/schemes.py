@@ -36,7 +36,7 @@ def _build(context: Context) -> Mapping[str, Scheme]:
 def _api_keys(shop: Workshop, name: str, config: ApiKeyScheme) -> Scheme:
     consumers, base = shop.auth.consumers, shop.context.base
     paths = key_paths(consumers, base)
-    files = shop.context.services.get(("key-files", paths), lambda: KeyFiles(paths))
+    files = shop.context.plan.need(("key-files", paths), lambda: KeyFiles(paths), ("auth.yaml", ("consumers",)))
     for error in files.read():
         shop.problem(shop.place_of_key_file(error.path), str(error))
     ring = KeyRing(consumers, lambda who, print_: shop.identities.of_consumer(who, name, print_), files, base)
@@ -44,7 +44,7 @@ def _api_keys(shop: Workshop, name: str, config: ApiKeyScheme) -> Scheme:
 
 
 def _basic(shop: Workshop, name: str, config: BasicScheme) -> Scheme:
-    checks = shop.context.services.get(("password-checks",), PasswordChecks)
+    checks = shop.context.plan.need(("password-checks",), PasswordChecks, ("auth.yaml", ("schemes", name)))
     return Basic(name, users(name, shop), checks, config.realm, forward=config.forward)
 
 

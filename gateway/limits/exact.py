@@ -49,14 +49,6 @@ class ExactStore:
         self._link = link
         self._waiting: list[Request] = []
 
-    async def start(self) -> None:
-        """Somebody begins to use it."""
-        await self._link.start()
-
-    async def stop(self) -> None:
-        """Nobody uses it any more."""
-        await self._link.stop()
-
     async def take(self, bids: Sequence[Bid], patience: Patience) -> list[Taken] | None:
         """Count a request in all windows of all limits, or in none where one that is enforced refuses.
 

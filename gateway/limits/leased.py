@@ -20,6 +20,7 @@ from gateway.limits.scripts import SETTLE
 from gateway.limits.store import Taken
 from gateway.limits.table import MOST_KEYS, Table
 from gateway.limits.windows import WindowSet
+from gateway.live import Supervised, Tasks
 
 BATCH = 256  # keys in one call
 PAUSE_SECONDS = 0.002  # between two settlements, in which more is collected
@@ -48,21 +49,20 @@ class LeasedStore:
         self._wanted = asyncio.Event()
         self._waiting: list[asyncio.Future[bool | None]] = []  # for the settlement that is under way
         self._settled = 0
-        self._task: asyncio.Task[None] | None = None
+        self.tasks = Tasks()
+        self._settling: Supervised | None = None
         self._stopping = False
 
     async def start(self) -> None:
         """Begin to settle."""
-        await self._link.start()
-        self._task = asyncio.create_task(self._work())
+        self._settling = self.tasks.supervise(f"the settling of the rate limit {self._name}", self._work)
 
     async def stop(self) -> None:
         """Settle what is left, if Redis answers."""
         self._stopping = True
         self._wanted.set()
-        if self._task is not None:
-            await self._task
-        await self._link.stop()
+        if self._settling is not None:
+            await self._settling.finish()
 
     def take(self, key: str, windows: WindowSet, cost: int, now: int) -> Taken | None:
         """Count a request if it fits, as far as this replica knows. None: Redis is down, or its share is spent."""

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from gateway.algorithms.calendar_windows import Span, Unit, span_at
 from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.table import Table
+from gateway.live import Supervised, Tasks
 
 WRITE_SECONDS = 0.25
 READ_SECONDS = 0.02  # how long a request waits for its count, where the book says nothing else
@@ -55,14 +56,6 @@ class Book(Protocol):
     @property
     def patience(self) -> float:
         """Seconds that a request may wait for a count."""
-        ...
-
-    async def start(self) -> None:
-        """Somebody begins to use it."""
-        ...
-
-    async def stop(self) -> None:
-        """Somebody does not use it any more."""
         ...
 
     async def write(self, entries: Sequence[Entry]) -> Sequence[int] | None:
@@ -100,21 +93,20 @@ class Ledger:
         self._waiting: list[asyncio.Future[bool | None]] = []  # for the write that is under way
         self._time = LoopTime(READ_SECONDS)
         self._outages = 0
-        self._task: asyncio.Task[None] | None = None
+        self.tasks = Tasks()
+        self._writer: Supervised | None = None
         self._stopping = False
 
     async def start(self) -> None:
         """Begin to write."""
-        await self.book.start()
-        self._task = asyncio.create_task(self._work())
+        self._writer = self.tasks.supervise(f"the writer of the quota {self.name}", self._work)
 
     async def stop(self) -> None:
         """Write what is left, if the book takes it."""
         self._stopping = True
         self._unread.set()
-        if self._task is not None:
-            await self._task
-        await self.book.stop()
+        if self._writer is not None:
+            await self._writer.finish()
 
     def span(self) -> Span:
         """The current window. It only ever moves forward, even where the clock does not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.config.models import Configuration, RouteConfig
 from gateway.config.models.limits import RateLimit, windows_of
@@ -19,8 +19,11 @@ from gateway.limits.memory import MemoryStore
 from gateway.limits.redis_link import RedisLink
 from gateway.limits.store import LocalStore
 from gateway.limits.windows import WindowSet
+from gateway.live import Place
 
 OnFailure = Literal["open", "closed", "local"]
+
+_REDIS: Final[Place] = ("middleware.yaml", ("redis", "url"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,17 @@ def _store(context: Context, name: str, config: RateLimit, link: RedisLink | Non
     if link is None:
         return _memory(context, name)
     if config.sync == "leased":
-        redis = redis_settings(context)
-        key = ("limits.leased", name, redis.url.get_secret_value(), redis.timeout)
-        return context.services.get(key, lambda: LeasedStore(name, link))
+        key = ("limits.leased", name, *redis_identity(context))
+        return context.plan.need(key, lambda: LeasedStore(name, redis_link(context)), _place(name))
     return None
 
 
 def _memory(context: Context, name: str) -> MemoryStore:
-    return context.services.get(("limits.memory", name), MemoryStore)
+    return context.plan.need(("limits.memory", name), MemoryStore, _place(name))
+
+
+def _place(name: str) -> Place:
+    return "middleware.yaml", ("rate_limits", name)
 
 
 def redis_settings(context: Context) -> RedisConfig:
@@ -114,15 +120,20 @@ def redis_settings(context: Context) -> RedisConfig:
     return redis
 
 
+def redis_identity(context: Context) -> tuple[str, float]:
+    """What makes it another Redis: URL and time limit."""
+    redis = redis_settings(context)
+    return redis.url.get_secret_value(), redis.timeout
+
+
 def exact_store(context: Context) -> ExactStore:
     """What asks Redis for every request, the same for all limits."""
-    redis, link = redis_settings(context), redis_link(context)
-    key = ("limits.exact", redis.url.get_secret_value(), redis.timeout)
-    return context.services.get(key, lambda: ExactStore(link))
+    return context.plan.need(
+        ("limits.exact", *redis_identity(context)), lambda: ExactStore(redis_link(context)), _REDIS
+    )
 
 
 def redis_link(context: Context) -> RedisLink:
     """The way to it, the same for all."""
-    redis = redis_settings(context)
-    url, timeout = redis.url.get_secret_value(), redis.timeout
-    return context.services.get(("limits.redis", url, timeout), lambda: RedisLink(url, timeout))
+    identity = redis_identity(context)
+    return context.plan.need(("limits.redis", *identity), lambda: RedisLink(*identity), _REDIS)

@@ -21,12 +21,6 @@ class MemoryStore:
     def __init__(self, most: int = MOST_KEYS) -> None:
         self.table: Table[Entry] = Table(_make, _idle, most)
 
-    async def start(self) -> None:
-        """Nothing to begin."""
-
-    async def stop(self) -> None:
-        """Nothing to end: limits do not outlive the process."""
-
     def take(self, key: str, windows: WindowSet, cost: int, now: int) -> Taken:
         """Count a request if it fits into every window, otherwise nothing."""
         entry = self.table.entry(key, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gateway.config.models.limits import Quota as QuotaConfig
@@ -11,10 +12,11 @@ from gateway.context import Context
 from gateway.http.decisions import Mode
 from gateway.limits.keys import Key, compile_key
 from gateway.limits.ledger import Book, Ledger
-from gateway.limits.limit import OnFailure, redis_link, redis_settings
+from gateway.limits.limit import OnFailure, redis_identity, redis_link
 from gateway.limits.redis_book import RedisBook
 from gateway.limits.sqlite_book import SqliteBook
 from gateway.limits.windows import Field
+from gateway.live import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +57,25 @@ def quotas_of(context: Context, route_id: str | None = None) -> Iterator[Quota]:
 
 
 def _ledger(context: Context, name: str, config: QuotaConfig) -> Ledger:
-    book, identity = _book(context, config)
-    key = ("quotas.ledger", name, config.window, config.timezone, *identity)
-    return context.services.get(key, lambda: Ledger(name, config.window, ZoneInfo(config.timezone), book))
+    key = ("quotas.ledger", name, config.window, config.timezone, *_identity_of_book(context, config))
+    place = ("middleware.yaml", ("quotas", name))
+    zone = ZoneInfo(config.timezone)
+    return context.plan.need(key, lambda: Ledger(name, config.window, zone, _book(context, config, place)), place)
 
 
-def _book(context: Context, config: QuotaConfig) -> tuple[Book, tuple[object, ...]]:
-    """Where it is counted, and what makes that another place."""
+def _identity_of_book(context: Context, config: QuotaConfig) -> tuple[object, ...]:
+    """What makes where it is counted another place."""
     if config.store == "redis":
-        redis = redis_settings(context)
-        return RedisBook(redis_link(context)), (redis.url.get_secret_value(), redis.timeout)
-    path = context.base / context.configuration.middleware.state_directory / config.file
-    return context.services.get(("quotas.sqlite", path), lambda: SqliteBook(path)), (path,)
+        return redis_identity(context)
+    return (_path(context, config),)
+
+
+def _book(context: Context, config: QuotaConfig, place: Place) -> Book:
+    if config.store == "redis":
+        return RedisBook(redis_link(context))
+    path = _path(context, config)
+    return context.plan.need(("quotas.sqlite", path), lambda: SqliteBook(path), place)
+
+
+def _path(context: Context, config: QuotaConfig) -> Path:
+    return context.base / context.configuration.middleware.state_directory / config.file

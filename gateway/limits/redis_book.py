@@ -39,14 +39,6 @@ class RedisBook:
         """Little, because a request may have waited for Redis already; and none where it was in vain."""
         return self._link.timeout * PATIENCE if self._link.answers else 0.0
 
-    async def start(self) -> None:
-        """Somebody begins to use it."""
-        await self._link.start()
-
-    async def stop(self) -> None:
-        """Somebody does not use it any more."""
-        await self._link.stop()
-
     async def write(self, entries: Sequence[Entry]) -> Sequence[int] | None:
         """Add to the counters in one call, and answer with their totals."""
         keys = [f"{self._link.prefix}quota:{entry.quota}:{entry.span.starts}:{_name(entry.key)}" for entry in entries]

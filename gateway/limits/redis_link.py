@@ -20,6 +20,7 @@ from typing import Any
 from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.redis_pipeline import Arguments, Call, Pipeline
 from gateway.limits.scripts import BEAT, LEAVE, Script
+from gateway.live import Tasks
 
 logger = logging.getLogger("gateway.limits")
 
@@ -60,17 +61,11 @@ class RedisLink:
         self._down_since = 0.0
         self._logged = float("-inf")
         self._replica = uuid.uuid4().hex
-        self._heart: asyncio.Task[None] | None = None
-        self._users = 0
+        self._stopped = False
+        self.tasks = Tasks()
 
     async def start(self) -> None:
-        """Begin to try. Whether Redis is there shows within a few milliseconds; nobody waits for it.
-
-        Whoever uses the link starts and stops it, too, so that it is there as long as the last of them.
-        """
-        self._users += 1
-        if self._users > 1:
-            return
+        """Begin to try. Whether Redis is there shows within a few milliseconds; nobody waits for it."""
         # Six megabytes that only those need who have a Redis.
         from redis.asyncio import ConnectionPool  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415
@@ -85,15 +80,12 @@ class RedisLink:
             driver_info=None,
         )
         self.available = True
-        self._heart = asyncio.create_task(self._beat())
+        self.tasks.supervise("the heartbeat of Redis", self._beat)
 
     async def stop(self) -> None:
-        """Say goodbye, and close the connection, when nobody uses it any more."""
-        self._users -= 1
-        if self._users:
-            return
-        if self._heart is not None:
-            self._heart.cancel()
+        """Say goodbye, and close the connection."""
+        self._stopped = True
+        self.tasks.cancel()
         if self.answers:  # the others need not wait until they miss this one
             await self._ask(LEAVE, [self.prefix + REPLICAS], [self._replica], self.timeout).answer
         self.available = False
@@ -165,7 +157,7 @@ class RedisLink:
 
     def _judge(self, call: Call, seconds: float) -> None:
         """Learn of how a call ended. Those that were under way together fail as one."""
-        if not self._users:
+        if self._stopped:
             return
         if call.answer.result() is not None:
             if seconds <= self.timeout:  # an answer to one that may take longer says little

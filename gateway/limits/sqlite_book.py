@@ -48,11 +48,9 @@ class SqliteBook:
         self._logged = float("-inf")
         self._connection: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(1, "quotas")
-        self._users = 0
 
     async def start(self) -> None:
         """Open the file. Where that fails, it is tried again with every batch."""
-        self._users += 1
         await self.write(())
 
     def measures(self) -> dict[str, float]:
@@ -64,10 +62,7 @@ class SqliteBook:
         }
 
     async def stop(self) -> None:
-        """Close the file, when nobody uses it any more."""
-        self._users -= 1
-        if self._users:
-            return
+        """Close the file."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 

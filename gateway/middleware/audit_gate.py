@@ -41,6 +41,7 @@ class AuditGate:
 
 def for_route(context: Context, route: RouteConfig) -> AuditGate | None:
     """None where requests are served without a record."""
-    log = context.services.get(SERVICE, AuditLog)  # also where it is off: it is one for the whole process
     config = context.configuration.middleware.audit_log
-    return AuditGate(log) if config.file is not None and config.on_failure == "closed" else None
+    if config.file is None or config.on_failure != "closed":
+        return None
+    return AuditGate(context.plan.need(SERVICE, AuditLog, ("middleware.yaml", ("audit_log",))))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
 import re
 import sys
 import traceback
@@ -24,58 +23,45 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.models.base import keys_of
 from gateway.config.models.python_policies import PythonPolicy, split_class
-from gateway.config.problems import Fault, Problem
+from gateway.config.problems import ConfigError, Fault, Problem
 from gateway.config.translate import suggest, to_problem
 from gateway.context import Context, Middleware
 from gateway.http import Exchange, Response
-
-logger = logging.getLogger("gateway.policy")
+from gateway.live import is_cancelled
 
 _FILE = "middleware.yaml"
 
 
-class PolicyError(Exception):
+class PolicyError(ConfigError):
     """A policy that cannot be used, and every reason."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(problems)
-        self.problems = problems
 
 
 class LivingPolicy:
     """A policy's object. Where it has coroutine functions `start` and `stop`, they are called at its two ends."""
 
-    def __init__(self, name: str, policy: Middleware) -> None:
-        self._name = name
+    def __init__(self, loading: _Loading, policy: Middleware) -> None:
+        self._loading = loading
         self.policy = policy
 
     async def start(self) -> None:
-        await self._call("start")
+        """Raises PolicyError with whatever the policy raises, so that the configuration is refused."""
+        try:
+            await self._call("start")
+        except BaseException as error:
+            if is_cancelled(error):
+                raise
+            raise self._loading.failure(error, f"start of {self._loading.name} failed") from None
 
     async def stop(self) -> None:
         await self._call("stop")
 
     async def _call(self, method: str) -> None:
         call = getattr(self.policy, method, None)
-        if call is None:
-            return
-        try:
+        if call is not None:
             await call()
-        except Exception:
-            logger.exception("%s of policy %s failed", method, self._name)
-
-
-class _LoadedFile:
-    """A module that was made of a file."""
-
-    def __init__(self, module: ModuleType) -> None:
-        self.module = module
-
-    async def start(self) -> None:
-        pass
-
-    async def stop(self) -> None:
-        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +79,8 @@ class _Loading:
         settings = json.dumps(self.config.config, sort_keys=True, default=str)
         found = self._class()
         key = ("policy", self.name, self.config.class_, source, settings)
-        return self.context.services.get(key, lambda: LivingPolicy(self.name, self._make(found))).policy
+        place = (_FILE, ("policies", self.name, "class"))
+        return self.context.plan.need(key, lambda: LivingPolicy(self, self._make(found)), place).policy
 
     def _make(self, found: type[Any]) -> Middleware:
         model = getattr(found, "Config", None)
@@ -103,8 +90,8 @@ class _Loading:
         try:
             policy: Middleware = found(*arguments)
             handler = policy.wrap(_nowhere)
-        except Exception as error:
-            raise self._failure(error, f"{found.__name__} cannot be made") from None
+        except BaseException as error:
+            raise self.failure(error, f"{found.__name__} cannot be made") from None
         if not callable(handler):
             raise self._fault(("class",), f"wrap of {found.__name__} must return a handler: async def (exchange)")
         return policy
@@ -121,8 +108,8 @@ class _Loading:
     def _module(self, name: str) -> ModuleType:
         try:
             return importlib.import_module(name)
-        except (Exception, SystemExit) as error:
-            raise self._failure(error, f"{name} cannot be imported") from None
+        except BaseException as error:
+            raise self.failure(error, f"{name} cannot be imported") from None
 
     def _module_of_file(self, file: str) -> ModuleType:
         path = self.context.base / file
@@ -131,12 +118,13 @@ class _Loading:
             message = f"{file} cannot be read in {self.context.base}; create it (its name cannot hold ${{...}})"
             raise self._fault(("class",), message)
         try:
-            loaded = self.context.services.get(
-                ("policy file", str(path), source), lambda: _LoadedFile(_execute(path, source))
+            return self.context.plan.need(
+                ("policy file", str(path), source),
+                lambda: _execute(path, source),
+                (_FILE, ("policies", self.name, "class")),
             )
-        except (Exception, SystemExit) as error:
-            raise self._failure(error, "it cannot be loaded") from None
-        return loaded.module
+        except BaseException as error:
+            raise self.failure(error, "it cannot be loaded") from None
 
     def _settings(self, model: Any) -> BaseModel:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -176,7 +164,7 @@ class _Loading:
     def _fault(self, place: tuple[str | int, ...], message: str) -> PolicyError:
         return PolicyError(self._problem(place, message))
 
-    def _failure(self, error: BaseException, what: str) -> PolicyError:
+    def failure(self, error: BaseException, what: str) -> PolicyError:
         """What the policy's own code raised, at the line of its file where there is one."""
         file, _, _ = split_class(self.config.class_)
         reason = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"

@@ -27,16 +27,10 @@ _PARENT_AND_STATE: Final = frozenset({b"traceparent", b"tracestate"})
 
 
 class Hops:
-    """Makes ids, for all routes of the process. A service, so that they share it; it has no life of its own."""
+    """Makes ids, for all routes of the process."""
 
     def __init__(self) -> None:
         self._random = random.Random()
-
-    async def start(self) -> None:
-        """Nothing begins."""
-
-    async def stop(self) -> None:
-        """Nothing ends."""
 
     def begun(self) -> tuple[str, bytes]:
         """The id of a new trace, and its traceparent."""
@@ -87,5 +81,5 @@ def for_route(context: Context, route: RouteConfig) -> Trace | None:
     config = context.configuration.middleware.trace
     if not config.enabled:
         return None
-    hops = context.services.get("trace", Hops)
+    hops = context.plan.need("trace", Hops, ("middleware.yaml", ("trace",)))
     return Trace(hops, config.trust != "never", config.trust == "always")

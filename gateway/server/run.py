@@ -26,12 +26,13 @@ import uvicorn
 
 from gateway.admin import admin_app
 from gateway.app import Gateway
-from gateway.build import Snapshot, State
+from gateway.build import Snapshot
 from gateway.config.models import AccessLog as AccessLogConfig
 from gateway.config.models import Drain, Limits, WebSocket
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
+from gateway.live import Owner
 from gateway.monitor.access_log import AccessLog, AccessLogSettings
 from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
 from gateway.monitor.audit_log import AuditLog
@@ -76,11 +77,11 @@ async def serve(options: ServeOptions) -> None:
     connector = Connector(deadlines, Resolver(options.resolve))
     metrics = Metrics()
     access_log = AccessLog(_access_log_settings(AccessLogConfig(), options.log_format))
-    state = State(connector)
-    audit_log = state.services.get(AUDIT_LOG, AuditLog)
+    owner = Owner()
+    audit_log = owner.hold(AUDIT_LOG, AuditLog())
     prepare = partial(_change_logs, access_log, audit_log, options)
-    reloader = Reloader(options.directory, os.environ, state, prepare, options.secrets)
-    metrics.add_source(lambda: plain(reloader.measures() | reloader.state.services.measures()))
+    reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
+    metrics.add_source(lambda: plain(reloader.measures() | owner.measures()))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
     server = GatewayServer(gateway, ServerContext(deadlines, partial(_limits, reloader), partial(_websocket, reloader)))
     try:

@@ -21,8 +21,9 @@ from jwt.algorithms import get_default_algorithms
 from gateway.auth.outcome import Scheme
 from gateway.auth.schemes import schemes_of
 from gateway.config.models import Configuration
-from gateway.context import Context, LivingServices, Services
+from gateway.context import Context
 from gateway.http import Exchange, Headers
+from gateway.live import Owner
 from tests.config.support import ROUTE, parsed
 
 ISSUER = "https://login.example.com/"
@@ -97,7 +98,7 @@ def request(headers: Headers | None = None, query: bytes = b"", *, token: str | 
 def context(auth: str, base: Path = Path("/nowhere"), routes: str = ROUTE, **environment: str) -> Context:
     """What policies are built from, with this auth.yaml."""
     configuration: Configuration = parsed(routes, auth=auth, environment=environment, base=base)
-    return Context(configuration, Services(LivingServices()), base)
+    return Context(configuration, Owner().plan(), base)
 
 
 def jwt_auth(*issuers: Mapping[str, Any], **more: Any) -> str:

@@ -24,9 +24,10 @@ from gateway.algorithms.structured_fields import InnerList, parse_dictionary
 from gateway.auth.outcome import Outcome, Recognised, Refused, Scheme
 from gateway.auth.schemes import schemes_of
 from gateway.auth.signature_base import signature_base
-from gateway.context import Context, LivingServices, Services
+from gateway.context import Context
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
+from gateway.live import Owner
 from tests.auth.support import pem
 from tests.config.support import parsed
 
@@ -174,15 +175,14 @@ class HttpService:
 @asynccontextmanager
 async def running(auth: Mapping[str, Any], name: str) -> AsyncIterator[Scheme]:
     """A scheme of this auth.yaml, with the services that it uses."""
-    living = LivingServices()
-    services = Services(living)
-    made = Context(parsed(auth=json.dumps(auth)), services, Path("/nowhere"))
+    owner = Owner()
+    made = Context(parsed(auth=json.dumps(auth)), owner.plan(), Path("/nowhere"))
     scheme = schemes_of(made)[name]
-    await living.start(services.keys)
+    await owner.adopt(made.plan)
     try:
         yield scheme
     finally:
-        await living.keep_only(())
+        await owner.stop()
 
 
 @asynccontextmanager

@@ -15,10 +15,11 @@ from gateway.auth.outcome import Recognised, Scheme
 from gateway.auth.replays import MAX_MESSAGES, MAX_OF_ONE, Replays
 from gateway.auth.schemes import schemes_of
 from gateway.config.problems import ConfigError
-from gateway.context import Context, LivingServices, Services
+from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
 from gateway.http.testing import Pieces, make_exchange
+from gateway.live import Owner
 from tests.auth.support import pem, scheme
 from tests.config.support import errors, parsed
 
@@ -184,12 +185,14 @@ def test_one_key_does_not_use_up_the_room_of_all() -> None:
 
 async def test_a_message_is_taken_once_whatever_is_reloaded(signer: Signer) -> None:
     """Another max_age does not let in again what came before."""
-    services, exchange = LivingServices(), signer.sign(make_exchange())
+    owner, exchange = Owner(), signer.sign(make_exchange())
     outcomes = []
     for max_age in ("5m", "10m"):
         auth = {"schemes": {"signed": {"http_signature": {"max_age": max_age}}}, "consumers": [signer.consumer]}
-        made = Context(parsed(auth=json.dumps(auth)), Services(services), Path("/nowhere"))
-        outcomes.append(await schemes_of(made)["signed"].authenticate(exchange))
+        made = Context(parsed(auth=json.dumps(auth)), owner.plan(), Path("/nowhere"))
+        scheme = schemes_of(made)["signed"]
+        await owner.adopt(made.plan)
+        outcomes.append(await scheme.authenticate(exchange))
     recognised(outcomes[0])
     assert "came before" in refused(outcomes[1]).detail
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from gateway.access.blocklist import Blocklist
 from gateway.access.service import entries_of
 from gateway.config.load import parse
-from gateway.context import Context, LivingServices, Services
+from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Headers, Identity, Response
+from gateway.live import Owner
 from gateway.middleware import blocklist
 
 ROUTES = "- {id: test, path: /*, target: 'backend:80'}\n"
@@ -78,17 +79,17 @@ def request(client: str, *, agent: str = "", path: str = "/") -> Exchange:
     return Exchange("id", "GET", path, b"", headers, dict(headers), "http", "host", client, False, client)
 
 
-def context(middleware: str, base: Path, *, auth: str = "", living: LivingServices | None = None) -> Context:
+def context(middleware: str, base: Path, *, auth: str = "", owner: Owner | None = None) -> Context:
     """What the blocklist is built from. Raises ConfigError."""
     files = {"routes.yaml": ROUTES.encode(), "middleware.yaml": middleware.encode(), "auth.yaml": auth.encode()}
-    return Context(parse(files, {}, base=base), Services(living or LivingServices()), base)
+    return Context(parse(files, {}, base=base), (owner or Owner()).plan(), base)
 
 
 @asynccontextmanager
 async def guarded(middleware: str, base: Path, *, auth: str = "") -> AsyncIterator[Guarded]:
     """Both parts of the blocklist around a stand-in for the authentication; `base` is the configuration directory."""
-    living = LivingServices()
-    built = context(middleware, base, auth=auth, living=living)
+    owner = Owner()
+    built = context(middleware, base, auth=auth, owner=owner)
     route = built.configuration.routes.routes[0]
     outer, inner = blocklist.for_route(built, route), blocklist.consumers_for_route(built, route)
     assert outer is not None
@@ -105,8 +106,8 @@ async def guarded(middleware: str, base: Path, *, auth: str = "") -> AsyncIterat
         return await behind(exchange)
 
     live = entries_of(built).live
-    await living.start(built.services.keys)
+    await owner.adopt(built.plan)
     try:
         yield Guarded(outer.wrap(authentication), live, answers)
     finally:
-        await living.keep_only(())
+        await owner.stop()

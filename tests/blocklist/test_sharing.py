@@ -29,12 +29,15 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @asynccontextmanager
 async def _replica(redis: RedisServer, path: Path) -> AsyncIterator[Blocklist]:
-    blocklist = Blocklist(EntryFile(path), SharedEntries(RedisLink(redis.url, 0.02)))
+    link = RedisLink(redis.url, 0.02)
+    blocklist = Blocklist(EntryFile(path), SharedEntries(link))
+    await link.start()
     await blocklist.start()
     try:
         yield blocklist
     finally:
         await blocklist.stop()
+        await link.stop()
 
 
 @pytest.fixture
@@ -123,13 +126,15 @@ async def test_a_frozen_redis_keeps_nobody_waiting(redis: RedisServer, replicas:
 @asynccontextmanager
 async def _by_hand(redis: RedisServer, tmp_path: Path) -> AsyncIterator[list[Blocklist]]:
     """Two that tell and hear only when they are told to settle."""
-    shared = [SharedEntries(RedisLink(redis.url, 0.02)) for _ in range(2)]
-    blocklists = [Blocklist(EntryFile(tmp_path / str(index)), each) for index, each in enumerate(shared)]
-    for each in shared:
-        await each.start()
+    links = [RedisLink(redis.url, 0.02) for _ in range(2)]
+    blocklists = [Blocklist(EntryFile(tmp_path / str(i)), SharedEntries(link)) for i, link in enumerate(links)]
+    for link in links:
+        await link.start()
     yield blocklists
     for blocklist in blocklists:
         await blocklist.stop()
+    for link in links:
+        await link.stop()
 
 
 async def _settled(blocklist: Blocklist) -> None:

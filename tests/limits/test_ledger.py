@@ -38,9 +38,13 @@ class Clock:
 @asynccontextmanager
 async def ledger(book: Book, clock: Clock | None = None) -> AsyncIterator[Ledger]:
     made = Ledger("monthly", "month", BERLIN, book, clock or Clock("2036-03-15 12:00"))
+    if isinstance(book, SqliteBook):
+        await book.start()
     await made.start()
     yield made
     await made.stop()
+    if isinstance(book, SqliteBook):
+        await book.stop()
 
 
 async def count(book: Ledger, key: str, times: int) -> int | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.context import Context, LivingServices, Middleware, Services
+from gateway.context import Context, Middleware
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Identity, Response
+from gateway.live import Owner
 from gateway.middleware import quota, rate_limit
 from tests.config.support import parsed
 from tests.limits.support import exchange
@@ -58,14 +59,13 @@ class Route:
 @asynccontextmanager
 async def route(middleware: str, base: Path = Path("/nowhere"), route_id: str = "x") -> AsyncIterator[Route]:
     configuration = parsed(ROUTES, middleware=middleware, auth=CONSUMERS, base=base)
-    living = LivingServices()
-    services = Services(living)
-    context = Context(configuration, services, base)
+    owner = Owner()
+    context = Context(configuration, owner.plan(), base)
     found = next(each for each in configuration.routes.routes if each.id == route_id)
     made = [rate_limit.for_route(context, found), quota.for_route(context, found)]
-    await living.start(services.keys)
+    await owner.adopt(context.plan)
     yield Route([policy for policy in made if policy is not None])
-    await living.keep_only(())
+    await owner.stop()
 
 
 async def test_a_consumer_is_refused_above_its_limit() -> None:

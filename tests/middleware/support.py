@@ -7,8 +7,9 @@ from pathlib import Path
 
 from gateway.build import STACK
 from gateway.config.load import ConfigError, parse
-from gateway.context import Context, LivingServices, Middleware, Services
+from gateway.context import Context, Middleware
 from gateway.http import Exchange, Handler, Response
+from gateway.live import Owner
 from gateway.middleware.order import arrange
 
 ROUTES = "- {id: test, path: /*, target: 'backend:80'}\n"
@@ -20,12 +21,12 @@ def context(
     routes: str = ROUTES,
     sources: Mapping[str, str] | None = None,
     base: Path = Path("/nowhere"),
-    living: LivingServices | None = None,
+    owner: Owner | None = None,
 ) -> Context:
     """What middlewares are built from. Raises ConfigError."""
     files = {"routes.yaml": routes, "middleware.yaml": middleware} | dict(sources or {})
     configuration = parse({name: text.encode() for name, text in files.items()}, {}, base=base)
-    return Context(configuration, Services(living or LivingServices()), base)
+    return Context(configuration, (owner or Owner()).plan(), base)
 
 
 def build(built: Context, *, route: int = 0) -> list[Middleware]:

@@ -7,10 +7,10 @@ import pytest
 from gateway.build import STACK
 from gateway.config.load import ConfigError
 from gateway.config.watch import look, same
-from gateway.context import LivingServices
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Response
 from gateway.http.testing import make_exchange
+from gateway.live import Owner
 
 from .support import ROUTES, answering, build, chained, context, errors
 
@@ -77,42 +77,43 @@ class Policy:
 CLASS = "policies: {mine: {class: 'p.py:Counter', config: {name: x-n}}}"
 
 
-async def answers(living: LivingServices, source: str, middleware: str = CLASS) -> list[tuple[bytes, bytes]]:
+async def answers(owner: Owner, source: str, middleware: str = CLASS) -> list[tuple[bytes, bytes]]:
     """The headers of one response, after a reload with this source."""
-    built = context(middleware, sources={"p.py": source}, living=living)
+    built = context(middleware, sources={"p.py": source}, owner=owner)
     handle = chained(build(built), answering())
-    await living.start(built.services.keys)
-    await living.keep_only(built.services.keys)
+    await owner.adopt(built.plan)
+    await owner.release()
     return (await handle(make_exchange())).headers
 
 
 async def test_a_policy_has_its_configuration() -> None:
     """What middleware.yaml says under `config` arrives in the class, checked and with defaults."""
     text = "policies: {mine: {class: 'p.py:Counter', config: {name: x-n, step: 3}}}"
-    assert await answers(LivingServices(), COUNTER, text) == [(b"x-n", b"3")]
+    assert await answers(Owner(), COUNTER, text) == [(b"x-n", b"3")]
 
 
 async def test_a_reload_keeps_what_did_not_change() -> None:
     """A counter goes on counting over reloads of other things, and begins anew with new code or a new config."""
-    living = LivingServices()
-    assert await answers(living, COUNTER) == [(b"x-n", b"1")]
-    assert await answers(living, COUNTER, CLASS + "\nlimits: {headers: 50}") == [(b"x-n", b"2")]
-    assert await answers(living, COUNTER, CLASS.replace("x-n", "x-m")) == [(b"x-m", b"1")]
-    assert await answers(living, COUNTER) == [(b"x-n", b"1")]
-    assert await answers(living, COUNTER + "\n# changed\n") == [(b"x-n", b"1")]
+    owner = Owner()
+    assert await answers(owner, COUNTER) == [(b"x-n", b"1")]
+    assert await answers(owner, COUNTER, CLASS + "\nlimits: {headers: 50}") == [(b"x-n", b"2")]
+    assert await answers(owner, COUNTER, CLASS.replace("x-n", "x-m")) == [(b"x-m", b"1")]
+    assert await answers(owner, COUNTER) == [(b"x-n", b"1")]
+    assert await answers(owner, COUNTER + "\n# changed\n") == [(b"x-n", b"1")]
 
 
 async def test_a_broken_version_leaves_the_old_one_whole() -> None:
     """While an edit is wrong, what was built before goes on as it was."""
-    living = LivingServices()
-    built = context(CLASS, sources={"p.py": COUNTER}, living=living)
+    owner = Owner()
+    built = context(CLASS, sources={"p.py": COUNTER}, owner=owner)
     handle = chained(build(built), answering())
+    await owner.adopt(built.plan)
     with pytest.raises(ConfigError):
-        build(context(CLASS, sources={"p.py": COUNTER.replace("class Counter", "class Other")}, living=living))
+        build(context(CLASS, sources={"p.py": COUNTER.replace("class Counter", "class Other")}, owner=owner))
     with pytest.raises(ConfigError):
-        build(context(CLASS, sources={"p.py": COUNTER + "\nraise RuntimeError('half')\n"}, living=living))
+        build(context(CLASS, sources={"p.py": COUNTER + "\nraise RuntimeError('half')\n"}, owner=owner))
     assert (await handle(make_exchange())).headers == [(b"x-n", b"1")]
-    assert await answers(living, COUNTER) == [(b"x-n", b"2")]
+    assert await answers(owner, COUNTER) == [(b"x-n", b"2")]
 
 
 async def test_a_policy_is_started_and_stopped() -> None:
@@ -121,9 +122,9 @@ async def test_a_policy_is_started_and_stopped() -> None:
         "    async def start(self) -> None:\n        self.seen.number = 40\n"
         "    async def stop(self) -> None:\n        raise RuntimeError('no matter')\n"
     )
-    living = LivingServices()
-    assert await answers(living, source) == [(b"x-n", b"41")]
-    await living.keep_only(())
+    owner = Owner()
+    assert await answers(owner, source) == [(b"x-n", b"41")]
+    await owner.stop()
 
 
 @pytest.mark.parametrize(
@@ -256,7 +257,7 @@ async def test_policies_stand_in_the_order_of_the_file() -> None:
     text = (
         "policies: {b: {class: 'p.py:Counter', config: {name: x-b}}, a: {class: 'p.py:Counter', config: {name: x-a}}}"
     )
-    assert [name for name, _ in await answers(LivingServices(), COUNTER, text)] == [b"x-a", b"x-b"]
+    assert [name for name, _ in await answers(Owner(), COUNTER, text)] == [b"x-a", b"x-b"]
 
 
 def test_the_whole_stack_can_be_reordered() -> None:

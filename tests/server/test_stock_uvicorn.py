@@ -12,10 +12,10 @@ import pytest
 import uvicorn
 
 from gateway.app import Gateway
-from gateway.build import State
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Outcome
+from gateway.live import Owner
 from gateway.reload import Reloader
 from gateway.upstream.transport import Connector, Resolver
 from tests.server.backend import Backend
@@ -34,7 +34,7 @@ async def stock_uvicorn(directory: Path, backend: Backend, http: str) -> AsyncIt
     records: list[Told] = []
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
     gateway = Gateway(
-        Reloader(directory, {}, State(connector)), [lambda exchange, outcome: records.append((exchange, outcome))]
+        Reloader(directory, {}, Owner(), connector), [lambda exchange, outcome: records.append((exchange, outcome))]
     )
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(cast(Any, gateway), port=port, http=cast(Any, http), log_config=None))

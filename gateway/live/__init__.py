@@ -1,0 +1,20 @@
+"""The owner of all that lives beside requests: a configuration plans it, adopting starts it, retiring stops it."""
+
+from gateway.live.owner import Measured, Owner, Place, Plan, Retiring, Startable, Stoppable, Troubled
+from gateway.live.tasks import Supervised, Tasks, is_cancelled
+from gateway.live.thread import on_thread
+
+__all__ = [
+    "Measured",
+    "Owner",
+    "Place",
+    "Plan",
+    "Retiring",
+    "Startable",
+    "Stoppable",
+    "Supervised",
+    "Tasks",
+    "Troubled",
+    "is_cancelled",
+    "on_thread",
+]
