@@ -17,7 +17,7 @@ from setuptools import Extension, setup
 MODULES = """
     outbox deadlines
     http/messages http/fields http/forwarded http/answers http/decisions http/redaction
-    routes/table routes/trie routes/candidate routes/pattern routes/paths routes/rewrite routes/hosts routes/rule
+    routes/table routes/trie routes/candidate routes/pattern http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions
     algorithms/gcra algorithms/networks
     upstream/cluster upstream/connection upstream/endpoint upstream/http1 upstream/pool upstream/request

@@ -164,6 +164,7 @@ def rule(route: RouteConfig) -> Rule:
         rewrite=redirects.path(route.redirect) if route.redirect else route.rewrite,
         strip_prefix=route.strip_prefix,
         allow_encoded_slashes=route.allow_encoded_slashes,
+        merge_slashes=route.merge_slashes,
         redirect=redirects.kind(route.redirect) if route.redirect else None,
     )
 

@@ -13,9 +13,9 @@ from gateway.deadlines import NEVER
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Headers
 from gateway.http.fields import announces_body
+from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.routes.explain import Explanation
-from gateway.routes.paths import NormalisedPath, PathError, normalise
-from gateway.routes.rule import Form, Match, NoMatch
+from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
 from gateway.upstream.cluster import Cluster, Timeouts
 
 LOOPBACK = "127.0.0.1"
@@ -43,12 +43,19 @@ async def explain(
         return told | {"result": f"400: {error}"}
     exchange.path = path.path
     try:
-        explanation = snapshot.table.explain(method, host, path.path, exchange.query, exchange.headers, exchange.fields)
-        if isinstance(explanation.result, Match) and explanation.result.value.reads is not None:
-            explanation.result.value.reads.check(exchange)
+        explanation = snapshot.table.explain(
+            method, host, path.path, exchange.query, exchange.headers, exchange.fields, path.pieces
+        )
+        if isinstance(explanation.result, Match):
+            exchange.path = explanation.result.own_path
+            if explanation.result.value.reads is not None:
+                explanation.result.value.reads.check(exchange)
     except GatewayError as error:
         return told | {"path": path.path, "result": f"{error.kind.status}: {error.detail}"}
-    told |= {"path": path.path} | _outcome(method, path, explanation.result)
+    told |= {"path": exchange.path}
+    if exchange.original_path != exchange.path:
+        told |= {"original_path": exchange.original_path}
+    told |= _outcome(method, path, explanation.result)
     if isinstance(explanation.result, Match) and "sent" in told:
         told |= await _policies(exchange, explanation.result)
     return told | _lost(explanation)
@@ -129,8 +136,7 @@ def _outcome(method: str, path: NormalisedPath, match: Match[RouteHandler] | NoM
             return {"result": f"405: the path takes {', '.join(match.allow)}, not {method}"}
         return {"result": "404: no route takes it"}
     if path.has_encoded_slash and not match.rule.allow_encoded_slashes:
-        reason = "does not allow the encoded slash or backslash in the path (allow_encoded_slashes)"
-        return {"result": f'400: route "{match.rule.id}" {reason}'}
+        return {"result": f"400: {encoded_slash_refused(match.rule)}"}
     taken = {"result": f'route "{match.rule.id}"', "why": _why(match.form, match.rule.path), "sent": match.path}
     return taken | {"parameters": dict(match.parameters)} | _onward(match.value)
 

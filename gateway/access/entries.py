@@ -14,7 +14,7 @@ from gateway.algorithms.networks import NetworkMap, unmapped
 from gateway.config.addresses import parse_network
 from gateway.config.instants import format_instant
 from gateway.config.models.blocklist import parse_glob, parse_path_glob
-from gateway.routes.paths import normalise_literal
+from gateway.http.paths import normalise_literal
 
 Kind = Literal["network", "consumer", "user_agent", "path"]
 Source = Literal["file", "admin", "automatic"]
@@ -175,14 +175,18 @@ class EntryTable:
     def _count(self) -> None:
         self.requests = len(self._networks) + len(self._agents) + len(self._paths)
 
-    def about(self, client: str, agents: Iterable[bytes], path: str) -> Iterator[Entry]:
-        """The entries about a request, also those that have ended. `agents` are all lines of its User-Agent."""
+    def about(self, client: str, agents: Iterable[bytes], paths: Iterable[str]) -> Iterator[Entry]:
+        """The entries about a request, also those that have ended.
+
+        `agents` are all lines of its User-Agent, `paths` all forms of its path.
+        """
         yield from self._networks.covering(client)
         if self._agents:
             for agent in agents:
                 yield from self._agents.fitting(agent.decode("latin-1"))
         if self._paths:
-            yield from self._paths.fitting(path)
+            for path in paths:
+                yield from self._paths.fitting(path)
 
 
 def _network(value: str) -> IPv4Network | IPv6Network:

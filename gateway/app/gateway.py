@@ -24,13 +24,13 @@ from gateway.build import RouteHandler, Snapshot
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Headers, Outcome, Report, Response, WebSocketSession
 from gateway.http.messages import Receive, Send
+from gateway.http.paths import NormalisedPath, PathError, is_plain, normalise
 from gateway.http.problems import problem_for
 from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.middleware.cors import Cors, announced_method
 from gateway.middleware.request_id import RequestIds
 from gateway.reload import Reloader
-from gateway.routes.paths import PathError, is_plain, normalise
-from gateway.routes.rule import Match, NoMatch
+from gateway.routes.rule import Match, NoMatch, encoded_slash_refused
 from gateway.routes.table import RouteTable
 
 logger = logging.getLogger("gateway")
@@ -38,6 +38,7 @@ logger = logging.getLogger("gateway")
 Scope = dict[str, Any]
 
 _REQUEST_IDS: Final = RequestIds()  # before there is a configuration
+_AS_COMPARED: Final[tuple[str, ...]] = ()
 
 
 class Gateway:
@@ -76,6 +77,7 @@ class Gateway:
         outcome = Outcome(time.time(), time.perf_counter())
         snapshot = self.reloader.current
         exchange = self._exchange(scope, snapshot)
+        exchange.bare_query = "gateway.bare_query" in extensions
         exchange.body = body = request_body(exchange, receive, extensions)
         if "http.response.early_hint" in extensions:
             exchange.early_hints = early_hints(send)
@@ -204,27 +206,26 @@ def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:
     """Who answers this exchange. Raises GatewayError where nobody does."""
     if exchange.path == "*":
         return _answer_for_all
-    path, has_encoded_slash = exchange.path, False
+    path, has_encoded_slash, pieces = exchange.path, False, _AS_COMPARED
     if not is_plain(path):
-        path, has_encoded_slash = _normalised(path)
+        path, has_encoded_slash, pieces = _normalised(path)
         exchange.path = path
     if path == QUOTA_PATH and snapshot.quota is not None:
         exchange.route = QUOTA_PATH
         return snapshot.quota
-    match = _match(snapshot.table, exchange, path)
+    match = _match(snapshot.table, exchange, path, pieces)
     if isinstance(match, NoMatch):
         raise _no_match(exchange, match)
-    rule, value, exchange.target_path, exchange.parameters, _ = match
+    rule, value, exchange.target_path, exchange.parameters, _, exchange.path = match
     exchange.route = rule.id
     if has_encoded_slash and not rule.allow_encoded_slashes:
-        detail = "the path holds an encoded slash or backslash, which this route does not allow"
-        raise GatewayError(ErrorKind.AMBIGUOUS_PATH, detail)
+        raise GatewayError(ErrorKind.AMBIGUOUS_PATH, encoded_slash_refused(rule))
     if value.reads is not None:
         value.reads.check(exchange)
     return value.handle
 
 
-def _normalised(path: str) -> tuple[str, bool]:
+def _normalised(path: str) -> NormalisedPath:
     try:
         return normalise(path.encode("latin-1"))
     except PathError as error:
@@ -236,13 +237,15 @@ async def _answer_for_all(exchange: Exchange) -> Response:
     return Response(204, [(b"content-length", b"0")])
 
 
-def _match(table: RouteTable[RouteHandler], exchange: Exchange, path: str) -> Match[RouteHandler] | NoMatch:
+def _match(
+    table: RouteTable[RouteHandler], exchange: Exchange, path: str, pieces: tuple[str, ...]
+) -> Match[RouteHandler] | NoMatch:
     """The route of an exchange. A preflight is for the route of the request that it announces, if that answers it."""
     if exchange.method == "OPTIONS" and (announced := announced_method(exchange)) is not None:
-        match = table.match(announced, exchange.host, path, exchange.query, exchange.headers, exchange.fields)
+        match = table.match(announced, exchange.host, path, exchange.query, exchange.headers, exchange.fields, pieces)
         if not isinstance(match, NoMatch) and any(isinstance(each, Cors) for each in match.value.middlewares):
             return match
-    return table.match(exchange.method, exchange.host, path, exchange.query, exchange.headers, exchange.fields)
+    return table.match(exchange.method, exchange.host, path, exchange.query, exchange.headers, exchange.fields, pieces)
 
 
 def _no_match(exchange: Exchange, match: NoMatch) -> GatewayError:

@@ -72,11 +72,10 @@ class ForwardAuth:
         return self.failure
 
     def _headers(self, exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
-        query = b"?" + exchange.query if exchange.query else b""
         yield b"x-forwarded-method", exchange.method.encode()
         yield b"x-forwarded-proto", exchange.scheme.encode()
         yield b"x-forwarded-host", exchange.host.encode("latin-1")
-        yield b"x-forwarded-uri", exchange.path.encode("latin-1") + query
+        yield b"x-forwarded-uri", exchange.path.encode("latin-1") + exchange.query_part()
         yield b"x-forwarded-for", exchange.client.encode()
         yield b"x-request-id", exchange.request_id.encode()
         yield b"accept-encoding", b"identity"

@@ -72,12 +72,17 @@ def _authority(exchange: Exchange) -> str:
     return exchange.host.lower().removesuffix(DEFAULT_PORTS.get(exchange.scheme, ":"))
 
 
+def _path(exchange: Exchange) -> str:
+    """2.2.6: the client's own, before anything of it is decoded."""
+    return exchange.original_path or "/"
+
+
 def _query(exchange: Exchange) -> str:
     return "?" + exchange.query.decode("latin-1")
 
 
 def _request_target(exchange: Exchange) -> str:
-    return exchange.path + (_query(exchange) if exchange.query else "")
+    return _path(exchange) + exchange.query_part().decode("latin-1")
 
 
 def _target_uri(exchange: Exchange) -> str:
@@ -90,7 +95,7 @@ _DERIVED: Mapping[str, Callable[[Exchange], str]] = {
     "@authority": _authority,
     "@scheme": lambda exchange: exchange.scheme.lower(),
     "@request-target": _request_target,
-    "@path": lambda exchange: exchange.path or "/",
+    "@path": _path,
     "@query": _query,
 }
 

@@ -65,6 +65,23 @@ Of the routes that fit a request, the most specific one takes it:
 `gateway explain GET /v1/users/7` shows which route wins and why each of the others does not. A request that no route
 fits is answered 404, and 405 with `Allow` when only its method is wrong.
 
+## Paths
+
+What a path is compared with (the `path` of routes, `path` in conditions, entries of the blocklist) meets every way to
+write it. In the form in which paths are compared, each octet that may stand in a segment as it is (letters, digits and
+``-._~!$&'()*+,;=:@``) is decoded, every other one is an escape in upper case (`%25`, `%2F`, `%20`, `%C3`); several
+slashes are one, and dot segments are resolved. So `/v1/users%3Adelete` is `/v1/users:delete`, and `//v1/./a/../users`
+is `/v1/users`. A literal in a file may be written either way. What has no safe form is a 400: `%00`, `%zz`, `/..;/`,
+`/..%2f`; `%2F` and `%5C` are one, too, unless the route has `allow_encoded_slashes`.
+
+What is sent keeps its slashes and escapes as they came (`merge_slashes: true` sends one slash for several), also in
+what a rewrite takes over. Dot segments are always resolved, those behind several slashes as if these were one: object
+keys such as `a/../b` do not get through. A `?` at the end stays, and so does the query, octet by octet.
+
+Routes, conditions, policies of your own and logs see one `path`, that of the route: without `base_path`, and before it
+is rewritten, also where the client sent it rewritten already. What the client sent is `original_path` beside it. A
+`path` entry of the blocklist meets either of them; a signature is over what the client sent.
+
 ## Values from outside
 
 In every value (not in keys), these are replaced when the files are read:
@@ -106,7 +123,9 @@ authorize:
 |---|---|
 | `consumer`, `tenant` | texts; `groups`, `scopes`: lists of texts |
 | `claims.level`, `claims.place.country`, `claims["https://example.com/team"]` | of the caller's token: any JSON |
-| `method`, `path` | `"GET"`; `"/v1/orders"`: normalised, percent-encoded, before it is rewritten |
+| `method` | `"GET"` |
+| `path` | `"/v1/orders"`: in the form of the route, as paths are compared (see [Paths](#paths)) |
+| `original_path` | text; the path as the client sent it |
 | `headers["x-team"]`, `headers.host` | text; the lines of a list are one, with `, ` between them |
 | `query.page` | text, decoded |
 | `client` | the client's address, as far as `trusted_proxies` vouch for it |

@@ -91,6 +91,7 @@ class Exchange:
 
     __slots__ = (
         "attempts",
+        "bare_query",
         "body",
         "certificate",
         "claimed_consumer",
@@ -109,6 +110,7 @@ class Exchange:
         "http_version",
         "identity",
         "method",
+        "original_path",
         "parameters",
         "path",
         "peer",
@@ -128,7 +130,7 @@ class Exchange:
         self,
         request_id: str,
         method: str,
-        path: str,  # normalised, percent-encoded
+        path: str,  # as the client sent it; from matching on, in the route's own form
         query: bytes,  # without the "?"
         headers: Headers,
         fields: dict[bytes, bytes],  # header name -> its last value
@@ -142,7 +144,9 @@ class Exchange:
         self.request_id = request_id
         self.method = method
         self.path = path
+        self.original_path = path  # stays as the client sent it
         self.query = query
+        self.bare_query = False  # the target has a "?" with nothing behind it
         self.headers = headers
         self.fields = fields
         self.scheme = scheme
@@ -173,6 +177,10 @@ class Exchange:
         self.attempts = 0
         self.upstream_seconds: float | None = None  # until the response head
         self.error: BaseException | None = None
+
+    def query_part(self) -> bytes:
+        """The query with its "?", as it follows the path; empty where the client sent neither."""
+        return b"?" + self.query if self.query or self.bare_query else b""
 
 
 class Outcome:

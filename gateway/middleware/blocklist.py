@@ -8,7 +8,7 @@ where it is known who calls.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode
 from gateway.http.fields import values
+from gateway.http.paths import compared
 
 _DETAIL: Final = "this client is blocked; ask the operator of this service"
 
@@ -43,7 +44,7 @@ class Guard:
         for table in self.tables:
             if table.requests:
                 agents = values(exchange.headers, b"user-agent") or [b""]
-                found = self._verdict(exchange, table.about(exchange.client, agents, exchange.path))
+                found = self._verdict(exchange, table.about(exchange.client, agents, _paths(exchange)))
                 if found is not None and found.verdict == "deny":
                     return found
                 shadow = shadow or found
@@ -149,6 +150,15 @@ class BlockedConsumers:
     async def explain(self, exchange: Exchange) -> Decision | None:
         """Whether the consumer is blocked."""
         return self.guard.of_consumer(exchange, exchange.identity.consumer) if exchange.identity is not None else None
+
+
+def _paths(exchange: Exchange) -> Iterator[str]:
+    """All forms of the path: the route's own, the client's as it is compared, and what the client wrote."""
+    path, original = exchange.path, exchange.original_path
+    yield path
+    if original != path:
+        yield compared(original)
+        yield original
 
 
 def _apply(exchange: Exchange, decision: Decision) -> None:

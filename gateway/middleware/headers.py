@@ -32,6 +32,7 @@ _VARIABLES: Final[dict[str, Callable[[Exchange], str | None]]] = {
     "scheme": lambda exchange: exchange.scheme,
     "method": lambda exchange: exchange.method,
     "path": lambda exchange: exchange.path,
+    "original_path": lambda exchange: exchange.original_path,
 }
 
 

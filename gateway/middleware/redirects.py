@@ -13,8 +13,8 @@ from gateway.http import Exchange, Response
 class Redirect:
     """Leads to the path that the route table made of the request's, at `origin` (empty: where the request came to).
 
-    No request can choose the host: `origin` comes from the configuration, and the path is in normal form, so that it
-    begins with one slash. A Handler.
+    No request can choose the host: `origin` comes from the configuration, and of several slashes at the beginning of
+    the path, which browsers take for a host, one is left. A Handler.
     """
 
     origin: bytes
@@ -28,9 +28,9 @@ class Redirect:
 
     async def __call__(self, exchange: Exchange) -> Response:
         """The redirect."""
-        location = self.origin + exchange.target_path.encode("ascii")
-        if self.keep_query and exchange.query:
-            location += b"?" + exchange.query
+        location = self.origin + b"/" + exchange.target_path.encode("ascii").lstrip(b"/")
+        if self.keep_query:
+            location += exchange.query_part()
         return Response(self.status, [(b"location", location), (b"content-length", b"0")])
 
 

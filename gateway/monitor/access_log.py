@@ -79,6 +79,7 @@ class AccessLog:
                 "method": exchange.method,
                 "host": without_userinfo(exchange.host) if "@" in exchange.host else exchange.host,
                 "path": without_userinfo(exchange.path) if "@" in exchange.path else exchange.path,
+                "original_path": _original_path(exchange),
                 "route": exchange.route,
                 "upstream": exchange.upstream,
                 "endpoint": exchange.endpoint,
@@ -189,6 +190,11 @@ def _open(settings: AccessLogSettings) -> _Destination:
     # O_NONBLOCK, because opening a named pipe that nobody reads would otherwise wait for a reader.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     return _Destination(settings, os.open(settings.output, flags, 0o640))
+
+
+def _original_path(exchange: Exchange) -> str:
+    path = exchange.original_path
+    return without_userinfo(path) if "@" in path else path
 
 
 def _microseconds(seconds: float) -> float:

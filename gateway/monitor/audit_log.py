@@ -254,6 +254,7 @@ def _record(exchange: Exchange, outcome: Outcome) -> Record:
         "method": exchange.method,
         "host": without_userinfo(exchange.host),
         "path": without_userinfo(exchange.path),
+        "original_path": without_userinfo(exchange.original_path),
         "route": exchange.route,
         "status": outcome.status,
         "consumer": identity.consumer if identity is not None else None,

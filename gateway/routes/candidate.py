@@ -1,9 +1,11 @@
 """A rule in one of the forms in which a path can reach it, ready to be asked and to answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.errors import GatewayError
+from gateway.http.paths import merge_slashes
 from gateway.routes.conditions import Asked, Condition, conditions_of
 from gateway.routes.hosts import normalise_host
 from gateway.routes.pattern import Pattern, PatternError, parse, split
@@ -11,6 +13,8 @@ from gateway.routes.rewrite import (
     Reader,
     Sender,
     Template,
+    invert_rewritten,
+    invert_stripped,
     parse_prefix,
     parse_template,
     reader,
@@ -22,10 +26,31 @@ from gateway.routes.rewrite import (
     stripped_pattern,
 )
 from gateway.routes.rule import Form, Match, Rule, answered_methods
+from gateway.routes.spelling import spell
 
 T = TypeVar("T")
 
 _RANK: dict[Form, int] = {"declared": 0, "base_path": 1, "rewritten": 2}
+
+OwnPath = Callable[[str], str | None]
+"""The path of the declared form for one in another form. None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One form of a rule: what fits it, how it is sent, and how its paths become those of the declared form.
+
+    `reads`: whether `send` needs what the wildcards took. `own`: None where the path is its own. `template`: the
+    rewrite, where there is one to be done; `lead`: what is put in front of what is sent.
+    """
+
+    form: Form
+    pattern: Pattern
+    send: Sender
+    reads: bool = False
+    own: OwnPath | None = None
+    template: Template | None = None
+    lead: str = ""
 
 
 class Candidate(Generic[T]):
@@ -43,9 +68,7 @@ class Candidate(Generic[T]):
         hosts: tuple[str, ...],
         methods: frozenset[str] | None,
         conditions: tuple[Condition, ...],
-        form: Form,
-        pattern: Pattern,
-        send: Sender,
+        shape: Shape,
         read: Reader | None,
         named: tuple[tuple[str, int], ...],
     ) -> None:
@@ -55,23 +78,40 @@ class Candidate(Generic[T]):
         self.hosts = hosts
         self.methods = methods
         self.conditions = conditions
-        self.form = form
-        self.pattern = pattern
-        self.send = send
+        self.shape = shape
+        self.form = shape.form
+        self.pattern = shape.pattern
+        self.send = shape.send
+        self.own = shape.own
         self.read = read
         self.named = named
 
-    def build(self, path: str, segments: Sequence[str]) -> Match[T] | None:
-        """Make the answer to a path that fits, given with its segments; None if no safe path can be made of it."""
+    def build(self, path: str, segments: Sequence[str], pieces: tuple[str, ...] = ()) -> Match[T] | None:
+        """Make the answer to a path that fits, given with its segments; None if no safe path can be made of it.
+
+        `pieces` are how the client spelled it, where that differs.
+        """
         taken = () if self.read is None else self.read(path, segments)
         sent = self.send(path, taken)
         if sent is None:
             return None
+        own: str | None = path
+        if self.own is not None:
+            own = self.own(path)
+            if own is None:
+                return None
+        if pieces:
+            sent = self._spelled(path, pieces, sent)
         parameters = {}
         for name, number in self.named:
             parameters[name] = taken[number]
         # What Match(...) does, without the call in between: 0.1 us of every request.
-        return tuple.__new__(Match, (self.rule, self.value, sent, parameters, self.form))
+        return tuple.__new__(Match, (self.rule, self.value, sent, parameters, self.form, own))
+
+    def _spelled(self, path: str, pieces: tuple[str, ...], sent: str) -> str:
+        shape = self.shape
+        spelled = spell(path, pieces, sent, self.pattern, shape.template, shape.lead)
+        return merge_slashes(spelled) if self.rule.merge_slashes else spelled
 
     @property
     def weight(self) -> int:
@@ -94,6 +134,8 @@ class Candidate(Generic[T]):
         if self.methods is not None and method not in self.methods:
             return f"method {method} is not among {', '.join(sorted(self.methods)) or 'none'}"
         if self.build(path, path.split("/")) is None:
+            if self.form == "rewritten":
+                return "no path of the route is rewritten to this one"
             return "what the wildcards took would make a dot segment in the rewritten path"
         return None
 
@@ -102,10 +144,10 @@ def candidates_of(rule: Rule, value: T, order: int, base: str, accept_rewritten:
     """Compile the forms of a rule. Raises `PatternError`."""
     hosts = tuple([_host(host) for host in rule.hosts])
     methods, conditions = answered_methods(rule), conditions_of(rule)
-    for form, pattern, send, reads in _forms(rule, base, accept_rewritten):
-        named = tuple([(name, number) for number, name in enumerate(pattern.names) if name is not None])
-        read = reader(pattern) if reads or named else None
-        yield Candidate(rule, value, order, hosts, methods, conditions, form, pattern, send, read, named)
+    for shape in _shapes(rule, base, accept_rewritten):
+        named = tuple([(name, number) for number, name in enumerate(shape.pattern.names) if name is not None])
+        read = reader(shape.pattern) if shape.reads or named else None
+        yield Candidate(rule, value, order, hosts, methods, conditions, shape, read, named)
 
 
 def _host(host: str) -> str:
@@ -115,24 +157,51 @@ def _host(host: str) -> str:
     return normal
 
 
-def _forms(rule: Rule, base: str, accept_rewritten: bool) -> Iterator[tuple[Form, Pattern, Sender, bool]]:
-    """Give each form with its pattern, how its paths are sent, and whether that needs what the wildcards took."""
+def _shapes(rule: Rule, base: str, accept_rewritten: bool) -> Iterator[Shape]:
     declared = parse(rule.path)
     template = None if rule.rewrite is None else parse_template(rule.rewrite, declared)
     prefix = parse_prefix("strip_prefix", rule.strip_prefix or "")
     reads = template is not None and reads_captures(template, declared)
     send = _sender(template, prefix, declared, "")
-    yield "declared", declared, send, reads
+    yield Shape("declared", declared, send, reads, template=template)
+    own = _without(base)
     for pattern in _under(base, declared):
         # What wildcards take is the same under the base path, and compiling their rewrite is not cheap.
-        sender = send if reads else _sender(template, prefix, pattern, base)
-        yield "base_path", pattern, _behind(base, sender) if rule.redirect == "here" else sender, reads
+        sender, lead = send if reads else _sender(template, prefix, pattern, base), ""
+        if rule.redirect == "here":
+            sender, lead = _behind(base, sender), base
+        yield Shape("base_path", pattern, sender, reads, own, template, lead)
     if accept_rewritten and rule.redirect is None:
-        rewritten = rewritten_pattern(template, declared) if template else stripped_pattern(prefix, declared)
-        if rewritten is not None:
-            yield "rewritten", rewritten, send_as_matched(""), False
-            for pattern in _under(base, rewritten):
-                yield "rewritten", pattern, send_as_matched(base), False
+        yield from _rewritten_shapes(declared, template, prefix, base)
+
+
+def _rewritten_shapes(declared: Pattern, template: Template | None, prefix: str, base: str) -> Iterator[Shape]:
+    rewritten = rewritten_pattern(template, declared) if template else stripped_pattern(prefix, declared)
+    if rewritten is None:
+        return
+    invert = invert_rewritten(template, declared, rewritten) if template else invert_stripped(prefix, declared)
+    if invert is None:
+        return
+    yield Shape("rewritten", rewritten, send_as_matched(""), own=invert)
+    for pattern in _under(base, rewritten):
+        yield Shape("rewritten", pattern, send_as_matched(base), own=_without(base, invert))
+
+
+def is_one_way(rule: Rule) -> bool:
+    """Whether a path in the rule's rewritten form is not accepted, because the rewrite cannot be inverted."""
+    if rule.rewrite is None or rule.redirect is not None:
+        return False
+    declared = parse(rule.path)
+    template = parse_template(rule.rewrite, declared)
+    rewritten = rewritten_pattern(template, declared)
+    return rewritten is not None and invert_rewritten(template, declared, rewritten) is None
+
+
+def _without(base: str, then: OwnPath | None = None) -> OwnPath:
+    start = len(base)
+    if then is None:
+        return lambda path: path[start:] or "/"
+    return lambda path: then(path[start:] or "/")
 
 
 def _sender(template: Template | None, prefix: str, pattern: Pattern, base: str) -> Sender:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.http.paths import PathError, normalise
 from gateway.routes.candidate import Candidate
 from gateway.routes.conditions import lower_case
 from gateway.routes.hosts import normalise_host
-from gateway.routes.paths import PathError, normalise
 from gateway.routes.rewrite import parse_prefix
 from gateway.routes.rule import Rule
 from gateway.routes.table import RouteTable

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.routes.paths import normalise_literal
+from gateway.http.paths import normalise_literal
 
 Pieces = tuple[str | None, ...]
 """A segment with wildcards, each of them None: ("v", None), or `WILD`."""

@@ -12,7 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.routes.paths import PathError, is_normalised, normalise, normalise_literal
+from gateway.http.paths import (
+    PathError,
+    compared,
+    is_sendable,
+    merge_slashes,
+    normalise,
+    normalise_literal,
+    sendable_literal,
+)
 from gateway.routes.pattern import CAPTURE, WILD, Pattern, PatternError, literal_length, split, taker
 
 Reader = Callable[[str, Sequence[str]], Sequence[str]]
@@ -26,12 +34,13 @@ Sender = Callable[[str, Sequence[str]], str | None]
 
 _REFERENCE: Final = re.compile(r"\$(\d+)|\{([^{}]*)\}")
 _CAPTURES: Final = re.compile(f"{CAPTURE}+")
-_SLASHES: Final = re.compile(r"//+")
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
     """A rewrite parsed for one pattern: `text` has a `CAPTURE` for each of `captures`, which count wildcards from 0.
+
+    The escapes of `text` are those of the file: it is written as it is sent, not as it is compared.
 
     `ends_in_rest`: its end is "/" and the rest of the path, which come and go together.
     """
@@ -56,13 +65,13 @@ def parse_template(source: str, pattern: Pattern) -> Template:
 def parse_prefix(what: str, source: str) -> str:
     """Parse a base path or a prefix to strip, without its trailing slash ("" for none). Raises `PatternError`."""
     text = source.rstrip("/")
-    return _literal(what, source, text) if text else ""
+    return normalise_literal(_literal(what, source, text)) if text else ""
 
 
 def rewritten_pattern(template: Template, pattern: Pattern) -> Pattern | None:
     """Return the pattern of the paths that a rewrite makes, None if nearly every path would fit it."""
     text = template.text[:-2] if template.ends_in_rest else template.text
-    segments = split(_CAPTURES.sub(CAPTURE, text))
+    segments = split(normalise_literal(_CAPTURES.sub(CAPTURE, text)))
     return _useful(Pattern(template.source, segments, template.ends_in_rest, _names(template, pattern)))
 
 
@@ -133,6 +142,35 @@ def send_rewritten(template: Template, pattern: Pattern) -> Sender:
     return lambda path, taken: _checked(write(*taken))
 
 
+def invert_rewritten(template: Template, pattern: Pattern, rewritten: Pattern) -> Callable[[str], str | None] | None:
+    """Compile the way back, from a path that fits `rewritten` to the one that fits `pattern` and is rewritten to it.
+
+    None: there is no such way, because the rewrite drops or repeats what a wildcard took, or joins two of them. The
+    compiled function gives None for a path that no path of the route is rewritten to.
+    """
+    if sorted(template.captures) != list(range(len(pattern.names))) or CAPTURE * 2 in template.text:
+        return None
+    places = tuple([template.captures.index(number) for number in range(len(pattern.names))])
+    way_back = Template(pattern.source, pattern.sample(CAPTURE), places, rewritten.rest)
+    read_back, send_back = reader(rewritten), send_rewritten(way_back, rewritten)
+    read, send = reader(pattern), send_rewritten(template, pattern)
+
+    def invert(path: str) -> str | None:
+        own = send_back(path, read_back(path, path.split("/")))
+        sent = None if own is None else send(own, read(own, own.split("/")))
+        return own if sent is not None and compared(sent) == path else None
+
+    return invert
+
+
+def invert_stripped(prefix: str, pattern: Pattern) -> Callable[[str], str | None]:
+    """The same for what stripping makes of paths that fit `pattern`."""
+    if pattern.literal is not None:
+        only = pattern.literal
+        return lambda path: only
+    return lambda path: prefix + path
+
+
 def reads_captures(template: Template, pattern: Pattern) -> bool:
     """Whether the rewrite needs what the wildcards took; a rest behind literal text is cut out of the path instead."""
     return bool(template.captures) and not (template.ends_in_rest and len(template.captures) == len(pattern.names) == 1)
@@ -173,8 +211,8 @@ def _whole_segments(pattern: Pattern) -> set[int]:
 
 def _checked(path: str) -> str | None:
     """Merge slashes where a piece was empty; refuse what has become a dot segment."""
-    merged = _SLASHES.sub("/", path)
-    return merged if is_normalised(merged) else None
+    merged = merge_slashes(path)
+    return merged if is_sendable(merged) else None
 
 
 def _names(template: Template, pattern: Pattern) -> tuple[str | None, ...]:
@@ -203,13 +241,13 @@ def _referred(source: str, match: re.Match[str], pattern: Pattern) -> int:
 
 
 def _literal(what: str, source: str, text: str) -> str:
-    """Bring configured text, with `CAPTURE` for wildcards, into normal form, or say what keeps it from being sent."""
-    text = normalise_literal(text)
+    """Write configured text, with `CAPTURE` for wildcards, as it is sent, or say what keeps it from that."""
+    text = sendable_literal(text)
     sample = text.replace(CAPTURE, "x")
     try:
-        normal = normalise(sample.encode()).path
+        sent = normalise(sample.encode()).sent
     except PathError as error:
         raise PatternError(f'{what} "{source}" cannot be sent: {error}') from None
-    if normal != sample:
+    if sent != sample or "//" in sample:
         raise PatternError(f'{what} "{source}" has dot segments or repeated slashes; write it without them')
     return text

@@ -29,6 +29,7 @@ class Rule:
 
     No hosts is any host, `methods=None` any method. GET answers HEAD too. Of `rewrite` and `strip_prefix`, at most
     one is given. `allow_encoded_slashes` is for whoever normalised the path; the table itself ignores it.
+    `merge_slashes`: what is sent has one slash where the client wrote several.
     `redirect`: the rewrite is where the client is led to, on this host ("here", behind the base path that the request
     had) or on another ("away"), so that a path in its form has arrived, and is not for this rule.
     """
@@ -42,6 +43,7 @@ class Rule:
     rewrite: str | None = None
     strip_prefix: str | None = None
     allow_encoded_slashes: bool = False
+    merge_slashes: bool = False
     redirect: Literal["here", "away"] | None = None
 
 
@@ -51,10 +53,12 @@ class Match(NamedTuple, Generic[T]):
     rule: Rule
     value: T
     path: str
-    """What is sent upstream, in normal form."""
+    """What is sent upstream."""
     parameters: Mapping[str, str]
-    """The text of each `{name}`, percent-encoded as it was in the path. Not to be changed."""
+    """The text of each `{name}`, percent-encoded as it is compared. Not to be changed."""
     form: Form
+    own_path: str
+    """The path that was asked for in the form that the rule declares, as it is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +73,11 @@ def answered_methods(rule: Rule) -> frozenset[str] | None:
     if rule.methods is not None and "GET" in rule.methods:
         return rule.methods | {"HEAD"}
     return rule.methods
+
+
+def encoded_slash_refused(rule: Rule) -> str:
+    """Why a path with an encoded slash is refused, and what to do about it."""
+    return (
+        f'route "{rule.id}" does not allow the encoded slash or backslash (%2F, %5C) in the path; '
+        "where its backend needs them, as package registries do, set allow_encoded_slashes: true"
+    )

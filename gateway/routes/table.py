@@ -22,7 +22,10 @@ The forms of a path
 - base path: with `base_path` in front, which is not sent.
 - rewritten, if accepted: what the rewrite makes of a path, with or without the base path, is sent as it is. For
   `strip_prefix`, it is the pattern without that prefix. A form that nearly every path would fit (`/*` for the rewrite
-  `/$1`, or for `/v1/*` stripped of `/v1`) is left out.
+  `/$1`, or for `/v1/*` stripped of `/v1`) is left out, and so is one whose paths cannot be brought back into the
+  declared form, because the rewrite drops or repeats what a wildcard took.
+
+Whatever the form, `Match.own_path` is the path in its declared form: that is what all rules about a path look at.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -67,13 +70,20 @@ class RouteTable(Generic[T]):
         self._any_host = self._hosts.pop("")
 
     def match(
-        self, method: str, host: str, path: str, query: bytes, headers: Headers, fields: dict[bytes, bytes]
+        self,
+        method: str,
+        host: str,
+        path: str,
+        query: bytes,
+        headers: Headers,
+        fields: dict[bytes, bytes],
+        pieces: tuple[str, ...] = (),
     ) -> Match[T] | NoMatch:
         """Find the rule for a request.
 
-        `host` is a `Host` value, with or without port. `path` is in normal form. `query` is what follows the "?".
-        `fields` has the last value of each of `headers`, by its lower-case name. Raises `GatewayError` where the rule
-        hangs on a header or parameter that is there twice.
+        `host` is a `Host` value, with or without port. `path` is as it is compared, `pieces` as it is sent, where that
+        differs. `query` is what follows the "?". `fields` has the last value of each of `headers`, by its lower-case
+        name. Raises `GatewayError` where the rule hangs on a header or parameter that is there twice.
         """
         asked: Asked | None = None
         allowed = _NONE
@@ -85,16 +95,23 @@ class RouteTable(Generic[T]):
                         continue
                 if candidate.methods is not None and method not in candidate.methods:
                     allowed |= candidate.methods
-                elif match := candidate.build(path, segments):
+                elif match := candidate.build(path, segments, pieces):
                     return match
         return NoMatch(tuple(sorted(allowed)))
 
     def explain(
-        self, method: str, host: str, path: str, query: bytes, headers: Headers, fields: dict[bytes, bytes]
+        self,
+        method: str,
+        host: str,
+        path: str,
+        query: bytes,
+        headers: Headers,
+        fields: dict[bytes, bytes],
+        pieces: tuple[str, ...] = (),
     ) -> Explanation[T]:
         """Say of every rule why it did not take a request that `match` is asked with. Not for the request path."""
         request = Request(method, normalise_host(host), path, Asked(query, headers, fields))
-        result = self.match(method, host, path, query, headers, fields)
+        result = self.match(method, host, path, query, headers, fields, pieces)
         reached = chain.from_iterable(candidates for candidates, _ in self.find(host, path))
         return explain(request, result, reached, self.candidates)
 

@@ -95,6 +95,8 @@ def _unusual_target(method: str, url: bytes, headers: Headers, fields: dict[byte
         headers.append((b"host", authority))
     elif authority.lower().removesuffix(port) != host.lower().removesuffix(port):
         raise bad("the request target and the Host header name different hosts")
+    if not rest and method == "OPTIONS":
+        return (b"*", b"")  # RFC 9112, 3.2.4: it asks that host as a whole
     path, _, query = rest.partition(b"?")
     return (path or b"/", query)
 

@@ -56,6 +56,8 @@ EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
     "http.response.early_hint": {},
     "gateway.cancel": {},
 }
+BARE_QUERY: Final = EXTENSIONS | {"gateway.bare_query": {}}
+"""Of a request whose target ends in a "?": what ASGI calls a query does not say so."""
 
 
 class Phase(Enum):
@@ -277,7 +279,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             "query_string": query,
             "headers": headers,
             "state": self._app_state.copy(),
-            "extensions": EXTENSIONS,
+            "extensions": EXTENSIONS if query or not self._reader.url.endswith(b"?") else BARE_QUERY,
         }
 
     def _start(self, cycle: Cycle) -> None:

@@ -170,7 +170,7 @@ class Cluster:
         expecting = exchange.expectation is not None and exchange.expectation.pending
         if expecting:
             headers = [*headers, _EXPECT]
-        head = encode_request(exchange.method, exchange.target_path, exchange.query, host, headers)
+        head = encode_request(exchange.method, exchange.target_path, exchange.query_part(), host, headers)
         upload = None
         started = time.perf_counter()
         if exchange.body is None:

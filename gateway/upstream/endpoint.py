@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.upstream.connection import Connection
@@ -46,10 +46,15 @@ class Address:
 
     @property
     def authority(self) -> bytes:
-        """The Host that this endpoint is asked for; the default port is left out."""
-        if self.port == (443 if self.tls else 80):
-            return str(self).rpartition(":")[0].encode()
-        return str(self).encode()
+        """The Host that this endpoint is asked for: without the default port, and without the zone of an IPv6 address,
+        which means something on this machine only (RFC 6874, 4)."""
+        host = replace(self, host=self.name)
+        return (str(host).rpartition(":")[0] if self.port == (443 if self.tls else 80) else str(host)).encode()
+
+    @property
+    def name(self) -> str:
+        """The host, without the zone of an IPv6 address."""
+        return self.host.partition("%")[0] if ":" in self.host else self.host
 
 
 class Endpoint:
@@ -77,7 +82,7 @@ class Endpoint:
         self.requests = 0
         self.failures = 0
         self.tls_context = address.tls.context() if address.tls else None
-        self.server_name = (address.tls.server_name if address.tls else None) or address.host
+        self.server_name = (address.tls.server_name if address.tls else None) or address.name
         self._connector = connector
         self._retired = False
         self._pool: Pool[Connection, asyncio.Future[Connection | None]] = Pool(limits)

@@ -48,8 +48,8 @@ class Phase(Enum):
 
 
 def encode_request(method: str, path: str, query: bytes, host: bytes, headers: Headers) -> bytes:
-    """A request head. `headers` is everything but Host, framing included."""
-    target = f"{method} {path}".encode() + (b"?" + query if query else b"")
+    """A request head. `query` begins with "?", or is empty; `headers` is everything but Host, framing included."""
+    target = f"{method} {path}".encode() + query
     return b"\r\n".join([target + b" HTTP/1.1", b"host: " + host, *map(b": ".join, headers), b"", b""])
 
 

@@ -97,9 +97,8 @@ async def open_websocket(
 
 
 def _url(exchange: Exchange, host: bytes, *, secure: bool) -> str:
-    query = exchange.query.decode("latin-1").replace("#", "%23")
-    path = f"{exchange.target_path}?{query}" if query else exchange.target_path
-    return f"{'wss' if secure else 'ws'}://{host.decode('latin-1')}{path}"
+    query = exchange.query_part().decode("latin-1").replace("#", "%23")
+    return f"{'wss' if secure else 'ws'}://{host.decode('latin-1')}{exchange.target_path}{query}"
 
 
 def _offered(headers: Headers) -> list[Subprotocol]:

@@ -32,7 +32,8 @@ def test_the_winner_is_explained_completely(snapshot: Snapshot) -> None:
     """Which route and why, the path before and after, what the wildcards took, the handlers in order, the endpoints."""
     told = _told(snapshot, "GET", "http://x/api/v1/process-design/7?q=1")
     assert told["request"] == "GET http://x/api/v1/process-design/7?q=1"
-    assert (told["host"], told["path"], told["sent"]) == ("x", "/api/v1/process-design/7", "/api/v1/processes/7")
+    assert (told["host"], told["path"], told["sent"]) == ("x", "/v1/process-design/7", "/api/v1/processes/7")
+    assert told["original_path"] == "/api/v1/process-design/7"
     assert told["result"] == 'route "design"'
     assert "base path" in told["why"]
     assert any(handler.startswith("BodyLimit(") for handler in told["handlers"])

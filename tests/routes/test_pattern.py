@@ -28,7 +28,8 @@ def fits(pattern: str, path: str) -> bool:
         ("/café/*", ["/caf%C3%A9/x"], ["/cafe/x"]),
         ("/a b", ["/a%20b"], []),
         ("/%7euser", ["/~user"], []),
-        ("/literal%2A", ["/literal%2A"], ["/literalx"]),
+        ("/literal%2A", ["/literal*"], ["/literalx"]),
+        ("/users%3Adelete", ["/users:delete"], ["/users/delete"]),
     ],
 )
 def test_a_pattern_fits_what_it_says(pattern: str, fitting: list[str], others: list[str]) -> None:

@@ -61,7 +61,7 @@ def _forms(rule: Rule, base: str) -> Iterator[tuple[int, str, str | None, str]]:
     rewrite = rule.rewrite and rule.rewrite.rpartition("/")[0]
     yield 0, rule.path, rewrite, ""
     yield 1, base + rule.path, rewrite, base
-    if rewrite:
+    if rewrite and rule.path.count("*") + rule.path.count("{") == 1:  # it can be turned around
         yield 2, rewrite + "/*", None, ""
         yield 2, base + rewrite + "/*", None, base
 

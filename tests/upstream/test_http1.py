@@ -232,7 +232,7 @@ def test_head_limit_is_of_the_head() -> None:
 def test_encode_request() -> None:
     """A request head is one block, Host first."""
     assert (
-        encode_request("GET", "/a", b"x=1", b"h:1", [(b"a", b"b")])
+        encode_request("GET", "/a", b"?x=1", b"h:1", [(b"a", b"b")])
         == b"GET /a?x=1 HTTP/1.1\r\nhost: h:1\r\na: b\r\n\r\n"
     )
     assert encode_request("GET", "/", b"", b"h", []) == b"GET / HTTP/1.1\r\nhost: h\r\n\r\n"

@@ -109,6 +109,7 @@ _SIMPLE: Mapping[str, Named] = {
     "scopes": Named(LIST, _scopes),
     "method": Named(METHOD, lambda facts: facts.exchange.method),
     "path": Named(PATH, lambda facts: facts.exchange.path),
+    "original_path": Named(TEXT, lambda facts: facts.exchange.original_path),
     "client": Named(ADDRESS, _client),
 }
 _TIME: Mapping[str, Named] = {

@@ -50,8 +50,8 @@ class BlocklistEntry(Model):
     )
     path: Unset[PathGlob] = Field(
         None,
-        description="Requests whose path fits, as clients send it. `*` stands for any text, slashes included; upper "
-        "and lower case are the same.",
+        description="Requests whose path fits: as the client sent it, with `base_path`, or in the form of the route. "
+        "`*` stands for any text, slashes included; upper and lower case are the same.",
         examples=["*/.git/*"],
     )
     reason: Text = Field("", description="Why. Shown in lists and logs, not to the client.")

@@ -10,7 +10,7 @@ from gateway.config.models.base import Section
 from gateway.config.models.policy import ForRoutes
 from gateway.config.quantities import Kind, Several, Text, refuse
 
-VARIABLES = ("request_id", "client", "consumer", "tenant", "route", "host", "scheme", "method", "path")
+VARIABLES = ("request_id", "client", "consumer", "tenant", "route", "host", "scheme", "method", "path", "original_path")
 """What may stand in braces in the value of a header."""
 
 PIECES = re.compile(r"\{(\{[a-z_]+\})\}|\{([a-z_]+)\}")

@@ -27,8 +27,7 @@ Component = Annotated[str, Kind("component"), AfterValidator(_check_component)]
 class HttpSignatureScheme(Section):
     """Requests that consumers sign (RFC 9421), with the keys in `signatures` of each consumer.
 
-    `@path`, `@target-uri` and `@request-target` have the path as routes see it: with dot segments resolved, and nothing
-    encoded that need not be. They have no "?" where nothing stands behind it.
+    `@path`, `@target-uri` and `@request-target` have the path as the client sent it, octet by octet (RFC 9421, 2.2.6).
     """
 
     components: SomeOf[Component] = Field(

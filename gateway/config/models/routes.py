@@ -97,7 +97,7 @@ class RouteConfig(Model):
     rewrite: Unset[paths.RewriteTemplate] = Field(
         None,
         description="Path that the backend sees: `$1`, `$2` are what `*` and `{name}` matched, in order; `{name}` "
-        "by name. Unset: the path as it came, without `base_path`.",
+        "by name. Unset: the path as it came, without `base_path` and dot segments.",
     )
     strip_prefix: Unset[paths.PathPrefix] = Field(
         None, description="Prefix removed from the path before it is sent. Not together with `rewrite`."
@@ -108,6 +108,9 @@ class RouteConfig(Model):
     )
     allow_encoded_slashes: bool = Field(
         False, description="Let `%2F` and `%5C` in the path through, as they are. Off: such a request is a 400."
+    )
+    merge_slashes: bool = Field(
+        False, description="Send one slash where the client wrote several. Off: they are sent as they came."
     )
     auth: Unset[SchemeNames] = Field(
         None,
@@ -162,7 +165,10 @@ class RoutesFile(Model):
         "keeps, so that `/api/v1/users` and `/v1/users` are the same; `/` for none.",
     )
     accept_rewritten: bool = Field(
-        False, description="Let a path that is already in a route's rewritten form go to its target, unchanged."
+        False,
+        description="Let a path that is already in a route's rewritten form go to its target, unchanged. Rules about "
+        "paths see the path that would have been rewritten to it; routes whose rewrite cannot be turned around, "
+        "because it leaves out or repeats what a wildcard matched, take no such path.",
     )
     services: Annotated[
         dict[addresses.ServiceName, ServiceConfig],
