@@ -13,6 +13,7 @@ from gateway.deadlines import NEVER
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Headers
 from gateway.http.fields import announces_body
+from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.routes.explain import Explanation
 from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
@@ -134,7 +135,11 @@ def _outcome(method: str, path: NormalisedPath, match: Match[RouteHandler] | NoM
     if isinstance(match, NoMatch):
         if match.allow:
             return {"result": f"405: the path takes {', '.join(match.allow)}, not {method}"}
+        if method not in REGISTERED:
+            return {"result": f"501: {method} is not registered, and no route names it in methods"}
         return {"result": "404: no route takes it"}
+    if match.rule.methods is None and method not in REGISTERED:
+        return {"result": f'501: {method} is not registered; route "{match.rule.id}" takes it if methods names it'}
     if path.has_encoded_slash and not match.rule.allow_encoded_slashes:
         return {"result": f"400: {encoded_slash_refused(match.rule)}"}
     taken = {"result": f'route "{match.rule.id}"', "why": _why(match.form, match.rule.path), "sent": match.path}

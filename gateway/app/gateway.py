@@ -24,6 +24,7 @@ from gateway.build import RouteHandler, Snapshot
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Headers, Outcome, Report, Response, WebSocketSession
 from gateway.http.messages import Receive, Send
+from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, is_plain, normalise
 from gateway.http.problems import problem_for
 from gateway.limits.quota_report import PATH as QUOTA_PATH
@@ -218,6 +219,8 @@ def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:
         raise _no_match(exchange, match)
     rule, value, exchange.target_path, exchange.parameters, _, exchange.path = match
     exchange.route = rule.id
+    if rule.methods is None and exchange.method not in REGISTERED:
+        raise _unknown_method(exchange)
     if has_encoded_slash and not rule.allow_encoded_slashes:
         raise GatewayError(ErrorKind.AMBIGUOUS_PATH, encoded_slash_refused(rule))
     if value.reads is not None:
@@ -253,4 +256,12 @@ def _no_match(exchange: Exchange, match: NoMatch) -> GatewayError:
         allow = ", ".join(match.allow)
         detail = f"{exchange.path} takes {allow}, not {exchange.method}"
         return GatewayError(ErrorKind.METHOD_NOT_ALLOWED, detail, headers=((b"allow", allow.encode()),))
+    if exchange.method not in REGISTERED:
+        return _unknown_method(exchange)
     return GatewayError(ErrorKind.NO_ROUTE, f"no route takes {exchange.method} {exchange.path}")
+
+
+def _unknown_method(exchange: Exchange) -> GatewayError:
+    """The connection ends, as for all that is no request here: what speaks like this may not be meant for a gateway."""
+    detail = f"the method {exchange.method} is not registered, and no route for the path names it in methods"
+    return GatewayError(ErrorKind.NOT_IMPLEMENTED, detail, headers=((b"connection", b"close"),))

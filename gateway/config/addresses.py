@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from gateway.config.quantities import Kind, refuse
+from gateway.http.methods import LONGEST, NEVER_FORWARDED
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
@@ -156,8 +157,10 @@ def parse_method(text: str) -> str:
     """An HTTP method, upper-cased (RFC 9110, 9.1)."""
     if text == "*":
         raise refuse('to match every method, remove the key "methods"')
-    if _TOKEN.fullmatch(text) is None:
-        raise refuse("a method is one word, such as GET")
+    if _TOKEN.fullmatch(text) is None or len(text) > LONGEST:
+        raise refuse(f"a method is one word of at most {LONGEST} characters, such as GET")
+    if text.upper() in NEVER_FORWARDED:
+        raise refuse("the methods CONNECT, TRACE and PRI are never forwarded; remove it")
     return text.upper()
 
 

@@ -45,6 +45,7 @@ class Cycle:
         self._protocol = protocol
         self.scope = scope
         self.keep_alive = keep_alive
+        self.ended_here = False  # the application ends the connection, which the client may not expect
         self._expects_continue = expects_continue
         self._is_eager = False  # it has the expectation, and did not wait
         self._task: asyncio.Task[None] | None = None
@@ -212,6 +213,7 @@ class Cycle:
                 return headers
         if b"close" in fields.get(b"connection", b"").lower():
             self.keep_alive = False
+            self.ended_here = True
         return [line for line in headers if line[0] not in _OWN_LINES]
 
     def _framing(self, status: int) -> bytes:

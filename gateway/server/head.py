@@ -16,14 +16,13 @@ from typing import Final
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
+from gateway.http.methods import NEVER_FORWARDED
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 _REMEMBERED_LENGTH: Final = 100  # bytes of a Host; longer ones are looked at each time
-
-_UNSUPPORTED_METHODS: Final = frozenset({"CONNECT", "TRACE"})
 
 
 Target = tuple[bytes, bytes]
@@ -37,8 +36,6 @@ def bad(detail: str) -> GatewayError:
 
 def check_head(method: str, version: str, url: bytes, headers: Headers, fields: dict[bytes, bytes]) -> Target:
     """The parts of the target, if this head may pass; `fields` are the headers by name. Raises GatewayError."""
-    if method in _UNSUPPORTED_METHODS:
-        raise GatewayError(ErrorKind.NOT_IMPLEMENTED, f"{method} is not forwarded")
     host = fields.get(b"host", b"")
     if len(fields) != len(headers) or len(host) > _REMEMBERED_LENGTH or not _is_host(host):
         _check_host(version, headers, fields)
@@ -48,6 +45,14 @@ def check_head(method: str, version: str, url: bytes, headers: Headers, fields: 
         path, _, query = url.partition(b"?")
         return path, query
     return _unusual_target(method, url, headers, fields)
+
+
+def check_method(method: str) -> None:
+    """Raises GatewayError for a method that no route can take."""
+    if method in NEVER_FORWARDED:
+        raise GatewayError(ErrorKind.NOT_IMPLEMENTED, f"{method} is not forwarded")
+    if method != method.upper():
+        raise GatewayError(ErrorKind.NOT_IMPLEMENTED, f"methods are in upper case: {method.upper()}, not {method}")
 
 
 @lru_cache(1024)

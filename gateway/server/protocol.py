@@ -454,7 +454,8 @@ class HTTPProtocol(asyncio.BufferedProtocol):
     def _linger(self) -> None:
         """Everything is said. Close, but not under the hands of a client that is still sending."""
         cycle, self._cycle = self._cycle, None
-        sends = self._closing or self._held or self._phase is DISCARD or (cycle and not cycle.body_complete)
+        cut_short = cycle is not None and (cycle.ended_here or not cycle.body_complete)
+        sends = self._closing or self._held or self._phase is DISCARD or cut_short
         self._phase = LINGER
         self._held = b""
         if self._eof or not sends:

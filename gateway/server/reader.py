@@ -16,15 +16,19 @@ import httptools
 from gateway.config.models import Limits
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
-from gateway.server.head import Target, bad, check_head, is_websocket
+from gateway.server.head import Target, bad, check_head, check_method, is_websocket
 
 BLANK_LINES: Final = 8  # before a request (RFC 9112, 2.2 asks for one)
 LINE_OVERHEAD: Final = 48  # bytes of a request line that are not its target
 CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of a chunked body
 
+_STAND_IN: Final = b"POST"  # what llhttp reads in place of a method that it may not know, or not of HTTP
+_PLAIN_METHOD: Final = rb"GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS"
 _METHOD: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}"
 _TARGET: Final = rb"[\x21\x22\x24-\x7e]+"  # anything visible but "#"
-_REQUEST_LINE: Final = re.compile(rb"(" + _METHOD + rb") (" + _TARGET + rb") HTTP/([0-9]\.[0-9])\r\n")
+_REST_OF_LINE: Final = rb") (" + _TARGET + rb") HTTP/([0-9]\.[0-9])\r\n"
+_PLAIN_LINE: Final = re.compile(rb"(" + _PLAIN_METHOD + _REST_OF_LINE)
+_REQUEST_LINE: Final = re.compile(rb"(" + _METHOD + _REST_OF_LINE)
 _REQUEST_LINE_SO_FAR: Final = re.compile(_METHOD + rb"(?: (?:" + _TARGET + rb"(?: [HTP/0-9.]{0,8}\r?)?)?)?|\r?")
 
 
@@ -142,7 +146,7 @@ class RequestReader:
     # The parts of a request.
 
     def _read_line(self, data: bytes) -> bytes:
-        line = _REQUEST_LINE.match(data)
+        line = _PLAIN_LINE.match(data)
         if line is None or self._blank_lines:
             return self._read_line_slowly(data)
         self._line = b""
@@ -153,7 +157,7 @@ class RequestReader:
         return self._read_headers(data, line.end() - 2)
 
     def _read_line_slowly(self, data: bytes) -> bytes:
-        """Blank lines before it, or not all of it."""
+        """Blank lines before it, not all of it, or a method of which llhttp may know nothing, or something else."""
         start = 0
         while data.startswith(b"\r\n", start):
             start += 2
@@ -167,9 +171,12 @@ class RequestReader:
         self._line = b""
         self._blank_lines = 0
         self._begin(*line.groups())
-        self._size = start - line.end()
+        check_method(self.method)
+        rest = data[line.end(1) :]
+        length = len(_STAND_IN) + line.end() - line.end(1)
+        self._size = -length
         self._tail = b""
-        return self._read_headers(data[start:], line.end() - start - 2)
+        return self._read_headers(_STAND_IN + rest, length - 2)
 
     def _checked_line_so_far(self, line: bytes) -> bytes:
         if not _REQUEST_LINE_SO_FAR.fullmatch(line):
@@ -262,7 +269,7 @@ class RequestReader:
         lines = [(name, _without_upgrade(value) if name == b"connection" else value) for name, value in lines]
         kept, self.headers = self.headers, []
         self._new_parser()
-        self._parse(encode_head(self.method, self.url, self._version, lines))
+        self._parse(encode_head(_STAND_IN.decode(), self.url, self._version, lines))
         self.headers = kept
 
     def _end(self) -> None:
@@ -278,9 +285,6 @@ class RequestReader:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # the head ended here
-        except httptools.HttpParserInvalidMethodError:
-            detail = f"the method {self.method} is none that this gateway knows"
-            raise GatewayError(ErrorKind.NOT_IMPLEMENTED, detail) from None
         except httptools.HttpParserError as error:
             raise self._fault or bad(str(error) or "the request is no valid HTTP") from None
 

@@ -54,7 +54,9 @@ BODIES = st.binary(max_size=60) | st.sampled_from([b"\r\n\r\n", b"0\r\n\r\n", b"
 def requests(draw: st.DrawFn) -> bytes:
     """One valid request."""
     kind = draw(st.sampled_from(["none", "length", "chunked", "upgrade"]))
-    start = b"\r\n" * draw(st.integers(0, 2)) + b"POST /p%d HTTP/1.1\r\nhost: a\r\n" % draw(st.integers(0, 99))
+    method = draw(st.sampled_from([b"POST", b"LIST", b"DESCRIBE", b"VERSION-CONTROL", b"X"]))
+    line = b"%b /p%d HTTP/1.1\r\nhost: a\r\n" % (method, draw(st.integers(0, 99)))
+    start = b"\r\n" * draw(st.integers(0, 2)) + line
     if kind == "none":
         return start + b"\r\n"
     if kind == "chunked":

@@ -76,7 +76,9 @@ class RouteConfig(Model):
         description="Host or hosts to match: exact, or `*.example.com` for every name below it. Unset: every host.",
     )
     methods: Unset[SomeOf[addresses.Method]] = Field(
-        None, description="Methods to match. GET answers HEAD too. Unset: every method."
+        None,
+        description="Methods to match. GET answers HEAD too. Unset: every method that IANA has registered; others only "
+        "reach a route that names them. CONNECT and TRACE are never forwarded.",
     )
     headers: dict[addresses.HeaderName, ValuePredicate] = Field(
         {}, description="Headers that must match, by name: a text (the exact value), or a predicate."
