@@ -39,6 +39,7 @@ TOO_NEW = Refused("the signature was created in the future; set the clock")
 NO_DIGEST = Refused("the body is not covered: sign a Content-Digest header with sha-256 or sha-512 (RFC 9530)")
 WRONG_DIGEST = Refused("the body is not the one that Content-Digest names")
 REPLAYED = Refused("this signed message came before; add a nonce to send the same again")
+FORGOTTEN = Refused("the signature is older than what is remembered of those that came before; sign the request anew")
 HEADERS = Places(frozenset({b"signature", b"signature-input"}))
 FULL = unavailable("too many signed requests are remembered at the moment")
 
@@ -119,7 +120,7 @@ class HttpSignature:
         digest, refused = self._body_digest(exchange, signature)
         if refused is not None:
             return refused
-        refused = self._refuse_replay(signer, base, now) if asking else None
+        refused = self._refuse_replay(signer, signature, base, now) if asking else None
         if refused is None and digest is not None and exchange.body is not None:
             exchange.body = DigestedBody(exchange.body, digest, partial(self._deny_body, exchange))
         return refused or signer.holder
@@ -160,14 +161,17 @@ class HttpSignature:
             return None, NO_DIGEST
         return digest, WRONG_DIGEST if exchange.body is None and not digest.is_right else None
 
-    def _refuse_replay(self, signer: Signer, base: bytes, now: float) -> Refused | None:
+    def _refuse_replay(self, signer: Signer, signature: Signature, base: bytes, now: float) -> Refused | None:
         """By what was signed, because of some algorithms anybody can make a second signature out of a first one."""
         if self.replays is None:
             return None
         key, seconds = signer.holder.identity.fingerprint, self.demands.max_age + 2 * self.demands.leeway
         if self.replays.is_full(key, now, seconds):
             return FULL
-        return None if self.replays.is_new(key, sha256(base).digest(), now, seconds) else REPLAYED
+        created = _time(signature.parameters.get("created")) or 0
+        if self.replays.may_be_forgotten(created):
+            return FORGOTTEN
+        return None if self.replays.is_new(key, sha256(base).digest(), now, seconds, created) else REPLAYED
 
     def challenge(self, refused: Refused | None) -> bytes:
         """There is no registered scheme for signatures: this one says what must be covered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, OrderedDict
 
 MAX_MESSAGES = 300_000
@@ -12,12 +13,14 @@ class Replays:
     """A service that remembers messages by their digests. It outlives a reload, and is bounded.
 
     It never forgets early to make room: that would let a message in twice. It is full before. `now` is in seconds, of
-    any clock, and `seconds` for how long a message can be valid, at most.
+    any clock, and `seconds` for how long a message can be valid, at most. A reload may raise that: then messages hold
+    again that were forgotten because they held no more. `may_be_forgotten` says of which age they are.
     """
 
     def __init__(self) -> None:
-        # When, and with which key; the oldest first. (A plain dict looks for its first entry among all deleted ones.)
-        self._seen: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        # When, with which key, and when created; the oldest first. (A plain dict looks for its first entry among all deleted ones.)
+        self._seen: OrderedDict[bytes, tuple[float, str, float]] = OrderedDict()
+        self._forgotten = -math.inf  # when the youngest message was created of those that were forgotten
         self._of: Counter[str] = Counter()
 
     def is_full(self, key: str, now: float, seconds: float) -> bool:
@@ -25,22 +28,27 @@ class Replays:
         self._forget(now - seconds)
         return len(self._seen) >= MAX_MESSAGES or self._of[key] >= MAX_OF_ONE
 
-    def is_new(self, key: str, digest: bytes, now: float, seconds: float) -> bool:
-        """Whether a message came for the first time; from now on it did not."""
+    def may_be_forgotten(self, created: float) -> bool:
+        """Whether a message that was created then could have come before without being remembered."""
+        return created <= self._forgotten
+
+    def is_new(self, key: str, digest: bytes, now: float, seconds: float, created: float = -math.inf) -> bool:
+        """Whether a message came for the first time; from now on it did not. `created`: as it says itself."""
         self._forget(now - seconds)
         if digest in self._seen:
             return False
-        self._seen[digest] = now, key
+        self._seen[digest] = now, key, created
         self._of[key] += 1
         return True
 
     def _forget(self, until: float) -> None:
         while self._seen:
             oldest = next(iter(self._seen))
-            seen, key = self._seen[oldest]
+            seen, key, created = self._seen[oldest]
             if seen > until:
                 break
             del self._seen[oldest]
+            self._forgotten = max(self._forgotten, created)
             self._of[key] -= 1
             if not self._of[key]:
                 del self._of[key]

@@ -197,6 +197,31 @@ async def test_a_message_is_taken_once_whatever_is_reloaded(signer: Signer) -> N
     assert "came before" in refused(outcomes[1]).detail
 
 
+@pytest.mark.parametrize("windows", [(60, 3600), (600, 60, 3600)], ids=["raised", "lowered and raised"])
+async def test_a_raised_window_lets_nothing_in_again(
+    signer: Signer, windows: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was forgotten, because it was too old, stays refused; what is younger is taken, once."""
+    services, clock = LivingServices(), 1_000_000
+    monkeypatch.setattr(time, "time", lambda: clock)
+
+    def reloaded(max_age: int) -> Scheme:
+        settings = {"max_age": max_age, "leeway": 0}
+        auth = {"schemes": {"signed": {"http_signature": settings}}, "consumers": [signer.consumer]}
+        return schemes_of(Context(parsed(auth=json.dumps(auth)), Services(services), Path("/nowhere")))["signed"]
+
+    first, late = signer.sign(make_exchange(), nonce="1"), signer.sign(make_exchange(), created=clock + 5)
+    recognised(await reloaded(windows[0]).authenticate(first))
+    clock += 100
+    for number, window in enumerate(windows[:-1]):
+        recognised(await reloaded(window).authenticate(signer.sign(make_exchange(), nonce=f"in {number}")))
+    raised = reloaded(windows[-1])
+    assert "older than what is remembered" in await told(raised, first)
+    recognised(await raised.authenticate(late))
+    assert "came before" in await told(raised, late)
+    assert "older than what is remembered" in await told(raised, signer.sign(make_exchange(), created=clock - 110))
+
+
 async def test_two_signatures_are_ambiguous(signer: Signer) -> None:
     """Unless a tag says which one is meant."""
     exchange = signer.sign(make_exchange(), tag="mine")
