@@ -6,23 +6,34 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Literal
 
 import httpx2
 
+from gateway.auth.turns import BusyError, Turns
+
 MAX_BYTES = 256 * 1024  # of an answer
 CONNECTIONS = 128
 logger = logging.getLogger("gateway.auth")
 
-FAILURES = 5  # in a row, after which it is left alone
+FAILURES = 5  # in a row, and of different callers, after which it is left alone
 PAUSE = 5.0  # seconds for which it is
+TRIES = 32  # addresses that may try in any PAUSE afterwards
+AT_ONCE_OF_ONE = 96  # questions of one address, out of CONNECTIONS
+WAITING_OF_ONE = 500
+WAITING = 1000
 
 
 class AskError(Exception):
     """There is no answer; the text says why, to the log."""
+
+
+class TooManyError(AskError):
+    """It was not asked, because too many others wait for their answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +54,61 @@ class Question:
     form: Mapping[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who makes the gateway ask. None: what happens is not of their doing."""
+
+    address: Hashable | None = None
+    credential: bytes | None = None  # a digest
+
+
+NOBODY = Origin()
+
+
 class Breaker:
-    """Leaves a service alone that did not answer several times in a row; then lets one call at a time find out."""
+    """Leaves a service alone that did not answer several times in a row; then single calls find out.
+
+    What one address or one credential causes counts once: a caller whose tokens make the service hang does not close it
+    for all others. Nor does that caller's failure, when it is tried again, keep it closed: others may try, too.
+    """
 
     def __init__(self, failures: int = FAILURES, pause: float = PAUSE) -> None:
         self._limit = failures
         self._pause = pause  # seconds
         self._failures = 0
         self._closed_until = 0.0
+        self._causes: set[tuple[str, Hashable]] = set()  # of the failures that were counted
+        self._not_before: dict[Hashable | None, float] = {}  # when each address may try that tried in vain
 
-    def allows(self, now: float) -> bool:
-        """Whether to try. Of several that ask when the pause is over, the first tries for all."""
+    def allows(self, now: float, address: Hashable | None = None) -> bool:
+        """Whether to try. When the pause is over, every address may once, until one finds that it works."""
         if self._failures < self._limit:
             return True
-        if now < self._closed_until:
+        if now < self._closed_until or now < self._not_before.get(address, now):
             return False
-        self._closed_until = now + self._pause
+        if len(self._not_before) >= TRIES:
+            self._not_before = {who: time for who, time in self._not_before.items() if now < time}
+            if len(self._not_before) >= TRIES:
+                return False
+        self._not_before[address] = now + self._pause
         return True
 
     def succeeded(self) -> None:
         """It works."""
         self._failures = 0
+        self._causes.clear()
+        self._not_before.clear()
 
-    def failed(self, now: float) -> None:
+    def failed(self, now: float, origin: Origin = NOBODY) -> None:
         """It does not."""
+        if self._failures >= self._limit:
+            self._not_before[origin.address] = now + self._pause
+            return
+        named = (("address", origin.address), ("credential", origin.credential))
+        causes = {cause for cause in named if cause[1] is not None}
+        if causes and not causes.isdisjoint(self._causes):
+            return
+        self._causes |= causes
         self._failures += 1
         self._closed_until = now + self._pause
 
@@ -82,6 +124,7 @@ class AskedService:
         self.url = url
         self._timeout = timeout  # seconds, for all of one call
         self._breaker = Breaker()
+        self._turns = Turns(CONNECTIONS, AT_ONCE_OF_ONE, WAITING_OF_ONE, WAITING)
         self._client: httpx2.AsyncClient | None = None
         self._asked = 0  # questions that wait for their answers
         self._quiet_until = 0.0
@@ -114,18 +157,23 @@ class AskedService:
             client, self._client = self._client, None
             await client.aclose()
 
-    async def ask(self, question: Question) -> Answer:
-        """What it says, within the time. Raises AskError."""
-        if not self._breaker.allows(time.monotonic()):
+    async def ask(self, question: Question, origin: Origin = NOBODY) -> Answer:
+        """What it says, within the time; as long at most it takes until it can be asked. Raises AskError."""
+        if not self._breaker.allows(time.monotonic(), origin.address):
             raise AskError(f"{self.url} did not answer {FAILURES} times in a row, and is left alone for {PAUSE:g} s")
         self._asked += 1
         try:
-            return await self._answer(question)
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(self._timeout):
+                    await stack.enter_async_context(self._turns.turn(origin.address))
+                return await self._answer(question, origin)
+        except (BusyError, TimeoutError):
+            raise TooManyError(f"{self.url}: too many questions wait for their answers") from None
         finally:
             self._asked -= 1
             await self._close_if_unused()
 
-    async def _answer(self, question: Question) -> Answer:
+    async def _answer(self, question: Question, origin: Origin) -> Answer:
         try:
             async with asyncio.timeout(self._timeout):
                 if self._client is None:  # it was stopped, and somebody still asks
@@ -133,9 +181,11 @@ class AskedService:
                     self._client = self._client or made
                 answer = await self._exchange(self._client, question)
         except TimeoutError:
-            raise self._failed(f"it did not answer within {self._timeout:g} s") from None
+            raise self._failed(f"it did not answer within {self._timeout:g} s", origin) from None
+        except httpx2.ConnectError as error:  # that is nobody's token
+            raise self._failed(str(error) or type(error).__name__, NOBODY) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise self._failed(str(error) or type(error).__name__) from None
+            raise self._failed(str(error) or type(error).__name__, origin) from None
         self._breaker.succeeded()
         if answer.status >= 500:  # no reason to leave it alone: one caller's credential may be what it cannot digest
             raise AskError(f"{self.url}: it answered {answer.status}")
@@ -151,8 +201,8 @@ class AskedService:
         logger.warning("scheme %s: %s%s", scheme, failure, others)
         self._quiet_until, self._untold = now + PAUSE, 0
 
-    def _failed(self, reason: str) -> AskError:
-        self._breaker.failed(time.monotonic())
+    def _failed(self, reason: str, origin: Origin) -> AskError:
+        self._breaker.failed(time.monotonic(), origin)
         return AskError(f"{self.url}: {reason}")
 
     async def _exchange(self, client: httpx2.AsyncClient, question: Question) -> Answer:

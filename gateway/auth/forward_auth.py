@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
-from gateway.auth.asking import Answer, AskedService, AskError, Question
+from gateway.auth.asking import Answer, AskedService, AskError, Origin, Question
 from gateway.auth.identities import Identities, header_names
 from gateway.auth.outcome import Outcome, Places, Refused, unavailable
+from gateway.auth.turns import owner_of
 from gateway.auth.workshop import Workshop
 from gateway.config.models.asking_schemes import ForwardAuthScheme
 from gateway.errors import ErrorKind
@@ -59,8 +61,9 @@ class ForwardAuth:
         """What the service says. Without a credential, too: it may allow that, or send the caller to log in."""
         if not asking:
             return NOT_ASKED
+        origin = Origin(owner_of(exchange), self._credential(exchange))
         try:
-            answer = await self.service.ask(Question("GET", list(self._headers(exchange))))
+            answer = await self.service.ask(Question("GET", list(self._headers(exchange))), origin)
         except AskError as error:
             self.service.warn(self.name, error)
             return self.failure
@@ -82,6 +85,11 @@ class ForwardAuth:
         for name in self.request_headers:
             if name in exchange.fields and (exchange.peer_trusted or not is_forwarding(name)):
                 yield from ((name, value) for value in values(exchange.headers, name))
+
+    def _credential(self, exchange: Exchange) -> bytes | None:
+        """What stands for all that the service may know the caller by; None where there is nothing."""
+        shown = [value for name in self.request_headers for value in values(exchange.headers, name)]
+        return sha256(b"\n".join(shown)).digest() if shown else None
 
     def _recognised(self, answer: Answer) -> Outcome:
         told = dict(answer.headers)

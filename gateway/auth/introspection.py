@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from base64 import b64encode
+from collections.abc import Hashable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -12,12 +13,13 @@ from urllib.parse import quote_plus
 
 from gateway.algorithms.byte_cache import ByteCache
 from gateway.auth import claims as reading
-from gateway.auth.asking import AskedService, AskError, Question
+from gateway.auth.asking import AskedService, AskError, Origin, Question, TooManyError
 from gateway.auth.bearers import Bearers
 from gateway.auth.claims import ClaimRules
 from gateway.auth.credentials import authorization
 from gateway.auth.outcome import Outcome, Places, Recognised, Refused, unavailable
 from gateway.auth.token import TokenError, load_json
+from gateway.auth.turns import owner_of
 from gateway.auth.workshop import Workshop
 from gateway.config.models.asking_schemes import IntrospectionScheme
 from gateway.config.models.schemes import Claims as ClaimNames
@@ -26,7 +28,6 @@ from gateway.http import Exchange
 
 REMEMBERED = 16 * 1024**2  # bytes of answers about tokens that hold
 REMEMBERED_REFUSED = 4 * 1024**2  # bytes of those about tokens that do not
-LOOK_UPS = 1000  # that wait at a time
 MAX_BYTES = 8 * 1024  # of a token
 
 MALFORMED = Refused("the bearer token is not one (RFC 6750, 2.1)")
@@ -94,28 +95,26 @@ class Introspection:
         known = self._known.get(digest) or self._refused.get(digest)
         if known is not None and time.time() < known[1]:
             return known[0]
-        return await self._look_up(digest, token) if asking else NOT_ASKED
+        return await self._look_up(digest, token, owner_of(exchange)) if asking else NOT_ASKED
 
-    async def _look_up(self, digest: bytes, token: bytes) -> Outcome:
+    async def _look_up(self, digest: bytes, token: bytes, address: Hashable) -> Outcome:
         """Several requests with the same token wait for one look-up, which goes on when one of them gives up."""
         look_up = self._look_ups.get(digest)
         if look_up is None:
-            if len(self._look_ups) >= LOOK_UPS:
-                return BUSY
-            look_up = self._look_ups[digest] = asyncio.create_task(self._asked(digest, token))
+            look_up = self._look_ups[digest] = asyncio.create_task(self._asked(digest, token, address))
         return await asyncio.shield(look_up)
 
-    async def _asked(self, digest: bytes, token: bytes) -> Outcome:
+    async def _asked(self, digest: bytes, token: bytes, address: Hashable) -> Outcome:
         try:
             form = {"token": token.decode("ascii"), "token_type_hint": "access_token"}
-            answer = await self._service.ask(Question("POST", self._credentials, form))
+            answer = await self._service.ask(Question("POST", self._credentials, form), Origin(address, digest))
             if answer.status != 200:
                 raise AskError(f"{self._service.url} answered {answer.status}")
             outcome, seconds = self._judge(_members(answer.body, self._service.url), token)
             self._remember(digest, outcome, seconds)
         except AskError as error:
             self._service.warn(self.name, error)
-            return UNKNOWN
+            return BUSY if isinstance(error, TooManyError) else UNKNOWN
         else:
             return outcome
         finally:

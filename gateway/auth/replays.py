@@ -18,7 +18,8 @@ class Replays:
     """
 
     def __init__(self) -> None:
-        # When, with which key, and when created; the oldest first. (A plain dict looks for its first entry among all deleted ones.)
+        # When, with which key, and when it was created; the oldest first. (A plain dict looks for its first entry among
+        # all deleted ones.)
         self._seen: OrderedDict[bytes, tuple[float, str, float]] = OrderedDict()
         self._forgotten = -math.inf  # when the youngest message was created of those that were forgotten
         self._of: Counter[str] = Counter()

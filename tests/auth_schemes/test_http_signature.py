@@ -202,20 +202,23 @@ async def test_a_raised_window_lets_nothing_in_again(
     signer: Signer, windows: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was forgotten, because it was too old, stays refused; what is younger is taken, once."""
-    services, clock = LivingServices(), 1_000_000
+    owner, clock = Owner(), 1_000_000
     monkeypatch.setattr(time, "time", lambda: clock)
 
-    def reloaded(max_age: int) -> Scheme:
+    async def reloaded(max_age: int) -> Scheme:
         settings = {"max_age": max_age, "leeway": 0}
         auth = {"schemes": {"signed": {"http_signature": settings}}, "consumers": [signer.consumer]}
-        return schemes_of(Context(parsed(auth=json.dumps(auth)), Services(services), Path("/nowhere")))["signed"]
+        made = Context(parsed(auth=json.dumps(auth)), owner.plan(), Path("/nowhere"))
+        found = schemes_of(made)["signed"]
+        await owner.adopt(made.plan)
+        return found
 
     first, late = signer.sign(make_exchange(), nonce="1"), signer.sign(make_exchange(), created=clock + 5)
-    recognised(await reloaded(windows[0]).authenticate(first))
+    recognised(await (await reloaded(windows[0])).authenticate(first))
     clock += 100
     for number, window in enumerate(windows[:-1]):
-        recognised(await reloaded(window).authenticate(signer.sign(make_exchange(), nonce=f"in {number}")))
-    raised = reloaded(windows[-1])
+        recognised(await (await reloaded(window)).authenticate(signer.sign(make_exchange(), nonce=f"in {number}")))
+    raised = await reloaded(windows[-1])
     assert "older than what is remembered" in await told(raised, first)
     recognised(await raised.authenticate(late))
     assert "came before" in await told(raised, late)

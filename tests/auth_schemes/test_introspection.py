@@ -12,12 +12,13 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from gateway.auth.asking import FAILURES, Breaker
+from gateway.auth.asking import AT_ONCE_OF_ONE, FAILURES, TRIES, Breaker, Origin
+from gateway.auth.introspection import Introspection
 from gateway.auth.outcome import Outcome, Scheme
 from gateway.errors import ErrorKind
 from gateway.http.testing import make_exchange
 from tests.config.support import errors
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 from .support import Asked, HttpService, Reply, http_service, recognised, refused, running, told
 
@@ -39,9 +40,10 @@ async def introspecting(reply: Any = active, **settings: Any) -> AsyncIterator[t
             yield opaque, service
 
 
-async def ask(scheme: Scheme, token: str = "opaque-1", *, asking: bool = True) -> Outcome:
+async def ask(scheme: Scheme, token: str = "opaque-1", *, client: str = "192.0.2.1", asking: bool = True) -> Outcome:
     """Who bears a token."""
     exchange = make_exchange(headers=[("authorization", f"Bearer {token}")])
+    exchange.client = client
     return await scheme.authenticate(exchange, asking=asking)
 
 
@@ -222,13 +224,14 @@ async def test_answers_that_are_none_are_a_503(reply: Reply) -> None:
         recognised(await ask(scheme))
 
 
+async def hang(asked: Asked) -> Reply:
+    """Never an answer."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
 async def test_a_service_that_hangs_is_not_waited_for() -> None:
     """After the timeout the caller gets a 503; what was kept goes on."""
-
-    async def hang(asked: Asked) -> Reply:
-        await asyncio.Event().wait()
-        raise AssertionError
-
     async with introspecting(timeout="100ms") as (scheme, service):
         recognised(await ask(scheme, "kept"))
         service.reply = hang
@@ -239,16 +242,56 @@ async def test_a_service_that_hangs_is_not_waited_for() -> None:
 
 
 async def test_a_service_that_does_not_answer_is_left_alone() -> None:
-    """After some time-outs in a row nobody waits for it any more."""
-
-    async def hang(asked: Asked) -> Reply:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async with introspecting(hang, timeout="50ms") as (scheme, service):
+    """After some time-outs in a row, of several callers, nobody waits for it any more."""
+    async with introspecting(hang, timeout="300ms") as (scheme, service):
         for number in range(FAILURES + 5):
-            assert refused(await ask(scheme, f"t{number}")).kind is ErrorKind.AUTH_UNAVAILABLE
+            outcome = refused(await ask(scheme, f"t{number}", client=f"192.0.2.{number}"))
+            assert outcome.kind is ErrorKind.AUTH_UNAVAILABLE
         assert len(service.asked) == FAILURES
+
+
+async def test_a_service_that_cannot_be_reached_is_left_alone() -> None:
+    """Whoever asks: that no connection can be made is not a matter of tokens."""
+    url = f"http://127.0.0.1:{free_port()}/"
+    async with running({"schemes": {"o": {"introspection": {"url": url}}}}, "o") as scheme:
+        assert isinstance(scheme, Introspection)
+        for number in range(FAILURES):
+            refused(await ask(scheme, f"t{number}"))
+        assert not scheme._service._breaker.allows(time.monotonic())
+
+
+@pytest.mark.parametrize(
+    "clients",
+    [["192.0.2.9"], ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::ffff"]],
+    ids=["one address", "one network"],
+)
+async def test_tokens_of_one_caller_on_which_the_service_hangs_close_it_for_nobody_else(clients: list[str]) -> None:
+    """However many they are: what one address causes counts once, and others are answered at the same time."""
+
+    async def choke(asked: Asked) -> Reply:
+        return await hang(asked) if b"poison" in asked.body else told(ACTIVE)
+
+    async with introspecting(choke, timeout="2s") as (scheme, service):
+        poison = [ask(scheme, f"poison{number}", client=clients[number % len(clients)]) for number in range(200)]
+        waiting = [asyncio.create_task(each) for each in poison]
+        await eventually(lambda: len(service.asked) >= AT_ONCE_OF_ONE)
+        for number in range(20):
+            recognised(await ask(scheme, f"good{number}", client="192.0.2.1"))
+        for outcome in await asyncio.gather(*waiting):
+            assert refused(outcome).kind is ErrorKind.AUTH_UNAVAILABLE
+        recognised(await ask(scheme, "good", client="192.0.2.2"))
+
+
+async def test_one_token_on_which_the_service_hangs_counts_once() -> None:
+    """From however many addresses it comes."""
+
+    async def choke(asked: Asked) -> Reply:
+        return await hang(asked) if b"poison" in asked.body else told(ACTIVE)
+
+    async with introspecting(choke, timeout="50ms") as (scheme, _):
+        for number in range(FAILURES + 1):
+            refused(await ask(scheme, "poison", client=f"192.0.2.{number}"))
+        recognised(await ask(scheme, "good"))
 
 
 async def test_an_outage_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -288,6 +331,21 @@ def test_a_breaker_tries_again_after_its_pause() -> None:
     assert breaker.allows(11.5)
     breaker.succeeded()
     assert [breaker.allows(12), breaker.allows(12)] == [True, True]
+
+
+def test_what_keeps_failing_for_one_caller_does_not_keep_it_closed() -> None:
+    """When the pause is over, every address may try, once in each pause, and so many in all."""
+    breaker = Breaker(failures=2, pause=5)
+    for number in range(2):
+        breaker.failed(0.0, Origin(number, b"%d" % number))
+    assert not breaker.allows(4.9, "c")
+    assert breaker.allows(6, "a")
+    breaker.failed(6.5, Origin("a", b"a"))
+    assert [breaker.allows(6.6, "a"), breaker.allows(6.6, "b")] == [False, True]
+    assert [breaker.allows(7, number) for number in range(TRIES)].count(True) == TRIES - 2
+    assert breaker.allows(12, "d")
+    breaker.succeeded()
+    assert breaker.allows(12, "a")
 
 
 async def test_what_is_no_token_is_not_asked_for() -> None:
