@@ -90,6 +90,7 @@ class ServerContext:
         self.limits = limits
         self.websocket = websocket
         self.draining = False
+        self.accepted: Callable[[], None] | None = None  # is told of every new connection
         self.outbox = Outbox()
         self.buffer = memoryview(bytearray(READ_BUFFER))
         self._date_headers: list[tuple[bytes, bytes]] = []
@@ -152,6 +153,8 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._context.deadlines.watch(self)
         self.set_deadline()
+        if self._context.accepted is not None:
+            self._context.accepted()
         if len(connections) > self._limits.connections:
             detail = f"more than {self._limits.connections} connections are open"
             self._refuse(GatewayError(ErrorKind.OVERLOADED, detail, headers=((b"retry-after", b"1"),)))

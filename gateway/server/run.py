@@ -38,6 +38,7 @@ from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
 from gateway.monitor.audit_log import AuditLog
 from gateway.monitor.metrics import Metrics, plain
 from gateway.reload import Reloader
+from gateway.server.accepting import Acceptor
 from gateway.server.audit import settings_of_audit_log
 from gateway.server.listen import BACKLOG, address_of, listen
 from gateway.server.protocol import HTTPProtocol, ServerContext
@@ -203,6 +204,15 @@ class GatewayServer(_Server):
         self._context = context
         self._draining: asyncio.Task[None] | None = None
         self._deadline = 0.0
+        self._acceptor: Acceptor
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve these sockets."""
+        await super().startup(sockets)
+        config = self.config
+        make = partial(cast(Any, config.http_protocol_class), config, self.server_state, self.lifespan.state)
+        self._acceptor = Acceptor(asyncio.get_running_loop(), sockets or (), make, config.ssl)
+        self._context.accepted = self._acceptor.look
 
     def drain(self, *, window: bool) -> None:
         """Begin to end; at the second call end at once, as whoever calls twice has no patience."""
@@ -228,6 +238,7 @@ class GatewayServer(_Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, finish what is in flight, end WebSockets, and leave nobody behind at the deadline."""
+        self._acceptor.close()
         for server in self.servers:
             server.close()
         connections = cast(set[Any], self.server_state.connections)
