@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway.access.entries import Entry, Key, from_json
+from gateway.limits.sqlite_file import open_file
 
 logger = logging.getLogger("gateway.blocklist")
 
@@ -102,12 +103,8 @@ class EntryFile:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self.path.parent.mkdir(0o750, parents=True, exist_ok=True)
-            connection = sqlite3.connect(self.path, BUSY_SECONDS, check_same_thread=False)
-            self._connection = connection
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute(_SCHEMA)
+            self._connection = open_file(self.path, BUSY_SECONDS)
+            self._connection.execute(_SCHEMA)
         return self._connection
 
     def _close(self) -> None:

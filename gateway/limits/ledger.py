@@ -27,6 +27,9 @@ WRITE_SECONDS = 0.25
 READ_SECONDS = 0.02  # how long a request waits for its count, where the book says nothing else
 BATCH = 500
 MOST_KEYS = 100_000
+MOST_COUNTED = 1_000_000  # keys of one window that the book keeps apart
+SHARED = ""  # what all further ones share: together they have the budget of one, and nobody is let through uncounted
+KEPT_SECONDS = 3600  # how long a count is kept after its window: other processes may still write it
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,11 @@ class Ledger:
         """What was used as far as this process knows; what the book knows is added when it answers again."""
         count = self._count(key)
         return count.known + count.added
+
+    @property
+    def pending(self) -> int:
+        """Counts that the book is still to be told, or asked for."""
+        return len(self._unwritten)
 
     def _count(self, key: str) -> _Count:
         self.span()

@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.limits.keys import digest
-from gateway.limits.ledger import Entry
+from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, Entry
 from gateway.limits.redis_link import RedisLink
 from gateway.limits.scripts import COUNT
 
 PATIENCE = 0.5  # of the time limit, for the first request of a key
-KEPT_SECONDS = 86400  # how long a counter is kept after its window
 
 
 class RedisBook:
     """The counters in one Redis."""
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: RedisLink, most: int = MOST_COUNTED) -> None:
         self._link = link
+        self._most = most
 
     @property
     def available(self) -> bool:
@@ -41,9 +41,11 @@ class RedisBook:
 
     async def write(self, entries: Sequence[Entry]) -> Sequence[int] | None:
         """Add to the counters in one call, and answer with their totals."""
-        keys = [f"{self._link.prefix}quota:{entry.quota}:{entry.span.starts}:{_name(entry.key)}" for entry in entries]
-        arguments: list[int] = []
+        keys: list[str] = []
+        arguments: list[int] = [self._most]
         for entry in entries:
+            window = f"{self._link.prefix}quota:{entry.quota}:{entry.span.starts}"
+            keys += (f"{window}:{_name(entry.key)}", window)
             arguments += (entry.known, entry.added, entry.span.ends + KEPT_SECONDS)
         answer: list[int] | None = await self._link.ask(COUNT, keys, arguments)
         return answer

@@ -124,22 +124,42 @@ LEAVE = Script("return redis.call('ZREM', KEYS[1], ARGV[1])")
 
 COUNT = Script(
     """
--- KEYS: counters. ARGV: for each what the replica knew, what it has counted since, and when the counter may go (seconds
--- since 1970). Answers the totals. A Redis that lost its data is told again what it knew.
-local function counted(key)
-  local total = redis.pcall('GET', key)
-  if type(total) ~= 'string' or not string.match(total, '^%d+$') or #total > 16 then return 0 end
+-- KEYS: for each counter itself, and a hash for its window: how many counters that has ('keys'), and what all those
+-- count together for which there was no room ('shared'). ARGV: how many counters a window may have, then for each what
+-- the replica knew, what it has counted since, and when the counter may go (seconds since 1970). Answers the totals. A
+-- Redis that lost its data is told again what it knew.
+local function number(total)
+  if type(total) ~= 'string' or not string.match(total, '^%d+$') or #total > 16 then return nil end
   return tonumber(total)
 end
 
+local function window(key)
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', key) end
+  return number(redis.call('HGET', key, 'keys')) or 0
+end
+
 local answer = {}
-for i, key in ipairs(KEYS) do
-  local a = (i - 1) * 3
-  local had = counted(key)
-  local total = math.max(had, ARGV[a + 1]) + ARGV[a + 2]
-  if total ~= had then
-    redis.call('SET', key, string.format('%.0f', total))
-    redis.call('EXPIREAT', key, ARGV[a + 3])
+for i = 1, #KEYS / 2 do
+  local key, all, a = KEYS[2 * i - 1], KEYS[2 * i], (i - 1) * 3 + 1
+  local had, counters = number(redis.pcall('GET', key)), nil
+  local full = false
+  if not had then
+    counters = window(all)
+    full = counters >= tonumber(ARGV[1])
+    if full then had = number(redis.call('HGET', all, 'shared')) end
+  end
+  local total = math.max(had or 0, ARGV[a + 1]) + ARGV[a + 2]
+  if total ~= (had or 0) then
+    local text = string.format('%.0f', total)
+    if full then
+      redis.call('HSET', all, 'shared', text)
+    else
+      redis.call('SET', key, text)
+      redis.call('EXPIREAT', key, ARGV[a + 3])
+      if counters then redis.call('HSET', all, 'keys', string.format('%.0f', counters + 1)) end
+    end
+    redis.call('EXPIREAT', all, ARGV[a + 3])
   end
   answer[i] = total
 end

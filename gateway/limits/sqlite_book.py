@@ -15,36 +15,51 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gateway.limits.ledger import READ_SECONDS, Entry
+from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, READ_SECONDS, SHARED, Entry
+from gateway.limits.sqlite_file import open_file
 
 logger = logging.getLogger("gateway.limits")
 
 BUSY_SECONDS = 1.0  # another process is writing
 LOG_SECONDS = 10.0
-KEPT_SECONDS = 40 * 86400  # how long windows are kept that are over
+PRUNE_SECONDS = 60.0  # between two looks for windows that are over
+PRUNED = 2000  # rows that are deleted with one write, so that no request waits for long
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS used (
-    quota TEXT NOT NULL, starts INTEGER NOT NULL, key TEXT NOT NULL, total INTEGER NOT NULL,
+    quota TEXT NOT NULL, starts INTEGER NOT NULL, key TEXT NOT NULL, total INTEGER NOT NULL, ends INTEGER NOT NULL,
     PRIMARY KEY (quota, starts, key)
 ) WITHOUT ROWID
 """
+_LONGEST_WINDOW = 31 * 86400
+_UPGRADE = (
+    "ALTER TABLE used ADD COLUMN ends INTEGER NOT NULL DEFAULT 0",  # files of former versions
+    f"UPDATE used SET ends = starts + {_LONGEST_WINDOW}",
+)
+_INDEX = "CREATE INDEX IF NOT EXISTS used_ends ON used (ends)"
 _ADD = """
-INSERT INTO used VALUES (?1, ?2, ?3, ?4 + ?5)
+INSERT INTO used (quota, starts, key, total, ends) VALUES (?1, ?2, ?3, ?4 + ?5, ?6)
 ON CONFLICT DO UPDATE SET total = max(total, ?4) + ?5 RETURNING total
 """
+_PRUNE = """
+DELETE FROM used WHERE (quota, starts, key) IN (SELECT quota, starts, key FROM used WHERE ends < ? LIMIT ?)
+"""
+_ROWS = "SELECT count(*) FROM used WHERE quota = ? AND starts = ?"
 _READ = "SELECT total FROM used WHERE quota = ? AND starts = ? AND key = ?"
 
 
 class SqliteBook:
     """The counters in one file, which several processes may share."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most: int = MOST_COUNTED) -> None:
         self.available = True
         self.outages = 0
         self.patience = READ_SECONDS
         self.failures = 0
         self._path = path
+        self._most = most
+        self._rows: dict[tuple[str, int], int] = {}  # of each window, as far as they were asked for
+        self._pruned = float("-inf")
         self._logged = float("-inf")
         self._connection: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(1, "quotas")
@@ -91,33 +106,56 @@ class SqliteBook:
         try:
             connection = self._open()
             with connection:
-                return [_total(connection, entry) for entry in entries]
+                totals = [self._total(connection, entry) for entry in entries]
+                self._prune(connection)
         except sqlite3.Error:
             self._close()
             raise
+        return totals
+
+    def _total(self, connection: sqlite3.Connection, entry: Entry) -> int:
+        starts, key = entry.span.starts, entry.key
+        row = connection.execute(_READ, (entry.quota, starts, key)).fetchone()
+        if row is None and self._full(connection, entry):
+            key = SHARED
+            row = connection.execute(_READ, (entry.quota, starts, key)).fetchone()
+        if not entry.added and not entry.known:
+            return row[0] if row else 0
+        if row is None:
+            self._rows[entry.quota, starts] += 1
+        values = (entry.quota, starts, key, entry.known, entry.added, entry.span.ends)
+        total: int = connection.execute(_ADD, values).fetchone()[0]
+        return total
+
+    def _full(self, connection: sqlite3.Connection, entry: Entry) -> bool:
+        """Whether this window has as many rows as may be."""
+        window = entry.quota, entry.span.starts
+        if window not in self._rows:
+            self._rows[window] = connection.execute(_ROWS, window).fetchone()[0]
+        return self._rows[window] >= self._most
+
+    def _prune(self, connection: sqlite3.Connection) -> None:
+        """Delete some of what windows that are over have left."""
+        now = time.monotonic()
+        if now - self._pruned < PRUNE_SECONDS:
+            return
+        if connection.execute(_PRUNE, (int(time.time()) - KEPT_SECONDS, PRUNED)).rowcount < PRUNED:
+            self._pruned = now
+            self._rows.clear()
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._path.parent.mkdir(0o750, parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, BUSY_SECONDS, check_same_thread=False)
-            self._connection = connection
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
+            connection = self._connection = open_file(self._path, BUSY_SECONDS)
             with connection:
                 connection.execute(_SCHEMA)
-                connection.execute("DELETE FROM used WHERE starts < ?", (int(time.time()) - KEPT_SECONDS,))
+                if "ends" not in [column[1] for column in connection.execute("PRAGMA table_info(used)")]:
+                    for statement in _UPGRADE:
+                        connection.execute(statement)
+                connection.execute(_INDEX)
         return self._connection
 
     def _close(self) -> None:
+        self._rows.clear()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _total(connection: sqlite3.Connection, entry: Entry) -> int:
-    if not entry.added and not entry.known:
-        row = connection.execute(_READ, (entry.quota, entry.span.starts, entry.key)).fetchone()
-        return row[0] if row else 0
-    values = (entry.quota, entry.span.starts, entry.key, entry.known, entry.added)
-    total: int = connection.execute(_ADD, values).fetchone()[0]
-    return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -175,3 +176,13 @@ async def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> Non
     assert blocklist.kept
     await blocklist.stop()
     assert [entry.value for entry in await EntryFile(path).read()] == ["acme"]
+
+
+async def test_nobody_else_reads_who_is_blocked(tmp_path: Path) -> None:
+    """The file and what SQLite puts beside it are the gateway's own."""
+    path = tmp_path / "state" / "blocklist.sqlite"
+    file = EntryFile(path)
+    assert await file.write({("consumer", "acme"): Entry("consumer", "acme")})
+    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    await file.close()

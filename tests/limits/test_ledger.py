@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
+import stat
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.algorithms.calendar_windows import span_at
 from gateway.limits.ledger import WRITE_SECONDS, Book, Ledger
 from gateway.limits.redis_book import RedisBook
 from gateway.limits.sqlite_book import SqliteBook
@@ -141,11 +144,11 @@ async def test_a_redis_that_was_emptied_is_told_again(own_redis: RedisServer) ->
     """A Redis that loses its data without ever being missed has all counts again, too."""
     async with linked(own_redis, 0.02) as link, ledger(RedisBook(link)) as book:
         await count(book, "busy", 5)
-        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":2"))  # the counter, and the replicas
+        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":3"))  # the counter, its window, and the replicas
         own_redis.ask("FLUSHALL")
         await eventually(lambda: link.outages == 1)
         book.add("other")
-        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":3"))
+        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":4"))
     async with linked(own_redis) as link, ledger(RedisBook(link)) as book:
         assert await count(book, "busy", 0) == 5
 
@@ -155,13 +158,83 @@ async def test_a_redis_that_lost_its_data_is_told_again(own_redis: RedisServer) 
     async with linked(own_redis, 0.02) as link, ledger(RedisBook(link)) as book:
         await count(book, "busy", 5)
         await count(book, "quiet", 7)
-        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":3"))  # two counters, and the replicas
+        await eventually(
+            lambda: own_redis.ask("DBSIZE").startswith(b":4")
+        )  # two counters, their window, and the replicas
         own_redis.kill()
         await eventually(lambda: not link.available)
         book.add("busy")
         await asyncio.to_thread(own_redis.start)
-        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":3"))
+        await eventually(lambda: own_redis.ask("DBSIZE").startswith(b":4"))
         assert book.used("busy") == 6
     async with linked(own_redis) as link, ledger(RedisBook(link)) as book:
         assert await count(book, "busy", 0) == 6
         assert await count(book, "quiet", 0) == 7
+
+
+async def test_only_the_gateway_reads_its_files(tmp_path: Path) -> None:
+    """The file, those that SQLite puts beside it, and the directory are closed to other users, also where a former
+    version left them open."""
+    path = tmp_path / "state" / "quotas.sqlite"
+    for expected in (1, 2):
+        async with ledger(SqliteBook(path)) as book:
+            assert await count(book, "acme", 1) == expected
+            await eventually(lambda: stat.S_IMODE(path.with_name("quotas.sqlite-wal").stat().st_mode) == 0o600)
+            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+        assert modes == dict.fromkeys(("quotas.sqlite", "quotas.sqlite-wal", "quotas.sqlite-shm"), 0o600)
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        path.chmod(0o644)
+
+
+async def test_a_file_of_a_former_version_goes_on(tmp_path: Path) -> None:
+    """What was counted before an upgrade is still counted, and goes when its window is over."""
+    path, clock = tmp_path / "quotas.sqlite", Clock("2036-03-15 12:00")
+    with contextlib.closing(sqlite3.connect(path)) as file, file:
+        columns = "quota TEXT NOT NULL, starts INTEGER NOT NULL, key TEXT NOT NULL, total INTEGER NOT NULL"
+        file.execute(f"CREATE TABLE used ({columns}, PRIMARY KEY (quota, starts, key)) WITHOUT ROWID")
+        starts = span_at("month", BERLIN, clock()).starts
+        file.execute("INSERT INTO used VALUES ('monthly', ?, 'acme', 7)", (starts,))
+        file.execute("INSERT INTO used VALUES ('monthly', 1000, 'old', 7)")
+    async with ledger(SqliteBook(path), clock) as book:
+        assert await count(book, "acme", 1) == 8
+    assert [key for (key,) in sqlite3.connect(path).execute("SELECT key FROM used")] == ["acme"]
+
+
+async def test_rows_go_when_their_window_is_over(tmp_path: Path) -> None:
+    """Nothing is kept of the callers of a day that is over, though the gateway is never restarted."""
+    path, clock = tmp_path / "quotas.sqlite", Clock("2001-03-15 12:00")
+    book = SqliteBook(path)
+    async with ledger(book, clock) as used:
+        for number in range(50):
+            await count(used, f"caller {number}", 1)
+    async with ledger(SqliteBook(path), Clock("2036-03-15 12:00")) as used:
+        await count(used, "today", 1)
+    assert [key for (key,) in sqlite3.connect(path).execute("SELECT key FROM used")] == ["today"]
+
+
+async def check_cap(make: Callable[[], Book]) -> None:
+    """With room for three keys: what comes then counts together, and loses nothing."""
+    async with ledger(make()) as used:
+        for name in ("a", "b", "c"):
+            await count(used, name, 2)
+        await eventually(lambda: not used.pending)
+        await count(used, "d", 5)
+        await eventually(lambda: not used.pending)
+        assert await count(used, "e", 0) == 5
+        assert await count(used, "a", 1) == 3
+    async with ledger(make()) as used:
+        assert [await count(used, name, 0) for name in "abcde"] == [3, 2, 2, 5, 5]
+
+
+async def test_a_file_does_not_grow_with_what_callers_make_up(tmp_path: Path) -> None:
+    """A quota whose key clients choose keeps so many rows, and one more for all the others."""
+    path = tmp_path / "quotas.sqlite"
+    await check_cap(lambda: SqliteBook(path, most=3))
+    assert sqlite3.connect(path).execute("SELECT count(*), sum(total) FROM used").fetchone() == (4, 12)
+
+
+async def test_a_redis_does_not_grow_with_what_callers_make_up(own_redis: RedisServer) -> None:
+    """The same in Redis."""
+    async with linked(own_redis) as link:
+        await check_cap(lambda: RedisBook(link, most=3))
+        assert own_redis.ask("DBSIZE").startswith(b":5")  # three counters, what belongs to their window, the replicas
