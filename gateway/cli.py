@@ -61,6 +61,7 @@ main.add_command(audit)
 def serve(directory: Path, host: str, port: int, admin: str, log_format: str | None, resolve: str) -> None:
     """Serve the configuration until SIGTERM."""
     from gateway.config.secrets import KnownSecrets  # noqa: PLC0415  the others start faster without a server
+    from gateway.custom_code import run_through  # noqa: PLC0415
     from gateway.monitor.process_log import process_log  # noqa: PLC0415
     from gateway.server.listen import ListenError  # noqa: PLC0415
     from gateway.server.run import ServeOptions  # noqa: PLC0415
@@ -71,7 +72,7 @@ def serve(directory: Path, host: str, port: int, admin: str, log_format: str | N
     options = ServeOptions(directory, host, port, admin_host, admin_port, log_format, _resolve(resolve), secrets)
     try:
         with process_log(secrets), asyncio.Runner(loop_factory=_new_loop) as runner:
-            runner.run(run(options))
+            run_through(runner.get_loop(), run(options))
     except ListenError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

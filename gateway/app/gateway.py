@@ -8,7 +8,6 @@ Gateway.__call__      which kind of scope
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import time
@@ -21,6 +20,7 @@ from gateway.app.receiving import request_body, until_disconnect
 from gateway.app.sending import deny_websocket, early_hints, send_response
 from gateway.app.tls import client_certificate
 from gateway.build import RouteHandler, Snapshot
+from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Headers, Outcome, Report, Response, WebSocketSession
 from gateway.http.messages import Receive, Send
@@ -85,15 +85,22 @@ class Gateway:
         try:
             response = await self._answer(exchange, snapshot, extensions.get("gateway.refusal"))
             outcome.status = response.status
+            if not isinstance(response.body, bytes):
+                exchange.defer(response.body.close)  # which may be the body of a policy, around that of a backend
             can_send_trailers = "http.response.trailers" in extensions
             await send_response(exchange if can_send_trailers else None, response, send, outcome)
-        except asyncio.CancelledError:
-            exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
-            outcome.status = outcome.status or ErrorKind.CLIENT_GONE.status
-            raise
         except GatewayError as error:
             exchange.error = error  # too late for another status: the server cuts the connection off
+        except BaseException as error:
+            if not is_failure(error):
+                exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
+                outcome.status = outcome.status or ErrorKind.CLIENT_GONE.status
+                raise
+            exchange.error = error
+            if not isinstance(error, OSError):  # which some servers raise when the client is no longer there
+                logger.exception("request %s: the response cannot be sent", exchange.request_id)
         finally:
+            exchange.close()
             if body is not None:
                 outcome.received = body.received
             self._report(exchange, outcome)
@@ -114,7 +121,9 @@ class Gateway:
         except GatewayError as error:
             exchange.error = error
             return problem_for(error, exchange)
-        except Exception as error:
+        except BaseException as error:  # a policy or an application may raise anything
+            if not is_failure(error):
+                raise
             logger.exception("request %s: %s %s failed", exchange.request_id, exchange.method, exchange.path)
             exchange.error = error
             return problem_for(GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id"), exchange)
@@ -173,10 +182,13 @@ class Gateway:
                 await self._run(response.session, counts.receiving(receive), counts.sending(send))
         except OSError:  # what ASGI servers raise when the client is no longer there
             exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             logger.exception("WebSocket %s on %s failed", exchange.request_id, exchange.path)
             exchange.error = error
         finally:
+            exchange.close()
             outcome.sent, outcome.received = counts.sent, counts.received
             self._report(exchange, outcome)
 

@@ -23,18 +23,15 @@ async def send_response(exchange: Exchange | None, response: Response, send: Sen
         outcome.sent = len(body)
         return
     trailers = exchange is not None and _wants_trailers(exchange, response)
-    try:
-        await send(start | {"trailers": trailers})
-        if not body.ready:
-            await send({"type": "http.response.body", "body": b"", "more_body": True})  # let the head go
-        while piece := await body.read():
-            outcome.sent += len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        if trailers:
-            await send({"type": "http.response.trailers", "headers": body.trailers, "more_trailers": False})
-    finally:
-        body.close()
+    await send(start | {"trailers": trailers})
+    if not body.ready:
+        await send({"type": "http.response.body", "body": b"", "more_body": True})  # let the head go
+    while piece := await body.read():
+        outcome.sent += len(piece)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    if trailers:
+        await send({"type": "http.response.trailers", "headers": body.trailers, "more_trailers": False})
 
 
 async def deny_websocket(response: Response, scope: dict[str, Any], send: Send) -> None:

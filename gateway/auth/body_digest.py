@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.algorithms.structured_fields import Item, StructureError, parse_dictionary
-from gateway.http import Body, Headers
+from gateway.http import Body, WrappedBody
 
 _ALGORITHMS = {"sha-512": "sha512", "sha-256": "sha256"}  # the stronger first
 
@@ -52,43 +52,25 @@ def named_digest(text: str) -> Digest | None:
     return None
 
 
-class DigestedBody:
+def digested(body: Body, digest: Digest, refuse: Callable[[], None]) -> Body:
     """A body whose last piece comes only if it is the one that was signed.
 
     Where it is not, `refuse` is asked, which raises, or lets it pass.
     """
+    held: bytes | None = None
 
-    __slots__ = ("_body", "_digest", "_held", "_refuse")
-
-    def __init__(self, body: Body, digest: Digest, refuse: Callable[[], None]) -> None:
-        self._body = body
-        self._digest = digest
-        self._refuse = refuse
-        self._held: bytes | None = None
-
-    @property
-    def trailers(self) -> Headers:
-        return self._body.trailers
-
-    @property
-    def ready(self) -> bool:
-        return False  # one piece is always held back, so that a second is needed
-
-    async def read(self) -> bytes:
-        if self._held is None:
-            self._held = await self._next()
-        held = self._held
-        if held:
-            self._held = await self._next()
-        return held
-
-    async def _next(self) -> bytes:
-        data = await self._body.read()
+    async def following() -> bytes:
+        data = await body.read()
         if data:
-            self._digest.update(data)
-        elif not self._digest.is_right:
-            self._refuse()
+            digest.update(data)
+        elif not digest.is_right:
+            refuse()
         return data
 
-    def close(self) -> None:
-        self._body.close()
+    async def read() -> bytes:
+        nonlocal held
+        given = await following() if held is None else held
+        held = await following() if given else given
+        return given
+
+    return WrappedBody(body, read, lambda: False)  # one piece is always held back, so that a second is needed

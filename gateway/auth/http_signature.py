@@ -13,7 +13,7 @@ from functools import partial
 from hashlib import sha256
 
 from gateway.algorithms.structured_fields import Bare, InnerList, Item, Parameters, StructureError, parse_dictionary
-from gateway.auth.body_digest import Digest, DigestedBody, named_digest
+from gateway.auth.body_digest import Digest, digested, named_digest
 from gateway.auth.outcome import Outcome, Places, Recognised, Refused, unavailable
 from gateway.auth.replays import Replays
 from gateway.auth.signature_base import ComponentError, covered_names, signature_base
@@ -122,7 +122,7 @@ class HttpSignature:
             return refused
         refused = self._refuse_replay(signer, signature, base, now) if asking else None
         if refused is None and digest is not None and exchange.body is not None:
-            exchange.body = DigestedBody(exchange.body, digest, partial(self._deny_body, exchange))
+            exchange.body = digested(exchange.body, digest, partial(self._deny_body, exchange))
         return refused or signer.holder
 
     def _deny_body(self, exchange: Exchange) -> None:

@@ -11,6 +11,7 @@ from gateway.http.messages import (
     Report,
     Response,
     WebSocketSession,
+    WrappedBody,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "Report",
     "Response",
     "WebSocketSession",
+    "WrappedBody",
 ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
+
+logger = logging.getLogger("gateway")
 
 Headers = list[tuple[bytes, bytes]]
 """Header lines in their order; names in lower case, values without surrounding white space."""
@@ -54,6 +57,69 @@ class WebSocketSession(Protocol):
         ...
 
 
+class WrappedBody:
+    """A body whose pieces are read through `read`, which counts, keeps or changes them. All else is `body`'s own.
+
+    `ready` says whether `read` would answer at once, where that is not what `body` says.
+    """
+
+    __slots__ = ("_body", "_read", "_ready")
+
+    def __init__(
+        self, body: Body, read: Callable[[], Awaitable[bytes]], ready: Callable[[], bool] | None = None
+    ) -> None:
+        self._body = body
+        self._read = read
+        self._ready = ready
+
+    @property
+    def trailers(self) -> Headers:
+        return self._body.trailers
+
+    @property
+    def ready(self) -> bool:
+        return self._body.ready if self._ready is None else self._ready()
+
+    async def read(self) -> bytes:
+        return await self._read()
+
+    def close(self) -> None:
+        self._body.close()
+
+
+class Deferred:
+    """What must be closed when a request is over. Shared by an exchange and its copies."""
+
+    __slots__ = ("_closes", "_over")
+
+    def __init__(self, *, over: bool = False) -> None:
+        self._closes: list[Callable[[], object]] = []
+        self._over = over
+
+    def add(self, close: Callable[[], object]) -> None:
+        """Call `close` at the end; at once where the end has been already."""
+        if self._over:
+            _close(close)
+        else:
+            self._closes.append(close)
+
+    def close(self) -> None:
+        """Call everything, the last first. One that raises is logged, and stops no other."""
+        self._over = True
+        while self._closes:
+            _close(self._closes.pop())
+
+
+_OVER: Final = Deferred(over=True)  # of every exchange that has ended without deferring anything
+
+
+def _close(close: Callable[[], object]) -> None:
+    try:
+        close()
+    except BaseException:  # it may be the code of others, which may raise anything
+        logger.exception("what a request held could not be closed")
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who calls, as one of the schemes that the route accepts found out."""
@@ -86,45 +152,52 @@ class Expectation:
         self.pending = True  # until its body is read, which is when it gets the 100
 
 
-class Exchange:
-    """One request on its way, and what was decided about it so far. (No dataclass: one is made for every request.)"""
+_ATTRIBUTES: Final = (
+    "attempts",
+    "bare_query",
+    "body",
+    "certificate",
+    "claimed_consumer",
+    "client",
+    "deadline",
+    "decisions",
+    "deferred",
+    "early_hints",
+    "endpoint",
+    "error",
+    "expectation",
+    "extra_headers",
+    "fields",
+    "headers",
+    "hidden_headers",
+    "host",
+    "http_version",
+    "identity",
+    "method",
+    "original_path",
+    "parameters",
+    "path",
+    "peer",
+    "peer_trusted",
+    "query",
+    "request_id",
+    "route",
+    "scheme",
+    "target_path",
+    "trace_id",
+    "upstream",
+    "upstream_seconds",
+    "websocket",
+)
 
-    __slots__ = (
-        "attempts",
-        "bare_query",
-        "body",
-        "certificate",
-        "claimed_consumer",
-        "client",
-        "deadline",
-        "decisions",
-        "early_hints",
-        "endpoint",
-        "error",
-        "expectation",
-        "extra_headers",
-        "fields",
-        "headers",
-        "hidden_headers",
-        "host",
-        "http_version",
-        "identity",
-        "method",
-        "original_path",
-        "parameters",
-        "path",
-        "peer",
-        "peer_trusted",
-        "query",
-        "request_id",
-        "route",
-        "scheme",
-        "target_path",
-        "trace_id",
-        "upstream",
-        "upstream_seconds",
-        "websocket",
-    )
+
+class Exchange:
+    """One request on its way, and what was decided about it so far. (No dataclass: one is made for every request.)
+
+    It owns what must be closed when it ends: see `defer`.
+    """
+
+    __slots__ = _ATTRIBUTES
 
     def __init__(
         self,
@@ -177,6 +250,50 @@ class Exchange:
         self.attempts = 0
         self.upstream_seconds: float | None = None  # until the response head
         self.error: BaseException | None = None
+        self.deferred: Deferred | None = None  # made when something is deferred, or the exchange copied or over
+
+    def defer(self, close: Callable[[], object]) -> None:
+        """Have `close` called when the request is over, whatever happened to it: as the last the first.
+
+        It must not wait, and may be called though nothing is left to close. After the end it is called at once.
+        """
+        self._shared().add(close)
+
+    def close(self) -> None:
+        """The request is over: close what was deferred."""
+        if self.deferred is None:
+            self.deferred = _OVER
+        else:
+            self.deferred.close()
+
+    def share(self, other: Exchange) -> None:
+        """Be one request with `other`: what either defers is closed at the end of both."""
+        self.deferred = other._shared()
+
+    def _shared(self) -> Deferred:
+        if self.deferred is None:
+            self.deferred = Deferred()
+        return self.deferred
+
+    def __copy__(self) -> Exchange:
+        """The same request: what the copy defers is closed at the end of the original."""
+        self._shared()
+        made = Exchange(
+            self.request_id,
+            self.method,
+            self.path,
+            self.query,
+            self.headers,
+            self.fields,
+            self.scheme,
+            self.host,
+            self.peer,
+            self.peer_trusted,
+            self.client,
+        )
+        for name in _ATTRIBUTES:
+            setattr(made, name, getattr(self, name))
+        return made
 
     def query_part(self) -> bytes:
         """The query with its "?", as it follows the path; empty where the client sent neither."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gateway.config.models import RouteConfig
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Body, Decision, Exchange, Handler, Headers, Response
+from gateway.http import Body, Decision, Exchange, Handler, Response, WrappedBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class BodyLimit:
                 if announced > self.limit:
                     raise self._too_large()
                 if not announced:
-                    exchange.body = _Counted(body, self)
+                    exchange.body = _counted(body, self)
             return handler(exchange)
 
         return limited
@@ -53,29 +53,15 @@ def for_route(context: Context, route: RouteConfig) -> BodyLimit:
     return BodyLimit(context.configuration.middleware.limits.body if route.max_body is None else route.max_body)
 
 
-class _Counted:
+def _counted(body: Body, limit: BodyLimit) -> Body:
     """A body of unknown length, counted as it passes."""
+    received = 0
 
-    __slots__ = ("_body", "_limit", "_received")
-
-    def __init__(self, body: Body, limit: BodyLimit) -> None:
-        self._body = body
-        self._limit = limit
-        self._received = 0
-
-    @property
-    def trailers(self) -> Headers:
-        return self._body.trailers
-
-    @property
-    def ready(self) -> bool:
-        return self._body.ready
-
-    async def read(self) -> bytes:
-        data = await self._body.read()
-        self._received += len(data)
-        self._limit.check(self._received)
+    async def read() -> bytes:
+        nonlocal received
+        data = await body.read()
+        received += len(data)
+        limit.check(received)
         return data
 
-    def close(self) -> None:
-        self._body.close()
+    return WrappedBody(body, read)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.config.models import RouteConfig
 from gateway.context import Context
-from gateway.http import Body, Exchange, Handler, Headers, Response
+from gateway.http import Body, Exchange, Handler, Headers, Response, WrappedBody
 from gateway.http.encoding import Choice, choose
 from gateway.http.fields import tokens, values
 from gateway.http.media import MediaRanges
@@ -144,7 +144,7 @@ async def _encode(response: Response, encoding: str) -> None:
         response.body = b"".join(pieces)
         response.headers.append((b"content-length", b"%d" % len(response.body)))
     else:
-        response.body = CompressedBody(body, compressor)
+        response.body = compressed_body(body, compressor)
 
 
 def _encoded_headers(response: Response, encoding: str) -> Headers:
@@ -181,44 +181,29 @@ def _names_strong(exchange: Exchange, etag: bytes) -> bool:
     return etag in named and b"W/" + etag not in named
 
 
-class CompressedBody:
-    """A body on its way through a compressor. A Body.
+def compressed_body(body: Body, compressor: Compressor) -> Body:
+    """A body on its way through a compressor.
 
     What has come is passed on as soon as nothing more is at hand, so that a client never waits for the sake of the
     compressor.
     """
+    over = False
 
-    __slots__ = ("_body", "_compressor", "_over")
-
-    def __init__(self, body: Body, compressor: Compressor) -> None:
-        self._body = body
-        self._compressor = compressor
-        self._over = False
-
-    @property
-    def trailers(self) -> Headers:
-        return self._body.trailers
-
-    @property
-    def ready(self) -> bool:
-        return self._body.ready
-
-    async def read(self) -> bytes:
-        while not self._over:
-            piece = await self._body.read()
+    async def read() -> bytes:
+        nonlocal over
+        while not over:
+            piece = await body.read()
             if not piece:
-                self._over = True
-                return self._compressor.finish()
-            data = await _compress(self._compressor, piece)
-            if not self._body.ready:
-                data += self._compressor.flush()
+                over = True
+                return compressor.finish()
+            data = await _compress(compressor, piece)
+            if not body.ready:
+                data += compressor.flush()
             if data:
                 return data
         return b""
 
-    def close(self) -> None:
-        self._over = True
-        self._body.close()
+    return WrappedBody(body, read)
 
 
 async def _compress(compressor: Compressor, data: bytes) -> bytes:

@@ -2,12 +2,15 @@
 
 A policy refuses by ending an exchange before it hands it on, or by raising GatewayError when it has seen the response.
 That is recorded like every other decision. In shadow mode it is only recorded. What else a policy raises is its own
-failure: the request is refused, because nobody knows what the policy would have said.
+failure: the request is refused, because it is not known what the policy would have said. That holds for SystemExit,
+KeyboardInterrupt and a CancelledError of the policy's own too: nothing that it raises reaches beyond its request.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +18,7 @@ from gateway.config.models import RouteConfig
 from gateway.config.models.python_policies import PythonPolicy as PythonPolicyConfig
 from gateway.config.problems import Problem
 from gateway.context import Builder, Context, Middleware
+from gateway.custom_code import current_task, is_failure, place_of
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
@@ -23,9 +27,13 @@ from gateway.middleware.policy_loading import PolicyError, load
 logger = logging.getLogger("gateway.policy")
 
 
+_Wrapped = Callable[[Exchange], Awaitable[object]]
+"""What a policy makes of a handler. Only once it has answered is it known whether it keeps to the types."""
+
+
 @dataclass(frozen=True, slots=True)
 class PythonPolicy:
-    """Somebody else's policy, and a guard around it."""
+    """A policy of one's own, and a guard around it."""
 
     name: str
     policy: Middleware
@@ -41,82 +49,109 @@ class PythonPolicy:
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that asks the policy."""
-        behind = _Behind(handler)
-        wrapped = self.policy.wrap(behind)
+        wrapped: _Wrapped = self.policy.wrap(_behind(handler))
 
         async def guarded(exchange: Exchange) -> Response:
-            behind.expect(exchange)
+            outer, asked = _ASKED.get(), _Asked(exchange)
+            _ASKED.set(asked)
             try:
-                response = await wrapped(exchange)
-                if not behind.reached(exchange) and (self.mode == "shadow" or response.status >= 400):
-                    return await self._answered(exchange, response, behind)
-            except Exception as error:
-                return await self._raised(exchange, error, behind)
+                response = _checked(await wrapped(exchange))
+                if asked.reached or (self.mode == "enforce" and response.status < 400):
+                    return response
+                enforced, reason = self.mode == "enforce", f"the policy answered {response.status}"
+                exchange.decisions += (Decision(self.rule, "deny" if enforced else "shadow-deny", reason),)
+                if enforced:
+                    return response
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
+                self._raised(asked, error)
             finally:
-                behind.forget(exchange)
-            return response
+                _ASKED.set(outer)
+            return asked.response or await handler(exchange)
 
         return guarded
 
-    async def _answered(self, exchange: Exchange, response: Response, behind: _Behind) -> Response:
-        """It has answered itself, and not handed the exchange on."""
-        enforced, reason = self.mode == "enforce", f"the policy answered {response.status}"
-        exchange.decisions += (Decision(self.rule, "deny" if enforced else "shadow-deny", reason),)
-        return response if enforced else await behind(exchange)
-
-    async def _raised(self, exchange: Exchange, error: Exception, behind: _Behind) -> Response:
-        if behind.failed(exchange):
+    def _raised(self, asked: _Asked, error: BaseException) -> None:
+        """Raise what is to come of an error; nothing in shadow mode, where the exchange goes on without the policy."""
+        if error is asked.failure:
             raise error
         if not isinstance(error, GatewayError):
-            logger.error("policy %s failed on request %s", self.name, exchange.request_id, exc_info=error)
-            error = GatewayError(ErrorKind.INTERNAL, f'policy "{self.name}" failed; see the log under this id')
-        deny(exchange, self.rule, error, self.mode)
-        return behind.response(exchange) or await behind.handler(exchange)
+            name, request = self.name, asked.exchange.request_id
+            logger.error("policy %s failed on request %s at %s", name, request, place_of(error), exc_info=error)
+            error = GatewayError(ErrorKind.INTERNAL, f'policy "{name}" failed; see the log under this id')
+        deny(asked.exchange, self.rule, error, self.mode)
+        if asked.response is None and asked.failure is not None:
+            raise asked.failure  # asking once more would send the request twice
 
     async def explain(self, exchange: Exchange) -> Decision | None:
         """What the policy says, where it can say."""
-        explain = getattr(self.policy, "explain", None)
-        return None if explain is None else await explain(exchange)
+        try:
+            explain = getattr(self.policy, "explain", None)
+            said: object = None if explain is None else await explain(exchange)
+            if said is not None and not isinstance(said, Decision):
+                raise TypeError(f"explain returned {said!r}, which is no Decision")
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            reason = f"its explain failed: {type(error).__name__} at {place_of(error)}"
+            logger.exception("policy %s: %s", self.name, reason)
+            return Decision(self.rule, "unknown", reason)
+        return said
 
 
-class _Behind:
-    """The handler behind a policy. It knows, of the exchanges under way, which were handed on, and what came back."""
+class _Asked:
+    """A policy is asked about an exchange: what came of handing it on, the last time that it did."""
 
-    __slots__ = ("_under_way", "handler")
+    __slots__ = ("exchange", "failure", "reached", "response", "task")
 
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
-        self._under_way: dict[int, Response | bool] = {}  # whether it was handed on, then what came back
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.task = current_task()
+        self.reached = False
+        self.failure: BaseException | None = None
+        self.response: Response | None = None
 
-    async def __call__(self, exchange: Exchange) -> Response:
-        known = id(exchange) in self._under_way  # a policy may hand on an exchange that it made itself
-        if known:
-            self._under_way[id(exchange)] = True
-        response = await self.handler(exchange)
-        if known:
-            self._under_way[id(exchange)] = response
-        return response
 
-    def expect(self, exchange: Exchange) -> None:
-        """The policy is asked about this exchange now."""
-        self._under_way[id(exchange)] = False
+_ASKED: ContextVar[_Asked | None] = ContextVar("gateway_policy", default=None)
+"""The innermost policy that is being asked; tasks that it starts know it too."""
 
-    def reached(self, exchange: Exchange) -> bool:
-        """Whether it was handed on."""
-        return self._under_way[id(exchange)] is not False
 
-    def failed(self, exchange: Exchange) -> bool:
-        """Whether it was handed on, and nothing came back."""
-        return self._under_way[id(exchange)] is True
+def _behind(handler: Handler) -> Handler:
+    """The handler that a policy is given. What runs behind it ends with the exchange."""
 
-    def response(self, exchange: Exchange) -> Response | None:
-        """What came back."""
-        state = self._under_way[id(exchange)]
-        return None if isinstance(state, bool) else state
+    async def behind(exchange: Exchange) -> Response:
+        asked = _ASKED.get()
+        if asked is None:  # not within a request
+            return await handler(exchange)
+        if exchange is not asked.exchange:  # a copy, or one that the policy made itself
+            exchange.share(asked.exchange)
+        task = current_task()
+        if task is not None and task is not asked.task:
+            exchange.defer(task.cancel)
+        asked.reached = True
+        try:
+            asked.response = await handler(exchange)
+        except BaseException as error:
+            asked.failure = error
+            raise
+        return asked.response
 
-    def forget(self, exchange: Exchange) -> None:
-        """The exchange is over."""
-        del self._under_way[id(exchange)]
+    return behind
+
+
+def _checked(answer: object) -> Response:
+    """The response of a policy. Raises TypeError or ValueError where it is none that can be sent."""
+    if not isinstance(answer, Response):
+        raise TypeError(f"its handler returned {type(answer).__name__}, not a Response")
+    if not isinstance(answer.body, bytes) and not hasattr(answer.body, "read"):
+        raise TypeError(f"the body of its response is {type(answer.body).__name__}, neither bytes nor a stream")
+    lines = b"\n".join(map(b": ".join, answer.headers))
+    if lines.count(b"\n") != max(0, len(answer.headers) - 1) or b"\r" in lines:
+        raise ValueError("a header of its response holds a line break")
+    if not dict(answer.headers).get(b"content-length", b"0").isdigit():
+        raise ValueError("the Content-Length of its response is no number")
+    return answer
 
 
 def builders(context: Context) -> tuple[dict[str, Builder], list[Problem]]:

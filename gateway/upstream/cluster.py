@@ -50,7 +50,7 @@ _EXPECT: Final = (b"expect", b"100-continue")
 
 
 class UpstreamBody:
-    """A response body on its way from an endpoint. Its end, or `close`, ends the exchange with the endpoint."""
+    """A response body on its way from an endpoint, until `close`, after which the connection may be another's."""
 
     __slots__ = ("_connection", "_endpoint", "_over", "_upload")
 
@@ -66,9 +66,11 @@ class UpstreamBody:
 
     @property
     def ready(self) -> bool:
-        return self._connection.has_data
+        return self._over or self._connection.has_data
 
     async def read(self) -> bytes:
+        if self._over:
+            raise GatewayError(ErrorKind.UPSTREAM_RESET, f"the response of {self._endpoint.label} was closed")
         return await self._connection.read_body()
 
     def close(self) -> None:
@@ -120,21 +122,27 @@ class Cluster:
         endpoint.requests += 1
         if exchange.websocket:
             return await self._ask_for_websocket(exchange, endpoint, headers)
-        connection = endpoint.idle_connection()
+        host = self._host_for(exchange, endpoint) if self.preserve_host else endpoint.authority
+        again = False
         while True:
+            expecting = exchange.expectation is not None and exchange.expectation.pending
+            lines = [*headers, _EXPECT] if expecting else headers
+            # Before a connection is taken, as it fails where a policy has added what is no header.
+            head = encode_request(exchange.method, exchange.target_path, exchange.query_part(), host, lines)
+            connection = None if again else endpoint.idle_connection()
             if connection is None:
                 connection = await endpoint.connection(self._connect_seconds(exchange))
             reused = connection.used > 0
             if reused and exchange.body is not None and exchange.method in IDEMPOTENT:
                 exchange.body = Rereadable(exchange.body)
             try:
-                return await self._ask(exchange, endpoint, connection, headers)
+                return await self._ask(exchange, endpoint, connection, head, expecting=expecting)
             except GatewayError as error:
                 dead = error.kind is ErrorKind.UPSTREAM_RESET and error.retryable
                 error.retryable = False  # the endpoint may have seen the request
                 if not (reused and dead and _is_repeatable(exchange)):
                     raise
-            connection = None
+            again = True
 
     async def _ask_for_websocket(self, exchange: Exchange, endpoint: Endpoint, headers: Headers) -> Response:
         exchange.attempts += 1
@@ -162,15 +170,12 @@ class Cluster:
         left = exchange.deadline - asyncio.get_running_loop().time()
         return max(0.001, min(self.timeouts.connect, left))
 
-    async def _ask(self, exchange: Exchange, endpoint: Endpoint, connection: Connection, headers: Headers) -> Response:
+    async def _ask(
+        self, exchange: Exchange, endpoint: Endpoint, connection: Connection, head: bytes, *, expecting: bool
+    ) -> Response:
         """One exchange on one connection."""
         exchange.attempts += 1
         timeouts = self.timeouts
-        host = self._host_for(exchange, endpoint) if self.preserve_host else endpoint.authority
-        expecting = exchange.expectation is not None and exchange.expectation.pending
-        if expecting:
-            headers = [*headers, _EXPECT]
-        head = encode_request(exchange.method, exchange.target_path, exchange.query_part(), host, headers)
         upload = None
         started = time.perf_counter()
         if exchange.body is None:
@@ -185,15 +190,17 @@ class Cluster:
             UpstreamBody(connection, endpoint, upload).close()
             raise
         exchange.upstream_seconds = time.perf_counter() - started
-        headers = response_headers(reader.headers, reader.fields)
         if upload is None and reader.phase is DONE:  # it came whole with its head, as small ones do
             data = reader.take()
             endpoint.in_flight -= 1
+            headers, trailers = response_headers(reader.headers, reader.fields), reader.trailers
             connection.finish(reusable=True)
-            return Response(reader.status, headers, _Whole(data, reader.trailers) if reader.trailers else data)
+            return Response(reader.status, headers, _Whole(data, trailers) if trailers else data)
+        body = UpstreamBody(connection, endpoint, upload)
+        exchange.defer(body.close)
         if timeouts.idle is None and _is_event_stream(reader.fields):
             connection.use_idle_timeout(NEVER)
-        return Response(reader.status, headers, UpstreamBody(connection, endpoint, upload))
+        return Response(reader.status, response_headers(reader.headers, reader.fields), body)
 
     async def _upload(self, connection: Connection, exchange: Exchange, body: Body, expecting: bool) -> None:
         """Send the request body beside the wait for the response, which may come before all of it is sent, or any."""

@@ -292,7 +292,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def finish(self, *, reusable: bool) -> None:
         """The exchange is over. What is not fit for another one is closed."""
-        if reusable and self._request_sent and self._reader.phase is DONE and self._reader.reusable and not self.closed:
+        done = self._request_sent and self._reader.phase is DONE
+        read_on = self._waiter is not None  # what comes next must not be read by one who still waits for this
+        if reusable and done and not read_on and self._reader.reusable and not self.closed:
             self._resume()
             self._reader.phase = IDLE
             self.deadline = NEVER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.http import Body, Exchange, Headers
+from gateway.http import Body, Exchange, Headers, WrappedBody
 from gateway.http.fields import ENDS_HERE, is_forwarding, may_be_trailer, nominated, tokens
 from gateway.http.forwarded import forwarding_headers
 
@@ -47,20 +47,16 @@ def is_chunked(exchange: Exchange) -> bool:
     return b"content-length" not in exchange.fields
 
 
-class Rereadable:
+class Rereadable(WrappedBody):
     """A Body that can be read once more, as long as what was read of it is not over REREADABLE_LIMIT."""
 
-    __slots__ = ("_body", "_read", "_size", "_unread")
+    __slots__ = ("_kept", "_size", "_unread")
 
     def __init__(self, body: Body) -> None:
-        self._body = body
-        self._read: list[bytes] = []
+        super().__init__(body, body.read)
+        self._kept: list[bytes] = []
         self._size = 0
         self._unread: list[bytes] = []  # of what was read before, the last piece first
-
-    @property
-    def trailers(self) -> Headers:
-        return self._body.trailers
 
     @property
     def ready(self) -> bool:
@@ -72,17 +68,14 @@ class Rereadable:
         data = await self._body.read()
         self._size += len(data)
         if self._size <= REREADABLE_LIMIT:
-            self._read.append(data)
+            self._kept.append(data)
         else:
-            self._read.clear()
+            self._kept.clear()
         return data
 
     def rewind(self) -> bool:
         """Read it from the beginning again; False where that is not possible."""
         if self._size > REREADABLE_LIMIT:
             return False
-        self._unread = [piece for piece in reversed(self._read) if piece]
+        self._unread = [piece for piece in reversed(self._kept) if piece]
         return True
-
-    def close(self) -> None:
-        self._body.close()

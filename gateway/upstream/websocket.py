@@ -93,7 +93,9 @@ async def open_websocket(
             raise
         detail = f"{endpoint.label} did not answer the WebSocket handshake within {answer_seconds:g} s"
         raise GatewayError(ErrorKind.UPSTREAM_TIMEOUT, detail) from error
-    return Response(101, _accepted(connection), session=Session(connection, endpoint, limits.max_message))
+    session = Session(connection, endpoint, limits.max_message)
+    exchange.defer(session.release)
+    return Response(101, _accepted(connection), session=session)
 
 
 def _url(exchange: Exchange, host: bytes, *, secure: bool) -> str:
@@ -123,25 +125,29 @@ def _refusal(error: InvalidStatus) -> Response:
 
 
 class Session:
-    """Two WebSockets, joined."""
+    """Two WebSockets, joined; before `run` the backend's alone. Until `release` it is in flight."""
 
-    __slots__ = ("_connection", "_ended", "_endpoint", "_max_message")
+    __slots__ = ("_connection", "_ended", "_endpoint", "_max_message", "_released")
 
     def __init__(self, connection: ClientConnection, endpoint: Endpoint, max_message: int) -> None:
         self._connection = connection
         self._endpoint = endpoint
         self._max_message = max_message
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._released = False
+        endpoint.in_flight += 1
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Accept the client, and carry messages both ways until either side ends."""
-        self._endpoint.in_flight += 1
-        try:
-            await receive()  # websocket.connect
-            accept = {"type": "websocket.accept", "subprotocol": self._connection.subprotocol}
-            await send(accept | {"headers": _accepted(self._connection)})
-            await self._carry(receive, send)
-        finally:
+        await receive()  # websocket.connect
+        accept = {"type": "websocket.accept", "subprotocol": self._connection.subprotocol}
+        await send(accept | {"headers": _accepted(self._connection)})
+        await self._carry(receive, send)
+
+    def release(self) -> None:
+        """Let go of the backend, at once, whether the client was ever joined to it or not."""
+        if not self._released:
+            self._released = True
             self._endpoint.in_flight -= 1
             self._connection.transport.abort()
 

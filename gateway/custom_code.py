@@ -1,0 +1,71 @@
+"""Code that is not the gateway's: policies of one's own, and ASGI applications. It may raise anything at all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sysconfig
+import traceback
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger("gateway")
+
+_LIBRARIES = tuple(
+    {*(sysconfig.get_path(name) + "/" for name in ("stdlib", "purelib", "platlib")), f"{Path(__file__).parent}/"}
+)
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether this is a failure of the code that raised it: all but a cancellation of this task from outside.
+
+    A CancelledError that custom code raises of itself, or lets through from a future that it waited for, is its own.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        return True
+    task = asyncio.current_task()
+    return task is None or not task.cancelling()
+
+
+def current_task() -> asyncio.Task[Any] | None:
+    """The task that runs."""
+    return asyncio.current_task()
+
+
+def place_of(error: BaseException) -> str:
+    """File and line that an error leads to: the deepest outside of libraries, if there is one."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno or 1}"
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    places = [place for place in places if not place[0].startswith("<frozen")]
+    custom = [place for place in places if not place[0].startswith(_LIBRARIES)]
+    file, line = (custom or places or [("an unknown place", 0)])[-1]
+    return f"{file}:{line}"
+
+
+def described(error: BaseException) -> str:
+    """`ValueError: no such thing (policies/p.py:12)`"""
+    try:
+        text = (error.msg if isinstance(error, SyntaxError) else None) or str(error)
+    except BaseException:
+        text = ""
+    return f"{type(error).__name__}{': ' if text else ''}{text} ({place_of(error)})"
+
+
+def run_through(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` to its end, whatever else on the loop raises.
+
+    SystemExit and KeyboardInterrupt end a loop from any of its tasks and callbacks, and custom code can begin such.
+    """
+    task = loop.create_task(main)
+    while True:
+        try:
+            loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if task.done():
+                raise
+            place = place_of(error)
+            logger.exception("custom code would have ended the gateway at %s", place)
+        else:
+            return
