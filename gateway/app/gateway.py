@@ -139,7 +139,7 @@ class Gateway:
             request_ids = snapshot.request_ids
             if snapshot.proxies.trusts(peer):
                 address, scheme, trusted = snapshot.proxies.caller(peer, scheme, headers, fields)
-        given = request_ids.given(fields, peer_trusted=trusted) if request_ids.header in fields else None
+        given = request_ids.given(headers, fields, peer_trusted=trusted) if request_ids.header in fields else None
         exchange = Exchange(
             given or self._ids.getrandbits(96).to_bytes(12, "big").hex(),
             scope.get("method", "GET"),

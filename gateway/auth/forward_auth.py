@@ -18,7 +18,15 @@ from gateway.auth.workshop import Workshop
 from gateway.config.models.asking_schemes import ForwardAuthScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Headers, Identity, Response
-from gateway.http.fields import ENDS_HERE, FORWARDING_FIELDS, is_forwarding, response_headers, values
+from gateway.http.fields import (
+    ENDS_HERE,
+    FORWARDING_FIELDS,
+    FRAMING_FIELDS,
+    folded,
+    is_forwarding,
+    response_headers,
+    values,
+)
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_NAME = 200  # characters of a consumer, tenant, group or scope
@@ -29,8 +37,9 @@ FORBIDDEN = Refused("the service that decides does not answer at the moment", Er
 
 _OWN = frozenset({b"content-length", b"date", b"server"})
 _SAID = frozenset(b"x-forwarded-" + what for what in (b"method", b"proto", b"host", b"uri", b"for"))
-_TO_SERVICE = ENDS_HERE | _SAID | {b"x-request-id", b"accept-encoding"}
-_TO_BACKEND = ENDS_HERE | FORWARDING_FIELDS | {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+_TO_SERVICE = ENDS_HERE | FRAMING_FIELDS | _SAID | {b"x-request-id", b"accept-encoding"}
+_TO_BACKEND = ENDS_HERE | FRAMING_FIELDS | FORWARDING_FIELDS
+_TO_BACKEND |= {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +169,7 @@ def forward_auth(shop: Workshop, name: str, config: ForwardAuthScheme) -> Forwar
 def _check(shop: Workshop, scheme: str, key: str, headers: Collection[str], own: frozenset[bytes]) -> None:
     """A second line of what the gateway writes itself, such as the length of the body, would be read in two ways."""
     for index, header in enumerate(headers):
-        if header.encode().replace(b"_", b"-") in own:
+        if folded(header.encode()) in own:
             shop.problem(
                 ("schemes", scheme, "forward_auth", key, index), f"the gateway writes {header} itself; remove it"
             )

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from gateway.config.quantities import Kind, refuse
+from gateway.http.fields import FRAMING_FIELDS, RESERVED_FIELDS, folded
 from gateway.http.methods import LONGEST, NEVER_FORWARDED
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
@@ -171,6 +172,22 @@ def parse_header_name(text: str) -> str:
     return text.lower()
 
 
+def parse_own_header(text: str) -> str:
+    """The name of a header that is given a meaning by a setting, and so may have none of its own."""
+    name = parse_header_name(text)
+    if folded(name.encode()) in RESERVED_FIELDS:
+        raise refuse("this header has a meaning of its own (framing, routing, content); take another, such as X-Name")
+    return name
+
+
+def parse_read_header(text: str) -> str:
+    """The name of a header that a setting only reads: none of those that say how a message is framed."""
+    name = parse_header_name(text)
+    if folded(name.encode()) in FRAMING_FIELDS:
+        raise refuse("this header says how a message is framed, or is for the next hop only; take another")
+    return name
+
+
 def _target(text: str) -> str:
     parse_target(text)
     return text
@@ -193,6 +210,7 @@ HostName = Annotated[str, Kind("host"), AfterValidator(parse_host_name)]
 HostPattern = Annotated[str, Kind("host"), AfterValidator(parse_host_pattern)]
 Method = Annotated[str, Kind("method", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"), AfterValidator(parse_method)]
 HeaderName = Annotated[str, Kind("header name"), AfterValidator(parse_header_name)]
+OwnHeader = Annotated[str, Kind("header name"), AfterValidator(parse_own_header)]
 ServiceName = Annotated[str, Kind("service name"), AfterValidator(_service_name)]
 Network = Annotated[
     IPv4Network | IPv6Network,

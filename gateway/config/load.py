@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from gateway.config.secrets import KnownSecrets
 from gateway.config.sources import MAX_SOURCE_BYTES, policy_files
 from gateway.config.text import MAX_BYTES
 from gateway.config.translate import to_fault, to_problem
+from gateway.http.fields import folded
 
 __all__ = ["ConfigError", "Configuration", "Problem", "load", "parse", "read_files"]
 
@@ -114,11 +116,18 @@ def parse(
 def _across_files(configuration: Configuration) -> Iterator[Problem]:
     """What is wrong only beside another file, which can be told once each of them is right."""
     routes, auth = configuration.routes, configuration.auth
-    rules = check_rule_routes(configuration.middleware, routes)
+    rules = chain(check_rule_routes(configuration.middleware, routes), _check_request_id(configuration))
     checks = (("routes.yaml", check_routes(routes, auth)), ("middleware.yaml", rules), ("auth.yaml", check_auth(auth)))
     for file, faults in checks:
         for fault in faults:
             yield to_problem(configuration.documents[file], fault)
+
+
+def _check_request_id(configuration: Configuration) -> Iterator[Fault]:
+    names = configuration.auth.identity_headers
+    taken = {folded(name.encode()) for name in (names.consumer, names.tenant, names.groups, names.scopes)}
+    if folded(configuration.middleware.request_id.header.encode()) in taken:
+        yield Fault(("request_id", "header"), "identity_headers of auth.yaml has this name for who calls; take another")
 
 
 def _digest(files: Mapping[str, bytes]) -> str:

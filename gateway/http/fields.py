@@ -27,6 +27,9 @@ CONNECTION_FIELDS: Final = frozenset(
 ENDS_HERE: Final = CONNECTION_FIELDS | {b"expect", b"proxy", b"host", b"content-length"}
 """Request lines that are not copied: they are consumed or rewritten here, or set HTTP_PROXY in a CGI backend."""
 
+FRAMING_FIELDS: Final = CONNECTION_FIELDS | {b"content-length", b"expect", b"trailer"}
+"""What says how a message is framed, or is for the next hop only: no setting may write, remove or read these."""
+
 FORWARDING_FIELDS: Final = frozenset({b"forwarded", b"via", b"x-real-ip", b"x-request-id"})
 
 NEVER_DROPPED: Final = FORWARDING_FIELDS | {
@@ -48,6 +51,16 @@ NEVER_DROPPED: Final = FORWARDING_FIELDS | {
     b"tracestate",
 }
 """What `Connection` may not remove: a client could otherwise hide from the backend what the gateway says of it."""
+
+RESERVED_FIELDS: Final = (
+    FRAMING_FIELDS
+    | (NEVER_DROPPED - {b"x-request-id"})
+    | {b"proxy", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix"}
+    | {b"x-forwarded-proto", b"x-forwarded-server", b"accept", b"accept-encoding", b"if-match", b"if-none-match"}
+    | {b"if-modified-since", b"if-range", b"if-unmodified-since", b"user-agent", b"vary", b"etag"}
+    | {b"x-original-url", b"x-rewrite-url", b"x-http-method-override"}
+)
+"""What has a meaning of its own, for framing, routing or the content: no setting may give it another one."""
 
 SEPARATORS: Final[dict[bytes, bytes]] = dict.fromkeys(
     (
@@ -146,6 +159,11 @@ _NO_TRAILER_PREFIXES: Final = (b"if-", b"proxy-", b"sec-", b"access-control-", b
 
 _REMEMBERED_LENGTH: Final = 64  # bytes of a name; what clients make up may be long, and is not kept
 _PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
+
+
+def folded(name: bytes) -> bytes:
+    """The name as CGI, WSGI and their like read it, to which an underscore or a dot is a hyphen."""
+    return name.replace(b"_", b"-").replace(b".", b"-")
 
 
 def values(headers: Headers, name: bytes) -> list[bytes]:

@@ -36,27 +36,51 @@ _VARIABLES: Final[dict[str, Callable[[Exchange], str | None]]] = {
 }
 
 
+_FREE_TEXT: Final = frozenset({"consumer", "tenant"})  # what a token may have made up
+_MARKS: Final = "%;,=\"'\\ "  # what stands between the parts of a value, or around them
+
+
 def compile_value(text: str) -> bytes | Value:
     """The value itself, or what makes it of an exchange.
 
-    Whatever a variable holds, what comes out is one line of printable ASCII: everything else is percent-encoded.
+    Whatever a variable holds, what comes out is one line of printable ASCII: everything else is percent-encoded. Where
+    a variable is only a part of the value, so is what could pass for the end of its part.
     """
-    pieces: list[str | Callable[[Exchange], str | None]] = []
+    pieces: list[str | Callable[[Exchange], str]] = []
     position = 0
-    for match in PIECES.finditer(text):
-        pieces += [text[position : match.start()], match[1] or _VARIABLES[match[2]]]
+    matches = list(PIECES.finditer(text))
+    alone = len(matches) == 1 and matches[0][0] == text
+    literal = "".join(char for char in PIECES.sub("", text) if not char.isalnum())
+    for match in matches:
+        pieces += [text[position : match.start()], match[1] or _written(match[2], literal, alone=alone)]
         position = match.end()
     pieces.append(text[position:])
     if all(isinstance(piece, str) for piece in pieces):
         return "".join(map(str, pieces)).encode("ascii")
 
     def render(exchange: Exchange) -> bytes:
-        made = "".join([piece if isinstance(piece, str) else piece(exchange) or "" for piece in pieces])
-        if not made.isascii() or not made.isprintable():
-            made = quote(made, safe=_PRINTABLE)
+        made = "".join([piece if isinstance(piece, str) else piece(exchange) for piece in pieces])
         return made.strip().encode("ascii")
 
     return render
+
+
+def _written(name: str, literal: str, *, alone: bool) -> Callable[[Exchange], str]:
+    """What a variable holds, encoded. `literal` has the marks between which the value puts it, such as `&`."""
+    get = _VARIABLES[name]
+    marks = "%" if name in _FREE_TEXT else ""
+    if not alone:  # hosts, addresses and paths keep what belongs to them
+        marks = _MARKS + (literal if name in _FREE_TEXT else "".join(mark for mark in literal if mark not in "/:.-_"))
+    table = {ord(mark): f"%{ord(mark):02X}" for mark in marks}
+    safe = "".join(char for char in _PRINTABLE if char not in marks)
+
+    def written(exchange: Exchange) -> str:
+        value = get(exchange) or ""
+        if value.isascii() and value.isprintable() and value == value.strip():
+            return value.translate(table)
+        return quote(value, safe=safe.replace(" ", ""), errors="replace")
+
+    return written
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from gateway.config.models import RouteConfig
 from gateway.config.models.rules import RequestIds as RequestIdsConfig
 from gateway.context import Context
 from gateway.errors import GatewayError
-from gateway.http import Exchange, Handler, Response
+from gateway.http import Exchange, Handler, Headers, Response
+from gateway.http.fields import lines_of
 
 _ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _STANDARD: Final = b"x-request-id"  # what backends get, and what problem documents carry
@@ -27,9 +28,10 @@ class RequestIds:
     header: bytes = _STANDARD
     trust: Literal["proxies", "always", "never"] = "proxies"
 
-    def given(self, fields: dict[bytes, bytes], *, peer_trusted: bool) -> str | None:
-        """The id of the request, if it came with one that is well-formed and whose sender is believed."""
-        value = fields.get(self.header)
+    def given(self, headers: Headers, fields: dict[bytes, bytes], *, peer_trusted: bool) -> str | None:
+        """The id of the request, if it came with one, which is well-formed and whose sender is believed."""
+        found = lines_of(headers, fields, self.header)
+        value = found[0] if len(found) == 1 else None
         if value is None or self.trust == "never" or (self.trust == "proxies" and not peer_trusted):
             return None
         return value.decode("ascii") if _ID.fullmatch(value) else None

@@ -1,6 +1,7 @@
 """What each kind of value may be."""
 
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 from pydantic_core import PydanticCustomError
@@ -14,6 +15,7 @@ from gateway.config.addresses import (
     parse_host_pattern,
     parse_target,
 )
+from gateway.config.load import ConfigError, parse
 from gateway.config.paths import slug
 from gateway.config.quantities import parse_duration, parse_size
 
@@ -311,3 +313,45 @@ def test_a_network_with_host_bits_is_told_the_right_one() -> None:
 def test_a_derived_id_is_readable(path: str, identifier: str) -> None:
     """A route without an id is named after its path."""
     assert slug(path) == identifier
+
+
+NAMES = ["Content-Length", "content_length", "Transfer-Encoding", "Transfer.Encoding", "Connection", "TE", "Keep-Alive"]
+NAMES += ["Host", "Upgrade", "Expect", "Trailer", "Proxy-Authorization", "X-Forwarded-For", "X_Forwarded_Proto"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("middleware.yaml", "request_id: {{header: {name}}}"),
+        ("auth.yaml", "identity_headers: {{consumer: {name}}}"),
+        ("auth.yaml", "schemes: {{a: {{api_key: {{header: {name}}}}}}}"),
+        ("auth.yaml", "schemes: {{a: {{mtls: {{source: client-cert, header: {name}}}}}}}"),
+        ("auth.yaml", "schemes: {{a: {{forward_auth: {{url: 'http://a/', identity: {{tenant: {name}}}}}}}}}"),
+    ],
+)
+def test_no_setting_gives_a_header_of_http_another_meaning(file: str, text: str, name: str) -> None:
+    """What frames or routes a message cannot carry an id, a key or a name as well, however it is spelt."""
+    files = {"routes.yaml": "- {path: /x, target: 'b:80'}", file: text.format(name=name)}
+    with pytest.raises(ConfigError) as caught:
+        parse({key: value.encode() for key, value in files.items()}, {}, base=Path())
+    (problem,) = caught.value.problems
+    assert "has a meaning of its own" in str(problem)
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer_encoding", "Connection", "Trailer"])
+def test_nothing_is_counted_by_how_a_message_is_framed(name: str) -> None:
+    """A key of a limit cannot be a header that belongs to the connection."""
+    files = {
+        "routes.yaml": "- {path: /x, target: 'b:80'}",
+        "middleware.yaml": f"rate_limits: {{a: {{key: ['header:{name}'], limits: [1/s]}}}}",
+    }
+    with pytest.raises(ConfigError, match="how a message is framed"):
+        parse({key: value.encode() for key, value in files.items()}, {}, base=Path())
+
+
+def test_an_id_that_clients_choose_cannot_name_who_calls() -> None:
+    """The header of the request id is none of those in which a backend is told of the caller."""
+    files = {"routes.yaml": "- {path: /x, target: 'b:80'}", "middleware.yaml": "request_id: {header: X_Consumer_Name}"}
+    with pytest.raises(ConfigError, match="identity_headers"):
+        parse({key: value.encode() for key, value in files.items()}, {}, base=Path())

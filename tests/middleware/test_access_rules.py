@@ -6,6 +6,7 @@ from gateway.context import Explaining
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Response
 from gateway.http.testing import make_exchange
+from gateway.middleware.request_id import RequestIds
 
 from .support import answering, build, chain, context, errors, header
 
@@ -167,3 +168,11 @@ def test_what_may_be_a_password_is_not_shown() -> None:
     shown = built.configuration.middleware.model_dump_json() + repr(build(context(rules)))
     assert "hunter22" not in shown
     assert "written authorization" in shown
+
+
+def test_an_id_that_is_there_twice_is_not_taken() -> None:
+    """A proxy that adds its id behind that of a client leaves it open which is meant: a new one is made."""
+    ids = RequestIds(b"x-request-id", "always")
+    lines = [(b"x-request-id", b"one"), (b"x-request-id", b"two")]
+    assert ids.given(lines[:1], dict(lines[:1]), peer_trusted=True) == "one"
+    assert ids.given(lines, dict(lines), peer_trusted=True) is None

@@ -7,6 +7,8 @@ from gateway.upstream.request import request_headers
 
 from .support import answering, chain, errors, header
 
+FORGED = "path=/a;host=h%3Bconsumer%3Dadmin;consumer=x"
+
 
 async def sent(middleware: str, exchange: Exchange) -> list[tuple[bytes, bytes]]:
     """The lines that the backend gets."""
@@ -64,6 +66,33 @@ async def test_no_value_can_end_its_line(name: str) -> None:
     value = dict(await sent("headers: {x: {request: {set: {X-A: '{consumer}'}}}}", exchange))[b"x-a"].decode()
     assert value.isascii()
     assert value.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("value", "host", "consumer", "made"),
+    [
+        ("path={path};host={host};consumer={consumer}", "h;consumer=admin", "x", FORGED),
+        ("host={host}&consumer={consumer}", "h&consumer=admin", "x", "host=h%26consumer%3Dadmin&consumer=x"),
+        ("c={consumer}", "h", "a\"b'c,d\\e f%", "c=a%22b%27c%2Cd%5Ce%20f%25"),
+        ("c={consumer}", "h", "aé", "c=a%C3%A9"),
+        ("c={consumer}", "h", "a%C3%A9", "c=a%25C3%25A9"),
+        ("{consumer}", "h", "aé", "a%C3%A9"),
+        ("{consumer}", "h", "a%C3%A9", "a%25C3%25A9"),
+        ("{consumer}", "h", " a=b; c", "%20a=b;%20c"),
+        ("{tenant}/{consumer}", "h", "other/admin", "t/other%2Fadmin"),
+        ("{consumer}:{route}", "h", "a:b", "a%3Ab:test"),
+        ("https://{host}{path}", "h:8443", "x", "https://h:8443/a"),
+        ("{path}", "h", "x", "/a"),
+        ("{consumer}{path}", "h", "", "/a"),
+    ],
+)
+async def test_no_part_of_a_value_can_pass_for_another(value: str, host: str, consumer: str, made: str) -> None:
+    """What clients and token issuers choose stays within its part of the value, and different texts look different."""
+    exchange = make_exchange("GET", "/a")
+    exchange.host = host
+    exchange.identity = Identity(consumer, "login", tenant="t")
+    lines = dict(await sent(f"headers: {{x: {{request: {{set: {{X-A: '{value}'}}}}}}}}", exchange))
+    assert lines[b"x-a"].decode() == made
 
 
 async def test_response_headers_are_set_added_and_removed() -> None:

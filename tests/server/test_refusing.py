@@ -69,6 +69,7 @@ REFUSED = {
     "an empty Host": (400, b"GET /e/bad HTTP/1.1\r\nHost: " + END),
     "a Host with a path": (400, b"GET /e/bad HTTP/1.1\r\nHost: a/b" + END),
     "a Host with a user": (400, b"GET /e/bad HTTP/1.1\r\nHost: u@a" + END),
+    "a Host with a stray percent sign": (400, b"GET /e/bad HTTP/1.1\r\nHost: a%zz" + END),
     "a Host with a space": (400, b"GET /e/bad HTTP/1.1\r\nHost: a b" + END),
     "a Host with a bad port": (400, b"GET /e/bad HTTP/1.1\r\nHost: a:b" + END),
     "a Host list": (400, b"GET /e/bad HTTP/1.1\r\nHost: a, b" + END),

@@ -55,12 +55,12 @@ class IntrospectionScheme(Model):
 class IdentityFrom(Section):
     """Which headers of the service's answer say who calls."""
 
-    consumer: Unset[addresses.HeaderName] = Field(
+    consumer: Unset[addresses.OwnHeader] = Field(
         None, description="The consumer's name. Unset, or not there: the name of the scheme."
     )
-    tenant: Unset[addresses.HeaderName] = Field(None, description="The tenant.")
-    groups: Unset[addresses.HeaderName] = Field(None, description="The groups, separated by commas.")
-    scopes: Unset[addresses.HeaderName] = Field(None, description="The scopes, separated by spaces.")
+    tenant: Unset[addresses.OwnHeader] = Field(None, description="The tenant.")
+    groups: Unset[addresses.OwnHeader] = Field(None, description="The groups, separated by commas.")
+    scopes: Unset[addresses.OwnHeader] = Field(None, description="The scopes, separated by spaces.")
 
 
 class ForwardAuthScheme(Model):

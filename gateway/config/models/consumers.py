@@ -5,19 +5,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from gateway.config.addresses import HeaderName
+from gateway.config.addresses import OwnHeader
 from gateway.config.instants import Instant
 from gateway.config.models.base import Model, Section
 from gateway.config.models.limits import Windows
 from gateway.config.models.policy import RuleName
 from gateway.config.models.proofs import Certificate, SignatureKeyConfig
 from gateway.config.quantities import Kind, Several, Text, Unset, refuse, shorthand
+from gateway.http.fields import folded
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _MAX_NAME = 200
-_TAKEN = {"authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "date"}
-_TAKEN |= {"expect", "forwarded", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "via"}
-_TAKEN |= {"x-real-ip", "x-request-id"}
 
 
 def _check_hash(text: str) -> str:
@@ -140,21 +138,21 @@ class ConsumerConfig(Model):
 class IdentityHeaders(Section):
     """How a backend is told who calls. What a client sends under these names is removed, on every route."""
 
-    consumer: HeaderName = Field("x-consumer-name", description="Header with the consumer's name.")
-    tenant: HeaderName = Field("x-consumer-tenant", description="Header with the tenant, if there is one.")
-    groups: HeaderName = Field("x-consumer-groups", description="Header with the groups, separated by commas.")
-    scopes: HeaderName = Field("x-consumer-scopes", description="Header with the scopes, separated by spaces.")
+    consumer: OwnHeader = Field("x-consumer-name", description="Header with the consumer's name.")
+    tenant: OwnHeader = Field("x-consumer-tenant", description="Header with the tenant, if there is one.")
+    groups: OwnHeader = Field("x-consumer-groups", description="Header with the groups, separated by commas.")
+    scopes: OwnHeader = Field("x-consumer-scopes", description="Header with the scopes, separated by spaces.")
 
     @field_validator("consumer", "tenant", "groups", "scopes")
     @classmethod
     def _is_free(cls, header: str) -> str:
-        if header in _TAKEN or header.startswith(("x-forwarded-", "sec-", "proxy-")):
+        if folded(header.encode()).startswith((b"x-request-id", b"x-forwarded-", b"sec-", b"proxy-")):
             raise refuse("this header has a meaning of its own; take another, such as X-Consumer-Name")
         return header
 
     @model_validator(mode="after")
     def _differ(self) -> "IdentityHeaders":
-        names = [name.replace("_", "-") for name in (self.consumer, self.tenant, self.groups, self.scopes)]
+        names = [folded(name.encode()) for name in (self.consumer, self.tenant, self.groups, self.scopes)]
         if len(set(names)) < len(names):
             raise refuse("two of the headers have the same name; rename one")
         return self

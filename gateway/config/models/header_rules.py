@@ -9,6 +9,7 @@ from gateway.config import addresses
 from gateway.config.models.base import Section
 from gateway.config.models.policy import ForRoutes
 from gateway.config.quantities import Kind, Several, Text, refuse
+from gateway.http.fields import FRAMING_FIELDS, folded
 
 VARIABLES = ("request_id", "client", "consumer", "tenant", "route", "host", "scheme", "method", "path", "original_path")
 """What may stand in braces in the value of a header."""
@@ -16,22 +17,6 @@ VARIABLES = ("request_id", "client", "consumer", "tenant", "route", "host", "sch
 PIECES = re.compile(r"\{(\{[a-z_]+\})\}|\{([a-z_]+)\}")
 """`{{literal}}` or `{variable}`; all other braces are what they are."""
 
-_FRAMING = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 _OF_THE_GATEWAY = frozenset(
     {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id"}
 )
@@ -50,27 +35,22 @@ def _check_value(text: str) -> str:
     return text
 
 
-def _plain(name: str) -> str:
-    """CGI and WSGI read an underscore as a hyphen."""
-    return name.replace("_", "-")
-
-
 def _check_name(name: str) -> str:
-    if _plain(name) in _FRAMING:
+    if folded(name.encode()) in FRAMING_FIELDS:
         raise refuse("this header says how a message is framed, which the gateway does itself; remove it")
     return name
 
 
 def _check_request_name(name: str) -> str:
-    if _plain(name) == "host":
+    if folded(name.encode()).decode() == "host":
         raise refuse("the Host header goes with the target; see preserve_host of a route")
-    if _plain(name) in _OF_THE_GATEWAY:
+    if folded(name.encode()).decode() in _OF_THE_GATEWAY:
         raise refuse("the gateway itself tells the backend this; see trusted_proxies of auth.yaml; remove it")
     return _check_name(name)
 
 
 def _check_response_name(name: str) -> str:
-    if _plain(name) in ("content-encoding", "content-range"):
+    if folded(name.encode()).decode() in ("content-encoding", "content-range"):
         raise refuse("this header says how to read the body, which a rule does not change; remove it")
     return _check_name(name)
 
@@ -113,9 +93,11 @@ class ResponseHeaders(Section):
 
 class HeaderRules(ForRoutes):
     """Headers that are changed. A value may have variables: `{request_id}`, `{client}` (its address), `{consumer}` and
-    `{tenant}` (empty while nobody is recognised), `{route}` (its id), `{host}`, `{scheme}`, `{method}` and `{path}`. A
-    header whose value comes out empty is left out. Where several rules are for one route, they work in the order of
-    the file."""
+    `{tenant}` (empty while nobody is recognised), `{route}` (its id), `{host}`, `{scheme}`, `{method}` and `{path}`.
+    They are percent-encoded where they are not printable ASCII, and `%` in `{consumer}` and `{tenant}`; in a value that
+    has more than the variable, also `% ; , = " ' \\`, spaces, and what the value itself puts between its parts (`&`,
+    and in `{consumer}` and `{tenant}` `/`, `:` and their like), so that no part can pass for another. A header whose
+    value comes out empty is left out. Where several rules are for one route, they work in the order of the file."""
 
     request: RequestHeaders = Field(RequestHeaders(), description="On the way to the backend.")
     response: ResponseHeaders = Field(ResponseHeaders(), description="On the way back.")

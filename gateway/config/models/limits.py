@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_val
 from pydantic_core import PydanticCustomError
 
 from gateway.algorithms.gcra import LARGEST, Window
-from gateway.config.addresses import parse_header_name
+from gateway.config.addresses import parse_read_header
 from gateway.config.models.base import Model
 from gateway.config.models.policy import Named, Policy
 from gateway.config.quantities import Duration, Kind, SomeOf, Text, Unset, refuse
@@ -50,7 +50,7 @@ def _check_part(text: str) -> str:
     if text in _PLAIN_PARTS or (kind == "claim" and name):
         return text
     if kind == "header" and colon:
-        return f"header:{parse_header_name(name)}"
+        return f"header:{parse_read_header(name)}"
     raise refuse("expected consumer, tenant, address, route, header:Name or claim:name")
 
 

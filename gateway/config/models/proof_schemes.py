@@ -71,7 +71,7 @@ class MtlsScheme(Section):
         "a CA that signs URIs with a comma or semicolon in them lets their holders say what they like; have Envoy pass "
         "on the certificate itself, `cert: true`.)",
     )
-    header: Unset[addresses.HeaderName] = Field(
+    header: Unset[addresses.OwnHeader] = Field(
         None, description="Another name of that header, such as `X-Client-Cert`, where the proxy writes it so."
     )
     forward: bool = FORWARD

@@ -20,7 +20,7 @@ _MEDIA_RANGE = re.compile(
 class RequestIds(Section):
     """The id that every request has: in the access log, in error responses, and as `X-Request-ID` for the backend."""
 
-    header: addresses.HeaderName = Field(
+    header: addresses.OwnHeader = Field(
         "x-request-id",
         description="Header in which a client may give an id, and in which the backend and, with `echo`, the client "
         "are told it. Backends get `X-Request-ID` in any case.",

@@ -76,7 +76,7 @@ FORWARD = Field(
 class ApiKeyScheme(Section):
     """API keys of consumers, in any of the places that are named here."""
 
-    header: Unset[addresses.HeaderName] = Field(None, description="Header that holds the key, such as `X-API-Key`.")
+    header: Unset[addresses.OwnHeader] = Field(None, description="Header that holds the key, such as `X-API-Key`.")
     query: Unset[Text] = Field(
         None,
         description="Query parameter that holds the key. Histories and logs of others keep it: better avoid it.",
@@ -93,13 +93,6 @@ class ApiKeyScheme(Section):
         if isinstance(value, dict) and not any(place in value for place in places):
             return {"header": "X-API-Key", **value}
         return {"header": "X-API-Key"} if value is None else value
-
-    @field_validator("header")
-    @classmethod
-    def _is_not_taken(cls, header: str) -> str:
-        if header in ("authorization", "cookie", "host"):
-            raise refuse("this header has a meaning of its own; take another, such as X-API-Key")
-        return header
 
 
 class Claims(Section):
