@@ -14,12 +14,13 @@ from gateway.access.service import Entries, entries_of
 from gateway.balancing.round_robin import RoundRobin
 from gateway.config.addresses import AddressTarget, AsgiTarget, Target, parse_address, parse_target
 from gateway.config.load import ConfigError, Configuration, Problem
-from gateway.config.models import Connections, Predicate, RouteConfig, ServiceConfig
+from gateway.config.models import Connections, Limits, Predicate, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.problems import format_path
 from gateway.context import Builder, Context, Middleware
 from gateway.http import Handler
 from gateway.http.forwarded import TrustedProxies
+from gateway.http.header_filter import HeaderFilter
 from gateway.limits.quota_report import REPORT_POLICIES, quota_report, report_route
 from gateway.live import Place, Plan
 from gateway.middleware import (
@@ -99,6 +100,7 @@ class Snapshot:
     handlers: tuple[RouteHandler, ...]
     proxies: TrustedProxies
     request_ids: RequestIds
+    header_filters: Mapping[bool, HeaderFilter]  # for what trusted proxies send, and for what everybody else does
     quota: Handler | None  # what answers /quota
     blocklist: Entries
 
@@ -120,14 +122,23 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, *, bas
     table = _table(configuration, handlers)
     proxies = TrustedProxies(configuration.auth.trusted_proxies)
     ids = request_id.request_ids(configuration.middleware.request_id)
+    filters = _header_filters(configuration.middleware.limits)
     report, entries = builder.quota_report(), builder.entries()
     plan.after_adoption(partial(_configure, builder.limits))
-    return Snapshot(configuration, table, handlers, proxies, ids, report, entries)
+    return Snapshot(configuration, table, handlers, proxies, ids, filters, report, entries)
 
 
 def _configure(limits: Mapping[Endpoint, PoolLimits]) -> None:
     for endpoint, of_endpoint in limits.items():
         endpoint.configure(of_endpoint)
+
+
+def _header_filters(limits: Limits) -> Mapping[bool, HeaderFilter]:
+    underscores = limits.underscore_headers == "pass"
+    return {
+        trusted: HeaderFilter(trusted=trusted, underscores=underscores, allowed=limits.allowed_proxy_headers)
+        for trusted in (False, True)
+    }
 
 
 def _table(configuration: Configuration, handlers: Sequence[RouteHandler]) -> RouteTable[RouteHandler]:

@@ -73,10 +73,25 @@ def _about_rules(configuration: Configuration) -> Iterator[Problem]:
             message = "gateway serve ends no TLS connection, so that nobody shows a certificate here; name the header "
             message += "in which your proxy hands it over, such as source: x-ssl-client-cert"
             yield _warning(configuration, ("schemes", name, "mtls"), message, "auth.yaml")
+        if scheme.forward_auth is not None and "set-cookie" in scheme.forward_auth.response_headers:
+            message = "backends get no Set-Cookie of a request; for the client, name it in client_response_headers"
+            yield _warning(configuration, ("schemes", name, "forward_auth", "response_headers"), message, "auth.yaml")
+    yield from _about_names_of_headers(configuration)
     for path, message in idle_patterns(middleware, configuration.routes):
         yield _warning(configuration, path, message, "middleware.yaml")
     for index, message in misorders(middleware.order):
         yield _warning(configuration, ("order", index), message, "middleware.yaml")
+
+
+def _about_names_of_headers(configuration: Configuration) -> Iterator[Problem]:
+    """Headers that a route wants to see and that its backend does not get."""
+    for index, route in enumerate(configuration.routes.routes):
+        for name in route.headers:
+            remedy = "write limits.underscore_headers: pass in middleware.yaml" if "." not in name else "rename it"
+            passing = configuration.middleware.limits.underscore_headers == "pass" and "." not in name
+            if ("_" in name or "." in name) and not passing:
+                message = f"the backend does not get {name}, which some take for a name with hyphens; if it needs it, "
+                yield _warning(configuration, ("routes", index, "headers", name), message + remedy)
 
 
 def _about_routes(configuration: Configuration) -> Iterator[Problem]:

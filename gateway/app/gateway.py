@@ -134,11 +134,13 @@ class Gateway:
         client = scope.get("client")
         peer = client[0] if client else "unknown"
         scheme = scope["scheme"].replace("ws", "http")
-        request_ids, address, trusted = _REQUEST_IDS, peer, False
+        request_ids, address, trusted, outer_host, outer_port = _REQUEST_IDS, peer, False, "", ""
         if snapshot is not None:
             request_ids = snapshot.request_ids
             if snapshot.proxies.trusts(peer):
-                address, scheme, trusted = snapshot.proxies.caller(peer, scheme, headers, fields)
+                address, scheme, trusted, outer_host, outer_port = snapshot.proxies.caller(
+                    peer, scheme, headers, fields
+                )
         given = request_ids.given(headers, fields, peer_trusted=trusted) if request_ids.header in fields else None
         exchange = Exchange(
             given or self._ids.getrandbits(96).to_bytes(12, "big").hex(),
@@ -154,6 +156,9 @@ class Gateway:
             address,
             scope["http_version"],
         )
+        if snapshot is not None:
+            exchange.header_filter = snapshot.header_filters[trusted]
+            exchange.outer_host, exchange.outer_port = outer_host, outer_port
         if scheme == "https":
             exchange.certificate = client_certificate(scope)
         return exchange

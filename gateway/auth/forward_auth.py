@@ -23,10 +23,11 @@ from gateway.http.fields import (
     FORWARDING_FIELDS,
     FRAMING_FIELDS,
     folded,
-    is_forwarding,
     response_headers,
     values,
 )
+from gateway.http.forwarded import prefix_before
+from gateway.http.header_filter import is_of_proxies
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_NAME = 200  # characters of a consumer, tenant, group or scope
@@ -40,6 +41,9 @@ _SAID = frozenset(b"x-forwarded-" + what for what in (b"method", b"proto", b"hos
 _TO_SERVICE = ENDS_HERE | FRAMING_FIELDS | _SAID | {b"x-request-id", b"accept-encoding"}
 _TO_BACKEND = ENDS_HERE | FRAMING_FIELDS | FORWARDING_FIELDS
 _TO_BACKEND |= {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+_TO_CLIENT = (
+    ENDS_HERE | FRAMING_FIELDS | _OWN | {b"content-type", b"content-encoding", b"content-range", b"x-request-id"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class ForwardAuth:
     name: str
     service: AskedService
     request_headers: tuple[bytes, ...]
-    response_headers: tuple[bytes, ...]
+    response_headers: tuple[bytes, ...]  # that the backend gets
+    client_response_headers: tuple[bytes, ...]  # that the client gets
     identity: IdentityNames
     failure: Refused
     identities: Identities
@@ -86,13 +91,19 @@ class ForwardAuth:
     def _headers(self, exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
         yield b"x-forwarded-method", exchange.method.encode()
         yield b"x-forwarded-proto", exchange.scheme.encode()
-        yield b"x-forwarded-host", exchange.host.encode("latin-1")
+        yield b"x-forwarded-host", (exchange.outer_host or exchange.host).encode("latin-1")
         yield b"x-forwarded-uri", exchange.path.encode("latin-1") + exchange.query_part()
+        if prefix := prefix_before(exchange, exchange.path):
+            yield b"x-forwarded-prefix", prefix
         yield b"x-forwarded-for", exchange.client.encode()
         yield b"x-request-id", exchange.request_id.encode()
         yield b"accept-encoding", b"identity"
         for name in self.request_headers:
-            if name in exchange.fields and (exchange.peer_trusted or not is_forwarding(name)):
+            if (
+                name in exchange.fields
+                and name != b"x-forwarded-prefix"
+                and (exchange.peer_trusted or not is_of_proxies(name))
+            ):
                 yield from ((name, value) for value in values(exchange.headers, name))
 
     def _credential(self, exchange: Exchange) -> bytes | None:
@@ -111,7 +122,8 @@ class ForwardAuth:
             return self.failure
         recognised = self.identities.recognised(identity)
         copied = tuple(line for line in answer.headers if line[0] in self.response_headers)
-        return replace(recognised, headers=recognised.headers + copied)
+        for_client = tuple(line for line in answer.headers if line[0] in self.client_response_headers)
+        return replace(recognised, headers=recognised.headers + copied, client_headers=for_client)
 
     def challenge(self, refused: Refused | None) -> None:
         """The service has challenges of its own, which are in its answer."""
@@ -145,13 +157,14 @@ def _names(told: Mapping[bytes, bytes], name: str | None, separator: str) -> fro
 def forward_auth(shop: Workshop, name: str, config: ForwardAuthScheme) -> ForwardAuth:
     """The scheme that auth.yaml describes."""
     url, timeout = config.url, config.timeout
-    copied = tuple(header.encode() for header in config.response_headers)
+    copied = tuple(header.encode() for header in config.response_headers if header != "set-cookie")
     who = config.identity
     told = {header.encode() for header in (who.consumer, who.tenant, who.groups, who.scopes) if header is not None}
     _check(shop, name, "request_headers", config.request_headers, _TO_SERVICE)
     _check(
         shop, name, "response_headers", config.response_headers, _TO_BACKEND | header_names(shop.auth.identity_headers)
     )
+    _check(shop, name, "client_response_headers", config.client_response_headers, _TO_CLIENT)
     return ForwardAuth(
         name=name,
         service=shop.context.plan.need(
@@ -159,6 +172,7 @@ def forward_auth(shop: Workshop, name: str, config: ForwardAuthScheme) -> Forwar
         ),
         request_headers=tuple(header.encode() for header in config.request_headers),
         response_headers=copied,
+        client_response_headers=tuple(header.encode() for header in config.client_response_headers),
         identity=IdentityNames(who.consumer, who.tenant, who.groups, who.scopes),
         failure=FORBIDDEN if config.on_failure == "forbidden" else UNAVAILABLE,
         identities=shop.identities,

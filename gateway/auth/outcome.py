@@ -16,6 +16,7 @@ class Recognised:
     identity: Identity
     headers: tuple[tuple[bytes, bytes], ...]  # what the backend is told
     decision: Decision  # what the audit is told
+    client_headers: tuple[tuple[bytes, bytes], ...] = ()  # what the client is told, beside the response
 
 
 @dataclass(frozen=True, slots=True)

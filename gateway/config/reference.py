@@ -106,6 +106,31 @@ most 2,000,000 values. As in YAML 1.2, only `true`, `false`, `null` (also as `Tr
 there twice is an error, as are tags (`!name`) and keys that are not text. Aliases (`*name`) and merge keys
 (`<<: *name`) work. A group of keys may be left empty, and has its defaults then; any other key must have a value.
 
+## What backends are told
+
+| header | what it says |
+|---|---|
+| `X-Forwarded-For`, `Forwarded` | the hops that `trusted_proxies` wrote down, and the peer |
+| `X-Forwarded-Proto`, `-Host`, `-Port` | scheme, host and port that the client asked for |
+| `X-Forwarded-Prefix` | what stands before the path that is sent, where a prefix was taken off |
+| `X-Real-IP` | the client's address: the nearest that is none of `trusted_proxies` |
+| `X-Request-Id`, `Via` | the id of the request; that it passed here |
+
+What a trusted proxy says of scheme and host is taken from the element of `Forwarded` that gives the client's address;
+where the address is from `X-Forwarded-For`, from the same place, counted from the right, in `X-Forwarded-Proto`,
+`-Host` and `-Port`. One value there is the client's, however many hops there are. `wss` is https, `ws` is http, and
+where nothing fits, the connection's own scheme counts. `Host` stays what it is: routes are matched by it.
+
+From anybody else, all of this is dropped, and so are other headers by which frameworks learn from proxies where a
+request came from: `X-Forwarded-*`, `X-Original-*`, `X-Rewrite-*`, `X-Script-Name`, `X-Url-Scheme`, `Front-End-Https`,
+`X-HTTP-Method-Override`, `X-Client-IP`, `True-Client-IP`, `CF-Connecting-IP`, `Client-Cert`, `X-SSL-*`, `Remote-User`,
+`X-Accel-*`, `X-Sendfile-Type` and their like. A route may still match them. `limits.allowed_proxy_headers` names those
+that your clients are meant to send. Names with an underscore or a dot are dropped from everybody, because backends in
+the manner of CGI do not tell them from a hyphen; `limits.underscore_headers: pass` keeps those with an underscore that
+could not pass for one of the gateway's own. The same holds for trailers and WebSockets.
+
+`headers.NAME.request` (middleware.yaml) may set or remove `X-Forwarded-Port` and `X-Forwarded-Prefix`.
+
 ## Conditions
 
 `when` of `authorize` is a condition over the request and its caller, checked when the files are read:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 from gateway.errors import ErrorKind, GatewayError
@@ -155,9 +154,16 @@ _NO_TRAILERS: Final = (
         b"x-frame-options",
     }
 )
-_NO_TRAILER_PREFIXES: Final = (b"if-", b"proxy-", b"sec-", b"access-control-", b"cross-origin-", b"x-accel-")
+_NO_TRAILER_PREFIXES: Final = (
+    b"if-",
+    b"proxy-",
+    b"sec-",
+    b"access-control-",
+    b"cross-origin-",
+    b"x-accel-",
+    b"x-forwarded-",
+)
 
-_REMEMBERED_LENGTH: Final = 64  # bytes of a name; what clients make up may be long, and is not kept
 _PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
 
 
@@ -208,20 +214,6 @@ def nominated(headers: Headers, fields: dict[bytes, bytes]) -> set[bytes]:
     return {name for name in named - NEVER_DROPPED if not name.startswith((b"x-forwarded-", b"x-consumer-"))}
 
 
-def is_forwarding(name: bytes) -> bool:
-    """Whether this line says where a request came from; CGI and WSGI read an underscore as a hyphen."""
-    return _remembered(name) if len(name) <= _REMEMBERED_LENGTH else _is_forwarding(name)
-
-
-def _is_forwarding(name: bytes) -> bool:
-    if b"_" in name:
-        name = name.replace(b"_", b"-")
-    return name.startswith(b"x-forwarded-") or name in FORWARDING_FIELDS
-
-
-_remembered: Final = lru_cache(1024)(_is_forwarding)
-
-
 def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None) -> Headers:
     """The lines of an upstream's response that reach the client. `fields` are the same as a mapping, if at hand."""
     fields = dict(headers) if fields is None else fields
@@ -237,7 +229,7 @@ def may_be_trailer(name: bytes) -> bool:
     """Whether a field may stand behind a body: none for framing, routing, authentication, caching, conditions, content
     format or a browser's protection, which a recipient could merge into the head (RFC 9110, 6.5.1)."""
     name = name.replace(b"_", b"-")
-    return name not in _NO_TRAILERS and not name.startswith(_NO_TRAILER_PREFIXES) and not is_forwarding(name)
+    return name not in _NO_TRAILERS and not name.startswith(_NO_TRAILER_PREFIXES)
 
 
 def announces_body(fields: dict[bytes, bytes]) -> bool:

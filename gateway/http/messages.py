@@ -6,7 +6,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+if TYPE_CHECKING:
+    from gateway.http.header_filter import HeaderFilter
 
 logger = logging.getLogger("gateway")
 
@@ -168,6 +171,7 @@ _ATTRIBUTES: Final = (
     "expectation",
     "extra_headers",
     "fields",
+    "header_filter",
     "headers",
     "hidden_headers",
     "host",
@@ -175,6 +179,8 @@ _ATTRIBUTES: Final = (
     "identity",
     "method",
     "original_path",
+    "outer_host",
+    "outer_port",
     "parameters",
     "path",
     "peer",
@@ -228,6 +234,9 @@ class Exchange:
         self.peer_trusted = peer_trusted
         self.client = client
         self.http_version = http_version
+        self.header_filter: HeaderFilter | None = None  # which of its headers go to the backend; None: the usual
+        self.outer_host = ""  # what a trusted proxy says that the client asked for; empty where it is `host`
+        self.outer_port = ""  # the same
         self.certificate: bytes | None = None  # of the client, in PEM, where the TLS connection ends here
         self.websocket = False
         self.body: Body | None = None

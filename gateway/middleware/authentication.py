@@ -69,6 +69,8 @@ class Authentication:
                 exchange.extra_headers += outcome.headers
                 exchange.decisions += (outcome.decision,)
                 conceal(exchange, concealed[outcome.identity.scheme])
+                if outcome.client_headers:
+                    return await _adding(outcome.client_headers, handler(exchange))
             else:
                 self._refuse(exchange, scheme, outcome)
                 conceal(exchange, unless_recognised)
@@ -132,6 +134,17 @@ class Authentication:
         if outcome.kind is ErrorKind.AUTH_UNAVAILABLE:  # to explain a request, nobody outside is asked
             return Decision(rule, "unknown", outcome.detail)
         return Decision(rule, "deny" if self.mode == "enforce" else "shadow-deny", outcome.detail)
+
+
+async def _adding(headers: tuple[tuple[bytes, bytes], ...], answer: Awaitable[Response]) -> Response:
+    """The response with these headers, whatever it is: a session that was renewed is so for refusals, too."""
+    try:
+        response = await answer
+    except GatewayError as error:
+        error.headers += headers
+        raise
+    response.headers = [*response.headers, *headers]
+    return response
 
 
 def for_route(context: Context, route: RouteConfig) -> Authentication:

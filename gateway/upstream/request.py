@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.http import Body, Exchange, Headers, WrappedBody
-from gateway.http.fields import ENDS_HERE, is_forwarding, may_be_trailer, nominated, tokens
+from gateway.http.fields import may_be_trailer, nominated, tokens
 from gateway.http.forwarded import forwarding_headers
+from gateway.http.header_filter import STRANGERS
 
 REREADABLE_LIMIT: Final = 64 * 1024  # bytes of a request body that are kept until the response begins
 
@@ -14,20 +15,23 @@ REREADABLE_LIMIT: Final = 64 * 1024  # bytes of a request body that are kept unt
 def request_headers(exchange: Exchange) -> Headers:
     """The lines that go to the backend: the client's, less those that end here, plus what the gateway says of it."""
     received, fields = exchange.headers, exchange.fields
-    dropped = ENDS_HERE
+    only = exchange.header_filter or STRANGERS
+    known = only.known
+    headers = [line for line in received if (known[line[0]] if line[0] in known else only.passes(line[0]))]
     if b"connection" in fields and (named := nominated(received, fields)):
-        dropped = ENDS_HERE | named
-    headers = [line for line in received if line[0] not in dropped and not is_forwarding(line[0])]
-    hidden = exchange.hidden_headers  # also where an underscore stands for a hyphen, as CGI and WSGI read it
-    if hidden and not (hidden.isdisjoint(fields) and b"_" not in b"".join(fields)):
+        headers = [line for line in headers if line[0] not in named]
+    hidden = exchange.hidden_headers
+    if hidden and only.underscores:  # which CGI and WSGI read as hyphens
         headers = [line for line in headers if line[0].replace(b"_", b"-") not in hidden]
+    elif hidden and not hidden.isdisjoint(fields):
+        headers = [line for line in headers if line[0] not in hidden]
     headers += exchange.extra_headers
     headers += forwarding_headers(exchange)
     if exchange.body is not None:
         headers.append(
             (b"transfer-encoding", b"chunked")
             if is_chunked(exchange)
-            else (b"content-length", fields[b"content-length"])
+            else (b"content-length", fields[b"content-length"].lstrip(b"0"))
         )
     elif b"content-length" in fields:
         headers.append((b"content-length", b"0"))
@@ -39,7 +43,9 @@ def request_headers(exchange: Exchange) -> Headers:
 def request_trailers(exchange: Exchange, trailers: Headers) -> Headers:
     """The trailer lines that go to the backend: none that could pass for a header it goes by."""
     hidden = exchange.hidden_headers
-    return [line for line in trailers if may_be_trailer(line[0]) and line[0].replace(b"_", b"-") not in hidden]
+    passes = (exchange.header_filter or STRANGERS).passes
+    lines = [line for line in trailers if may_be_trailer(line[0]) and passes(line[0])]
+    return [line for line in lines if line[0].replace(b"_", b"-") not in hidden]
 
 
 def is_chunked(exchange: Exchange) -> bool:

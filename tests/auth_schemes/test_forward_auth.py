@@ -167,6 +167,16 @@ async def test_only_a_trusted_proxy_may_say_where_a_request_came_from() -> None:
         assert ["x-forwarded-prefix" in told for told in names] == [False, True]
 
 
+async def test_the_service_learns_the_host_and_the_prefix_that_the_client_asked_for() -> None:
+    """The host that a trusted proxy says, and what stood before the route's own path."""
+    async with asking(replying(200)) as (scheme, service):
+        exchange = request()
+        exchange.outer_host, exchange.original_path = "shop.example.com", "/api/orders"
+        recognised(await scheme.authenticate(exchange))
+        assert service.asked[0].header("x-forwarded-prefix") == "/api"
+        assert service.asked[0].header("x-forwarded-host") == "shop.example.com"
+
+
 @pytest.mark.parametrize(
     ("key", "header"),
     [
@@ -177,6 +187,9 @@ async def test_only_a_trusted_proxy_may_say_where_a_request_came_from() -> None:
         ("response_headers", "Transfer_Encoding"),
         ("response_headers", "X-Forwarded-For"),
         ("response_headers", "X-Consumer-Name"),
+        ("client_response_headers", "Content-Length"),
+        ("client_response_headers", "Transfer-Encoding"),
+        ("client_response_headers", "Content-Type"),
     ],
 )
 def test_headers_that_the_gateway_writes_are_not_copied(key: str, header: str) -> None:

@@ -112,3 +112,26 @@ def test_ten_thousand_routes_are_checked_quickly(tmp_path: Path) -> None:
 def _children_seconds() -> float:
     times = os.times()
     return times.children_user + times.children_system
+
+
+def test_a_header_that_backends_do_not_get_is_warned_of(tmp_path: Path) -> None:
+    """A route that asks for a name with an underscore or a dot has a backend that will not see it."""
+    route = "routes:\n- path: /a\n  target: 127.0.0.1:80\n  headers: {x_team: a, x.team: b, x-team: c}\n"
+    configured(tmp_path, route)
+    messages = [problem.message for problem in check(tmp_path, {})]
+    assert [message.split(",")[0] for message in messages] == [
+        "the backend does not get x_team",
+        "the backend does not get x.team",
+    ]
+    assert "underscore_headers: pass" in messages[0]
+    (tmp_path / "middleware.yaml").write_text("limits: {underscore_headers: pass}\n")
+    assert len(check(tmp_path, {})) == 1
+
+
+def test_what_clients_may_send_as_proxies_do(tmp_path: Path) -> None:
+    """`allowed_proxy_headers` takes no name that passes anyway, and none that the gateway writes."""
+    configured(tmp_path, "routes:\n- path: /a\n  target: 127.0.0.1:80\n")
+    for name, reason in (("X-Foo", "every client"), ("X-Forwarded-For", "the gateway itself")):
+        (tmp_path / "middleware.yaml").write_text(f"limits: {{allowed_proxy_headers: [{name}]}}\n")
+        (problem,) = check(tmp_path, {})
+        assert (problem.severity, reason in problem.message) == ("error", True)

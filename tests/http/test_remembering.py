@@ -2,12 +2,13 @@
 
 import tracemalloc
 from collections.abc import Callable
+from ipaddress import ip_network
 
 import pytest
 
 from gateway.algorithms.networks import NetworkMap
-from gateway.http.fields import is_forwarding
 from gateway.http.forwarded import TrustedProxies, forwarding_headers
+from gateway.http.header_filter import STRANGERS
 from gateway.http.media import MediaRanges
 from gateway.limits.keys import _address
 from gateway.middleware.compression import Choices
@@ -36,20 +37,27 @@ def _accepting(text: str) -> None:
     CHOICES.choice(request([(b"accept-encoding", text.encode())]))
 
 
+def _forwarded(text: str) -> None:
+    lines = [(b"x-forwarded-for", text.encode())]
+    EVERYBODY.caller("127.0.0.1", "http", lines, dict(lines))
+
+
 ADDRESS = _address()
 CHOICES = Choices(("gzip",))
 RANGES = MediaRanges(["application/json"])
 NETWORKS: NetworkMap[str] = NetworkMap()
 PROXIES = TrustedProxies([])
+EVERYBODY = TrustedProxies([ip_network("0.0.0.0/0"), ip_network("::/0")])
 
 READERS: dict[str, tuple[Callable[[str], object], str]] = {
-    "the name of a header": (lambda text: is_forwarding(text.encode()), "x-"),
+    "the name of a header": (lambda text: STRANGERS.passes(text.encode()), "x-"),
     "a host that is sent on": (_with_host, "h"),
     "a host that is checked": (_head, "h"),
     "a media type": (lambda text: RANGES.match(text.encode()), "a/"),
     "codings": (_accepting, "gzip;x="),
     "an address that may be blocked": (NETWORKS.covering, "fe80::1%"),
     "an address that may be trusted": (PROXIES.trusts, "fe80::1%"),
+    "an address that a proxy names": (_forwarded, "fe80::1%"),
     "an address that is counted": (_with_client, "fe80::1%"),
 }
 

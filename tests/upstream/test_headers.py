@@ -23,11 +23,16 @@ def recording(requests: list[Wire]) -> Script:
     return script
 
 
-async def sent(sites: Sites, *lines: str, kind: str = "plain", body: bytes = b"", method: str = "GET") -> Wire:
-    """What reaches the backend of a request with these header lines."""
+async def sent(
+    sites: Sites, *lines: str, kind: str = "plain", body: bytes = b"", method: str = "GET", tail: bytes = b""
+) -> Wire:
+    """What reaches the backend of a request with these header lines; `tail` follows them as it is."""
     requests: list[Wire] = []
-    async with sites.backend(recording(requests), kind) as backend:
-        assert (await sites.get(backend.path + "/x", *lines, body=body, method=method)).status == 200
+    async with sites.backend(recording(requests), kind) as backend, connected(sites.gateway.port) as (reader, writer):
+        head = [f"{method} {backend.path}/x HTTP/1.1", "Host: example.test", "Connection: close", *lines]
+        head += [f"Content-Length: {len(body)}"] if body else []
+        writer.write("\r\n".join([*head, "", ""]).encode("latin-1") + body + tail)
+        assert (await read_message(reader)).status == 200
     return requests[0]
 
 
@@ -130,11 +135,134 @@ async def test_untrusted_peer(sites: Sites) -> None:
         "x-forwarded-for": "127.0.0.1",
         "x-forwarded-proto": "http",
         "x-forwarded-host": "example.test",
+        "x-forwarded-port": "80",
         "forwarded": "for=127.0.0.1;host=example.test;proto=http",
         "x-real-ip": "127.0.0.1",
     }
     assert fields["via"] == "1.0 old, 1.1 gateway"
     assert fields["x-request-id"] != "forged"
+
+
+OF_PROXIES = [
+    "X-Script-Name: /x",
+    "X-Original-URL: /admin",
+    "X-Original-Host: evil",
+    "X-Rewrite-URL: /admin",
+    "Front-End-Https: on",
+    "X-Url-Scheme: https",
+    "X-HTTP-Method-Override: DELETE",
+    "X-Client-IP: 6.6.6.6",
+    "True-Client-IP: 6.6.6.6",
+    "CF-Connecting-IP: 6.6.6.6",
+    "Client-Cert: :AAAA:",
+    "X-SSL-Client-Verify: SUCCESS",
+    "X-Accel-Mapping: /=/",
+    "X-Sendfile-Type: X-Accel-Redirect",
+    "X-Forwarded-Ssl: on",
+    "X-Forwarded: for=6.6.6.6",
+]
+OF_NOBODY = [
+    "Transfer_Encoding: chunked",
+    "Content_Length: 5",
+    "X.Consumer.Name: root",
+    "X_Consumer_Name: root",
+    "X.Forwarded.For: 6.6.6.6",
+    "X!Forwarded~For: 6.6.6.6",
+    "X_Custom: 1",
+    "X.Custom: 1",
+]
+"""Names that backends in the manner of CGI read as others."""
+
+
+def names(lines: list[str]) -> set[str]:
+    return {line.partition(":")[0].lower() for line in lines}
+
+
+async def test_a_stranger_is_no_proxy(sites: Sites) -> None:
+    """What frameworks believe because a proxy is to write it, no client writes; nor does a name pass for another."""
+    fields = (await sent(sites, *OF_PROXIES, *OF_NOBODY, "X-Custom: 2", "X-Http: 3")).fields
+    assert not (names(OF_PROXIES) | names(OF_NOBODY)) & set(fields)
+    assert (fields["x-custom"], fields["x-http"]) == ("2", "3")
+
+
+async def test_trailers_are_held_to_the_same(sites: Sites) -> None:
+    """A trailer cannot say either what a header may not."""
+    requests: list[Wire] = []
+    async with sites.backend(recording(requests)) as backend, connected(sites.gateway.port) as (reader, writer):
+        trailers = "\r\n".join([*OF_PROXIES, *OF_NOBODY, "X-Checksum: 1"])
+        head = f"POST {backend.path}/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        writer.write(f"{head}1\r\na\r\n0\r\n{trailers}\r\n\r\n".encode())
+        assert (await read_message(reader)).status == 200
+    assert requests[0].trailers == [("x-checksum", "1")]
+
+
+async def test_connection_cannot_hide_what_the_gateway_says(sites: Sites) -> None:
+    """Connection names the headers that the gateway adds in vain."""
+    fields = (await sent(sites, "Connection: close, X-Forwarded-Port, X-Forwarded-Prefix, X-Real-IP")).fields
+    assert (fields["x-forwarded-port"], fields["x-real-ip"]) == ("80", "127.0.0.1")
+
+
+async def test_a_length_is_written_in_one_way(sites: Sites) -> None:
+    """Zeros before a Content-Length, which some would read as octal, are not sent on."""
+    for length, wanted in (("05", "5"), ("0005", "5")):
+        request = await sent(sites, f"Content-Length: {length}", method="POST", tail=b"12345")
+        assert (request.all("content-length"), request.body) == ([wanted], b"12345")
+    assert (await sent(sites, "Content-Length: 000", method="POST")).all("content-length") == ["0"]
+
+
+async def told(
+    tmp_path: Path,
+    lines: list[str],
+    *,
+    path: str = "/x",
+    route: str = "",
+    middleware: str | None = None,
+    auth: str = "{}",
+) -> dict[str, str]:
+    """What a backend gets of a request to a gateway with these files."""
+    requests: list[Wire] = []
+    pattern = "/v1/*" if "strip_prefix" in route else "/*"
+    async with scripted_backend(recording(requests)) as port:
+        routes = f"base_path: /api\nroutes: [{{path: '{pattern}', target: '127.0.0.1:{port}'{route}}}]"
+        with running_gateway(tmp_path, routes, middleware, auth) as gateway:
+            async with connected(gateway.port) as (reader, writer):
+                writer.write("\r\n".join([f"GET {path} HTTP/1.1", "Host: a.test:81", *lines, "", ""]).encode())
+                assert (await read_message(reader)).status == 200
+            assert "Traceback" not in gateway.log
+    return requests[0].fields
+
+
+async def test_a_proxy_may_say_what_proxies_say(tmp_path: Path) -> None:
+    """A trusted proxy's headers pass, with any name that is no other's."""
+    fields = await told(tmp_path, [*OF_PROXIES, *OF_NOBODY], auth="trusted_proxies: [127.0.0.0/8]")
+    assert names(OF_PROXIES) <= set(fields)
+    assert not names(OF_NOBODY) & set(fields)
+
+
+async def test_underscores_can_be_let_through(tmp_path: Path) -> None:
+    """`underscore_headers: pass` keeps names with an underscore, but for those that could be the gateway's own."""
+    limits = "limits: {underscore_headers: pass, allowed_proxy_headers: [X-HTTP-Method-Override]}"
+    fields = await told(tmp_path, [*OF_PROXIES, *OF_NOBODY], middleware=limits)
+    assert {name for name in fields if "_" in name or "." in name or "!" in name} == {"x_custom"}
+    assert names(OF_PROXIES) & set(fields) == {"x-http-method-override"}
+
+
+@pytest.mark.parametrize(
+    ("path", "route", "middleware", "prefix"),
+    [
+        ("/x", "", "", None),
+        ("/api/x", "", "", "/api"),
+        ("/v1/x", ", strip_prefix: /v1", "", "/v1"),
+        ("/api/v1/x", ", strip_prefix: /v1", "", "/api/v1"),
+        ("/x", ", rewrite: /y/$1", "", None),
+        ("/api/x", "", "headers: {a: {request: {set: {X-Forwarded-Prefix: /mine}}}}", "/mine"),
+        ("/api/x", "", "headers: {a: {request: {remove: [X-Forwarded-Prefix]}}}", None),
+    ],
+)
+async def test_a_stripped_prefix(tmp_path: Path, path: str, route: str, middleware: str, prefix: str | None) -> None:
+    """The backend learns what was taken off the path, and the port."""
+    fields = await told(tmp_path, ["X-Forwarded-Prefix: //evil"], path=path, route=route, middleware=middleware or None)
+    assert (fields.get("x-forwarded-prefix"), fields["x-forwarded-port"]) == (prefix, "81")
 
 
 TRUSTED = [

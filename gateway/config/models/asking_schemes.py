@@ -73,12 +73,19 @@ class ForwardAuthScheme(Model):
     url: HttpUrl = Field(description="What is asked.", examples=["http://auth:8080/verify"])
     request_headers: Several[addresses.HeaderName] = Field(
         ("authorization", "cookie"),
-        description="Headers of the request that the service gets to see; `X-Forwarded-*` only from trusted proxies.",
+        description="Headers of the request that the service gets to see; `X-Forwarded-*`, and others by which proxies "
+        "say where a request came from, only from `trusted_proxies`.",
     )
     response_headers: Several[addresses.HeaderName] = Field(
         (),
         description="Headers of its answer that the backend gets to see. What clients send under these is removed, and "
         "so it is under those that say who calls. Those that the gateway writes itself are refused.",
+    )
+    client_response_headers: Several[addresses.HeaderName] = Field(
+        (),
+        description="Headers of its answer that the client gets, beside those of the backend, where it lets the "
+        "request pass: `Set-Cookie` for a session that it renews.",
+        examples=["set-cookie"],
     )
     identity: IdentityFrom = Field(IdentityFrom(), description="Which headers of its answer say who calls.")
     timeout: Duration = Field(2, description="To answer.")

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from gateway.config import addresses
 from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
 from gateway.config.models.blocklist import Blocklist
@@ -15,7 +16,8 @@ from gateway.config.models.python_policies import PythonPolicy
 from gateway.config.models.rules import Compression, ContentTypes, IpAllow, Maintenance, RequestIds
 from gateway.config.models.timeouts import Timeouts
 from gateway.config.models.trace import Trace
-from gateway.config.quantities import Duration, DurationOrZero, Several, Size, Text, Unset
+from gateway.config.quantities import Duration, DurationOrZero, Several, Size, Text, Unset, refuse
+from gateway.http.header_filter import WRITTEN_HERE, is_of_proxies
 
 
 class Limits(Section):
@@ -31,6 +33,28 @@ class Limits(Section):
     url: Size = Field(8 * 1024, description="The request line's target; more is a 414.")
     headers: int = Field(100, ge=1, le=10_000, description="Headers of a request; more is a 431.")
     body: Size = Field(4 * 1024**3, description="Body of a request; more is a 413.")
+    underscore_headers: Literal["drop", "pass"] = Field(
+        "drop",
+        description="Headers of requests with an underscore in their names, which backends in the manner of CGI take "
+        "for those with a hyphen: backends do not get them (`drop`), or those that could pass for none of the "
+        "gateway's own (`pass`). Names with a dot are always dropped.",
+    )
+    allowed_proxy_headers: Several[addresses.HeaderName] = Field(
+        (),
+        description="Headers that backends get from every client, though they are among those that are dropped unless "
+        'one of `trusted_proxies` sends them ("What backends are told").',
+        examples=["x-http-method-override"],
+    )
+
+    @field_validator("allowed_proxy_headers")
+    @classmethod
+    def _are_of_proxies(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name.encode() in WRITTEN_HERE:
+                raise refuse(f"the gateway itself tells backends {name}; remove it")
+            if not is_of_proxies(name.encode()):
+                raise refuse(f"backends get {name} from every client as it is; remove it")
+        return names
 
 
 class AccessLog(Section):
