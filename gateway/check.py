@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from gateway.algorithms.conditions import compile_condition
 from gateway.build import Snapshot, build, rules
 from gateway.config.addresses import AddressTarget, parse_address, parse_target
 from gateway.config.doubts import doubts
@@ -22,6 +23,7 @@ from gateway.deadlines import Deadlines
 from gateway.live import Owner
 from gateway.middleware.order import misorders
 from gateway.routes.check import warnings
+from gateway.routes.literals import PathLiterals
 from gateway.upstream.transport import Connector, Resolver
 
 RESOLVE_SECONDS = 1.0  # for all names together
@@ -99,8 +101,20 @@ def _about_routes(configuration: Configuration) -> Iterator[Problem]:
     places = {route.id: index for index, route in enumerate(routes.routes)}
     for warning in warnings(rules(configuration), routes.base_path, routes.accept_rewritten):
         yield _warning(configuration, ("routes", places[warning.rule_id], "path"), warning.message)
+    yield from _about_conditions(configuration)
     for place, message in doubts(configuration):
         yield _warning(configuration, place, message)
+
+
+def _about_conditions(configuration: Configuration) -> Iterator[Problem]:
+    """Texts that `path` is compared with, and that no path is."""
+    literals: PathLiterals | None = None
+    for index, route in enumerate(configuration.routes.routes):
+        for number, entry in enumerate(route.authorize):
+            if entry.when is not None and (tests := compile_condition(entry.when).path_tests):
+                literals = literals or PathLiterals(rules(configuration), configuration.routes.base_path)
+                for message in literals.unmet(tests, index):
+                    yield _warning(configuration, ("routes", index, "authorize", number, "when"), message)
 
 
 def _about_names(configuration: Configuration, places: Mapping[str, _Path], lookups: _Lookups) -> Iterator[Problem]:

@@ -1,8 +1,7 @@
 """A rule in one of the forms in which a path can reach it, ready to be asked and to answer."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from gateway.errors import GatewayError
 from gateway.http.paths import merge_slashes
@@ -15,6 +14,7 @@ from gateway.routes.rewrite import (
     Template,
     invert_rewritten,
     invert_stripped,
+    is_invertible,
     parse_prefix,
     parse_template,
     reader,
@@ -36,8 +36,7 @@ OwnPath = Callable[[str], str | None]
 """The path of the declared form for one in another form. None: there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """One form of a rule: what fits it, how it is sent, and how its paths become those of the declared form.
 
     `reads`: whether `send` needs what the wildcards took. `own`: None where the path is its own. `template`: the
@@ -176,12 +175,12 @@ def _shapes(rule: Rule, base: str, accept_rewritten: bool) -> Iterator[Shape]:
 
 
 def _rewritten_shapes(declared: Pattern, template: Template | None, prefix: str, base: str) -> Iterator[Shape]:
+    if template and not is_invertible(template, declared):
+        return
     rewritten = rewritten_pattern(template, declared) if template else stripped_pattern(prefix, declared)
     if rewritten is None:
         return
     invert = invert_rewritten(template, declared, rewritten) if template else invert_stripped(prefix, declared)
-    if invert is None:
-        return
     yield Shape("rewritten", rewritten, send_as_matched(""), own=invert)
     for pattern in _under(base, rewritten):
         yield Shape("rewritten", pattern, send_as_matched(base), own=_without(base, invert))
@@ -193,8 +192,7 @@ def is_one_way(rule: Rule) -> bool:
         return False
     declared = parse(rule.path)
     template = parse_template(rule.rewrite, declared)
-    rewritten = rewritten_pattern(template, declared)
-    return rewritten is not None and invert_rewritten(template, declared, rewritten) is None
+    return not is_invertible(template, declared) and rewritten_pattern(template, declared) is not None
 
 
 def _without(base: str, then: OwnPath | None = None) -> OwnPath:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.http.paths import PathError, normalise
-from gateway.routes.candidate import Candidate
+from gateway.routes.candidate import Candidate, is_one_way
 from gateway.routes.conditions import lower_case
 from gateway.routes.hosts import normalise_host
 from gateway.routes.rewrite import parse_prefix
 from gateway.routes.rule import Rule
 from gateway.routes.table import RouteTable
 
-Kind = Literal["shadowed", "never_matches", "double_rewrite"]
+Kind = Literal["shadowed", "never_matches", "double_rewrite", "one_way"]
 
 _STAND_IN = "~"
 """What a client might write for a wildcard, and what no path has as literal text."""
@@ -40,11 +40,21 @@ def warnings(rules: Sequence[Rule], base_path: str = "", accept_rewritten: bool 
     found = [*_shadowed(declared), *_double_rewrites(table, base, accept_rewritten)]
     for candidate in declared:
         found += [(candidate, "never_matches", message) for message in _never(candidate)]
+        if accept_rewritten and is_one_way(candidate.rule):
+            found.append((candidate, "one_way", _one_way(candidate.rule)))
     found.sort(key=lambda doubt: doubt[0].order)
     return [RouteWarning(candidate.rule.id, kind, message) for candidate, kind, message in found]
 
 
 _Doubt = tuple[Candidate[None], Kind, str]
+
+
+def _one_way(rule: Rule) -> str:
+    return (
+        f'a path that is rewritten already, as "{rule.rewrite}", is not accepted (accept_rewritten): rules about paths '
+        "need the path before the rewrite, which cannot be told; have the rewrite use what each wildcard of "
+        f'"{rule.path}" matches once'
+    )
 
 
 def _never(candidate: Candidate[None]) -> Iterator[str]:

@@ -142,25 +142,44 @@ def send_rewritten(template: Template, pattern: Pattern) -> Sender:
     return lambda path, taken: _checked(write(*taken))
 
 
-def invert_rewritten(template: Template, pattern: Pattern, rewritten: Pattern) -> Callable[[str], str | None] | None:
+def is_invertible(template: Template, pattern: Pattern) -> bool:
+    """Whether what the wildcards of `pattern` took can be told from the rewritten path.
+
+    Not where the rewrite drops or repeats what one took, or joins two of them.
+    """
+    return sorted(template.captures) == list(range(len(pattern.names))) and CAPTURE * 2 not in template.text
+
+
+def invert_rewritten(template: Template, pattern: Pattern, rewritten: Pattern) -> Callable[[str], str | None]:
     """Compile the way back, from a path that fits `rewritten` to the one that fits `pattern` and is rewritten to it.
 
-    None: there is no such way, because the rewrite drops or repeats what a wildcard took, or joins two of them. The
-    compiled function gives None for a path that no path of the route is rewritten to.
+    For an invertible template. The function gives None for a path that no path of the route is rewritten to. It is made
+    when it is first needed, which in most configurations is never.
     """
-    if sorted(template.captures) != list(range(len(pattern.names))) or CAPTURE * 2 in template.text:
-        return None
-    places = tuple([template.captures.index(number) for number in range(len(pattern.names))])
-    way_back = Template(pattern.source, pattern.sample(CAPTURE), places, rewritten.rest)
-    read_back, send_back = reader(rewritten), send_rewritten(way_back, rewritten)
-    read, send = reader(pattern), send_rewritten(template, pattern)
+    made: Callable[[str], str | None] | None = None
 
     def invert(path: str) -> str | None:
+        nonlocal made
+        made = made or _way_back(template, pattern, rewritten)
+        return made(path)
+
+    return invert
+
+
+def _way_back(template: Template, pattern: Pattern, rewritten: Pattern) -> Callable[[str], str | None]:
+    places = tuple([template.captures.index(number) for number in range(len(pattern.names))])
+    way_back = Template(pattern.source, pattern.sample(CAPTURE), places, rewritten.rest)
+    send_back = send_rewritten(way_back, rewritten)
+    if not reads_captures(template, pattern) and not reads_captures(way_back, rewritten):
+        return lambda path: send_back(path, ())
+    read_back, read, send = reader(rewritten), reader(pattern), send_rewritten(template, pattern)
+
+    def checked(path: str) -> str | None:
         own = send_back(path, read_back(path, path.split("/")))
         sent = None if own is None else send(own, read(own, own.split("/")))
         return own if sent is not None and compared(sent) == path else None
 
-    return invert
+    return checked
 
 
 def invert_stripped(prefix: str, pattern: Pattern) -> Callable[[str], str | None]:

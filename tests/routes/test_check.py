@@ -159,3 +159,21 @@ def test_rules_that_do_not_compile_are_errors() -> None:
     """What is wrong and not only doubtful is an error that names the route."""
     with pytest.raises(PatternError, match='route "orders"'):
         warnings([Rule("orders", "/a/**")])
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (Rule("a", "/d/{tenant}/*", rewrite="/x/$2"), [("a", "one_way")]),
+        (Rule("a", "/d/{tenant}", rewrite="/x/$1/$1"), [("a", "one_way")]),
+        (Rule("a", "/{x}-{y}/z", rewrite="/x/$1$2"), [("a", "one_way")]),
+        (Rule("a", "/d/{tenant}/*", rewrite="/x/$1/y/$2"), []),
+        (Rule("a", "/d", rewrite="/x"), []),
+        (Rule("a", "/d/{tenant}/*", rewrite="/$2"), []),
+        (Rule("a", "/d/*", redirect="here", rewrite="/x"), []),
+    ],
+)
+def test_a_rewrite_that_cannot_be_turned_around_is_reported(rule: Rule, expected: list[tuple[str, str]]) -> None:
+    """Where rewritten paths are accepted, a route that cannot take them, as their own path is not known, says so."""
+    assert found(rule, accept_rewritten=True) == expected
+    assert found(rule) == []

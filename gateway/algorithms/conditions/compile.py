@@ -24,6 +24,7 @@ from gateway.algorithms.conditions.names import (
     Kind,
     named,
 )
+from gateway.algorithms.conditions.paths import PathTest, as_compared, path_tests
 from gateway.algorithms.conditions.syntax import (
     Call,
     Comparison,
@@ -50,7 +51,8 @@ _SCALARS = frozenset({"text", "number", "truth"})
 class Condition:
     """A condition that can be asked. `names` are those that it asks about: `claims`, `time`.
 
-    `headers` and `parameters` are those whose values it reads, header names in lower case.
+    `headers` and `parameters` are those whose values it reads, header names in lower case. `path_tests` are the texts
+    that `path` is compared with.
     """
 
     text: str
@@ -58,6 +60,7 @@ class Condition:
     headers: frozenset[str]
     parameters: frozenset[str]
     holds: Test
+    path_tests: tuple[PathTest, ...] = ()
 
     @property
     def about_caller(self) -> bool:
@@ -71,7 +74,8 @@ def compile_condition(text: str) -> Condition:
     paths = list(_paths(tree))
     headers = frozenset(path.steps[0].lower() for path in paths if path.name == "headers" and path.steps)
     parameters = frozenset(path.steps[0] for path in paths if path.name == "query" and path.steps)
-    return Condition(text, frozenset(path.name for path in paths), headers, parameters, _test(tree))
+    names, test = frozenset(path.name for path in paths), _test(as_compared(tree))
+    return Condition(text, names, headers, parameters, test, tuple(path_tests(tree)))
 
 
 def _paths(node: Node) -> Iterator[Path]:

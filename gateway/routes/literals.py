@@ -1,0 +1,97 @@
+"""Whether a path of a rule can be what a condition compares `path` with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from gateway.algorithms.conditions.paths import PathTest
+from gateway.http.paths import PathError, normalise, normalise_literal
+from gateway.routes.pattern import Pattern, Segment, parse, split, taker
+from gateway.routes.rewrite import parse_prefix
+from gateway.routes.rule import Rule
+
+_HOW = {"equals": "is", "startswith": "starts with", "endswith": "ends with"}
+_NEVER_INSIDE = ("//", "/./", "/../", "?", "#")
+
+
+class PathLiterals:
+    """Knows the paths of all `rules`. Raises what `RouteTable` raises."""
+
+    def __init__(self, rules: Sequence[Rule], base_path: str) -> None:
+        self._patterns = [parse(rule.path) for rule in rules]
+        self._base = parse_prefix("base_path", base_path)
+
+    def unmet(self, tests: Iterable[PathTest], own: int) -> Iterator[str]:
+        """Say of each of `tests`, of rule number `own`, that no path of any rule meets it, and the remedy."""
+        for test in tests:
+            behind = None if test.how == "endswith" else _behind(self._base, normalise_literal(test.text))
+            if not self._is_met(test, own, self._base if behind else ""):
+                remedy = "it is compared with the path of the route, before it is rewritten; correct it"
+                if behind is not None:
+                    remedy = f'path is without base_path; write "{behind}"'
+                yield f'no route has a path that {_HOW[test.how]} "{test.text}": {remedy}'
+
+    def _is_met(self, test: PathTest, own: int, base: str) -> bool:
+        """Whether a path of any rule meets it; of those that are declared below `base`, where it is given."""
+        return any(
+            (not base or _begins(pattern, base)) and _meets(pattern, test)
+            for pattern in chain((self._patterns[own],), self._patterns)  # nearly always it is the rule's own
+        )
+
+
+def _behind(base: str, text: str) -> str | None:
+    """What is behind the base path; None if it does not begin with it."""
+    if not base or not (text == base or text.startswith(base + "/")):
+        return None
+    return text[len(base) :] or "/"
+
+
+def _begins(pattern: Pattern, base: str) -> bool:
+    segments = split(base)
+    return pattern.segments[: len(segments)] == segments
+
+
+def _meets(pattern: Pattern, test: PathTest) -> bool:
+    """Whether some path fits both. Where that would take more than a look at the pattern, the answer is yes."""
+    text = normalise_literal(test.text)
+    if any(part in text for part in _NEVER_INSIDE):
+        return False
+    if test.how == "equals":
+        return _equals(pattern, text)
+    return _starts(pattern, text) if test.how == "startswith" else _ends(pattern, text)
+
+
+def _equals(pattern: Pattern, text: str) -> bool:
+    try:
+        if normalise(text.encode()).path != text:
+            return False
+    except PathError:
+        return False
+    given = text.split("/")[1:]
+    fits = len(given) >= len(pattern.segments) if pattern.rest else len(given) == len(pattern.segments)
+    return fits and all(map(_fits, pattern.segments, given))
+
+
+def _starts(pattern: Pattern, text: str) -> bool:
+    *whole, last = text.split("/")[1:] or [""]
+    if len(whole) >= len(pattern.segments):
+        return pattern.rest and all(map(_fits, pattern.segments, whole))
+    wanted = pattern.segments[len(whole)]
+    head = wanted if isinstance(wanted, str) else wanted[0] or ""
+    begun = head.startswith(last) or (not isinstance(wanted, str) and last.startswith(head))
+    return begun and all(map(_fits, pattern.segments, whole))
+
+
+def _ends(pattern: Pattern, text: str) -> bool:
+    if pattern.literal is not None:
+        return pattern.literal.endswith(text)
+    last = pattern.segments[-1] if pattern.segments else None
+    if pattern.rest or last is None:
+        return True
+    tail = last if isinstance(last, str) else last[-1] or ""
+    return tail.endswith(text) or text.endswith(tail)
+
+
+def _fits(wanted: Segment, given: str) -> bool:
+    return wanted == given if isinstance(wanted, str) else taker(wanted)(given) is not None
