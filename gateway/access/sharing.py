@@ -24,8 +24,22 @@ BATCH = 200  # entries of a call, so that none keeps Redis busy for long
 
 _KEYS = ("entries", "order", "ends", "meta")
 
+_MENDED = """
+-- What is not what this module put there goes, all of it: the gateways then say again what they know.
+local function is_ours()
+  for i, kind in ipairs({'hash', 'zset', 'zset', 'hash'}) do
+    local found = redis.call('TYPE', KEYS[i]).ok
+    if found ~= kind and found ~= 'none' then return false end
+  end
+  local number = redis.call('HGET', KEYS[4], 'number') or '0'
+  local generation = redis.call('HGET', KEYS[4], 'generation') or '0'
+  return string.match(number, '^%d+$') and #number < 16 and string.match(generation, '^%x+$')
+end
+if not is_ours() then redis.call('DEL', unpack(KEYS)) end
+"""
 _PUSH = Script(
-    """
+    _MENDED
+    + """
 -- ARGV: for each entry its name, when it was changed, until when it is kept ('' for good), and its text.
 for i = 1, #ARGV, 4 do
   local known = redis.call('HGET', KEYS[1], ARGV[i])
@@ -44,7 +58,8 @@ return 1
 """
 )
 _PULL = Script(
-    """
+    _MENDED
+    + """
 -- ARGV: the generation and the number up to which the gateway knows the changes, how many it wants, the time, and
 -- a name for a generation in case there is none. Answers the generation and the number of the last change, then for
 -- each change its number and its text.

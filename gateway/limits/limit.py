@@ -120,10 +120,10 @@ def redis_settings(context: Context) -> RedisConfig:
     return redis
 
 
-def redis_identity(context: Context) -> tuple[str, float]:
-    """What makes it another Redis: URL and time limit."""
+def redis_identity(context: Context) -> tuple[str, float, str]:
+    """What makes it another Redis: URL, time limit, and what its keys begin with."""
     redis = redis_settings(context)
-    return redis.url.get_secret_value(), redis.timeout
+    return redis.url.get_secret_value(), redis.timeout, redis.prefix
 
 
 def exact_store(context: Context) -> ExactStore:

@@ -43,7 +43,7 @@ _OF_ITSELF = re.compile(
 class RedisLink:
     """One Redis, for all that is counted or shared there. `timeout` is in seconds; all keys begin with `prefix`."""
 
-    def __init__(self, url: str, timeout: float, prefix: str = "gateway:") -> None:
+    def __init__(self, url: str, timeout: float, prefix: str) -> None:
         self.timeout = timeout
         self.prefix = prefix
         self.available = False

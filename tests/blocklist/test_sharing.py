@@ -29,7 +29,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @asynccontextmanager
 async def _replica(redis: RedisServer, path: Path) -> AsyncIterator[Blocklist]:
-    link = RedisLink(redis.url, 0.02)
+    link = RedisLink(redis.url, 0.02, "gateway:")
     blocklist = Blocklist(EntryFile(path), SharedEntries(link))
     await link.start()
     await blocklist.start()
@@ -126,7 +126,7 @@ async def test_a_frozen_redis_keeps_nobody_waiting(redis: RedisServer, replicas:
 @asynccontextmanager
 async def _by_hand(redis: RedisServer, tmp_path: Path) -> AsyncIterator[list[Blocklist]]:
     """Two that tell and hear only when they are told to settle."""
-    links = [RedisLink(redis.url, 0.02) for _ in range(2)]
+    links = [RedisLink(redis.url, 0.02, "gateway:") for _ in range(2)]
     blocklists = [Blocklist(EntryFile(tmp_path / str(i)), SharedEntries(link)) for i, link in enumerate(links)]
     for link in links:
         await link.start()

@@ -29,9 +29,9 @@ def exchange(client: str = "10.0.0.1", identity: Identity | None = None, **heade
 
 
 @asynccontextmanager
-async def linked(server: RedisServer, seconds: float = 5.0) -> AsyncIterator[RedisLink]:
+async def linked(server: RedisServer, seconds: float = 5.0, prefix: str = "gateway:") -> AsyncIterator[RedisLink]:
     """A link to this Redis, that is up, and patient unless it matters."""
-    link = RedisLink(server.url, seconds)
+    link = RedisLink(server.url, seconds, prefix)
     await link.start()
     await eventually(lambda: link.calls > 0 and link.answers)
     try:

@@ -46,6 +46,13 @@ def test_a_redis_url_must_be_one(url: str) -> None:
     assert lines == ["expected redis://[user:password@]host[:port][/database], or rediss:// for TLS"]
 
 
+@pytest.mark.parametrize("prefix", ["", "a b", "{x}:", "x" * 101, "ä"])
+def test_a_prefix_must_be_one(prefix: str) -> None:
+    """What could not begin a key, or would mean something else there, is refused."""
+    (line,) = refusals(f"redis: {{url: 'redis://redis', prefix: '{prefix}'}}")
+    assert line.startswith("expected at most 100 letters, digits")
+
+
 def test_the_password_of_redis_is_nowhere() -> None:
     """What is told of the configuration, such as by the admin API, does not have it."""
     middleware = parsed(middleware=REDIS).middleware

@@ -138,7 +138,7 @@ async def test_an_outage_is_told_once(own_redis: RedisServer, caplog: pytest.Log
 async def test_a_gateway_starts_without_redis(own_redis: RedisServer) -> None:
     """A link to a Redis that is not there yet starts at once, and works as soon as it is."""
     own_redis.kill()
-    link = RedisLink(own_redis.url, 0.02)
+    link = RedisLink(own_redis.url, 0.02, "gateway:")
     await link.start()
     await eventually(lambda: not link.available)
     await asyncio.to_thread(own_redis.start)

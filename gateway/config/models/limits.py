@@ -17,6 +17,7 @@ from gateway.config.quantities import Duration, Kind, SomeOf, Text, Unset, refus
 P = TypeVar("P", bound="RateLimit | Quota")
 
 _LIMIT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,6})?([smhd])", re.ASCII)
+_PREFIX = re.compile(r"[A-Za-z0-9:._/-]{1,100}", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 31 * 86400
 _PLAIN_PARTS = ("consumer", "tenant", "address", "route")
@@ -66,6 +67,12 @@ def _check_redis_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _check_prefix(text: str) -> str:
+    if _PREFIX.fullmatch(text) is None:  # braces have a meaning in the keys of a cluster
+        raise refuse("expected at most 100 letters, digits and any of : . _ - /, such as staging:")
+    return text
+
+
 def _check_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -80,6 +87,7 @@ Windows = Annotated[SomeOf[LimitText], AfterValidator(_check_windows)]
 
 KeyPart = Annotated[str, Kind("part of a key"), AfterValidator(_check_part)]
 RedisUrl = Annotated[SecretStr, Kind("redis URL"), AfterValidator(_check_redis_url)]
+RedisPrefix = Annotated[str, Kind("text"), AfterValidator(_check_prefix)]
 Zone = Annotated[str, Kind("time zone"), AfterValidator(_check_zone)]
 
 KEY_DESCRIPTION = (
@@ -97,7 +105,16 @@ class Redis(Model):
 
     url: RedisUrl = Field(description="Where it is.", examples=["redis://redis:6379/0"])
     timeout: Duration = Field(
-        0.02, le=1, description="Longest that a request waits for it, all of its limits together."
+        0.02,
+        le=1,
+        description="Longest that a request waits for it, all of its limits together. What the gateway itself is late "
+        "with does not count.",
+    )
+    prefix: RedisPrefix = Field(
+        "gateway:",
+        description="What all keys begin with. Gateways with the same one share all that they count and block; give "
+        "those that have nothing to do with each other different ones.",
+        examples=["staging:"],
     )
 
 
