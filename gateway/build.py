@@ -249,8 +249,7 @@ class _Builder:
         place = ("routes.yaml", ("routes", index, "target"))
         try:
             if isinstance(target, AsgiTarget):
-                key = ("application", target.module, target.attribute)
-                return self._plan.need(key, lambda: import_application(target.module, target.attribute), place)
+                return self._plan.need(target, lambda: import_application(target.module, target.attribute), place)
             balancer, endpoints = self._balancer(target, place)
         except (OSError, ImportError, AttributeError, TypeError) as error:
             self._problem(("routes", index, "target"), f"{route.target} cannot be used: {error}")

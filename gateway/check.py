@@ -24,6 +24,7 @@ from gateway.live import Owner
 from gateway.middleware.order import misorders
 from gateway.routes.check import warnings
 from gateway.routes.literals import PathLiterals
+from gateway.trial import try_out
 from gateway.upstream.transport import Connector, Resolver
 
 RESOLVE_SECONDS = 1.0  # for all names together
@@ -34,7 +35,9 @@ _Path = tuple[str | int, ...]
 
 def compile_offline(directory: Path) -> Snapshot:
     """What `serve` would serve. Raises ConfigError."""
-    return _compile(load(directory, os.environ), directory)
+    configuration = load(directory, os.environ)
+    try_out(configuration, {}, directory)
+    return _compile(configuration, directory)
 
 
 def _compile(configuration: Configuration, directory: Path) -> Snapshot:
@@ -52,6 +55,7 @@ def check(directory: Path, resolve: Mapping[str, str]) -> list[Problem]:
         configuration = load(directory, os.environ)
         places = {host: path for host, path in _hosts(configuration) if host not in resolve}
         lookups = _Lookups(list(places))  # while the rest is done
+        try_out(configuration, {}, directory)
         _compile(configuration, directory)
     except ConfigError as error:
         return list(error.problems)

@@ -15,21 +15,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.build import Snapshot, build
 from gateway.config import watch
-from gateway.config.load import parse
+from gateway.config.load import Configuration, parse
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
 from gateway.live import Owner, Plan, on_thread
+from gateway.trial import try_out
 from gateway.upstream.transport import Connector
 
 logger = logging.getLogger("gateway.config")
 
 PROBLEMS_SHOWN = 20
-COMPILE_SECONDS = 120.0
 SWITCH_SECONDS = 0.0005
+
+T = TypeVar("T")
 
 Caller = asyncio.Future[ConfigError | None]
 
@@ -165,23 +167,22 @@ class Reloader:
         if isinstance(contents, ConfigError):
             raise contents
         with _beside_the_loop():
-            try:
-                return await on_thread("reload", partial(self._compile, contents, plan), COMPILE_SECONDS)
-            except TimeoutError:
-                message = f"compiling it takes longer than {COMPILE_SECONDS:g} s"
-                raise ConfigError([Problem("routes.yaml", 0, 0, "", message)]) from None
+            configuration = await self._beside(None, partial(self._parse, contents))
+            await self._beside(None, partial(try_out, configuration, plan.living, self.directory))
+            seconds = configuration.middleware.reload.timeout
+            self.owner.start_seconds = configuration.middleware.reload.policy_timeout
+            return await self._beside(seconds, lambda: build(configuration, plan, self._connector, base=self.directory))
 
-    def _compile(self, contents: Mapping[str, bytes], plan: Plan) -> Snapshot:
-        """On a thread, where nothing that lives is touched. Raises ConfigError."""
+    def _parse(self, contents: Mapping[str, bytes]) -> Configuration:
+        return parse(contents, self._environment, base=self.directory, secrets=self._secrets)
+
+    async def _beside(self, seconds: float | None, work: Callable[[], T]) -> T:
+        """Work on a thread, where nothing that lives is touched. Raises ConfigError for whatever comes of it."""
         try:
-            configuration = parse(contents, self._environment, base=self.directory, secrets=self._secrets)
-            return build(configuration, plan, self._connector, base=self.directory)
-        except ConfigError:
-            raise
-        except BaseException as error:  # an application's import may raise anything at all
-            logger.exception("the configuration could not be compiled")
-            message = f"it cannot be compiled: {error!r}"
-            raise ConfigError([Problem("routes.yaml", 0, 0, "", message)]) from None
+            return await on_thread("reload", partial(_guarded, work), seconds)
+        except TimeoutError:
+            message = f"compiling it takes longer than {seconds:g} s (reload.timeout); make it smaller, or wait longer"
+            raise ConfigError([Problem("middleware.yaml", 0, 0, "reload.timeout", message)]) from None
 
     def _refused(self, error: ConfigError) -> None:
         self._error = error
@@ -192,6 +193,16 @@ class Reloader:
             logger.error("  %s", problem)
         if len(error.problems) > PROBLEMS_SHOWN:
             logger.error("  ... and %d more (gateway check lists all)", len(error.problems) - PROBLEMS_SHOWN)
+
+
+def _guarded(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except ConfigError:
+        raise
+    except BaseException as error:  # an import may raise anything at all
+        logger.exception("the configuration could not be compiled")
+        raise ConfigError([Problem("routes.yaml", 0, 0, "", f"it cannot be compiled: {error!r}")]) from None
 
 
 @contextlib.contextmanager

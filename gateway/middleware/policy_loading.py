@@ -12,7 +12,7 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.config.models import Configuration
 from gateway.config.models.base import keys_of
 from gateway.config.models.python_policies import PythonPolicy, split_class
 from gateway.config.problems import ConfigError, Fault, Problem
@@ -74,11 +75,8 @@ class _Loading:
 
     def policy(self) -> Middleware:
         """The object: the one that lives already, where nothing changed that it depends on."""
-        file, _, _ = split_class(self.config.class_)
-        source = self.context.configuration.sources.get(file, b"")
-        settings = json.dumps(self.config.config, sort_keys=True, default=str)
         found = self._class()
-        key = ("policy", self.name, self.config.class_, source, settings)
+        key = policy_key(self.name, self.config, self.context.configuration)
         place = (_FILE, ("policies", self.name, "class"))
         return self.context.plan.need(key, lambda: LivingPolicy(self, self._make(found)), place).policy
 
@@ -172,6 +170,13 @@ class _Loading:
         if place is None:
             return self._fault(("class",), f"{what}: {reason}")
         return PolicyError(Problem(file, *place, f"policy {self.name}", f"{what}: {reason}"))
+
+
+def policy_key(name: str, config: PythonPolicy, configuration: Configuration) -> Hashable:
+    """What makes it another policy: its code, and what it is configured with."""
+    file, _, _ = split_class(config.class_)
+    settings = json.dumps(config.config, sort_keys=True, default=str)
+    return "policy", name, config.class_, configuration.sources.get(file, b""), settings
 
 
 def load(name: str, config: PythonPolicy, context: Context) -> Middleware:

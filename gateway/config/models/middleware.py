@@ -73,6 +73,24 @@ class Drain(Section):
     deadline: Duration = Field(30, description="When the process ends, whatever is still in flight.")
 
 
+class Reload(Section):
+    """New contents of the files on their way to being served.
+
+    Policies of one's own and `asgi:` applications that are new or changed are first tried in a process of their own,
+    at the start and by `gateway check`, too: one that exits, hangs or crashes is an error with its place.
+    """
+
+    timeout: Duration = Field(
+        60, description="How long compiling them may take; a reload that takes longer is refused."
+    )
+    policy_timeout: Duration = Field(
+        10,
+        description="How long policies of one's own and `asgi:` applications that are new or changed may take to be "
+        "imported, made and started, in the process of their own in which they are tried first.",
+    )
+    policy_memory: Size = Field(1024**3, description="How much memory they may take there.")
+
+
 class WebSocket(Section):
     """WebSocket connections."""
 
@@ -87,6 +105,7 @@ class MiddlewareFile(Section):
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of every route that does not say otherwise.")
     access_log: AccessLog = Field(AccessLog(), description="One line for each request.")
     drain: Drain = Field(Drain(), description="What happens after SIGTERM.")
+    reload: Reload = Field(Reload(), description="New contents of the files on their way to being served.")
     websocket: WebSocket = Field(WebSocket(), description="WebSocket connections.")
     request_id: RequestIds = Field(RequestIds(), description="The id of every request.")
     trace: Trace = Field(Trace(), description="The trace that a request belongs to.")

@@ -1,0 +1,227 @@
+"""Code of somebody else's runs first in a process of its own: policies whose source or configuration is new, and
+applications that are not loaded yet.
+
+What may come of it is no harm there: an exit, an endless loop, a crash, all memory used. The process is spawned, not
+forked, so that it has neither the memory nor the descriptors of this one; it gets what middleware.yaml says of the
+policies that are tried, and the environment, as they would here. It imports, makes, wraps and starts them, and says
+what is wrong, or how far it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import json
+import os
+import pickle
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gateway.config.addresses import AsgiTarget, parse_target
+from gateway.config.models import AuthFile, Configuration, MiddlewareFile, RoutesFile
+from gateway.config.models.python_policies import split_class
+from gateway.config.problems import ConfigError, Problem, format_path
+from gateway.config.problems import Path as Way
+from gateway.context import Context
+from gateway.live import Owner
+from gateway.middleware import policy_loading
+from gateway.upstream.asgi import import_application
+
+START_SECONDS = 10.0  # for the interpreter and the gateway's own modules, on a busy machine
+STOP_SECONDS = 1.0
+_ENTRY = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from gateway.trial import main; main()"
+_FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Application:
+    module: str
+    attribute: str
+    target: str
+    where: Way
+    line: int
+    column: int
+
+    def problem(self, message: str) -> Problem:
+        return Problem("routes.yaml", self.line, self.column, format_path(self.where), f"{self.target} {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What the process is given."""
+
+    configuration: Configuration  # only what middleware.yaml says of the policies
+    applications: Sequence[_Application]
+    base: Path
+    seconds: float
+    memory: int  # bytes
+
+
+def try_out(configuration: Configuration, living: Mapping[Any, Any], base: Path) -> None:
+    """Run what is new and not this gateway's own, elsewhere. Blocks; needs no process where nothing is new.
+
+    `living` are the identities of what runs here already. Raises ConfigError.
+    """
+    policies = {
+        name: config
+        for name, config in configuration.middleware.policies.items()
+        if policy_loading.policy_key(name, config, configuration) not in living
+    }
+    applications = list(_applications(configuration, living))
+    if not policies and not applications:
+        return
+    limits = configuration.middleware.reload
+    told = replace(
+        configuration,
+        routes=RoutesFile.model_construct(routes=()),
+        middleware=MiddlewareFile(policies=policies),
+        auth=AuthFile(),
+        documents={"middleware.yaml": configuration.documents["middleware.yaml"]},
+    )
+    trial = _Trial(told, applications, base, limits.policy_timeout, limits.policy_memory)
+    problems = _run(trial)
+    if problems:
+        raise ConfigError(problems)
+
+
+def _applications(configuration: Configuration, living: Mapping[Any, Any]) -> Iterator[_Application]:
+    seen = set()
+    for index, route in enumerate(configuration.routes.routes):
+        if route.redirect is not None or not route.target.startswith("asgi:"):
+            continue
+        target = parse_target(route.target)
+        if isinstance(target, AsgiTarget) and route.target not in seen and target not in living:
+            seen.add(route.target)
+            where: Way = ("routes", index, "target")
+            place = configuration.locate("routes.yaml", where)
+            yield _Application(target.module, target.attribute, route.target, where, *place)
+
+
+# In the gateway.
+
+
+def _run(trial: _Trial) -> list[Problem]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _ENTRY, json.dumps(sys.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(pickle.dumps(trial), trial.seconds + START_SECONDS)
+        late = False
+    except subprocess.TimeoutExpired as expired:
+        said, late = expired.stdout or b"", True
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # whatever it has started itself
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+    return _judged(trial, said.decode("utf-8", "replace"), process.returncode, late=late)
+
+
+def _judged(trial: _Trial, said: str, code: int, *, late: bool) -> list[Problem]:
+    """What is wrong, by what the process said, and how it ended."""
+    step: list[Any] | None = None
+    for line in said.splitlines():
+        if line.startswith('{"step"'):
+            step = json.loads(line)["step"]
+        elif line.startswith('{"problems"'):
+            return [Problem(**problem) for problem in json.loads(line)["problems"]]
+    if late or "Timeout (" in said:
+        reason = f"does not end within {trial.seconds:g} s (reload.policy_timeout)"
+    elif code < 0:
+        reason = f"ends the process by {signal.Signals(-code).name}"
+    else:
+        reason = f"ends the process with exit code {code}"
+    return [_ended(trial, step, reason, said)]
+
+
+def _ended(trial: _Trial, step: list[Any] | None, reason: str, said: str) -> Problem:
+    """Where it was when it ended: the line that it was at, where that is known, or the policy."""
+    if step is None:
+        message = f"the process in which policies are tried {reason} before it began; try again"
+        return Problem("middleware.yaml", 0, 0, "policies", message)
+    kind, name, what = step
+    if kind == "application":
+        return trial.applications[int(name)].problem(f"cannot be used: its import {reason}")
+    message = f"{what} {reason}; correct it"
+    file, _, _ = split_class(trial.configuration.middleware.policies[name].class_)
+    for path, line in _FRAME.findall(said):
+        if file and path == str(trial.base / file):
+            return Problem(file, int(line), 1, f"policy {name}", message)
+    where: Way = ("policies", name, "class")
+    return Problem(
+        "middleware.yaml", *trial.configuration.locate("middleware.yaml", where), format_path(where), message
+    )
+
+
+# In the process of its own.
+
+
+def main() -> None:
+    """Try what is on the standard input, and say what comes of it on what was the standard output."""
+    trial: _Trial = pickle.load(sys.stdin.buffer)
+    with os.fdopen(os.dup(1), "wb", buffering=0) as report:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(nothing, 1)
+        _limit(trial.memory)
+        faulthandler.enable(report)
+        faulthandler.dump_traceback_later(trial.seconds, exit=True, file=report)
+        asyncio.run(_tried(trial, report))
+        os._exit(0)
+
+
+def _limit(memory: int) -> None:
+    """Let it fail before anything else of the machine does."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    least = memory if most == resource.RLIM_INFINITY else min(memory, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (least, most))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _say(report: BinaryIO, what: Mapping[str, Any]) -> None:
+    report.write(json.dumps(what).encode() + b"\n")
+
+
+async def _tried(trial: _Trial, report: BinaryIO) -> None:
+    problems: list[Problem] = []
+    for number, application in enumerate(trial.applications):
+        _say(report, {"step": ["application", number, "its import"]})
+        try:
+            import_application(application.module, application.attribute)
+        except BaseException as error:
+            problems.append(application.problem(f"cannot be used: {_reason(error)}"))
+    owner = Owner(start_seconds=2 * trial.seconds)
+    for name, config in trial.configuration.middleware.policies.items():
+        plan = owner.plan()
+        try:
+            _say(report, {"step": ["policy", name, "loading it"]})
+            policy_loading.load(name, config, Context(trial.configuration, plan, trial.base))
+            _say(report, {"step": ["policy", name, "its start"]})
+            await owner.adopt(plan, trial.configuration.locate)
+        except ConfigError as error:
+            problems += error.problems
+    _say(report, {"problems": [asdict(problem) for problem in dict.fromkeys(problems)]})
+    signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)  # what was started is given this long to say goodbye
+    await owner.stop()
+
+
+def _reason(error: BaseException) -> str:
+    usual = isinstance(error, (OSError, ImportError, AttributeError, TypeError))
+    return str(error) if usual else f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -1,0 +1,126 @@
+"""A policy may do at a reload whatever Python can do: the gateway serves on, says where it went wrong, and goes on
+looking at its files."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.check import check
+from tests.lifecycle.support import get, health, reload
+from tests.support import GatewayProcess, eventually
+
+ROUTES = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
+POLICIES = "reload: {policy_timeout: 3s}\npolicies: {mine: {class: 'p.py:P'}}\n"
+GOOD = """\
+class P:
+    def wrap(self, handler):
+        async def passed(exchange):
+            response = await handler(exchange)
+            response.headers.append((b"x-policy", b"%s"))
+            return response
+        return passed
+"""
+IMPORT = "{}\n" + GOOD
+INIT = GOOD + "    def __init__(self):\n        {}\n"
+WRAP = "class P:\n    def wrap(self, handler):\n        {}\n"
+START = GOOD + "    async def start(self):\n        {}\n"
+
+CASES = [
+    (IMPORT, "raise KeyboardInterrupt", "p.py:1:1: policy mine: it cannot be loaded: KeyboardInterrupt"),
+    (IMPORT, "import asyncio; raise asyncio.CancelledError", "p.py:1:17: policy mine: it cannot be loaded: Cancelled"),
+    (IMPORT, "raise GeneratorExit", "p.py:1:1: policy mine: it cannot be loaded: GeneratorExit"),
+    (IMPORT, "import sys; sys.exit(1)", "p.py:1:13: policy mine: it cannot be loaded: SystemExit: 1"),
+    (IMPORT, "while True: pass", "p.py:1:1: policy mine: loading it does not end within 3 s"),
+    (IMPORT, "import os; os._exit(0)", "middleware.yaml:2:19: policies.mine.class: loading it ends the process with"),
+    (IMPORT, "import ctypes; ctypes.string_at(0)", "p.py:1:1: policy mine: loading it ends the process by SIGSEGV"),
+    (IMPORT, "x = [bytearray(1 << 26) for _ in range(100)]", "p.py:1:6: policy mine: it cannot be loaded: MemoryError"),
+    (IMPORT, "def f(): f()\nf()", "p.py:1:10: policy mine: it cannot be loaded: RecursionError"),
+    (INIT, "raise SystemExit(2)", "p.py:9:9: policy mine: P cannot be made: SystemExit: 2"),
+    (WRAP, "import time; time.sleep(60)", "p.py:3:1: policy mine: loading it does not end within 3 s"),
+    (START, "raise ValueError('x')", "p.py:9:9: policy mine: start of mine failed: ValueError: x"),
+    (START, "raise SystemExit(1)", "p.py:9:9: policy mine: start of mine failed: SystemExit: 1"),
+    (START, "import asyncio; raise asyncio.CancelledError", "p.py:9:25: policy mine: start of mine failed: Cancelled"),
+    (START, "import asyncio; await asyncio.Event().wait()", "its start does not end within 3 s"),
+    (START, "import time; time.sleep(60)", "p.py:9:1: policy mine: its start does not end within 3 s"),
+]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    directory = tmp_path_factory.mktemp("policies") / "config"
+    directory.mkdir()
+    (directory / "p.py").write_text(GOOD % "1")
+    process = GatewayProcess(directory)
+    process.write(ROUTES, POLICIES)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.stop()
+
+
+@pytest.mark.parametrize(("where", "what", "told"), CASES, ids=[f"{case[1][:30]}" for case in CASES])
+async def test_a_reload_survives_it(gateway: GatewayProcess, where: str, what: str, told: str) -> None:
+    """It is refused with file and line, twice if asked twice, and the next good version is served."""
+    (gateway.directory / "p.py").write_text(where.replace("%s", "bad").replace("{}", what))
+    await eventually(lambda: any(told in error for error in health(gateway)["errors"]), 20, f"no {told}")
+    assert get(gateway, "/x").headers["x-policy"] != "bad"
+    gateway.signal(signal.SIGHUP)
+    good = str(int(get(gateway, "/x").headers["x-policy"]) + 1)
+    (gateway.directory / "p.py").write_text(GOOD % good)
+    await eventually(lambda: get(gateway, "/x").headers.get("x-policy") == good, 20)
+    assert health(gateway)["errors"] == []
+
+
+def test_a_second_reload_of_the_same_is_refused_again(gateway: GatewayProcess) -> None:
+    """What does not start at a reload is answered with its place, each time."""
+    gateway.write(
+        middleware=POLICIES + "redis: {url: 'redis://127.0.0.1:1/0?socket_timeout=abc'}\n"
+        "rate_limits: {all: {limits: [5/s], store: redis, key: [address]}}\n"
+    )
+    for _ in range(2):
+        answer = reload(gateway)
+        assert answer.status_code == 422, answer.text
+        assert "middleware.yaml:3:9: redis.url: " in answer.text
+    assert any("redis.url" in error for error in health(gateway)["errors"])
+    gateway.write(middleware=POLICIES)
+    assert reload(gateway).status_code == 200
+
+
+@pytest.mark.parametrize("what", ["raise KeyboardInterrupt", "import os; os._exit(0)", "while True: pass"])
+def test_check_survives_it(tmp_path: Path, what: str) -> None:
+    """`gateway check` tells of it like of any other error."""
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    (tmp_path / "middleware.yaml").write_text(POLICIES)
+    (tmp_path / "p.py").write_text(IMPORT.format(what).replace("%s", ""))
+    problems = check(tmp_path, {})
+    assert [problem.severity for problem in problems] == ["error"]
+    assert "mine" in str(problems[0])
+
+
+def test_an_application_is_tried_like_a_policy(tmp_path: Path) -> None:
+    """One whose import ends the process is an error of its route."""
+    (tmp_path / "routes.yaml").write_text(ROUTES.replace("apps:one", "exits_hard:app"))
+    assert "routes[0].target: asgi:tests.lifecycle.exits_hard:app cannot be used: its import ends the process" in str(
+        check(tmp_path, {})[0]
+    )
+
+
+def test_no_process_is_made_where_no_policy_changed(gateway: GatewayProcess) -> None:
+    """A reload of other things does not run the policies again."""
+    seen = gateway.directory / "seen"
+    (gateway.directory / "p.py").write_text(
+        f"import os\nwith open({str(seen)!r}, 'a') as file: file.write(f'{{os.getpid()}} ')\n" + GOOD % "9000"
+    )
+    assert reload(gateway).status_code == 200
+    pids = seen.read_text().split()
+    assert len(set(pids)) == 2
+    assert str(os.getpid()) not in pids
+    gateway.write(middleware=POLICIES + "limits: {headers: 99}\n")
+    assert reload(gateway).status_code == 200
+    assert seen.read_text().split() == pids
