@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, Literal, get_args
 
@@ -77,7 +77,10 @@ def from_json(text: bytes | str) -> Entry:
         entry = Entry(**fields)
         numbers = (entry.changed, entry.bans, entry.until or 0, entry.kept or 0)
         right = entry.kind in KINDS and all(isinstance(number, int | float) for number in numbers)
-        if not right or entry.value != canonical(entry.kind, entry.value):
+        value = canonical(entry.kind, entry.value) if right else None
+        if value is not None and entry.kind == "path":
+            return replace(entry, value=value)  # it may be older than the form in which paths are compared
+        if entry.value != value:
             raise ValueError("it is no entry of a blocklist")
     except TypeError:
         raise ValueError("it is no entry of a blocklist") from None

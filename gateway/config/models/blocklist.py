@@ -28,6 +28,10 @@ def parse_path_glob(text: str) -> str:
     """A pattern of paths, which begin with a slash."""
     if not text.startswith(("/", "*")):
         raise refuse("a path begins with /; write /name*, or *name* for anywhere in it")
+    if "%2A" in text.upper():
+        raise refuse(
+            "%2A is the character *, which stands for any text here; write * for it, or another part of the path"
+        )
     return parse_glob(text)
 
 

@@ -93,11 +93,12 @@ class ResponseHeaders(Section):
 
 class HeaderRules(ForRoutes):
     """Headers that are changed. A value may have variables: `{request_id}`, `{client}` (its address), `{consumer}` and
-    `{tenant}` (empty while nobody is recognised), `{route}` (its id), `{host}`, `{scheme}`, `{method}` and `{path}`.
-    They are percent-encoded where they are not printable ASCII, and `%` in `{consumer}` and `{tenant}`; in a value that
-    has more than the variable, also `% ; , = " ' \\`, spaces, and what the value itself puts between its parts (`&`,
-    and in `{consumer}` and `{tenant}` `/`, `:` and their like), so that no part can pass for another. A header whose
-    value comes out empty is left out. Where several rules are for one route, they work in the order of the file."""
+    `{tenant}` (empty while nobody is recognised), `{route}` (its id), `{host}`, `{scheme}`, `{method}`, `{path}`
+    (that of the route) and `{original_path}` (as the client sent it). They are percent-encoded where they are not
+    printable ASCII, and `%` in `{consumer}` and `{tenant}`; in a value that has more than the variable, also
+    `% ; , = " ' \\`, spaces, and what the value itself puts between its parts (`&`, and in `{consumer}` and `{tenant}`
+    `/`, `:` and their like), so that no part can pass for another. A header whose value comes out empty is left out.
+    Where several rules are for one route, they work in the order of the file."""
 
     request: RequestHeaders = Field(RequestHeaders(), description="On the way to the backend.")
     response: ResponseHeaders = Field(ResponseHeaders(), description="On the way back.")
