@@ -117,8 +117,8 @@ class SharedEntries:
         while True:
             arguments: list[str | int] = [self._generation, self._number, BATCH, repr(time.time()), uuid.uuid4().hex]
             answer = await self._call(_PULL, arguments)
-            if answer is None:
-                return None
+            if not isinstance(answer, list) or len(answer) < 2 or not all(isinstance(item, bytes) for item in answer):
+                return None  # it is away, or no Redis
             generation, last = answer[0].decode(), int(answer[1])
             anew = anew or generation != self._generation or last < self._number
             self._generation = generation

@@ -84,9 +84,6 @@ class ExactStore:
 def _answer(requests: Sequence[Request], call: asyncio.Future[Any]) -> None:
     """Pass on what Redis said to those who wait for it."""
     answer, at = call.result(), 0
-    windows = sum(len(bid.windows.intervals) for bids, _ in requests for bid in bids)
-    if not isinstance(answer, list) or len(answer) != 2 * windows:  # it may be no Redis that answers there
-        answer = None
     for bids, future in requests:
         taken = None if answer is None else [_read(answer, at, bids, number) for number in range(len(bids))]
         at += sum(len(bid.windows.intervals) for bid in bids)

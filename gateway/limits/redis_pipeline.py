@@ -37,6 +37,13 @@ class Call:
         name, script = ("EVALSHA", self._script.sha) if self.known else ("EVAL", self._script.text)
         return (name, script, len(self._keys), *self._keys, *self._arguments)
 
+    def came(self, answer: Any) -> None:
+        """Say what Redis answered."""
+        if self._script.is_answer(answer, len(self._keys)):
+            self.end(answer)
+        else:
+            self.end(None, ValueError("what is there answers as no Redis does"))
+
     def end(self, answer: Any, error: Exception | None = None) -> None:
         """Say what came, unless nobody waits any more."""
         if not self.answer.done():
@@ -110,8 +117,10 @@ class Pipeline:
             if isinstance(error, self._no_script) and call.known:
                 call.known = False
                 self.add(call)
+            elif error is not None:
+                call.end(None, error)
             else:
-                call.end(answer, error)
+                call.came(answer)
 
 
 def _waiting(calls: deque[Call]) -> list[Call]:

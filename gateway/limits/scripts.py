@@ -6,17 +6,30 @@ when the debt is paid back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha1
+from typing import Any
 
 
 class Script:
-    """A Lua script, and the hash by which Redis knows it once it has seen it."""
+    """A Lua script, and the hash by which Redis knows it once it has seen it.
 
-    __slots__ = ("sha", "text")
+    `numbers`: how many whole numbers it answers for so many keys; None where it answers something else.
+    """
 
-    def __init__(self, text: str) -> None:
+    __slots__ = ("_numbers", "sha", "text")
+
+    def __init__(self, text: str, numbers: Callable[[int], int] | None = None) -> None:
         self.text = text
+        self._numbers = numbers
         self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def is_answer(self, answer: Any, keys: int) -> bool:
+        """Whether this may be an answer. What is no Redis, or has another script under this hash, says anything."""
+        if self._numbers is None:
+            return answer is not None
+        right = isinstance(answer, list) and len(answer) == self._numbers(keys)
+        return right and all(isinstance(number, int) for number in answer)
 
 
 _STATE = """
@@ -83,7 +96,8 @@ for i = 1, #KEYS do
   end
 end
 return answer
-"""
+""",
+    lambda keys: 2 * keys,
 )
 """Counts requests, one after the other, each in all its windows or in none."""
 
@@ -101,7 +115,8 @@ for i, key in ipairs(KEYS) do
   answer[i] = debt
 end
 return answer
-"""
+""",
+    lambda keys: keys,
 )
 """Takes over what replicas have spent already."""
 
@@ -115,7 +130,8 @@ local unknown = redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
 redis.call('EXPIRE', KEYS[1], 60)
 return {redis.call('ZCARD', KEYS[1]), unknown}
-"""
+""",
+    lambda keys: 2 * keys,
 )
 """Says that a replica lives; how many there are, and whether (1) this one was not known."""
 
@@ -164,6 +180,7 @@ for i = 1, #KEYS / 2 do
   answer[i] = total
 end
 return answer
-"""
+""",
+    lambda keys: keys // 2,
 )
 """Adds to the counters of quotas."""
