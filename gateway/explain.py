@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from gateway.auth.credentials import without_parameters
+from gateway.auth.schemes import secret_parameters
 from gateway.build import RouteHandler, Snapshot
 from gateway.context import Explaining
 from gateway.deadlines import NEVER
@@ -35,7 +37,7 @@ async def explain(
     lines = [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in headers]
     exchange = _exchange(snapshot, method, parts, lines, client)
     host = exchange.host
-    told: dict[str, Any] = {"request": f"{method} {url}", "host": host or "-"}
+    told: dict[str, Any] = {"request": f"{method} {_shown(url, snapshot)}", "host": host or "-"}
     if parts.path in PROBES and method in ("GET", "HEAD"):
         return told | {"result": "the gateway answers this probe itself, whatever the routes say"}
     try:
@@ -82,6 +84,13 @@ def _exchange(snapshot: Snapshot, method: str, parts: SplitResult, headers: Head
     )
     exchange.body = _Unsent() if announces_body(fields) else None
     return exchange
+
+
+def _shown(url: str, snapshot: Snapshot) -> str:
+    """The URL without the credentials that the configuration expects in it."""
+    before, mark, query = url.partition("?")
+    query = without_parameters(query.encode(), secret_parameters(snapshot.configuration.auth)).decode()
+    return before + mark + query if query else before
 
 
 class _Unsent:

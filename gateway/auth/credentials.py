@@ -43,18 +43,38 @@ def cookie_values(exchange: Exchange, name: bytes) -> list[bytes]:
     return [value.strip(b' \t"') for key, _, value in pairs if key.strip(b" \t") == name]
 
 
+def protocol_entries(exchange: Exchange) -> list[bytes]:
+    """The entries of `Sec-WebSocket-Protocol` (RFC 6455, 11.3.4), over all lines."""
+    if b"sec-websocket-protocol" not in exchange.fields:
+        return []
+    text = b",".join(values(exchange.headers, b"sec-websocket-protocol"))
+    return [entry for part in text.split(b",") if (entry := part.strip(b" \t"))]
+
+
 def conceal(exchange: Exchange, places: Places) -> None:
     """Keep from the backend what is in these places."""
     if places.headers:
         exchange.hidden_headers |= places.headers
     if places.parameters and exchange.query:
-        exchange.query = _without_parameters(exchange.query, places.parameters)
+        exchange.query = without_parameters(exchange.query, places.parameters)
     if places.cookies and b"cookie" in exchange.fields:
         exchange.hidden_headers |= {b"cookie"}
         exchange.extra_headers += tuple(_without_cookies(exchange.headers, places.cookies))
+    if places.protocols and b"sec-websocket-protocol" in exchange.fields:
+        _conceal_protocols(exchange, tuple(places.protocols))
 
 
-def _without_parameters(query: bytes, names: frozenset[bytes]) -> bytes:
+def _conceal_protocols(exchange: Exchange, beginnings: tuple[bytes, ...]) -> None:
+    """Take entries out of the handshake itself, which is what a WebSocket to the backend is opened with."""
+    kept = b", ".join(entry for entry in protocol_entries(exchange) if not entry.startswith(beginnings))
+    exchange.headers = [line for line in exchange.headers if line[0] != b"sec-websocket-protocol"]
+    exchange.fields = {name: value for name, value in exchange.fields.items() if name != b"sec-websocket-protocol"}
+    if kept:
+        exchange.headers.append((b"sec-websocket-protocol", kept))
+        exchange.fields[b"sec-websocket-protocol"] = kept
+
+
+def without_parameters(query: bytes, names: frozenset[bytes]) -> bytes:
     """The query, of which nothing else is changed."""
     hidden = {name.decode() for name in names}
     return b"&".join(

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from gateway.auth.asking import Answer, AskedService, AskError, Origin, Question
+from gateway.auth.credentials import authorization, without_parameters
 from gateway.auth.identities import Identities, header_names
 from gateway.auth.outcome import Outcome, Places, Refused, unavailable
+from gateway.auth.token_places import TWO_TOKENS, TokenPlaces, token_places
 from gateway.auth.turns import owner_of
 from gateway.auth.workshop import Workshop
 from gateway.config.models.asking_schemes import ForwardAuthScheme
@@ -69,15 +71,19 @@ class ForwardAuth:
     failure: Refused
     identities: Identities
     places: Places
+    token_places: TokenPlaces
     forward: bool = False
 
     async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
         """What the service says. Without a credential, too: it may allow that, or send the caller to log in."""
+        token = self._token(exchange)
+        if isinstance(token, Refused):
+            return token
         if not asking:
             return NOT_ASKED
-        origin = Origin(owner_of(exchange), self._credential(exchange))
+        origin = Origin(owner_of(exchange), self._credential(exchange, token))
         try:
-            answer = await self.service.ask(Question("GET", list(self._headers(exchange))), origin)
+            answer = await self.service.ask(Question("GET", list(self._headers(exchange, token))), origin)
         except AskError as error:
             self.service.warn(self.name, error)
             return self.failure
@@ -88,16 +94,24 @@ class ForwardAuth:
         self.service.warn(self.name, f"{self.service.url} answered {answer.status}")
         return self.failure
 
-    def _headers(self, exchange: Exchange) -> Iterator[tuple[bytes, bytes]]:
+    def _token(self, exchange: Exchange) -> bytes | Refused | None:
+        """What is shown in `Authorization`: by the caller, or else by the gateway for it."""
+        token = self.token_places.find(exchange)
+        other = isinstance(token, bytes) and authorization(exchange, b"bearer") is None
+        return TWO_TOKENS if other and b"authorization" in exchange.fields else token
+
+    def _headers(self, exchange: Exchange, token: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         yield b"x-forwarded-method", exchange.method.encode()
         yield b"x-forwarded-proto", exchange.scheme.encode()
         yield b"x-forwarded-host", (exchange.outer_host or exchange.host).encode("latin-1")
-        yield b"x-forwarded-uri", exchange.path.encode("latin-1") + exchange.query_part()
+        yield b"x-forwarded-uri", exchange.path.encode("latin-1") + self._query_part(exchange)
         if prefix := prefix_before(exchange, exchange.path):
             yield b"x-forwarded-prefix", prefix
         yield b"x-forwarded-for", exchange.client.encode()
         yield b"x-request-id", exchange.request_id.encode()
         yield b"accept-encoding", b"identity"
+        if token is not None and b"authorization" not in exchange.fields:
+            yield b"authorization", b"Bearer " + token
         for name in self.request_headers:
             if (
                 name in exchange.fields
@@ -106,9 +120,17 @@ class ForwardAuth:
             ):
                 yield from ((name, value) for value in values(exchange.headers, name))
 
-    def _credential(self, exchange: Exchange) -> bytes | None:
+    def _query_part(self, exchange: Exchange) -> bytes:
+        """The token is shown in `Authorization`, and not where services write it to their logs."""
+        if not self.places.parameters or not exchange.query:
+            return exchange.query_part()
+        query = without_parameters(exchange.query, self.places.parameters)
+        return b"?" + query if query else b""
+
+    def _credential(self, exchange: Exchange, token: bytes | None) -> bytes | None:
         """What stands for all that the service may know the caller by; None where there is nothing."""
         shown = [value for name in self.request_headers for value in values(exchange.headers, name)]
+        shown += [token] if token is not None else []
         return sha256(b"\n".join(shown)).digest() if shown else None
 
     def _recognised(self, answer: Answer) -> Outcome:
@@ -157,6 +179,7 @@ def _names(told: Mapping[bytes, bytes], name: str | None, separator: str) -> fro
 def forward_auth(shop: Workshop, name: str, config: ForwardAuthScheme) -> ForwardAuth:
     """The scheme that auth.yaml describes."""
     url, timeout = config.url, config.timeout
+    places = token_places(config.from_)
     copied = tuple(header.encode() for header in config.response_headers if header != "set-cookie")
     who = config.identity
     told = {header.encode() for header in (who.consumer, who.tenant, who.groups, who.scopes) if header is not None}
@@ -176,7 +199,8 @@ def forward_auth(shop: Workshop, name: str, config: ForwardAuthScheme) -> Forwar
         identity=IdentityNames(who.consumer, who.tenant, who.groups, who.scopes),
         failure=FORBIDDEN if config.on_failure == "forbidden" else UNAVAILABLE,
         identities=shop.identities,
-        places=Places(frozenset(header.replace(b"_", b"-") for header in told.union(copied))),
+        places=Places(frozenset(header.replace(b"_", b"-") for header in told.union(copied))) | places.places,
+        token_places=places,
     )
 
 

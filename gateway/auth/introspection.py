@@ -16,9 +16,9 @@ from gateway.auth import claims as reading
 from gateway.auth.asking import AskedService, AskError, Origin, Question, TooManyError
 from gateway.auth.bearers import Bearers
 from gateway.auth.claims import ClaimRules
-from gateway.auth.credentials import authorization
-from gateway.auth.outcome import Outcome, Places, Recognised, Refused, unavailable
+from gateway.auth.outcome import Outcome, Recognised, Refused, unavailable
 from gateway.auth.token import TokenError, load_json
+from gateway.auth.token_places import AUTHORIZATION, BEARER, TOKEN_CHARS, TokenPlaces, token_places
 from gateway.auth.turns import owner_of
 from gateway.auth.workshop import Workshop
 from gateway.config.models.asking_schemes import IntrospectionScheme
@@ -42,8 +42,6 @@ BUSY = unavailable("too many tokens are being looked up at the moment", 1)
 _KINDS = ("token_use", "token_type", "typ")  # where services say of which kind a token is
 _OTHER_KINDS = frozenset({"refresh_token", "refresh", "offline", "id_token", "id"})
 
-_TOKEN_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
-
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -59,8 +57,6 @@ class Rules:
 class Introspection:
     """The scheme of kind `introspection`."""
 
-    places = Places(frozenset({b"authorization"}))
-
     def __init__(
         self,
         name: str,
@@ -71,8 +67,11 @@ class Introspection:
         realm: str,
         *,
         forward: bool,
+        places: TokenPlaces = AUTHORIZATION,
     ) -> None:
         self.name = name
+        self.places = places.places | BEARER
+        self._places = places
         self.forward = forward
         self._service = service
         self._credentials = [*credentials, (b"accept", b"application/json"), (b"accept-encoding", b"identity")]
@@ -86,10 +85,10 @@ class Introspection:
 
     async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
         """Whose token it is, as remembered or as the service says."""
-        token = authorization(exchange, b"bearer")
-        if token is None:
-            return None
-        if not token or len(token) > MAX_BYTES or not _TOKEN_CHARS.issuperset(token):
+        token = self._places.find(exchange)
+        if not isinstance(token, bytes):
+            return token
+        if not token or len(token) > MAX_BYTES or not TOKEN_CHARS.issuperset(token):
             return MALFORMED
         digest = sha256(token).digest()
         known = self._known.get(digest) or self._refused.get(digest)
@@ -176,7 +175,10 @@ def introspection(shop: Workshop, name: str, config: IntrospectionScheme) -> Int
     claim_rules = ClaimRules(frozenset(config.audiences), LEEWAY, ())
     rules = Rules(config.issuer, claim_rules, config.claims, config.cache, config.negative_cache)
     bearers = Bearers(shop.auth.consumers, shop.identities)
-    return Introspection(name, service, _credentials(config), rules, bearers, config.realm, forward=config.forward)
+    places = token_places(config.from_)
+    return Introspection(
+        name, service, _credentials(config), rules, bearers, config.realm, forward=config.forward, places=places
+    )
 
 
 def _credentials(config: IntrospectionScheme) -> list[tuple[bytes, bytes]]:

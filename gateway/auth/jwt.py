@@ -15,10 +15,10 @@ from gateway.auth import claims as reading
 from gateway.auth import token as tokens
 from gateway.auth.bearers import Bearers
 from gateway.auth.claims import ClaimRules
-from gateway.auth.credentials import authorization
 from gateway.auth.key_set import UNKNOWN_KEY, KeySet, KeySource
-from gateway.auth.outcome import Outcome, Places, Recognised, Refused
+from gateway.auth.outcome import Outcome, Recognised, Refused
 from gateway.auth.token import Token, TokenError
+from gateway.auth.token_places import AUTHORIZATION, BEARER, TokenPlaces
 from gateway.config.models.schemes import Claims as ClaimNames
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
@@ -51,12 +51,19 @@ class _Verified:
 class Jwt:
     """The scheme of kind `jwt`."""
 
-    places = Places(frozenset({b"authorization"}))
-
     def __init__(
-        self, name: str, issuers: Mapping[str, Issuer], bearers: Bearers, realm: str, *, forward: bool
+        self,
+        name: str,
+        issuers: Mapping[str, Issuer],
+        bearers: Bearers,
+        realm: str,
+        *,
+        forward: bool,
+        places: TokenPlaces = AUTHORIZATION,
     ) -> None:
         self.name = name
+        self.places = places.places | BEARER
+        self._places = places
         self.forward = forward
         self._issuers = issuers
         self._bearers = bearers
@@ -65,9 +72,9 @@ class Jwt:
 
     async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
         """Whose token it is."""
-        value = authorization(exchange, b"bearer")
-        if value is None:
-            return None
+        value = self._places.find(exchange)
+        if not isinstance(value, bytes):
+            return value
         known = self._verified.get(sha256(value).digest())
         if known is not None and time.time() < known.until and known.version == known.keys.version:
             return known.bearer

@@ -37,17 +37,31 @@ Outcome = Recognised | Refused | None
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a request may carry a credential: names of headers, query parameters and cookies."""
+    """Where a request may carry a credential: names of headers, query parameters and cookies.
+
+    `protocols`: what an entry of `Sec-WebSocket-Protocol` begins with that is one.
+    """
 
     headers: frozenset[bytes] = frozenset()
     parameters: frozenset[bytes] = frozenset()
     cookies: frozenset[bytes] = frozenset()
+    protocols: frozenset[bytes] = frozenset()
 
     def __or__(self, other: Places) -> Places:
-        return Places(self.headers | other.headers, self.parameters | other.parameters, self.cookies | other.cookies)
+        return Places(
+            self.headers | other.headers,
+            self.parameters | other.parameters,
+            self.cookies | other.cookies,
+            self.protocols | other.protocols,
+        )
 
     def __sub__(self, other: Places) -> Places:
-        return Places(self.headers - other.headers, self.parameters - other.parameters, self.cookies - other.cookies)
+        return Places(
+            self.headers - other.headers,
+            self.parameters - other.parameters,
+            self.cookies - other.cookies,
+            self.protocols - other.protocols,
+        )
 
 
 class Scheme(Protocol):

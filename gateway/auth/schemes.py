@@ -13,6 +13,7 @@ from gateway.auth.key_ring import KeyRing, key_paths
 from gateway.auth.outcome import Scheme
 from gateway.auth.password_checks import PasswordChecks
 from gateway.auth.workshop import Workshop
+from gateway.config.models import AuthFile
 from gateway.config.models.schemes import AnonymousScheme, ApiKeyScheme, BasicScheme, JwtScheme
 from gateway.config.problems import ConfigError
 from gateway.context import Context
@@ -59,11 +60,12 @@ def _jwt(shop: Workshop, name: str, config: JwtScheme) -> Scheme:
     from gateway.auth.bearers import Bearers  # noqa: PLC0415
     from gateway.auth.issuers import issuer  # noqa: PLC0415
     from gateway.auth.jwt import Jwt  # noqa: PLC0415
+    from gateway.auth.token_places import token_places  # noqa: PLC0415
 
     places = [("schemes", name, "jwt", "issuers", index) for index in range(len(config.issuers))]
     issuers = {found.issuer: issuer(shop, found, place) for found, place in zip(config.issuers, places, strict=True)}
     bearers = Bearers(shop.auth.consumers, shop.identities)
-    return Jwt(name, issuers, bearers, config.realm, forward=config.forward)
+    return Jwt(name, issuers, bearers, config.realm, forward=config.forward, places=token_places(config.from_))
 
 
 def _http_signature(shop: Workshop, name: str, config: Any) -> Scheme:
@@ -101,3 +103,10 @@ KINDS: Mapping[str, Callable[[Workshop, str, Any], Scheme]] = {
     "anonymous": _anonymous,
 }
 """How each kind of scheme is made of its settings: what SchemeConfig has as keys."""
+
+
+def secret_parameters(auth: AuthFile) -> frozenset[bytes]:
+    """The query parameters that hold credentials of whatever scheme."""
+    names = [getattr(scheme.settings, "query", None) for scheme in auth.schemes.values()]
+    names += [scheme.settings.from_.query for scheme in auth.schemes.values() if hasattr(scheme.settings, "from_")]
+    return frozenset(name.encode() for name in names if name)

@@ -29,7 +29,7 @@ from gateway.http.problems import AnsweredError
 NO_CREDENTIAL: Final = Refused("the route needs a credential, and the request has none")
 TWO_LINES: Final = Refused("the request has two Authorization headers; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
 
-ENDING: Final = frozenset({"api_key", "mtls", "forward_auth"})
+ENDING: Final = frozenset({"api_key", "mtls", "forward_auth", "jwt", "introspection"})
 """Kinds of schemes that have places of their own: nobody but they has anything to say there, on whatever route."""
 
 KEPT: Final = Places(NEVER_DROPPED)

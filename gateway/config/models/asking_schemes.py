@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.config import addresses
 from gateway.config.models.base import Model, Section
-from gateway.config.models.schemes import FORWARD, REALM, Claims, HttpUrl, Realm
+from gateway.config.models.schemes import FORWARD, REALM, TOKEN_FROM, Claims, HttpUrl, Realm, TokenFrom
 from gateway.config.quantities import Duration, DurationOrZero, Kind, Several, Text, Unset, refuse
 
 Secret = Annotated[SecretStr, Kind("text")]
@@ -33,6 +33,7 @@ class IntrospectionScheme(Model):
     )
     negative_cache: DurationOrZero = Field(10, description="How long it is believed that a token does not hold.")
     timeout: Duration = Field(2, description="To answer; later is a 503 for the caller.")
+    from_: TokenFrom = TOKEN_FROM
     realm: Realm = REALM
     forward: bool = FORWARD
 
@@ -76,6 +77,7 @@ class ForwardAuthScheme(Model):
         description="Headers of the request that the service gets to see; `X-Forwarded-*`, and others by which proxies "
         "say where a request came from, only from `trusted_proxies`.",
     )
+    from_: TokenFrom = TOKEN_FROM
     response_headers: Several[addresses.HeaderName] = Field(
         (),
         description="Headers of its answer that the backend gets to see. What clients send under these is removed, and "

@@ -49,6 +49,14 @@ def _check_cookie(text: str) -> str:
     return text
 
 
+def _check_protocol(text: str) -> str:
+    if _COOKIE.fullmatch(text) is None or len(text) > 60:
+        raise refuse(
+            "a WebSocket subprotocol begins with letters, digits, dots and hyphens, at most 60: such as bearer"
+        )
+    return text
+
+
 def _check_url(text: str) -> str:
     if _URL.fullmatch(text) is None:
         raise refuse("expected a URL such as https://login.example.com/keys, without a user and without a fragment")
@@ -57,6 +65,7 @@ def _check_url(text: str) -> str:
 
 SchemeName = Annotated[str, Kind("scheme name", "^[A-Za-z][A-Za-z0-9_-]{0,62}$"), AfterValidator(_check_scheme_name)]
 Realm = Annotated[str, Kind("text"), AfterValidator(_check_realm)]
+ProtocolName = Annotated[str, Kind("text"), AfterValidator(_check_protocol)]
 CookieName = Annotated[str, Kind("cookie name"), AfterValidator(_check_cookie)]
 HttpUrl = Annotated[str, Kind("URL", "^https?://"), AfterValidator(_check_url)]
 
@@ -193,13 +202,44 @@ def _check_secret(secret: str, algorithms: tuple[Algorithm, ...]) -> None:
         raise refuse("this is a key in PEM, not a secret; use key or key_file, and the algorithm of the key")
 
 
+class TokenFrom(Section):
+    """Where a token may be, beside `Authorization: Bearer`, which browsers do not send on WebSockets and event streams.
+
+    What is found there ends at the gateway, and is in no log. Two places with different tokens are a 400.
+    """
+
+    header: Unset[addresses.OwnHeader] = Field(
+        None, description="Another header that holds the token, with or without `Bearer` in front."
+    )
+    cookie: Unset[CookieName] = Field(
+        None,
+        description="Cookie that holds the token. Other sites can make browsers send it: give it `SameSite=Strict`, or "
+        "check `Origin`.",
+    )
+    query: Unset[Text] = Field(
+        None,
+        description="Query parameter that holds the token. Histories of browsers and logs of others keep it: such "
+        "tokens should be short-lived.",
+    )
+    websocket_protocol: Unset[ProtocolName] = Field(
+        None,
+        description="How an entry of `Sec-WebSocket-Protocol` begins that holds the token: with `bearer`, the "
+        "browser's `new WebSocket(url, ['bearer.' + token, 'chat'])`. The backend gets the other entries, of which it "
+        "must select one; a browser that offers nothing but the token gives up.",
+    )
+
+
+TOKEN_FROM = Field(TokenFrom(), alias="from", description="Where a token may be, beside `Authorization: Bearer`.")
+
+
 class JwtScheme(Model):
-    """JSON Web Tokens in `Authorization: Bearer`."""
+    """JSON Web Tokens in `Authorization: Bearer`, or where `from` says."""
 
     issuers: SomeOf[IssuerConfig] = Field(
         description="Whose tokens are believed.",
         examples=[[{"issuer": "https://login.example.com/", "audiences": ["api"], "algorithms": ["RS256"]}]],
     )
+    from_: TokenFrom = TOKEN_FROM
     realm: Realm = REALM
     forward: bool = FORWARD
 
