@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -11,7 +12,8 @@ from gateway.routes.pattern import Pattern, Segment, parse, split, taker
 from gateway.routes.rewrite import parse_prefix
 from gateway.routes.rule import Rule
 
-_HOW = {"equals": "is", "startswith": "starts with", "endswith": "ends with"}
+_HOW = {"equals": "is", "startswith": "starts with", "endswith": "ends with", "matches": "matches"}
+_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _NEVER_INSIDE = ("//", "/./", "/../", "?", "#")
 
 
@@ -25,9 +27,12 @@ class PathLiterals:
     def unmet(self, tests: Iterable[PathTest], own: int) -> Iterator[str]:
         """Say of each of `tests`, of rule number `own`, that no path of any rule meets it, and the remedy."""
         for test in tests:
-            behind = None if test.how == "endswith" else _behind(self._base, normalise_literal(test.text))
+            written = test.text if test.how == "matches" else normalise_literal(test.text)
+            behind = None if test.how == "endswith" else _behind(self._base, written)
             if not self._is_met(test, own, self._base if behind else ""):
                 remedy = "it is compared with the path of the route, before it is rewritten; correct it"
+                if test.how == "matches":
+                    remedy = "escapes of what may stand in a path as it is are decoded, and others in upper case"
                 if behind is not None:
                     remedy = f'path is without base_path; write "{behind}"'
                 yield f'no route has a path that {_HOW[test.how]} "{test.text}": {remedy}'
@@ -54,6 +59,8 @@ def _begins(pattern: Pattern, base: str) -> bool:
 
 def _meets(pattern: Pattern, test: PathTest) -> bool:
     """Whether some path fits both. Where that would take more than a look at the pattern, the answer is yes."""
+    if test.how == "matches":
+        return all(normalise_literal(escape) == escape for escape in _ESCAPE.findall(test.text))
     text = normalise_literal(test.text)
     if any(part in text for part in _NEVER_INSIDE):
         return False

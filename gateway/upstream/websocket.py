@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -43,7 +43,14 @@ class WebSocketLimits:
 
 
 class _Connect(connect):
-    """A redirect is the client's to follow, not ours."""
+    """Asks for the target as it is, of which parsing a URL would lose a part: path parameters, a bare "?".
+
+    A redirect is the client's to follow, not ours.
+    """
+
+    def __init__(self, uri: str, target: str, **options: Any) -> None:
+        super().__init__(uri, **options)
+        self.ws_uri = replace(self.ws_uri, path=target, query="")
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
@@ -67,7 +74,8 @@ async def open_websocket(
     try:
         with connect_failures(endpoint.label, connect_seconds):
             connection = await _Connect(
-                _url(exchange, host, secure=bool(options)),
+                f"{'wss' if options else 'ws'}://{host.decode('latin-1')}/",
+                exchange.target_path + exchange.query_part().decode("latin-1"),
                 sock=sock,
                 additional_headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers],
                 subprotocols=_offered(exchange.headers) or None,
@@ -96,11 +104,6 @@ async def open_websocket(
     session = Session(connection, endpoint, limits.max_message)
     exchange.defer(session.release)
     return Response(101, _accepted(connection), session=session)
-
-
-def _url(exchange: Exchange, host: bytes, *, secure: bool) -> str:
-    query = exchange.query_part().decode("latin-1").replace("#", "%23")
-    return f"{'wss' if secure else 'ws'}://{host.decode('latin-1')}{exchange.target_path}{query}"
 
 
 def _offered(headers: Headers) -> list[Subprotocol]:

@@ -83,6 +83,25 @@ async def test_what_the_backend_sees(sites: Sites) -> None:
     assert headers.get_all("Host") == [backend.label]
 
 
+async def test_the_target_is_sent_as_it_came(sites: Sites) -> None:
+    """Slashes, escapes and path parameters of a handshake are not changed on the way."""
+    requests: list[Request] = []
+
+    def note(server: ServerConnection, request: Request, response: Response) -> None:
+        requests.append(request)
+
+    async with websocket_backend(sites, echo, process_response=note) as backend:
+        reader, writer = await asyncio.open_connection("127.0.0.1", sites.gateway.port)
+        head = f"GET {backend.path}//a%3Ab/ws;v=1?x=;y=// HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
+        head += (
+            "Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        writer.write(head.encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        writer.close()
+    assert requests[0].path.endswith("//a%3Ab/ws;v=1?x=;y=//")
+
+
 async def test_subprotocols(sites: Sites) -> None:
     """The subprotocol is the backend's choice among the client's."""
     offered = [Subprotocol("a"), Subprotocol("b")]

@@ -13,7 +13,7 @@ from gateway.http.paths import normalise_literal
 class PathTest:
     """A text that `path` is compared with, as it is written."""
 
-    how: str  # equals, startswith or endswith
+    how: str  # equals, startswith, endswith or matches
     text: str
 
 
@@ -33,15 +33,14 @@ def as_compared(node: Node) -> Node:
 
 
 def path_tests(node: Node) -> Iterator[PathTest]:
-    """Everything that `path` is compared with, but for regular expressions."""
+    """Everything that `path` is compared with."""
     if isinstance(node, Not):
         yield from path_tests(node.item)
     elif isinstance(node, Joined):
         for item in node.items:
             yield from path_tests(item)
     elif isinstance(node, Call) and _is_path(node.subject):
-        if node.function in ("startswith", "endswith"):
-            yield PathTest(node.function, str(node.argument.value))
+        yield PathTest(node.function, str(node.argument.value))
     elif isinstance(node, Comparison):
         for one, other in ((node.left, node.right), (node.right, node.left)):
             if _is_path(one):
