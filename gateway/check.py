@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from gateway.algorithms.conditions import compile_condition
-from gateway.build import Snapshot, build, rules
+from gateway.build import STACK, Snapshot, build, rules
 from gateway.config.addresses import AddressTarget, parse_address, parse_target
 from gateway.config.doubts import doubts
 from gateway.config.load import ConfigError, Configuration, Problem, load
@@ -21,7 +21,7 @@ from gateway.config.problems import format_path
 from gateway.config.rule_routes import idle_patterns
 from gateway.deadlines import Deadlines
 from gateway.live import Owner
-from gateway.middleware.order import misorders
+from gateway.middleware.order import left_out, misorders
 from gateway.routes.check import warnings
 from gateway.routes.literals import PathLiterals
 from gateway.trial import try_out
@@ -85,8 +85,14 @@ def _about_rules(configuration: Configuration) -> Iterator[Problem]:
     yield from _about_names_of_headers(configuration)
     for path, message in idle_patterns(middleware, configuration.routes):
         yield _warning(configuration, path, message, "middleware.yaml")
-    for index, message in misorders(middleware.order):
+    for index, message in misorders(middleware):
         yield _warning(configuration, ("order", index), message, "middleware.yaml")
+    if (omission := left_out(middleware, [name for name, _ in STACK])) is not None:
+        yield _warning(configuration, ("order",), omission, "middleware.yaml")
+    automatic = middleware.blocklist.automatic
+    if automatic is not None and "per" not in automatic.model_fields_set:
+        message = "per is not given, and is [address] now; write per: [address], or per: [address, consumer] as before"
+        yield _warning(configuration, ("blocklist", "automatic"), message, "middleware.yaml")
 
 
 def _about_names_of_headers(configuration: Configuration) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from gateway.algorithms.conditions import compile_condition
 from gateway.config.models import AuthFile, Configuration, RouteConfig, SchemeConfig
@@ -24,6 +24,7 @@ def doubts(configuration: Configuration) -> Iterator[Doubt]:
         schemes = [configuration.auth.schemes[name] for name in names]
         if configuration.auth.schemes and route.auth is None and not schemes:
             yield from _unprotected(configuration, index, route)
+        yield from _unsaid(index, route, schemes)
         for number, entry in enumerate(route.authorize):
             yield from _about(entry, schemes, known, ("routes", index, "authorize", number))
 
@@ -33,6 +34,25 @@ def _unprotected(configuration: Configuration, index: int, route: RouteConfig) -
     if route.redirect is None and not any(allow.applies_to(route.id) and allow.mode == "enforce" for allow in lists):
         remedy = "name schemes in auth, or in default of auth.yaml; write auth: [] where that is meant"
         yield ("routes", index), f'nothing protects the route "{route.id}": everybody may call it; {remedy}'
+
+
+def _unsaid(index: int, route: RouteConfig, schemes: list[SchemeConfig]) -> Iterator[Doubt]:
+    """Methods that no entry is for. An entry for POST does not mean that only POST may pass."""
+    if not route.authorize or any(entry.methods is None for entry in route.authorize):
+        return
+    said = {method for entry in route.authorize for method in _answered(entry.methods or ())}
+    rest = None if route.methods is None else sorted(_answered(route.methods) - said)
+    if rest == []:
+        return
+    who = "whoever is known" if schemes else "everybody"
+    remedy = "add an entry for them, or one without methods"
+    methods = "other methods" if rest is None else ", ".join(rest)
+    yield ("routes", index, "authorize"), f"no entry says anything of {methods}: {who} may send them; {remedy}"
+
+
+def _answered(methods: Collection[str]) -> frozenset[str]:
+    """GET is for HEAD, too."""
+    return frozenset(methods) | ({"HEAD"} if "GET" in methods else frozenset())
 
 
 def _about(entry: Authorize, schemes: list[SchemeConfig], known: dict[str, set[str]], place: Path) -> Iterator[Doubt]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -58,12 +58,14 @@ class Limit:
         return self.windows
 
 
-def limits_of(context: Context, route: RouteConfig) -> Iterator[tuple[Limit, RedisLink | None]]:
-    """The rate limits of a route, each with the Redis in which it counts, if it does."""
+def limits_of(
+    context: Context, route: RouteConfig, names: Collection[str] | None
+) -> Iterator[tuple[Limit, RedisLink | None]]:
+    """The rate limits of a route (of these names, or all), each with the Redis in which it counts, if it does."""
     configuration = context.configuration
     for name, config in configuration.middleware.rate_limits.items():
         cost = config.costs.get(route.id, config.cost)
-        if config.applies_to(route.id) and cost:
+        if config.applies_to(route.id) and cost and (names is None or name in names):
             yield _limit(context, name, config, cost)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
+from gateway.config.models import MiddlewareFile
 from gateway.config.problems import Fault, Problem
 from gateway.config.translate import suggest, to_problem
 from gateway.context import Builder, Context
-from gateway.middleware import python_policy
+from gateway.middleware import python_policy, rate_limit
 
 Stack = Sequence[tuple[str, Builder]]
 
 _FILE = "middleware.yaml"
 _POLICIES = "policies"
+_LIMITS = "rate_limits"
 
 _BEFORE = (
     ("blocklist", "authentication", "a blocked client can try credentials"),
@@ -31,33 +34,51 @@ _BEFORE = (
 
 
 def arrange(stack: Stack, context: Context) -> tuple[Stack, list[Problem]]:
-    """Every builder, outermost first, the policies in Python in their places; and what is wrong with those."""
-    policies, problems = python_policy.builders(context)
-    order = context.configuration.middleware.order
+    """Every builder, outermost first, those that can stand alone in their places; and what is wrong with the order."""
+    builders, problems = python_policy.builders(context)
+    middleware = context.configuration.middleware
     names = [name for name, _ in stack]
-    faults = list(_faults(order, names, [*context.configuration.middleware.policies])) if order else []
+    faults = _faults(middleware.order, [*names, *_single_names(middleware)])
     problems += [to_problem(context.configuration.documents[_FILE], fault) for fault in faults]
     if problems:
         return stack, problems
-    return list(_arranged(order or names, dict(stack), policies)), []
+    alone = {f"{_POLICIES}.{name}": builder for name, builder in builders.items()}
+    limits = [name for name in middleware.rate_limits if f"{_LIMITS}.{name}" in middleware.order]
+    alone |= {f"{_LIMITS}.{name}": partial(rate_limit.for_route, names={name}) for name in limits}
+    rest = middleware.rate_limits.keys() - limits
+    known = dict(stack) | {_LIMITS: partial(rate_limit.for_route, names=rest)}
+    return list(_arranged(completed(middleware.order, names), known, alone)), []
+
+
+def completed(order: Sequence[str], usual: Sequence[str]) -> Sequence[str]:
+    """An order with the names that it leaves out, each behind its usual predecessor where that opens no hole."""
+    whole = list(order)
+    for index, name in enumerate(usual):
+        if name not in order:
+            place = whole.index(usual[index - 1]) + 1 if index else 0
+            outer = [whole.index(first) + 1 for first, second, _ in _BEFORE if second == name and first in whole]
+            inner = [whole.index(second) for first, second, _ in _BEFORE if first == name and second in whole]
+            whole.insert(max([min([place, *inner]), *outer]), name)
+    return whole
 
 
 def _arranged(
-    order: Sequence[str], stack: Mapping[str, Builder], policies: Mapping[str, Builder]
+    order: Sequence[str], stack: Mapping[str, Builder], alone: Mapping[str, Builder]
 ) -> Iterator[tuple[str, Builder]]:
     for name in order:
-        if name in stack and name != _POLICIES:
-            yield name, stack[name]
-            continue
-        some = (
-            [name.partition(".")[2]] if name != _POLICIES else [p for p in policies if f"{_POLICIES}.{p}" not in order]
-        )
-        for policy in some:
-            yield f"{_POLICIES}.{policy}", policies[policy]
+        if name == _POLICIES:
+            yield from ((n, alone[n]) for n in alone if n.startswith(f"{_POLICIES}.") and n not in order)
+        else:
+            yield name, alone[name] if name in alone else stack[name]
 
 
-def _faults(order: Sequence[str], names: Sequence[str], policies: Sequence[str]) -> Iterator[Fault]:
-    known = [*names, *(f"{_POLICIES}.{policy}" for policy in policies)]
+def _single_names(middleware: MiddlewareFile) -> Iterator[str]:
+    """What can stand apart from its like."""
+    yield from (f"{_POLICIES}.{name}" for name in middleware.policies)
+    yield from (f"{_LIMITS}.{name}" for name in middleware.rate_limits)
+
+
+def _faults(order: Sequence[str], known: list[str]) -> Iterator[Fault]:
     for index, name in enumerate(order):
         if name not in known:
             likely = suggest(name, known)
@@ -65,16 +86,40 @@ def _faults(order: Sequence[str], names: Sequence[str], policies: Sequence[str])
             yield Fault(("order", index), f"nothing has this name{remedy}")
         elif name in order[:index]:
             yield Fault(("order", index), "this is there twice; remove one of them")
-    missing = [name for name in names if name not in order]
-    if missing:
-        yield Fault(
-            ("order",), f"missing are {', '.join(missing)}; the order names all of them: add them in their places"
-        )
 
 
-def misorders(order: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Where in `order` something stands too far out, and what comes of it."""
-    places = {name: index for index, name in enumerate(order)}
+def left_out(middleware: MiddlewareFile, usual: Sequence[str]) -> str | None:
+    """What a warning says of names that an order leaves out; None where there is nothing to say."""
+    order = middleware.order
+    single = {*order} & {*_single_names(middleware)}
+    of_all: Mapping[str, Iterable[str]] = {_POLICIES: middleware.policies, _LIMITS: middleware.rate_limits}
+    missing = [
+        name
+        for name in usual
+        if name not in order and any(f"{name}.{each}" not in single for each in of_all.get(name, ("",)))
+    ]
+    if not order or not missing:
+        return None
+    behind = {name: usual[index - 1] if index else "nothing" for index, name in enumerate(usual)}
+    places = ", ".join(f"{name} (behind {behind[name]})" for name in missing)
+    return f"what it does not name takes its usual place: {places}; name it to say so, or to have it elsewhere"
+
+
+def misorders(middleware: MiddlewareFile) -> Iterator[tuple[int, str]]:
+    """Where in the order something stands too far out, and what comes of it."""
+    places = {name: index for index, name in enumerate(middleware.order)}
     for first, second, consequence in _BEFORE:
-        if first in places and second in places and places[second] < places[first]:
-            yield places[second], f"{second} is in front of {first}, so that {consequence}"
+        if first not in places:
+            continue
+        for name in (second, *_alone(second, middleware)):
+            if name in places and places[name] < places[first]:
+                yield places[name], f"{name} is in front of {first}, so that {consequence}"
+
+
+def _alone(name: str, middleware: MiddlewareFile) -> Iterator[str]:
+    """Rate limits that stand by themselves and ask who calls: only to them it matters where that is known."""
+    if name == _LIMITS:
+        for limit, config in middleware.rate_limits.items():
+            parts = {part.partition(":")[0] for part in config.key}
+            if config.tiers or not parts.isdisjoint(("consumer", "tenant", "claim")):
+                yield f"{_LIMITS}.{limit}"

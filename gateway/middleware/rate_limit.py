@@ -1,14 +1,15 @@
 """How many requests in a time: counts each request in all rate limits of its route, and refuses what is over one (429).
 
-All limits of a route are decided together. Those that are counted in this process come first, because they cost
-nothing; what they have counted is given back where a later one refuses. Those that are counted in Redis with every
-request are asked in one call. A limit in shadow mode refuses nothing, is not told to clients, and counts what fits.
+All limits of a route that stand in one place are decided together. Those that are counted in this process come first,
+because they cost nothing; what they have counted is given back where a later one refuses. Those that are counted in
+Redis with every request are asked in one call. A limit in shadow mode refuses nothing, is not told to clients, and
+counts what fits.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -95,9 +96,9 @@ class RateLimits:
         return ",".join(limit.name for limit in (*self.local, *self.remote))
 
 
-def for_route(context: Context, route: RouteConfig) -> RateLimits | None:
-    """The rate limits of a route, if it has any."""
-    limits = list(limits_of(context, route))
+def for_route(context: Context, route: RouteConfig, *, names: Collection[str] | None = None) -> RateLimits | None:
+    """The rate limits of a route, if it has any: those of these names, or all."""
+    limits = list(limits_of(context, route, names))
     if not limits:
         return None
     remote = tuple(limit for limit, _ in limits if limit.store is None)

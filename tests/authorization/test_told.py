@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from gateway.check import check
 from tests.auth.support import key_hash
 from tests.cli.support import gateway
@@ -121,3 +123,22 @@ def test_explain_names_the_rules_that_allow(tmp_path: Path) -> None:
     assert rules[0].startswith("allow authentication:keys: it is acme")
     assert rules[1] == "allow authorize: all that authorize:orders[1] asks for is there"
     assert KEY not in json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("route", "told"),
+    [
+        ("authorize: [{scopes: ['orders:read'], methods: [POST]}]", "no entry says anything of other methods"),
+        ("methods: [GET, POST], authorize: [{scopes: ['orders:read'], methods: [POST]}]", "of GET, HEAD: whoever is"),
+        ("methods: [GET, POST], authorize: [{when: 'true', methods: [GET]}, {when: 'true', methods: [POST]}]", None),
+        ("authorize: [{scopes: ['orders:read'], methods: [POST]}, {when: 'true'}]", None),
+        ("methods: [POST], authorize: [{scopes: ['orders:read'], methods: [POST, PUT]}]", None),
+    ],
+)
+def test_methods_that_no_entry_is_for_are_told(tmp_path: Path, route: str, told: str | None) -> None:
+    """An entry for POST does not keep GET out, although it may look so."""
+    (tmp_path / "auth.yaml").write_text(AUTH)
+    (tmp_path / "routes.yaml").write_text(f"- {{id: a, path: /a, target: '127.0.0.1:9', auth: [keys], {route}}}\n")
+    problems = [str(problem) for problem in check(tmp_path, {})]
+    assert len(problems) == (told is not None)
+    assert told is None or told in problems[0]

@@ -95,7 +95,7 @@ async def test_a_consumer_is_banned_wherever_it_comes_from(tmp_path: Path) -> No
 
 async def test_a_consumer_is_banned_who_tries_what_it_may_not(tmp_path: Path) -> None:
     """Refusals of somebody who is known count for the consumer, and not for its address."""
-    async with guarded(SETTINGS % "", tmp_path) as guard:
+    async with guarded(SETTINGS % ", per: [address, consumer]", tmp_path) as guard:
         guard.forbid("acme")
         assert [await guard.status("10.0.0.1") for _ in range(3)] == [403, 403, 403]
         assert [entry.key for entry in guard.live.entries()] == [("consumer", "acme")]

@@ -11,6 +11,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Response
 from gateway.http.testing import make_exchange
 from gateway.live import Owner
+from gateway.middleware.order import completed
 
 from .support import ROUTES, answering, build, chained, context, errors
 
@@ -269,14 +270,41 @@ def test_the_whole_stack_can_be_reordered() -> None:
     assert kinds.index("BodyLimit") < kinds.index("ToldRequestId")
 
 
-def test_an_order_that_forgets_or_invents_something_is_refused() -> None:
-    """What is forgotten would protect nothing."""
+def test_an_order_that_invents_something_is_refused() -> None:
+    """A name that nothing has is probably another's, misspelt."""
     names = [name for name, _ in STACK]
-    told = errors(f"order: [{', '.join(names[1:])}, request_idd, cors]")
+    told = errors(f"order: [{', '.join(names[1:])}, request_idd, cors, rate_limits.none]")
     assert len(told) == 3
     assert 'did you mean "request_id"?' in told[0]
-    assert "there twice" in told[1] or "there twice" in told[2]
-    assert any("missing are request_id;" in each for each in told)
+    assert "there twice" in told[1]
+    assert "nothing has this name" in told[2]
+
+
+@pytest.mark.parametrize("missing", range(len(STACK)))
+def test_what_an_order_forgets_takes_its_usual_place(missing: int) -> None:
+    """An older file needs no change when there are new policies."""
+    names = [name for name, _ in STACK]
+    order = [*names[:missing], *names[missing + 1 :]]
+    assert completed(order, names) == names
+
+
+def test_what_an_order_forgets_opens_no_hole() -> None:
+    """Also where its usual predecessor stands in an unusual place."""
+    names = [name for name, _ in STACK]
+    whole = completed(["quotas", "authentication", "blocklist"], names)
+    assert whole.index("ip_allow") < whole.index("authentication") < whole.index("request_headers")
+    assert sorted(whole) == sorted(names)
+
+
+def test_one_rate_limit_can_stand_in_front_of_the_authentication() -> None:
+    """And the others behind it: a limit by address holds off who only guesses."""
+    limits = "rate_limits: {guesses: {key: [address], limits: [10/s]}, b: {limits: [1/s]}, c: {limits: [2/s]}}"
+    order = "order: [rate_limits.guesses, authentication, rate_limits.c, body_limit, rate_limits]"
+    auth = {"auth.yaml": "schemes: {keys: {api_key: {}}}\ndefault: [keys]"}
+    kinds = [repr(each) for each in build(context(f"{limits}\n{order}", sources=auth))]
+    places = [kinds.index(f"RateLimits({name})") for name in ("guesses", "c", "b")]
+    authentication = next(index for index, kind in enumerate(kinds) if kind.startswith("Authentication"))
+    assert places[0] < authentication < places[1] < places[2]
 
 
 def test_a_policy_that_is_being_written_is_waited_for(tmp_path: Path) -> None:

@@ -184,3 +184,27 @@ def test_check_warns_of_an_order_that_opens_a_hole(tmp_path: Path) -> None:
         " any amount",
         "middleware.yaml:2:44: ip_allow.x.routes[0]: no route has an id like b-*",
     ]
+
+
+def test_check_says_what_an_order_leaves_out_and_what_stands_in_front_of_the_authentication(tmp_path: Path) -> None:
+    """Only of a limit that asks who calls it matters whether that is known."""
+    names = [name for name, _ in STACK if name != "compression"]
+    (tmp_path / "routes.yaml").write_text("- {id: a, path: /*, redirect: /there}\n")
+    (tmp_path / "middleware.yaml").write_text(
+        f"order: [rate_limits.ip, rate_limits.who, {', '.join(names)}]\n"
+        "rate_limits: {ip: {key: [address], limits: [1/s]}, who: {limits: [1/s]}}\n"
+    )
+    assert [str(problem) for problem in check(tmp_path, {})] == [
+        "middleware.yaml:1:1: order: what it does not name takes its usual place: compression (behind response_headers)"
+        "; name it to say so, or to have it elsewhere",
+        "middleware.yaml:1:25: order[1]: rate_limits.who is in front of authentication, so that limits by consumer or"
+        " tenant count addresses instead",
+    ]
+
+
+@pytest.mark.parametrize(("per", "warned"), [("", True), (", per: [address]", False), (", per: [consumer]", False)])
+def test_check_warns_where_a_file_relies_on_the_former_default(tmp_path: Path, per: str, warned: bool) -> None:
+    """Who is banned has changed: a file that does not say it is pointed to."""
+    (tmp_path / "routes.yaml").write_text("- {id: a, path: /*, redirect: /there}\n")
+    (tmp_path / "middleware.yaml").write_text(f"blocklist: {{automatic: {{failures: 3{per}}}}}\n")
+    assert ["per is not given" in str(problem) for problem in check(tmp_path, {})] == [True] * warned

@@ -92,11 +92,11 @@ class AutomaticBans(Model):
         86400, description="How long a ban lasts at most. So long after its last ban, a client begins anew."
     )
     per: SomeOf[Literal["address", "consumer"]] = Field(
-        ("address", "consumer"),
+        ("address",),
         description="What is banned. `address`: where requests come from that are answered 401; of IPv6 the /64 "
         "network. `consumer`: the one whose password is wrong or whose credential has expired, wherever it comes from, "
         "and the one that is refused again and again what it is not allowed to do (403). Whoever knows the user name "
-        "of a consumer can keep it out in this way; leave it away where that is worse than guessing.",
+        "of a consumer can keep it out in this way: add it where guessing from many addresses is worse than that.",
     )
     exempt: Several[addresses.Network] = Field(
         (), description="Networks (CIDR) or addresses that are never banned automatically."

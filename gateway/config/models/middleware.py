@@ -128,6 +128,7 @@ class MiddlewareFile(Section):
     policies: Named[PythonPolicy] = Field({}, description="Policies of one's own, in Python, outermost first.")
     order: Several[Text] = Field(
         (),
-        description="What a request passes, outermost first: every one of the names that `gateway check` lists when "
-        "one is missing. `policies.NAME` is for a single policy of that name. None given: the usual order.",
+        description="What a request passes, outermost first; `gateway check` lists the names. What it does not name "
+        "takes its usual place. `policies.NAME` and `rate_limits.NAME` are for a single one of that name, such as a "
+        "limit by address in front of the authentication. None given: the usual order.",
     )
