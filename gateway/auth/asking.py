@@ -15,6 +15,7 @@ from typing import Literal
 import httpx2
 
 from gateway.auth.turns import BusyError, Turns
+from gateway.http.redaction import shown_url
 
 MAX_BYTES = 256 * 1024  # of an answer
 CONNECTIONS = 128
@@ -122,6 +123,7 @@ class AskedService:
 
     def __init__(self, url: str, timeout: float) -> None:
         self.url = url
+        self.shown = shown_url(url)  # for logs
         self._timeout = timeout  # seconds, for all of one call
         self._breaker = Breaker()
         self._turns = Turns(CONNECTIONS, AT_ONCE_OF_ONE, WAITING_OF_ONE, WAITING)
@@ -160,7 +162,7 @@ class AskedService:
     async def ask(self, question: Question, origin: Origin = NOBODY) -> Answer:
         """What it says, within the time; as long at most it takes until it can be asked. Raises AskError."""
         if not self._breaker.allows(time.monotonic(), origin.address):
-            raise AskError(f"{self.url} did not answer {FAILURES} times in a row, and is left alone for {PAUSE:g} s")
+            raise AskError(f"{self.shown} did not answer {FAILURES} times in a row, and is left alone for {PAUSE:g} s")
         self._asked += 1
         try:
             async with AsyncExitStack() as stack:
@@ -168,7 +170,7 @@ class AskedService:
                     await stack.enter_async_context(self._turns.turn(origin.address))
                 return await self._answer(question, origin)
         except (BusyError, TimeoutError):
-            raise TooManyError(f"{self.url}: too many questions wait for their answers") from None
+            raise TooManyError(f"{self.shown}: too many questions wait for their answers") from None
         finally:
             self._asked -= 1
             await self._close_if_unused()
@@ -188,7 +190,7 @@ class AskedService:
             raise self._failed(str(error) or type(error).__name__, origin) from None
         self._breaker.succeeded()
         if answer.status >= 500:  # no reason to leave it alone: one caller's credential may be what it cannot digest
-            raise AskError(f"{self.url}: it answered {answer.status}")
+            raise AskError(f"{self.shown}: it answered {answer.status}")
         return answer
 
     def warn(self, scheme: str, failure: object) -> None:
@@ -203,7 +205,7 @@ class AskedService:
 
     def _failed(self, reason: str, origin: Origin) -> AskError:
         self._breaker.failed(time.monotonic(), origin)
-        return AskError(f"{self.url}: {reason}")
+        return AskError(f"{self.shown}: {reason}")
 
     async def _exchange(self, client: httpx2.AsyncClient, question: Question) -> Answer:
         request = client.build_request(question.method, self.url, headers=question.headers, data=question.form)
@@ -213,7 +215,7 @@ class AskedService:
             async for piece in response.aiter_raw():
                 body += piece
                 if len(body) > MAX_BYTES:
-                    raise AskError(f"{self.url} sent more than {MAX_BYTES // 1024} KiB")
+                    raise AskError(f"{self.shown} sent more than {MAX_BYTES // 1024} KiB")
             return Answer(response.status_code, _lower(response.headers.raw), bytes(body))
         finally:
             await response.aclose()

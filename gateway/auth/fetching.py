@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from gateway.auth.token import load_json
+from gateway.http.redaction import shown_url
 
 MAX_BYTES = 512 * 1024
 
@@ -24,7 +25,10 @@ class FetchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A document. `max_age`: for how many seconds the server says that it is fresh, None where it does not say."""
+    """A document. `max_age`: for how many seconds the server says that it is fresh, None where it does not say.
+
+    `url`: where it is from, as logs have it.
+    """
 
     url: str
     body: bytes
@@ -51,9 +55,9 @@ class Fetcher:
                     url = _jwks_uri(await self._get(url), issuer)
                 return await self._get(url)
         except TimeoutError:
-            raise FetchError(f"{url} did not answer within {self._timeout:g} s") from None
+            raise FetchError(f"{shown_url(url)} did not answer within {self._timeout:g} s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise FetchError(f"{url}: {str(error) or type(error).__name__}") from None
+            raise FetchError(f"{shown_url(url)}: {str(error) or type(error).__name__}") from None
 
     async def _get(self, url: str) -> Fetched:
         if self._client is None:
@@ -61,15 +65,16 @@ class Fetcher:
             self._client = httpx2.AsyncClient(
                 verify=tls, trust_env=False, follow_redirects=False, timeout=self._timeout
             )
+        shown = shown_url(url)
         async with self._client.stream("GET", url, headers=_HEADERS) as response:
             if response.status_code != 200:
-                raise FetchError(f"{url} answered {response.status_code}")
+                raise FetchError(f"{shown} answered {response.status_code}")
             body = bytearray()
             async for piece in response.aiter_raw():
                 body += piece
                 if len(body) > MAX_BYTES:
-                    raise FetchError(f"{url} sent more than {MAX_BYTES // 1024} KiB")
-            return Fetched(url, bytes(body), _max_age(response.headers.get("cache-control", "")))
+                    raise FetchError(f"{shown} sent more than {MAX_BYTES // 1024} KiB")
+            return Fetched(shown, bytes(body), _max_age(response.headers.get("cache-control", "")))
 
 
 def _max_age(text: str) -> float | None:

@@ -91,7 +91,7 @@ class ForwardAuth:
             return self._recognised(answer)
         if answer.status in (401, 403) or answer.status in REDIRECTS:
             return _refused(answer)
-        self.service.warn(self.name, f"{self.service.url} answered {answer.status}")
+        self.service.warn(self.name, f"{self.service.shown} answered {answer.status}")
         return self.failure
 
     def _token(self, exchange: Exchange) -> bytes | Refused | None:
@@ -140,7 +140,7 @@ class ForwardAuth:
         groups, scopes = _names(told, names.groups, ","), _names(told, names.scopes, " ")
         identity = Identity(consumer, self.name, _text(told, names.tenant), groups, scopes)
         if any(len(text) > MAX_NAME for text in (consumer, identity.tenant or "", *groups, *scopes)):
-            self.service.warn(self.name, f"{self.service.url} answered with a name that is too long")
+            self.service.warn(self.name, f"{self.service.shown} answered with a name that is too long")
             return self.failure
         recognised = self.identities.recognised(identity)
         copied = tuple(line for line in answer.headers if line[0] in self.response_headers)

@@ -108,8 +108,8 @@ class Introspection:
             form = {"token": token.decode("ascii"), "token_type_hint": "access_token"}
             answer = await self._service.ask(Question("POST", self._credentials, form), Origin(address, digest))
             if answer.status != 200:
-                raise AskError(f"{self._service.url} answered {answer.status}")
-            outcome, seconds = self._judge(_members(answer.body, self._service.url), token)
+                raise AskError(f"{self._service.shown} answered {answer.status}")
+            outcome, seconds = self._judge(_members(answer.body, self._service.shown), token)
             self._remember(digest, outcome, seconds)
         except AskError as error:
             self._service.warn(self.name, error)
@@ -153,13 +153,13 @@ class Introspection:
         return challenge.encode("ascii", "replace")
 
 
-def _members(body: bytes, url: str) -> dict[str, Any]:
+def _members(body: bytes, shown: str) -> dict[str, Any]:
     try:
         answer = load_json(body)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise AskError(f"{url} did not answer with a JSON object")
+        raise AskError(f"{shown} did not answer with a JSON object")
     return answer
 
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+_VALUE: Final = re.compile(r"(?<==)[^&]+|(?<![^&])[^&=]+(?![^&])")
+
 
 def without_userinfo(text: str) -> str:
     """A host or a request target without the user and the password that a refused request may have before its host."""
     return text if "@" not in text or text.startswith("/") else text.rpartition("@")[2]
+
+
+def shown_url(url: str) -> str:
+    """A URL for a log: without the user and the values of the query, which may be what the gateway proves itself by."""
+    before, mark, query = url.partition("?")
+    scheme, _, rest = before.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{mark}{_VALUE.sub('(hidden)', query)}"
