@@ -54,6 +54,12 @@ class MemoryStore:
         for seconds, interval, _ in windows.intervals:
             entry[seconds] = entry.get(seconds, 0) - cost * interval
 
+    def learn(self, key: str, windows: WindowSet, debts: Sequence[int], now: int) -> None:
+        """Owe at least what is owed elsewhere, so that counting can go on here from there."""
+        entry = self.table.entry(key, now)
+        for (seconds, _, _), owed in zip(windows.intervals, debts, strict=True):
+            entry[seconds] = max(entry.get(seconds, 0), now + owed)
+
     def peek(self, key: str, windows: WindowSet, now: int) -> Sequence[int]:
         """What is owed in each window, in nanoseconds."""
         return _debts(self.table.peek(key) or {}, windows, now)

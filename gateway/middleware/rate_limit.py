@@ -162,7 +162,10 @@ class _Request:
             for limit, bid in zip(limits, bids, strict=True):
                 self._without_store(limit, bid.key, bid.windows)
         else:
+            now = time.monotonic_ns()
             for limit, bid, taken in zip(limits, bids, answers, strict=True):
+                if limit.fallback is not None:
+                    limit.fallback.learn(bid.key, bid.windows, taken.debts, now)
                 self._decide(limit, None, bid.key, bid.windows, taken)
 
     def _remaining(self) -> Patience:
@@ -179,7 +182,10 @@ class _Request:
             error = GatewayError(ErrorKind.STORE_UNAVAILABLE, detail, headers=again)
             deny(self._exchange, limit.rule, error, limit.mode)
         elif limit.fallback is not None:
-            taken = limit.fallback.take(key, windows, limit.cost, time.monotonic_ns())
+            now = time.monotonic_ns()
+            if limit.store is not None:
+                limit.fallback.learn(key, windows, limit.store.peek(key, windows, now), now)
+            taken = limit.fallback.take(key, windows, limit.cost, now)
             self._decide(limit, limit.fallback, key, windows, taken)
 
     def _decide(self, limit: Limit, store: LocalStore | None, key: str, windows: WindowSet, taken: Taken) -> None:

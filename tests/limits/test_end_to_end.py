@@ -195,6 +195,20 @@ async def test_whatever_redis_does_nobody_waits_for_it(tmp_path: Path) -> None:
         assert load.longest[path] <= MOST_SECONDS + 3 * load.longest["/free"]
 
 
+@pytest.mark.parametrize("sync", ["exact", "leased"])
+async def test_an_outage_does_not_refill_a_limit(tmp_path: Path, own_redis: RedisServer, sync: str) -> None:
+    """Who has used up a limit before Redis went away has used it up in the gateway that counts by itself, too."""
+    limit = f"{{key: [address], limits: [5/d], store: redis, on_failure: local, sync: {sync}}}"
+    middleware = f"redis: {{url: '{own_redis.url}', timeout: 200ms}}\nrate_limits: {{all: {limit}}}\n"
+    (tmp_path / "gateway").mkdir()
+    async with backend() as port:
+        with running_gateway(tmp_path / "gateway", routes(port, "x"), middleware) as gateway:
+            assert await statuses([gateway], "/x", 1, 6) == [200] * 5 + [429]
+            own_redis.kill()
+            await eventually(lambda: "Redis is down" in gateway.log)
+            assert await statuses([gateway], "/x", 1, 6) == [429] * 6
+
+
 AUTH = """
 default: [keys]
 schemes: {{keys: {{api_key: {{header: X-API-Key}}}}}}

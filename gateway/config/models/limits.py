@@ -96,7 +96,8 @@ KEY_DESCRIPTION = (
     "clients choose freely limits nobody."
 )
 ON_FAILURE_DESCRIPTION = (
-    "While the store does not answer: `open` lets pass, `closed` answers 503, `local` counts in each process by itself."
+    "While the store does not answer: `open` lets pass, `closed` answers 503, `local` counts in each process by "
+    "itself, from what it knew on."
 )
 
 
