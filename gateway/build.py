@@ -50,7 +50,7 @@ from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Predicate as RulePredicate
 from gateway.routes.rule import Rule
 from gateway.routes.table import RouteTable, RuleErrors
-from gateway.upstream.asgi import Application, import_application
+from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.cluster import Cluster, Timeouts
 from gateway.upstream.endpoint import Address, Endpoint, TlsSettings
 from gateway.upstream.pool import PoolLimits
@@ -86,7 +86,7 @@ class RouteHandler:
 
     route: RouteConfig
     middlewares: tuple[Middleware, ...]
-    target: Cluster | Application | Redirect
+    target: Cluster | Hosted | Redirect
     handle: Handler
     reads: Reads | None  # what no request may have twice
 
@@ -242,14 +242,15 @@ class _Builder:
                 handle = middleware.wrap(handle)
         return handle
 
-    def _target(self, index: int, route: RouteConfig) -> Cluster | Application | Redirect | None:
+    def _target(self, index: int, route: RouteConfig) -> Cluster | Hosted | Redirect | None:
         if route.redirect is not None:
             return redirects.redirect(route.redirect)
         target = parse_target(route.target)
         place = ("routes.yaml", ("routes", index, "target"))
         try:
             if isinstance(target, AsgiTarget):
-                return self._plan.need(target, lambda: import_application(target.module, target.attribute), place)
+                make = partial(import_application, target.module, target.attribute)
+                return Hosted(self._plan.need(target, make, place), self._timeouts(route))
             balancer, endpoints = self._balancer(target, place)
         except (OSError, ImportError, AttributeError, TypeError) as error:
             self._problem(("routes", index, "target"), f"{route.target} cannot be used: {error}")
@@ -258,10 +259,13 @@ class _Builder:
             name=route.target,
             balancer=balancer,
             endpoints=endpoints,
-            timeouts=_timeouts(self._configuration.middleware.timeouts.overridden_by(route.timeout)),
+            timeouts=self._timeouts(route),
             preserve_host=route.preserve_host,
             websocket=self._websocket_limits(),
         )
+
+    def _timeouts(self, route: RouteConfig) -> Timeouts:
+        return _timeouts(self._configuration.middleware.timeouts.overridden_by(route.timeout))
 
     def _websocket_limits(self) -> WebSocketLimits:
         config = self._configuration.middleware.websocket

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from gateway.check import check
 from tests.cli.support import SAMPLE, configured, gateway
 
@@ -43,6 +45,34 @@ def test_an_application_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "routes.yaml:3:" in ended.stderr
     assert "no_such_module" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "named"),
+    [
+        ("import sys\nsys.exit(0)\n", 2, "SystemExit: 0"),
+        ("raise KeyboardInterrupt\n", 1, "KeyboardInterrupt"),
+        ("x = 1\ndef f(:\n", 2, "SyntaxError: invalid syntax"),
+        ("import asyncio\n\nraise asyncio.CancelledError\n", 3, "CancelledError"),
+        ("raise GeneratorExit\n", 1, "GeneratorExit"),
+        ("\nraise ValueError('no')\n", 2, "ValueError: no"),
+        ("import no_such_neighbour\n", 1, "ModuleNotFoundError"),
+        ("def __getattr__(name):\n    raise SystemExit(0)\n", 2, "SystemExit: 0"),
+    ],
+)
+def test_an_application_that_cannot_be_imported_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, line: int, named: str
+) -> None:
+    """Whatever its module raises: one sentence with the place of the target and that of the module, exit code 1."""
+    (tmp_path / "broken_application.py").write_text(source)
+    configured(tmp_path, "routes:\n- path: /a\n  target: asgi:broken_application:app\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    ended = gateway("check", config=tmp_path)
+    assert ended.returncode == 1
+    assert "error: routes.yaml:3:3: routes[0].target: " in ended.stderr
+    assert named in ended.stderr
+    assert f"broken_application.py:{line})" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 WARNED = """\

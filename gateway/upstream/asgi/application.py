@@ -1,0 +1,141 @@
+"""The application, and what its lifespan and its requests have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from gateway.custom_code import described
+from gateway.deadlines import NEVER, Deadlines
+from gateway.http import Exchange, Response
+from gateway.http.fields import CONNECTION_FIELDS, values
+from gateway.upstream.asgi.answer import Answer
+from gateway.upstream.asgi.lifespan import Lifespan
+from gateway.upstream.asgi.messages import AsgiCallable
+from gateway.upstream.asgi.session import Session
+from gateway.upstream.cluster import Timeouts
+from gateway.upstream.request import request_headers
+
+RETIRE_SECONDS = 300.0
+
+
+def import_application(module: str, attribute: str) -> Application:
+    """The application that a target names. Raises ImportError, AttributeError or TypeError."""
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except BaseException as error:  # what a module does when it is imported is its own affair
+        if _is_missing(error, module):
+            raise
+        raise ImportError(described(error)) from None
+    if not callable(found):
+        raise TypeError(f"{attribute} of {module} is not callable")
+    return Application(f"asgi:{module}:{attribute}", found)
+
+
+def _is_missing(error: BaseException, module: str) -> bool:
+    """Whether there is no such module, package or attribute; and not one that the module itself looks for."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"{module}.".startswith(f"{error.name}.")
+    here = error.__traceback__
+    return isinstance(error, AttributeError) and here is not None and here.tb_next is None
+
+
+class Application:
+    """An ASGI application (version 3), which all routes that lead to it share."""
+
+    def __init__(self, name: str, app: AsgiCallable) -> None:
+        self.name = name
+        self._app = app
+        self._retiring: asyncio.Task[None] | None = None
+        self._lifespan = Lifespan(name, app)
+        self._running: set[asyncio.Task[None]] = set()
+        self._deadlines: Deadlines | None = None
+
+    async def answer(self, exchange: Exchange, timeouts: Timeouts) -> Response:
+        """Let the application answer. Raises GatewayError where it fails before it does, or takes too long."""
+        exchange.upstream = exchange.endpoint = self.name
+        exchange.attempts += 1
+        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        if timeouts.total != NEVER and not exchange.websocket:
+            exchange.deadline = min(exchange.deadline, loop.time() + timeouts.total)
+        await self._lifespan.start(min(timeouts.response_header, exchange.deadline - loop.time()))
+        if exchange.websocket:
+            session = Session(self.name)
+            exchange.defer(session.release)
+            self._keep(session.begin(self._app, self._scope(exchange, "websocket")))
+            response = await session.answer(timeouts.response_header)
+        else:
+            if self._deadlines is None:
+                self._deadlines = Deadlines(loop)
+            answer = Answer(exchange, self.name, timeouts, self._deadlines)
+            exchange.defer(answer.close)
+            self._keep(answer.begin(self._app, self._scope(exchange, "http")))
+            response = await answer.response()
+        exchange.upstream_seconds = time.perf_counter() - started
+        return response
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def retire(self) -> None:
+        """No route leads here any more: stop, once what is in flight is over."""
+        self._retiring = asyncio.create_task(self._retire())
+
+    async def _retire(self) -> None:
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=RETIRE_SECONDS)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End what still runs, and run the lifespan's shutdown, if it was started."""
+        for task in self._running:
+            task.cancel()
+        await self._lifespan.stop()
+
+    def _scope(self, exchange: Exchange, kind: str) -> dict[str, Any]:
+        headers = [line for line in request_headers(exchange) if line[0] not in CONNECTION_FIELDS]
+        scope: dict[str, Any] = {
+            "type": kind,
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": exchange.http_version,
+            "scheme": exchange.scheme if kind == "http" else exchange.scheme.replace("http", "ws"),
+            "path": unquote(exchange.target_path),
+            "raw_path": exchange.target_path.encode(),
+            "query_string": exchange.query,
+            "root_path": "",
+            "headers": [(b"host", exchange.host.encode("latin-1")), *headers],
+            "client": (exchange.client, 0),
+            "server": None,
+            "state": self._lifespan.state.copy(),
+            "extensions": {},
+        }
+        if kind == "http":
+            scope["method"] = exchange.method
+        else:
+            offered = b",".join(values(exchange.headers, b"sec-websocket-protocol")).decode("latin-1")
+            scope["subprotocols"] = [name.strip() for name in offered.split(",") if name.strip()]
+        return scope
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """An application as one route uses it. A Handler."""
+
+    application: Application
+    timeouts: Timeouts
+
+    @property
+    def name(self) -> str:
+        return self.application.name
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        """Let the application answer. Raises GatewayError."""
+        return await self.application.answer(exchange, self.timeouts)

@@ -1,0 +1,119 @@
+"""A WebSocket that the application serves itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from gateway.custom_code import is_failure, place_of
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Response
+from gateway.http.messages import Message, Receive, Send
+from gateway.upstream.asgi.messages import AsgiCallable, BadMessage, headers_of
+
+logger = logging.getLogger("gateway.asgi")
+
+FAILED = 1011  # WebSocket close code (RFC 6455, 7.4.1)
+
+
+class Session:
+    """The application is asked first, so that what it accepts or refuses is seen before the client is answered; then
+    it is given the client's own channel."""
+
+    def __init__(self, name: str) -> None:
+        loop = asyncio.get_running_loop()
+        self._name = name
+        self._task: asyncio.Task[None]
+        self._answer: asyncio.Future[Message] = loop.create_future()
+        self._channel: asyncio.Future[tuple[Receive, Send]] = loop.create_future()
+        self._ended: asyncio.Future[int] = loop.create_future()
+        self._asked = False
+        self._failed = False
+
+    def begin(self, app: AsgiCallable, scope: dict[str, Any]) -> asyncio.Task[None]:
+        """Call the application."""
+        self._task = asyncio.create_task(self._run(app, scope))
+        return self._task
+
+    async def _run(self, app: AsgiCallable, scope: dict[str, Any]) -> None:
+        try:
+            await app(scope, self._receive, self._send)
+        except BaseException as error:
+            gone = isinstance(error, OSError) and self._channel.done()
+            if is_failure(error) and not gone:
+                self._failed = True
+                place = place_of(error)
+                logger.exception("%s failed on a WebSocket at %s", self._name, place)
+        if not self._answer.done():
+            self._answer.set_exception(self._bad("ended before it took or refused a WebSocket"))
+            self._answer.exception()  # whether it is waited for or not
+
+    def _bad(self, what: str) -> GatewayError:
+        return GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, f"{self._name} {what}")
+
+    async def answer(self, seconds: float) -> Response:
+        """101 with this session, or 403 where the application refuses. Raises GatewayError."""
+        try:
+            async with asyncio.timeout(seconds):
+                first = await asyncio.shield(self._answer)
+        except TimeoutError:
+            detail = f"{self._name} did not answer the WebSocket handshake within {seconds:g} s"
+            raise GatewayError(ErrorKind.UPSTREAM_TIMEOUT, detail) from None
+        if first["type"] == "websocket.close":
+            return Response(403, [(b"content-length", b"0")])
+        return Response(101, list(first["headers"]), session=self)
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Give the application the client's channel."""
+        await receive()  # websocket.connect
+        await send(self._answer.result())
+        self._channel.set_result((receive, send))
+        ends: list[asyncio.Future[Any]] = [self._task, self._ended]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if self._ended.done():
+            await send({"type": "websocket.close", "code": self._ended.result()})
+        elif self._failed:
+            with contextlib.suppress(OSError, RuntimeError):  # it may have been closed before
+                await send({"type": "websocket.close", "code": FAILED})
+
+    def close(self, code: int) -> None:
+        """End it with this code."""
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+    def release(self) -> None:
+        """It is over, whether the client was ever joined to it or not."""
+        self._task.cancel()
+
+    # What the application calls.
+
+    async def _receive(self) -> Message:
+        if not self._asked:
+            self._asked = True
+            return {"type": "websocket.connect"}
+        receive, _ = await asyncio.shield(self._channel)
+        return await receive()
+
+    async def _send(self, message: Message) -> None:
+        if self._answer.done():
+            _, send = await asyncio.shield(self._channel)
+            await send(message)
+            return
+        try:
+            self._answer.set_result(self._checked(message))
+        except BadMessage as error:
+            self._answer.set_exception(self._bad(f"sent {error}"))
+            self._answer.exception()
+            raise
+
+    @staticmethod
+    def _checked(message: Message) -> Message:
+        kind = message["type"]
+        if kind == "websocket.close":
+            return message
+        if kind != "websocket.accept":
+            raise BadMessage(f"{kind!r} where websocket.accept or websocket.close belongs")
+        headers = [line for line in headers_of(message) if not line[0].startswith(b"sec-websocket-")]
+        return {"type": kind, "subprotocol": message.get("subprotocol"), "headers": headers}
