@@ -53,8 +53,8 @@ def parse(text: str) -> tuple[str, _Parameters] | None:
 
 
 def _parameters(text: str) -> _Parameters | None:
-    found, position = [], 0
-    while text[position:].strip():
+    text, found, position = text.rstrip(), [], 0
+    while position < len(text):
         match = _PARAMETER.match(text, position)
         if match is None:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from gateway.errors import ErrorKind, GatewayError
+from gateway.http.fields import values
 from gateway.http.messages import Exchange, Response
 
 
@@ -76,4 +77,4 @@ def problem_for(error: GatewayError, exchange: Exchange) -> Response:
     if isinstance(error, AnsweredError):
         error.response.headers += error.headers  # what policies added on its way
         return error.response
-    return problem(error, exchange.request_id, exchange.route, exchange.fields.get(b"accept", b""))
+    return problem(error, exchange.request_id, exchange.route, b", ".join(values(exchange.headers, b"accept")))

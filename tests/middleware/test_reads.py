@@ -103,3 +103,11 @@ async def test_it_can_be_explained(gateway: GatewayProcess) -> None:
     )
     output, _ = await process.communicate()
     assert b"400: the header x-env is there more than once; send it once" in output
+
+
+async def test_a_client_that_likes_text_best_may_say_so_in_two_lines(gateway: GatewayProcess) -> None:
+    """The lines of `Accept` are one list: what an error is written in does not hang on the last of them."""
+    async with connected(gateway.port) as client:
+        lines = b"Accept: text/plain\r\nAccept: application/json;q=0.1\r\n"
+        await client.send(b"GET /none HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
+        assert (await client.answer()).headers[b"content-type"].startswith(b"text/plain")
