@@ -131,8 +131,11 @@ async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str,
 def _split(url: str) -> SplitResult:
     if re.search(r"\s", url):
         raise ValueError(f"{url!r} holds white space, which no request target has; write %20")
+    if url.startswith("/"):  # also where it goes on with a slash: what follows is no host
+        path, _, query = url.partition("?")
+        return SplitResult("", "", path, query, "")
     try:
-        return urlsplit(url if "://" in url or url.startswith("/") else "http://" + url)
+        return urlsplit(url if "://" in url else "http://" + url)
     except ValueError as error:
         raise ValueError(
             f"{url} is neither a path nor a URL: {error}; write /v1/users, or http://host/v1/users"

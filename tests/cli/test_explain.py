@@ -99,6 +99,13 @@ def test_dot_segments_are_shown_as_they_are_matched(snapshot: Snapshot) -> None:
     assert _told(snapshot, "GET", "/x/../v1/process-design/./7")["path"] == "/v1/process-design/7"
 
 
+def test_two_slashes_at_the_beginning_name_no_host(snapshot: Snapshot) -> None:
+    """`//files//a` is a path, whose slashes are sent as they came."""
+    told = _told(snapshot, "GET", "//files//a")
+    assert (told["host"], told["path"], told["original_path"]) == ("-", "/files/a", "//files//a")
+    assert (told["result"], told["sent"]) == (_told(snapshot, "GET", "/files/a")["result"], "//a")
+
+
 def test_probes_are_explained(snapshot: Snapshot) -> None:
     """No route ever sees a health probe."""
     assert "probe" in _told(snapshot, "GET", "/health/ready")["result"]
