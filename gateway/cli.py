@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from gateway.access.commands import blocklist
+from gateway.admin.blocklist_commands import blocklist
+from gateway.admin.commands import admin as admin_commands
 from gateway.auth.commands import keys
 from gateway.http import messages
 from gateway.monitor.audit_commands import audit
@@ -43,6 +44,7 @@ def main() -> None:
 main.add_command(keys)
 main.add_command(blocklist)
 main.add_command(audit)
+main.add_command(admin_commands)
 
 
 @main.command()
@@ -50,6 +52,9 @@ main.add_command(audit)
 @click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on.")
 @click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
 @click.option("--admin", default="127.0.0.1:9001", show_default=True, help="Address of the admin API, or off.")
+@click.option(
+    "--metrics", default="off", show_default=True, help="Address of metrics and health alone, read-only, or off."
+)
 @click.option("--log-format", type=click.Choice(["json", "console"]), help="Overrides access_log.format.")
 @click.option(
     "--resolve",
@@ -58,7 +63,9 @@ main.add_command(audit)
     metavar="NAME=ADDRESS,...",
     help="Addresses of host names that the name service need not know.",
 )
-def serve(directory: Path, host: str, port: int, admin: str, log_format: str | None, resolve: str) -> None:
+def serve(
+    directory: Path, host: str, port: int, admin: str, metrics: str, log_format: str | None, resolve: str
+) -> None:
     """Serve the configuration until SIGTERM."""
     from gateway.config.secrets import KnownSecrets  # noqa: PLC0415  the others start faster without a server
     from gateway.custom_code import run_through  # noqa: PLC0415
@@ -67,9 +74,9 @@ def serve(directory: Path, host: str, port: int, admin: str, log_format: str | N
     from gateway.server.run import ServeOptions  # noqa: PLC0415
     from gateway.server.run import serve as run  # noqa: PLC0415
 
-    admin_host, admin_port = _admin_address(admin)
     secrets = KnownSecrets()
-    options = ServeOptions(directory, host, port, admin_host, admin_port, log_format, _resolve(resolve), secrets)
+    admin_at, metrics_at = _address(admin, "--admin", 9001), _address(metrics, "--metrics", 9464)
+    options = ServeOptions(directory, (host, port), admin_at, metrics_at, log_format, _resolve(resolve), secrets)
     try:
         with process_log(secrets), asyncio.Runner(loop_factory=_new_loop) as runner:
             run_through(runner.get_loop(), run(options))
@@ -85,12 +92,12 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _admin_address(text: str) -> tuple[str | None, int]:
+def _address(text: str, option: str, example: int) -> tuple[str, int] | None:
     if text == "off":
-        return None, 0
+        return None
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
-        raise click.BadParameter("expected host:port, such as 127.0.0.1:9001, or off", param_hint="--admin")
+        raise click.BadParameter(f"expected host:port, such as 127.0.0.1:{example}, or off", param_hint=option)
     return host.strip("[]"), int(port)
 
 

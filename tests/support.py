@@ -46,6 +46,11 @@ class GatewayProcess:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def admin_token(self) -> dict[str, str]:
+        """The header that lets a request to the admin port change something."""
+        return {"authorization": f"Bearer {(self.directory / 'state' / 'admin-token').read_text().strip()}"}
+
+    @property
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid

@@ -16,15 +16,17 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from gateway.admin import admin_app
+from gateway.admin.access import Listening
+from gateway.admin.app import admin_app, metrics_app
 from gateway.app import Gateway
 from gateway.build import Snapshot
 from gateway.config.models import AccessLog as AccessLogConfig
@@ -39,8 +41,9 @@ from gateway.monitor.audit_log import AuditLog
 from gateway.monitor.metrics import Metrics, plain
 from gateway.reload import Reloader
 from gateway.server.accepting import Acceptor
+from gateway.server.admin import AdminAccess
 from gateway.server.audit import settings_of_audit_log
-from gateway.server.listen import BACKLOG, address_of, listen
+from gateway.server.listen import BACKLOG, ListenError, address_of, listen
 from gateway.server.protocol import HTTPProtocol, ServerContext
 from gateway.upstream.transport import Connector, Resolver
 from gateway.upstream.websocket import GOING_AWAY
@@ -56,10 +59,9 @@ class ServeOptions:
     """What the command line says."""
 
     directory: Path
-    host: str
-    port: int
-    admin_host: str | None
-    admin_port: int
+    listen: tuple[str, int]
+    admin: tuple[str, int] | None
+    metrics: tuple[str, int] | None
     log_format: str | None
     resolve: dict[str, str]
     secrets: KnownSecrets  # hidden in the process's own log
@@ -70,17 +72,21 @@ async def serve(options: ServeOptions) -> None:
     _raise_descriptor_limit()
     # A request leaves no cycles behind: looking for them every 700 objects costs a twentieth of the time.
     gc.set_threshold(10_000, 20, 50)
-    sockets = listen(options.host, options.port, "--host", "--port")
-    admin_sockets: list[socket.socket] = []
-    if options.admin_host:
-        admin_sockets = listen(options.admin_host, options.admin_port, "--admin", "--admin")
+    sockets = listen(*options.listen, "--host", "--port")
+    admin_sockets = listen(*options.admin, "--admin", "--admin") if options.admin else []
+    metrics_sockets = listen(*options.metrics, "--metrics", "--metrics") if options.metrics else []
     deadlines = Deadlines(asyncio.get_running_loop())
     connector = Connector(deadlines, Resolver(options.resolve))
     metrics = Metrics()
     access_log = AccessLog(_access_log_settings(AccessLogConfig(), options.log_format))
     owner = Owner()
     audit_log = owner.hold(AUDIT_LOG, AuditLog())
-    prepare = partial(_change_logs, access_log, audit_log, options)
+    admin_access = AdminAccess(options.directory, options.admin, options.secrets)
+
+    def prepare(snapshot: Snapshot) -> None:
+        admin_access.check(snapshot)
+        _change_logs(access_log, audit_log, options, snapshot)
+
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures()))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
@@ -88,20 +94,31 @@ async def serve(options: ServeOptions) -> None:
     try:
         with _signals(server, access_log, audit_log):
             await reloader.start()
-            logger.info("listening on %s; admin: %s", address_of(sockets), address_of(admin_sockets))
-            await _run(server, sockets, _AdminServer(reloader, metrics), admin_sockets)
+            if admin_access.refusal is not None:
+                raise ListenError(admin_access.refusal)
+            places = [address_of(each) for each in (sockets, admin_sockets, metrics_sockets)]
+            logger.info("listening on %s; admin: %s; metrics: %s", *places)
+            beside: list[tuple[ASGIApp, list[socket.socket]]] = []
+            if options.admin is not None:
+                listening = Listening(options.admin[0], options.admin[1])
+                beside.append((admin_app(reloader, metrics, listening, admin_access.credentials), admin_sockets))
+            if options.metrics is not None:
+                beside.append((metrics_app(reloader, metrics), metrics_sockets))
+            await _run(server, sockets, beside)
     finally:
         access_log.close()
 
 
 async def _run(
-    server: GatewayServer, sockets: list[socket.socket], admin: _AdminServer, admin_sockets: list[socket.socket]
+    server: GatewayServer, sockets: list[socket.socket], beside: Sequence[tuple[ASGIApp, list[socket.socket]]]
 ) -> None:
-    async with asyncio.TaskGroup() as beside:
-        if admin_sockets:
-            beside.create_task(admin.serve(admin_sockets))
+    servers = [(_SideServer(app), their_sockets) for app, their_sockets in beside]
+    async with asyncio.TaskGroup() as tasks:
+        for side, their_sockets in servers:
+            tasks.create_task(side.serve(their_sockets))
         await server.serve(sockets)
-        admin.should_exit = True
+        for side, _ in servers:
+            side.should_exit = True
 
 
 @contextlib.contextmanager
@@ -272,14 +289,19 @@ def _end_at_the_latest(seconds: float) -> None:
     timer.start()
 
 
-class _AdminServer(_Server):
-    def __init__(self, reloader: Reloader, metrics: Metrics) -> None:
+class _SideServer(_Server):
+    """Serves what stands beside the gateway: the admin API, metrics."""
+
+    def __init__(self, app: ASGIApp) -> None:
         super().__init__(
             uvicorn.Config(
-                admin_app(reloader, metrics),
+                cast(Any, app),
                 lifespan="off",
+                ws="none",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
+                server_header=False,
                 timeout_graceful_shutdown=1,
             )
         )

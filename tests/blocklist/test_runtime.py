@@ -57,7 +57,7 @@ def _blocklist(gateway: GatewayProcess, *arguments: str, code: int = 0) -> str:
 
 
 def _post(gateway: GatewayProcess, entry: Any) -> httpx2.Response:
-    return httpx2.post(admin_url(gateway, "/blocklist"), json=entry)
+    return httpx2.post(admin_url(gateway, "/blocklist"), json=entry, headers=gateway.admin_token)
 
 
 def test_the_command_adds_lists_and_lifts(gateway: GatewayProcess) -> None:
@@ -97,8 +97,13 @@ def test_what_cannot_be_done_is_said(gateway: GatewayProcess) -> None:
         response = _post(gateway, entry)
         assert (response.status_code, message in response.json()["error"]) == (status, True), response.text
     url = admin_url(gateway, "/blocklist")
-    assert httpx2.post(url, content=b'{"consumer": "a"}', headers={"content-type": "text/plain"}).status_code == 415
-    huge = httpx2.post(url, content=b" " * 100_000, headers={"content-type": "application/json"})
+    assert (
+        httpx2.post(
+            url, content=b'{"consumer": "a"}', headers=gateway.admin_token | {"content-type": "text/plain"}
+        ).status_code
+        == 415
+    )
+    huge = httpx2.post(url, content=b" " * 100_000, headers=gateway.admin_token | {"content-type": "application/json"})
     assert huge.status_code == 413
 
 
@@ -117,7 +122,7 @@ def test_entries_outlive_restart_and_reload(gateway: GatewayProcess) -> None:
     """Also a kill -9 right after the answer; what was lifted stays lifted."""
     _post(gateway, {"network": "203.0.113.9"})
     _post(gateway, {"network": "203.0.113.10"})
-    httpx2.delete(admin_url(gateway, "/blocklist?kind=network&value=203.0.113.10"))
+    httpx2.delete(admin_url(gateway, "/blocklist?kind=network&value=203.0.113.10"), headers=gateway.admin_token)
     assert reload(gateway).status_code == 200
     assert _get(gateway, "203.0.113.9") == 403
     assert gateway.process is not None

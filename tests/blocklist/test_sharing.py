@@ -199,7 +199,8 @@ def test_two_gateways_share(redis: RedisServer, tmp_path: Path) -> None:
         running_gateway(tmp_path / "two", routes, middleware) as two,
         running_gateway(tmp_path / "three", routes, middleware + "blocklist: {shared: false}\n") as three,
     ):
-        told = httpx2.post(f"http://127.0.0.1:{one.admin_port}/blocklist", json={"network": "127.0.0.0/8"}).json()
+        url, entry = f"http://127.0.0.1:{one.admin_port}/blocklist", {"network": "127.0.0.0/8"}
+        told = httpx2.post(url, json=entry, headers=one.admin_token).json()
         assert (told["kept"], told["shared"]) == (True, True)
         assert httpx2.get(one.url).status_code == 403
         until(lambda: httpx2.get(two.url).status_code == 403)

@@ -85,7 +85,7 @@ def admin_url(gateway: GatewayProcess, path: str) -> str:
 
 def reload(gateway: GatewayProcess) -> httpx2.Response:
     """Ask for a reload, as an operator does."""
-    return httpx2.post(admin_url(gateway, "/reload"), timeout=20)
+    return httpx2.post(admin_url(gateway, "/reload"), timeout=20, headers=gateway.admin_token)
 
 
 async def answers(gateway: GatewayProcess, path: str, text: str) -> None:

@@ -18,10 +18,15 @@ _HASH = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _MAX_NAME = 200
 
 
-def _check_hash(text: str) -> str:
-    if _HASH.fullmatch(text) is None:
-        raise refuse("expected sha256: and 64 hexadecimal digits; `gateway keys new` makes a key and prints its hash")
-    return text
+def hash_made_by(command: str) -> AfterValidator:
+    """A SHA-256 as text, which this command prints."""
+
+    def check(text: str) -> str:
+        if _HASH.fullmatch(text) is None:
+            raise refuse(f"expected sha256: and 64 hexadecimal digits, such as `{command}` prints")
+        return text
+
+    return AfterValidator(check)
 
 
 def _check_name(text: str) -> str:
@@ -42,7 +47,7 @@ def _check_scope(text: str) -> str:
     return _check_name(text)
 
 
-KeyHash = Annotated[str, Kind("key hash", "^sha256:[0-9a-f]{64}$"), AfterValidator(_check_hash)]
+KeyHash = Annotated[str, Kind("key hash", "^sha256:[0-9a-f]{64}$"), hash_made_by("gateway keys new")]
 Name = Annotated[Text, AfterValidator(_check_name)]
 Group = Annotated[Text, AfterValidator(_check_group)]
 Scope = Annotated[Text, AfterValidator(_check_scope)]

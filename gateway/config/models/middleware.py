@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from gateway.config import addresses
+from gateway.config.models.admin import Admin
 from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
 from gateway.config.models.blocklist import Blocklist
@@ -107,6 +108,7 @@ class MiddlewareFile(Section):
     drain: Drain = Field(Drain(), description="What happens after SIGTERM.")
     reload: Reload = Field(Reload(), description="New contents of the files on their way to being served.")
     websocket: WebSocket = Field(WebSocket(), description="WebSocket connections.")
+    admin: Admin = Field(Admin(), description="Who may use the admin port.")
     request_id: RequestIds = Field(RequestIds(), description="The id of every request.")
     trace: Trace = Field(Trace(), description="The trace that a request belongs to.")
     maintenance: Maintenance = Field(Maintenance(), description="Maintenance mode.")

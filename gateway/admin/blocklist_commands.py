@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from gateway.admin.client import ADMIN, ask
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-SECONDS = 15.0
-
-ADMIN = click.option(
-    "--admin",
-    envvar="GATEWAY_ADMIN",
-    default="127.0.0.1:9001",
-    show_default=True,
-    metavar="HOST:PORT",
-    help="The admin API of the gateway.",
-)
 _KINDS = (
     ("--network", "network", "A network (CIDR) or an address."),
     ("--consumer", "consumer", "The name of a consumer."),
@@ -46,7 +37,7 @@ def blocklist() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def list_entries(admin: str, limit: int, as_json: bool) -> None:
     """List the entries that hold now, the latest first."""
-    told = _ask(admin, "GET", params={"limit": limit})
+    told = ask(admin, "GET", "/blocklist", params={"limit": limit})
     if as_json:
         import json  # noqa: PLC0415
 
@@ -72,7 +63,7 @@ def add(admin: str, reason: str, duration: str | None, until: str | None, **abou
     """Block somebody."""
     entry = {name: value for name, value in about.items() if value is not None}
     times = {name: value for name, value in (("for", duration), ("until", until)) if value is not None}
-    told = _ask(admin, "POST", json={**entry, **times, "reason": reason})
+    told = ask(admin, "POST", "/blocklist", json={**entry, **times, "reason": reason})
     entry = told["entry"]
     click.echo(
         f"blocked: {entry['kind']} {entry['value']}, {'until ' + entry['until'] if entry['until'] else 'for good'}"
@@ -88,28 +79,9 @@ def lift(admin: str, **about: str | None) -> None:
     given = [(name, value) for name, value in about.items() if value is not None]
     if len(given) != 1:
         raise click.UsageError(f"exactly one of {', '.join(flag for flag, _, _ in _KINDS)} is needed")
-    told = _ask(admin, "DELETE", params={"kind": given[0][0], "value": given[0][1]})
+    told = ask(admin, "DELETE", "/blocklist", params={"kind": given[0][0], "value": given[0][1]})
     click.echo(f"lifted: {told['lifted']['kind']} {told['lifted']['value']}")
     _warn(told)
-
-
-def _ask(admin: str, method: str, **request: Any) -> dict[str, Any]:
-    """What the admin API answers. Ends the command where it refuses, or is not there."""
-    import httpx2  # noqa: PLC0415  the other commands start faster without it
-
-    try:
-        response = httpx2.request(method, f"http://{admin}/blocklist", timeout=SECONDS, trust_env=False, **request)
-        told: dict[str, Any] = response.json()
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        click.echo(f"error: the admin API does not answer at {admin}: {error}; name it with --admin", err=True)
-        sys.exit(1)
-    except ValueError:
-        click.echo(f"error: what answers at {admin} is not the admin API of a gateway; name it with --admin", err=True)
-        sys.exit(1)
-    if response.is_error:
-        click.echo(f"error: {told.get('error', response.status_code)}", err=True)
-        sys.exit(1)
-    return told
 
 
 def _warn(told: dict[str, Any]) -> None:

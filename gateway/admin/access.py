@@ -1,0 +1,193 @@
+"""Who may use the admin port: the `Host` and `Origin` of a request, and its token.
+
+`Host` stops DNS rebinding: a page of another site, whose name suddenly means 127.0.0.1, still says its own name.
+`Origin` stops forms and scripts of other sites. Both are compared with what the port listens on and with
+`admin.hosts` of middleware.yaml.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.admin.tokens import Holder, LocalToken, holder_of
+from gateway.config.models.admin import Admin
+
+logger = logging.getLogger("gateway.admin")
+
+READING = frozenset({"GET", "HEAD"})
+LOG_SECONDS = 10.0  # between two lines about refused requests
+
+NO_TOKEN = (
+    "the admin port listens on {address}, which is not a loopback address, and no token is configured: run "
+    "`gateway admin token new` and paste what it prints under admin.tokens of middleware.yaml, or use "
+    "--admin 127.0.0.1:9001"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where the admin port listens."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return _is_loopback(self.host)
+
+    def is_meant(self, host: str) -> bool:
+        """Whether a `Host` without its port means this address."""
+        if self.loopback:
+            return _is_loopback(host)
+        address = _address(host)
+        if address is None:
+            return host == self.host.lower()
+        mine = _address(self.host)
+        return mine is None or mine.is_unspecified or address == mine
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request may not do what it wants."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What is known when a request is decided about."""
+
+    settings: Admin
+    local: LocalToken | None
+
+
+def decide(method: str, headers: Headers, listening: Listening, credentials: Credentials) -> Holder | Refusal | None:
+    """Who asks; None: anybody, who may read. A pure decision."""
+    return _foreign(headers, listening, credentials.settings) or _holder(method, headers, listening, credentials)
+
+
+def _foreign(headers: Headers, listening: Listening, settings: Admin) -> Refusal | None:
+    """Why the request does not come from here."""
+    hosts = headers.getlist("host")
+    if len(hosts) != 1 or not (hosts[0].lower() in settings.hosts or _is_ours(hosts[0], listening, settings)):
+        named = ", ".join(hosts) or "none"
+        return Refusal(
+            421, f"the admin port does not answer to this Host ({named}); add it to admin.hosts of middleware.yaml"
+        )
+    origins = headers.getlist("origin")
+    if any(not _is_same_origin(origin, hosts[0], settings) for origin in origins):
+        return Refusal(403, "a page of another origin may not use the admin port; see admin.hosts of middleware.yaml")
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return Refusal(403, "a page of another site may not use the admin port")
+    return None
+
+
+def _is_ours(authority: str, listening: Listening, settings: Admin) -> bool:
+    try:
+        parts = urlsplit("//" + authority)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if host is None or parts.netloc != authority or "@" in authority or (port is None and authority.endswith(":")):
+        return False
+    return listening.is_meant(host) or host in settings.hosts or f"[{host}]" in settings.hosts
+
+
+def _is_same_origin(origin: str, host: str, settings: Admin) -> bool:
+    scheme, separator, authority = origin.lower().partition("://")
+    known = authority == host.lower() or authority in settings.hosts
+    return known and bool(separator) and scheme in ("http", "https")
+
+
+def _holder(method: str, headers: Headers, listening: Listening, credentials: Credentials) -> Holder | Refusal | None:
+    tokens = headers.getlist("authorization")
+    if not tokens:
+        if method in READING and listening.loopback:
+            return None
+        return Refusal(401, _needs_token(method, listening, credentials))
+    scheme, _, token = tokens[0].partition(" ")
+    if len(tokens) > 1 or scheme.lower() != "bearer":
+        return Refusal(401, "send one header, Authorization: Bearer TOKEN")
+    holder = holder_of(token.strip(), credentials.settings.tokens, credentials.local)
+    if holder is None:
+        return Refusal(401, "the token is not known here; `gateway admin token new` makes one")
+    if holder.role == "read" and method not in READING:
+        return Refusal(403, f"the token of {holder.name} may only read; use one with role: write")
+    return holder
+
+
+def _needs_token(method: str, listening: Listening, credentials: Credentials) -> str:
+    what = "reading" if method in READING else "changing anything"
+    where = "GATEWAY_ADMIN_TOKEN, or Authorization: Bearer TOKEN"
+    if not listening.loopback:
+        return f"{what} needs a token ({where}); `gateway admin token new` makes one"
+    if credentials.local is None:
+        return f"{what} needs a token ({where}), and none could be written here; add one under admin.tokens"
+    return f"{what} needs a token ({where}); the one of this machine is in {credentials.local.path}"
+
+
+class AccessControl:
+    """An ASGI middleware in front of the admin API. The holder of the token is `scope["state"]["holder"]`."""
+
+    def __init__(self, app: ASGIApp, listening: Listening, credentials: Callable[[], Credentials]) -> None:
+        self._app = app
+        self._listening = listening
+        self._credentials = credentials
+        self._logged = float("-inf")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI 3."""
+        if scope["type"] != "http":
+            return  # there are no WebSockets here, and no lifespan
+        credentials = self._credentials()
+        decided = decide(scope["method"], Headers(scope=scope), self._listening, credentials)
+        if isinstance(decided, Refusal):
+            self._log(scope, decided)
+            await self._answer(decided, credentials)(scope, receive, send)
+            return
+        if scope["method"] not in READING and decided is not None:
+            logger.info("%s %s by %s", scope["method"], scope["path"], decided.name)
+        scope.setdefault("state", {})["holder"] = decided
+        await self._app(scope, receive, send)
+
+    def _answer(self, refusal: Refusal, credentials: Credentials) -> JSONResponse:
+        content = {"error": refusal.reason}
+        headers: Mapping[str, str] = {}
+        if refusal.status == 401:
+            headers = {"www-authenticate": "Bearer"}
+            if self._listening.loopback and credentials.local is not None:
+                content["token_file"] = str(credentials.local.path)
+        return JSONResponse(content, refusal.status, headers)
+
+    def _log(self, scope: Scope, refusal: Refusal) -> None:
+        """At most one line in LOG_SECONDS: a page that keeps trying does not fill the log."""
+        now = time.monotonic()
+        if now - self._logged >= LOG_SECONDS:
+            self._logged = now
+            logger.warning("refused %s %r: %s", scope["method"], scope["path"], refusal.reason)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    if address is None:
+        return host.lower() == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -1,0 +1,189 @@
+"""The admin port: health, the routes, the configuration in force, why a request goes where it goes, reload."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from gateway.access.api import blocklist_routes
+from gateway.access.service import Entries
+from gateway.admin.access import AccessControl, Credentials, Listening
+from gateway.admin.pages import PageError, Shown, find, page_of
+from gateway.admin.tokens import Holder
+from gateway.auth.credentials import query_values
+from gateway.auth.outcome import Places
+from gateway.build import Snapshot
+from gateway.explain import LOOPBACK, explain
+from gateway.middleware.authentication import Authentication
+from gateway.monitor.metrics import Metrics
+from gateway.reload import Reloader
+from gateway.upstream.endpoint import Endpoint
+
+logger = logging.getLogger("gateway.admin")
+
+RELOAD_SECONDS = 3.0  # for a reload to happen, before the caller is told that it will
+CONFIG_ITEMS = 100  # of each list in /config, unless more or fewer are asked for
+
+
+def admin_app(
+    reloader: Reloader, metrics: Metrics, listening: Listening, credentials: Callable[[], Credentials]
+) -> ASGIApp:
+    """The admin API of one gateway. `credentials` are asked for at every request."""
+    admin = _Admin(reloader, metrics)
+    routes = [
+        Route("/health", admin.health),
+        Route("/metrics", admin.metrics),
+        Route("/routes", admin.routes),
+        Route("/config", admin.config),
+        Route("/endpoints", admin.endpoints),
+        Route("/explain", admin.explain),
+        Route("/reload", admin.reload, methods=["POST"]),
+        *blocklist_routes(admin.blocklist),
+    ]
+    return AccessControl(Starlette(routes=routes), listening, credentials)
+
+
+def metrics_app(reloader: Reloader, metrics: Metrics) -> ASGIApp:
+    """What everybody may read who collects metrics: they, and whether the gateway is well."""
+    admin = _Admin(reloader, metrics)
+    return Starlette(routes=[Route("/metrics", admin.metrics), Route("/health", admin.summary)])
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = orjson.dumps(content, option=orjson.OPT_INDENT_2)
+    return Response(body, status, headers, media_type="application/json")
+
+
+def _nothing_loaded() -> Response:
+    return _json({"error": "no configuration is loaded: /health says why"}, 503)
+
+
+class _Admin:
+    def __init__(self, reloader: Reloader, metrics: Metrics) -> None:
+        self._reloader = reloader
+        self._metrics = metrics
+
+    async def summary(self, request: Request) -> Response:
+        return _json(self._reloader.summary())
+
+    async def health(self, request: Request) -> Response:
+        return _json(self._reloader.report())
+
+    async def metrics(self, request: Request) -> Response:
+        return Response(self._metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+    async def routes(self, request: Request) -> Response:
+        snapshot = self._reloader.current
+        if snapshot is None:
+            return _nothing_loaded()
+        try:
+            page = page_of(request.query_params)
+        except PageError as error:
+            return _json({"error": str(error)}, 400)
+        handlers = page.of(snapshot.handlers)
+        shown = await asyncio.to_thread(
+            lambda: [handler.route.model_dump(mode="json", exclude_defaults=True) for handler in handlers]
+        )
+        return _json(shown, headers=page.next("/routes", len(snapshot.handlers)))
+
+    async def config(self, request: Request) -> Response:
+        snapshot = self._reloader.current
+        if snapshot is None:
+            return _nothing_loaded()
+        configuration = snapshot.configuration
+        files = {
+            "routes.yaml": configuration.routes,
+            "middleware.yaml": configuration.middleware,
+            "auth.yaml": configuration.auth,
+        }
+        at = request.query_params.get("at", "")
+        try:
+            page = page_of(request.query_params, CONFIG_ITEMS)
+            found = find(files, at)
+        except PageError as error:
+            return _json({"error": str(error)}, 400)
+        shown = await asyncio.to_thread(Shown(page).top, found, at, page)
+        return _json(shown if at else {"digest": configuration.digest, **shown})
+
+    async def endpoints(self, request: Request) -> Response:
+        try:
+            page = page_of(request.query_params)
+        except PageError as error:
+            return _json({"error": str(error)}, 400)
+        endpoints = list(self._reloader.owner.all(Endpoint))
+        shown = [
+            {
+                "endpoint": endpoint.label,
+                "in_flight": endpoint.in_flight,
+                "requests": endpoint.requests,
+                "failures": endpoint.failures,
+                "connections": dict(zip(("open", "idle"), endpoint.connections, strict=True)),
+            }
+            for endpoint in page.of(endpoints)
+        ]
+        return _json(shown, headers=page.next("/endpoints", len(endpoints)))
+
+    def blocklist(self) -> Entries | None:
+        return self._reloader.current.blocklist if self._reloader.current is not None else None
+
+    async def explain(self, request: Request) -> Response:
+        snapshot = self._reloader.current
+        url = request.query_params.get("url")
+        if snapshot is None:
+            return _nothing_loaded()
+        if not url:
+            return _json({"error": "name the request: /explain?method=GET&url=/v1/users&header=Name: value"}, 400)
+        method = request.query_params.get("method", "GET").upper()
+        headers = [header.partition(":")[::2] for header in request.query_params.getlist("header")]
+        pairs = [(name.strip(), value.strip()) for name, value in headers]
+        holder: Holder | None = request.state.holder
+        if (shows_credential := _shows_credential(snapshot, url, pairs)) and holder is None:
+            message = "to explain a request with a credential needs a token, since it tells whether that is right"
+            return _json({"error": message}, 401, {"www-authenticate": "Bearer"})
+        try:
+            answer = await explain(snapshot, method, url, pairs, request.query_params.get("client", LOOPBACK))
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        if shows_credential and holder is not None:
+            path = answer.get("path", "?")
+            logger.info("explained to %s, with a credential: %s %s: %s", holder.name, method, path, answer["result"])
+        return _json(answer)
+
+    async def reload(self, request: Request) -> Response:
+        try:
+            async with asyncio.timeout(RELOAD_SECONDS):
+                error = await self._reloader.reload()
+        except TimeoutError:
+            message = "somebody is writing a file, or there is very much to load; it is reloaded as soon as possible"
+            return _json({"error": message}, 409)
+        if error is not None:
+            return _json({"errors": [str(problem) for problem in error.problems]}, 422)
+        return _json(self._reloader.report())
+
+
+def _shows_credential(snapshot: Snapshot, url: str, headers: list[tuple[str, str]]) -> bool:
+    """Whether a request has something where any route looks for a credential."""
+    places = Places(headers=frozenset({b"authorization", b"cookie", b"proxy-authorization"}))
+    schemes = {
+        id(scheme): scheme
+        for handler in snapshot.handlers
+        for middleware in handler.middlewares
+        if isinstance(middleware, Authentication)
+        for scheme in middleware.schemes
+    }
+    for scheme in schemes.values():
+        places |= scheme.places
+    names = {name.lower().replace("_", "-").encode("latin-1", "replace") for name, _ in headers}
+    query = urlsplit(url).query.encode("latin-1", "replace") if "?" in url else b""
+    return not names.isdisjoint(places.headers) or any(query_values(query, name.decode()) for name in places.parameters)

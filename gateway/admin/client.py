@@ -1,0 +1,71 @@
+"""What the commands ask of the admin API of a running gateway."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SECONDS = 15.0
+TOKEN_VARIABLE = "GATEWAY_ADMIN_TOKEN"
+
+ADMIN = click.option(
+    "--admin",
+    envvar="GATEWAY_ADMIN",
+    default="127.0.0.1:9001",
+    show_default=True,
+    metavar="HOST:PORT",
+    help=f"The admin API of the gateway. Its token is taken from {TOKEN_VARIABLE}, or from the gateway's own file.",
+)
+
+
+def ask(admin: str, method: str, path: str, **request: Any) -> Any:
+    """What the admin API answers, as JSON. Ends the command where it refuses, or is not there.
+
+    The token is that of the environment; without one, and where a gateway on this machine wants one, the token in the
+    file that it names, if this user may read that.
+    """
+    import httpx2  # noqa: PLC0415  the other commands start faster without it
+
+    token = os.environ.get(TOKEN_VARIABLE)
+    try:
+        response = _send(httpx2, admin, method, path, token, request)
+        answer = response.json()
+        if response.status_code == 401 and token is None and (token := _token_of(admin, answer)) is not None:
+            response = _send(httpx2, admin, method, path, token, request)
+            answer = response.json()
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        click.echo(f"error: the admin API does not answer at {admin}: {error}; name it with --admin", err=True)
+        sys.exit(1)
+    except ValueError:
+        click.echo(f"error: what answers at {admin} is not the admin API of a gateway; name it with --admin", err=True)
+        sys.exit(1)
+    if response.is_error:
+        reason = answer.get("error", response.status_code) if isinstance(answer, dict) else response.status_code
+        click.echo(f"error: {reason}", err=True)
+        sys.exit(1)
+    return answer
+
+
+def _send(httpx2: Any, admin: str, method: str, path: str, token: str | None, request: dict[str, Any]) -> Any:
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return httpx2.request(method, f"http://{admin}{path}", headers=headers, timeout=SECONDS, trust_env=False, **request)
+
+
+def _token_of(admin: str, answer: Any) -> str | None:
+    """The token of a gateway on this machine."""
+    from gateway.admin.access import Listening  # noqa: PLC0415  the same
+    from gateway.admin.tokens import FILE, read_token  # noqa: PLC0415
+
+    host, _, _ = admin.rpartition(":")
+    named = answer.get("token_file") if isinstance(answer, dict) else None
+    if not isinstance(named, str) or not Listening(host.strip("[]"), 0).loopback:
+        return None
+    path = Path(named)
+    return read_token(path) if path.name == FILE else None

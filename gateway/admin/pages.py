@@ -1,0 +1,134 @@
+"""Big answers in pages: what an operator may see of a configuration, and not more of it at a time than is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from gateway.config.models.base import keys_of
+from gateway.config.secrets import HIDDEN
+
+MOST = 10_000  # items of one page
+ITEMS = 1000  # of one list, unless more or fewer are asked for
+NODES = 200_000  # values of one answer, whatever is asked for
+
+HIDDEN_KEYS = frozenset({"hash", "password", "config"})  # beside what the models themselves keep secret
+USER_INFORMATION = re.compile(r"//[^/@]*@")  # of a URL
+
+
+class PageError(ValueError):
+    """A page that cannot be shown. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is asked for."""
+
+    offset: int = 0
+    limit: int = ITEMS
+
+    def of(self, items: Sequence[Any]) -> Sequence[Any]:
+        """That part."""
+        return items[self.offset : self.offset + self.limit]
+
+    def next(self, path: str, count: int) -> dict[str, str]:
+        """The headers that say how much there is, and where it goes on (RFC 8288)."""
+        headers = {"x-total-count": str(count)}
+        following = self.offset + self.limit
+        if following < count:
+            headers["link"] = f'<{path}?offset={following}&limit={self.limit}>; rel="next"'
+        return headers
+
+
+def page_of(parameters: Mapping[str, str], limit: int = ITEMS) -> Page:
+    """The page that a query asks for. Raises PageError."""
+    return Page(_number(parameters, "offset", 0, 10**9), _number(parameters, "limit", limit, MOST))
+
+
+def _number(parameters: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = parameters.get(name, str(default))
+    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > most:
+        raise PageError(f"{name}: expected a whole number of at most {most}")
+    return int(text)
+
+
+def find(value: Any, at: str) -> Any:
+    """What `at` leads to: keys and indexes, separated by slashes. Raises PageError."""
+    for step in filter(None, at.split("/")):
+        below = _step(value, step)
+        if below is None:
+            raise PageError(f"there is no {step!r} in {at!r}")
+        value = below
+    return value
+
+
+def _step(value: Any, step: str) -> Any:
+    if step in HIDDEN_KEYS:
+        return HIDDEN
+    if isinstance(value, BaseModel):
+        if _hides_fields(value):
+            return _dumped(value).get(step)
+        names = {field.alias or name: name for name, field in type(value).model_fields.items()}
+        return getattr(value, names[step]) if step in names else None
+    if isinstance(value, Mapping):
+        return value.get(step)
+    if isinstance(value, (list, tuple)) and step.isdigit() and int(step) < len(value):
+        return value[int(step)]
+    return None
+
+
+def _hides_fields(model: BaseModel) -> bool:
+    """Whether the model says itself what of it may be shown."""
+    return bool(type(model).__pydantic_decorators__.field_serializers)
+
+
+def _dumped(model: BaseModel) -> dict[str, Any]:
+    return model.model_dump(mode="json", by_alias=True)
+
+
+class Shown:
+    """A value as JSON has it, without secrets. Of each list only a page, with a line that says where it goes on."""
+
+    def __init__(self, page: Page) -> None:
+        self._limit = page.limit
+        self._left = NODES
+
+    def top(self, value: Any, at: str, page: Page) -> Any:
+        """The value at `at`; where it is a list, the page of it."""
+        if isinstance(value, (list, tuple, Mapping)):
+            return self._part(value, at, page.offset)
+        return self._shown(value, at)
+
+    def _shown(self, value: Any, at: str) -> Any:
+        self._left -= 1
+        if isinstance(value, BaseModel) and _hides_fields(value):
+            value = _dumped(value)
+        if isinstance(value, BaseModel):
+            fields = dict(zip(keys_of(type(value)), type(value).model_fields, strict=True))
+            return {key: self._member(key, getattr(value, name), at) for key, name in fields.items()}
+        if isinstance(value, (list, tuple, Mapping)):
+            return self._part(value, at, 0)
+        if isinstance(value, Set):
+            return sorted(map(str, value))
+        if isinstance(value, SecretStr):
+            return HIDDEN
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
+        return USER_INFORMATION.sub(f"//{HIDDEN}@", str(value))
+
+    def _member(self, key: str, value: Any, at: str) -> Any:
+        return HIDDEN if key in HIDDEN_KEYS and value is not None else self._shown(value, f"{at}/{key}")
+
+    def _part(self, value: Sequence[Any] | Mapping[Any, Any], at: str, offset: int) -> Any:
+        end = offset + min(self._limit, max(self._left, 1))
+        more = f"{len(value) - end} more: /config?at={at}&offset={end}" if len(value) > end else ""
+        if isinstance(value, Mapping):
+            shown = {str(key): self._member(str(key), item, at) for key, item in islice(value.items(), offset, end)}
+            return shown | {"...": more} if more else shown
+        items = [self._shown(item, f"{at}/{index}") for index, item in enumerate(value[offset:end], offset)]
+        return [*items, more] if more else items

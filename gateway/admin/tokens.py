@@ -1,0 +1,97 @@
+"""Tokens of the admin port: the one that is made on this machine, and what all of them may do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from pathlib import Path
+from typing import Literal
+
+from gateway.config.models.admin import AdminToken
+
+FILE = "admin-token"
+LOCAL = "local"  # what the log calls the holder of the token in FILE
+
+_TOKEN_BYTES = 32  # of randomness
+_PREFIX = "gwa_"  # so that scanners for leaked secrets can recognise one
+_TOKEN = re.compile(r"gwa_[A-Za-z0-9_-]{20,200}", re.ASCII)
+
+
+def new_token() -> str:
+    """A token that cannot be guessed."""
+    return _PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def hash_of(token: str) -> str:
+    """As the configuration has it."""
+    return "sha256:" + sha256(token.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who shows a token that is known, and what the holder may do."""
+
+    name: str
+    role: Literal["read", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalToken:
+    """The token of this machine, and the file that it is in."""
+
+    token: str
+    path: Path
+
+
+def holder_of(token: str, known: Iterable[AdminToken], local: LocalToken | None) -> Holder | None:
+    """Whose token this is. `local` is the token of this machine, if there is one."""
+    shown = hash_of(token)
+    found = None
+    if local is not None and compare_digest(shown, hash_of(local.token)):
+        found = Holder(LOCAL, "write")
+    for each in known:
+        if compare_digest(shown, each.hash):
+            found = Holder(each.name, each.role)
+    return found
+
+
+def read_token(path: Path) -> str | None:
+    """The token in a file that only its owner can read, and that is ours. None where there is no such file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(descriptor, encoding="ascii", errors="replace") as file:
+        status = os.fstat(descriptor)
+        ours = stat.S_ISREG(status.st_mode) and status.st_uid in (os.geteuid(), 0)
+        if not ours or status.st_mode & 0o077:
+            return None
+        text = file.read(1024).strip()
+    return text if _TOKEN.fullmatch(text) else None
+
+
+def local_token(directory: Path) -> LocalToken:
+    """The token of this machine, made where there is none, or where others could have read it. Raises OSError."""
+    path = directory.resolve() / FILE
+    if (token := read_token(path)) is not None:
+        return LocalToken(token, path)
+    directory.mkdir(0o750, parents=True, exist_ok=True)
+    token = new_token()
+    temporary = directory / f".{FILE}.{secrets.token_hex(8)}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(token + "\n")
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    return LocalToken(token, path)

@@ -1,0 +1,47 @@
+"""middleware.yaml: who may use the admin port."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from gateway.config.models.base import Model, Section
+from gateway.config.models.consumers import Name, hash_made_by
+from gateway.config.quantities import Kind, Several, refuse
+
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+
+
+def _check_host(text: str) -> str:
+    if _HOST.fullmatch(text) is None:
+        raise refuse("expected a host name or an address, with a port if it has one: gateway-admin.example:9001")
+    return text.lower()
+
+
+AdminHost = Annotated[str, Kind("host"), AfterValidator(_check_host)]
+TokenHash = Annotated[str, Kind("token hash", "^sha256:[0-9a-f]{64}$"), hash_made_by("gateway admin token new")]
+
+
+class AdminToken(Model):
+    """One token for the admin port."""
+
+    name: Name = Field(description="What the log calls its holder.", examples=["ci"])
+    hash: TokenHash = Field(
+        description="`sha256:` and the SHA-256 of the token, as `gateway admin token new` prints it.",
+    )
+    role: Literal["read", "write"] = Field(
+        "read", description="`read`: look. `write`: also reload, and change the blocklist."
+    )
+
+
+class Admin(Section):
+    """Who may use the admin port (`--admin`). On a loopback address reading is open, and one token that may write is
+    made at the first start, in the file `admin-token` of `state_directory`, where the commands of `gateway` find it.
+    On any other address everything needs a token."""
+
+    hosts: Several[AdminHost] = Field(
+        (),
+        description="Names by which it is asked, beside the address that it listens on: of a proxy in front of it. A "
+        "request with another `Host`, or from a page with another `Origin`, is refused.",
+    )
+    tokens: Several[AdminToken] = Field((), description="Tokens, sent as `Authorization: Bearer ...`.")
