@@ -1,3 +1,4 @@
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -100,6 +101,31 @@ def test_a_client_cannot_speak_for_nginx(nginx: str) -> None:
     assert "forwarded" not in headers
     assert headers["x-forwarded-proto"] == "http"
     assert headers["x-forwarded-host"] == nginx
+
+
+def test_a_client_makes_up_neither_ids_nor_traces(nginx: str) -> None:
+    """The request id is nginx's own, new for every request, and a client's trace is not continued."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    forged = {"X-Request-ID": "forged", "traceparent": trace, "tracestate": "a=b"}
+    first, second = (httpx2.get(f"http://{nginx}/api/", headers=forged).json()["headers"] for _ in range(2))
+    assert re.fullmatch("[0-9a-f]{32}", first["x-request-id"])
+    assert first["x-request-id"] != second["x-request-id"]
+    assert not {"traceparent", "tracestate"} & set(first)
+
+
+OF_PROXIES = (
+    "X-Forwarded-Prefix X-Forwarded-Ssl X-Forwarded-Server X-SSL-Client-Cert Client-Cert Front-End-Https X-Url-Scheme "
+    "X-Original-URL X-Original-Host X-Rewrite-URL X-Script-Name X-HTTP-Method-Override X-Client-IP True-Client-IP "
+    "CF-Connecting-IP Remote-User X-Accel-Mapping X-Sendfile-Type X_Forwarded_For"
+)
+
+
+def test_nothing_comes_through_that_the_gateway_takes_from_proxies_only(nginx: str) -> None:
+    """What frameworks believe because a proxy is to write it is removed, and the port is the one that was asked for."""
+    forged = dict.fromkeys([*OF_PROXIES.split(), "X-Forwarded-Port", "X-Real-IP"], "1")
+    headers = httpx2.get(f"http://{nginx}/api/", headers=forged).json()["headers"]
+    assert not {name.lower() for name in OF_PROXIES.split()} & set(headers)
+    assert (headers["x-forwarded-port"], headers["x-real-ip"]) == (nginx.partition(":")[2], "127.0.0.1")
 
 
 def test_a_client_that_names_no_host_is_served(nginx: str) -> None:

@@ -50,6 +50,15 @@ def test_the_service_may_do_nothing_that_it_need_not(service: dict[str, list[str
     assert service["CapabilityBoundingSet"] == [""]
 
 
+def test_secrets_are_for_the_service_alone(service: dict[str, list[str]]) -> None:
+    """Files that only root may read are handed over as credentials, from the directory that the unit says to make."""
+    ((name, directory),) = (text.split(":") for text in service["LoadCredential"])
+    text = UNIT.read_text()
+    assert f"install -d -m 700 {directory}\n" in text
+    assert f"install -m 600 redis-password {directory}/\n" in text
+    assert f"${{file:/run/credentials/{UNIT.name}/{name}_redis-password}}" in text
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not what this machine runs on")
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """systemd finds nothing wrong with the unit, and little that it leaves open."""
