@@ -30,6 +30,9 @@ CONFIG = click.option(
 )
 
 
+_MAX_VALUE = 64 * 1024  # bytes of a header's value in a file
+
+
 def _made() -> str:
     """Whether the request path runs as it was written, or compiled (see setup.py)."""
     return "interpreted" if (messages.__file__ or "").endswith(".py") else "compiled"
@@ -131,16 +134,24 @@ def check(directory: Path, resolve: str) -> None:
 @CONFIG
 @click.argument("method")
 @click.argument("url")
-@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header.")
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="A request header. A secret's value is @FILE, or @- for standard input; @@ is for a value that begins with @.",
+)
 @click.option("--client", default="127.0.0.1", show_default=True, help="Address that the request comes from.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def explain(directory: Path, method: str, url: str, headers: Sequence[str], client: str, as_json: bool) -> None:
     """Say which route takes a request and why, which rule would allow or refuse it, and why not the other routes."""
     from gateway.explain import explain as run  # noqa: PLC0415
 
+    lines = [_header(header) for header in headers]
     snapshot = _snapshot(directory)
     try:
-        told = asyncio.run(run(snapshot, method.upper(), url, [_header(header) for header in headers], client))
+        told = asyncio.run(run(snapshot, method.upper(), url, lines, client))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if as_json:
@@ -159,7 +170,26 @@ def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not name.strip() or not colon:
         raise click.BadParameter(f"{text!r} is no header; expected 'NAME: VALUE'", param_hint="-H")
-    return name.strip(), value.strip()
+    value = value.strip()
+    if value.startswith("@") and not value.startswith("@@"):
+        return name.strip(), _contents(value[1:])
+    return name.strip(), value.removeprefix("@")
+
+
+def _contents(source: str) -> str:
+    """The one line in a file, or on standard input. It may be a secret: no error shows it."""
+    try:
+        with click.open_file(source, "rb") as stream:
+            data: bytes = stream.read(_MAX_VALUE + 1)
+        text = data.decode().removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise click.BadParameter(f"{source} cannot be read: {error.strerror}", param_hint="-H") from None
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"{source} is not UTF-8", param_hint="-H") from None
+    if not text.strip() or len(text) > _MAX_VALUE or not text.isprintable():
+        size = _MAX_VALUE // 1024
+        raise click.BadParameter(f"{source} is not one line of printable text, at most {size} KiB", param_hint="-H")
+    return text.strip()
 
 
 def _line(item: Any) -> str:

@@ -38,11 +38,13 @@ services:
 """
 
 
-def gateway(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `gateway` with these arguments."""
+def gateway(*arguments: str, config: Path | None = None, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `gateway` with these arguments; `given` is its standard input."""
     environment = {**os.environ, **({"GATEWAY_CONFIG": str(config)} if config else {})}
     command = [sys.executable, "-m", "gateway.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=30, check=False, env=environment, input=given
+    )
 
 
 def configured(directory: Path, routes: str = SAMPLE) -> Path:

@@ -152,3 +152,55 @@ def test_a_question_that_makes_no_sense_is_told(tmp_path: Path, arguments: list[
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+KEY = "a-key-that-nobody-would-guess"
+OPEN = f"""\
+routes:
+- {{path: /a, id: known, target: 127.0.0.1:9003, headers: {{x-api-key: {KEY}}}}}
+- {{path: /a, id: at, target: 127.0.0.1:9003, headers: {{x-api-key: "@home"}}}}
+- {{path: /a, id: other, target: 127.0.0.1:9003}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "given", "route"),
+    [
+        ("@{file}", None, "known"),
+        ("@-", f"{KEY}\n", "known"),
+        ("@-", f"{KEY}\r\n", "known"),
+        ("@-", KEY, "known"),
+        ("@-", "wrong\n", "other"),
+        ("@@home", None, "at"),
+    ],
+)
+def test_a_secret_is_read_from_elsewhere(tmp_path: Path, value: str, given: str | None, route: str) -> None:
+    """The value of a header comes from a file or standard input, so that it is in no list of processes; @@ is an @."""
+    configured(tmp_path, OPEN)
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    header = f"X-API-Key: {value.replace('{file}', str(tmp_path / 'key'))}"
+    ended = gateway("explain", "GET", "/a", "-H", header, config=tmp_path, given=given)
+    assert f'result: route "{route}"' in ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "one line"),
+        (b"one-secret\ntwo\n", "one line"),
+        (b"a\0b", "one line"),
+        (b"\xff", "not UTF-8"),
+        (b"x" * 70_000, "one line"),
+    ],
+)
+def test_a_file_that_holds_no_value(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    """It is said which file is wrong and how, without what is in it."""
+    configured(tmp_path, OPEN)
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    ended = gateway("explain", "GET", "/a", "-H", f"X-API-Key: @{tmp_path / 'key'}", config=tmp_path)
+    assert ended.returncode == 2
+    shown = " ".join(ended.stderr.split())
+    assert reason in shown
+    assert "one-secret" not in ended.stderr
