@@ -38,10 +38,14 @@ def place_of(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno or 1}"
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    places = [place for place in places if not place[0].startswith("<frozen")]
-    custom = [place for place in places if not place[0].startswith(_LIBRARIES)]
+    custom = [place for place in places if not is_library(place[0])]
     file, line = (custom or places or [("an unknown place", 0)])[-1]
     return f"{file}:{line}"
+
+
+def is_library(file: str) -> bool:
+    """Whether a file of code is Python's, the gateway's or an installed package's."""
+    return file.startswith(("<frozen", *_LIBRARIES))
 
 
 def described(error: BaseException) -> str:

@@ -44,6 +44,7 @@ from gateway.server.accepting import Acceptor
 from gateway.server.admin import AdminAccess
 from gateway.server.audit import settings_of_audit_log
 from gateway.server.listen import BACKLOG, ListenError, address_of, listen
+from gateway.server.loop_watch import LoopWatch
 from gateway.server.protocol import HTTPProtocol, ServerContext
 from gateway.upstream.transport import Connector, Resolver
 from gateway.upstream.websocket import GOING_AWAY
@@ -88,11 +89,13 @@ async def serve(options: ServeOptions) -> None:
         _change_logs(access_log, audit_log, options, snapshot)
 
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
-    metrics.add_source(lambda: plain(reloader.measures() | owner.measures()))
+    loop_watch = LoopWatch()
+    metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
     server = GatewayServer(gateway, ServerContext(deadlines, partial(_limits, reloader), partial(_websocket, reloader)))
     try:
         with _signals(server, access_log, audit_log):
+            loop_watch.start()
             await reloader.start()
             if admin_access.refusal is not None:
                 raise ListenError(admin_access.refusal)
@@ -106,6 +109,7 @@ async def serve(options: ServeOptions) -> None:
                 beside.append((metrics_app(reloader, metrics), metrics_sockets))
             await _run(server, sockets, beside)
     finally:
+        loop_watch.stop()
         access_log.close()
 
 
