@@ -95,11 +95,13 @@ class Turns:
                 future.set_result(None)
 
     def _next(self) -> Hashable | None:
-        for owner, queue in self._queues.items():
-            if self._working[owner] < self._at_once_of_one:
-                _, weight = queue[0]
-                return None if self._used and self._used + weight > self._capacity else owner
-        return None
+        """Of those with the least work under way, the one whose turn it is."""
+        may = [owner for owner in self._queues if self._working[owner] < self._at_once_of_one]
+        if not may:
+            return None
+        owner = min(may, key=self._working.__getitem__)
+        _, weight = self._queues[owner][0]
+        return None if self._used and self._used + weight > self._capacity else owner
 
     def _end(self, owner: Hashable, weight: int) -> None:
         self._used -= weight

@@ -55,6 +55,18 @@ async def test_owners_take_turns() -> None:
     assert "".join(map(str, worker.begun)) == "aabcabaa"
 
 
+async def test_who_has_nothing_under_way_is_next() -> None:
+    """Of two that wait, the one with less work under way begins, whoever came first."""
+    worker = Worker(Turns(2, 2, 100, 100))
+    tasks = worker.begin("aaaa")
+    await worker.finish(0)
+    tasks += worker.begin("b")
+    await worker.finish(1)
+    assert worker.begun == ["a", "a", "b"]
+    await worker.finish(4)
+    await asyncio.gather(*tasks)
+
+
 async def test_one_owner_leaves_room_for_others() -> None:
     """Of what is done at a time, one owner has no more than its part."""
     worker = Worker(Turns(4, 3, 100, 100))

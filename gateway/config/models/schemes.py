@@ -252,7 +252,12 @@ class JwtScheme(Model):
 
 
 class BasicScheme(Section):
-    """User names and passwords of consumers, in `Authorization: Basic` (RFC 7617)."""
+    """User names and passwords of consumers, in `Authorization: Basic` (RFC 7617).
+
+    A password is checked by scrypt, on two threads and within 64 MiB, in turns by address; what comes of it is
+    remembered for 5 minutes. A wrong one costs the same for every name: once for each of the different parameters that
+    the hashes have. So let all have the same.
+    """
 
     realm: Realm = REALM
     forward: bool = FORWARD
