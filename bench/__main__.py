@@ -17,12 +17,11 @@ from bench.load import CONNECTIONS, Generator, Request
 from bench.machine import Cores, divide_cores, free_port
 from bench.measure import Bench, Counter, Plan
 from bench.programs import BenchError, running
-from bench.proxies import FILE_SIZES, PREFIX, REWRITTEN, SMALL, Workshop
+from bench.proxies import COMPILED, FILE_SIZES, PREFIX, REWRITTEN, SMALL, Workshop
 from bench.report import table
 
 SMALL_REQUEST = Request("200-byte JSON", f"{PREFIX}/small", len(SMALL))
 YARDSTICKS = ("nginx", "Envoy")
-COMPILED = Path(".venv/compiled").resolve()
 PROFILE_LINES = 40
 PROFILE_SECONDS = 5.0
 
@@ -33,7 +32,7 @@ def main() -> None:
     os.sched_setaffinity(0, cores.others)
     plan = Plan(options.rounds, options.seconds)
     try:
-        with prepared(cores, plan) as bench:
+        with prepared(cores, plan, options.before) as bench:
             if options.profile:
                 profile(bench)
             elif options.sizes:
@@ -53,6 +52,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each proxy is measured (default 5)")
     parser.add_argument("--seconds", type=int, default=2, help="length of one round (default 2)")
+    parser.add_argument(
+        "--before", type=Path, metavar="DIR", help="a checkout of another commit, to measure in the same rounds"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--chain", action="store_true", help="the whole chain only")
     which.add_argument("--sizes", action="store_true", help="larger responses, and a request with a body")
@@ -62,12 +64,13 @@ def _options() -> argparse.Namespace:
 
 
 @contextmanager
-def prepared(cores: Cores, plan: Plan) -> Iterator[Bench]:
+def prepared(cores: Cores, plan: Plan, before: Path | None = None) -> Iterator[Bench]:
     """A backend that runs, on files that are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)  # nginx reads it as another user
-        workshop = Workshop(directory, free_port(), COMPILED if COMPILED.is_dir() else None)
+        compiled = COMPILED.resolve() if COMPILED.is_dir() else None
+        workshop = Workshop(directory, free_port(), compiled, before.resolve() if before else None)
         generator = Generator(directory)
         with running(workshop.backend_program(), cores.others, directory, f"{REWRITTEN}/small"):
             _introduce(cores, plan, generator, workshop)

@@ -116,9 +116,11 @@ class Chains:
     def compared(self) -> list[Program]:
         """All of them, the yardsticks first."""
         interpreted = [self.gateway("gateway, interpreted", interpreted=True)] if self.workshop.compiled else []
-        return [self.nginx(), *self.envoy(), self.gateway(), *interpreted]
+        versions = self.workshop.versions_before()
+        earlier = [self.gateway(name, interpreted=interpreted, before=True) for name, interpreted in versions]
+        return [self.nginx(), *self.envoy(), self.gateway(), *interpreted, *earlier]
 
-    def gateway(self, name: str = "gateway", *, interpreted: bool = False) -> Program:
+    def gateway(self, name: str = "gateway", *, interpreted: bool = False, before: bool = False) -> Program:
         """The gateway: keys are known by their hashes, so that one has to be made of each key that comes."""
         files = self.workshop.gateway_files(f"chain {name}")
         log = _log(files)
@@ -135,7 +137,7 @@ class Chains:
         }
         (files / "auth.yaml").write_text(json.dumps(auth))
         (files / "middleware.yaml").write_text(json.dumps(middleware))
-        return self.workshop.gateway_program(name, files, log, interpreted=interpreted)
+        return self.workshop.gateway_program(name, files, log, interpreted=interpreted, before=before)
 
     def nginx(self) -> Program:
         """nginx, with what it has without modules of others."""

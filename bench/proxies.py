@@ -83,6 +83,9 @@ _PROXY = """
 """
 
 
+COMPILED = Path(".venv/compiled")  # below a checkout
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """Writes configurations below `directory` for proxies in front of the backend on port `backend`."""
@@ -90,6 +93,7 @@ class Workshop:
     directory: Path
     backend: int
     compiled: Path | None = None  # where the gateway is installed with its request path compiled; None: it is not
+    before: Path | None = None  # a checkout of another commit, compiled or not, to compare with
 
     def backend_program(self) -> Program:
         """The backend, with a file of each size."""
@@ -114,13 +118,32 @@ class Workshop:
         return self.envoy_program("envoy")
 
     def gateway(
-        self, name: str = "gateway", *, log: bool = False, routes: int = 1, interpreted: bool = False
+        self,
+        name: str = "gateway",
+        *,
+        log: bool = False,
+        routes: int = 1,
+        interpreted: bool = False,
+        before: bool = False,
     ) -> Program:
         """The gateway, with nothing but routes."""
         files = self.gateway_files(name, routes=routes)
         output = files / "access.log" if log else "off"
         (files / "middleware.yaml").write_text(f"access_log:\n  output: {output}\n")
-        return self.gateway_program(name, files, interpreted=interpreted)
+        return self.gateway_program(name, files, interpreted=interpreted, before=before)
+
+    def earlier(self) -> Sequence[Program]:
+        """The gateway of the other commit, both ways; none where there is none."""
+        return [
+            self.gateway(name, interpreted=interpreted, before=True) for name, interpreted in self.versions_before()
+        ]
+
+    def versions_before(self) -> Sequence[tuple[str, bool]]:
+        """The names of the gateway of the other commit, and whether it is interpreted; none where there is none."""
+        if self.before is None:
+            return ()
+        compiled = [("gateway before", False)] if (self.before / COMPILED).is_dir() else []
+        return (*compiled, ("gateway before, interpreted", True))
 
     def interpreted(self) -> Sequence[Program]:
         """The same as it runs without a C compiler; none where all of them do."""
@@ -154,6 +177,7 @@ class Workshop:
             self.gateway(),
             self.gateway("gateway, access log", log=True),
             *self.interpreted(),
+            *self.earlier(),
             self.stock(),
             self.plain(),
         ]
@@ -178,15 +202,17 @@ class Workshop:
         file.write_text(json.dumps(config))
         return (Program("Envoy", (binary, *envoy.arguments(file)), port, log),)
 
-    def gateway_program(self, name: str, files: Path, log: Path | None = None, *, interpreted: bool = False) -> Program:
+    def gateway_program(
+        self, name: str, files: Path, log: Path | None = None, *, interpreted: bool = False, before: bool = False
+    ) -> Program:
         """The gateway as `gateway serve` starts it."""
         port = free_port()
         options = ("--config", str(files), "--host", "127.0.0.1", "--port", str(port), "--admin", "off")
         command = ("-m", "gateway.cli", "serve", *options)
-        if self.compiled is None or interpreted:
-            return Program(name, (sys.executable, *command), port, log)
+        checkout = (self.before if before else None) or Path.cwd()
+        sources = checkout if interpreted or self.compiled is None else checkout / COMPILED
         # -P: not what is in the current directory.
-        return Program(name, (sys.executable, "-P", *command), port, log, (("PYTHONPATH", str(self.compiled)),))
+        return Program(name, (sys.executable, "-P", *command), port, log, (("PYTHONPATH", str(sources)),))
 
     def gateway_files(self, name: str, *, routes: int = 1) -> Path:
         """A configuration directory with routes, of which one is used."""
