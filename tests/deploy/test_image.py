@@ -1,12 +1,16 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from .conftest import Demo
 from .programs import ROOT
@@ -29,7 +33,7 @@ def stages() -> list[list[tuple[str, str]]]:
     for name, arguments in instructions():
         if name == "FROM":
             found.append([])
-        else:
+        elif found:
             found[-1].append((name, arguments))
     return found
 
@@ -48,7 +52,7 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
     assert [source for source in wanted if not (ROOT / source).exists()] == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_steps_of_the_image_give_a_gateway(tmp_path: Path) -> None:
     """The commands of the build stage, on nothing but what it copies, install a compiled `gateway` that runs."""
     build = stages()[0]
@@ -61,7 +65,7 @@ def test_the_steps_of_the_image_give_a_gateway(tmp_path: Path) -> None:
             shutil.copy(ROOT / name, source)
     environment = dict(os.environ)
     for name, arguments in build:
-        words = arguments.replace("/opt/gateway", str(installed)).split()
+        words = arguments.replace("/opt/", f"{tmp_path}/").split()
         if name == "ENV":
             environment |= dict(word.split("=") for word in words)
         elif name == "RUN":
@@ -73,6 +77,43 @@ def test_the_steps_of_the_image_give_a_gateway(tmp_path: Path) -> None:
     )
     assert shown.returncode == 0, shown.stderr
     assert "compiled" in shown.stdout
+
+
+def locked(name: str) -> dict[str, tuple[str, int]]:
+    """What a file of requirements names: the version of each, and how many hashes it has."""
+    text = (ROOT / "deploy" / name).read_text().replace("\\\n", " ")
+    found: dict[str, tuple[str, int]] = {}
+    for line in text.splitlines():
+        if line.strip() and not line.startswith("#"):
+            requirement = Requirement(line.split(" --hash")[0])
+            (version,) = requirement.specifier
+            assert version.operator == "=="
+            found[canonicalize_name(requirement.name)] = (version.version, line.count("--hash=sha256:"))
+    return found
+
+
+def test_all_that_is_installed_has_a_hash() -> None:
+    """Every requirement of the gateway is locked, by hashes, to the version that constraints.txt says."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    versions: dict[str, str] = {canonicalize_name(name): version for name, version in pins.items()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    runtime, build = locked("requirements.txt"), locked("build-requirements.txt")
+    assert {canonicalize_name(Requirement(text).name) for text in project["dependencies"]} <= set(runtime)
+    assert {"setuptools", "mypy", "types-pyyaml"} <= set(build)
+    for name, (version, hashes) in (*runtime.items(), *build.items()):
+        assert (version, hashes > 0) == (versions[name], True), name
+
+
+def test_nothing_is_installed_past_the_hashes() -> None:
+    """Each pip of the image either checks hashes or fetches nothing, and no image is named by a tag that moves."""
+    pips = [arguments for name, arguments in stages()[0] if name == "RUN" and "/pip " in arguments]
+    assert pips
+    assert all("--require-hashes" in arguments or "--no-index" in arguments for arguments in pips)
+    defaults = dict(arguments.split("=") for name, arguments in instructions() if name == "ARG")
+    used = [arguments.split()[0].strip("${}") for name, arguments in instructions() if name == "FROM"]
+    assert set(used) == set(defaults)
+    assert all(re.search(r":[0-9]+\.[0-9]+\.[0-9]+-|@sha256:", image) for image in defaults.values())
 
 
 def test_the_image_runs_without_root_and_without_a_shell() -> None:
