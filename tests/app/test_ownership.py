@@ -51,6 +51,8 @@ class Policy:
                                 exchange.host, exchange.peer, False, exchange.client)
                 made.target_path = exchange.target_path
                 exchange = made
+            if case == "no_bytes":
+                exchange.extra_headers += (("x-mine", "text"),)
             if case == "copies":
                 exchange = copy.copy(exchange)
             if case == "at_once":
@@ -162,7 +164,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Served]:
 
 
 REFUSED = ("refuses", "own_exchange", "copies", "other_task", "closing")
-FAILED = ("exits", "interrupts", "generator", "cancelled", "task_exits", "header", "length", "text", "none")
+FAILED = ("exits", "interrupts", "generator", "cancelled", "task_exits", "header", "length", "text", "none", "no_bytes")
 
 
 async def test_a_policy_that_has_seen_the_response_keeps_nothing(site: Served) -> None:
