@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway.access.service import Entries, entries_of
 from gateway.balancing.round_robin import RoundRobin
 from gateway.config.addresses import AddressTarget, AsgiTarget, Target, parse_address, parse_target
+from gateway.config.expand import read_regular
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import Connections, Limits, Predicate, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
@@ -56,6 +57,8 @@ from gateway.upstream.endpoint import Address, Endpoint, TlsSettings
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.transport import Connector
 from gateway.upstream.websocket import WebSocketLimits
+
+MAX_CA_BYTES = 4 * 1024**2
 
 STACK: tuple[tuple[str, Builder], ...] = (
     ("request_id", request_id.for_route),
@@ -300,7 +303,7 @@ class _Builder:
         if config.ca is None:
             return settings
         try:
-            trusting = replace(settings, ca=(self._base / config.ca).read_text())
+            trusting = replace(settings, ca=read_regular(self._base / config.ca, MAX_CA_BYTES).decode())
             trusting.context()
         except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error

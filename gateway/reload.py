@@ -13,6 +13,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 from gateway.build import Snapshot, build
 from gateway.config import watch
 from gateway.config.load import Configuration, parse
+from gateway.config.named_files import Digests
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
 from gateway.live import Owner, Plan, on_thread
@@ -59,6 +61,8 @@ class Reloader:
         self._prepare = prepare
         self._secrets = KnownSecrets() if secrets is None else secrets
         self._settling = watch.Settling()
+        self._digests = Digests(directory)
+        self._named: set[str] = set()
         self._error: ConfigError | None = None
         self._loaded_at: float | None = None
         self._reloads = 0
@@ -68,11 +72,11 @@ class Reloader:
 
     async def start(self) -> None:
         """Load the files, good or bad, and begin to watch them."""
-        contents, written = await self._look()
+        seen, written = await self._look()
         if written:
             self._refused(written)
         else:
-            await self._apply(contents)
+            await self._apply(seen)
         self.owner.tasks.supervise("the watch over the configuration", self._watch)
 
     async def stop(self) -> None:
@@ -117,14 +121,19 @@ class Reloader:
         while True:
             await self._wait()
             callers = self._callers.copy()
-            contents, written = await self._look()
-            settled = self._settling.settled(contents, loop.time(), written=written is not None)
+            seen, written = await self._look()
+            settled = self._settling.settled(seen, loop.time(), written=written is not None)
             if (callers and not written) or settled:
-                await self._apply(contents)
+                await self._apply(seen)
                 self._answer(callers)
 
-    async def _look(self) -> tuple[watch.Contents, ConfigError | None]:
-        return await on_thread("configuration", partial(watch.look, self.directory))
+    async def _look(self) -> tuple[watch.Seen, ConfigError | None]:
+        def look() -> tuple[watch.Seen, ConfigError | None]:
+            named = self._digests.of(self._named)
+            contents, written = watch.look(self.directory)
+            return watch.Seen(contents, named), written
+
+        return await on_thread("configuration", look)
 
     async def _wait(self) -> None:
         """Until it is time to look, or somebody tells to."""
@@ -141,12 +150,12 @@ class Reloader:
             if not caller.done():
                 caller.set_result(self._error)
 
-    async def _apply(self, contents: watch.Contents) -> None:
-        """Make these contents the current configuration, or keep the last good one and say why."""
-        self._settling.applied(contents)
+    async def _apply(self, seen: watch.Seen) -> None:
+        """Make this the current configuration, or keep the last good one and say why."""
+        self._settling.applied(seen)
         plan = self.owner.plan()
         try:
-            snapshot = await self._compiled(contents, plan)
+            snapshot = await self._compiled(seen, plan)
             self._prepare(snapshot)
             await self.owner.adopt(plan, snapshot.configuration.locate)
         except ConfigError as error:
@@ -162,19 +171,27 @@ class Reloader:
         count = len(snapshot.handlers)
         logger.info("configuration %s %s: %d routes", snapshot.digest, "loaded" if first else "reloaded", count)
 
-    async def _compiled(self, contents: watch.Contents, plan: Plan) -> Snapshot:
+    async def _compiled(self, seen: watch.Seen, plan: Plan) -> Snapshot:
         """Raises ConfigError."""
-        if isinstance(contents, ConfigError):
-            raise contents
         with _beside_the_loop():
-            configuration = await self._beside(None, partial(self._parse, contents))
+            configuration = await self._beside(None, partial(self._parse, seen))
             await self._beside(None, partial(try_out, configuration, plan.living, self.directory))
             seconds = configuration.middleware.reload.timeout
             self.owner.start_seconds = configuration.middleware.reload.policy_timeout
             return await self._beside(seconds, lambda: build(configuration, plan, self._connector, base=self.directory))
 
-    def _parse(self, contents: Mapping[str, bytes]) -> Configuration:
-        return parse(contents, self._environment, base=self.directory, secrets=self._secrets)
+    def _parse(self, seen: watch.Seen) -> Configuration:
+        if isinstance(seen.contents, ConfigError):
+            raise seen.contents
+        named: set[str] = set()
+        try:
+            environment, secrets = self._environment, self._secrets
+            return parse(seen.contents, environment, base=self.directory, secrets=secrets, named=named)
+        finally:
+            # Those that were known, as they were before they were read: what changed since shows at the next look.
+            digests = {name: seen.named.get(name, digest) for name, digest in self._digests.of(named).items()}
+            self._settling.applied(replace(seen, named=digests))
+            self._named = named
 
     async def _beside(self, seconds: float | None, work: Callable[[], T]) -> T:
         """Work on a thread, where nothing that lives is touched. Raises ConfigError for whatever comes of it."""

@@ -40,6 +40,8 @@ class Expander:
         self._environment = environment
         self._base = base
         self._files: dict[str, str] = {}
+        self.named: set[str] = set()
+        """The files that were asked for, whether they could be read or not."""
 
     def expand(self, text: str) -> str:
         """The text with everything replaced; raises ExpansionError."""
@@ -83,6 +85,7 @@ class Expander:
         return self._files[name]
 
     def _read(self, name: str) -> str:
+        self.named.add(name)
         try:
             return read_secret(self._base / name)
         except OSError as error:

@@ -15,6 +15,8 @@ from gateway.config.credentials import check_auth, check_routes
 from gateway.config.document import Document
 from gateway.config.expand import Converter, Expander, read_regular
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile
+from gateway.config.named_files import named_in
+from gateway.config.outputs import check_outputs
 from gateway.config.problems import ConfigError, Fault, Problem
 from gateway.config.references import check_references
 from gateway.config.rule_routes import check_rule_routes
@@ -87,15 +89,24 @@ def _about(file: str, message: str) -> Problem:
 
 
 def parse(
-    files: Mapping[str, bytes], environment: Mapping[str, str], *, base: Path, secrets: KnownSecrets | None = None
+    files: Mapping[str, bytes],
+    environment: Mapping[str, str],
+    *,
+    base: Path,
+    secrets: KnownSecrets | None = None,
+    named: set[str] | None = None,
 ) -> Configuration:
     """The configuration that these contents, by file name, make up.
 
     `${...}` is taken from `environment` and from files, relative to `base`. What is found to be secret is added to
-    `secrets`, also where the configuration is refused. Raises ConfigError with every error of all files.
+    `secrets`, and the other files that are named to `named`, also where the configuration is refused. Raises
+    ConfigError with every error of all files.
     """
     expander = Expander(environment, base, secrets)
     readings = {name: _Reading(name, files.get(name, b""), expander) for name in FILES}
+    names = expander.named.union(*(reading.named for reading in readings.values()))
+    if named is not None:
+        named |= names
     problems = [problem for reading in readings.values() for problem in reading.problems]
     if problems:
         raise ConfigError(problems)
@@ -106,17 +117,22 @@ def parse(
         digest=_digest(files),
         documents={name: reading.document for name, reading in readings.items()},
         sources={name: content for name, content in files.items() if name not in FILES},
+        named=frozenset(names),
     )
-    problems = list(_across_files(configuration))
+    problems = list(_across_files(configuration, base))
     if problems:
         raise ConfigError(problems)
     return configuration
 
 
-def _across_files(configuration: Configuration) -> Iterator[Problem]:
+def _across_files(configuration: Configuration, base: Path) -> Iterator[Problem]:
     """What is wrong only beside another file, which can be told once each of them is right."""
     routes, auth = configuration.routes, configuration.auth
-    rules = chain(check_rule_routes(configuration.middleware, routes), _check_request_id(configuration))
+    rules = chain(
+        check_rule_routes(configuration.middleware, routes),
+        _check_request_id(configuration),
+        check_outputs(configuration, base),
+    )
     checks = (("routes.yaml", check_routes(routes, auth)), ("middleware.yaml", rules), ("auth.yaml", check_auth(auth)))
     for file, faults in checks:
         for fault in faults:
@@ -143,6 +159,7 @@ class _Reading:
 
     def __init__(self, file: str, data: bytes, expander: Expander) -> None:
         self.model: Model | None = None
+        self.named: set[str] = set()
         document, self.problems = compose(file, data)
         self.document = document or Document(file, None)
         if document is None:
@@ -157,6 +174,7 @@ class _Reading:
     def _faults(self, document: Document, expander: Expander) -> Iterator[Fault]:
         converter = Converter(expander)
         value: Any = converter.convert(document.root)
+        self.named.update(named_in(document.file, value))
         yield from converter.faults
         broken = {fault.path for fault in converter.faults}
         for fault in self._validate(document, value):

@@ -12,6 +12,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.load import read_files
@@ -51,6 +52,18 @@ def same(one: Contents | None, other: Contents | None) -> bool:
     return one == other
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was there: the files, and the digests of the others that they name."""
+
+    contents: Contents
+    named: Mapping[str, bytes]
+
+    def same(self, other: Seen | None) -> bool:
+        """Whether nothing changed in between."""
+        return other is not None and self.named == other.named and same(self.contents, other.contents)
+
+
 def _being_written(directory: Path, names: Iterable[str]) -> set[str]:
     """The files that somebody holds open for writing, as far as this process may know."""
     return {name for name in names if _has_writer(directory / name)}
@@ -77,20 +90,20 @@ class Settling:
     """Decides which reading of the files is one to apply. Knows no clock: `now` is an argument, in seconds."""
 
     def __init__(self) -> None:
-        self._applied: Contents | None = None
-        self._seen: Contents | None = None
+        self._applied: Seen | None = None
+        self._seen: Seen | None = None
         self._since = 0.0
 
-    def settled(self, contents: Contents, now: float, *, written: bool) -> bool:
-        """Whether `contents` are new, and have stayed as they are for long enough."""
-        if same(contents, self._applied):
-            self._seen = contents
+    def settled(self, seen: Seen, now: float, *, written: bool) -> bool:
+        """Whether what is there is new, and has stayed as it is for long enough."""
+        if seen.same(self._applied):
+            self._seen = seen
             return False
-        if written or not same(contents, self._seen):
-            self._seen, self._since = contents, now
+        if written or not seen.same(self._seen):
+            self._seen, self._since = seen, now
             return False
         return now - self._since >= SETTLE_SECONDS
 
-    def applied(self, contents: Contents) -> None:
-        """These are the ones that are in force, or were refused."""
-        self._applied = self._seen = contents
+    def applied(self, seen: Seen) -> None:
+        """This is what is in force, or was refused."""
+        self._applied = self._seen = seen

@@ -22,8 +22,13 @@ class TlsSettings:
     verify: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """A client context. Raises ssl.SSLError where the certificates are none."""
+        """A client context. Raises ssl.SSLError or ValueError where the certificates are none."""
+        # To `ssl` an empty text is none at all, which means what the system trusts.
+        if self.ca is not None and "-----BEGIN" not in self.ca:
+            raise ValueError("it has no certificate in PEM; put in those of the authorities that are to be trusted")
         context = ssl.create_default_context(cadata=self.ca)
+        if self.ca is not None and not context.cert_store_stats()["x509"]:
+            raise ValueError("it has no certificate that can be trusted; put in those of the authorities")
         context.set_alpn_protocols(["http/1.1"])
         if not self.verify:
             context.check_hostname = False

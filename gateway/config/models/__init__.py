@@ -54,6 +54,7 @@ class Configuration:
     digest: str
     documents: Mapping[str, Document] = field(repr=False, compare=False)
     sources: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)  # Python files of policies
+    named: frozenset[str] = field(default=frozenset(), repr=False, compare=False)  # other files that are read for it
 
     def locate(self, file: str, path: Path) -> tuple[int, int]:
         """Line and column (from 1) of what `path` leads to, or of the nearest thing above it that is in the file."""

@@ -1,0 +1,68 @@
+"""What the gateway writes must not be what it reads, nor written by two: a log in routes.yaml would end both."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from gateway.config.models import FILES, Configuration
+from gateway.config.problems import Fault
+from gateway.config.problems import Path as Way
+
+BLOCKLIST = "blocklist.sqlite"  # in the state directory
+_BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
+
+_Identity = str | tuple[int, int]
+
+
+def check_outputs(configuration: Configuration, base: Path) -> Iterator[Fault]:
+    """What is wrong with the files that middleware.yaml has the gateway write."""
+    inputs = {name: base / name for name in (*FILES, *configuration.sources, *configuration.named)}
+    taken: dict[_Identity, tuple[str, str]] = {}
+    for name, path in inputs.items():
+        for identity in _identities(path):
+            taken.setdefault(identity, ("", f"it is {name}, which the configuration is read from"))
+    for kind, where, paths in _outputs(configuration, base):
+        for path in paths:
+            found = [taken[identity] for identity in _identities(path) if identity in taken]
+            others = [reason for other, reason in found if other != kind]
+            if others:
+                yield Fault(where, f"this file cannot be written: {others[0]}; name another one")
+                break
+            for identity in _identities(path):
+                taken[identity] = kind, f"{'.'.join(map(str, where))} writes it, too"
+
+
+def _outputs(configuration: Configuration, base: Path) -> Iterator[tuple[str, Way, Iterable[Path]]]:
+    """What kind of file it is, where it is named, and all paths that belong to it."""
+    middleware = configuration.middleware
+    state = base / middleware.state_directory
+    yield "blocklist", ("state_directory",), _sqlite(state / BLOCKLIST)
+    for name, quota in middleware.quotas.items():
+        if quota.store != "redis":
+            yield "quotas", ("quotas", name, "file"), _sqlite(state / quota.file)
+    if middleware.audit_log.file is not None:
+        yield "audit log", ("audit_log", "file"), _audit_log(base / middleware.audit_log.file)
+    if middleware.access_log.output not in ("stdout", "stderr", "off"):
+        yield "access log", ("access_log", "output"), [Path(middleware.access_log.output)]
+
+
+def _audit_log(path: Path) -> list[Path]:
+    return [path, path.with_name(path.name + ".head")]
+
+
+def _sqlite(path: Path) -> list[Path]:
+    return [Path(f"{path}{ending}") for ending in _BESIDE_SQLITE]
+
+
+def _identities(path: Path) -> list[_Identity]:
+    """What makes it the same file: its real path, and its number, which hard links share. Nothing for devices."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return [os.path.realpath(path)] if "\0" not in str(path) else []
+    if not stat.S_ISREG(status.st_mode):
+        return []
+    return [os.path.realpath(path), (status.st_dev, status.st_ino)]
