@@ -8,11 +8,14 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from gateway.algorithms.conditions import compile_condition
+from gateway.auth.password import parse
+from gateway.auth.password_checks import MEMORY
 from gateway.build import STACK, Snapshot, build, rules
 from gateway.config.addresses import AddressTarget, parse_address, parse_target
 from gateway.config.doubts import doubts
@@ -82,6 +85,7 @@ def _about_rules(configuration: Configuration) -> Iterator[Problem]:
         if scheme.forward_auth is not None and "set-cookie" in scheme.forward_auth.response_headers:
             message = "backends get no Set-Cookie of a request; for the client, name it in client_response_headers"
             yield _warning(configuration, ("schemes", name, "forward_auth", "response_headers"), message, "auth.yaml")
+    yield from _about_passwords(configuration)
     yield from _about_names_of_headers(configuration)
     for path, message in idle_patterns(middleware, configuration.routes):
         yield _warning(configuration, path, message, "middleware.yaml")
@@ -93,6 +97,30 @@ def _about_rules(configuration: Configuration) -> Iterator[Problem]:
     if automatic is not None and "per" not in automatic.model_fields_set:
         message = "per is not given, and is [address] now; write per: [address], or per: [address, consumer] as before"
         yield _warning(configuration, ("blocklist", "automatic"), message, "middleware.yaml")
+
+
+def _about_passwords(configuration: Configuration) -> Iterator[Problem]:
+    """Hashes that make every wrong password dear: the first of each kind, and how many there are."""
+    auth = configuration.auth
+    if all(scheme.basic is None for scheme in auth.schemes.values()):
+        return
+    hashes = {i: parse(each.basic.password) for i, each in enumerate(auth.consumers) if each.basic is not None}
+    if not hashes:
+        return
+    number = Counter(found.cost for found in hashes.values())
+    usual = max(hashes.values(), key=lambda found: number[found.cost]).cost
+    unusual = [index for index, found in hashes.items() if found.cost != usual]
+    large = [index for index, found in hashes.items() if found.memory > MEMORY]
+    remedy = "make them anew with `gateway keys password`"
+    if unusual:
+        message = "a wrong password costs the sum of all parameters that hashes have, and this one has others than most"
+        message += f" ({len(unusual)} have); {remedy}"
+        yield _warning(configuration, ("consumers", unusual[0], "basic", "password"), message, "auth.yaml")
+    if large:
+        memory = max(found.memory for found in hashes.values()) >> 20
+        message = f"each check of a password takes {memory} MiB, because some hashes need more than {MEMORY >> 20} MiB "
+        message += f"({len(large)} do); {remedy}, or give the gateway as much memory"
+        yield _warning(configuration, ("consumers", large[0], "basic", "password"), message, "auth.yaml")
 
 
 def _about_names_of_headers(configuration: Configuration) -> Iterator[Problem]:

@@ -117,6 +117,20 @@ def test_certificates_that_nobody_can_show_are_a_warning(tmp_path: Path) -> None
     assert "x-ssl-client-cert" in warning.message
 
 
+def test_hashes_that_make_wrong_passwords_dear_are_a_warning(tmp_path: Path) -> None:
+    """Those with other parameters than most, and those that take more memory than all checks are to take."""
+    salt, digest = "A" * 22, "B" * 43
+    consumers = "".join(
+        f"- {{name: c{number}, basic: {{username: u{number}, password: '$scrypt${cost}${salt}${digest}'}}}}\n"
+        for number, cost in enumerate(["ln=15,r=8,p=1", "ln=15,r=8,p=1", "ln=10,r=8,p=1", "ln=17,r=8,p=1"])
+    )
+    configured(tmp_path).joinpath("auth.yaml").write_text(f"schemes: {{b: {{basic: {{}}}}}}\nconsumers:\n{consumers}")
+    warned = [problem for problem in check(tmp_path, {}) if problem.file == "auth.yaml"]
+    assert [(warning.line, warning.severity) for warning in warned] == [(5, "warning"), (6, "warning")]
+    assert "others than most (2 have)" in warned[0].message
+    assert "takes 128 MiB, because some hashes need more than 64 MiB (1 do)" in warned[1].message
+
+
 def test_names_that_are_given_need_not_resolve(tmp_path: Path) -> None:
     """--resolve takes the place of the name service, as for `serve`."""
     directory = configured(tmp_path, "routes:\n- path: /n\n  target: no-such-host.invalid:80\n")
