@@ -19,10 +19,10 @@ from gateway.auth.replays import Replays
 from gateway.auth.signature_base import ComponentError, covered_names, signature_base
 from gateway.auth.signature_keys import SignatureKey, SignatureKeyError, public_key, shared_key
 from gateway.auth.workshop import Workshop
-from gateway.config.expand import read_secret
 from gateway.config.models.proof_schemes import HttpSignatureScheme
 from gateway.config.models.proofs import SignatureKeyConfig
 from gateway.config.problems import Path as Place
+from gateway.config.yaml.expand import read_secret
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
 from gateway.http.decisions import Mode, deny

@@ -9,9 +9,9 @@ from gateway.auth.jwt import Issuer
 from gateway.auth.key_set import FixedKeys, KeySource
 from gateway.auth.token import load_json
 from gateway.auth.workshop import Workshop
-from gateway.config.expand import read_secret
 from gateway.config.models.schemes import IssuerConfig
 from gateway.config.problems import Path as Place
+from gateway.config.yaml.expand import read_secret
 
 
 def issuer(shop: Workshop, config: IssuerConfig, place: Place) -> Issuer:

@@ -10,10 +10,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from gateway.config.compose import compose
 from gateway.config.credentials import check_auth, check_routes
-from gateway.config.document import Document
-from gateway.config.expand import Converter, Expander, read_regular
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile
 from gateway.config.named_files import named_in
 from gateway.config.outputs import check_outputs
@@ -22,8 +19,11 @@ from gateway.config.references import check_references
 from gateway.config.rule_routes import check_rule_routes
 from gateway.config.secrets import KnownSecrets
 from gateway.config.sources import MAX_SOURCE_BYTES, policy_files
-from gateway.config.text import MAX_BYTES
 from gateway.config.translate import to_fault, to_problem
+from gateway.config.yaml.compose import compose
+from gateway.config.yaml.document import Document
+from gateway.config.yaml.expand import Converter, Expander, read_regular
+from gateway.config.yaml.text import MAX_BYTES
 from gateway.http.fields import folded
 
 __all__ = ["ConfigError", "Configuration", "Problem", "load", "parse", "read_files"]

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from gateway.config.addresses import ServiceTarget, parse_target
-from gateway.config.document import Document
-from gateway.config.expand import BROKEN
 from gateway.config.problems import Fault, format_path
 from gateway.config.translate import suggest
+from gateway.config.yaml.document import Document
+from gateway.config.yaml.expand import BROKEN
 
 
 def check_references(value: Any, document: Document) -> Iterator[Fault]:

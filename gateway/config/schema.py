@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gateway.config.compose import BARE_LIST
 from gateway.config.models import FILES, Model, RoutesFile
+from gateway.config.yaml.compose import BARE_LIST
 
 Schema = dict[str, Any]
 

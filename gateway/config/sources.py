@@ -5,9 +5,9 @@ from functools import lru_cache
 
 from pydantic_core import PydanticCustomError
 
-from gateway.config.compose import compose
-from gateway.config.document import Document, Entry, Mapping, Node, Scalar
 from gateway.config.models.python_policies import split_class
+from gateway.config.yaml.compose import compose
+from gateway.config.yaml.document import Document, Entry, Mapping, Node, Scalar
 
 MAX_SOURCE_BYTES = 1024**2
 

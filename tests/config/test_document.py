@@ -1,7 +1,7 @@
 import pytest
 
-from gateway.config.document import resolve
-from gateway.config.text import MAX_BYTES
+from gateway.config.yaml.document import resolve
+from gateway.config.yaml.text import MAX_BYTES
 
 from .support import ROUTE, errors, parsed, route, routes_of
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.config.document import Document
 from gateway.config.models.auth import AuthFile
 from gateway.config.models.base import Model, Section
 from gateway.config.models.consumers import ConsumerConfig, IdentityHeaders
@@ -13,6 +12,7 @@ from gateway.config.models.scheme_config import SchemeConfig
 from gateway.config.models.services import Connections, EndpointConfig, ServiceConfig, Tls
 from gateway.config.models.timeouts import RouteTimeouts, Timeouts
 from gateway.config.problems import Path
+from gateway.config.yaml.document import Document
 
 __all__ = [
     "FILES",

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from gateway.config.document import Document, Entry, Mapping, Node, Scalar, Sequence, resolve
 from gateway.config.problems import Path, Problem, format_path, quote
-from gateway.config.text import DocumentError, decode, syntax_problem
+from gateway.config.yaml.document import Document, Entry, Mapping, Node, Scalar, Sequence, resolve
+from gateway.config.yaml.text import DocumentError, decode, syntax_problem
 
 BARE_LIST = "routes"
 """A list at the top of a file stands for a mapping with this key."""

@@ -11,9 +11,9 @@ from collections.abc import Mapping as MappingOf
 from pathlib import Path as FilePath
 from typing import Any
 
-from gateway.config.document import Mapping, Node, Scalar, Sequence, resolve
 from gateway.config.problems import Fault, quote
 from gateway.config.secrets import KnownSecrets, names_a_secret
+from gateway.config.yaml.document import Mapping, Node, Scalar, Sequence, resolve
 
 MAX_SECRET_BYTES = 64 * 1024
 MAX_EXPANSIONS = 100
