@@ -12,11 +12,11 @@ from pathlib import Path
 
 from gateway.access.service import Entries, entries_of
 from gateway.balancing.round_robin import RoundRobin
-from gateway.config.addresses import AddressTarget, AsgiTarget, Target, parse_address, parse_target
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import Connections, Limits, Predicate, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.problems import format_path
+from gateway.config.values.addresses import AddressTarget, AsgiTarget, Target, parse_address, parse_target
 from gateway.config.yaml.expand import read_regular
 from gateway.context import Builder, Context, Middleware
 from gateway.http import Handler

@@ -17,11 +17,11 @@ from gateway.algorithms.conditions import compile_condition
 from gateway.auth.password import parse
 from gateway.auth.password_checks import MEMORY
 from gateway.build import STACK, Snapshot, build, rules
-from gateway.config.addresses import AddressTarget, parse_address, parse_target
 from gateway.config.doubts import doubts
 from gateway.config.load import ConfigError, Configuration, Problem, load
 from gateway.config.problems import format_path
 from gateway.config.rule_routes import idle_patterns
+from gateway.config.values.addresses import AddressTarget, parse_address, parse_target
 from gateway.deadlines import Deadlines
 from gateway.live import Owner
 from gateway.middleware.order import left_out, misorders

@@ -25,11 +25,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gateway.config.addresses import AsgiTarget, parse_target
 from gateway.config.models import AuthFile, Configuration, MiddlewareFile, RoutesFile
 from gateway.config.models.python_policies import split_class
 from gateway.config.problems import ConfigError, Problem, format_path
 from gateway.config.problems import Path as Way
+from gateway.config.values.addresses import AsgiTarget, parse_target
 from gateway.context import Context
 from gateway.live import Owner
 from gateway.middleware import policy_loading

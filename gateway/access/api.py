@@ -15,8 +15,8 @@ from starlette.routing import Route
 from gateway.access.blocklist import Blocklist, BlocklistFull
 from gateway.access.entries import KINDS, MAX_TEXT, Entry, Key, canonical
 from gateway.access.service import Entries
-from gateway.config.instants import format_instant, parse_instant
-from gateway.config.quantities import parse_duration
+from gateway.config.values.instants import format_instant, parse_instant
+from gateway.config.values.quantities import parse_duration
 
 logger = logging.getLogger("gateway.blocklist")
 

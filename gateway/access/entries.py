@@ -11,9 +11,9 @@ import orjson
 
 from gateway.algorithms.globs import Glob
 from gateway.algorithms.networks import NetworkMap, unmapped
-from gateway.config.addresses import parse_network
-from gateway.config.instants import format_instant
 from gateway.config.models.blocklist import parse_glob, parse_path_glob
+from gateway.config.values.addresses import parse_network
+from gateway.config.values.instants import format_instant
 from gateway.http.paths import normalise_literal
 
 Kind = Literal["network", "consumer", "user_agent", "path"]

@@ -20,7 +20,7 @@ def keys() -> None:
 
 def _instant(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None:
-        from gateway.config.instants import parse_instant  # noqa: PLC0415  the other commands start faster without it
+        from gateway.config.values.instants import parse_instant  # noqa: PLC0415  the other commands start faster without it
 
         try:
             parse_instant(value)

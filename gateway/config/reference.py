@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from gateway.config.layout import format_level, levels
 from gateway.config.models import FILES, Model
 from gateway.config.models.base import keys_of
-from gateway.config.quantities import Kind
+from gateway.config.values.quantities import Kind
 
 SAMPLE = """\
 routes:

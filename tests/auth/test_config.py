@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config.instants import format_instant, parse_instant
 from gateway.config.problems import ConfigError
+from gateway.config.values.instants import format_instant, parse_instant
 from tests.config.support import ROUTE, errors, parsed
 
 from .support import SECRET, context, jwk, jwt_auth, key_hash, pem, private_key, scheme

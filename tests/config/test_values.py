@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic_core import PydanticCustomError
 
-from gateway.config.addresses import (
+from gateway.config.load import ConfigError, parse
+from gateway.config.values.addresses import (
     AddressTarget,
     AsgiTarget,
     ServiceTarget,
@@ -15,9 +16,8 @@ from gateway.config.addresses import (
     parse_host_pattern,
     parse_target,
 )
-from gateway.config.load import ConfigError, parse
-from gateway.config.paths import slug
-from gateway.config.quantities import parse_duration, parse_size
+from gateway.config.values.paths import slug
+from gateway.config.values.quantities import parse_duration, parse_size
 
 from .support import errors, parsed, route, route_errors
 

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from gateway.config import addresses
 from gateway.config.models.base import Model, Section
 from gateway.config.models.schemes import FORWARD, REALM, TOKEN_FROM, Claims, HttpUrl, Realm, TokenFrom
-from gateway.config.quantities import Duration, DurationOrZero, Kind, Several, Text, Unset, refuse
+from gateway.config.values import addresses
+from gateway.config.values.quantities import Duration, DurationOrZero, Kind, Several, Text, Unset, refuse
 
 Secret = Annotated[SecretStr, Kind("text")]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.config.models.base import Section
-from gateway.config.quantities import Kind, Size, Text, Unset, refuse
+from gateway.config.values.quantities import Kind, Size, Text, Unset, refuse
 
 MIN_KEY = 16
 

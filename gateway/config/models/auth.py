@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from gateway.config import addresses
 from gateway.config.models.base import Section
 from gateway.config.models.consumers import ConsumerConfig, IdentityHeaders
 from gateway.config.models.limits import Zone
 from gateway.config.models.scheme_config import SchemeConfig
 from gateway.config.models.schemes import SchemeName, SchemeNames
-from gateway.config.quantities import Several, or_empty
+from gateway.config.values import addresses
+from gateway.config.values.quantities import Several, or_empty
 
 
 class AuthFile(Section):

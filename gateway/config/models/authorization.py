@@ -6,10 +6,10 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.algorithms.conditions import ConditionError, compile_condition
-from gateway.config import addresses
 from gateway.config.models.base import Model
 from gateway.config.models.consumers import Group, Name, Scope
-from gateway.config.quantities import Kind, SomeOf, Unset, refuse
+from gateway.config.values import addresses
+from gateway.config.values.quantities import Kind, SomeOf, Unset, refuse
 
 _SHOWN = 70  # characters of a condition, on each side of what is wrong with it
 _CONDITIONS = ("scopes", "groups", "tenants", "consumers", "when")

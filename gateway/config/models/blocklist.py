@@ -6,11 +6,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from gateway.algorithms.globs import MAX_LENGTH
 from gateway.algorithms.strikes import MAX_LIMIT
-from gateway.config import addresses
-from gateway.config.instants import Instant
 from gateway.config.models.base import Model
 from gateway.config.models.policy import Policy
-from gateway.config.quantities import Duration, Kind, Several, SomeOf, Text, Unset, refuse, shorthand
+from gateway.config.values import addresses
+from gateway.config.values.instants import Instant
+from gateway.config.values.quantities import Duration, Kind, Several, SomeOf, Text, Unset, refuse, shorthand
 
 MAX_PATTERNS = 1000
 

@@ -5,13 +5,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from gateway.config.addresses import OwnHeader
-from gateway.config.instants import Instant
 from gateway.config.models.base import Model, Section
 from gateway.config.models.limits import Windows
 from gateway.config.models.policy import RuleName
 from gateway.config.models.proofs import Certificate, SignatureKeyConfig
-from gateway.config.quantities import Kind, Several, Text, Unset, refuse, shorthand
+from gateway.config.values.addresses import OwnHeader
+from gateway.config.values.instants import Instant
+from gateway.config.values.quantities import Kind, Several, Text, Unset, refuse, shorthand
 from gateway.http.fields import folded
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import addresses
 from gateway.config.models.policy import ForRoutes
-from gateway.config.quantities import DurationOrZero, Kind, Several, SomeOf, refuse
+from gateway.config.values import addresses
+from gateway.config.values.quantities import DurationOrZero, Kind, Several, SomeOf, refuse
 
 _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@]*?)(?::([0-9]+|\*))?(/?)", re.ASCII)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}

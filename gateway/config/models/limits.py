@@ -9,10 +9,10 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_val
 from pydantic_core import PydanticCustomError
 
 from gateway.algorithms.gcra import LARGEST, Window
-from gateway.config.addresses import parse_read_header
 from gateway.config.models.base import Model
 from gateway.config.models.policy import Named, Policy
-from gateway.config.quantities import Duration, Kind, SomeOf, Text, Unset, refuse
+from gateway.config.values.addresses import parse_read_header
+from gateway.config.values.quantities import Duration, Kind, SomeOf, Text, Unset, refuse
 
 P = TypeVar("P", bound="RateLimit | Quota")
 

@@ -4,7 +4,6 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from gateway.config import addresses
 from gateway.config.models.admin import Admin
 from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
@@ -17,7 +16,8 @@ from gateway.config.models.python_policies import PythonPolicy
 from gateway.config.models.rules import Compression, ContentTypes, IpAllow, Maintenance, RequestIds
 from gateway.config.models.timeouts import Timeouts
 from gateway.config.models.trace import Trace
-from gateway.config.quantities import Duration, DurationOrZero, Several, Size, Text, Unset, refuse
+from gateway.config.values import addresses
+from gateway.config.values.quantities import Duration, DurationOrZero, Several, Size, Text, Unset, refuse
 from gateway.http.header_filter import WRITTEN_HERE, is_of_proxies
 
 

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import addresses
 from gateway.config.models.base import Section
 from gateway.config.models.schemes import FORWARD, REALM, Realm
-from gateway.config.quantities import Duration, DurationOrZero, Kind, SomeOf, Text, Unset, refuse
+from gateway.config.values import addresses
+from gateway.config.values.quantities import Duration, DurationOrZero, Kind, SomeOf, Text, Unset, refuse
 
 _DERIVED = frozenset({"@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query"})
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from gateway.config.models.base import Model
-from gateway.config.quantities import Kind, Text, Unset, refuse, shorthand
+from gateway.config.values.quantities import Kind, Text, Unset, refuse, shorthand
 
 SignatureAlgorithm = Literal[
     "hmac-sha256", "ed25519", "ecdsa-p256-sha256", "ecdsa-p384-sha384", "rsa-pss-sha512", "rsa-v1_5-sha256"

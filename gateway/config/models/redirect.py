@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.config import addresses
 from gateway.config.models.base import Model
-from gateway.config.quantities import Kind, Text, refuse, shorthand
+from gateway.config.values import addresses
+from gateway.config.values.quantities import Kind, Text, refuse, shorthand
 
 _LOCATION = re.compile(r"(?:(https?)://([^/?#]+))?(/.*)", re.IGNORECASE)
 _UNSENDABLE = re.compile(r"//|/\.\.?(/|$)")

@@ -10,14 +10,14 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from gateway.algorithms.linear_regex import LinearRegex
 from gateway.algorithms.regex_syntax import RegexError
-from gateway.config import addresses, paths
 from gateway.config.models.authorization import Authorize
 from gateway.config.models.base import Model
 from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
 from gateway.config.models.schemes import SchemeNames
 from gateway.config.models.services import ServiceConfig
 from gateway.config.models.timeouts import TimeoutsOfRoute
-from gateway.config.quantities import Kind, Size, SomeOf, Text, Unset, as_list, or_empty, refuse, shorthand
+from gateway.config.values import addresses, paths
+from gateway.config.values.quantities import Kind, Size, SomeOf, Text, Unset, as_list, or_empty, refuse, shorthand
 
 
 class Predicate(Model):

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gateway.algorithms.networks import NetworkMap
-from gateway.config import addresses
 from gateway.config.models.base import Section
 from gateway.config.models.policy import ForRoutes, Policy, RouteGlob
-from gateway.config.quantities import Duration, Kind, Several, Size, SomeOf, Text, refuse
+from gateway.config.values import addresses
+from gateway.config.values.quantities import Duration, Kind, Several, Size, SomeOf, Text, refuse
 
 _MEDIA_RANGE = re.compile(
     r"""([\w!#$&^.+-]+|\*)/([\w!#$&^.+*-]+)(\s*;\s*[\w!#$&^.+-]+=([\w!#$&^.+-]+|"[^"\\]*"))*""", re.ASCII

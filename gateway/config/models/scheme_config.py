@@ -8,7 +8,7 @@ from gateway.config.models.asking_schemes import ForwardAuthScheme, Introspectio
 from gateway.config.models.base import Model
 from gateway.config.models.proof_schemes import HttpSignatureScheme, MtlsScheme
 from gateway.config.models.schemes import AnonymousScheme, ApiKeyScheme, BasicScheme, JwtScheme
-from gateway.config.quantities import Unset, or_empty, refuse
+from gateway.config.values.quantities import Unset, or_empty, refuse
 
 
 class SchemeConfig(Model):

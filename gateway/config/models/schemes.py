@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from gateway.config import addresses
 from gateway.config.models.base import Model, Section
 from gateway.config.models.consumers import Name
-from gateway.config.quantities import (
+from gateway.config.values import addresses
+from gateway.config.values.quantities import (
     Duration,
     DurationOrZero,
     Kind,

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import addresses
 from gateway.config.models.base import Model, Section
-from gateway.config.quantities import Duration, Kind, SomeOf, Text, Unset, refuse, shorthand
+from gateway.config.values import addresses
+from gateway.config.values.quantities import Duration, Kind, SomeOf, Text, Unset, refuse, shorthand
 
 
 class EndpointConfig(Model):

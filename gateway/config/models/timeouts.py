@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from gateway.config.models.base import Model, Section
-from gateway.config.quantities import Duration, Kind, Unset, shorthand
+from gateway.config.values.quantities import Duration, Kind, Unset, shorthand
 
 
 class RouteTimeouts(Model):

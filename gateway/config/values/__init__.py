@@ -1,0 +1,1 @@
+"""The kinds of value that keys have: durations, sizes, addresses, paths, points in time."""
