@@ -16,7 +16,7 @@ from typing import Final
 from gateway.auth.credentials import cookie_values, query_values
 from gateway.auth.key_ring import KeyRing
 from gateway.auth.outcome import Outcome, Places, Refused
-from gateway.config.models.schemes import ApiKeyScheme
+from gateway.config.models.auth.schemes import ApiKeyScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.fields import values

@@ -11,7 +11,7 @@ from gateway.auth.identities import Identities
 from gateway.auth.outcome import Recognised, Refused
 from gateway.auth.token import TokenError
 from gateway.config.models import ConsumerConfig
-from gateway.config.models.schemes import Claims as ClaimNames
+from gateway.config.models.auth.scheme_keys import Claims as ClaimNames
 from gateway.errors import ErrorKind
 from gateway.http import Identity
 

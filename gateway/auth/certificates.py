@@ -26,7 +26,7 @@ class CertificateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What is known of a certificate. Names as `models.proofs` writes them; times in seconds since 1970."""
+    """What is known of a certificate. Names as `CertificateConfig` writes them; times in seconds since 1970."""
 
     fingerprint: str
     subject: str | None

@@ -17,7 +17,7 @@ from gateway.auth.outcome import Outcome, Places, Refused, unavailable
 from gateway.auth.token_places import TWO_TOKENS, TokenPlaces, token_places
 from gateway.auth.turns import owner_of
 from gateway.auth.workshop import Workshop
-from gateway.config.models.asking_schemes import ForwardAuthScheme
+from gateway.config.models.auth.forward_auth import ForwardAuthScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Headers, Identity, Response
 from gateway.http.fields import (

@@ -19,8 +19,7 @@ from gateway.auth.replays import Replays
 from gateway.auth.signature_base import ComponentError, covered_names, signature_base
 from gateway.auth.signature_keys import SignatureKey, SignatureKeyError, public_key, shared_key
 from gateway.auth.workshop import Workshop
-from gateway.config.models.proof_schemes import HttpSignatureScheme
-from gateway.config.models.proofs import SignatureKeyConfig
+from gateway.config.models.auth.http_signature import HttpSignatureScheme, SignatureKeyConfig
 from gateway.config.problems import Path as Place
 from gateway.config.yaml.expand import read_secret
 from gateway.errors import ErrorKind, GatewayError

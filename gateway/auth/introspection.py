@@ -21,8 +21,8 @@ from gateway.auth.token import TokenError, load_json
 from gateway.auth.token_places import AUTHORIZATION, BEARER, TOKEN_CHARS, TokenPlaces, token_places
 from gateway.auth.turns import owner_of
 from gateway.auth.workshop import Workshop
-from gateway.config.models.asking_schemes import IntrospectionScheme
-from gateway.config.models.schemes import Claims as ClaimNames
+from gateway.config.models.auth.introspection import IntrospectionScheme
+from gateway.config.models.auth.scheme_keys import Claims as ClaimNames
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 

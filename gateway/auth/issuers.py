@@ -9,7 +9,7 @@ from gateway.auth.jwt import Issuer
 from gateway.auth.key_set import FixedKeys, KeySource
 from gateway.auth.token import load_json
 from gateway.auth.workshop import Workshop
-from gateway.config.models.schemes import IssuerConfig
+from gateway.config.models.auth.jwt import IssuerConfig
 from gateway.config.problems import Path as Place
 from gateway.config.yaml.expand import read_secret
 

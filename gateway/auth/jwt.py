@@ -19,7 +19,7 @@ from gateway.auth.key_set import UNKNOWN_KEY, KeySet, KeySource
 from gateway.auth.outcome import Outcome, Recognised, Refused
 from gateway.auth.token import Token, TokenError
 from gateway.auth.token_places import AUTHORIZATION, BEARER, TokenPlaces
-from gateway.config.models.schemes import Claims as ClaimNames
+from gateway.config.models.auth.scheme_keys import Claims as ClaimNames
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 

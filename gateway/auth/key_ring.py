@@ -11,7 +11,7 @@ from typing import Final
 from gateway.auth.key_files import KeyFiles
 from gateway.auth.outcome import Recognised
 from gateway.config.models import ConsumerConfig
-from gateway.config.models.consumers import ApiKeyConfig
+from gateway.config.models.auth.consumers import ApiKeyConfig
 
 Holder = Callable[[ConsumerConfig, str], Recognised]
 """Makes the identity of a consumer who shows a key with this fingerprint."""

@@ -16,8 +16,7 @@ from gateway.auth.credentials import has_two
 from gateway.auth.outcome import Outcome, Places, Recognised, Refused
 from gateway.auth.workshop import Workshop
 from gateway.config.models import ConsumerConfig
-from gateway.config.models.proof_schemes import MtlsScheme
-from gateway.config.models.proofs import CertificateConfig
+from gateway.config.models.auth.mtls import CertificateConfig, MtlsScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 

@@ -14,7 +14,8 @@ from gateway.auth.outcome import Scheme
 from gateway.auth.password_checks import PasswordChecks
 from gateway.auth.workshop import Workshop
 from gateway.config.models import AuthFile
-from gateway.config.models.schemes import AnonymousScheme, ApiKeyScheme, BasicScheme, JwtScheme
+from gateway.config.models.auth.jwt import JwtScheme
+from gateway.config.models.auth.schemes import AnonymousScheme, ApiKeyScheme, BasicScheme
 from gateway.config.problems import ConfigError
 from gateway.context import Context
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.auth.credentials import authorization, cookie_values, protocol_entries, query_values
 from gateway.auth.outcome import Places, Refused
-from gateway.config.models.schemes import TokenFrom
+from gateway.config.models.auth.scheme_keys import TokenFrom
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.fields import values

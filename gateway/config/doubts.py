@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from gateway.algorithms.conditions import compile_condition
 from gateway.config.models import AuthFile, Configuration, RouteConfig, SchemeConfig
-from gateway.config.models.authorization import Authorize
+from gateway.config.models.auth.authorization import Authorize
 from gateway.config.problems import Path
 from gateway.config.translate import suggest
 

@@ -11,7 +11,7 @@ from gateway.algorithms.conditions import Calendar, Condition, Facts, compile_co
 from gateway.algorithms.linear_regex import TextTooLong
 from gateway.auth.schemes import schemes_of
 from gateway.config.models import AuthFile, RouteConfig
-from gateway.config.models.authorization import Authorize
+from gateway.config.models.auth.authorization import Authorize
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Headers, Identity, Response

@@ -13,7 +13,7 @@ from gateway.auth.key_files import KeyFiles
 from gateway.auth.key_ring import KeyRing
 from gateway.auth.outcome import Outcome, Recognised, Refused
 from gateway.config.models import ConsumerConfig, IdentityHeaders
-from gateway.config.models.consumers import ApiKeyConfig
+from gateway.config.models.auth.consumers import ApiKeyConfig
 from gateway.config.problems import ConfigError
 from gateway.config.values.instants import format_instant
 from gateway.errors import ErrorKind

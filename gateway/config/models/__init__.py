@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.config.models.auth import AuthFile
+from gateway.config.models.auth.consumers import ConsumerConfig, IdentityHeaders
+from gateway.config.models.auth.file import AuthFile
+from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Model, Section
-from gateway.config.models.consumers import ConsumerConfig, IdentityHeaders
 from gateway.config.models.middleware import AccessLog, Drain, Limits, MiddlewareFile, WebSocket
 from gateway.config.models.routes import Predicate, RouteConfig, RoutesFile
-from gateway.config.models.scheme_config import SchemeConfig
 from gateway.config.models.services import Connections, EndpointConfig, ServiceConfig, Tls
 from gateway.config.models.timeouts import RouteTimeouts, Timeouts
 from gateway.config.problems import Path

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from gateway.config.models.auth.consumers import Name, hash_made_by
 from gateway.config.models.base import Model, Section
-from gateway.config.models.consumers import Name, hash_made_by
 from gateway.config.values.quantities import Kind, Several, refuse
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)

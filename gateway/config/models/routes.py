@@ -10,10 +10,10 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from gateway.algorithms.linear_regex import LinearRegex
 from gateway.algorithms.regex_syntax import RegexError
-from gateway.config.models.authorization import Authorize
+from gateway.config.models.auth.authorization import Authorize
+from gateway.config.models.auth.scheme_keys import SchemeNames
 from gateway.config.models.base import Model
 from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
-from gateway.config.models.schemes import SchemeNames
 from gateway.config.models.services import ServiceConfig
 from gateway.config.models.timeouts import TimeoutsOfRoute
 from gateway.config.values import addresses, paths

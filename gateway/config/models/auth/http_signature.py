@@ -1,13 +1,12 @@
-"""Schemes by which a caller proves that it has a key: signed requests (RFC 9421), and certificates (mutual TLS)."""
+"""Signed requests (RFC 9421), and the keys that consumers sign with."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from gateway.config.models.base import Section
-from gateway.config.models.schemes import FORWARD, REALM, Realm
-from gateway.config.values import addresses
+from gateway.config.models.auth.scheme_keys import FORWARD, REALM, Realm
+from gateway.config.models.base import Model, Section
 from gateway.config.values.quantities import Duration, DurationOrZero, Kind, SomeOf, Text, Unset, refuse
 
 _DERIVED = frozenset({"@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query"})
@@ -22,6 +21,42 @@ def _check_component(text: str) -> str:
 
 
 Component = Annotated[str, Kind("component"), AfterValidator(_check_component)]
+SignatureAlgorithm = Literal[
+    "hmac-sha256", "ed25519", "ecdsa-p256-sha256", "ecdsa-p384-sha384", "rsa-pss-sha512", "rsa-v1_5-sha256"
+]
+
+
+class SignatureKeyConfig(Model):
+    """A key that signs requests. Exactly one of secret, key and key_file is needed."""
+
+    key_id: Text = Field(description="The `keyid` of its signatures, unique.", examples=["acme-2026"])
+    algorithm: SignatureAlgorithm = Field(description="How it signs.", examples=["ed25519"])
+    secret: Unset[Annotated[SecretStr, Kind("text")]] = Field(
+        None,
+        description="The secret that it shares with the gateway, at least 32 bytes, for hmac-sha256: "
+        "`${file:/run/secrets/acme}`, not the text itself.",
+    )
+    key: Unset[str] = Field(None, description="Its public key in PEM.")
+    key_file: Unset[Text] = Field(
+        None, description="A file with its public key in PEM, relative to the configuration directory."
+    )
+
+    @field_validator("secret", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise refuse("expected a text")
+        if len(value.encode()) < 32:
+            raise refuse("the secret can be guessed; it needs at least 32 bytes, such as from `openssl rand -hex 32`")
+        return SecretStr(value)
+
+    @model_validator(mode="after")
+    def _has_a_fitting_key(self) -> "SignatureKeyConfig":
+        if sum(value is not None for value in (self.secret, self.key, self.key_file)) != 1:
+            raise refuse("exactly one of secret, key and key_file is needed")
+        if (self.secret is not None) != (self.algorithm == "hmac-sha256"):
+            raise refuse("hmac-sha256 needs a secret, and the other algorithms a public key")
+        return self
 
 
 class HttpSignatureScheme(Section):
@@ -54,31 +89,3 @@ class HttpSignatureScheme(Section):
     )
     realm: Realm = REALM
     forward: bool = FORWARD
-
-
-CertificateSource = Literal["connection", "x-ssl-client-cert", "x-forwarded-client-cert", "client-cert"]
-
-
-class MtlsScheme(Section):
-    """Certificates of clients (mutual TLS). Whoever ends the TLS connection has verified them."""
-
-    source: CertificateSource = Field(
-        "connection",
-        description="Where the certificate is: that of the TLS `connection` to the gateway; or the header of one of "
-        "`trusted_proxies`: `x-ssl-client-cert` (URL-encoded PEM, as nginx writes `$ssl_client_escaped_cert`), "
-        "`x-forwarded-client-cert` (Envoy), `client-cert` (RFC 9440). The proxy must refuse certificates that it "
-        "cannot verify, and remove the header from what clients send. (Envoy writes URIs of a certificate as they are: "
-        "a CA that signs URIs with a comma or semicolon in them lets their holders say what they like; have Envoy pass "
-        "on the certificate itself, `cert: true`.)",
-    )
-    header: Unset[addresses.OwnHeader] = Field(
-        None, description="Another name of that header, such as `X-Client-Cert`, where the proxy writes it so."
-    )
-    forward: bool = FORWARD
-
-    @field_validator("header")
-    @classmethod
-    def _is_of_a_proxy(cls, header: str, info: ValidationInfo) -> str:
-        if info.data.get("source", "connection") == "connection":
-            raise refuse("a connection has no header; name the source, such as x-ssl-client-cert, or remove this")
-        return header

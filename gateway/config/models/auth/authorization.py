@@ -6,8 +6,8 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.algorithms.conditions import ConditionError, compile_condition
+from gateway.config.models.auth.consumers import Group, Name, Scope
 from gateway.config.models.base import Model
-from gateway.config.models.consumers import Group, Name, Scope
 from gateway.config.values import addresses
 from gateway.config.values.quantities import Kind, SomeOf, Unset, refuse
 

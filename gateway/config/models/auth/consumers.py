@@ -5,10 +5,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from gateway.config.models.auth.http_signature import SignatureKeyConfig
+from gateway.config.models.auth.mtls import Certificate
 from gateway.config.models.base import Model, Section
 from gateway.config.models.limits import Windows
 from gateway.config.models.policy import RuleName
-from gateway.config.models.proofs import Certificate, SignatureKeyConfig
 from gateway.config.values.addresses import OwnHeader
 from gateway.config.values.instants import Instant
 from gateway.config.values.quantities import Kind, Several, Text, Unset, refuse, shorthand

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from gateway.config.models.auth.consumers import ConsumerConfig, IdentityHeaders
+from gateway.config.models.auth.scheme_keys import SchemeName, SchemeNames
+from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Section
-from gateway.config.models.consumers import ConsumerConfig, IdentityHeaders
 from gateway.config.models.limits import Zone
-from gateway.config.models.scheme_config import SchemeConfig
-from gateway.config.models.schemes import SchemeName, SchemeNames
 from gateway.config.values import addresses
 from gateway.config.values.quantities import Several, or_empty
 

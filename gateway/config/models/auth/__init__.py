@@ -1,0 +1,1 @@
+"""What auth.yaml may say, one file for each kind of scheme."""

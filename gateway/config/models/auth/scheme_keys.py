@@ -1,0 +1,110 @@
+"""Keys that several schemes share."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from gateway.config.models.base import Section
+from gateway.config.values import addresses
+from gateway.config.values.quantities import (
+    Kind,
+    Several,
+    Text,
+    Unset,
+    as_list,
+    refuse,
+)
+
+_SCHEME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
+_REALM = re.compile(r"[ -~]{1,100}", re.ASCII)
+_COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_URL = re.compile(r"https?://[^/?#\s@\\]+(/[^\s#\\]*)?", re.ASCII)
+
+
+def _check_scheme_name(text: str) -> str:
+    if _SCHEME_NAME.fullmatch(text) is None:
+        raise refuse("the name of a scheme is a letter, then letters, digits, hyphens and underscores, at most 63")
+    return text
+
+
+def _check_realm(text: str) -> str:
+    if _REALM.fullmatch(text) is None or '"' in text or "\\" in text:
+        raise refuse("a realm is 1 to 100 plain characters, without quotes and backslashes")
+    return text
+
+
+def _check_cookie(text: str) -> str:
+    if _COOKIE.fullmatch(text) is None:
+        raise refuse("the name of a cookie is letters, digits and hyphens")
+    return text
+
+
+def _check_protocol(text: str) -> str:
+    if _COOKIE.fullmatch(text) is None or len(text) > 60:
+        raise refuse(
+            "a WebSocket subprotocol begins with letters, digits, dots and hyphens, at most 60: such as bearer"
+        )
+    return text
+
+
+def _check_url(text: str) -> str:
+    if _URL.fullmatch(text) is None:
+        raise refuse("expected a URL such as https://login.example.com/keys, without a user and without a fragment")
+    return text
+
+
+SchemeName = Annotated[str, Kind("scheme name", "^[A-Za-z][A-Za-z0-9_-]{0,62}$"), AfterValidator(_check_scheme_name)]
+Realm = Annotated[str, Kind("text"), AfterValidator(_check_realm)]
+ProtocolName = Annotated[str, Kind("text"), AfterValidator(_check_protocol)]
+CookieName = Annotated[str, Kind("cookie name"), AfterValidator(_check_cookie)]
+HttpUrl = Annotated[str, Kind("URL", "^https?://"), AfterValidator(_check_url)]
+SchemeNames = Annotated[
+    Several[SchemeName],
+    Kind("scheme name, or list of them"),
+    BeforeValidator(as_list, json_schema_input_type=str | list[str]),
+]
+REALM = Field("gateway", description="The realm that a 401 names.")
+FORWARD = Field(
+    False,
+    description="Let the backend see the credential, too. Off: it ends here; the backend is told who it is.",
+)
+
+
+class Claims(Section):
+    """Which claims say what. A claim within another is written with a dot: `realm_access.roles`."""
+
+    consumer: Text = Field("sub", description="The name of the consumer.")
+    tenant: Unset[Text] = Field(None, description="The tenant.")
+    groups: Unset[Text] = Field(None, description="The groups: a list of texts, or one text.")
+    scopes: Text = Field("scope", description="The scopes: a text with spaces between them, or a list of texts.")
+
+
+class TokenFrom(Section):
+    """Where a token may be, beside `Authorization: Bearer`, which browsers do not send on WebSockets and event streams.
+
+    What is found there ends at the gateway, and is in no log. Two places with different tokens are a 400.
+    """
+
+    header: Unset[addresses.OwnHeader] = Field(
+        None, description="Another header that holds the token, with or without `Bearer` in front."
+    )
+    cookie: Unset[CookieName] = Field(
+        None,
+        description="Cookie that holds the token. Other sites can make browsers send it: give it `SameSite=Strict`, or "
+        "check `Origin`.",
+    )
+    query: Unset[Text] = Field(
+        None,
+        description="Query parameter that holds the token. Histories of browsers and logs of others keep it: such "
+        "tokens should be short-lived.",
+    )
+    websocket_protocol: Unset[ProtocolName] = Field(
+        None,
+        description="How an entry of `Sec-WebSocket-Protocol` begins that holds the token: with `bearer`, the "
+        "browser's `new WebSocket(url, ['bearer.' + token, 'chat'])`. The backend gets the other entries, of which it "
+        "must select one; a browser that offers nothing but the token gives up.",
+    )
+
+
+TOKEN_FROM = Field(TokenFrom(), alias="from", description="Where a token may be, beside `Authorization: Bearer`.")

@@ -1,0 +1,100 @@
+"""The schemes of auth.yaml, each of one kind, and those that need no file of their own."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gateway.config.models.auth.consumers import Name
+from gateway.config.models.auth.forward_auth import ForwardAuthScheme
+from gateway.config.models.auth.http_signature import HttpSignatureScheme
+from gateway.config.models.auth.introspection import IntrospectionScheme
+from gateway.config.models.auth.jwt import JwtScheme
+from gateway.config.models.auth.mtls import MtlsScheme
+from gateway.config.models.auth.scheme_keys import FORWARD, REALM, CookieName, Realm
+from gateway.config.models.base import Model, Section
+from gateway.config.values import addresses
+from gateway.config.values.quantities import (
+    Text,
+    Unset,
+    or_empty,
+    refuse,
+)
+
+
+class ApiKeyScheme(Section):
+    """API keys of consumers, in any of the places that are named here."""
+
+    header: Unset[addresses.OwnHeader] = Field(None, description="Header that holds the key, such as `X-API-Key`.")
+    query: Unset[Text] = Field(
+        None,
+        description="Query parameter that holds the key. Histories and logs of others keep it: better avoid it.",
+    )
+    cookie: Unset[CookieName] = Field(None, description="Cookie that holds the key.")
+    realm: Realm = REALM
+    forward: bool = FORWARD
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_place(cls, value: Any) -> Any:
+        """A scheme that names no place looks for the key where most do."""
+        places = ("header", "query", "cookie")
+        if isinstance(value, dict) and not any(place in value for place in places):
+            return {"header": "X-API-Key", **value}
+        return {"header": "X-API-Key"} if value is None else value
+
+
+class BasicScheme(Section):
+    """User names and passwords of consumers, in `Authorization: Basic` (RFC 7617).
+
+    A password is checked by scrypt, on two threads and within 64 MiB, in turns by address; what comes of it is
+    remembered for 5 minutes. A wrong one costs the same for every name: once for each of the different parameters that
+    the hashes have. So let all have the same.
+    """
+
+    realm: Realm = REALM
+    forward: bool = FORWARD
+
+
+class AnonymousScheme(Section):
+    """Whoever comes without a credential. A credential that is wrong is refused all the same."""
+
+    consumer: Name = Field(
+        "anonymous", description="Name of the consumer that all of them are; one of `consumers`, or only a name."
+    )
+
+
+class SchemeConfig(Model):
+    """One way to prove who one is. Exactly one of the keys is needed: its kind."""
+
+    api_key: Annotated[ApiKeyScheme | None, BeforeValidator(or_empty({}))] = Field(None, description="API keys.")
+    jwt: Unset[JwtScheme] = Field(None, description="JSON Web Tokens.")
+    basic: Annotated[BasicScheme | None, BeforeValidator(or_empty({}))] = Field(None, description="HTTP Basic.")
+    http_signature: Annotated[HttpSignatureScheme | None, BeforeValidator(or_empty({}))] = Field(
+        None, description="Signed requests (RFC 9421)."
+    )
+    introspection: Unset[IntrospectionScheme] = Field(
+        None, description="Opaque tokens, of which another service knows whose they are (RFC 7662)."
+    )
+    mtls: Annotated[MtlsScheme | None, BeforeValidator(or_empty({}))] = Field(
+        None, description="Certificates of clients (mutual TLS)."
+    )
+    forward_auth: Unset[ForwardAuthScheme] = Field(None, description="A service that is asked for every request.")
+    anonymous: Annotated[AnonymousScheme | None, BeforeValidator(or_empty({}))] = Field(
+        None, description="Whoever comes without a credential; the last of the schemes of a route."
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "SchemeConfig":
+        if len(self.model_fields_set) != 1:
+            raise refuse(f"exactly one key is needed: {', '.join(type(self).model_fields)}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which of the keys it has."""
+        return next(iter(self.model_fields_set))
+
+    @property
+    def settings(self) -> Any:
+        """What is below that key."""
+        return getattr(self, self.kind)
