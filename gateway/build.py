@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.access.service import Entries, entries_of
 from gateway.balancing.round_robin import RoundRobin
 from gateway.config.load import ConfigError, Configuration, Problem
-from gateway.config.models import Connections, Limits, Predicate, RouteConfig, ServiceConfig
+from gateway.config.models import ClientLimits, Connections, Predicate, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.problems import format_path
 from gateway.config.values.addresses import AddressTarget, AsgiTarget, Target, parse_address, parse_target
@@ -136,7 +136,7 @@ def _configure(limits: Mapping[Endpoint, PoolLimits]) -> None:
         endpoint.configure(of_endpoint)
 
 
-def _header_filters(limits: Limits) -> Mapping[bool, HeaderFilter]:
+def _header_filters(limits: ClientLimits) -> Mapping[bool, HeaderFilter]:
     underscores = limits.underscore_headers == "pass"
     return {
         trusted: HeaderFilter(trusted=trusted, underscores=underscores, allowed=limits.allowed_proxy_headers)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.config.models import Configuration, RouteConfig
-from gateway.config.models.limits import RateLimit, windows_of
-from gateway.config.models.limits import Redis as RedisConfig
+from gateway.config.models.rate_limits import RateLimit, windows_of
+from gateway.config.models.redis import Redis as RedisConfig
 from gateway.context import Context
 from gateway.http import Identity
 from gateway.http.decisions import Mode

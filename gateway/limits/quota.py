@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from gateway.config.models.limits import Quota as QuotaConfig
+from gateway.config.models.quotas import Quota as QuotaConfig
 from gateway.context import Context
 from gateway.http.decisions import Mode
 from gateway.limits.keys import Key, compile_key

@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl
 
 from gateway.algorithms.conditions import compile_condition
 from gateway.config.models import Configuration, RouteConfig
-from gateway.config.models.limits import Quota, RateLimit
+from gateway.config.models.quotas import Quota
+from gateway.config.models.rate_limits import RateLimit
 from gateway.http import Exchange
 from gateway.http.fields import repeated, value_of
 

@@ -33,7 +33,7 @@ from urllib.parse import unquote
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gateway.config.models import Limits, WebSocket
+from gateway.config.models import ClientLimits, WebSocket
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
@@ -85,7 +85,9 @@ CLOSED: Final = Phase.CLOSED
 class ServerContext:
     """What all connections of one server share."""
 
-    def __init__(self, deadlines: Deadlines, limits: Callable[[], Limits], websocket: Callable[[], WebSocket]) -> None:
+    def __init__(
+        self, deadlines: Deadlines, limits: Callable[[], ClientLimits], websocket: Callable[[], WebSocket]
+    ) -> None:
         self.deadlines = deadlines
         self.limits = limits
         self.websocket = websocket

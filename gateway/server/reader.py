@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import httptools
 
-from gateway.config.models import Limits
+from gateway.config.models import ClientLimits
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
 from gateway.server.head import Target, bad, check_head, check_method, is_websocket
@@ -95,7 +95,7 @@ WEBSOCKET: Final = Part.WEBSOCKET
 class RequestReader:
     """The requests of one connection."""
 
-    def __init__(self, sink: Sink, limits: Limits) -> None:
+    def __init__(self, sink: Sink, limits: ClientLimits) -> None:
         self._sink = sink
         self._limits = limits
         self._most_headers = limits.headers

@@ -30,7 +30,7 @@ from gateway.admin.app import admin_app, metrics_app
 from gateway.app import Gateway
 from gateway.build import Snapshot
 from gateway.config.models import AccessLog as AccessLogConfig
-from gateway.config.models import Drain, Limits, WebSocket
+from gateway.config.models import ClientLimits, Drain, WebSocket
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
@@ -179,9 +179,9 @@ def _websocket(reloader: Reloader) -> WebSocket:
     return reloader.current.configuration.middleware.websocket if reloader.current else WebSocket()
 
 
-def _limits(reloader: Reloader) -> Limits:
+def _limits(reloader: Reloader) -> ClientLimits:
     """The limits in force; never more connections than there are descriptors for, each with one to an upstream."""
-    limits = reloader.current.configuration.middleware.limits if reloader.current else Limits()
+    limits = reloader.current.configuration.middleware.limits if reloader.current else ClientLimits()
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(1, (descriptors - DESCRIPTORS_KEPT) // 2)
     return limits if limits.connections <= most else limits.model_copy(update={"connections": most})

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.config.models.limits import windows_of
+from gateway.config.models.rate_limits import windows_of
 from gateway.http import Exchange, Identity
 from gateway.http.testing import make_exchange
 from gateway.limits.redis_link import RedisLink

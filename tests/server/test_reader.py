@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.models import Limits
+from gateway.config.models import ClientLimits
 from gateway.errors import GatewayError
 from gateway.http import Headers
 from gateway.server.reader import RequestHead, RequestReader
@@ -36,7 +36,7 @@ class Recorder:
 def read(pieces: list[bytes]) -> tuple[list[tuple[str, bytes, bytes, Headers]], str]:
     """All requests in a stream that comes in these pieces, and the fault that ended it."""
     recorder = Recorder()
-    reader = RequestReader(recorder, Limits(head=2000, url=200, headers=10))
+    reader = RequestReader(recorder, ClientLimits(head=2000, url=200, headers=10))
     try:
         for piece in pieces:
             rest = piece
@@ -88,7 +88,7 @@ def test_any_split_reads_the_same(good: list[bytes], bad: bytes, data: st.DataOb
 @given(st.lists(requests(), min_size=1, max_size=3), st.binary(max_size=40))
 def test_it_stops_behind_each_request(good: list[bytes], rest: bytes) -> None:
     """What stands behind a request is handed back untouched, byte for byte."""
-    reader = RequestReader(Recorder(), Limits())
+    reader = RequestReader(Recorder(), ClientLimits())
     stream = b"".join(good) + rest
     for request in good:
         assert stream.startswith(request)
@@ -127,7 +127,7 @@ def test_small_chunks_are_no_attack(size: int) -> None:
 def test_who_keeps_the_connection(version: str, connection: str, kept: bool) -> None:
     """HTTP/1.1 keeps the connection unless told otherwise, HTTP/1.0 only when told so."""
     recorder = Recorder()
-    reader = RequestReader(recorder, Limits())
+    reader = RequestReader(recorder, ClientLimits())
     reader.read(f"GET / HTTP/{version}\r\nhost: a\r\nconnection: {connection}\r\n\r\n".encode())
     assert recorder.head is not None
     assert recorder.head.keep_alive is kept

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 import uvicorn
 
-from gateway.config.models import Limits, WebSocket
+from gateway.config.models import ClientLimits, WebSocket
 from gateway.deadlines import Deadlines
 from gateway.server.protocol import HTTPProtocol, ServerContext
 from gateway.server.websocket import WebSocketProtocol
@@ -30,7 +30,7 @@ HANDSHAKE = (
 async def serving(app: Callable[..., Awaitable[None]]) -> AsyncIterator[int]:
     """This application on our protocol class, with quick pings; the port."""
     context = ServerContext(
-        Deadlines(asyncio.get_running_loop()), Limits, partial(WebSocket, ping_interval=0.1, max_message=2**24)
+        Deadlines(asyncio.get_running_loop()), ClientLimits, partial(WebSocket, ping_interval=0.1, max_message=2**24)
     )
     port = free_port()
     config = uvicorn.Config(

@@ -7,7 +7,8 @@ from gateway.config.models.auth.consumers import ConsumerConfig, IdentityHeaders
 from gateway.config.models.auth.file import AuthFile
 from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Model, Section
-from gateway.config.models.middleware import AccessLog, Drain, Limits, MiddlewareFile, WebSocket
+from gateway.config.models.client_limits import ClientLimits
+from gateway.config.models.middleware import AccessLog, Drain, MiddlewareFile, WebSocket
 from gateway.config.models.routes import Predicate, RouteConfig, RoutesFile
 from gateway.config.models.services import Connections, EndpointConfig, ServiceConfig, Tls
 from gateway.config.models.timeouts import RouteTimeouts, Timeouts
@@ -18,13 +19,13 @@ __all__ = [
     "FILES",
     "AccessLog",
     "AuthFile",
+    "ClientLimits",
     "Configuration",
     "Connections",
     "ConsumerConfig",
     "Drain",
     "EndpointConfig",
     "IdentityHeaders",
-    "Limits",
     "MiddlewareFile",
     "Model",
     "Predicate",

@@ -1,61 +1,27 @@
 """middleware.yaml: what clients may cost, how long things may take, and what is logged."""
 
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from gateway.config.models.admin import Admin
 from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
 from gateway.config.models.blocklist import Blocklist
+from gateway.config.models.client_limits import ClientLimits
 from gateway.config.models.cors import Cors
 from gateway.config.models.header_rules import HeaderRules
-from gateway.config.models.limits import Quotas, RateLimits, Redis
 from gateway.config.models.policy import Named
 from gateway.config.models.python_policies import PythonPolicy
+from gateway.config.models.quotas import Quota
+from gateway.config.models.rate_limits import RateLimit
+from gateway.config.models.redis import Redis
 from gateway.config.models.rules import Compression, ContentTypes, IpAllow, Maintenance, RequestIds
 from gateway.config.models.timeouts import Timeouts
 from gateway.config.models.trace import Trace
-from gateway.config.values import addresses
 from gateway.config.values.quantities import Duration, DurationOrZero, Several, Size, Text, Unset, refuse
-from gateway.http.header_filter import WRITTEN_HERE, is_of_proxies
 
-
-class Limits(Section):
-    """What clients may cost."""
-
-    connections: int = Field(10000, ge=1, le=10_000_000, description="Client connections at a time.")
-    header_timeout: Duration = Field(10, description="To receive the head of a request; later is a 408.")
-    keep_alive: Duration = Field(75, description="How long an unused client connection is kept.")
-    stall: Duration = Field(
-        60, description="Without progress of a client that neither sends the body it announced nor reads its response."
-    )
-    head: Size = Field(32 * 1024, description="All headers of a request; more is a 431.")
-    url: Size = Field(8 * 1024, description="The request line's target; more is a 414.")
-    headers: int = Field(100, ge=1, le=10_000, description="Headers of a request; more is a 431.")
-    body: Size = Field(4 * 1024**3, description="Body of a request; more is a 413.")
-    underscore_headers: Literal["drop", "pass"] = Field(
-        "drop",
-        description="Headers of requests with an underscore in their names, which backends in the manner of CGI take "
-        "for those with a hyphen: backends do not get them (`drop`), or those that could pass for none of the "
-        "gateway's own (`pass`). Names with a dot are always dropped.",
-    )
-    allowed_proxy_headers: Several[addresses.HeaderName] = Field(
-        (),
-        description="Headers that backends get from every client, though they are among those that are dropped unless "
-        'one of `trusted_proxies` sends them ("What backends are told").',
-        examples=["x-http-method-override"],
-    )
-
-    @field_validator("allowed_proxy_headers")
-    @classmethod
-    def _are_of_proxies(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name.encode() in WRITTEN_HERE:
-                raise refuse(f"the gateway itself tells backends {name}; remove it")
-            if not is_of_proxies(name.encode()):
-                raise refuse(f"backends get {name} from every client as it is; remove it")
-        return names
+T = TypeVar("T", RateLimit, Quota)
 
 
 class AccessLog(Section):
@@ -102,7 +68,7 @@ class WebSocket(Section):
 class MiddlewareFile(Section):
     """What clients may cost, how long things may take, and what is logged. The file is optional, as is all in it."""
 
-    limits: Limits = Field(Limits(), description="What clients may cost.")
+    limits: ClientLimits = Field(ClientLimits(), description="What clients may cost.")
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of every route that does not say otherwise.")
     access_log: AccessLog = Field(AccessLog(), description="One line for each request.")
     drain: Drain = Field(Drain(), description="What happens after SIGTERM.")
@@ -125,8 +91,8 @@ class MiddlewareFile(Section):
     compression: Compression = Field(Compression(), description="Compression of responses.")
     content_types: Named[ContentTypes] = Field({}, description="Content types that request bodies may have.")
     redis: Unset[Redis] = Field(None, description="Redis, for what several replicas count together.")
-    rate_limits: RateLimits = Field({}, description="How many requests in a time.")
-    quotas: Quotas = Field({}, description="How many requests in a day or month of the calendar.")
+    rate_limits: Named[RateLimit] = Field({}, description="How many requests in a time.")
+    quotas: Named[Quota] = Field({}, description="How many requests in a day or month of the calendar.")
     policies: Named[PythonPolicy] = Field({}, description="Policies of one's own, in Python, outermost first.")
     order: Several[Text] = Field(
         (),
@@ -134,3 +100,12 @@ class MiddlewareFile(Section):
         "takes its usual place. `policies.NAME` and `rate_limits.NAME` are for a single one of that name, such as a "
         "limit by address in front of the authentication. None given: the usual order.",
     )
+
+    @field_validator("rate_limits", "quotas")
+    @classmethod
+    def _have_their_redis(cls, policies: dict[str, T], info: ValidationInfo) -> dict[str, T]:
+        if "redis" in info.data and info.data["redis"] is None:
+            for name, policy in policies.items():
+                if policy.store == "redis":
+                    raise refuse("a store is redis, and there is no redis: key with its url; add one", f" (for {name})")
+        return policies

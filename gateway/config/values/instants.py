@@ -1,10 +1,11 @@
-"""Points in time, as people write them."""
+"""Points in time and time zones, as people write them."""
 
 import re
 from datetime import UTC, datetime
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from gateway.config.values.quantities import Kind, refuse
 
@@ -29,9 +30,19 @@ def format_instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _check_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise refuse("there is no such time zone; expected a name such as Europe/Berlin or UTC") from None
+    return name
+
+
 Instant = Annotated[
     float,
     Kind("point in time"),
     BeforeValidator(parse_instant, json_schema_input_type=Annotated[str, Kind("", INSTANT_PATTERN)]),
 ]
 """Seconds since 1970."""
+
+Zone = Annotated[str, Kind("time zone"), AfterValidator(_check_zone)]

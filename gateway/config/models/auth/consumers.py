@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from gateway.config.models.auth.http_signature import SignatureKeyConfig
 from gateway.config.models.auth.mtls import Certificate
 from gateway.config.models.base import Model, Section
-from gateway.config.models.limits import Windows
 from gateway.config.models.policy import RuleName
+from gateway.config.models.rate_limits import Windows
 from gateway.config.values.addresses import OwnHeader
 from gateway.config.values.instants import Instant
 from gateway.config.values.quantities import Kind, Several, Text, Unset, refuse, shorthand

@@ -8,8 +8,8 @@ from gateway.config.models.auth.consumers import ConsumerConfig, IdentityHeaders
 from gateway.config.models.auth.scheme_keys import SchemeName, SchemeNames
 from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Section
-from gateway.config.models.limits import Zone
 from gateway.config.values import addresses
+from gateway.config.values.instants import Zone
 from gateway.config.values.quantities import Several, or_empty
 
 

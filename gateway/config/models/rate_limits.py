@@ -1,23 +1,16 @@
-"""How much: rate limits, quotas, and the Redis that counts for several replicas."""
+"""middleware.yaml: rate limits, and what quotas share with them."""
 
 import re
-from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.algorithms.gcra import LARGEST, Window
-from gateway.config.models.base import Model
-from gateway.config.models.policy import Named, Policy
+from gateway.config.models.policy import Policy
 from gateway.config.values.addresses import parse_read_header
-from gateway.config.values.quantities import Duration, Kind, SomeOf, Text, Unset, refuse
-
-P = TypeVar("P", bound="RateLimit | Quota")
+from gateway.config.values.quantities import Kind, SomeOf, Text, Unset, refuse
 
 _LIMIT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,6})?([smhd])", re.ASCII)
-_PREFIX = re.compile(r"[A-Za-z0-9:._/-]{1,100}", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 31 * 86400
 _PLAIN_PARTS = ("consumer", "tenant", "address", "route")
@@ -55,40 +48,11 @@ def _check_part(text: str) -> str:
     raise refuse("expected consumer, tenant, address, route, header:Name or claim:name")
 
 
-def _check_redis_url(url: SecretStr) -> SecretStr:
-    try:
-        parts = urlsplit(url.get_secret_value())
-        right = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
-    except ValueError:
-        right = False
-    if not right:
-        message = "expected redis://[user:password@]host[:port][/database], or rediss:// for TLS"
-        raise PydanticCustomError("pointed", "{message}{hint}", {"message": message, "hint": ""})  # without the value
-    return url
-
-
-def _check_prefix(text: str) -> str:
-    if _PREFIX.fullmatch(text) is None:  # braces have a meaning in the keys of a cluster
-        raise refuse("expected at most 100 letters, digits and any of : . _ - /, such as staging:")
-    return text
-
-
-def _check_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise refuse("there is no such time zone; expected a name such as Europe/Berlin or UTC") from None
-    return name
-
-
 LimitText = Annotated[str, Kind("limit", r"^[1-9][0-9]{0,8}/([1-9][0-9]{0,6})?[smhd]$"), AfterValidator(_check_limit)]
 Windows = Annotated[SomeOf[LimitText], AfterValidator(_check_windows)]
 """Several limits that hold at once."""
 
 KeyPart = Annotated[str, Kind("part of a key"), AfterValidator(_check_part)]
-RedisUrl = Annotated[SecretStr, Kind("redis URL"), AfterValidator(_check_redis_url)]
-RedisPrefix = Annotated[str, Kind("text"), AfterValidator(_check_prefix)]
-Zone = Annotated[str, Kind("time zone"), AfterValidator(_check_zone)]
 
 KEY_DESCRIPTION = (
     "Whose requests count together: `consumer`, `tenant`, `address` (of IPv6 the /64 network), `route`, `header:Name`, "
@@ -99,24 +63,6 @@ ON_FAILURE_DESCRIPTION = (
     "While the store does not answer: `open` lets pass, `closed` answers 503, `local` counts in each process by "
     "itself, from what it knew on."
 )
-
-
-class Redis(Model):
-    """A Redis server (6 or newer), for limits and quotas that hold for several replicas together."""
-
-    url: RedisUrl = Field(description="Where it is.", examples=["redis://redis:6379/0"])
-    timeout: Duration = Field(
-        0.02,
-        le=1,
-        description="Longest that a request waits for it, all of its limits together. What the gateway itself is late "
-        "with does not count.",
-    )
-    prefix: RedisPrefix = Field(
-        "gateway:",
-        description="What all keys begin with. Gateways with the same one share all that they count and block; give "
-        "those that have nothing to do with each other different ones.",
-        examples=["staging:"],
-    )
 
 
 class RateLimit(Policy):
@@ -173,37 +119,3 @@ def windows_of(limits: tuple[str, ...], burst: int | None) -> tuple[Window, ...]
         Window(units, seconds, burst if burst is not None and index == 0 else units)
         for index, (units, seconds) in enumerate(parsed)
     )
-
-
-class Quota(Policy):
-    """Requests in a day or month of the calendar, kept across restarts; whoever is over it gets a 429. `GET /quota`
-    tells callers what is left; with quotas, that path belongs to the gateway. It accepts the schemes of `default` in
-    auth.yaml, or, where there are none, those of all routes."""
-
-    key: SomeOf[KeyPart] = Field(("consumer",), description=KEY_DESCRIPTION, examples=[["tenant"]])
-    limit: int = Field(ge=1, le=10**15, description="Requests in the window.", examples=[100000])
-    window: Literal["day", "month"] = Field(description="Which window of the calendar.", examples=["month"])
-    timezone: Zone = Field("UTC", description="Where its midnight is.")
-    store: Literal["sqlite", "redis"] = Field(
-        "sqlite",
-        description="`sqlite`: a file of this gateway. `redis`: for all replicas together, which learn of each other's "
-        "requests within 0.25 s: by so much of the traffic a quota may be exceeded. What was counted in the "
-        "last 0.25s before a crash may be lost.",
-    )
-    file: Text = Field(
-        "quotas.sqlite",
-        description="With `sqlite`: the file, relative to `state_directory`.",
-    )
-    on_failure: Literal["open", "closed", "local"] = Field("local", description=ON_FAILURE_DESCRIPTION)
-
-
-def _redis_is_there(policies: dict[str, P], info: ValidationInfo) -> dict[str, P]:
-    if "redis" in info.data and info.data["redis"] is None:
-        for name, policy in policies.items():
-            if policy.store == "redis":
-                raise refuse("a store is redis, and there is no redis: key with its url; add one", f" (for {name})")
-    return policies
-
-
-RateLimits = Annotated[Named[RateLimit], AfterValidator(_redis_is_there)]
-Quotas = Annotated[Named[Quota], AfterValidator(_redis_is_there)]

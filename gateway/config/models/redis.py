@@ -1,0 +1,53 @@
+"""middleware.yaml: the Redis that counts for several replicas."""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
+
+from gateway.config.models.base import Model
+from gateway.config.values.quantities import Duration, Kind, refuse
+
+_PREFIX = re.compile(r"[A-Za-z0-9:._/-]{1,100}", re.ASCII)
+
+
+def _check_redis_url(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        right = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+    except ValueError:
+        right = False
+    if not right:
+        message = "expected redis://[user:password@]host[:port][/database], or rediss:// for TLS"
+        raise PydanticCustomError("pointed", "{message}{hint}", {"message": message, "hint": ""})  # without the value
+    return url
+
+
+def _check_prefix(text: str) -> str:
+    if _PREFIX.fullmatch(text) is None:  # braces have a meaning in the keys of a cluster
+        raise refuse("expected at most 100 letters, digits and any of : . _ - /, such as staging:")
+    return text
+
+
+RedisUrl = Annotated[SecretStr, Kind("redis URL"), AfterValidator(_check_redis_url)]
+RedisPrefix = Annotated[str, Kind("text"), AfterValidator(_check_prefix)]
+
+
+class Redis(Model):
+    """A Redis server (6 or newer), for limits and quotas that hold for several replicas together."""
+
+    url: RedisUrl = Field(description="Where it is.", examples=["redis://redis:6379/0"])
+    timeout: Duration = Field(
+        0.02,
+        le=1,
+        description="Longest that a request waits for it, all of its limits together. What the gateway itself is late "
+        "with does not count.",
+    )
+    prefix: RedisPrefix = Field(
+        "gateway:",
+        description="What all keys begin with. Gateways with the same one share all that they count and block; give "
+        "those that have nothing to do with each other different ones.",
+        examples=["staging:"],
+    )
