@@ -6,6 +6,7 @@ there is to say of the package is in pyproject.toml.
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 import tomllib
@@ -25,13 +26,11 @@ MODULES = """
     auth/outcome auth/credentials auth/api_key auth/key_ring auth/anonymous
     limits/windows limits/memory limits/table limits/limit limits/keys
     access/entries
-    middleware/authentication middleware/blocklist middleware/body_limit middleware/rate_limit middleware/request_id
-    middleware/trace middleware/headers middleware/cors
     monitor/access_log monitor/metrics
     app/gateway app/receiving app/sending app/counting
     server/head server/reader server/progress server/cycle server/protocol
 """
-
+"""Beside these, the policies whose declarations say `compiled=True`."""
 
 COMPILE = os.environ.get("GATEWAY_COMPILE") == "1"
 
@@ -44,12 +43,22 @@ def _needed() -> Sequence[str]:
     return ("mypy>=2.4,<3", "types-PyYAML", *project["dependencies"])
 
 
+def compiled_policies() -> Sequence[Path]:
+    """The files in which a policy is declared as compiled. They are read, not imported: nothing is installed yet."""
+    return [path for path in sorted(Path("gateway/middleware").glob("*.py")) if _declares_compiled(path)]
+
+
+def _declares_compiled(path: Path) -> bool:
+    keywords = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.keyword))
+    return any(word.arg == "compiled" and ast.literal_eval(word.value) for word in keywords)
+
+
 def _extensions() -> Sequence[Extension]:
     if not COMPILE or "bdist_wheel" not in sys.argv:  # it is asked several times what the package is, and once for it
         return ()
     from mypyc.build import mypycify  # noqa: PLC0415  only those who compile have it
 
-    paths = [f"gateway/{name}.py" for name in MODULES.split()]
+    paths = [f"gateway/{name}.py" for name in MODULES.split()] + [str(path) for path in compiled_policies()]
     # Optimising more makes nothing faster: what is left is the work of the interpreter's own library. Nor is anybody
     # helped by warnings about generated C, which take the compiler longer than all the rest.
     extensions = mypycify(paths, opt_level="1", debug_level="0", group_name="gateway")

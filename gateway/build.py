@@ -1,6 +1,6 @@
 """A configuration becomes a Snapshot, and a plan of what must live: the one place where everything is put together.
 
-The order of a handler chain is `_stack`, outermost first. It is composed once per route, never per request.
+A handler chain, in the order of `middleware/table.py`, is composed once per route, never per request.
 """
 
 from __future__ import annotations
@@ -18,31 +18,13 @@ from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.problems import format_path
 from gateway.config.values.addresses import AddressTarget, AsgiTarget, Target, parse_address, parse_target
 from gateway.config.yaml.expand import read_regular
-from gateway.context import Builder, Context, Middleware
+from gateway.context import Context, Middleware
 from gateway.http import Handler
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.header_filter import HeaderFilter
-from gateway.limits.quota_report import REPORT_POLICIES, quota_report, report_route
+from gateway.limits.quota_report import quota_report, report_route
 from gateway.live import Place, Plan
-from gateway.middleware import (
-    audit_gate,
-    authentication,
-    authorization,
-    blocklist,
-    body_limit,
-    compression,
-    content_types,
-    cors,
-    headers,
-    ip_allow,
-    maintenance,
-    python_policy,
-    quota,
-    rate_limit,
-    redirects,
-    request_id,
-    trace,
-)
+from gateway.middleware import redirects, request_id
 from gateway.middleware.order import arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
@@ -59,28 +41,6 @@ from gateway.upstream.transport import Connector
 from gateway.upstream.websocket import WebSocketLimits
 
 MAX_CA_BYTES = 4 * 1024**2
-
-STACK: tuple[tuple[str, Builder], ...] = (
-    ("request_id", request_id.for_route),
-    ("trace", trace.for_route),
-    ("audit_log", audit_gate.for_route),
-    ("maintenance", maintenance.for_route),
-    ("blocklist", blocklist.for_route),
-    ("ip_allow", ip_allow.for_route),
-    ("cors", cors.for_route),
-    ("response_headers", headers.response_for_route),
-    ("compression", compression.for_route),
-    ("authentication", authentication.for_route),
-    ("blocked_consumers", blocklist.consumers_for_route),
-    ("authorization", authorization.for_route),
-    ("content_types", content_types.for_route),
-    ("body_limit", body_limit.for_route),
-    ("rate_limits", rate_limit.for_route),
-    ("quotas", quota.for_route),
-    ("request_headers", headers.request_for_route),
-    ("policies", python_policy.for_route),
-)
-"""What an exchange passes on its way to the cluster, outermost first, unless middleware.yaml has an `order`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +173,7 @@ class _Builder:
         self._context = Context(configuration, plan, base)
         self._balancers: dict[Target, tuple[RoundRobin[Endpoint], tuple[Endpoint, ...]]] = {}
         self.limits: dict[Endpoint, PoolLimits] = {}
-        self._stack_in_order, self.problems = arrange(STACK, self._context)
+        self._stack_in_order, self.problems = arrange(self._context)
 
     def handlers(self) -> Iterator[RouteHandler]:
         for index, route in enumerate(self._configuration.routes.routes):
@@ -226,8 +186,8 @@ class _Builder:
                 yield RouteHandler(route, middlewares, target, handle, reads_of(self._configuration, route))
 
     def _stack(self, route: RouteConfig) -> Iterator[Middleware]:
-        for _, builder in self._stack_in_order:
-            middleware = builder(self._context, route)
+        for placed in self._stack_in_order:
+            middleware = placed.build(self._context, route)
             if middleware is not None:
                 yield middleware
 
@@ -239,8 +199,9 @@ class _Builder:
         """What answers /quota, behind the policies that say who may ask. None without quotas."""
         handle: Handler | None = quota_report(self._context)
         route = report_route(self._configuration)
-        for name, builder in reversed(self._stack_in_order):
-            middleware = builder(self._context, route) if handle and name in REPORT_POLICIES else None
+        for placed in reversed(self._stack_in_order):
+            guards = handle is not None and placed.policy.guards_quota
+            middleware = placed.build(self._context, route) if guards else None
             if middleware is not None and handle is not None:
                 handle = middleware.wrap(handle)
         return handle

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from gateway.algorithms.conditions import compile_condition
 from gateway.auth.password import parse
 from gateway.auth.password_checks import MEMORY
-from gateway.build import STACK, Snapshot, build, rules
+from gateway.build import Snapshot, build, rules
 from gateway.config.doubts import doubts
 from gateway.config.load import ConfigError, Configuration, Problem, load
 from gateway.config.problems import format_path
@@ -91,7 +91,7 @@ def _about_rules(configuration: Configuration) -> Iterator[Problem]:
         yield _warning(configuration, path, message, "middleware.yaml")
     for index, message in misorders(middleware):
         yield _warning(configuration, ("order", index), message, "middleware.yaml")
-    if (omission := left_out(middleware, [name for name, _ in STACK])) is not None:
+    if (omission := left_out(middleware)) is not None:
         yield _warning(configuration, ("order",), omission, "middleware.yaml")
     automatic = middleware.blocklist.automatic
     if automatic is not None and "per" not in automatic.model_fields_set:

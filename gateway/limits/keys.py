@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
+from gateway.config.models import RouteConfig
+from gateway.config.models.quotas import Quota
+from gateway.config.models.rate_limits import RateLimit
 from gateway.http import Exchange
 from gateway.http.fields import lines_of
 
@@ -38,6 +41,15 @@ def compile_key(parts: Sequence[str]) -> Key:
         return _bounded("".join(f"{len(value)}:{value}" for value in values))  # lengths: a value may hold anything
 
     return several
+
+
+def headers_of(rules: Iterable[RateLimit | Quota], route: RouteConfig) -> Iterator[tuple[Literal["header"], str]]:
+    """The headers that are part of the keys by which these rules count the requests of a route, where they refuse."""
+    for rule in rules:
+        if rule.mode == "enforce" and rule.applies_to(route.id):
+            for part in rule.key:
+                if part.startswith("header:"):
+                    yield "header", part.removeprefix("header:")
 
 
 def _single(part: Part, address: Key) -> Key:

@@ -16,11 +16,6 @@ from gateway.http import Exchange, Response
 from gateway.limits.quota import Quota, quotas_of
 
 PATH = "/quota"
-REPORT_POLICIES = frozenset(
-    {"audit_log", "maintenance", "blocklist", "ip_allow", "cors", "response_headers"}
-    | {"authentication", "blocked_consumers"}
-)
-"""What stands in front of the report; for them it is a route with the id `quota`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,10 @@ def quota_report(context: Context) -> QuotaReport | None:
 
 
 def report_route(configuration: Configuration) -> RouteConfig:
-    """The route that policies take the report for. It accepts the default schemes, or else those of all routes."""
+    """The route that the policies in front of the report (`guards_quota`) take it for.
+
+    It accepts the default schemes, or else those of all routes.
+    """
     named = [scheme for route in configuration.routes.routes for scheme in route.auth or ()]
     schemes = configuration.auth.default or tuple(dict.fromkeys(named))
     return RouteConfig(id="quota", path=PATH, target="quota:80", auth=schemes)

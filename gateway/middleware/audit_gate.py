@@ -9,6 +9,7 @@ from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import deny
+from gateway.middleware.declaration import Declaration
 from gateway.monitor.audit_log import SERVICE, AuditLog
 
 RULE = "audit_log"
@@ -45,3 +46,6 @@ def for_route(context: Context, route: RouteConfig) -> AuditGate | None:
     if config.file is None or config.on_failure != "closed":
         return None
     return AuditGate(context.plan.need(SERVICE, AuditLog, ("middleware.yaml", ("audit_log",))))
+
+
+DECLARATION = Declaration("audit_log", for_route, guards_quota=True)

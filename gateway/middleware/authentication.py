@@ -25,6 +25,7 @@ from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
 from gateway.http.fields import NEVER_DROPPED
 from gateway.http.problems import AnsweredError
+from gateway.middleware.declaration import Declaration
 
 NO_CREDENTIAL: Final = Refused("the route needs a credential, and the request has none")
 TWO_LINES: Final = Refused("the request has two Authorization headers; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
@@ -157,3 +158,6 @@ def for_route(context: Context, route: RouteConfig) -> Authentication:
     elsewhere = reduce(or_, (scheme.places for scheme in others if not scheme.forward), Places()) - KEPT
     kept = reduce(or_, (scheme.places for scheme in schemes if scheme.forward), Places())
     return Authentication(schemes, header_names(auth.identity_headers), auth.mode, elsewhere - kept)
+
+
+DECLARATION: Final = Declaration("authentication", for_route, guards_quota=True, compiled=True)

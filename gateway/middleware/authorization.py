@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from gateway.algorithms.conditions import Calendar, Condition, Facts, compile_condition
 from gateway.algorithms.linear_regex import TextTooLong
 from gateway.auth.schemes import schemes_of
-from gateway.config.models import AuthFile, RouteConfig
+from gateway.config.models import AuthFile, Configuration, RouteConfig
 from gateway.config.models.auth.authorization import Authorize
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Headers, Identity, Response
 from gateway.http.decisions import Mode, deny
+from gateway.middleware.declaration import Declaration, Read
 
 _BEARERS = frozenset({"jwt", "introspection"})
 
@@ -175,3 +176,19 @@ def _methods(methods: tuple[str, ...] | None) -> frozenset[str] | None:
     if methods is None:
         return None
     return frozenset((*methods, "HEAD")) if "GET" in methods else frozenset(methods)
+
+
+def _reads(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
+    for config in route.authorize:
+        if config.when is not None and config.mode == "enforce":
+            condition = compile_condition(config.when)
+            yield from (("header", name) for name in condition.headers)
+            yield from (("parameter", name) for name in condition.parameters)
+
+
+DECLARATION = Declaration(
+    "authorization",
+    for_route,
+    behind={"authentication": "nobody is known yet when it is asked who may do what"},
+    reads=_reads,
+)

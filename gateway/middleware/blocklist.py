@@ -24,6 +24,7 @@ from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode
 from gateway.http.fields import values
 from gateway.http.paths import compared
+from gateway.middleware.declaration import Declaration
 
 _DETAIL: Final = "this client is blocked; ask the operator of this service"
 
@@ -200,3 +201,19 @@ def _new_guard(context: Context) -> Guard:
     config, entries = context.configuration.middleware.blocklist, entries_of(context)
     tables = (entries.file.table, entries.live.table)
     return Guard(tables, entries.live, config.automatic, entries.file.exempt, config.mode)
+
+
+DECLARATION: Final = Declaration(
+    "blocklist",
+    for_route,
+    before={"authentication": "a blocked client can try credentials"},
+    guards_quota=True,
+    compiled=True,
+)
+OF_CONSUMERS: Final = Declaration(
+    "blocked_consumers",
+    consumers_for_route,
+    behind={"authentication": "nobody is known yet when it is asked who is blocked"},
+    guards_quota=True,
+    compiled=True,
+)

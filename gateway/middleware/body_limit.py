@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.config.models import RouteConfig
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Decision, Exchange, Handler, Response, WrappedBody
+from gateway.middleware.declaration import Declaration
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,8 @@ def _counted(body: Body, limit: BodyLimit) -> Body:
         return data
 
     return WrappedBody(body, read)
+
+
+DECLARATION: Final = Declaration(
+    "body_limit", for_route, before={"policies": "a policy that reads the body reads any amount"}, compiled=True
+)

@@ -16,6 +16,7 @@ from gateway.http.encoding import Choice, choose
 from gateway.http.fields import tokens, values
 from gateway.http.media import MediaRanges
 from gateway.middleware.compressors import COMPRESSORS, Compressor
+from gateway.middleware.declaration import Declaration
 
 SLICE = 16 * 1024
 REMEMBERED = 512  # values of Accept-Encoding whose choice is remembered
@@ -232,3 +233,6 @@ def for_route(context: Context, route: RouteConfig) -> Compression | None:
     if not config.encodings or not config.applies_to(route.id):
         return None
     return Compression(Choices(config.encodings), MediaRanges(config.types), config.min_size)
+
+
+DECLARATION = Declaration("compression", for_route)

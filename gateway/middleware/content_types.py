@@ -11,6 +11,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
 from gateway.http.media import MediaRanges
+from gateway.middleware.declaration import Declaration
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +77,6 @@ def for_route(context: Context, route: RouteConfig) -> ContentTypes | None:
         if config.applies_to(route.id)
     )
     return ContentTypes(lists) if lists else None
+
+
+DECLARATION = Declaration("content_types", for_route)

@@ -7,15 +7,16 @@ refused. The request itself is not refused either, because a page's own origin s
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.config.models import RouteConfig
+from gateway.config.models import Configuration, RouteConfig
 from gateway.config.models.cors import Cors as CorsConfig
 from gateway.context import Context
 from gateway.errors import GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
+from gateway.middleware.declaration import Declaration, Read
 
 Lines = tuple[tuple[bytes, bytes], ...]
 
@@ -134,3 +135,18 @@ def _pattern(origin: str) -> re.Pattern[bytes]:
     """Only for `fullmatch`, so that nothing can stand before or behind it."""
     text = re.escape(origin).replace(r"://\*\.", r"://(?:[a-z0-9_-]+\.)+").replace(r":\*", r"(?::[0-9]{1,5})?")
     return re.compile(text.encode())
+
+
+def _reads(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
+    if any(rule.applies_to(route.id) for rule in configuration.middleware.cors.values()):
+        yield from (("header", "origin"), ("header", "access-control-request-method"))
+
+
+DECLARATION: Final = Declaration(
+    "cors",
+    for_route,
+    before={"authentication": "preflights, which carry no credentials, are refused"},
+    guards_quota=True,
+    reads=_reads,
+    compiled=True,
+)

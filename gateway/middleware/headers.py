@@ -16,6 +16,7 @@ from gateway.config.models.header_rules import PIECES, HeaderRules, RequestHeade
 from gateway.context import Context
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Handler, Response
+from gateway.middleware.declaration import Declaration
 
 Line = tuple[bytes, bytes]
 Value = Callable[[Exchange], bytes]
@@ -184,3 +185,18 @@ def response_for_route(context: Context, route: RouteConfig) -> ResponseHeaderRu
     """None where nothing is to be changed on the way back."""
     change = changes(rule.response for rule in _rules(context, route))
     return ResponseHeaderRules(change) if change else None
+
+
+OF_RESPONSES: Final = Declaration(
+    "response_headers",
+    response_for_route,
+    before={"authentication": "refusals go without the headers of the rules"},
+    guards_quota=True,
+    compiled=True,
+)
+OF_REQUESTS: Final = Declaration(
+    "request_headers",
+    request_for_route,
+    behind={"authentication": "{consumer} and {tenant} are empty"},
+    compiled=True,
+)

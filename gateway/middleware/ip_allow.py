@@ -10,6 +10,7 @@ from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
+from gateway.middleware.declaration import Declaration
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +62,11 @@ def for_route(context: Context, route: RouteConfig) -> IpAllow | None:
         if config.applies_to(route.id)
     )
     return IpAllow(lists) if lists else None
+
+
+DECLARATION = Declaration(
+    "ip_allow",
+    for_route,
+    before={"authentication": "clients from anywhere can try credentials"},
+    guards_quota=True,
+)

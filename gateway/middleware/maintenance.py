@@ -12,6 +12,7 @@ from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
+from gateway.middleware.declaration import Declaration
 
 RULE = "maintenance"
 
@@ -51,3 +52,6 @@ def for_route(context: Context, route: RouteConfig) -> Maintenance | None:
         return None
     networks = NetworkMap((network, None) for network in config.exempt_networks)
     return Maintenance(config.message, config.retry_after, networks, config.mode)
+
+
+DECLARATION = Declaration("maintenance", for_route, guards_quota=True)

@@ -2,80 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from gateway.config.models import MiddlewareFile
 from gateway.config.problems import Fault, Problem
 from gateway.config.translate import suggest, to_problem
 from gateway.context import Builder, Context
-from gateway.middleware import python_policy, rate_limit
-
-Stack = Sequence[tuple[str, Builder]]
+from gateway.middleware.declaration import Declaration, Rules
+from gateway.middleware.table import POLICIES
 
 _FILE = "middleware.yaml"
-_POLICIES = "policies"
-_LIMITS = "rate_limits"
-
-_BEFORE = (
-    ("blocklist", "authentication", "a blocked client can try credentials"),
-    ("ip_allow", "authentication", "clients from anywhere can try credentials"),
-    ("cors", "authentication", "preflights, which carry no credentials, are refused"),
-    ("response_headers", "authentication", "refusals go without the headers of the rules"),
-    ("authentication", "blocked_consumers", "nobody is known yet when it is asked who is blocked"),
-    ("authentication", "authorization", "nobody is known yet when it is asked who may do what"),
-    ("authentication", "rate_limits", "limits by consumer or tenant count addresses instead"),
-    ("authentication", "quotas", "quotas by consumer or tenant know nobody"),
-    ("authentication", "request_headers", "{consumer} and {tenant} are empty"),
-    ("authorization", "quotas", "refused requests use up the quota"),
-    ("body_limit", "policies", "a policy that reads the body reads any amount"),
-)
-"""What ought to be further out than what, or else."""
+_BY_NAME = {policy.name: policy for policy in POLICIES}
+_USUAL = tuple(_BY_NAME)
 
 
-def arrange(stack: Stack, context: Context) -> tuple[Stack, list[Problem]]:
-    """Every builder, outermost first, those that can stand alone in their places; and what is wrong with the order."""
-    builders, problems = python_policy.builders(context)
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A policy, or some rules of one, at its place in the chain."""
+
+    policy: Declaration
+    build: Builder
+
+
+def arrange(context: Context) -> tuple[Sequence[Placed], list[Problem]]:
+    """All policies, outermost first, and what is wrong with the order or with single rules."""
     middleware = context.configuration.middleware
-    names = [name for name, _ in stack]
-    faults = _faults(middleware.order, [*names, *_single_names(middleware)])
+    rules: dict[str, Mapping[str, Builder]] = {}
+    problems: list[Problem] = []
+    for policy in POLICIES:
+        if isinstance(policy.build, Rules):
+            alone = [name for name in _rules(policy.name, middleware) if f"{policy.name}.{name}" in middleware.order]
+            rules[policy.name], wrong = policy.build.builders(context, alone)
+            problems += wrong
+    faults = _faults(middleware.order, [*_USUAL, *_single_names(middleware)])
     problems += [to_problem(context.configuration.documents[_FILE], fault) for fault in faults]
-    if problems:
-        return stack, problems
-    alone = {f"{_POLICIES}.{name}": builder for name, builder in builders.items()}
-    limits = [name for name in middleware.rate_limits if f"{_LIMITS}.{name}" in middleware.order]
-    alone |= {f"{_LIMITS}.{name}": partial(rate_limit.for_route, names={name}) for name in limits}
-    rest = middleware.rate_limits.keys() - limits
-    known = dict(stack) | {_LIMITS: partial(rate_limit.for_route, names=rest)}
-    return list(_arranged(completed(middleware.order, names), known, alone)), []
+    order = _USUAL if problems else completed(middleware.order)
+    return list(_placed(order, rules)), problems
 
 
-def completed(order: Sequence[str], usual: Sequence[str]) -> Sequence[str]:
+def _placed(order: Sequence[str], rules: Mapping[str, Mapping[str, Builder]]) -> Iterator[Placed]:
+    for place in order:
+        name, _, rule = place.partition(".")
+        policy = _BY_NAME[name]
+        if not isinstance(policy.build, Rules):
+            yield Placed(policy, policy.build)
+        elif rule:
+            yield Placed(policy, rules[name][rule])
+        else:
+            rest = (each for each in rules[name] if f"{name}.{each}" not in order)
+            yield from (Placed(policy, rules[name][each]) for each in rest)
+
+
+def completed(order: Sequence[str]) -> Sequence[str]:
     """An order with the names that it leaves out, each behind its usual predecessor where that opens no hole."""
     whole = list(order)
-    for index, name in enumerate(usual):
+    for index, name in enumerate(_USUAL):
         if name not in order:
-            place = whole.index(usual[index - 1]) + 1 if index else 0
-            outer = [whole.index(first) + 1 for first, second, _ in _BEFORE if second == name and first in whole]
-            inner = [whole.index(second) for first, second, _ in _BEFORE if first == name and second in whole]
+            place = whole.index(_USUAL[index - 1]) + 1 if index else 0
+            outer = [whole.index(first) + 1 for first, second, _ in _sequences() if second == name and first in whole]
+            inner = [whole.index(second) for first, second, _ in _sequences() if first == name and second in whole]
             whole.insert(max([min([place, *inner]), *outer]), name)
     return whole
 
 
-def _arranged(
-    order: Sequence[str], stack: Mapping[str, Builder], alone: Mapping[str, Builder]
-) -> Iterator[tuple[str, Builder]]:
-    for name in order:
-        if name == _POLICIES:
-            yield from ((n, alone[n]) for n in alone if n.startswith(f"{_POLICIES}.") and n not in order)
-        else:
-            yield name, alone[name] if name in alone else stack[name]
+def _sequences() -> Iterator[tuple[str, str, str]]:
+    """What ought to be further out than what, and what happens otherwise."""
+    for policy in POLICIES:
+        yield from ((policy.name, inner, consequence) for inner, consequence in policy.before.items())
+        yield from ((outer, policy.name, consequence) for outer, consequence in policy.behind.items())
+
+
+def _rules(name: str, middleware: MiddlewareFile) -> Mapping[str, object]:
+    """The configuration of each rule of a policy that has such as can stand apart; else of none."""
+    rules: Mapping[str, object] = getattr(middleware, name) if isinstance(_BY_NAME[name].build, Rules) else {}
+    return rules
 
 
 def _single_names(middleware: MiddlewareFile) -> Iterator[str]:
-    """What can stand apart from its like."""
-    yield from (f"{_POLICIES}.{name}" for name in middleware.policies)
-    yield from (f"{_LIMITS}.{name}" for name in middleware.rate_limits)
+    """The names of what can stand apart from its like."""
+    for policy in POLICIES:
+        yield from (f"{policy.name}.{rule}" for rule in _rules(policy.name, middleware))
 
 
 def _faults(order: Sequence[str], known: list[str]) -> Iterator[Fault]:
@@ -88,38 +95,38 @@ def _faults(order: Sequence[str], known: list[str]) -> Iterator[Fault]:
             yield Fault(("order", index), "this is there twice; remove one of them")
 
 
-def left_out(middleware: MiddlewareFile, usual: Sequence[str]) -> str | None:
+def left_out(middleware: MiddlewareFile) -> str | None:
     """What a warning says of names that an order leaves out; None where there is nothing to say."""
     order = middleware.order
-    single = {*order} & {*_single_names(middleware)}
-    of_all: Mapping[str, Iterable[str]] = {_POLICIES: middleware.policies, _LIMITS: middleware.rate_limits}
-    missing = [
-        name
-        for name in usual
-        if name not in order and any(f"{name}.{each}" not in single for each in of_all.get(name, ("",)))
-    ]
+    missing = [policy.name for policy in POLICIES if not _is_placed(policy, middleware)]
     if not order or not missing:
         return None
-    behind = {name: usual[index - 1] if index else "nothing" for index, name in enumerate(usual)}
+    behind = {name: _USUAL[index - 1] if index else "nothing" for index, name in enumerate(_USUAL)}
     places = ", ".join(f"{name} (behind {behind[name]})" for name in missing)
     return f"what it does not name takes its usual place: {places}; name it to say so, or to have it elsewhere"
+
+
+def _is_placed(policy: Declaration, middleware: MiddlewareFile) -> bool:
+    """Whether the order names the policy, or each rule that it is made of."""
+    order: Collection[str] = middleware.order
+    if policy.name in order or not isinstance(policy.build, Rules):
+        return policy.name in order
+    return all(f"{policy.name}.{rule}" in order for rule in _rules(policy.name, middleware))
 
 
 def misorders(middleware: MiddlewareFile) -> Iterator[tuple[int, str]]:
     """Where in the order something stands too far out, and what comes of it."""
     places = {name: index for index, name in enumerate(middleware.order)}
-    for first, second, consequence in _BEFORE:
+    for first, second, consequence in _sequences():
         if first not in places:
             continue
-        for name in (second, *_alone(second, middleware)):
+        for name in (second, *_misplaced(second, middleware)):
             if name in places and places[name] < places[first]:
                 yield places[name], f"{name} is in front of {first}, so that {consequence}"
 
 
-def _alone(name: str, middleware: MiddlewareFile) -> Iterator[str]:
-    """Rate limits that stand by themselves and ask who calls: only to them it matters where that is known."""
-    if name == _LIMITS:
-        for limit, config in middleware.rate_limits.items():
-            parts = {part.partition(":")[0] for part in config.key}
-            if config.tiers or not parts.isdisjoint(("consumer", "tenant", "claim")):
-                yield f"{_LIMITS}.{limit}"
+def _misplaced(name: str, middleware: MiddlewareFile) -> Iterator[str]:
+    """The rules of a policy to which its place matters where they stand by themselves."""
+    build = _BY_NAME[name].build
+    if isinstance(build, Rules):
+        yield from (f"{name}.{rule}" for rule, config in _rules(name, middleware).items() if build.misplaced(config))

@@ -9,7 +9,7 @@ KeyboardInterrupt and a CancelledError of the policy's own too: nothing that it 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from gateway.custom_code import current_task, is_failure, place_of
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
+from gateway.middleware.declaration import Declaration, Rules
 from gateway.middleware.policy_loading import PolicyError, load
 
 logger = logging.getLogger("gateway.policy")
@@ -154,7 +155,7 @@ def _checked(answer: object) -> Response:
     return answer
 
 
-def builders(context: Context) -> tuple[dict[str, Builder], list[Problem]]:
+def _builders(context: Context, alone: Collection[str]) -> tuple[dict[str, Builder], list[Problem]]:
     """The builder of each policy that can be used, by its name, and what is wrong with the others."""
     made: dict[str, Builder] = {}
     problems: list[Problem] = []
@@ -172,6 +173,4 @@ def _for_route(
     return PythonPolicy(name, policy, config.mode) if config.applies_to(route.id) else None
 
 
-def for_route(context: Context, route: RouteConfig) -> Middleware | None:
-    """None: this holds the place in the stack; each policy has a builder of its own, which `arrange` puts there."""
-    return None
+DECLARATION = Declaration("policies", Rules(_builders))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.config.models import RouteConfig
+from gateway.config.models import Configuration, RouteConfig
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Headers, Response
 from gateway.http.answers import answer_with
 from gateway.http.decisions import deny
+from gateway.limits.keys import headers_of
 from gateway.limits.quota import Quota, quotas_of
+from gateway.middleware.declaration import Declaration, Read
 
 RETRY_SECONDS = 1  # for clients that are refused because the store is down
 
@@ -89,3 +92,18 @@ def _check(exchange: Exchange, quota: Quota, key: str) -> None:
         fields = quota.fields(quota.limit) + again
         error = GatewayError(ErrorKind.QUOTA_EXCEEDED, detail, headers=fields, members=members)
         deny(exchange, quota.rule, error, quota.mode)
+
+
+def _reads(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
+    return headers_of(configuration.middleware.quotas.values(), route)
+
+
+DECLARATION = Declaration(
+    "quotas",
+    for_route,
+    behind={
+        "authentication": "quotas by consumer or tenant know nobody",
+        "authorization": "refused requests use up the quota",
+    },
+    reads=_reads,
+)

@@ -9,22 +9,27 @@ counts what fits.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from gateway.config.models import RouteConfig
-from gateway.context import Context
+from gateway.config.models import Configuration, RouteConfig
+from gateway.config.models.rate_limits import RateLimit as RateLimitConfig
+from gateway.config.problems import Problem
+from gateway.context import Builder, Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Headers, Response
 from gateway.http.answers import answer_with
 from gateway.http.decisions import deny
 from gateway.limits.exact import Bid, ExactStore
+from gateway.limits.keys import headers_of
 from gateway.limits.limit import Limit, exact_store, limits_of
 from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.redis_link import RedisLink
 from gateway.limits.store import LocalStore, Taken
 from gateway.limits.windows import WindowSet
+from gateway.middleware.declaration import Declaration, Read, Rules
 
 RETRY_SECONDS: Final = 1  # for clients that are refused because the store is down
 
@@ -210,3 +215,27 @@ def _used_up(limit: Limit, windows: WindowSet, taken: Taken) -> GatewayError:
     detail = f"the limit {limit.name} ({over}) is used up; again in {after} s"
     members = {"violated-policies": windows.violated_policies(taken.debts, limit.cost)}
     return GatewayError(ErrorKind.QUOTA_EXCEEDED, detail, headers=fields, members=members)
+
+
+def _builders(context: Context, alone: Collection[str]) -> tuple[Mapping[str, Builder], list[Problem]]:
+    rest = context.configuration.middleware.rate_limits.keys() - alone
+    builders: dict[str, Builder] = {name: partial(for_route, names={name}) for name in alone}
+    return builders | {"": partial(for_route, names=rest)}, []
+
+
+def _asks_who_calls(config: RateLimitConfig) -> bool:
+    parts = {part.partition(":")[0] for part in config.key}
+    return bool(config.tiers) or not parts.isdisjoint(("consumer", "tenant", "claim"))
+
+
+def _reads(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
+    return headers_of(configuration.middleware.rate_limits.values(), route)
+
+
+DECLARATION: Final = Declaration(
+    "rate_limits",
+    Rules(_builders, _asks_who_calls),
+    behind={"authentication": "limits by consumer or tenant count addresses instead"},
+    reads=_reads,
+    compiled=True,
+)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
-from gateway.algorithms.conditions import compile_condition
 from gateway.config.models import Configuration, RouteConfig
-from gateway.config.models.quotas import Quota
-from gateway.config.models.rate_limits import RateLimit
 from gateway.http import Exchange
 from gateway.http.fields import repeated, value_of
+from gateway.middleware.table import POLICIES
 
 
 class Reads:
@@ -37,26 +34,9 @@ class Reads:
 
 
 def reads_of(configuration: Configuration, route: RouteConfig) -> Reads | None:
-    """By what the enforced limits, quotas, conditions and CORS rules of a route decide; None where it is nothing."""
-    conditions = [
-        compile_condition(entry.when) for entry in route.authorize if entry.when is not None and entry.mode == "enforce"
-    ]
-    headers = {*_of_keys(configuration, route), *_of_cors(configuration, route)}
-    headers.update(*(condition.headers for condition in conditions))
-    parameters = frozenset[str]().union(*(condition.parameters for condition in conditions))
-    if not headers and not parameters:
+    """By what the enforced rules of all policies of a route decide; None where it is nothing."""
+    read = {each for policy in POLICIES for each in policy.reads(configuration, route)}
+    if not read:
         return None
-    return Reads(tuple(sorted(name.encode() for name in headers)), parameters)
-
-
-def _of_keys(configuration: Configuration, route: RouteConfig) -> Iterator[str]:
-    middleware = configuration.middleware
-    limits: list[RateLimit | Quota] = [*middleware.rate_limits.values(), *middleware.quotas.values()]
-    for limit in limits:
-        if limit.mode == "enforce" and limit.applies_to(route.id):
-            yield from (part.removeprefix("header:") for part in limit.key if part.startswith("header:"))
-
-
-def _of_cors(configuration: Configuration, route: RouteConfig) -> Iterator[str]:
-    if any(rule.applies_to(route.id) for rule in configuration.middleware.cors.values()):
-        yield from ("origin", "access-control-request-method")
+    headers = tuple(sorted(name.encode() for what, name in read if what == "header"))
+    return Reads(headers, frozenset(name for what, name in read if what == "parameter"))

@@ -16,6 +16,7 @@ from gateway.context import Context
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Handler, Headers, Response
 from gateway.http.fields import lines_of
+from gateway.middleware.declaration import Declaration
 
 _ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _STANDARD: Final = b"x-request-id"  # what backends get, and what problem documents carry
@@ -78,3 +79,6 @@ def for_route(context: Context, route: RouteConfig) -> ToldRequestId | None:
     config = context.configuration.middleware.request_id
     header = config.header.encode()
     return ToldRequestId(header, config.echo) if config.echo or header != _STANDARD else None
+
+
+DECLARATION: Final = Declaration("request_id", for_route, compiled=True)

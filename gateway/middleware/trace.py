@@ -16,6 +16,7 @@ from gateway.config.models import RouteConfig
 from gateway.context import Context
 from gateway.http import Exchange, Handler, Response
 from gateway.http.fields import values
+from gateway.middleware.declaration import Declaration
 
 # Version 00 is exactly so long; later ones may go on behind a hyphen, and 55 characters of them are understood.
 _TRACEPARENT: Final = re.compile(
@@ -83,3 +84,6 @@ def for_route(context: Context, route: RouteConfig) -> Trace | None:
         return None
     hops = context.plan.need("trace", Hops, ("middleware.yaml", ("trace",)))
     return Trace(hops, config.trust != "never", config.trust == "always")
+
+
+DECLARATION: Final = Declaration("trace", for_route, compiled=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from gateway.build import STACK
 from gateway.config.load import ConfigError, parse
 from gateway.context import Context, Middleware
 from gateway.http import Exchange, Handler, Response
@@ -31,10 +30,10 @@ def context(
 
 def build(built: Context, *, route: int = 0) -> list[Middleware]:
     """All middlewares of a route, outermost first. Raises ConfigError."""
-    stack, problems = arrange(STACK, built)
+    stack, problems = arrange(built)
     if problems:
         raise ConfigError(problems)
-    made = [builder(built, built.configuration.routes.routes[route]) for _, builder in stack]
+    made = [placed.build(built, built.configuration.routes.routes[route]) for placed in stack]
     return [middleware for middleware in made if middleware is not None]
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.build import STACK
 from gateway.config.load import ConfigError
 from gateway.config.watch import look, same
 from gateway.errors import ErrorKind, GatewayError
@@ -12,6 +11,7 @@ from gateway.http import Exchange, Response
 from gateway.http.testing import make_exchange
 from gateway.live import Owner
 from gateway.middleware.order import completed
+from gateway.middleware.table import POLICIES
 
 from .support import ROUTES, answering, build, chained, context, errors
 
@@ -263,7 +263,7 @@ async def test_policies_stand_in_the_order_of_the_file() -> None:
 
 def test_the_whole_stack_can_be_reordered() -> None:
     """A policy of one's own can stand anywhere, even in front of everything else."""
-    order = ["policies.mine", *(name for name, _ in reversed(STACK))]
+    order = ["policies.mine", *(policy.name for policy in reversed(POLICIES))]
     text = f"request_id: {{echo: true}}\n{CLASS}\norder: [{', '.join(order)}]"
     kinds = [type(each).__name__ for each in build(context(text, sources={"p.py": COUNTER}))]
     assert kinds.index("PythonPolicy") == 0
@@ -272,7 +272,7 @@ def test_the_whole_stack_can_be_reordered() -> None:
 
 def test_an_order_that_invents_something_is_refused() -> None:
     """A name that nothing has is probably another's, misspelt."""
-    names = [name for name, _ in STACK]
+    names = [policy.name for policy in POLICIES]
     told = errors(f"order: [{', '.join(names[1:])}, request_idd, cors, rate_limits.none]")
     assert len(told) == 3
     assert 'did you mean "request_id"?' in told[0]
@@ -280,18 +280,18 @@ def test_an_order_that_invents_something_is_refused() -> None:
     assert "nothing has this name" in told[2]
 
 
-@pytest.mark.parametrize("missing", range(len(STACK)))
+@pytest.mark.parametrize("missing", range(len(POLICIES)))
 def test_what_an_order_forgets_takes_its_usual_place(missing: int) -> None:
     """An older file needs no change when there are new policies."""
-    names = [name for name, _ in STACK]
+    names = [policy.name for policy in POLICIES]
     order = [*names[:missing], *names[missing + 1 :]]
-    assert completed(order, names) == names
+    assert completed(order) == names
 
 
 def test_what_an_order_forgets_opens_no_hole() -> None:
     """Also where its usual predecessor stands in an unusual place."""
-    names = [name for name, _ in STACK]
-    whole = completed(["quotas", "authentication", "blocklist"], names)
+    names = [policy.name for policy in POLICIES]
+    whole = completed(["quotas", "authentication", "blocklist"])
     assert whole.index("ip_allow") < whole.index("authentication") < whole.index("request_headers")
     assert sorted(whole) == sorted(names)
 

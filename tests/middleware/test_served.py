@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gateway.build import STACK
 from gateway.check import check
+from gateway.middleware import table
 from tests.support import GatewayProcess, exchange, free_port, running_gateway, scripted_backend, until
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "writing-middleware.md"
@@ -173,7 +173,7 @@ def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
 
 def test_check_warns_of_an_order_that_opens_a_hole(tmp_path: Path) -> None:
     """And of a pattern that is for no route; both are served all the same."""
-    names = [name for name, _ in STACK if name not in ("policies", "body_limit")]
+    names = [policy.name for policy in table.POLICIES if policy.name not in ("policies", "body_limit")]
     (tmp_path / "routes.yaml").write_text("- {id: a, path: /*, redirect: /there}\n")
     (tmp_path / "middleware.yaml").write_text(
         f"order: [policies, body_limit, {', '.join(names)}]\nip_allow: {{x: {{networks: ['::1'], routes: [b-*]}}}}\n"
@@ -188,7 +188,7 @@ def test_check_warns_of_an_order_that_opens_a_hole(tmp_path: Path) -> None:
 
 def test_check_says_what_an_order_leaves_out_and_what_stands_in_front_of_the_authentication(tmp_path: Path) -> None:
     """Only of a limit that asks who calls it matters whether that is known."""
-    names = [name for name, _ in STACK if name != "compression"]
+    names = [policy.name for policy in table.POLICIES if policy.name != "compression"]
     (tmp_path / "routes.yaml").write_text("- {id: a, path: /*, redirect: /there}\n")
     (tmp_path / "middleware.yaml").write_text(
         f"order: [rate_limits.ip, rate_limits.who, {', '.join(names)}]\n"
