@@ -28,7 +28,7 @@ MODULES = """
     access/entries
     monitor/access_log monitor/metrics
     app/gateway app/receiving app/sending app/counting
-    server/head server/reader server/progress server/cycle server/protocol
+    server/head server/reader server/turns server/progress server/cycle server/protocol
 """
 """Beside these, the policies whose declarations say `compiled=True`."""
 

@@ -42,6 +42,7 @@ from gateway.server.cycle import DISCARD_LIMIT, Cycle
 from gateway.server.head import Target, bad
 from gateway.server.progress import Progress
 from gateway.server.reader import RequestHead, RequestReader, encode_head
+from gateway.server.turns import Turns
 from gateway.server.websocket import WebSocketProtocol
 
 READ_BUFFER: Final = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
@@ -49,6 +50,8 @@ WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, abov
 LINGER_SECONDS: Final = 2.0
 LINGER_LIMIT: Final = 30.0  # seconds
 DISCARD_SECONDS: Final = 5.0
+HEAD_PIECES: Final = 16  # reads in which a head may come at any pace; more of it is read in intervals
+DRIBBLE_SECONDS: Final = 0.05
 HALF_CLOSED_SECONDS: Final = 0.5  # without a byte of a response
 
 EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
@@ -94,6 +97,7 @@ class ServerContext:
         self.draining = False
         self.accepted: Callable[[], None] | None = None  # is told of every new connection
         self.outbox = Outbox()
+        self.turns = Turns()
         self.buffer = memoryview(bytearray(READ_BUFFER))
         self._date_headers: list[tuple[bytes, bytes]] = []
         self._date_line = b""
@@ -136,6 +140,8 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         self._reading = True
         self._cycle: Cycle | None = None  # the one that is being answered
         self._held = b""  # what came behind its request
+        self._unread = b""  # what came of its body, and waits to be parsed
+        self._pieces = 0  # in which a head has come so far
         self._handshake: RequestHead | None = None
         self._closing = False  # nothing more is read as a request
         self._eof = False  # the client has closed its side
@@ -199,6 +205,8 @@ class HTTPProtocol(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
             self._received += nbytes
+        elif self._unread:
+            self._unread += bytes(self._context.buffer[:nbytes])
         elif self._phase is BUSY and self._cycle is not None and self._cycle.body_complete:
             self._hold(bytes(self._context.buffer[:nbytes]))
         else:
@@ -210,6 +218,13 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         if len(self._held) >= READ_BUFFER:
             self._pause_reading()
 
+    def go_on(self) -> None:
+        """Its turn to have more of a chunked body parsed."""
+        data, self._unread = self._unread, b""
+        if data and not self._closing and self._phase is not CLOSED:
+            self._read(data)
+            self.resume_reading()
+
     def _read(self, data: bytes) -> None:
         try:
             rest = self._reader.read(data)
@@ -218,17 +233,37 @@ class HTTPProtocol(asyncio.BufferedProtocol):
                 self._cycle = None  # its head was good, and what came with it is not: it has not been started
             self._refuse(fault)
             return
-        if self._cycle is not None and self._phase is not BUSY:
-            self._start(self._cycle)
         if self._handshake is not None:
             self._hand_over(self._handshake, rest)
-        elif self._phase is DISCARD:
-            self._discard(len(data) - len(rest), rest)
+            return
+        if self._cycle is not None and self._phase is not BUSY:
+            self._start(self._cycle)
+        read = len(data) - len(rest)
+        if rest and not self._reader.between_requests:
+            self._wait_for_turn(rest)
+            rest = b""
+        if self._phase is DISCARD:
+            self._discard(read, rest)
         elif rest:
             self._hold(rest)
-        elif self._phase in (NEW, IDLE) and not self._reader.between_requests:
+        elif self._phase in (NEW, IDLE, HEAD) and not self._reader.between_requests:
+            self._piece_of_head()
+
+    def _wait_for_turn(self, unread: bytes) -> None:
+        self._unread = unread
+        self._pause_reading()
+        self._context.turns.join(self)
+
+    def _piece_of_head(self) -> None:
+        """A head has begun, or goes on: byte by byte it would cost us far more than the client."""
+        if self._phase is not HEAD:
             self._phase = HEAD
+            self._pieces = 0
             self.set_deadline()
+        self._pieces += 1
+        if self._pieces > HEAD_PIECES:
+            self._pause_reading()
+            self.loop.call_later(DRIBBLE_SECONDS, self.resume_reading)
 
     def _discard(self, nbytes: int, rest: bytes) -> None:
         """Something has come of a body that nobody wants any more."""
@@ -298,6 +333,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
     def _refuse(self, fault: GatewayError) -> None:
         """Nothing more that comes here is read. Whoever waits for a body is told; otherwise it is the answer."""
         self._closing = True
+        self._unread = b""
         self._received = 0
         if self._phase in (LINGER, CLOSED):
             return
@@ -452,7 +488,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
 
     def resume_reading(self) -> None:
         """Let the client send on, unless it is too far ahead already."""
-        if not self._reading and len(self._held) < READ_BUFFER and self._phase is not CLOSED:
+        if not (self._reading or self._unread) and len(self._held) < READ_BUFFER and self._phase is not CLOSED:
             self._reading = True
             self._transport.resume_reading()
 
@@ -462,7 +498,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         cut_short = cycle is not None and (cycle.ended_here or not cycle.body_complete)
         sends = self._closing or self._held or self._phase is DISCARD or cut_short
         self._phase = LINGER
-        self._held = b""
+        self._held = self._unread = b""
         if self._eof or not sends:
             self._writer.close()
         else:

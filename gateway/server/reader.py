@@ -20,6 +20,8 @@ from gateway.server.head import Target, bad, check_head, check_method, is_websoc
 
 BLANK_LINES: Final = 8  # before a request (RFC 9112, 2.2 asks for one)
 LINE_OVERHEAD: Final = 48  # bytes of a request line that are not its target
+CHUNKS_AT_ONCE: Final = 8 * 1024  # bytes of a chunked body that are read in one call: it may be all framing
+LOGGED_URL: Final = 1024  # bytes of a target that is too long that are remembered of it
 CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of a chunked body
 
 _STAND_IN: Final = b"POST"  # what llhttp reads in place of a method that it may not know, or not of HTTP
@@ -105,6 +107,7 @@ class RequestReader:
         self._tail = b""  # up to three bytes before what comes next
         self._size = 0  # bytes of the headers, or of what is not data in a chunked body
         self._left = 0  # bytes of the body
+        self._body: list[bytes] = []  # what the parser has just found of it
         self._fault: GatewayError | None = None  # found inside a callback, which can only raise through the parser
         self._forget()
         self._new_parser()
@@ -128,14 +131,19 @@ class RequestReader:
         return self._part is LINE and not self._line
 
     def read(self, data: bytes) -> bytes:
-        """Read up to the end of a request; what is behind it is returned. Raises GatewayError where none may pass."""
+        """Read up to the end of a request, or a share of a chunked body; what is behind that is returned.
+
+        Raises GatewayError where none may pass.
+        """
         while data:
             if self._part is LINE:
                 data = self._read_line(self._line + data)
             elif self._part is HEADERS:
                 data = self._read_headers(data)
             elif self._part is CHUNKED:
-                data = self._read_chunked(data)
+                data = self._read_chunked(data[:CHUNKS_AT_ONCE]) + data[CHUNKS_AT_ONCE:]
+                if not self._complete:
+                    return data
             else:
                 data = self._read_counted(data)
             if self._part is WEBSOCKET or self._complete:
@@ -188,6 +196,7 @@ class RequestReader:
     def _begin(self, method: bytes, url: bytes, version: bytes) -> None:
         self.method, self.url, self._version = method.decode(), url, version.decode()
         if len(url) > self._limits.url:
+            self.url = url[:LOGGED_URL]
             raise self._url_too_long()
         if self._version not in ("1.1", "1.0"):
             raise GatewayError(ErrorKind.VERSION_NOT_SUPPORTED, f"the request line names HTTP/{self._version}")
@@ -214,6 +223,7 @@ class RequestReader:
             start, at = at, self._empty_line(data, at)
             self._size += at - start
             self._parse(view[start:at])
+            self._deliver()
             if self._size > self._limits.head:
                 raise self._too_large()
             if self._complete:
@@ -238,6 +248,7 @@ class RequestReader:
         piece = data[: self._left]
         self._left -= len(piece)
         self._parse(piece)
+        self._deliver()
         if self._complete:
             self._end()
         return data[len(piece) :]
@@ -278,6 +289,13 @@ class RequestReader:
             self._sink.on_end(self._trailers)
             self._forget()
 
+    def _deliver(self) -> None:
+        """Pass on what came of the body, in one piece."""
+        pieces = self._body
+        if pieces:
+            self._body = []
+            self._sink.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
     # The parser.
 
     def _parse(self, data: bytes | memoryview) -> None:
@@ -301,7 +319,7 @@ class RequestReader:
 
     def on_body(self, data: bytes) -> None:
         self._size -= min(self._size, len(data) + CHUNK_OVERHEAD)
-        self._sink.on_body(data)
+        self._body.append(data)
 
     def on_message_complete(self) -> None:
         self._complete = True
