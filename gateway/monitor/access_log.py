@@ -27,6 +27,7 @@ logger = logging.getLogger("gateway.access_log")
 Record = dict[str, Any]
 
 QUEUE_LIMIT: Final = 10_000  # records that may wait for the writer
+QUEUE_BYTES: Final = 8 * 1024 * 1024  # of them: a record may hold a path of kilobytes
 BATCH_SECONDS: Final = 0.1
 BATCH_RECORDS: Final = 1000
 
@@ -58,6 +59,8 @@ class AccessLog:
         self._dropped_told = 0
         self._failing = False
         self._queue: deque[bytes | _Destination] = deque()
+        self._put = 0  # bytes that were put into it, which only the loop counts
+        self._taken = 0  # bytes that were taken out of it, which only the writer counts
         self._wanted = threading.Event()
         self._stopping = False
         self._destination = _open(settings)
@@ -96,12 +99,14 @@ class AccessLog:
     def __call__(self, record: Record) -> None:
         """Take a record; never blocks. It is made a line at once: bytes wait more cheaply than what made them."""
         waiting = self._queue
-        if len(waiting) >= QUEUE_LIMIT:
+        if len(waiting) >= QUEUE_LIMIT or self._put - self._taken >= QUEUE_BYTES:
             self.dropped += 1
             if self.dropped == self._dropped_told + 1:
                 logger.warning("%s is not read: access log lines are dropped", self.settings.output)
             return
-        waiting.append(_console_line(record) if self.settings.format == "console" else _json_line(record))
+        line = _console_line(record) if self.settings.format == "console" else _json_line(record)
+        self._put += len(line)
+        waiting.append(line)
         if len(waiting) == 1:
             self._wanted.set()
 
@@ -147,6 +152,7 @@ class AccessLog:
                 following = item
                 break
             lines.append(item)
+            self._taken += len(item)
         if lines:
             self._write(b"".join(lines))
         if following is not None:

@@ -177,7 +177,7 @@ class Cycle:
             self._send_early_hint(message["links"])
         else:
             raise RuntimeError(f"unknown ASGI message {kind!r}")
-        if protocol.drained is not None:
+        if protocol.drained is not None and not self.response_complete:
             await protocol.drained
 
     def _send_early_hint(self, links: list[bytes]) -> None:

@@ -72,6 +72,10 @@ class Backend:
         elif kind == "chunks":
             head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
             writer.write(head if method == "HEAD" else head + b"2\r\nok\r\n0\r\n\r\n")
+        elif kind == "whole":
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n" % argument[0].encode() + b"x" * int(argument[0])
+            )
         elif kind == "big":
             await _big(int(argument[0]), writer)
         elif kind == "cut":

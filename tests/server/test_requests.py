@@ -53,6 +53,25 @@ async def flood(client: Client) -> None:
         await client.send(get("/e/flood") * 1000)
 
 
+async def test_a_pipeline_whose_answers_nobody_reads(site: Site) -> None:
+    """Nothing more is asked of the backend for a client that does not read; nothing is wrong when it goes away then."""
+    count = 2000
+    async with connected(site.port, receive_buffer=4096) as client:
+        client.stop_reading()
+        client.writer.write(get("/e/whole/20000") * count)
+        before = 0
+        while before != (before := len(site.backend.paths("/e/whole/"))) or not before:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        assert before < count
+        client.reset()
+    await eventually(lambda: any("client-gone" in line for line in whole(site)))
+    assert "Traceback" not in site.gateway.log
+
+
+def whole(site: Site) -> list[str]:
+    return [line for line in site.gateway.access_log.splitlines() if "/e/whole/" in line]
+
+
 async def test_nothing_behind_a_close(site: Site) -> None:
     """What follows a request with `Connection: close` is not answered, and does not cost the client its response."""
     async with connected(site.port) as client:
