@@ -45,6 +45,7 @@ from gateway.server.admin import AdminAccess
 from gateway.server.audit import settings_of_audit_log
 from gateway.server.listen import BACKLOG, ListenError, address_of, listen
 from gateway.server.loop_watch import LoopWatch
+from gateway.server.memory import give_memory_back
 from gateway.server.protocol import HTTPProtocol, ServerContext
 from gateway.upstream.transport import Connector, Resolver
 from gateway.upstream.websocket import GOING_AWAY
@@ -96,6 +97,7 @@ async def serve(options: ServeOptions) -> None:
     try:
         with _signals(server, access_log, audit_log):
             loop_watch.start()
+            owner.tasks.supervise("giving memory back", partial(give_memory_back, server.server_state.connections))
             await reloader.start()
             if admin_access.refusal is not None:
                 raise ListenError(admin_access.refusal)
