@@ -225,7 +225,7 @@ def routes(directory: Path) -> None:
 @click.argument("file", required=False, type=click.Choice(["routes.yaml", "middleware.yaml", "auth.yaml"]))
 def schema(file: str | None) -> None:
     """Print the JSON Schema of one file, or of all three by name."""
-    from gateway.config.schema import schemas  # noqa: PLC0415
+    from gateway.config.docs.schema import schemas  # noqa: PLC0415
 
     click.echo(json.dumps(schemas() if file is None else schemas()[file], indent=2))
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from gateway.config.layout import model_at, places_of
 from gateway.config.models.base import keys_of
+from gateway.config.models.layout import model_at, places_of
 from gateway.config.problems import Fault, Path, Problem, format_path, quote
 from gateway.config.yaml.document import Document, Node, Scalar, Sequence, resolve
 

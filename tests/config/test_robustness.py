@@ -7,14 +7,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config.layout import levels
+from gateway.config.docs.reference import SAMPLE
 from gateway.config.load import parse
 from gateway.config.models import FILES
+from gateway.config.models.layout import levels
 from gateway.config.problems import ConfigError
-from gateway.config.reference import SAMPLE
 
+from .docs.test_schema import FULL
 from .support import parsed
-from .test_schema import FULL
 
 KEYS = [*(key for file in FILES for model in levels(file).values() for key in model.model_fields), "<<"]
 TEXTS = st.one_of(

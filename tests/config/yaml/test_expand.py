@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from .support import ROUTE, errors, parsed, route, route_errors
+from tests.config.support import ROUTE, errors, parsed, route, route_errors
 
 
 def test_a_variable_is_replaced_in_a_value() -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from gateway.config.docs.reference import SAMPLE
 from gateway.config.models import RouteTimeouts, Timeouts
-from gateway.config.reference import SAMPLE
-
-from .support import ROUTE, errors, parsed, route, route_errors, routes_of
+from tests.config.support import ROUTE, errors, parsed, route, route_errors, routes_of
 
 SERVICES = """\
 services:
@@ -185,5 +184,5 @@ def test_a_warning_can_find_its_line() -> None:
 
 def test_the_documented_sample_is_in_the_documentation() -> None:
     """docs/configuration.md begins with a file that loads."""
-    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
     assert text.split("```yaml\n")[1].split("```")[0] == SAMPLE

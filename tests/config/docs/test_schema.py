@@ -4,11 +4,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from gateway.config.docs.reference import SAMPLE
+from gateway.config.docs.schema import schemas
 from gateway.config.models import FILES
-from gateway.config.reference import SAMPLE
-from gateway.config.schema import schemas
-
-from .support import ROUTE
+from tests.config.support import ROUTE
 
 FULL = """\
 base_path: /api

@@ -2,8 +2,7 @@ import pytest
 
 from gateway.config.yaml.document import resolve
 from gateway.config.yaml.text import MAX_BYTES
-
-from .support import ROUTE, errors, parsed, route, routes_of
+from tests.config.support import ROUTE, errors, parsed, route, routes_of
 
 
 @pytest.mark.parametrize(

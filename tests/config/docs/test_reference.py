@@ -1,15 +1,15 @@
 from pathlib import Path
 
-from gateway.config.layout import levels
+from gateway.config.docs.reference import render
 from gateway.config.models import FILES
 from gateway.config.models.base import keys_of
-from gateway.config.reference import render
+from gateway.config.models.layout import levels
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
 
 
 def test_the_documentation_is_that_of_the_models() -> None:
-    """Whoever changes a key makes the document again: python -m gateway.config.reference > docs/configuration.md."""
+    """Whoever changes a key makes the document again: python -m gateway.config.docs > docs/configuration.md."""
     assert DOCUMENT.read_text() == render()
 
 

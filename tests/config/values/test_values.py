@@ -18,8 +18,7 @@ from gateway.config.values.addresses import (
 )
 from gateway.config.values.paths import slug
 from gateway.config.values.quantities import parse_duration, parse_size
-
-from .support import errors, parsed, route, route_errors
+from tests.config.support import errors, parsed, route, route_errors
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What people and editors read about the three files, made of the models."""

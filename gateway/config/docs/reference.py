@@ -1,0 +1,115 @@
+"""docs/configuration.md, made of introduction.md and of the models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from gateway.config.models import FILES, Model
+from gateway.config.models.base import keys_of
+from gateway.config.models.layout import format_level, levels
+from gateway.config.values.quantities import Kind
+
+SAMPLE = """\
+routes:
+- path: /v1/process-design/*
+  target: process-design:9003
+  rewrite: /api/v1/processes/$1
+- path: /v1/execution/*
+  target: execution-engine:9005
+  rewrite: /api/v1/execution/$1
+- path: /v1/scheduling/*
+  target: scheduling:9008
+  rewrite: /api/v1/schedules/$1
+"""
+"""The routes.yaml that the documentation begins with."""
+
+_HEAD = (
+    "<!-- Made by `python -m gateway.config.docs > docs/configuration.md`: change gateway/config/, not this file. -->\n"
+)
+_INTRODUCTION = Path(__file__).with_name("introduction.md")
+
+_WHOLE: Mapping[type, str] = {bool: "true or false", int: "whole number", str: "text", float: "number"}
+_SIZES = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("B", 1))
+
+
+def render() -> str:
+    """The whole document, as Markdown."""
+    introduction = _INTRODUCTION.read_text("utf-8").replace("<sample>", SAMPLE)
+    return "\n".join([_HEAD, introduction, *(part for file in FILES for part in _file(file))])
+
+
+def _file(file: str) -> list[str]:
+    places: dict[type[Model], list[str]] = {}
+    for level, model in levels(file).items():
+        places.setdefault(model, []).append(format_level(level))
+    parts = []
+    for model, names in places.items():
+        title = f"## {file}" if names == [""] else "### " + ", ".join(f"`{name}`" for name in names)
+        parts.append("\n".join([title, "", _sentence(model), "", *_table(model), ""]))
+    return parts
+
+
+def _sentence(model: type[Model]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _table(model: type[Model]) -> list[str]:
+    rows = ["| key | type | default | what it is |", "|---|---|---|---|"]
+    for name, field in keys_of(model).items():
+        cells = (f"`{name}`", _type(field), _default(field), field.description or "")
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return rows
+
+
+def _type(field: FieldInfo) -> str:
+    kind = _kind(field.metadata)
+    name = kind or _name(field.annotation)
+    bounds = [str(getattr(item, side)) for item in field.metadata for side in ("ge", "le") if hasattr(item, side)]
+    return f"{name}, {' to '.join(bounds)}" if bounds else name
+
+
+def _kind(metadata: list[Any] | tuple[Any, ...]) -> str | None:
+    return next((item.name for item in reversed(metadata) if isinstance(item, Kind)), None)
+
+
+def _name(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(arguments[1:]) or _name(arguments[0])
+    if origin in (Union, UnionType):
+        return " or ".join(_name(argument) for argument in arguments if argument is not type(None))
+    if origin is Literal:
+        return " or ".join(f"`{argument}`" for argument in arguments)
+    if origin is tuple:
+        return f"list of {_name(arguments[0])}"
+    if origin is dict:
+        return f"{_name(arguments[1])}, for each {_name(arguments[0])}"
+    return _WHOLE.get(annotation, "keys below")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if isinstance(value, Model):
+        return "its defaults"
+    if value is None or value == "":
+        return "unset"
+    if value in ({}, ()):
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{_quantity(value, _kind(field.metadata) or '')}`"
+
+
+def _quantity(value: Any, kind: str) -> str:
+    if isinstance(value, tuple):
+        return "`, `".join(map(str, value))
+    if kind.startswith("duration"):
+        return f"{value:g}s"
+    if kind == "size":
+        return next(f"{value // size}{unit}" for unit, size in _SIZES if value % size == 0)
+    return str(value)
