@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.config.models import RouteConfig
 from gateway.context import Context
@@ -48,4 +49,4 @@ def for_route(context: Context, route: RouteConfig) -> AuditGate | None:
     return AuditGate(context.plan.need(SERVICE, AuditLog, ("middleware.yaml", ("audit_log",))))
 
 
-DECLARATION = Declaration("audit_log", for_route, guards_quota=True)
+DECLARATION: Final[Declaration] = Declaration("audit_log", for_route, guards_quota=True)

@@ -160,4 +160,4 @@ def for_route(context: Context, route: RouteConfig) -> Authentication:
     return Authentication(schemes, header_names(auth.identity_headers), auth.mode, elsewhere - kept)
 
 
-DECLARATION: Final = Declaration("authentication", for_route, guards_quota=True, compiled=True)
+DECLARATION: Final[Declaration] = Declaration("authentication", for_route, guards_quota=True, compiled=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.algorithms.conditions import Calendar, Condition, Facts, compile_condition
@@ -186,7 +187,7 @@ def _reads(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
             yield from (("parameter", name) for name in condition.parameters)
 
 
-DECLARATION = Declaration(
+DECLARATION: Final[Declaration] = Declaration(
     "authorization",
     for_route,
     behind={"authentication": "nobody is known yet when it is asked who may do what"},

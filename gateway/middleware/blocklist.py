@@ -203,14 +203,14 @@ def _new_guard(context: Context) -> Guard:
     return Guard(tables, entries.live, config.automatic, entries.file.exempt, config.mode)
 
 
-DECLARATION: Final = Declaration(
+DECLARATION: Final[Declaration] = Declaration(
     "blocklist",
     for_route,
     before={"authentication": "a blocked client can try credentials"},
     guards_quota=True,
     compiled=True,
 )
-OF_CONSUMERS: Final = Declaration(
+OF_CONSUMERS: Final[Declaration] = Declaration(
     "blocked_consumers",
     consumers_for_route,
     behind={"authentication": "nobody is known yet when it is asked who is blocked"},

@@ -69,6 +69,6 @@ def _counted(body: Body, limit: BodyLimit) -> Body:
     return WrappedBody(body, read)
 
 
-DECLARATION: Final = Declaration(
+DECLARATION: Final[Declaration] = Declaration(
     "body_limit", for_route, before={"policies": "a policy that reads the body reads any amount"}, compiled=True
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.config.models import RouteConfig
 from gateway.context import Context
@@ -235,4 +236,4 @@ def for_route(context: Context, route: RouteConfig) -> Compression | None:
     return Compression(Choices(config.encodings), MediaRanges(config.types), config.min_size)
 
 
-DECLARATION = Declaration("compression", for_route)
+DECLARATION: Final[Declaration] = Declaration("compression", for_route)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.auth.credentials import has_two
 from gateway.config.models import RouteConfig
@@ -79,4 +80,4 @@ def for_route(context: Context, route: RouteConfig) -> ContentTypes | None:
     return ContentTypes(lists) if lists else None
 
 
-DECLARATION = Declaration("content_types", for_route)
+DECLARATION: Final[Declaration] = Declaration("content_types", for_route)

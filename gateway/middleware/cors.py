@@ -142,7 +142,7 @@ def _reads(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
         yield from (("header", "origin"), ("header", "access-control-request-method"))
 
 
-DECLARATION: Final = Declaration(
+DECLARATION: Final[Declaration] = Declaration(
     "cors",
     for_route,
     before={"authentication": "preflights, which carry no credentials, are refused"},

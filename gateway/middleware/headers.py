@@ -187,14 +187,14 @@ def response_for_route(context: Context, route: RouteConfig) -> ResponseHeaderRu
     return ResponseHeaderRules(change) if change else None
 
 
-OF_RESPONSES: Final = Declaration(
+OF_RESPONSES: Final[Declaration] = Declaration(
     "response_headers",
     response_for_route,
     before={"authentication": "refusals go without the headers of the rules"},
     guards_quota=True,
     compiled=True,
 )
-OF_REQUESTS: Final = Declaration(
+OF_REQUESTS: Final[Declaration] = Declaration(
     "request_headers",
     request_for_route,
     behind={"authentication": "{consumer} and {tenant} are empty"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.algorithms.networks import NetworkMap
 from gateway.config.models import RouteConfig
@@ -64,7 +65,7 @@ def for_route(context: Context, route: RouteConfig) -> IpAllow | None:
     return IpAllow(lists) if lists else None
 
 
-DECLARATION = Declaration(
+DECLARATION: Final[Declaration] = Declaration(
     "ip_allow",
     for_route,
     before={"authentication": "clients from anywhere can try credentials"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import ceil
+from typing import Final
 
 from gateway.algorithms.networks import NetworkMap
 from gateway.config.models import RouteConfig
@@ -54,4 +55,4 @@ def for_route(context: Context, route: RouteConfig) -> Maintenance | None:
     return Maintenance(config.message, config.retry_after, networks, config.mode)
 
 
-DECLARATION = Declaration("maintenance", for_route, guards_quota=True)
+DECLARATION: Final[Declaration] = Declaration("maintenance", for_route, guards_quota=True)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from gateway.config.models import RouteConfig
 from gateway.config.models.python_policies import PythonPolicy as PythonPolicyConfig
@@ -173,4 +174,4 @@ def _for_route(
     return PythonPolicy(name, policy, config.mode) if config.applies_to(route.id) else None
 
 
-DECLARATION = Declaration("policies", Rules(_builders))
+DECLARATION: Final[Declaration] = Declaration("policies", Rules(_builders))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.config.models import Configuration, RouteConfig
 from gateway.context import Context
@@ -98,7 +99,7 @@ def _reads(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
     return headers_of(configuration.middleware.quotas.values(), route)
 
 
-DECLARATION = Declaration(
+DECLARATION: Final[Declaration] = Declaration(
     "quotas",
     for_route,
     behind={

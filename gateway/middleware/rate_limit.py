@@ -232,7 +232,7 @@ def _reads(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
     return headers_of(configuration.middleware.rate_limits.values(), route)
 
 
-DECLARATION: Final = Declaration(
+DECLARATION: Final[Declaration] = Declaration(
     "rate_limits",
     Rules(_builders, _asks_who_calls),
     behind={"authentication": "limits by consumer or tenant count addresses instead"},

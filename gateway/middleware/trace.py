@@ -86,4 +86,4 @@ def for_route(context: Context, route: RouteConfig) -> Trace | None:
     return Trace(hops, config.trust != "never", config.trust == "always")
 
 
-DECLARATION: Final = Declaration("trace", for_route, compiled=True)
+DECLARATION: Final[Declaration] = Declaration("trace", for_route, compiled=True)
