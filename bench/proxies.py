@@ -152,9 +152,8 @@ class Workshop:
     def profiled_gateway(self, statistics: Path) -> Program:
         """The gateway under cProfile."""
         served = self.gateway(interpreted=True)
-        return Program(
-            "profile", (sys.executable, "-m", "bench.profiled", str(statistics), *served.command[3:]), served.port
-        )
+        arguments = served.command[served.command.index("serve") :]
+        return Program("profile", (sys.executable, "-m", "bench.profiled", str(statistics), *arguments), served.port)
 
     def stock(self) -> Program:
         """The gateway as an ASGI application on uvicorn as it comes."""
