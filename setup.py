@@ -18,6 +18,7 @@ from setuptools import Extension, setup
 MODULES = """
     outbox deadlines
     http/messages http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction http/methods
+    http/frames
     routes/table routes/trie routes/candidate routes/pattern http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions
     algorithms/gcra algorithms/networks
