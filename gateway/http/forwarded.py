@@ -177,13 +177,19 @@ def forwarding_headers(exchange: Exchange) -> Headers:
     """The lines that tell the backend where the request came from."""
     fields = exchange.fields
     via = b", ".join([*values(exchange.headers, b"via"), VIA]) if b"via" in fields else VIA
+    host, path = exchange.host, exchange.target_path
     lines = [(b"x-request-id", exchange.request_id.encode()), (b"via", via)]
     if exchange.peer_trusted:
         lines += _of_a_proxy(exchange)
     else:
-        of_a_stranger = _remembered if len(exchange.host) <= _REMEMBERED_HOST else _of_a_stranger
-        lines += of_a_stranger(exchange.peer, exchange.host, exchange.scheme)
-    if prefix := prefix_before(exchange, exchange.target_path):
+        of_a_stranger = _remembered if len(host) <= _REMEMBERED_HOST else _of_a_stranger
+        lines += of_a_stranger(exchange.peer, host, exchange.scheme)
+    came = exchange.original_path
+    # A plain path that does not end in what is sent has no prefix: the usual case.
+    may_have = (
+        came.endswith(path) or exchange.peer_trusted or path == "/" or "%" in came or "//" in came or "/." in came
+    )
+    if may_have and (prefix := prefix_before(exchange, path)):
         lines.append((b"x-forwarded-prefix", prefix))
     if _OPEN_TO_RULES.isdisjoint(exchange.hidden_headers):
         return lines
