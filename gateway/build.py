@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gateway.access.service import Entries, entries_of
+from gateway.access.blocklist import Blocklist, blocklist_of
 from gateway.balancing.round_robin import RoundRobin
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import ClientLimits, Connections, Predicate, RouteConfig, ServiceConfig
@@ -65,7 +65,7 @@ class Snapshot:
     request_ids: RequestIds
     header_filters: Mapping[bool, HeaderFilter]  # for what trusted proxies send, and for what everybody else does
     quota: Handler | None  # what answers /quota
-    blocklist: Entries
+    blocklist: Blocklist
 
     @property
     def digest(self) -> str:
@@ -86,9 +86,9 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, *, bas
     proxies = TrustedProxies(configuration.auth.trusted_proxies)
     ids = request_id.request_ids(configuration.middleware.request_id)
     filters = _header_filters(configuration.middleware.limits)
-    report, entries = builder.quota_report(), builder.entries()
+    report = builder.quota_report()
     plan.after_adoption(partial(_configure, builder.limits))
-    return Snapshot(configuration, table, handlers, proxies, ids, filters, report, entries)
+    return Snapshot(configuration, table, handlers, proxies, ids, filters, report, builder.blocklist)
 
 
 def _configure(limits: Mapping[Endpoint, PoolLimits]) -> None:
@@ -173,6 +173,7 @@ class _Builder:
         self._context = Context(configuration, plan, base)
         self._balancers: dict[Target, tuple[RoundRobin[Endpoint], tuple[Endpoint, ...]]] = {}
         self.limits: dict[Endpoint, PoolLimits] = {}
+        self.blocklist = blocklist_of(self._context)  # which the admin API changes, also where no route has one
         self._stack_in_order, self.problems = arrange(self._context)
 
     def handlers(self) -> Iterator[RouteHandler]:
@@ -190,10 +191,6 @@ class _Builder:
             middleware = placed.build(self._context, route)
             if middleware is not None:
                 yield middleware
-
-    def entries(self) -> Entries:
-        """Those of the blocklist, which the admin API changes, also where it is meant for no route."""
-        return entries_of(self._context)
 
     def quota_report(self) -> Handler | None:
         """What answers /quota, behind the policies that say who may ask. None without quotas."""

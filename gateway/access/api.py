@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.access.blocklist import Blocklist, BlocklistFull
+from gateway.access.blocklist import Blocklist
 from gateway.access.entries import KINDS, MAX_TEXT, Entry, Key, canonical
-from gateway.access.service import Entries
+from gateway.access.runtime_entries import BlocklistFull, RuntimeEntries
 from gateway.config.values.instants import format_instant, parse_instant
 from gateway.config.values.quantities import parse_duration
 
@@ -25,7 +25,7 @@ SHOWN = 1000  # entries of a list, unless it is asked for more
 _FIELDS = {"reason", "until", "for"}
 
 
-def blocklist_routes(find: Callable[[], Entries | None]) -> list[Route]:
+def blocklist_routes(find: Callable[[], Blocklist | None]) -> list[Route]:
     """`find` answers None while there is no configuration."""
     api = _Api(find)
     return [
@@ -44,10 +44,10 @@ class _Refused(Exception):
 
 
 class _Api:
-    def __init__(self, find: Callable[[], Entries | None]) -> None:
+    def __init__(self, find: Callable[[], Blocklist | None]) -> None:
         self._find = find
 
-    def _found(self) -> Entries:
+    def _found(self) -> Blocklist:
         found = self._find()
         if found is None:
             raise _Refused(503, "no configuration is loaded: /health says why")
@@ -56,23 +56,23 @@ class _Api:
     async def listed(self, request: Request) -> Response:
         try:
             found = self._found()
-            blocklist, entries = found.live, found.file.entries
+            runtime, entries = found.runtime, found.file.entries
             limit = _limit(request.query_params.get("limit", str(SHOWN)))
         except _Refused as refused:
             return _refusal(refused)
         now = time.time()
-        every = [*blocklist.entries(), *(entry for entry in entries if entry.holds(now))]
+        every = [*runtime.entries(), *(entry for entry in entries if entry.holds(now))]
         shown = [_shown(entry) for entry in every[:limit]]
-        return _json({"entries": shown, "count": len(every), **_state(blocklist)})
+        return _json({"entries": shown, "count": len(every), **_state(runtime)})
 
     async def add(self, request: Request) -> Response:
         try:
             found = self._found()
-            blocklist, entries = found.live, found.file.entries
+            runtime, entries = found.runtime, found.file.entries
             entry = _entry(await _body(request), time.time())
             if any(known.key == entry.key for known in entries):
                 raise _Refused(409, f"{entry.kind} {entry.value} is in middleware.yaml; change it there")
-            entry = blocklist.add(entry)
+            entry = runtime.add(entry)
         except BlocklistFull:
             return _refusal(
                 _Refused(507, "the blocklist is full; lift entries, or block whole networks and wider patterns")
@@ -80,15 +80,15 @@ class _Api:
         except _Refused as refused:
             return _refusal(refused)
         logger.warning("added: %s", entry.told())
-        await blocklist.settle()
-        return _json({"entry": _shown(entry), **_state(blocklist)}, 201)
+        await runtime.settle()
+        return _json({"entry": _shown(entry), **_state(runtime)}, 201)
 
     async def lift(self, request: Request) -> Response:
         try:
             found = self._found()
-            blocklist, entries = found.live, found.file.entries
+            runtime, entries = found.runtime, found.file.entries
             key = _key(request.query_params.get("kind"), request.query_params.get("value"))
-            if not blocklist.lift(key):
+            if not runtime.lift(key):
                 in_file = any(entry.key == key for entry in entries)
                 remedy = (
                     "it is in middleware.yaml; remove it there" if in_file else "GET /blocklist lists what there is"
@@ -97,8 +97,8 @@ class _Api:
         except _Refused as refused:
             return _refusal(refused)
         logger.warning("lifted: %s %s", *key)
-        await blocklist.settle()
-        return _json({"lifted": {"kind": key[0], "value": key[1]}, **_state(blocklist)})
+        await runtime.settle()
+        return _json({"lifted": {"kind": key[0], "value": key[1]}, **_state(runtime)})
 
 
 def _json(content: Any, status: int = 200) -> Response:
@@ -109,10 +109,10 @@ def _refusal(refused: _Refused) -> Response:
     return _json({"error": str(refused)}, refused.status)
 
 
-def _state(blocklist: Blocklist) -> dict[str, bool | None]:
+def _state(runtime: RuntimeEntries) -> dict[str, bool | None]:
     """Whether a restart keeps everything, and whether the other gateways know everything (None: there are none)."""
-    shared = blocklist.shared
-    return {"kept": blocklist.kept, "shared": None if shared is None else shared.available and blocklist.told}
+    shared = runtime.shared
+    return {"kept": runtime.kept, "shared": None if shared is None else shared.available and runtime.told}
 
 
 def _shown(entry: Entry) -> dict[str, Any]:

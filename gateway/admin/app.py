@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.access.api import blocklist_routes
-from gateway.access.service import Entries
+from gateway.access.blocklist import Blocklist
 from gateway.admin.access import AccessControl, Credentials, Listening
 from gateway.admin.pages import PageError, Shown, find, page_of
 from gateway.admin.tokens import Holder
@@ -134,7 +134,7 @@ class _Admin:
         ]
         return _json(shown, headers=page.next("/endpoints", len(endpoints)))
 
-    def blocklist(self) -> Entries | None:
+    def blocklist(self) -> Blocklist | None:
         return self._reloader.current.blocklist if self._reloader.current is not None else None
 
     async def explain(self, request: Request) -> Response:

@@ -1,8 +1,8 @@
-"""Counts in Redis without asking it: a replica spends its share ahead, and settles in the background.
+"""Counts in Redis without asking it: a replica spends its lease ahead, and settles in the background.
 
-How many pass too many at most, and why, is said in `algorithms.shares`: in any stretch of t seconds at most
+How many pass too many at most, and why, is said in `algorithms.leases`: in any stretch of t seconds at most
 burst + t * rate + (R - 1) * max(1, burst // (2 * R)) with R replicas. R is what Redis last said (once a second); a
-replica that has only just come is not in it yet. A request that is over its replica's share is not refused for
+replica that has only just come is not in it yet. A request that is over its replica's lease is not refused for
 that: it waits for the settlement that is under way, at most the time limit of Redis.
 """
 
@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from gateway.algorithms.shares import Account
+from gateway.algorithms.leases import Account
 from gateway.limits.exact import redis_keys
 from gateway.limits.patience import Patience
 from gateway.limits.redis_link import RedisLink
@@ -65,14 +65,14 @@ class LeasedStore:
             await self._settling.finish()
 
     def take(self, key: str, windows: WindowSet, cost: int, now: int) -> Taken | None:
-        """Count a request if it fits, as far as this replica knows. None: Redis is down, or its share is spent."""
+        """Count a request if it fits, as far as this replica knows. None: Redis is down, or its lease is spent."""
         if not self._link.available:
             return None
         entry = self.table.entry(key, now)
         account, intervals = entry.account, windows.intervals
         if not account.fits(intervals, cost, now):
             return Taken(fits=False, debts=account.debts(intervals, now))
-        if not account.within_share(intervals, cost, self._link.replicas):
+        if not account.within_lease(intervals, cost, self._link.replicas):
             return None
         self._spend(entry, windows, cost, now)
         return Taken(fits=True, debts=account.debts(intervals, now))
@@ -88,7 +88,7 @@ class LeasedStore:
         """Wait for settlements until the request fits or does not. None: there is none, Redis does not answer, or
         did not the last time.
 
-        Where it is still over its replica's share when patience ends, it is refused.
+        Where it is still over its replica's lease when patience ends, it is refused.
         """
         settled = self._settled
         while self._link.answers and not patience.over:

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.access.blocklist import Blocklist as LiveEntries
+from gateway.access.blocklist import blocklist_of
 from gateway.access.entries import Entry, EntryTable
-from gateway.access.service import entries_of
+from gateway.access.runtime_entries import RuntimeEntries
 from gateway.algorithms.networks import Network, NetworkMap, client_network
 from gateway.config.models import RouteConfig
 from gateway.config.models.blocklist import AutomaticBans
@@ -30,11 +30,11 @@ _DETAIL: Final = "this client is blocked; ask the operator of this service"
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class BlocklistCheck:
     """What both of them know: the entries of the file, those that are made at runtime, and who is exempt from bans."""
 
     tables: tuple[EntryTable, EntryTable]
-    live: LiveEntries
+    runtime: RuntimeEntries
     automatic: AutomaticBans | None
     exempt: NetworkMap[None]
     mode: Mode
@@ -57,7 +57,7 @@ class Guard:
         return self._verdict(exchange, found) if found else None
 
     def _verdict(self, exchange: Exchange, entries: Iterable[Entry]) -> Decision | None:
-        """By the first of these entries that bites, else by the first one that would."""
+        """By the first of these entries that refuses it, else by the first one that would."""
         shadow: Decision | None = None
         for entry in entries:
             if not entry.holds(time.time()) or self._is_exempt(entry, exchange):
@@ -82,11 +82,11 @@ class Guard:
             return
         consumer = exchange.identity.consumer if exchange.identity is not None else exchange.claimed_consumer
         if consumer is not None and "consumer" in self.automatic.per:
-            self.live.failed(("consumer", consumer), self.automatic)
+            self.runtime.failed(("consumer", consumer), self.automatic)
         if error.kind is ErrorKind.UNAUTHENTICATED and "address" in self.automatic.per:
             network = self._bannable(exchange.client)
             if network is not None:
-                self.live.failed(("network", str(network)), self.automatic)
+                self.runtime.failed(("network", str(network)), self.automatic)
 
     def _bannable(self, client: str) -> Network | None:
         return None if self.exempt.covering(client) else client_network(client)
@@ -96,52 +96,52 @@ class Guard:
 class Blocklist:
     """In front of the authentication."""
 
-    guard: Guard
+    check: BlocklistCheck
 
     def __repr__(self) -> str:
         return "Blocklist"
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that refuses who is blocked, and notes how the authentication of all others ends."""
-        guard = self.guard
+        check = self.check
 
         async def guarded(exchange: Exchange) -> Response:
-            found = guard.about(exchange)
+            found = check.about(exchange)
             if found is not None:
                 _apply(exchange, found)
             try:
                 return await handler(exchange)
             except GatewayError as error:
                 if error.kind is ErrorKind.UNAUTHENTICATED or error.kind is ErrorKind.FORBIDDEN:
-                    _after_failure(guard, exchange, error)
+                    _after_failure(check, exchange, error)
                 raise
 
         return guarded
 
     async def explain(self, exchange: Exchange) -> Decision | None:
         """Which entry is about the request."""
-        return self.guard.about(exchange)
+        return self.check.about(exchange)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class BlockedConsumers:
     """Behind the authentication."""
 
-    guard: Guard
+    check: BlocklistCheck
 
     def __repr__(self) -> str:
         return "BlockedConsumers"
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that refuses consumers who are blocked."""
-        guard = self.guard
+        check = self.check
 
-        file, live = guard.tables
+        file, runtime = check.tables
 
         def guarded(exchange: Exchange) -> Awaitable[Response]:
             identity = exchange.identity
-            if identity is not None and (identity.consumer in live.consumers or identity.consumer in file.consumers):
-                found = guard.of_consumer(exchange, identity.consumer)
+            if identity is not None and (identity.consumer in runtime.consumers or identity.consumer in file.consumers):
+                found = check.of_consumer(exchange, identity.consumer)
                 if found is not None:
                     _apply(exchange, found)
             return handler(exchange)
@@ -150,7 +150,7 @@ class BlockedConsumers:
 
     async def explain(self, exchange: Exchange) -> Decision | None:
         """Whether the consumer is blocked."""
-        return self.guard.of_consumer(exchange, exchange.identity.consumer) if exchange.identity is not None else None
+        return self.check.of_consumer(exchange, exchange.identity.consumer) if exchange.identity is not None else None
 
 
 def _paths(exchange: Exchange) -> Iterator[str]:
@@ -169,38 +169,38 @@ def _apply(exchange: Exchange, decision: Decision) -> None:
         raise GatewayError(ErrorKind.BLOCKED, _DETAIL)
 
 
-def _after_failure(guard: Guard, exchange: Exchange, error: GatewayError) -> None:
+def _after_failure(check: BlocklistCheck, exchange: Exchange, error: GatewayError) -> None:
     """Count it. Credentials of a blocked consumer are refused as such, right or wrong: guessing on shows nothing."""
-    guard.failed(exchange, error)
+    check.failed(exchange, error)
     if exchange.identity is None and exchange.claimed_consumer is not None:
-        found = guard.of_consumer(exchange, exchange.claimed_consumer)
+        found = check.of_consumer(exchange, exchange.claimed_consumer)
         if found is not None:
             _apply(exchange, found)
 
 
 def for_route(context: Context, route: RouteConfig) -> Blocklist | None:
     """None where the blocklist is not meant for the route."""
-    guard = _guard(context, route)
-    return Blocklist(guard) if guard is not None else None
+    check = _check(context, route)
+    return Blocklist(check) if check is not None else None
 
 
 def consumers_for_route(context: Context, route: RouteConfig) -> BlockedConsumers | None:
     """The same for consumers."""
-    guard = _guard(context, route)
-    return BlockedConsumers(guard) if guard is not None else None
+    check = _check(context, route)
+    return BlockedConsumers(check) if check is not None else None
 
 
-def _guard(context: Context, route: RouteConfig) -> Guard | None:
+def _check(context: Context, route: RouteConfig) -> BlocklistCheck | None:
     config = context.configuration.middleware.blocklist
     if not config.applies_to(route.id):
         return None
-    return context.once("blocklist", lambda: _new_guard(context))
+    return context.once("blocklist", lambda: _new_check(context))
 
 
-def _new_guard(context: Context) -> Guard:
-    config, entries = context.configuration.middleware.blocklist, entries_of(context)
-    tables = (entries.file.table, entries.live.table)
-    return Guard(tables, entries.live, config.automatic, entries.file.exempt, config.mode)
+def _new_check(context: Context) -> BlocklistCheck:
+    config, entries = context.configuration.middleware.blocklist, blocklist_of(context)
+    tables = (entries.file.table, entries.runtime.table)
+    return BlocklistCheck(tables, entries.runtime, config.automatic, entries.file.exempt, config.mode)
 
 
 DECLARATION: Final[Declaration] = Declaration(

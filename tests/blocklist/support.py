@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.access.blocklist import Blocklist
-from gateway.access.service import entries_of
+from gateway.access.blocklist import blocklist_of
+from gateway.access.runtime_entries import RuntimeEntries
 from gateway.config.load import parse
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
@@ -42,7 +42,7 @@ class Guarded:
     """A running blocklist, and what is behind it."""
 
     handler: Handler
-    live: Blocklist
+    live: RuntimeEntries
     answers: Answers = field(default_factory=Answers)
 
     async def status(self, client: str = "198.51.100.1", *, agent: str = "", path: str = "/") -> int:
@@ -105,7 +105,7 @@ async def guarded(middleware: str, base: Path, *, auth: str = "") -> AsyncIterat
         await answers(exchange)
         return await behind(exchange)
 
-    live = entries_of(built).live
+    live = blocklist_of(built).runtime
     await owner.adopt(built.plan)
     try:
         yield Guarded(outer.wrap(authentication), live, answers)

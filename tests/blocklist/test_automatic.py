@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.access import blocklist as module
-from gateway.access.blocklist import Blocklist, BlocklistFull
+from gateway.access import runtime_entries as module
 from gateway.access.entries import Entry
+from gateway.access.runtime_entries import BlocklistFull, RuntimeEntries
 from gateway.access.store import EntryFile
 from gateway.config.models.blocklist import AutomaticBans
 from gateway.http import Identity
@@ -37,14 +37,14 @@ async def clock() -> Clock:
 
 
 @pytest.fixture
-async def live(tmp_path: Path, clock: Clock) -> AsyncIterator[Blocklist]:
-    blocklist = Blocklist(EntryFile(tmp_path / "x.sqlite"), None, clock)
+async def live(tmp_path: Path, clock: Clock) -> AsyncIterator[RuntimeEntries]:
+    blocklist = RuntimeEntries(EntryFile(tmp_path / "x.sqlite"), None, clock)
     await blocklist.start()
     yield blocklist
     await blocklist.stop()
 
 
-def _ban(live: Blocklist, value: str = "10.0.0.1/32", settings: AutomaticBans | None = None) -> float | None:
+def _ban(live: RuntimeEntries, value: str = "10.0.0.1/32", settings: AutomaticBans | None = None) -> float | None:
     """Fail as often as it takes; the length of the ban."""
     settings = settings or AutomaticBans(failures=3, window=60, ban=10, longest=25)
     for _ in range(3):
@@ -126,7 +126,7 @@ async def test_a_success_is_no_failure(tmp_path: Path) -> None:
         assert guard.live.entries() == []
 
 
-async def test_bans_grow_and_are_forgotten(live: Blocklist, clock: Clock) -> None:
+async def test_bans_grow_and_are_forgotten(live: RuntimeEntries, clock: Clock) -> None:
     """10 s, 20 s, then the cap of 25 s; so long after the last one, 10 s again."""
     for length in (10, 20, 25, 25):
         assert _ban(live) == clock.now + length
@@ -136,7 +136,7 @@ async def test_bans_grow_and_are_forgotten(live: Blocklist, clock: Clock) -> Non
     assert _ban(live) == clock.now + 10
 
 
-async def test_lifting_forgives(live: Blocklist, clock: Clock) -> None:
+async def test_lifting_forgives(live: RuntimeEntries, clock: Clock) -> None:
     """Who was let in again by hand begins anew."""
     _ban(live)
     assert live.lift(("network", "10.0.0.1/32"))
@@ -145,7 +145,7 @@ async def test_lifting_forgives(live: Blocklist, clock: Clock) -> None:
     assert _ban(live) == clock.now + 10
 
 
-async def test_the_table_is_bounded(live: Blocklist, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_table_is_bounded(live: RuntimeEntries, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of too many bans those go that would end soonest; what somebody asked for stays."""
     monkeypatch.setattr(module, "CAPACITY", 100)
     monkeypatch.setattr(module, "DROPPED_AT_A_TIME", 10)
@@ -159,7 +159,7 @@ async def test_the_table_is_bounded(live: Blocklist, clock: Clock, monkeypatch: 
     assert "10.0.0.0/32" not in values
 
 
-async def test_patterns_are_bounded(live: Blocklist, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_patterns_are_bounded(live: RuntimeEntries, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each costs every request that has a new path, so that there is an end to them; one more network is fine."""
     monkeypatch.setattr(module, "MAX_PATTERNS", 2)
     for path in ("/a*", "/b*", "/a*"):
@@ -169,7 +169,7 @@ async def test_patterns_are_bounded(live: Blocklist, monkeypatch: pytest.MonkeyP
     live.add(Entry("network", "192.0.2.1/32", source="admin"))
 
 
-async def test_a_list_full_of_wishes_is_full(live: Blocklist, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_full_of_wishes_is_full(live: RuntimeEntries, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then nothing is added, and nothing is lost."""
     monkeypatch.setattr(module, "CAPACITY", 2)
     for number in range(2):

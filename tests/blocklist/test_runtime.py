@@ -12,8 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from gateway.access.blocklist import Blocklist
 from gateway.access.entries import Entry
+from gateway.access.runtime_entries import RuntimeEntries
 from gateway.access.store import EntryFile
 from tests.lifecycle.support import admin_url, reload
 from tests.support import GatewayProcess, running_gateway, until
@@ -158,7 +158,7 @@ async def test_a_damaged_file_stops_nothing(tmp_path: Path) -> None:
     """What cannot be read is said, and what is new holds."""
     path = tmp_path / "blocklist.sqlite"
     path.write_bytes(b"no database" * 1000)
-    blocklist = Blocklist(EntryFile(path), None)
+    blocklist = RuntimeEntries(EntryFile(path), None)
     await blocklist.start()
     blocklist.add(Entry("consumer", "acme", source="admin"))
     await blocklist.settle()
@@ -171,7 +171,7 @@ async def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> Non
     """As soon as the directory is there."""
     (tmp_path / "state").write_text("in the way")
     path = tmp_path / "state" / "blocklist.sqlite"
-    blocklist = Blocklist(EntryFile(path), None)
+    blocklist = RuntimeEntries(EntryFile(path), None)
     await blocklist.start()
     blocklist.add(Entry("consumer", "acme", source="admin"))
     await blocklist.settle()

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gateway.access.blocklist import Blocklist
 from gateway.access.entries import Entry, Key
+from gateway.access.runtime_entries import RuntimeEntries
 from gateway.access.sharing import BATCH, SharedEntries
 from gateway.access.store import EntryFile
 from gateway.limits.redis_link import RedisLink
@@ -19,6 +19,8 @@ from tests.redis_server import RedisServer, running_redis
 from tests.support import eventually, running_gateway, until
 
 ACME: Key = ("consumer", "acme")
+
+Replicas = tuple[RuntimeEntries, RuntimeEntries]
 
 
 @pytest.fixture
@@ -28,9 +30,9 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @asynccontextmanager
-async def _replica(redis: RedisServer, path: Path) -> AsyncIterator[Blocklist]:
+async def _replica(redis: RedisServer, path: Path) -> AsyncIterator[RuntimeEntries]:
     link = RedisLink(redis.url, 0.02, "gateway:")
-    blocklist = Blocklist(EntryFile(path), SharedEntries(link))
+    blocklist = RuntimeEntries(EntryFile(path), SharedEntries(link))
     await link.start()
     await blocklist.start()
     try:
@@ -41,22 +43,22 @@ async def _replica(redis: RedisServer, path: Path) -> AsyncIterator[Blocklist]:
 
 
 @pytest.fixture
-async def replicas(redis: RedisServer, tmp_path: Path) -> AsyncIterator[tuple[Blocklist, Blocklist]]:
+async def replicas(redis: RedisServer, tmp_path: Path) -> AsyncIterator[Replicas]:
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(_replica(redis, tmp_path / "1.sqlite"))
         second = await stack.enter_async_context(_replica(redis, tmp_path / "2.sqlite"))
         yield first, second
 
 
-def _names(blocklist: Blocklist) -> set[str]:
+def _names(blocklist: RuntimeEntries) -> set[str]:
     return {entry.value for entry in blocklist.entries()}
 
 
-def _add(blocklist: Blocklist, name: str) -> None:
+def _add(blocklist: RuntimeEntries, name: str) -> None:
     blocklist.add(Entry("consumer", name, source="admin"))
 
 
-async def test_entries_and_their_end_are_shared(replicas: tuple[Blocklist, Blocklist]) -> None:
+async def test_entries_and_their_end_are_shared(replicas: Replicas) -> None:
     """What one adds, the other has; what the other lifts, the first has no longer."""
     first, second = replicas
     _add(first, "acme")
@@ -68,16 +70,14 @@ async def test_entries_and_their_end_are_shared(replicas: tuple[Blocklist, Block
     assert "acme" not in first.table.consumers
 
 
-async def test_bans_grow_across_replicas(replicas: tuple[Blocklist, Blocklist]) -> None:
+async def test_bans_grow_across_replicas(replicas: Replicas) -> None:
     """How often somebody was banned is known everywhere."""
     first, second = replicas
     first.add(Entry("consumer", "acme", source="automatic", bans=3, until=1e10, kept=2e10))
     await eventually(lambda: [entry.bans for entry in second.entries()] == [3])
 
 
-async def test_a_new_replica_learns_everything(
-    redis: RedisServer, replicas: tuple[Blocklist, Blocklist], tmp_path: Path
-) -> None:
+async def test_a_new_replica_learns_everything(redis: RedisServer, replicas: Replicas, tmp_path: Path) -> None:
     """Also more than fits into one answer."""
     first, _ = replicas
     names = {f"c{number}" for number in range(2 * BATCH + 7)}
@@ -89,7 +89,7 @@ async def test_a_new_replica_learns_everything(
         await eventually(lambda: _names(third) == names)
 
 
-async def test_an_outage_is_survived(redis: RedisServer, replicas: tuple[Blocklist, Blocklist], tmp_path: Path) -> None:
+async def test_an_outage_is_survived(redis: RedisServer, replicas: Replicas, tmp_path: Path) -> None:
     """Without Redis each goes on with what it knows, says so, and tells the others later, though Redis forgot all."""
     first, second = replicas
     _add(first, "before")
@@ -109,7 +109,7 @@ async def test_an_outage_is_survived(redis: RedisServer, replicas: tuple[Blockli
         await eventually(lambda: _names(third) == {"during", "always"})
 
 
-async def test_a_frozen_redis_keeps_nobody_waiting(redis: RedisServer, replicas: tuple[Blocklist, Blocklist]) -> None:
+async def test_a_frozen_redis_keeps_nobody_waiting(redis: RedisServer, replicas: Replicas) -> None:
     """Changes and look-ups go on at once; what was changed is shared when it thaws."""
     first, second = replicas
     await first.settle()
@@ -124,10 +124,10 @@ async def test_a_frozen_redis_keeps_nobody_waiting(redis: RedisServer, replicas:
 
 
 @asynccontextmanager
-async def _by_hand(redis: RedisServer, tmp_path: Path) -> AsyncIterator[list[Blocklist]]:
+async def _by_hand(redis: RedisServer, tmp_path: Path) -> AsyncIterator[list[RuntimeEntries]]:
     """Two that tell and hear only when they are told to settle."""
     links = [RedisLink(redis.url, 0.02, "gateway:") for _ in range(2)]
-    blocklists = [Blocklist(EntryFile(tmp_path / str(i)), SharedEntries(link)) for i, link in enumerate(links)]
+    blocklists = [RuntimeEntries(EntryFile(tmp_path / str(i)), SharedEntries(link)) for i, link in enumerate(links)]
     for link in links:
         await link.start()
     yield blocklists
@@ -137,7 +137,7 @@ async def _by_hand(redis: RedisServer, tmp_path: Path) -> AsyncIterator[list[Blo
         await link.stop()
 
 
-async def _settled(blocklist: Blocklist) -> None:
+async def _settled(blocklist: RuntimeEntries) -> None:
     """Settle, as soon as Redis answers."""
     assert blocklist.shared is not None
     async with asyncio.timeout(10):
@@ -175,7 +175,7 @@ async def test_a_redis_that_forgot_is_heard_from_its_beginning(redis: RedisServe
         assert _names(first) == {"c1", "c2", "c3", "c4"}
 
 
-async def test_nonsense_in_redis_is_left_out(redis: RedisServer, replicas: tuple[Blocklist, Blocklist]) -> None:
+async def test_nonsense_in_redis_is_left_out(redis: RedisServer, replicas: Replicas) -> None:
     """What no gateway wrote changes nothing."""
     first, second = replicas
     _add(first, "acme")

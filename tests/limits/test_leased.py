@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.algorithms.shares import share_of
+from gateway.algorithms.leases import lease_of
 from gateway.limits.leased import LeasedStore
 from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.redis_link import RedisLink
@@ -34,13 +34,13 @@ async def take(store: LeasedStore, held: WindowSet, cost: int = 1) -> bool:
 
 
 async def test_two_replicas_stay_within_the_bound(own_redis: RedisServer) -> None:
-    """Two replicas under load let the limit pass, and at most one share of a replica too many; none too few."""
+    """Two replicas under load let the limit pass, and at most one lease of a replica too many; none too few."""
     held = windows("100/d")
     async with linked(own_redis) as one, linked(own_redis) as two:
         await eventually(lambda: one.replicas == two.replicas == 2, message="they do not learn of each other")
         async with leasing(one, "two") as first, leasing(two, "two") as second:
             taken = await asyncio.gather(*(take(store, held) for _ in range(200) for store in (first, second)))
-    assert 100 <= sum(taken) <= 100 + share_of(100, 2)
+    assert 100 <= sum(taken) <= 100 + lease_of(100, 2)
 
 
 async def test_a_single_replica_gets_exactly_the_limit_without_waiting(own_redis: RedisServer) -> None:
@@ -61,7 +61,7 @@ async def test_what_one_replica_spends_the_others_learn(redis: RedisServer) -> N
                 await take(first, held)
         async with leasing(two, "learn") as second:
             passed = [await take(second, held) for _ in range(10)]
-    assert sum(passed) <= share_of(10, 2)
+    assert sum(passed) <= lease_of(10, 2)
     assert not passed[-1]
 
 
@@ -78,8 +78,8 @@ async def test_what_is_given_back_can_be_spent_again(own_redis: RedisServer) -> 
     assert not link.available  # the last one who used it has closed it
 
 
-async def test_a_cost_above_the_share_passes(redis: RedisServer) -> None:
-    """A request that costs more than a share passes when nothing else is unsettled."""
+async def test_a_cost_above_the_lease_passes(redis: RedisServer) -> None:
+    """A request that costs more than a lease passes when nothing else is unsettled."""
     held = windows("10/d")
     async with linked(redis) as one, linked(redis) as two:
         await eventually(lambda: one.replicas >= 2 and two.replicas >= 2)

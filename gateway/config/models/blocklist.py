@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gateway.algorithms.globs import MAX_LENGTH
-from gateway.algorithms.strikes import MAX_LIMIT
+from gateway.algorithms.sliding_window import MAX_LIMIT
 from gateway.config.models.base import Model
 from gateway.config.models.policy import Policy
 from gateway.config.values import addresses

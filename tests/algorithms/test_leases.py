@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.algorithms.gcra import Window, debt
-from gateway.algorithms.shares import Account, Intervals, share_of
+from gateway.algorithms.leases import Account, Intervals, lease_of
 
 MILLISECOND = 1_000_000
 
@@ -44,7 +44,7 @@ class Replicas:
         """A client asks this replica so often that it gets all that it can."""
         account = self.accounts[replica]
         for _ in range(times):
-            if not account.fits(self.intervals, 1, now) or not account.within_share(self.intervals, 1, self.count):
+            if not account.fits(self.intervals, 1, now) or not account.within_lease(self.intervals, 1, self.count):
                 break
             account.spend(self.intervals, 1, now)
             self.passed.append(now)
@@ -62,7 +62,7 @@ class Replicas:
 
     @property
     def bound(self) -> int:
-        return (self.count - 1) * share_of(self.window.burst, self.count)
+        return (self.count - 1) * lease_of(self.window.burst, self.count)
 
     def most_too_many(self) -> float:
         """By how much the worst stretch of time exceeds what the limit lets pass in it."""
@@ -77,7 +77,7 @@ class Replicas:
 @pytest.mark.parametrize(("replicas", "limit"), [(2, 10), (2, 1000), (1000, 10), (1000, 10_000)])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_overshoot_stays_within_its_bound(replicas: int, limit: int, seed: int) -> None:
-    """Whatever clients and the network do, at most (R - 1) shares too many pass, in any stretch of time."""
+    """Whatever clients and the network do, at most (R - 1) leases too many pass, in any stretch of time."""
     chance = random.Random(seed)
     simulated = Replicas(Window(limit, 1, limit), replicas)
     now = 0
@@ -94,15 +94,15 @@ def test_the_overshoot_stays_within_its_bound(replicas: int, limit: int, seed: i
 
 @pytest.mark.parametrize(("replicas", "limit", "too_many"), [(1, 100, 0), (2, 100, 25), (1000, 10, 999)])
 def test_the_worst_case_is_what_is_stated(replicas: int, limit: int, too_many: int) -> None:
-    """All that there is but one share is used, all know it, and all spend their share at the same moment."""
+    """All that there is but one lease is used, all know it, and all spend their lease at the same moment."""
     simulated = Replicas(Window(limit, 1, limit), replicas)
-    share = share_of(limit, replicas)
-    simulated.central.settle(limit - share, 0)
+    lease = lease_of(limit, replicas)
+    simulated.central.settle(limit - lease, 0)
     for replica in range(replicas):
         simulated.settle_wholly(replica, 0)
     for replica in range(replicas):
         simulated.ask(replica, 0, limit)
-    assert len(simulated.passed) - share == simulated.bound == too_many
+    assert len(simulated.passed) - lease == simulated.bound == too_many
 
 
 @pytest.mark.parametrize("replicas", [2, 1000])

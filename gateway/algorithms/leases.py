@@ -1,18 +1,18 @@
 """Leased limits: each replica spends ahead of what the central account knows, and settles afterwards.
 
 A replica keeps for each key what the account said last (a debt, which time pays back as everywhere in GCRA), plus what
-it has spent since. It lets a request pass when that fits, and when what it has not settled yet stays within its share.
+it has spent since. It lets a request pass when that fits, and when what it has not settled yet stays within its lease.
 
 The bound. With R replicas, in any stretch of t nanoseconds at most
 
-    burst + t / interval + (R - 1) * share        share = max(1, burst // (2 * R)), and burst for a single replica
+    burst + t / interval + (R - 1) * lease        lease = max(1, burst // (2 * R)), and burst for a single replica
 
 units pass, so the overshoot is less than half the burst, or R - 1 where the burst is smaller than twice the number
 of replicas. What was let through too much is in the account and is paid back by waiting longer, so that the average
 over time is the limit. Why: a replica spends only while what it knows fits, and it knows all that was settled
 before its own last settlement. So of all that lies above the capacity, each replica has contributed at most one
-unsettled share, and the one that filled it up to the capacity has none above. (A request that costs more than the
-share is let through when nothing is unsettled: the share is then its cost.)
+unsettled lease, and the one that filled it up to the capacity has none above. (A request that costs more than the
+lease is let through when nothing is unsettled: the lease is then its cost.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Intervals = Sequence[tuple[int, int, int]]
 """For each window its length (seconds), interval and capacity (nanoseconds)."""
 
 
-def share_of(burst: int, replicas: int) -> int:
+def lease_of(burst: int, replicas: int) -> int:
     """Units that one of so many replicas may spend before it settles; one, while it is not known how many (0)."""
     if replicas <= 0:
         return 1
@@ -54,10 +54,10 @@ class Account:
         owed = zip(self.debts(intervals, now), intervals, strict=True)
         return all(debt + cost * interval <= capacity for debt, (_, interval, capacity) in owed)
 
-    def within_share(self, intervals: Intervals, cost: int, replicas: int) -> bool:
+    def within_lease(self, intervals: Intervals, cost: int, replicas: int) -> bool:
         """Whether this replica may spend it before it settles."""
         burst = min(capacity // interval for _, interval, capacity in intervals)
-        return self.unsettled <= 0 or self.unsettled + cost <= share_of(burst, replicas)
+        return self.unsettled <= 0 or self.unsettled + cost <= lease_of(burst, replicas)
 
     def spend(self, intervals: Intervals, cost: int, now: int) -> None:
         """Let it pass; negative to give it back."""
