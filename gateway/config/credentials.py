@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from gateway.config.models import AuthFile, ConsumerConfig, RoutesFile
-from gateway.config.problems import Fault, Path
-from gateway.config.translate import suggest
+from gateway.config.problems import Fault, Path, suggest
 
 Named = Iterable[tuple[str, Path]]
 """Values that must differ, and where each of them is."""

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator
 from gateway.algorithms.conditions import compile_condition
 from gateway.config.models import AuthFile, Configuration, RouteConfig, SchemeConfig
 from gateway.config.models.auth.authorization import Authorize
-from gateway.config.problems import Path
-from gateway.config.translate import suggest
+from gateway.config.problems import Path, suggest
 
 Doubt = tuple[Path, str]
 """A place in routes.yaml, and what is doubtful there."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from gateway.config.credentials import check_auth, check_routes
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile
+from gateway.config.models.errors import to_fault
 from gateway.config.named_files import named_in
 from gateway.config.outputs import check_outputs
 from gateway.config.problems import ConfigError, Fault, Problem
@@ -19,10 +20,10 @@ from gateway.config.references import check_references
 from gateway.config.rule_routes import check_rule_routes
 from gateway.config.secrets import KnownSecrets
 from gateway.config.sources import MAX_SOURCE_BYTES, policy_files
-from gateway.config.translate import to_fault, to_problem
 from gateway.config.yaml.compose import compose
 from gateway.config.yaml.document import Document
 from gateway.config.yaml.expand import Converter, Expander, read_regular
+from gateway.config.yaml.places import to_problem
 from gateway.config.yaml.text import MAX_BYTES
 from gateway.http.fields import folded
 

@@ -1,5 +1,6 @@
 """What is wrong in the files, each with its place."""
 
+import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -66,3 +67,10 @@ def format_path(path: Path) -> str:
 def quote(text: str) -> str:
     """A text from a file, in quotes, on one line and not too long."""
     return json.dumps(text if len(text) <= 60 else text[:57] + "...", ensure_ascii=not text.isprintable())
+
+
+def suggest(word: str, known: list[str], likeness: float = 0.6) -> str | None:
+    """The known word that is most like this one, letter case and kind of hyphen aside."""
+    plain = {name.lower().replace("-", "_"): name for name in known}
+    close = difflib.get_close_matches(word[:100].lower().replace("-", "_"), plain, 1, likeness)
+    return plain[close[0]] if close else None

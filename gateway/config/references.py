@@ -8,8 +8,7 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from gateway.config.problems import Fault, format_path
-from gateway.config.translate import suggest
+from gateway.config.problems import Fault, format_path, suggest
 from gateway.config.values.addresses import ServiceTarget, parse_target
 from gateway.config.yaml.document import Document
 from gateway.config.yaml.expand import BROKEN

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from gateway.config.models import MiddlewareFile, RoutesFile
 from gateway.config.models.policy import ForRoutes
-from gateway.config.problems import Fault, Path
-from gateway.config.translate import suggest
+from gateway.config.problems import Fault, Path, suggest
 
 
 def check_rule_routes(middleware: MiddlewareFile, routes: RoutesFile) -> Iterator[Fault]:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.config.models import MiddlewareFile
-from gateway.config.problems import Fault, Problem
-from gateway.config.translate import suggest, to_problem
+from gateway.config.problems import Fault, Problem, suggest
+from gateway.config.yaml.places import to_problem
 from gateway.context import Builder, Context
 from gateway.middleware.declaration import Declaration, Rules
 from gateway.middleware.table import POLICIES

@@ -24,8 +24,8 @@ from pydantic_core import ErrorDetails
 from gateway.config.models import Configuration
 from gateway.config.models.base import keys_of
 from gateway.config.models.python_policies import PythonPolicy, split_class
-from gateway.config.problems import ConfigError, Fault, Problem
-from gateway.config.translate import suggest, to_problem
+from gateway.config.problems import ConfigError, Fault, Problem, suggest
+from gateway.config.yaml.places import to_problem
 from gateway.context import Context, Middleware
 from gateway.http import Exchange, Response
 from gateway.live import is_cancelled

@@ -1,0 +1,71 @@
+"""pydantic's errors about a file as sentences for the person who edits it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from gateway.config.models.base import keys_of
+from gateway.config.models.layout import model_at, places_of
+from gateway.config.problems import Fault, Path, quote, suggest
+
+_EXPECTED = {
+    "string_type": "expected a text",
+    "bool_type": "expected true or false",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "tuple_type": "expected a list",
+    "dict_type": 'expected "key: value" lines',
+    "model_type": 'expected "key: value" lines',
+    "literal_error": "expected {expected}",
+    "greater_than_equal": "expected a number of at least {ge}",
+    "less_than_equal": "expected a number of at most {le}",
+}
+
+
+def to_fault(file: str, error: ErrorDetails) -> Fault:
+    """What one error of pydantic says, in our words."""
+    path: Path = error["loc"]
+    kind = error["type"]
+    context: Mapping[str, Any] = error.get("ctx", {})
+    if kind == "missing":
+        return Fault(path[:-1], _missing(file, path), show_value=False)
+    if kind == "extra_forbidden":
+        return Fault(path, _unknown(file, path), show_value=False)
+    if kind == "refused":
+        return Fault(path, context["message"], context["hint"])
+    if kind == "pointed":
+        return Fault(path, context["message"], context["hint"], show_value=False)
+    expected = _EXPECTED.get(kind, "this is not what the key takes; see the documentation of the configuration")
+    return Fault(path, expected.format_map(context).replace("'", '"'))
+
+
+def _missing(file: str, path: Path) -> str:
+    key = str(path[-1])
+    model = model_at(file, path[:-1])
+    examples = keys_of(model)[key].examples if model else None
+    example = f", such as {key}: {_as_yaml(examples[0])}" if examples else ""
+    return f'the key "{key}" is missing; add it{example}'
+
+
+def _as_yaml(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _unknown(file: str, path: Path) -> str:
+    key = str(path[-1])
+    model = model_at(file, path[:-1])
+    known = list(keys_of(model)) if model else []
+    likely = suggest(key, known, 0.8)
+    if likely:
+        return f"unknown key, did you mean {quote(likely)}?"
+    places = places_of(key)
+    tops = [(where, place) for where, place in places if place == key]  # whoever mixes up files means the file's own
+    elsewhere = [f"in {where}, as {place}" for where, place in tops or places]
+    if elsewhere:
+        return f"unknown key here; it belongs {' or '.join(elsewhere[:3])}"
+    possible = suggest(key, known, 0.6)
+    if possible:
+        return f"unknown key, did you mean {quote(possible)}?"
+    return f"unknown key; remove it. Known here: {', '.join(known)}"
