@@ -13,9 +13,10 @@ from pathlib import Path
 from gateway.access.blocklist import Blocklist, blocklist_of
 from gateway.balancing.round_robin import RoundRobin
 from gateway.config.load import ConfigError, Configuration, Problem
-from gateway.config.models import ClientLimits, Connections, Predicate, RouteConfig, ServiceConfig
+from gateway.config.models import ClientLimits, Connections, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.problems import format_path
+from gateway.config.route_rules import rule
 from gateway.config.values.addresses import AddressTarget, AsgiTarget, Target, parse_address, parse_target
 from gateway.config.yaml.expand import read_regular
 from gateway.context import Context, Middleware
@@ -30,8 +31,6 @@ from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
 from gateway.routes.pattern import PatternError
-from gateway.routes.rule import Predicate as RulePredicate
-from gateway.routes.rule import Rule
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.cluster import Cluster, Timeouts
@@ -124,32 +123,6 @@ _Place = tuple[str | int, ...]
 def _problem(configuration: Configuration, place: _Place, message: str) -> Problem:
     line, column = configuration.locate("routes.yaml", place)
     return Problem("routes.yaml", line, column, format_path(place), message)
-
-
-def rule(route: RouteConfig) -> Rule:
-    """What the route table needs to know of a route."""
-    return Rule(
-        id=route.id,
-        path=route.path,
-        hosts=tuple(route.host or ()),
-        methods=frozenset(route.methods) if route.methods else None,
-        headers=tuple(_predicate(name, value) for name, value in route.headers.items()),
-        query=tuple(_predicate(name, value) for name, value in route.query.items()),
-        rewrite=redirects.path(route.redirect) if route.redirect else route.rewrite,
-        strip_prefix=route.strip_prefix,
-        allow_encoded_slashes=route.allow_encoded_slashes,
-        merge_slashes=route.merge_slashes,
-        redirect=redirects.kind(route.redirect) if route.redirect else None,
-    )
-
-
-def rules(configuration: Configuration) -> list[Rule]:
-    """All of them, without building anything that lives."""
-    return [rule(route) for route in configuration.routes.routes]
-
-
-def _predicate(name: str, value: Predicate) -> RulePredicate:
-    return RulePredicate(name, value.exact, value.regex, value.present is not False)
 
 
 def pool_limits(connections: Connections) -> PoolLimits:

@@ -4,20 +4,16 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
 
-from gateway.config.credentials import check_auth, check_routes
+from gateway.config import checks
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile
 from gateway.config.models.errors import to_fault
 from gateway.config.named_files import named_in
-from gateway.config.outputs import check_outputs
 from gateway.config.problems import ConfigError, Fault, Problem
-from gateway.config.references import check_references
-from gateway.config.rule_routes import check_rule_routes
 from gateway.config.secrets import KnownSecrets
 from gateway.config.sources import MAX_SOURCE_BYTES, policy_files
 from gateway.config.yaml.compose import compose
@@ -25,7 +21,6 @@ from gateway.config.yaml.document import Document
 from gateway.config.yaml.expand import Converter, Expander, read_regular
 from gateway.config.yaml.places import to_problem
 from gateway.config.yaml.text import MAX_BYTES
-from gateway.http.fields import folded
 
 __all__ = ["ConfigError", "Configuration", "Problem", "load", "parse", "read_files"]
 
@@ -116,35 +111,15 @@ def parse(
         middleware=cast(MiddlewareFile, readings["middleware.yaml"].model),
         auth=cast(AuthFile, readings["auth.yaml"].model),
         digest=_digest(files),
+        base=base,
         documents={name: reading.document for name, reading in readings.items()},
         sources={name: content for name, content in files.items() if name not in FILES},
         named=frozenset(names),
     )
-    problems = list(_across_files(configuration, base))
+    problems = list(checks.run(checks.ERRORS, configuration, "error"))
     if problems:
         raise ConfigError(problems)
     return configuration
-
-
-def _across_files(configuration: Configuration, base: Path) -> Iterator[Problem]:
-    """What is wrong only beside another file, which can be told once each of them is right."""
-    routes, auth = configuration.routes, configuration.auth
-    rules = chain(
-        check_rule_routes(configuration.middleware, routes),
-        _check_request_id(configuration),
-        check_outputs(configuration, base),
-    )
-    checks = (("routes.yaml", check_routes(routes, auth)), ("middleware.yaml", rules), ("auth.yaml", check_auth(auth)))
-    for file, faults in checks:
-        for fault in faults:
-            yield to_problem(configuration.documents[file], fault)
-
-
-def _check_request_id(configuration: Configuration) -> Iterator[Fault]:
-    names = configuration.auth.identity_headers
-    taken = {folded(name.encode()) for name in (names.consumer, names.tenant, names.groups, names.scopes)}
-    if folded(configuration.middleware.request_id.header.encode()) in taken:
-        yield Fault(("request_id", "header"), "identity_headers of auth.yaml has this name for who calls; take another")
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
@@ -190,5 +165,5 @@ class _Reading:
         except ValidationError as error:
             for details in error.errors(include_url=False, include_input=False):
                 yield to_fault(document.file, details)
-        if model is RoutesFile:
-            yield from check_references(value, document)
+        if (check := checks.AS_READ.get(document.file)) is not None:
+            yield from check(value, document)

@@ -10,6 +10,8 @@ from typing import Literal
 Path = tuple[str | int, ...]
 """The way from the top of a file to a value: keys of mappings and indexes of lists."""
 
+Severity = Literal["error", "warning"]
+
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
 
 
@@ -22,7 +24,7 @@ class Problem:
     column: int
     where: str
     message: str
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         """As `routes.yaml:12:5: routes[1].upstrem: unknown key; did you mean "upstream"?`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.config.models import MiddlewareFile
+from gateway.config.models import Configuration, MiddlewareFile
 from gateway.config.problems import Fault, Problem, suggest
 from gateway.config.yaml.places import to_problem
 from gateway.context import Builder, Context
@@ -95,15 +95,16 @@ def _faults(order: Sequence[str], known: list[str]) -> Iterator[Fault]:
             yield Fault(("order", index), "this is there twice; remove one of them")
 
 
-def left_out(middleware: MiddlewareFile) -> str | None:
-    """What a warning says of names that an order leaves out; None where there is nothing to say."""
-    order = middleware.order
-    missing = [policy.name for policy in POLICIES if not _is_placed(policy, middleware)]
-    if not order or not missing:
-        return None
-    behind = {name: _USUAL[index - 1] if index else "nothing" for index, name in enumerate(_USUAL)}
-    places = ", ".join(f"{name} (behind {behind[name]})" for name in missing)
-    return f"what it does not name takes its usual place: {places}; name it to say so, or to have it elsewhere"
+def doubtful(configuration: Configuration) -> Iterator[Fault]:
+    """An order that leaves names out, or has something too far out."""
+    yield from misorders(configuration.middleware)
+    order = configuration.middleware.order
+    missing = [policy.name for policy in POLICIES if not _is_placed(policy, configuration.middleware)]
+    if order and missing:
+        behind = {name: _USUAL[index - 1] if index else "nothing" for index, name in enumerate(_USUAL)}
+        places = ", ".join(f"{name} (behind {behind[name]})" for name in missing)
+        remedy = "name it to say so, or to have it elsewhere"
+        yield Fault(("order",), f"what it does not name takes its usual place: {places}; {remedy}")
 
 
 def _is_placed(policy: Declaration, middleware: MiddlewareFile) -> bool:
@@ -114,7 +115,7 @@ def _is_placed(policy: Declaration, middleware: MiddlewareFile) -> bool:
     return all(f"{policy.name}.{rule}" in order for rule in _rules(policy.name, middleware))
 
 
-def misorders(middleware: MiddlewareFile) -> Iterator[tuple[int, str]]:
+def misorders(middleware: MiddlewareFile) -> Iterator[Fault]:
     """Where in the order something stands too far out, and what comes of it."""
     places = {name: index for index, name in enumerate(middleware.order)}
     for first, second, consequence in _sequences():
@@ -122,7 +123,7 @@ def misorders(middleware: MiddlewareFile) -> Iterator[tuple[int, str]]:
             continue
         for name in (second, *_misplaced(second, middleware)):
             if name in places and places[name] < places[first]:
-                yield places[name], f"{name} is in front of {first}, so that {consequence}"
+                yield Fault(("order", places[name]), f"{name} is in front of {first}, so that {consequence}")
 
 
 def _misplaced(name: str, middleware: MiddlewareFile) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from gateway.config.models.redirect import RedirectConfig, split_location
 from gateway.http import Exchange, Response
@@ -37,13 +36,3 @@ class Redirect:
 def redirect(config: RedirectConfig) -> Redirect:
     """What answers for a route."""
     return Redirect(split_location(config.to)[0].encode(), config.status, config.keep_query)
-
-
-def path(config: RedirectConfig) -> str:
-    """What the route table makes of the path of a request."""
-    return split_location(config.to)[1]
-
-
-def kind(config: RedirectConfig) -> Literal["here", "away"]:
-    """Whether it stays on the host that was asked."""
-    return "away" if split_location(config.to)[0] else "here"

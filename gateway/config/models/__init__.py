@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 
 from gateway.config.models.auth.consumers import ConsumerConfig, IdentityHeaders
 from gateway.config.models.auth.file import AuthFile
@@ -53,6 +54,7 @@ class Configuration:
     middleware: MiddlewareFile
     auth: AuthFile
     digest: str
+    base: FilePath  # where relative names of files begin
     documents: Mapping[str, Document] = field(repr=False, compare=False)
     sources: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)  # Python files of policies
     named: frozenset[str] = field(default=frozenset(), repr=False, compare=False)  # other files that are read for it

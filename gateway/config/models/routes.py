@@ -1,7 +1,7 @@
 """routes.yaml: which requests go where.
 
 Everything is checked here that one value or one route can show; what concerns several routes at once (ids that are
-there twice, names of services) is checked in `references`.
+duplicated, names of services) is in `gateway.config.checks`.
 """
 
 from typing import Annotated, Any

@@ -1,7 +1,7 @@
 """From a fault to the problem that people read: its line, and the value that stands there."""
 
-from gateway.config.problems import Fault, Path, Problem, format_path, quote
-from gateway.config.yaml.document import Document, Node, Scalar, Sequence, resolve
+from gateway.config.problems import Fault, Path, Problem, Severity, format_path, quote
+from gateway.config.yaml.document import Document, Node, Place, Scalar, Sequence, resolve
 
 SECRETIVE = frozenset(
     {"keys", "key", "hash", "basic", "password", "secret", "client_secret", "token", "signatures", "url", "jwks_url"}
@@ -9,20 +9,24 @@ SECRETIVE = frozenset(
 """Keys of auth.yaml at or below which a credential may stand, also one that was put into the wrong place."""
 
 
-def to_problem(document: Document, fault: Fault) -> Problem:
-    """The fault with its line, and with the value it is about, unless that was expanded and may be a secret."""
+def to_problem(document: Document, fault: Fault, severity: Severity = "error") -> Problem:
+    """The fault with its line. An error repeats the value it is about, unless that was expanded or may be a secret."""
     place = document.find(fault.path)
-    scalar = place.node if isinstance(place.node, Scalar) else None
     message = fault.message
-    if _may_be_secret(document.file, fault.path):
-        return Problem(document.file, place.line, place.column, format_path(place.path), message)
-    if scalar is None or not scalar.expanded:
-        message += fault.hint
+    if severity == "error" and not _may_be_secret(document.file, fault.path):
+        message += _repeated(fault, place)
+    return Problem(document.file, place.line, place.column, format_path(place.path), message, severity)
+
+
+def _repeated(fault: Fault, place: Place) -> str:
+    """What the message of an error ends with: the hint, and the value in the file."""
+    scalar = place.node if isinstance(place.node, Scalar) else None
+    hint = fault.hint if scalar is None or not scalar.expanded else ""
     if fault.path[-1:] == ("[key]",) and len(place.path) < len(fault.path):
-        message += f" (got {quote(str(place.path[-1]))})"
-    elif fault.show_value and (scalar is not None or message.startswith("expected ")):
-        message += _remedy(message, scalar) + f" (got {_describe(place.node)})"
-    return Problem(document.file, place.line, place.column, format_path(place.path), message)
+        return f"{hint} (got {quote(str(place.path[-1]))})"
+    if not fault.show_value or (scalar is None and not fault.message.startswith("expected ")):
+        return hint
+    return f"{hint}{_remedy(fault.message + hint, scalar)} (got {_describe(place.node)})"
 
 
 def _may_be_secret(file: str, path: Path) -> bool:

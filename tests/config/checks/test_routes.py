@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.routes.check import warnings
+from gateway.config.checks.routes import warnings
 from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Predicate, Rule
 from tests.routes.test_table import SAMPLE

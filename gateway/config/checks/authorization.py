@@ -7,16 +7,13 @@ from collections.abc import Collection, Iterator
 from gateway.algorithms.conditions import compile_condition
 from gateway.config.models import AuthFile, Configuration, RouteConfig, SchemeConfig
 from gateway.config.models.auth.authorization import Authorize
-from gateway.config.problems import Path, suggest
-
-Doubt = tuple[Path, str]
-"""A place in routes.yaml, and what is doubtful there."""
+from gateway.config.problems import Fault, Path, suggest
 
 WHAT = ("scopes", "groups", "tenants", "consumers")
 
 
-def doubts(configuration: Configuration) -> Iterator[Doubt]:
-    """All of them, in the order of the routes."""
+def doubtful(configuration: Configuration) -> Iterator[Fault]:
+    """Routes that let everybody in, and entries of `authorize` that let nobody in or say less than they seem to."""
     known = _known(configuration.auth)
     for index, route in enumerate(configuration.routes.routes):
         names = configuration.auth.default if route.auth is None else route.auth
@@ -28,14 +25,14 @@ def doubts(configuration: Configuration) -> Iterator[Doubt]:
             yield from _about(entry, schemes, known, ("routes", index, "authorize", number))
 
 
-def _unprotected(configuration: Configuration, index: int, route: RouteConfig) -> Iterator[Doubt]:
+def _unprotected(configuration: Configuration, index: int, route: RouteConfig) -> Iterator[Fault]:
     lists = configuration.middleware.ip_allow.values()
     if route.redirect is None and not any(allow.applies_to(route.id) and allow.mode == "enforce" for allow in lists):
         remedy = "name schemes in auth, or in default of auth.yaml; write auth: [] where that is meant"
-        yield ("routes", index), f'nothing protects the route "{route.id}": everybody may call it; {remedy}'
+        yield Fault(("routes", index), f'nothing protects the route "{route.id}": everybody may call it; {remedy}')
 
 
-def _unsaid(index: int, route: RouteConfig, schemes: list[SchemeConfig]) -> Iterator[Doubt]:
+def _unsaid(index: int, route: RouteConfig, schemes: list[SchemeConfig]) -> Iterator[Fault]:
     """Methods that no entry is for. An entry for POST does not mean that only POST may pass."""
     if not route.authorize or any(entry.methods is None for entry in route.authorize):
         return
@@ -46,7 +43,8 @@ def _unsaid(index: int, route: RouteConfig, schemes: list[SchemeConfig]) -> Iter
     who = "whoever is known" if schemes else "everybody"
     remedy = "add an entry for them, or one without methods"
     methods = "other methods" if rest is None else ", ".join(rest)
-    yield ("routes", index, "authorize"), f"no entry says anything of {methods}: {who} may send them; {remedy}"
+    message = f"no entry says anything of {methods}: {who} may send them; {remedy}"
+    yield Fault(("routes", index, "authorize"), message)
 
 
 def _answered(methods: Collection[str]) -> frozenset[str]:
@@ -54,9 +52,9 @@ def _answered(methods: Collection[str]) -> frozenset[str]:
     return frozenset(methods) | ({"HEAD"} if "GET" in methods else frozenset())
 
 
-def _about(entry: Authorize, schemes: list[SchemeConfig], known: dict[str, set[str]], place: Path) -> Iterator[Doubt]:
+def _about(entry: Authorize, schemes: list[SchemeConfig], known: dict[str, set[str]], place: Path) -> Iterator[Fault]:
     if not schemes and _asks_who(entry):
-        yield place, "nobody may pass: it asks who calls, and the route accepts no schemes; name them in auth"
+        yield Fault(place, "nobody may pass: it asks who calls, and the route accepts no schemes; name them in auth")
         return
     for what in WHAT:
         wanted: tuple[str, ...] = getattr(entry, what) or ()
@@ -67,7 +65,8 @@ def _about(entry: Authorize, schemes: list[SchemeConfig], known: dict[str, set[s
             if name not in some:
                 likely = suggest(name, sorted(some))
                 hint = f'; did you mean "{likely}"?' if likely else "; give it to one, or remove it"
-                yield (*place, what, number), f'no consumer has the {what.removesuffix("s")} "{name}"{hint}'
+                message = f'no consumer has the {what.removesuffix("s")} "{name}"{hint}'
+                yield Fault((*place, what, number), message)
 
 
 def _asks_who(entry: Authorize) -> bool:

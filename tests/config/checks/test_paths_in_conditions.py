@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.algorithms.conditions import compile_condition
-from gateway.routes.literals import PathLiterals
+from gateway.config.checks.paths_in_conditions import PathLiterals
 from gateway.routes.rule import Rule
 
 RULES = [

@@ -1,10 +1,13 @@
-"""What is probably a mistake in a list of rules, although it can be compiled."""
+"""Routes that no request reaches, or that do not do what they seem to."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.config.models import Configuration
+from gateway.config.problems import Fault
+from gateway.config.route_rules import rules
 from gateway.http.paths import PathError, normalise
 from gateway.routes.candidate import Candidate, is_one_way
 from gateway.routes.conditions import lower_case
@@ -23,9 +26,17 @@ _PROBES = ("/health", "/health/live", "/health/ready")
 _is_host = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]").fullmatch
 
 
+def doubtful(configuration: Configuration) -> Iterator[Fault]:
+    """The warnings about the routes of a configuration."""
+    routes = configuration.routes
+    places = {route.id: index for index, route in enumerate(routes.routes)}
+    for warning in warnings(rules(configuration), routes.base_path, routes.accept_rewritten):
+        yield Fault(("routes", places[warning.rule_id], "path"), warning.message)
+
+
 @dataclass(frozen=True, slots=True)
 class RouteWarning:
-    """A doubt about one rule: what is wrong, and what to do."""
+    """What is wrong with one rule, and what to do."""
 
     rule_id: str
     kind: Kind
@@ -33,7 +44,7 @@ class RouteWarning:
 
 
 def warnings(rules: Sequence[Rule], base_path: str = "", accept_rewritten: bool = False) -> list[RouteWarning]:
-    """Return what is doubtful about `rules`, in their order. Raises what `RouteTable` raises."""
+    """What is probably a mistake in rules that can be compiled, in their order. Raises what `RouteTable` raises."""
     base = parse_prefix("base_path", base_path)
     table = RouteTable([(rule, None) for rule in rules], accept_rewritten=True)
     declared = [candidate for candidate in table.candidates if candidate.form == "declared"]
@@ -42,11 +53,11 @@ def warnings(rules: Sequence[Rule], base_path: str = "", accept_rewritten: bool 
         found += [(candidate, "never_matches", message) for message in _never(candidate)]
         if accept_rewritten and is_one_way(candidate.rule):
             found.append((candidate, "one_way", _one_way(candidate.rule)))
-    found.sort(key=lambda doubt: doubt[0].order)
+    found.sort(key=lambda each: each[0].order)
     return [RouteWarning(candidate.rule.id, kind, message) for candidate, kind, message in found]
 
 
-_Doubt = tuple[Candidate[None], Kind, str]
+_Found = tuple[Candidate[None], Kind, str]
 
 
 def _one_way(rule: Rule) -> str:
@@ -84,7 +95,7 @@ def _impossible_path(candidate: Candidate[None]) -> str | None:
     return None
 
 
-def _shadowed(declared: Sequence[Candidate[None]]) -> Iterator[_Doubt]:
+def _shadowed(declared: Sequence[Candidate[None]]) -> Iterator[_Found]:
     """Find rules all of whose requests earlier rules take.
 
     A rule with fewer predicates goes later, so that only rules with the same headers and query can be in the way.
@@ -109,7 +120,7 @@ def _wanted(candidate: Candidate[None]) -> tuple[object, ...]:
     return candidate.pattern.key, frozenset(map(lower_case, rule.headers)), frozenset(rule.query)
 
 
-def _double_rewrites(table: RouteTable[None], base: str, accept_rewritten: bool) -> Iterator[_Doubt]:
+def _double_rewrites(table: RouteTable[None], base: str, accept_rewritten: bool) -> Iterator[_Found]:
     """Find rules whose rewritten form a declared path takes, to rewrite it to something else."""
     effect = "is not passed on unchanged" if accept_rewritten else "is rewritten once more"
     found: dict[object, Candidate[None] | None] = {}  # thousands of routes may share one rewritten form

@@ -17,8 +17,9 @@ _BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
 _Identity = str | tuple[int, int]
 
 
-def check_outputs(configuration: Configuration, base: Path) -> Iterator[Fault]:
+def check_outputs(configuration: Configuration) -> Iterator[Fault]:
     """What is wrong with the files that middleware.yaml has the gateway write."""
+    base = configuration.base
     inputs = {name: base / name for name in (*FILES, *configuration.sources, *configuration.named)}
     taken: dict[_Identity, tuple[str, str]] = {}
     for name, path in inputs.items():

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from gateway.config.models import MiddlewareFile, RoutesFile
+from gateway.config.models import Configuration, MiddlewareFile
 from gateway.config.models.policy import ForRoutes
 from gateway.config.problems import Fault, Path, suggest
 
 
-def check_rule_routes(middleware: MiddlewareFile, routes: RoutesFile) -> Iterator[Fault]:
+def unknown(configuration: Configuration) -> Iterator[Fault]:
     """Ids of routes that are not there."""
-    ids = [route.id for route in routes.routes]
-    for path, rule in _rules(middleware):
+    ids = [route.id for route in configuration.routes.routes]
+    for path, rule in _rules(configuration.middleware):
         for index, name in enumerate(rule.routes):
             if name not in ids and not _is_pattern(name):
                 likely = suggest(name, ids)
@@ -18,13 +18,13 @@ def check_rule_routes(middleware: MiddlewareFile, routes: RoutesFile) -> Iterato
                 yield Fault((*path, "routes", index), f"no route has this id{remedy}")
 
 
-def idle_patterns(middleware: MiddlewareFile, routes: RoutesFile) -> Iterator[tuple[Path, str]]:
+def idle_patterns(configuration: Configuration) -> Iterator[Fault]:
     """Patterns of ids that fit none, which may be meant for routes to come."""
-    for path, rule in _rules(middleware):
+    for path, rule in _rules(configuration.middleware):
         for index, name in enumerate(rule.routes):
             alone = rule.model_copy(update={"routes": (name,)})
-            if _is_pattern(name) and not any(alone.applies_to(route.id) for route in routes.routes):
-                yield (*path, "routes", index), f"no route has an id like {name}"
+            if _is_pattern(name) and not any(alone.applies_to(route.id) for route in configuration.routes.routes):
+                yield Fault((*path, "routes", index), f"no route has an id like {name}")
 
 
 def _is_pattern(name: str) -> bool:

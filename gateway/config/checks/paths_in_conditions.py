@@ -1,4 +1,4 @@
-"""Whether a path of a rule can be what a condition compares `path` with."""
+"""Conditions that compare `path` with what the path of no route can be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from gateway.algorithms.conditions import compile_condition
 from gateway.algorithms.conditions.paths import PathTest
+from gateway.config.models import Configuration
+from gateway.config.problems import Fault
+from gateway.config.route_rules import rules
 from gateway.http.paths import PathError, normalise, normalise_literal
 from gateway.routes.pattern import Pattern, Segment, parse, split, taker
 from gateway.routes.rewrite import parse_prefix
@@ -15,6 +19,17 @@ from gateway.routes.rule import Rule
 _HOW = {"equals": "is", "startswith": "starts with", "endswith": "ends with", "matches": "matches"}
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _NEVER_INSIDE = ("//", "/./", "/../", "?", "#")
+
+
+def unmet(configuration: Configuration) -> Iterator[Fault]:
+    """Comparisons of `authorize` that no request meets."""
+    literals: PathLiterals | None = None
+    for index, route in enumerate(configuration.routes.routes):
+        for number, entry in enumerate(route.authorize):
+            if entry.when is not None and (tests := compile_condition(entry.when).path_tests):
+                literals = literals or PathLiterals(rules(configuration), configuration.routes.base_path)
+                for message in literals.unmet(tests, index):
+                    yield Fault(("routes", index, "authorize", number, "when"), message)
 
 
 class PathLiterals:

@@ -1,0 +1,68 @@
+"""What several keys together show to be wrong: one table for all that reads a configuration or only checks it.
+
+What one value or one group of keys shows is checked by its model. A check that needs what is above `config/` in the
+order of imports (the policies, a name service) is in the table of `gateway/check.py`, which goes on from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.config.checks import (
+    authorization,
+    blocklist,
+    consumers,
+    headers,
+    outputs,
+    paths_in_conditions,
+    references,
+    route_ids,
+    routes,
+    schemes,
+)
+from gateway.config.models import Configuration
+from gateway.config.problems import Fault, Problem, Severity
+from gateway.config.yaml.document import Document
+from gateway.config.yaml.places import to_problem
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`find` yields what is wrong in `file`, of a configuration in which every key by itself is right."""
+
+    file: str
+    find: Callable[[Configuration], Iterable[Fault]]
+
+
+AS_READ: Mapping[str, Callable[[Any, Document], Iterable[Fault]]] = {"routes.yaml": references.check_references}
+"""Checks of one file's values, whatever their shape, so that what they find is reported with every other error."""
+
+ERRORS = (
+    Check("routes.yaml", schemes.unknown_in_routes),
+    Check("middleware.yaml", route_ids.unknown),
+    Check("middleware.yaml", headers.request_id_is_an_identity_header),
+    Check("middleware.yaml", outputs.check_outputs),
+    Check("auth.yaml", schemes.unknown_in_default),
+    Check("auth.yaml", consumers.duplicates),
+)
+"""A configuration in which one of these finds something is refused."""
+
+WARNINGS = (
+    Check("routes.yaml", routes.doubtful),
+    Check("routes.yaml", paths_in_conditions.unmet),
+    Check("routes.yaml", authorization.doubtful),
+    Check("routes.yaml", headers.dropped_but_matched),
+    Check("middleware.yaml", route_ids.idle_patterns),
+    Check("middleware.yaml", blocklist.changed_default),
+    Check("auth.yaml", schemes.doubtful),
+)
+"""What `gateway check` says beyond the errors: it is probably not meant, although it can be served."""
+
+
+def run(checks: Iterable[Check], configuration: Configuration, severity: Severity) -> Iterator[Problem]:
+    """What the checks find, with its lines, in their order."""
+    for check in checks:
+        for fault in check.find(configuration):
+            yield to_problem(configuration.documents[check.file], fault, severity)

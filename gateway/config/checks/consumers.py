@@ -1,0 +1,35 @@
+"""Consumers of auth.yaml that cannot be told apart."""
+
+from collections.abc import Iterator
+
+from gateway.config.models import Configuration, ConsumerConfig
+from gateway.config.problems import Fault, Path
+
+
+def duplicates(configuration: Configuration) -> Iterator[Fault]:
+    """What may belong to one consumer only, and belongs to two."""
+    seen: set[tuple[str, str]] = set()
+    for index, consumer in enumerate(configuration.auth.consumers):
+        for value, path, message in _unique(consumer):
+            if (message, value) in seen:
+                yield Fault(("consumers", index, *path), message)
+            seen.add((message, value))
+
+
+def _unique(consumer: ConsumerConfig) -> Iterator[tuple[str, Path, str]]:
+    """What no other consumer may have, where it stands, and what to say of the second one that has it."""
+    yield consumer.name, ("name",), "a consumer has this name already; rename one of them"
+    for index, key in enumerate(consumer.keys):
+        message = "this key is there already; a key has one consumer: remove one"
+        yield key.hash or f"file:{key.file}", ("keys", index), message
+    if consumer.basic is not None:
+        message = "another consumer has this user name; change one of them"
+        yield consumer.basic.username, ("basic", "username"), message
+    for index, signing in enumerate(consumer.signatures):
+        message = "another key has this key_id; give each of them its own"
+        yield signing.key_id, ("signatures", index, "key_id"), message
+    for index, certificate in enumerate(consumer.certificates):
+        yield repr(certificate), ("certificates", index), "this certificate is there already; remove one"
+    for index, subject in enumerate(consumer.subjects):
+        message = "this subject is there already; a token has one consumer: remove one"
+        yield f"{subject.issuer}\n{subject.subject}", ("subjects", index), message

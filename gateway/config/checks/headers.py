@@ -1,0 +1,26 @@
+"""Names of headers that two settings use, or that backends do not get."""
+
+from collections.abc import Iterator
+
+from gateway.config.models import Configuration
+from gateway.config.problems import Fault
+from gateway.http.fields import folded
+
+
+def request_id_is_an_identity_header(configuration: Configuration) -> Iterator[Fault]:
+    """A header for the id of a request that also says who calls."""
+    names = configuration.auth.identity_headers
+    taken = {folded(name.encode()) for name in (names.consumer, names.tenant, names.groups, names.scopes)}
+    if folded(configuration.middleware.request_id.header.encode()) in taken:
+        yield Fault(("request_id", "header"), "identity_headers of auth.yaml has this name for who calls; take another")
+
+
+def dropped_but_matched(configuration: Configuration) -> Iterator[Fault]:
+    """Headers that a route is matched by and that its backend does not get."""
+    passing = configuration.middleware.limits.underscore_headers == "pass"
+    for index, route in enumerate(configuration.routes.routes):
+        for name in route.headers:
+            if "." in name or ("_" in name and not passing):
+                remedy = "rename it" if "." in name else "write limits.underscore_headers: pass in middleware.yaml"
+                message = f"the backend does not get {name}, which some take for a name with hyphens; if it needs it, "
+                yield Fault(("routes", index, "headers", name), message + remedy)
