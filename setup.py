@@ -25,7 +25,7 @@ MODULES = """
     upstream/cluster upstream/connection upstream/endpoint upstream/http1 upstream/pool upstream/request
     balancing/round_robin
     auth/outcome auth/credentials auth/api_key auth/key_ring auth/anonymous
-    limits/windows limits/memory limits/table limits/limit limits/keys
+    limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     monitor/access_log monitor/metrics
     app/gateway app/receiving app/sending app/counting

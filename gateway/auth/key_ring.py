@@ -20,7 +20,7 @@ FINGERPRINT_BYTES: Final = 6  # of the hash: enough to find the key by, too litt
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ApiKey:
     """One key: who holds it, and when (seconds since 1970)."""
 
     holder: Recognised
@@ -36,9 +36,9 @@ class KeyRing:
         self._files = files
         self._by_digest: dict[bytes, tuple[ConsumerConfig, ApiKeyConfig]] = {}
         self._by_file: dict[Path, tuple[ConsumerConfig, ApiKeyConfig]] = {}
-        self._used: dict[bytes, Entry] = {}  # those of _by_digest that came up: to prepare 100,000 takes seconds
+        self._used: dict[bytes, ApiKey] = {}  # those of _by_digest that came up: to prepare 100,000 takes seconds
         self._found: Mapping[bytes, Path] = {}
-        self._from_files: Mapping[bytes, Entry] = {}
+        self._from_files: Mapping[bytes, ApiKey] = {}
         for consumer in consumers:
             for key in consumer.keys:
                 if key.hash is not None:
@@ -46,33 +46,33 @@ class KeyRing:
                 elif key.file is not None:
                     self._by_file[base / key.file] = consumer, key
 
-    def find(self, digest: bytes) -> Entry | None:
+    def find(self, digest: bytes) -> ApiKey | None:
         """The key with this SHA-256."""
-        entry = self._used.get(digest)
-        return self._first_use(digest) if entry is None else entry
+        key = self._used.get(digest)
+        return self._first_use(digest) if key is None else key
 
-    def _first_use(self, digest: bytes) -> Entry | None:
+    def _first_use(self, digest: bytes) -> ApiKey | None:
         named = self._by_digest.get(digest)
         if named is None:
             return self._in_files().get(digest) if self._by_file else None
-        entry = self._used[digest] = self._entry(*named, digest)
-        return entry
+        key = self._used[digest] = self._key(*named, digest)
+        return key
 
-    def _in_files(self) -> Mapping[bytes, Entry]:
+    def _in_files(self) -> Mapping[bytes, ApiKey]:
         """The same of the keys in files, made again when those have changed."""
         if self._files.found is not self._found:
             self._found = self._files.found
             self._from_files = {
-                digest: self._entry(*self._by_file[path], digest)
+                digest: self._key(*self._by_file[path], digest)
                 for digest, path in self._found.items()
                 if path in self._by_file
             }
         return self._from_files
 
-    def _entry(self, consumer: ConsumerConfig, key: ApiKeyConfig, digest: bytes) -> Entry:
+    def _key(self, consumer: ConsumerConfig, key: ApiKeyConfig, digest: bytes) -> ApiKey:
         holder = self._holder(consumer, "sha256:" + digest[:FINGERPRINT_BYTES].hex())
         begins = -math.inf if key.not_before is None else key.not_before
-        return Entry(holder, begins, math.inf if key.expires is None else key.expires)
+        return ApiKey(holder, begins, math.inf if key.expires is None else key.expires)
 
 
 def key_paths(consumers: Iterable[ConsumerConfig], base: Path) -> frozenset[Path]:

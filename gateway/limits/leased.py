@@ -27,12 +27,12 @@ PAUSE_SECONDS = 0.002  # between two settlements, in which more is collected
 RETRY_SECONDS = 0.05  # after one that failed
 
 
-class _Entry:
+class _Lease:
     """An account, and the windows that it was last used with."""
 
     __slots__ = ("account", "key", "windows")
 
-    def __init__(self, key: str, shared: _Entry | None) -> None:
+    def __init__(self, key: str, shared: _Lease | None) -> None:
         self.key = key
         self.account: Account = Account(None if shared is None else shared.account)
         self.windows: WindowSet | None = None
@@ -42,10 +42,10 @@ class LeasedStore:
     """One limit, for `most` keys (see Table for what happens beyond)."""
 
     def __init__(self, name: str, link: RedisLink, most: int = MOST_KEYS) -> None:
-        self.table: Table[_Entry] = Table(_Entry, _idle, most)
+        self.table: Table[_Lease] = Table(_Lease, _idle, most)
         self._name = name
         self._link = link
-        self._unsettled: dict[str, _Entry] = {}
+        self._unsettled: dict[str, _Lease] = {}
         self._wanted = asyncio.Event()
         self._waiting: list[asyncio.Future[bool | None]] = []  # for the settlement that is under way
         self._settled = 0
@@ -68,20 +68,20 @@ class LeasedStore:
         """Count a request if it fits, as far as this replica knows. None: Redis is down, or its lease is spent."""
         if not self._link.available:
             return None
-        entry = self.table.entry(key, now)
-        account, intervals = entry.account, windows.intervals
+        lease = self.table.slot(key, now)
+        account, intervals = lease.account, windows.intervals
         if not account.fits(intervals, cost, now):
             return Taken(fits=False, debts=account.debts(intervals, now))
         if not account.within_lease(intervals, cost, self._link.replicas):
             return None
-        self._spend(entry, windows, cost, now)
+        self._spend(lease, windows, cost, now)
         return Taken(fits=True, debts=account.debts(intervals, now))
 
-    def _spend(self, entry: _Entry, windows: WindowSet, cost: int, now: int) -> None:
-        entry.windows = windows
-        entry.account.spend(windows.intervals, cost, now)
+    def _spend(self, lease: _Lease, windows: WindowSet, cost: int, now: int) -> None:
+        lease.windows = windows
+        lease.account.spend(windows.intervals, cost, now)
         if cost:
-            self._unsettled[entry.key] = entry
+            self._unsettled[lease.key] = lease
             self._wanted.set()
 
     async def ask(self, key: str, windows: WindowSet, cost: int, patience: Patience) -> Taken | None:
@@ -104,12 +104,12 @@ class LeasedStore:
 
     def give_back(self, key: str, windows: WindowSet, cost: int, now: int) -> None:
         """The request that was counted does not go on."""
-        self._spend(self.table.entry(key, now), windows, -cost, now)
+        self._spend(self.table.slot(key, now), windows, -cost, now)
 
     def peek(self, key: str, windows: WindowSet, now: int) -> Sequence[int]:
         """What is owed in each window, as far as this replica knows."""
-        entry = self.table.peek(key)
-        return [0] * len(windows.intervals) if entry is None else entry.account.debts(windows.intervals, now)
+        lease = self.table.peek(key)
+        return [0] * len(windows.intervals) if lease is None else lease.account.debts(windows.intervals, now)
 
     # In the background.
 
@@ -133,30 +133,30 @@ class LeasedStore:
 
     async def _settle(self) -> bool:
         """Tell Redis what was spent, and learn what all replicas together owe. False: it did not answer."""
-        batch = [(entry, _windows(entry), entry.account.collect()) for entry in list(self._unsettled.values())[:BATCH]]
+        batch = [(lease, _windows(lease), lease.account.collect()) for lease in list(self._unsettled.values())[:BATCH]]
         keys: list[str] = []
         arguments: list[int] = []
-        for entry, windows, spent in batch:
-            keys += redis_keys(self._link.prefix, self._name, entry.key, windows)
+        for lease, windows, spent in batch:
+            keys += redis_keys(self._link.prefix, self._name, lease.key, windows)
             arguments += [spent * interval for _, interval, _ in windows.intervals]
         answer = await self._link.ask(SETTLE, keys, arguments) if batch else []
         if answer is None:
             return False
         now, at = time.monotonic_ns(), 0
-        for entry, windows, _ in batch:
+        for lease, windows, _ in batch:
             end = at + len(windows.intervals)
-            entry.account.settled(windows.intervals, answer[at:end], now)
-            if not entry.account.unsettled:
-                del self._unsettled[entry.key]
+            lease.account.settled(windows.intervals, answer[at:end], now)
+            if not lease.account.unsettled:
+                del self._unsettled[lease.key]
             at = end
         self._settled += 1
         return True
 
 
-def _idle(entry: _Entry, now: int) -> bool:
-    return entry.account.idle(now)
+def _idle(lease: _Lease, now: int) -> bool:
+    return lease.account.idle(now)
 
 
-def _windows(entry: _Entry) -> WindowSet:
-    assert entry.windows is not None
-    return entry.windows
+def _windows(lease: _Lease) -> WindowSet:
+    assert lease.windows is not None
+    return lease.windows

@@ -33,8 +33,8 @@ KEPT_SECONDS = 3600  # how long a count is kept after its window: other processe
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A line for the book: what is added to a counter, and what this process knew of it before."""
+class Increment:
+    """What is added to a counter of the book, and what this process knew of it before."""
 
     quota: str
     key: str
@@ -61,7 +61,7 @@ class Book(Protocol):
         """Seconds that a request may wait for a count."""
         ...
 
-    async def write(self, entries: Sequence[Entry]) -> Sequence[int] | None:
+    async def write(self, increments: Sequence[Increment]) -> Sequence[int] | None:
         """Add to the counters, and answer with their totals. None: it does not answer. Never raises."""
         ...
 
@@ -164,7 +164,7 @@ class Ledger:
 
     def _count(self, key: str) -> _Count:
         self.span()
-        return self._table.entry(key, 0)
+        return self._table.slot(key, 0)
 
     def _make(self, key: str, shared: _Count | None) -> _Count:
         return _Count(key, self._span)
@@ -200,17 +200,17 @@ class Ledger:
     def _tell_again(self) -> None:
         """The book was away, and may have lost what it knew: tell it all that is known here."""
         self._outages = self.book.outages
-        for count in self._table.entries():
+        for count in self._table.slots():
             if count.read:
                 self._unwritten[count.span.starts, count.key] = count
 
     async def _write(self) -> bool:
         batch = list(self._unwritten.values())[:BATCH]
-        entries = []
+        increments = []
         for count in batch:
             count.sent = count.added
-            entries.append(Entry(self.name, count.key, count.span, count.known, count.sent))
-        totals = await self.book.write(entries)
+            increments.append(Increment(self.name, count.key, count.span, count.known, count.sent))
+        totals = await self.book.write(increments)
         if totals is None:
             return False
         for count, total in zip(batch, totals, strict=True):

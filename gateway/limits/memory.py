@@ -11,7 +11,7 @@ from gateway.limits.store import Taken
 from gateway.limits.table import MOST_KEYS, Table
 from gateway.limits.windows import WindowSet
 
-Entry = dict[int, int]
+Arrivals = dict[int, int]
 """Length of a window in seconds -> its theoretical arrival time. By length, so that it outlives a change of limits."""
 
 
@@ -19,29 +19,29 @@ class MemoryStore:
     """One limit, for `most` keys (see Table for what happens beyond). All in one thread, that of the event loop."""
 
     def __init__(self, most: int = MOST_KEYS) -> None:
-        self.table: Table[Entry] = Table(_make, _idle, most)
+        self.table: Table[Arrivals] = Table(_make, _idle, most)
 
     def take(self, key: str, windows: WindowSet, cost: int, now: int) -> Taken:
         """Count a request if it fits into every window, otherwise nothing."""
-        entry = self.table.entry(key, now)
+        arrivals = self.table.slot(key, now)
         if len(windows.intervals) == 1:  # as most limits have it
             ((seconds, interval, capacity),) = windows.intervals
-            owed = gcra.debt(entry.get(seconds, 0), now) + cost * interval
+            owed = gcra.debt(arrivals.get(seconds, 0), now) + cost * interval
             if owed <= capacity:
-                entry[seconds] = now + owed
+                arrivals[seconds] = now + owed
                 return Taken(True, (owed,))
-            return Taken(False, _debts(entry, windows, now))
+            return Taken(False, _debts(arrivals, windows, now))
         debts = []
         fits = True
         for seconds, interval, capacity in windows.intervals:
-            tat = entry.get(seconds, 0)
+            tat = arrivals.get(seconds, 0)
             owed = (tat - now if tat > now else 0) + cost * interval
             fits = fits and owed <= capacity
             debts.append(owed)
         if not fits:
-            return Taken(fits=False, debts=_debts(entry, windows, now))
+            return Taken(fits=False, debts=_debts(arrivals, windows, now))
         for (seconds, _, _), owed in zip(windows.intervals, debts, strict=True):
-            entry[seconds] = now + owed
+            arrivals[seconds] = now + owed
         return Taken(fits=True, debts=debts)
 
     async def ask(self, key: str, windows: WindowSet, cost: int, patience: Patience) -> Taken:
@@ -50,28 +50,28 @@ class MemoryStore:
 
     def give_back(self, key: str, windows: WindowSet, cost: int, now: int) -> None:
         """The request that was counted does not go on."""
-        entry = self.table.entry(key, now)
+        arrivals = self.table.slot(key, now)
         for seconds, interval, _ in windows.intervals:
-            entry[seconds] = entry.get(seconds, 0) - cost * interval
+            arrivals[seconds] = arrivals.get(seconds, 0) - cost * interval
 
     def learn(self, key: str, windows: WindowSet, debts: Sequence[int], now: int) -> None:
         """Owe at least what is owed elsewhere, so that counting can go on here from there."""
-        entry = self.table.entry(key, now)
+        arrivals = self.table.slot(key, now)
         for (seconds, _, _), owed in zip(windows.intervals, debts, strict=True):
-            entry[seconds] = max(entry.get(seconds, 0), now + owed)
+            arrivals[seconds] = max(arrivals.get(seconds, 0), now + owed)
 
     def peek(self, key: str, windows: WindowSet, now: int) -> Sequence[int]:
         """What is owed in each window, in nanoseconds."""
         return _debts(self.table.peek(key) or {}, windows, now)
 
 
-def _debts(entry: Entry, windows: WindowSet, now: int) -> list[int]:
-    return [gcra.debt(entry.get(seconds, 0), now) for seconds, _, _ in windows.intervals]
+def _debts(arrivals: Arrivals, windows: WindowSet, now: int) -> list[int]:
+    return [gcra.debt(arrivals.get(seconds, 0), now) for seconds, _, _ in windows.intervals]
 
 
-def _make(key: str, shared: Entry | None) -> Entry:
+def _make(key: str, shared: Arrivals | None) -> Arrivals:
     return {} if shared is None else dict(shared)
 
 
-def _idle(entry: Entry, now: int) -> bool:
-    return max(entry.values(), default=0) <= now
+def _idle(arrivals: Arrivals, now: int) -> bool:
+    return max(arrivals.values(), default=0) <= now

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.limits.keys import digest
-from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, Entry
+from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, Increment
 from gateway.limits.redis_link import RedisLink
 from gateway.limits.scripts import COUNT
 
@@ -39,14 +39,14 @@ class RedisBook:
         """Little, because a request may have waited for Redis already; and none where it was in vain."""
         return self._link.timeout * PATIENCE if self._link.answers else 0.0
 
-    async def write(self, entries: Sequence[Entry]) -> Sequence[int] | None:
+    async def write(self, increments: Sequence[Increment]) -> Sequence[int] | None:
         """Add to the counters in one call, and answer with their totals."""
         keys: list[str] = []
         arguments: list[int] = [self._most]
-        for entry in entries:
-            window = f"{self._link.prefix}quota:{entry.quota}:{entry.span.starts}"
-            keys += (f"{window}:{_name(entry.key)}", window)
-            arguments += (entry.known, entry.added, entry.span.ends + KEPT_SECONDS)
+        for increment in increments:
+            window = f"{self._link.prefix}quota:{increment.quota}:{increment.span.starts}"
+            keys += (f"{window}:{_name(increment.key)}", window)
+            arguments += (increment.known, increment.added, increment.span.ends + KEPT_SECONDS)
         answer: list[int] | None = await self._link.ask(COUNT, keys, arguments)
         return answer
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, READ_SECONDS, SHARED, Entry
+from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, READ_SECONDS, SHARED, Increment
 from gateway.limits.sqlite_file import open_file
 
 logger = logging.getLogger("gateway.limits")
@@ -81,10 +81,10 @@ class SqliteBook:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
-    async def write(self, entries: Sequence[Entry]) -> Sequence[int] | None:
+    async def write(self, increments: Sequence[Increment]) -> Sequence[int] | None:
         """Add to the counters in one transaction, and answer with their totals. None: the file cannot be used."""
         try:
-            totals = await asyncio.get_running_loop().run_in_executor(self._thread, self._write, entries)
+            totals = await asyncio.get_running_loop().run_in_executor(self._thread, self._write, increments)
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
             return None
@@ -102,34 +102,34 @@ class SqliteBook:
 
     # On the thread.
 
-    def _write(self, entries: Sequence[Entry]) -> list[int]:
+    def _write(self, increments: Sequence[Increment]) -> list[int]:
         try:
             connection = self._open()
             with connection:
-                totals = [self._total(connection, entry) for entry in entries]
+                totals = [self._total(connection, increment) for increment in increments]
                 self._prune(connection)
         except sqlite3.Error:
             self._close()
             raise
         return totals
 
-    def _total(self, connection: sqlite3.Connection, entry: Entry) -> int:
-        starts, key = entry.span.starts, entry.key
-        row = connection.execute(_READ, (entry.quota, starts, key)).fetchone()
-        if row is None and self._full(connection, entry):
+    def _total(self, connection: sqlite3.Connection, increment: Increment) -> int:
+        starts, key = increment.span.starts, increment.key
+        row = connection.execute(_READ, (increment.quota, starts, key)).fetchone()
+        if row is None and self._full(connection, increment):
             key = SHARED
-            row = connection.execute(_READ, (entry.quota, starts, key)).fetchone()
-        if not entry.added and not entry.known:
+            row = connection.execute(_READ, (increment.quota, starts, key)).fetchone()
+        if not increment.added and not increment.known:
             return row[0] if row else 0
         if row is None:
-            self._rows[entry.quota, starts] += 1
-        values = (entry.quota, starts, key, entry.known, entry.added, entry.span.ends)
+            self._rows[increment.quota, starts] += 1
+        values = (increment.quota, starts, key, increment.known, increment.added, increment.span.ends)
         total: int = connection.execute(_ADD, values).fetchone()[0]
         return total
 
-    def _full(self, connection: sqlite3.Connection, entry: Entry) -> bool:
+    def _full(self, connection: sqlite3.Connection, increment: Increment) -> bool:
         """Whether this window has as many rows as may be."""
-        window = entry.quota, entry.span.starts
+        window = increment.quota, increment.span.starts
         if window not in self._rows:
             self._rows[window] = connection.execute(_ROWS, window).fetchone()[0]
         return self._rows[window] >= self._most

@@ -23,10 +23,10 @@ _BEARERS = frozenset({"jwt", "introspection"})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of `authorize`. What it does not ask for is None."""
+class AccessRule:
+    """One rule of `authorize`. What it does not ask for is None."""
 
-    rule: str  # authorize:orders[0]
+    name: str  # authorize:orders[0]
     methods: frozenset[str] | None
     scopes: frozenset[str]
     groups: frozenset[str] | None
@@ -70,9 +70,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Authorization:
-    """All entries of a route. `anonymous` and `bearers` are names of schemes; `challenge` is for who is not known."""
+    """All rules of a route. `anonymous` and `bearers` are names of schemes; `challenge` is for who is not known."""
 
-    entries: tuple[Entry, ...]
+    rules: tuple[AccessRule, ...]
     calendar: Calendar
     anonymous: frozenset[str] = frozenset()
     bearers: frozenset[str] = frozenset()
@@ -80,46 +80,46 @@ class Authorization:
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that refuses who is not allowed, and leaves the others to `handler`."""
-        entries, calendar = self.entries, self.calendar
+        rules, calendar = self.rules, self.calendar
 
         async def authorized(exchange: Exchange) -> Response:
             identity, method = exchange.identity, exchange.method
-            for entry in entries:
-                if entry.methods is not None and method not in entry.methods:
+            for rule in rules:
+                if rule.methods is not None and method not in rule.methods:
                     continue
-                missing = entry.lacks(exchange, identity, calendar)
+                missing = rule.lacks(exchange, identity, calendar)
                 if missing is not None:
-                    deny(exchange, entry.rule, self._refusal(entry, identity, missing), entry.mode)
+                    deny(exchange, rule.name, self._refusal(rule, identity, missing), rule.mode)
             return await handler(exchange)
 
         return authorized
 
     def __repr__(self) -> str:
-        return f"Authorization({', '.join(entry.rule for entry in self.entries)})"
+        return f"Authorization({', '.join(rule.name for rule in self.rules)})"
 
     async def explain(self, exchange: Exchange) -> Decision | None:
-        """The first entry that would refuse the exchange, or that all of them let it pass."""
+        """The first rule that would refuse the exchange, or that all of them let it pass."""
         shadow: Decision | None = None
-        asked = [entry for entry in self.entries if entry.methods is None or exchange.method in entry.methods]
-        for entry in asked:
-            missing = entry.lacks(exchange, exchange.identity, self.calendar)
-            if missing is not None and entry.mode == "enforce":
-                error = self._refusal(entry, exchange.identity, missing)
-                return Decision(entry.rule, "deny", f"{error.kind.status}: {error.detail}")
+        asked = [rule for rule in self.rules if rule.methods is None or exchange.method in rule.methods]
+        for rule in asked:
+            missing = rule.lacks(exchange, exchange.identity, self.calendar)
+            if missing is not None and rule.mode == "enforce":
+                error = self._refusal(rule, exchange.identity, missing)
+                return Decision(rule.name, "deny", f"{error.kind.status}: {error.detail}")
             if missing is not None:
-                shadow = shadow or Decision(entry.rule, "shadow-deny", missing)
+                shadow = shadow or Decision(rule.name, "shadow-deny", missing)
         if shadow is not None or not asked:
             return shadow
-        return Decision("authorize", "allow", f"all that {', '.join(entry.rule for entry in asked)} asks for is there")
+        return Decision("authorize", "allow", f"all that {', '.join(rule.name for rule in asked)} asks for is there")
 
-    def _refusal(self, entry: Entry, identity: Identity | None, missing: str) -> GatewayError:
-        name = entry.rule.removeprefix("authorize:")
-        if entry.about_caller and (identity is None or identity.scheme in self.anonymous):
+    def _refusal(self, rule: AccessRule, identity: Identity | None, missing: str) -> GatewayError:
+        name = rule.name.removeprefix("authorize:")
+        if rule.about_caller and (identity is None or identity.scheme in self.anonymous):
             detail = f"rule {name} of this route is for known callers; send a credential"
             return GatewayError(ErrorKind.UNAUTHENTICATED, detail, headers=tuple(self.challenge))
         headers: tuple[tuple[bytes, bytes], ...] = ()
-        if identity is not None and identity.scheme in self.bearers and not entry.scopes <= identity.scopes:
-            headers = ((b"www-authenticate", _insufficient_scope(entry.scopes)),)
+        if identity is not None and identity.scheme in self.bearers and not rule.scopes <= identity.scopes:
+            headers = ((b"www-authenticate", _insufficient_scope(rule.scopes)),)
         return GatewayError(ErrorKind.FORBIDDEN, f"rule {name} of this route refuses this: {missing}", headers=headers)
 
 
@@ -129,13 +129,15 @@ def _insufficient_scope(scopes: Iterable[str]) -> bytes:
 
 
 def for_route(context: Context, route: RouteConfig) -> Authorization | None:
-    """The entries of the route, if it has any."""
+    """The rules of the route, if it has any."""
     if not route.authorize:
         return None
     auth = context.configuration.auth
-    entries = tuple(entry(f"authorize:{route.id}[{index}]", config) for index, config in enumerate(route.authorize))
+    rules = tuple(
+        _access_rule(f"authorize:{route.id}[{index}]", config) for index, config in enumerate(route.authorize)
+    )
     return Authorization(
-        entries,
+        rules,
         Calendar(ZoneInfo(auth.timezone)),
         _schemes(auth, lambda kind: kind == "anonymous"),
         _schemes(auth, _BEARERS.__contains__),
@@ -155,10 +157,9 @@ def _schemes(auth: AuthFile, wanted: Callable[[str], bool]) -> frozenset[str]:
     return frozenset(name for name, scheme in auth.schemes.items() if wanted(scheme.kind))
 
 
-def entry(rule: str, config: Authorize) -> Entry:
-    """An entry, compiled."""
-    return Entry(
-        rule=rule,
+def _access_rule(name: str, config: Authorize) -> AccessRule:
+    return AccessRule(
+        name=name,
         methods=_methods(config.methods),
         scopes=frozenset(config.scopes or ()),
         groups=_some(config.groups),

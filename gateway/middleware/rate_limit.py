@@ -24,8 +24,8 @@ from gateway.http.answers import answer_with
 from gateway.http.decisions import deny
 from gateway.limits.exact import Bid, ExactStore
 from gateway.limits.keys import headers_of
-from gateway.limits.limit import Limit, exact_store, limits_of
 from gateway.limits.patience import LoopTime, Patience
+from gateway.limits.rate_limit import RateLimit, exact_store, rate_limits_of
 from gateway.limits.redis_link import RedisLink
 from gateway.limits.store import LocalStore, Taken
 from gateway.limits.windows import WindowSet
@@ -38,8 +38,8 @@ RETRY_SECONDS: Final = 1  # for clients that are refused because the store is do
 class RateLimits:
     """All rate limits of one route: `local` ones have a store in this process, `remote` ones ask `exact`."""
 
-    local: tuple[Limit, ...]
-    remote: tuple[Limit, ...]
+    local: tuple[RateLimit, ...]
+    remote: tuple[RateLimit, ...]
     link: RedisLink | None
     exact: ExactStore | None
 
@@ -63,7 +63,7 @@ class RateLimits:
             return self._only(self.local[0], handler, limited)
         return limited
 
-    def _only(self, limit: Limit, handler: Handler, otherwise: Handler) -> Handler:
+    def _only(self, limit: RateLimit, handler: Handler, otherwise: Handler) -> Handler:
         """One limit that is counted in this process, as most are: nothing is to be decided together, or given back."""
         store = limit.store
         assert store is not None
@@ -103,7 +103,7 @@ class RateLimits:
 
 def for_route(context: Context, route: RouteConfig, *, names: Collection[str] | None = None) -> RateLimits | None:
     """The rate limits of a route, if it has any: those of these names, or all."""
-    limits = list(limits_of(context, route, names))
+    limits = list(rate_limits_of(context, route, names))
     if not limits:
         return None
     remote = tuple(limit for limit, _ in limits if limit.store is None)
@@ -127,7 +127,7 @@ class _Request:
         self._patience: Patience | None = None
         self._counted: list[tuple[LocalStore, str, WindowSet, int]] = []
 
-    def count(self, limit: Limit) -> bool:
+    def count(self, limit: RateLimit) -> bool:
         """In a store of this process. False: it must wait for that. Raises GatewayError."""
         exchange, store = self._exchange, limit.store
         assert store is not None
@@ -138,7 +138,7 @@ class _Request:
         self._decide(limit, store, key, windows, taken)
         return True
 
-    async def wait(self, limit: Limit) -> None:
+    async def wait(self, limit: RateLimit) -> None:
         """The same, when it must wait. Raises GatewayError."""
         exchange, store = self._exchange, limit.store
         assert store is not None
@@ -149,7 +149,7 @@ class _Request:
         else:
             self._decide(limit, store, key, windows, taken)
 
-    async def count_remotely(self, limits: tuple[Limit, ...], store: ExactStore) -> None:
+    async def count_remotely(self, limits: tuple[RateLimit, ...], store: ExactStore) -> None:
         """In Redis, in one call for all of them. Raises GatewayError."""
         exchange = self._exchange
         bids = [
@@ -179,7 +179,7 @@ class _Request:
             self._patience = Patience(LoopTime(0.0), 0.0) if self._link is None else self._link.patience()
         return self._patience
 
-    def _without_store(self, limit: Limit, key: str, windows: WindowSet) -> None:
+    def _without_store(self, limit: RateLimit, key: str, windows: WindowSet) -> None:
         """Redis does not answer: do what the limit says for that."""
         if limit.on_failure == "closed":
             again = ((b"retry-after", b"%d" % RETRY_SECONDS),)
@@ -193,7 +193,7 @@ class _Request:
             taken = limit.fallback.take(key, windows, limit.cost, now)
             self._decide(limit, limit.fallback, key, windows, taken)
 
-    def _decide(self, limit: Limit, store: LocalStore | None, key: str, windows: WindowSet, taken: Taken) -> None:
+    def _decide(self, limit: RateLimit, store: LocalStore | None, key: str, windows: WindowSet, taken: Taken) -> None:
         if taken.fits:
             if store is not None:
                 self._counted.append((store, key, windows, limit.cost))
@@ -209,7 +209,7 @@ class _Request:
             store.give_back(key, windows, cost, now)
 
 
-def _used_up(limit: Limit, windows: WindowSet, taken: Taken) -> GatewayError:
+def _used_up(limit: RateLimit, windows: WindowSet, taken: Taken) -> GatewayError:
     after, fields = windows.refused(taken.debts, limit.cost)
     over = " and ".join(windows.violated(taken.debts, limit.cost)) or "its share"
     detail = f"the limit {limit.name} ({over}) is used up; again in {after} s"

@@ -1,17 +1,17 @@
 from gateway.limits.table import Table
 
-Entry = list[int]
+Slot = list[int]
 
 
-def table(most: int) -> Table[Entry]:
-    """Entries are busy until the time that is in them."""
-    return Table(lambda _, shared: list(shared or [0]), lambda entry, now: entry[0] <= now, most)
+def table(most: int) -> Table[Slot]:
+    """Slots are busy until the time that is in them."""
+    return Table(lambda _, shared: list(shared or [0]), lambda slot, now: slot[0] <= now, most)
 
 
-def use(keys: Table[Entry], key: str, now: int, until: int) -> Entry:
-    entry = keys.entry(key, now)
-    entry[0] = max(entry[0], until)
-    return entry
+def use(keys: Table[Slot], key: str, now: int, until: int) -> Slot:
+    slot = keys.slot(key, now)
+    slot[0] = max(slot[0], until)
+    return slot
 
 
 def test_the_number_of_keys_is_bounded() -> None:
@@ -28,11 +28,11 @@ def test_a_limited_client_stays_limited() -> None:
     limited = use(keys, "limited", now=0, until=10**9)
     for number in range(10_000):
         use(keys, str(number), now=number, until=number + 1000)
-    assert keys.entry("limited", 10_000) is limited
+    assert keys.slot("limited", 10_000) is limited
 
 
 def test_idle_keys_make_room() -> None:
-    """Keys in which nothing is owed go, as fast as others come: then everybody has an entry of its own."""
+    """Keys in which nothing is owed go, as fast as others come: then everybody has a slot of its own."""
     keys = table(100)
     for number in range(10_000):
         use(keys, str(number), now=number, until=number + 20)
@@ -45,8 +45,8 @@ def test_newcomers_share_one_entry_when_there_is_no_room() -> None:
     use(keys, "a", now=0, until=50)
     use(keys, "b", now=0, until=50)
     shared = use(keys, "c", now=0, until=90)
-    assert keys.entry("d", 0) is shared
-    own = keys.entry("c", 60)
+    assert keys.slot("d", 0) is shared
+    own = keys.slot("c", 60)
     assert own is not shared
     assert own == [90]
-    assert keys.entry("e", 100) == [0]
+    assert keys.slot("e", 100) == [0]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.config.models import Configuration, RouteConfig
-from gateway.config.models.rate_limits import RateLimit, windows_of
+from gateway.config.models.rate_limits import RateLimit as RateLimitConfig
+from gateway.config.models.rate_limits import windows_of
 from gateway.config.models.redis import Redis as RedisConfig
 from gateway.context import Context
 from gateway.http import Identity
@@ -27,7 +28,7 @@ _REDIS: Final[Place] = ("middleware.yaml", ("redis", "url"))
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class RateLimit:
     """What holds, for whom, and where it is counted: in `store`, or, where that is None, in Redis with every request.
 
     `fallback` counts while Redis does not answer, where on_failure is `local`.
@@ -58,9 +59,9 @@ class Limit:
         return self.windows
 
 
-def limits_of(
+def rate_limits_of(
     context: Context, route: RouteConfig, names: Collection[str] | None
-) -> Iterator[tuple[Limit, RedisLink | None]]:
+) -> Iterator[tuple[RateLimit, RedisLink | None]]:
     """The rate limits of a route (of these names, or all), each with the Redis in which it counts, if it does."""
     configuration = context.configuration
     for name, config in configuration.middleware.rate_limits.items():
@@ -69,9 +70,9 @@ def limits_of(
             yield _limit(context, name, config, cost)
 
 
-def _limit(context: Context, name: str, config: RateLimit, cost: int) -> tuple[Limit, RedisLink | None]:
+def _limit(context: Context, name: str, config: RateLimitConfig, cost: int) -> tuple[RateLimit, RedisLink | None]:
     link = redis_link(context) if config.store == "redis" else None
-    limit = Limit(
+    limit = RateLimit(
         name=name,
         rule=f"rate_limit:{name}",
         mode=config.mode,
@@ -98,7 +99,7 @@ def _own_limits(configuration: Configuration, name: str, burst: int | None) -> d
     }
 
 
-def _store(context: Context, name: str, config: RateLimit, link: RedisLink | None) -> LocalStore | None:
+def _store(context: Context, name: str, config: RateLimitConfig, link: RedisLink | None) -> LocalStore | None:
     if link is None:
         return _memory(context, name)
     if config.sync == "leased":
