@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from gateway.config.models import FILES, Model
 from gateway.config.models.base import keys_of
 from gateway.config.models.layout import format_level, levels
-from gateway.config.values.quantities import Kind
+from gateway.config.values.kinds import Kind
 
 SAMPLE = """\
 routes:

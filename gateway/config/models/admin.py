@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from gateway.config.models.auth.consumers import Name, hash_made_by
 from gateway.config.models.base import Model, Section
-from gateway.config.values.quantities import Kind, Several, refuse
+from gateway.config.values.kinds import Kind, Several, refuse
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 

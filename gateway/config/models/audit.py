@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.config.models.base import Section
-from gateway.config.values.quantities import Kind, Size, Text, Unset, refuse
+from gateway.config.values.kinds import Kind, Text, Unset, refuse
+from gateway.config.values.quantities import Size
 
 MIN_KEY = 16
 

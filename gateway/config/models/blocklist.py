@@ -10,7 +10,8 @@ from gateway.config.models.base import Model
 from gateway.config.models.policy import Policy
 from gateway.config.values import addresses
 from gateway.config.values.instants import Instant
-from gateway.config.values.quantities import Duration, Kind, Several, SomeOf, Text, Unset, refuse, shorthand
+from gateway.config.values.kinds import Kind, Several, SomeOf, Text, Unset, refuse, shorthand
+from gateway.config.values.quantities import Duration
 
 MAX_PATTERNS = 1000
 

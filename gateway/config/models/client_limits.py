@@ -6,7 +6,8 @@ from pydantic import Field, field_validator
 
 from gateway.config.models.base import Section
 from gateway.config.values import addresses
-from gateway.config.values.quantities import Duration, Several, Size, refuse
+from gateway.config.values.kinds import Several, refuse
+from gateway.config.values.quantities import Duration, Size
 from gateway.http.header_filter import WRITTEN_HERE, is_of_proxies
 
 

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from gateway.config.models.policy import ForRoutes
 from gateway.config.values import addresses
-from gateway.config.values.quantities import DurationOrZero, Kind, Several, SomeOf, refuse
+from gateway.config.values.kinds import Kind, Several, SomeOf, refuse
+from gateway.config.values.quantities import DurationOrZero
 
 _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@]*?)(?::([0-9]+|\*))?(/?)", re.ASCII)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_serializer, field_validator
 from gateway.config.models.base import Section
 from gateway.config.models.policy import ForRoutes
 from gateway.config.values import addresses
-from gateway.config.values.quantities import Kind, Several, Text, refuse
+from gateway.config.values.kinds import Kind, Several, Text, refuse
 from gateway.http.fields import FRAMING_FIELDS, folded
 
 VARIABLES = ("request_id", "client", "consumer", "tenant", "route", "host", "scheme", "method", "path", "original_path")

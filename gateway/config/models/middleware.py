@@ -19,7 +19,8 @@ from gateway.config.models.redis import Redis
 from gateway.config.models.rules import Compression, ContentTypes, IpAllow, Maintenance, RequestIds
 from gateway.config.models.timeouts import Timeouts
 from gateway.config.models.trace import Trace
-from gateway.config.values.quantities import Duration, DurationOrZero, Several, Size, Text, Unset, refuse
+from gateway.config.values.kinds import Several, Text, Unset, refuse
+from gateway.config.values.quantities import Duration, DurationOrZero, Size
 
 T = TypeVar("T", RateLimit, Quota)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.config.models.base import Section
-from gateway.config.values.quantities import Kind, SomeOf, or_empty, refuse
+from gateway.config.values.kinds import Kind, SomeOf, or_empty, refuse
 
 T = TypeVar("T")
 

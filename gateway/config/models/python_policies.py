@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, field_serializer
 
 from gateway.config.models.policy import Policy
-from gateway.config.values.quantities import Kind, Text, refuse
+from gateway.config.values.kinds import Kind, Text, refuse
 
 _CLASS = re.compile(
     r"(?P<file>[^:]+\.py):(?P<name>[^\W\d]\w*)|(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<attribute>[^\W\d]\w*)"

@@ -7,7 +7,7 @@ from pydantic import Field
 from gateway.config.models.policy import Policy
 from gateway.config.models.rate_limits import KEY_DESCRIPTION, ON_FAILURE_DESCRIPTION, KeyPart
 from gateway.config.values.instants import Zone
-from gateway.config.values.quantities import SomeOf, Text
+from gateway.config.values.kinds import SomeOf, Text
 
 
 class Quota(Policy):

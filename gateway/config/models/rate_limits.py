@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from gateway.algorithms.gcra import LARGEST, Window
 from gateway.config.models.policy import Policy
 from gateway.config.values.addresses import parse_read_header
-from gateway.config.values.quantities import Kind, SomeOf, Text, Unset, refuse
+from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse
 
 _LIMIT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,6})?([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.config.models.base import Model
 from gateway.config.values import addresses
-from gateway.config.values.quantities import Kind, Text, refuse, shorthand
+from gateway.config.values.kinds import Kind, Text, refuse, shorthand
 
 _LOCATION = re.compile(r"(?:(https?)://([^/?#]+))?(/.*)", re.IGNORECASE)
 _UNSENDABLE = re.compile(r"//|/\.\.?(/|$)")

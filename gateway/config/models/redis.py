@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from gateway.config.models.base import Model
-from gateway.config.values.quantities import Duration, Kind, refuse
+from gateway.config.values.kinds import Kind, refuse
+from gateway.config.values.quantities import Duration
 
 _PREFIX = re.compile(r"[A-Za-z0-9:._/-]{1,100}", re.ASCII)
 

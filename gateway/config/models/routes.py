@@ -17,7 +17,8 @@ from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, spli
 from gateway.config.models.services import ServiceConfig
 from gateway.config.models.timeouts import TimeoutsOfRoute
 from gateway.config.values import addresses, paths
-from gateway.config.values.quantities import Kind, Size, SomeOf, Text, Unset, as_list, or_empty, refuse, shorthand
+from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, as_list, or_empty, refuse, shorthand
+from gateway.config.values.quantities import Size
 
 
 class Predicate(Model):

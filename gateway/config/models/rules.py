@@ -10,7 +10,8 @@ from gateway.algorithms.networks import NetworkMap
 from gateway.config.models.base import Section
 from gateway.config.models.policy import ForRoutes, Policy, RouteGlob
 from gateway.config.values import addresses
-from gateway.config.values.quantities import Duration, Kind, Several, Size, SomeOf, Text, refuse
+from gateway.config.values.kinds import Kind, Several, SomeOf, Text, refuse
+from gateway.config.values.quantities import Duration, Size
 
 _MEDIA_RANGE = re.compile(
     r"""([\w!#$&^.+-]+|\*)/([\w!#$&^.+*-]+)(\s*;\s*[\w!#$&^.+-]+=([\w!#$&^.+-]+|"[^"\\]*"))*""", re.ASCII

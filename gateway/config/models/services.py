@@ -6,7 +6,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from gateway.config.models.base import Model, Section
 from gateway.config.values import addresses
-from gateway.config.values.quantities import Duration, Kind, SomeOf, Text, Unset, refuse, shorthand
+from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse, shorthand
+from gateway.config.values.quantities import Duration
 
 
 class EndpointConfig(Model):

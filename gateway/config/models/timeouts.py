@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from gateway.config.models.base import Model, Section
-from gateway.config.values.quantities import Duration, Kind, Unset, shorthand
+from gateway.config.values.kinds import Kind, Unset, shorthand
+from gateway.config.values.quantities import Duration
 
 
 class RouteTimeouts(Model):

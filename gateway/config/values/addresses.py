@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from gateway.config.values.quantities import Kind, refuse
+from gateway.config.values.kinds import Kind, refuse
 from gateway.http.fields import FRAMING_FIELDS, RESERVED_FIELDS, folded
 from gateway.http.methods import LONGEST, NEVER_FORWARDED
 

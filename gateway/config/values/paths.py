@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from gateway.config.values.quantities import Kind, Text, refuse
+from gateway.config.values.kinds import Kind, Text, refuse
 
 _CAPTURE = re.compile(r"\*|\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)

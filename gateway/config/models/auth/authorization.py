@@ -9,7 +9,7 @@ from gateway.algorithms.conditions import ConditionError, compile_condition
 from gateway.config.models.auth.consumers import Group, Name, Scope
 from gateway.config.models.base import Model
 from gateway.config.values import addresses
-from gateway.config.values.quantities import Kind, SomeOf, Unset, refuse
+from gateway.config.values.kinds import Kind, SomeOf, Unset, refuse
 
 _SHOWN = 70  # characters of a condition, on each side of what is wrong with it
 _CONDITIONS = ("scopes", "groups", "tenants", "consumers", "when")

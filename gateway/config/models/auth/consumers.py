@@ -12,7 +12,7 @@ from gateway.config.models.policy import RuleName
 from gateway.config.models.rate_limits import Windows
 from gateway.config.values.addresses import OwnHeader
 from gateway.config.values.instants import Instant
-from gateway.config.values.quantities import Kind, Several, Text, Unset, refuse, shorthand
+from gateway.config.values.kinds import Kind, Several, Text, Unset, refuse, shorthand
 from gateway.http.fields import folded
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)

@@ -10,7 +10,7 @@ from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Section
 from gateway.config.values import addresses
 from gateway.config.values.instants import Zone
-from gateway.config.values.quantities import Several, or_empty
+from gateway.config.values.kinds import Several, or_empty
 
 
 class AuthFile(Section):

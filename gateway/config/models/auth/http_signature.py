@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 
 from gateway.config.models.auth.scheme_keys import FORWARD, REALM, Realm
 from gateway.config.models.base import Model, Section
-from gateway.config.values.quantities import Duration, DurationOrZero, Kind, SomeOf, Text, Unset, refuse
+from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse
+from gateway.config.values.quantities import Duration, DurationOrZero
 
 _DERIVED = frozenset({"@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query"})
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)

@@ -6,7 +6,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.config.models.auth.scheme_keys import FORWARD, REALM, TOKEN_FROM, Claims, HttpUrl, Realm, TokenFrom
 from gateway.config.models.base import Model
-from gateway.config.values.quantities import Duration, DurationOrZero, Kind, Several, Text, Unset, refuse
+from gateway.config.values.kinds import Kind, Several, Text, Unset, refuse
+from gateway.config.values.quantities import Duration, DurationOrZero
 
 Secret = Annotated[SecretStr, Kind("text")]
 

@@ -6,16 +6,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from gateway.config.models.auth.scheme_keys import FORWARD, REALM, TOKEN_FROM, Claims, HttpUrl, Realm, TokenFrom
 from gateway.config.models.base import Model
-from gateway.config.values.quantities import (
-    Duration,
-    DurationOrZero,
-    Kind,
-    Several,
-    SomeOf,
-    Text,
-    Unset,
-    refuse,
-)
+from gateway.config.values.kinds import Kind, Several, SomeOf, Text, Unset, refuse
+from gateway.config.values.quantities import Duration, DurationOrZero
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from gateway.config.models.auth.scheme_keys import FORWARD
 from gateway.config.models.base import Model, Section
 from gateway.config.values import addresses
-from gateway.config.values.quantities import Kind, Text, Unset, refuse, shorthand
+from gateway.config.values.kinds import Kind, Text, Unset, refuse, shorthand
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
 

@@ -7,14 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.config.models.base import Section
 from gateway.config.values import addresses
-from gateway.config.values.quantities import (
-    Kind,
-    Several,
-    Text,
-    Unset,
-    as_list,
-    refuse,
-)
+from gateway.config.values.kinds import Kind, Several, Text, Unset, as_list, refuse
 
 _SCHEME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 _REALM = re.compile(r"[ -~]{1,100}", re.ASCII)

@@ -13,12 +13,7 @@ from gateway.config.models.auth.mtls import MtlsScheme
 from gateway.config.models.auth.scheme_keys import FORWARD, REALM, CookieName, Realm
 from gateway.config.models.base import Model, Section
 from gateway.config.values import addresses
-from gateway.config.values.quantities import (
-    Text,
-    Unset,
-    or_empty,
-    refuse,
-)
+from gateway.config.values.kinds import Text, Unset, or_empty, refuse
 
 
 class ApiKeyScheme(Section):

@@ -1,0 +1,88 @@
+"""What all kinds of value have in common: names for the documentation, texts, lists, and how a value is refused."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic.types import Strict
+from pydantic_core import CoreSchema, PydanticCustomError
+
+T = TypeVar("T")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a type is called in the documentation, and a regular expression for editors; carried in `Annotated`."""
+
+    name: str
+    pattern: str = ""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core)
+        return {**schema, "pattern": self.pattern} if self.pattern else schema
+
+
+def refuse(message: str, hint: str = "") -> PydanticCustomError:
+    """The error a validator raises.
+
+    `message` says what is expected and must not repeat the value, which may be a secret. `hint` may repeat it: it is
+    left out when the value came from the environment or from another file.
+    """
+    return PydanticCustomError("refused", "{message}{hint}", {"message": message, "hint": hint})
+
+
+def _one_line(text: str) -> str:
+    if _CONTROL.search(text):
+        raise refuse("control characters such as line ends, tabs and NUL are not allowed here; remove them")
+    return text
+
+
+Text = Annotated[str, Kind("text"), AfterValidator(_one_line)]
+"""Text that may end up in a header, a path or a log line: no control characters."""
+
+
+def _given(value: object) -> object:
+    if value is None:
+        raise refuse("a value is needed here; write one, or remove the key")
+    return value
+
+
+Unset = Annotated[T | None, BeforeValidator(_given)]
+"""A value that is None when its key is absent. A key that is present must have a value: a template that rendered
+`host:` to nothing must not open the route to every host."""
+
+
+def _not_empty(value: object) -> object:
+    if value == []:
+        raise refuse("the list is empty; it needs at least one entry")
+    return value
+
+
+Several = Annotated[tuple[T, ...], Strict(False)]
+"""A list in the file; a tuple here, because a Snapshot keeps it."""
+
+SomeOf = Annotated[tuple[T, ...], Strict(False), Field(json_schema_extra={"minItems": 1}), BeforeValidator(_not_empty)]
+"""The same, with at least one entry. (pydantic's own `min_length` counts only the entries that are right.)"""
+
+
+def as_list(value: Any) -> Any:
+    """A single text where a list is meant, as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def or_empty(empty: Any) -> Callable[[Any], Any]:
+    """A validator that reads a group without anything in it, as when all of it is commented out, as `empty`."""
+    return lambda value: empty if value is None else value
+
+
+def shorthand(key: str) -> Callable[[Any], Any]:
+    """A validator that reads a single value as a mapping with only this key."""
+
+    def expand(value: Any) -> Any:
+        return {key: value} if value is None or isinstance(value, str | int | float) else value
+
+    return expand
