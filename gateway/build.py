@@ -11,13 +11,20 @@ from functools import partial
 from pathlib import Path
 
 from gateway.access.blocklist import Blocklist, blocklist_of
-from gateway.balancing.round_robin import RoundRobin
+from gateway.balancing.table import BALANCERS
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import ClientLimits, Connections, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.problems import format_path
 from gateway.config.route_rules import rule
-from gateway.config.values.addresses import AddressTarget, AsgiTarget, Target, parse_address, parse_target
+from gateway.config.values.addresses import (
+    AddressTarget,
+    AsgiTarget,
+    ServiceTarget,
+    Target,
+    parse_address,
+    parse_target,
+)
 from gateway.config.yaml.expand import read_regular
 from gateway.context import Context, Middleware
 from gateway.http import Handler
@@ -34,8 +41,9 @@ from gateway.routes.pattern import PatternError
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.cluster import Cluster, Timeouts
-from gateway.upstream.endpoint import Address, Endpoint, TlsSettings
+from gateway.upstream.endpoint import Address, TlsSettings
 from gateway.upstream.pool import PoolLimits
+from gateway.upstream.service import Member, Upstream
 from gateway.upstream.transport import Connector
 from gateway.upstream.websocket import WebSocketLimits
 
@@ -86,13 +94,14 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, *, bas
     ids = request_id.request_ids(configuration.middleware.request_id)
     filters = _header_filters(configuration.middleware.limits)
     report = builder.quota_report()
-    plan.after_adoption(partial(_configure, builder.limits))
+    plan.after_adoption(partial(_configure, builder.changed))
     return Snapshot(configuration, table, handlers, proxies, ids, filters, report, builder.blocklist)
 
 
-def _configure(limits: Mapping[Endpoint, PoolLimits]) -> None:
-    for endpoint, of_endpoint in limits.items():
-        endpoint.configure(of_endpoint)
+def _configure(changed: Mapping[Upstream, tuple[PoolLimits, Sequence[Member]]]) -> None:
+    for upstream, (limits, members) in changed.items():
+        upstream.configure(limits)
+        upstream.replace(members)
 
 
 def _header_filters(limits: ClientLimits) -> Mapping[bool, HeaderFilter]:
@@ -131,12 +140,16 @@ def pool_limits(connections: Connections) -> PoolLimits:
 
 
 def _timeouts(config: TimeoutsConfig) -> Timeouts:
-    total = float("inf") if config.total is None else config.total
-    return Timeouts(config.connect, config.response_header, config.idle, total)
+    default = Timeouts()
+    idle, event_stream_idle = default.idle, default.event_stream_idle
+    if config.idle is not None:
+        idle = event_stream_idle = config.idle
+    total = default.total if config.total is None else config.total
+    return Timeouts(config.connect, config.response_header, idle, event_stream_idle, total)
 
 
 class _Builder:
-    """One pass over the routes; clusters of the same service share their balancer and endpoints."""
+    """One pass over the routes; those that lead to the same service share its Upstream."""
 
     def __init__(self, configuration: Configuration, plan: Plan, connector: Connector, base: Path) -> None:
         self._configuration = configuration
@@ -144,8 +157,8 @@ class _Builder:
         self._connector = connector
         self._base = base
         self._context = Context(configuration, plan, base)
-        self._balancers: dict[Target, tuple[RoundRobin[Endpoint], tuple[Endpoint, ...]]] = {}
-        self.limits: dict[Endpoint, PoolLimits] = {}
+        self._upstreams: dict[Target, Upstream] = {}
+        self.changed: dict[Upstream, tuple[PoolLimits, Sequence[Member]]] = {}  # of those that live already
         self.blocklist = blocklist_of(self._context)  # which the admin API changes, also where no route has one
         self._stack_in_order, self.problems = arrange(self._context)
 
@@ -185,14 +198,13 @@ class _Builder:
             if isinstance(target, AsgiTarget):
                 make = partial(import_application, target.module, target.attribute)
                 return Hosted(self._plan.need(target, make, place), self._timeouts(route))
-            balancer, endpoints = self._balancer(target, place)
+            upstream = self._upstream(target, place)
         except (OSError, ImportError, AttributeError, TypeError) as error:
             self._problem(("routes", index, "target"), f"{route.target} cannot be used: {error}")
             return None
         return Cluster(
             name=route.target,
-            balancer=balancer,
-            endpoints=endpoints,
+            upstream=upstream,
             timeouts=self._timeouts(route),
             preserve_host=route.preserve_host,
             websocket=self._websocket_limits(),
@@ -205,26 +217,29 @@ class _Builder:
         config = self._configuration.middleware.websocket
         return WebSocketLimits(config.max_message, config.ping_interval)
 
-    def _balancer(self, target: Target, place: Place) -> tuple[RoundRobin[Endpoint], tuple[Endpoint, ...]]:
-        known = self._balancers.get(target)
-        if known is None:
-            weighted = list(self._endpoints(target, place))
-            known = RoundRobin(weighted), tuple(endpoint for endpoint, _ in weighted)
-            self._balancers[target] = known
-        return known
-
-    def _endpoints(self, target: Target, place: Place) -> Iterator[tuple[Endpoint, int]]:
+    def _upstream(self, target: ServiceTarget | AddressTarget, place: Place) -> Upstream:
+        known = self._upstreams.get(target)
+        if known is not None:
+            return known
         if isinstance(target, AddressTarget):
             tls = TlsSettings() if target.protocol == "https" else None
-            yield self._endpoint(Address(target.host, target.port, tls), PoolLimits(), place), 1
-            return
-        assert not isinstance(target, AsgiTarget)
-        service = self._configuration.routes.services[target.name]
-        tls = self._tls(target.name, service)
-        for index, endpoint in enumerate(service.endpoints):
-            place = ("routes.yaml", ("services", target.name, "endpoints", index))
-            address = Address(*parse_address(endpoint.address), tls, target.name)
-            yield self._endpoint(address, pool_limits(service.connections), place), endpoint.weight
+            members: tuple[Member, ...] = (Member(Address(target.host, target.port)),)
+            limits = PoolLimits()
+        else:
+            service = self._configuration.routes.services[target.name]
+            place = ("routes.yaml", ("services", target.name))
+            tls = self._tls(target.name, service)
+            members = tuple(Member(Address(*parse_address(each.address)), each.weight) for each in service.endpoints)
+            limits = pool_limits(service.connections)
+        make = partial(self._make_upstream, members, limits, tls)
+        upstream = self._plan.need(("upstream", target, tls), make, place)
+        if (upstream.limits, upstream.members) != (limits, members):
+            self.changed[upstream] = limits, members
+        self._upstreams[target] = upstream
+        return upstream
+
+    def _make_upstream(self, members: Sequence[Member], limits: PoolLimits, tls: TlsSettings | None) -> Upstream:
+        return Upstream(self._connector, BALANCERS["round_robin"](), members, limits, tls)
 
     def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
         if service.protocol != "https":
@@ -241,11 +256,6 @@ class _Builder:
             self._problem(("services", name, "tls", "ca"), f"{config.ca} cannot be used: {reason}")
             return settings
         return trusting
-
-    def _endpoint(self, address: Address, limits: PoolLimits, place: Place) -> Endpoint:
-        endpoint = self._plan.need(address, lambda: Endpoint(address, self._connector, limits), place)
-        self.limits[endpoint] = limits
-        return endpoint
 
     def _problem(self, place: _Place, message: str) -> None:
         self.problems.append(_problem(self._configuration, place, message))

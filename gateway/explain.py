@@ -173,13 +173,15 @@ def _onward(handler: RouteHandler) -> dict[str, Any]:
         return {
             "handlers": [*handlers, f"Cluster({target.name})"],
             "timeouts": _timeouts(target.timeouts),
-            "endpoints": [endpoint.label for endpoint in target.endpoints],
+            "endpoints": [endpoint.label for endpoint in target.upstream.endpoints],
         }
     return {"handlers": [*handlers, target.name], "endpoints": [target.name]}
 
 
 def _timeouts(timeouts: Timeouts) -> str:
-    idle = "300 s (none for event streams)" if timeouts.idle is None else f"{timeouts.idle:g} s"
+    idle = f"{timeouts.idle:g} s"
+    if timeouts.event_stream_idle == NEVER:
+        idle += " (none for event streams)"
     total = "none" if timeouts.total == NEVER else f"{timeouts.total:g} s"
     return f"connect {timeouts.connect:g} s, response header {timeouts.response_header:g} s, idle {idle}, total {total}"
 

@@ -28,7 +28,7 @@ from gateway.explain import LOOPBACK, explain
 from gateway.middleware.authentication import Authentication
 from gateway.monitor.metrics import Metrics
 from gateway.reload import Reloader
-from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.admin")
 
@@ -121,7 +121,8 @@ class _Admin:
             page = page_of(request.query_params)
         except PageError as error:
             return _json({"error": str(error)}, 400)
-        endpoints = list(self._reloader.owner.all(Endpoint))
+        upstreams = self._reloader.owner.all(Upstream)
+        endpoints = [endpoint for upstream in upstreams for endpoint in upstream.endpoints]
         shown = [
             {
                 "endpoint": endpoint.label,

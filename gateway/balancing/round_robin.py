@@ -5,24 +5,37 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Generic, TypeVar
 
+from gateway.http.messages import Exchange
+
 E = TypeVar("E")
 
 
 class RoundRobin(Generic[E]):
     """Picks by nginx's smooth weighting: the one whose credit has grown most goes next, and pays for all of them.
 
-    Only those that may be picked take part, so the credits always add up to zero: endpoints that are left out for
-    a while neither save up for later nor fall into debt.
+    Only those that may be picked take part in a round, so endpoints that are left out for a while neither save up for
+    later nor fall into debt.
     """
 
     __slots__ = ("_credits", "_endpoints", "_weights")
 
-    def __init__(self, endpoints: Sequence[tuple[E, int]]) -> None:
-        self._endpoints = [endpoint for endpoint, _ in endpoints]
-        self._weights = [weight for _, weight in endpoints]
-        self._credits = [0] * len(endpoints)
+    def __init__(self) -> None:
+        self._endpoints: list[E] = []
+        self._weights: list[int] = []
+        self._credits: list[int] = []
 
-    def pick(self, excluded: Collection[E] = ()) -> E | None:
+    def replace(self, weighted: Sequence[tuple[E, int]]) -> None:
+        """Choose among these from now on, with their weights. Those that stay keep their place in the round."""
+        before, total = sum(self._weights), sum(weight for _, weight in weighted)
+        # A credit is worth as much of the new round as it was of the old one.
+        kept = {
+            endpoint: credit * total // before for endpoint, credit in zip(self._endpoints, self._credits, strict=True)
+        }
+        self._endpoints = [endpoint for endpoint, _ in weighted]
+        self._weights = [weight for _, weight in weighted]
+        self._credits = [kept.get(endpoint, 0) for endpoint in self._endpoints]
+
+    def pick(self, exchange: Exchange, now: float, excluded: Collection[E]) -> E | None:
         """The next endpoint, or None where all are excluded."""
         if len(self._endpoints) == 1:
             return self._endpoints[0] if self._endpoints[0] not in excluded else None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
@@ -18,6 +17,7 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.http1 import DONE, encode_request
 from gateway.upstream.request import Rereadable, is_chunked, request_headers, request_trailers
+from gateway.upstream.service import Upstream
 from gateway.upstream.websocket import WebSocketLimits, open_websocket
 
 logger = logging.getLogger("gateway.upstream")
@@ -26,25 +26,16 @@ IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110, 9.2.2, without TRACE, which is never forwarded."""
 
 
-class Balancer(Protocol):
-    """Chooses among the endpoints of a cluster."""
-
-    def pick(self, excluded: Collection[Endpoint] = ()) -> Endpoint | None:
-        """The endpoint to try next, or None where none is left."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. `idle` None: IDLE_SECONDS, and never for an event stream, which may be silent for hours."""
+    """Seconds. An event stream may be silent for hours, and so has a bound of its own."""
 
     connect: float = 5.0
     response_header: float = 60.0
-    idle: float | None = None
+    idle: float = 300.0
+    event_stream_idle: float = NEVER
     total: float = NEVER
 
-
-IDLE_SECONDS: Final = 300.0
 
 _EXPECT: Final = (b"expect", b"100-continue")
 
@@ -86,11 +77,10 @@ class UpstreamBody:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The endpoints of one service, as one route uses them. A Handler."""
+    """A service as one route uses it. A Handler."""
 
     name: str
-    balancer: Balancer
-    endpoints: tuple[Endpoint, ...]
+    upstream: Upstream
     timeouts: Timeouts
     preserve_host: bool = False
     websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
@@ -103,7 +93,7 @@ class Cluster:
         headers = request_headers(exchange)
         tried: list[Endpoint] = []
         failure: GatewayError | None = None
-        while (endpoint := self.balancer.pick(tried)) is not None:
+        while (endpoint := self.upstream.balancer.pick(exchange, time.perf_counter(), tried)) is not None:
             tried.append(endpoint)
             try:
                 return await self._attempt(exchange, endpoint, headers)
@@ -159,10 +149,6 @@ class Cluster:
         exchange.upstream_seconds = time.perf_counter() - started
         return answer
 
-    @property
-    def _idle_seconds(self) -> float:
-        return IDLE_SECONDS if self.timeouts.idle is None else self.timeouts.idle
-
     def _host_for(self, exchange: Exchange, endpoint: Endpoint) -> bytes:
         return exchange.host.encode("latin-1") if self.preserve_host else endpoint.authority
 
@@ -179,9 +165,9 @@ class Cluster:
         upload = None
         started = time.perf_counter()
         if exchange.body is None:
-            connection.begin(exchange.method, head, exchange.deadline, self._idle_seconds, timeouts.response_header)
+            connection.begin(exchange.method, head, exchange.deadline, timeouts.idle, timeouts.response_header)
         else:
-            connection.begin(exchange.method, head, exchange.deadline, self._idle_seconds, None)
+            connection.begin(exchange.method, head, exchange.deadline, timeouts.idle, None)
             upload = asyncio.create_task(self._upload(connection, exchange, exchange.body, expecting))
         endpoint.in_flight += 1
         try:
@@ -198,8 +184,8 @@ class Cluster:
             return Response(reader.status, headers, _Whole(data, trailers) if trailers else data)
         body = UpstreamBody(connection, endpoint, upload)
         exchange.defer(body.close)
-        if timeouts.idle is None and _is_event_stream(reader.fields):
-            connection.use_idle_timeout(NEVER)
+        if timeouts.event_stream_idle != timeouts.idle and _is_event_stream(reader.fields):
+            connection.use_idle_timeout(timeouts.event_stream_idle)
         return Response(reader.status, response_headers(reader.headers, reader.fields), body)
 
     async def _upload(self, connection: Connection, exchange: Exchange, body: Body, expecting: bool) -> None:

@@ -1,11 +1,11 @@
-"""One backend address, with its live counters and its connections. It outlives a reload."""
+"""One backend address, with its live counters and its connections. It lives as long as its service has it."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.upstream.connection import Connection
@@ -38,23 +38,20 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What makes an endpoint the same endpoint before and after a reload."""
+    """What an endpoint of a service is known by."""
 
     host: str
     port: int
-    tls: TlsSettings | None = None
-    service: str = ""  # whose connections these are; the same address in two services is two endpoints
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
-    @property
-    def authority(self) -> bytes:
+    def authority(self, *, tls: bool) -> bytes:
         """The Host that this endpoint is asked for: without the default port, and without the zone of an IPv6 address,
         which means something on this machine only (RFC 6874, 4)."""
-        host = replace(self, host=self.name)
-        return (str(host).rpartition(":")[0] if self.port == (443 if self.tls else 80) else str(host)).encode()
+        host = str(Address(self.name, self.port))
+        return (host.rpartition(":")[0] if self.port == (443 if tls else 80) else host).encode()
 
     @property
     def name(self) -> str:
@@ -79,27 +76,34 @@ class Endpoint:
         "tls_context",
     )
 
-    def __init__(self, address: Address, connector: Connector, limits: PoolLimits) -> None:
+    def __init__(
+        self,
+        address: Address,
+        connector: Connector,
+        limits: PoolLimits,
+        tls_context: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+    ) -> None:
         self.address = address
         self.label = str(address)
-        self.authority = address.authority
+        self.authority = address.authority(tls=tls_context is not None)
         self.in_flight = 0
         self.requests = 0
         self.failures = 0
-        self.tls_context = address.tls.context() if address.tls else None
-        self.server_name = (address.tls.server_name if address.tls else None) or address.name
+        self.tls_context = tls_context
+        self.server_name = server_name or address.name
         self._connector = connector
         self._retired = False
         self._pool: Pool[Connection, asyncio.Future[Connection | None]] = Pool(limits)
 
     def configure(self, limits: PoolLimits) -> None:
-        """Take the limits of a new configuration."""
+        """Take these limits, and new requests."""
         self._retired = False
         self._pool.limits = limits
         self._admit()
 
     def retire(self) -> None:
-        """No route leads here any more: finish what is in flight, keep nothing."""
+        """No new request comes here: finish what is in flight, keep nothing."""
         self._retired = True
         for connection in self._pool.drain():
             connection.abort(None)

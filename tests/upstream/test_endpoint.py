@@ -12,7 +12,7 @@ import pytest
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.upstream.connection import Connection
-from gateway.upstream.endpoint import Address, Endpoint, TlsSettings
+from gateway.upstream.endpoint import Address, Endpoint
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.transport import Connector, Resolver
 from tests.support import eventually, scripted_backend
@@ -144,16 +144,16 @@ async def test_failed_connects_are_not_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "host"),
+    ("address", "tls", "host"),
     [
-        (Address("::1%lo", 80), b"[::1]"),
-        (Address("::1%lo", 8080), b"[::1]:8080"),
-        (Address("fe80::1%eth0", 443, TlsSettings()), b"[fe80::1]"),
-        (Address("::1", 80), b"[::1]"),
-        (Address("a.example", 8080), b"a.example:8080"),
+        (Address("::1%lo", 80), False, b"[::1]"),
+        (Address("::1%lo", 8080), False, b"[::1]:8080"),
+        (Address("fe80::1%eth0", 443), True, b"[fe80::1]"),
+        (Address("::1", 80), False, b"[::1]"),
+        (Address("a.example", 8080), False, b"a.example:8080"),
     ],
 )
-def test_the_zone_of_an_address_stays_here(address: Address, host: bytes) -> None:
+def test_the_zone_of_an_address_stays_here(address: Address, tls: bool, host: bytes) -> None:
     """`[::1%lo]:80` says through which interface to connect: neither Host nor the name in TLS has it (RFC 6874)."""
-    assert address.authority == host
+    assert address.authority(tls=tls) == host
     assert "%" not in address.name

@@ -16,7 +16,13 @@ class EndpointConfig(Model):
     address: addresses.AddressText = Field(
         description="`host:port`; an IPv6 address as `[::1]:80`.", examples=["10.0.0.1:8080"]
     )
-    weight: int = Field(1, ge=1, le=1000, description="Share of the traffic, relative to the other endpoints.")
+    weight: int = Field(
+        1,
+        ge=0,
+        le=1000,
+        description="Share of the requests, relative to the other endpoints. "
+        "0: no new requests, while those that it has go on.",
+    )
 
 
 Endpoint = Annotated[

@@ -13,7 +13,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Response
 from gateway.http.messages import Message
 from gateway.upstream.asgi.messages import AsgiCallable, BadMessage, data_of, headers_of, status_of
-from gateway.upstream.cluster import IDLE_SECONDS, Timeouts
+from gateway.upstream.cluster import Timeouts
 
 logger = logging.getLogger("gateway.asgi")
 
@@ -33,7 +33,7 @@ class Answer:
         self._exchange = exchange
         self._name = name
         self._timeouts = timeouts
-        self._idle = IDLE_SECONDS if timeouts.idle is None else timeouts.idle
+        self._idle = timeouts.idle
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None]
@@ -177,8 +177,8 @@ class Answer:
         self._bodyless = self._bodyless or status in (204, 304)
         if b"content-length" in fields and not self._bodyless:
             self._owed = int(fields[b"content-length"])
-        if self._timeouts.idle is None and fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
-            self._idle = NEVER
+        if fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
+            self._idle = self._timeouts.event_stream_idle
         self._phase = _Phase.BODY
         return Response(status, headers, self)
 

@@ -56,7 +56,7 @@ def test_right_routes_fit_the_schema(text: str) -> None:
     [
         ("base_path: /api", "base_path: api/"),
         ("accept_rewritten: true", "accept_rewritten: 5"),
-        ("weight: 3", "weight: 0"),
+        ("weight: 3", "weight: -1"),
         ("protocol: https", "protocol: h2"),
         ("path: /v1/{a}/*", "path: v1"),
         ("methods: [GET]", "methods: []"),

@@ -66,7 +66,7 @@ def test_a_service_has_endpoints_weights_and_limits() -> None:
     ("before", "after"),
     [
         ("- 10.0.0.1:80", "- 10.0.0.1"),
-        ("weight: 5", "weight: 0"),
+        ("weight: 5", "weight: -1"),
         ("weight: 5", "weight: 1001"),
         ("weight: 5", "weight: 1.5"),
         ("weight: 5", "weight: true"),

@@ -1,0 +1,183 @@
+"""One service: its endpoints are replaced as a whole, and all routes to it take turns together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from gateway.balancing.table import BALANCERS
+from gateway.deadlines import NEVER, Deadlines
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Body
+from gateway.http.testing import make_exchange
+from gateway.upstream.cluster import Cluster, Timeouts
+from gateway.upstream.endpoint import Address, Endpoint
+from gateway.upstream.pool import PoolLimits
+from gateway.upstream.service import Member, Upstream
+from gateway.upstream.transport import Connector, Resolver
+from tests.lifecycle.support import admin_url
+from tests.support import eventually, running_gateway, scripted_backend
+from tests.upstream.wire import Script, always, read_message
+
+A, B, C = (Address(f"10.0.0.{number}", 80) for number in (1, 2, 3))
+
+
+def upstream_of(*members: Member | Address) -> Upstream:
+    listed = [Member(each) if isinstance(each, Address) else each for each in members]
+    connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
+    return Upstream(connector, BALANCERS["round_robin"](), listed, PoolLimits())
+
+
+def picked(upstream: Upstream) -> Endpoint | None:
+    return upstream.balancer.pick(make_exchange(), 0.0, ())
+
+
+def shares(upstream: Upstream, picks: int) -> dict[str, int]:
+    return Counter(endpoint.address.host for _ in range(picks) if (endpoint := picked(upstream)))
+
+
+@contextlib.asynccontextmanager
+async def named_backends(*names: str) -> AsyncIterator[list[int]]:
+    """Backends that answer with their names."""
+    async with contextlib.AsyncExitStack() as opened:
+        answers = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(name), name.encode()) for name in names]
+        yield [await opened.enter_async_context(scripted_backend(always(answer))) for answer in answers]
+
+
+async def test_endpoints_are_kept_by_address() -> None:
+    """A new set keeps the endpoints that it has in common with the old one, with their counters and connections."""
+    upstream = upstream_of(A, B)
+    first, second = upstream.endpoints
+    upstream.replace([Member(B), Member(C, 2)])
+    assert upstream.endpoints[0] is second
+    assert [endpoint.address for endpoint in upstream.endpoints] == [B, C]
+    assert first not in upstream.endpoints
+    assert shares(upstream, 6) == {B.host: 2, C.host: 4}
+
+
+async def test_an_endpoint_that_comes_back_is_the_same() -> None:
+    """One that is dropped and listed again while a request is in flight counts that request against its limits."""
+    upstream = upstream_of(A, B)
+    (busy, idle) = upstream.endpoints
+    busy.in_flight += 1
+    upstream.replace([])
+    assert picked(upstream) is None
+    upstream.replace([Member(A), Member(B)])
+    assert upstream.endpoints[0] is busy
+    assert upstream.endpoints[1] is not idle
+
+
+async def test_an_address_that_is_listed_twice_is_one_endpoint() -> None:
+    """Its weights add up, and what is tried once is not tried again for the same request."""
+    upstream = upstream_of(Member(A, 2), B, Member(A, 1))
+    assert [endpoint.address for endpoint in upstream.endpoints] == [A, B]
+    assert shares(upstream, 8) == {A.host: 6, B.host: 2}
+
+
+async def test_an_endpoint_that_is_down_gets_no_requests() -> None:
+    """Until it is up again, also where the set is replaced meanwhile; one that leaves the set comes back as up."""
+    upstream = upstream_of(A, B)
+    upstream.mark(A, up=False)
+    upstream.replace([Member(A), Member(B), Member(C)])
+    assert shares(upstream, 4) == {B.host: 2, C.host: 2}
+    upstream.mark(A, up=True)
+    assert shares(upstream, 3) == {A.host: 1, B.host: 1, C.host: 1}
+    upstream.mark(A, up=False)
+    upstream.replace([Member(B)])
+    upstream.replace([Member(A), Member(B)])
+    assert shares(upstream, 2) == {A.host: 1, B.host: 1}
+
+
+async def test_weight_zero_drains(tmp_path: Path) -> None:
+    """An endpoint of weight 0 gets no new requests; where no other is left, the client learns that there is none."""
+    async with named_backends("one", "two") as (one, two):
+        routes = f"""
+        services:
+          draining: {{endpoints: [{{address: '127.0.0.1:{one}', weight: 0}}, '127.0.0.1:{two}']}}
+          drained: {{endpoints: [{{address: '127.0.0.1:{one}', weight: 0}}]}}
+        routes:
+        - {{path: /draining, target: draining}}
+        - {{path: /drained, target: drained}}
+        """
+        with running_gateway(tmp_path, routes) as gateway:
+            async with httpx2.AsyncClient(base_url=gateway.url) as client:
+                assert {(await client.get("/draining")).text for _ in range(4)} == {"two"}
+                assert (await client.get("/drained")).status_code == 503
+
+
+async def test_routes_to_one_service_take_turns_together(tmp_path: Path) -> None:
+    """Two routes that lead to one service share its balancer, and a reload does not begin its round anew."""
+    async with named_backends("one", "two", "three") as (one, two, three):
+        services = f"services: {{s: {{endpoints: ['127.0.0.1:{one}', '127.0.0.1:{two}', '127.0.0.1:{three}']}}}}\n"
+        routes = "routes: [{path: /a, target: s}, {path: /b, target: s}%s]\n"
+        with running_gateway(tmp_path, services + routes % "") as gateway:
+            async with httpx2.AsyncClient(base_url=gateway.url) as client:
+                answers = [(await client.get(path)).text for path in ("/a", "/b", "/a", "/b")]
+                gateway.write(services + routes % ", {path: /c, target: s}")
+                reloaded = await client.post(admin_url(gateway, "/reload"), headers=gateway.admin_token)
+                assert reloaded.status_code == 200
+                answers += [(await client.get(path)).text for path in ("/c", "/a")]
+    assert answers == ["one", "two", "three", "one", "two", "three"]
+
+
+async def test_endpoints_replaced_under_load() -> None:
+    """While endpoints come and go, every request is answered, and what has gone holds no connection."""
+    async with named_backends("one", "two", "three") as ports:
+        addresses = [Address("127.0.0.1", port) for port in ports]
+        upstream = upstream_of(*addresses[:1])
+        cluster = Cluster("s", upstream, Timeouts())
+        seen: set[Endpoint] = set()
+        answers: Counter[bytes] = Counter()
+
+        async def ask() -> None:
+            response = await cluster(make_exchange())
+            assert isinstance(response.body, bytes)
+            answers[response.body] += 1
+
+        for turn in range(60):
+            asking = [asyncio.create_task(ask()) for _ in range(5)]
+            await asyncio.sleep(0)
+            upstream.replace([Member(address) for address in addresses[turn % 3 : turn % 3 + 2]])
+            seen |= set(upstream.endpoints)
+            await asyncio.gather(*asking)
+        assert sum(answers.values()) == 300
+        assert len(answers) == 3
+        upstream.replace([])
+        await eventually(lambda: all(endpoint.connections == (0, 0) for endpoint in seen))
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "text/plain"])
+async def test_event_streams_may_be_silent(kind: str) -> None:
+    """An event stream is exempt from the idle time-out that ends every other response that pauses for too long."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}; charset=utf-8\r\n\r\n".encode())
+        await asyncio.sleep(0.5)
+        writer.write(b"data: x\n\n")
+
+    async with streaming(script, Timeouts(idle=0.15)) as body:
+        if kind == "text/plain":
+            with pytest.raises(GatewayError, match=r"nothing more of its response for 0\.15 s") as late:
+                await body.read()
+            assert late.value.kind is ErrorKind.UPSTREAM_TIMEOUT
+        else:
+            assert await body.read() == b"data: x\n\n"
+    assert Timeouts().event_stream_idle == NEVER
+
+
+@contextlib.asynccontextmanager
+async def streaming(script: Script, timeouts: Timeouts) -> AsyncIterator[Body]:
+    """The body of a response on its way."""
+    async with scripted_backend(script) as port:
+        exchange = make_exchange()
+        response = await Cluster("s", upstream_of(Address("127.0.0.1", port)), timeouts)(exchange)
+        assert not isinstance(response.body, bytes)
+        yield response.body
+        exchange.close()
