@@ -258,11 +258,16 @@ def _chains(headers: Headers, fields: dict[bytes, bytes]) -> tuple[list[bytes], 
     """
     told = [hop for element in forwarded_elements(headers) if (hop := parameter(element, b"for"))]
     if b"x-forwarded-for" not in fields:
-        return told, values(headers, b"forwarded")
+        return told, _lines(headers, b"forwarded")
     hops = items(headers, b"x-forwarded-for")
     if hops != told:
-        return values(headers, b"x-forwarded-for"), [b"for=" + _node(hop.decode("latin-1")) for hop in hops]
-    return values(headers, b"x-forwarded-for"), values(headers, b"forwarded")
+        return _lines(headers, b"x-forwarded-for"), [b"for=" + _node(hop.decode("latin-1")) for hop in hops]
+    return _lines(headers, b"x-forwarded-for"), _lines(headers, b"forwarded")
+
+
+def _lines(headers: Headers, name: bytes) -> list[bytes]:
+    """The lines of a list as they came, without the empty elements at their ends (RFC 9110, 5.6.1.1)."""
+    return [line for value in values(headers, name) if (line := value.strip(b", \t"))]
 
 
 def _port(host: str, scheme: str) -> bytes:

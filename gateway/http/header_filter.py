@@ -23,15 +23,17 @@ WRITTEN_HERE: Final = FORWARDING_FIELDS | {
 FROM_PROXIES: Final = frozenset(
     b"""
     x-forwarded forwarded-for forwarded-host forwarded-proto x-forward-for x-forward-host x-forward-proto
-    front-end-https x-https x-scheme x-proto x-url-scheme x-arr-ssl x-host
+    fly-forwarded-proto cloudfront-forwarded-proto
+    front-end-https x-https x-ssl fastly-ssl x-scheme x-proto x-url-scheme x-host x-http-host-override
     x-script-name script-name x-path-prefix x-base-path x-ingress-path x-request-uri x-waws-unencoded-url
+    x-replaced-path x-traefik-prefix
     x-http-method x-http-method-override x-method-override
     x-client-ip x-cluster-client-ip x-remote-ip x-remote-addr x-originating-ip x-proxyuser-ip x-azure-clientip
-    x-azure-socketip client-ip true-client-ip proxy-client-ip wl-proxy-client-ip fastly-client-ip fly-client-ip
-    cf-connecting-ip cf-connecting-ipv6 cf-pseudo-ipv4 cf-visitor cf-access-authenticated-user-email
+    x-azure-socketip client-ip true-client-ip proxy-client-ip fastly-client-ip fly-client-ip
+    cf-connecting-ip cf-connecting-ipv6 cf-pseudo-ipv4 cf-visitor
     client-cert client-cert-chain x-client-cert x-client-verify x-client-dn x-tls-client-cert
     remote-user remote-name remote-email remote-groups x-remote-user x-remote-group x-remote-groups
-    x-webauth-user x-authenticated-user x-goog-iap-jwt-assertion
+    x-webauth-user x-authenticated-user x-authenticated-userid x-goog-iap-jwt-assertion
     x-sendfile x-sendfile-type
     """.split()
 )
@@ -44,7 +46,16 @@ PREFIXES_FROM_PROXIES: Final = (
     b"x-accel-",
     b"x-envoy-",
     b"x-ssl-",
+    b"x-arr-",
     b"ssl-client-",
+    b"wl-proxy-",
+    b"x-middleware-",
+    b"x-auth-request-",
+    b"x-authentik-",
+    b"x-pomerium-",
+    b"tailscale-user-",
+    b"cf-access-",
+    b"x-amzn-mtls-",
     b"x-amzn-oidc-",
     b"x-goog-authenticated-user-",
     b"x-ms-client-principal",

@@ -22,6 +22,7 @@ _HOST: Final = re.compile(rb"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+|
 _WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
+_LONGEST_HOST: Final = 255 + 6  # bytes of a name (RFC 1035, 2.3.4) and a port
 _REMEMBERED_LENGTH: Final = 100  # bytes of a Host; longer ones are looked at each time
 
 
@@ -68,7 +69,7 @@ def _check_host(version: str, headers: Headers, fields: dict[bytes, bytes]) -> N
         return
     if len(fields) != len(headers) and sum(name == b"host" for name, _ in headers) > 1:
         raise bad("there is more than one Host header")
-    if _HOST.fullmatch(host) is None:
+    if len(host) > _LONGEST_HOST or _HOST.fullmatch(host) is None:
         raise bad("the Host header is no host name")
 
 
@@ -92,18 +93,23 @@ def _unusual_target(method: str, url: bytes, headers: Headers, fields: dict[byte
     if match is None:
         raise bad("the request target is neither a path nor an http URL")
     scheme, authority, rest = match.groups()
-    if not _HOST.fullmatch(authority):
+    if len(authority) > _LONGEST_HOST or not _HOST.fullmatch(authority):
         raise bad("the request target names no host")
     port = b":443" if scheme.lower() == b"https" else b":80"
     host = fields.get(b"host")
     if host is None:
         headers.append((b"host", authority))
-    elif authority.lower().removesuffix(port) != host.lower().removesuffix(port):
+    elif _without(port, authority) != _without(port, host):
         raise bad("the request target and the Host header name different hosts")
     if not rest and method == "OPTIONS":
         return (b"*", b"")  # RFC 9112, 3.2.4: it asks that host as a whole
     path, _, query = rest.partition(b"?")
     return (path or b"/", query)
+
+
+def _without(port: bytes, authority: bytes) -> bytes:
+    """A host without the port that goes without saying (RFC 3986, 6.2.3)."""
+    return authority.lower().removesuffix(port).removesuffix(b":")
 
 
 def is_websocket(method: str, version: str, fields: dict[bytes, bytes]) -> bool:

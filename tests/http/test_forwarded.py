@@ -204,6 +204,14 @@ def test_forwarded_and_x_forwarded_for_agree() -> None:
     assert fields["forwarded"].startswith("for=203.0.113.9;proto=https;by=_x, for=127.0.0.1")
 
 
+@pytest.mark.parametrize("empty", ["", ", ,", "\t,"])
+def test_no_list_has_an_empty_element(empty: str) -> None:
+    """A proxy's empty header makes no empty hop of what backends get, which some would take for the client."""
+    fields = told(f"X-Forwarded-For: {empty}", "X-Forwarded-For: 203.0.113.9,")
+    assert fields["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
+    assert told(f"Forwarded: {empty}")["forwarded"] == "for=127.0.0.1;host=a.test;proto=http"
+
+
 def test_a_list_as_long_as_a_head_costs_little() -> None:
     """Of thousands of hops, the nearest are looked at."""
     started = time.process_time()

@@ -148,6 +148,9 @@ def test_a_turn_that_leads_nowhere_is_taken_back() -> None:
         ("API.Example.COM:8443", "exact"),
         ("api.example.com.", "exact"),
         ("api.example.com.:80", "exact"),
+        ("%61pi%2Eexample.com", "exact"),
+        ("api.example.com%3A80", "exact"),
+        ("%78.example.com", "wildcard"),
         ("x.example.com", "wildcard"),
         ("x.y.example.com", "wildcard"),
         ("x.eu.example.com", "longer"),
@@ -161,7 +164,7 @@ def test_a_turn_that_leads_nowhere_is_taken_back() -> None:
     ],
 )
 def test_the_most_specific_host_wins(host: str, expected: str) -> None:
-    """An exact host goes before the longest wildcard, and that before any host; case and port do not count."""
+    """An exact host goes before the longest wildcard, and that before any host; case, port and escapes do not count."""
     routes = table(
         Rule("any", "/x"),
         Rule("wildcard", "/x", hosts=("*.example.com",)),

@@ -50,7 +50,9 @@ REFUSED = {
     "an endless method": (400, b"A" * 4096),
     "CONNECT": (501, b"CONNECT a:443 HTTP/1.1\r\nHost: a:443" + END),
     "TRACE": (501, get(line=b"TRACE /e/bad HTTP/1.1")),
+    "a host longer than names are": (400, b"GET /e/bad HTTP/1.1\r\nHost: " + b"a" * 300 + b".test" + END),
     # The target.
+    "an absolute form with such a host": (400, b"GET http://" + b"a" * 300 + b"/e/bad HTTP/1.0" + END),
     "a target without a slash": (400, get(line=b"GET e/bad HTTP/1.1")),
     "an asterisk with GET": (400, get(line=b"GET * HTTP/1.1")),
     "a fragment": (400, get(line=b"GET /e/bad#fragment HTTP/1.1")),
@@ -259,6 +261,7 @@ async def test_at_a_limit_and_over(site: Site, make: object, limit: int, status:
         b"\r\n\r\n" + get(b"Connection: close", line=b"GET /e/fine HTTP/1.1"),
         get(b"Connection: close", line=b"GET http://A:80/e/fine HTTP/1.1"),
         b"GET http://a/e/fine HTTP/1.1\r\nHost: a:80\r\nConnection: close" + END,
+        get(b"Connection: close", line=b"GET http://a:/e/fine HTTP/1.1"),
         b"GET /e/fine HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close" + END,
         b"GET http://a/e/fine HTTP/1.0" + END,
         b"GET /e/fine HTTP/1.0" + END,
