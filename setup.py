@@ -22,8 +22,8 @@ MODULES = """
     routes/table routes/trie routes/candidate routes/pattern http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions
     algorithms/gcra algorithms/networks
-    upstream/service upstream/cluster upstream/connection upstream/endpoint upstream/http1 upstream/pool
-    upstream/request balancing/round_robin
+    upstream/service upstream/cluster upstream/endpoint upstream/pool upstream/http1/codec
+    upstream/http1/connection upstream/request balancing/round_robin
     auth/outcome auth/credentials auth/api_key auth/key_ring auth/anonymous
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries

@@ -13,9 +13,9 @@ from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Exchange, Headers, Response
 from gateway.http.fields import response_headers
-from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.http1 import DONE, encode_request
+from gateway.upstream.http1.codec import DONE, encode_request
+from gateway.upstream.http1.connection import Connection
 from gateway.upstream.request import Rereadable, is_chunked, request_headers, request_trailers
 from gateway.upstream.service import Upstream
 from gateway.upstream.websocket import WebSocketLimits, open_websocket

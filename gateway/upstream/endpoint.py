@@ -8,7 +8,7 @@ import ssl
 from dataclasses import dataclass
 
 from gateway.errors import ErrorKind, GatewayError
-from gateway.upstream.connection import Connection
+from gateway.upstream.http1.connection import Connection
 from gateway.upstream.pool import Pool, PoolLimits, Verdict
 from gateway.upstream.transport import Connector
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.outbox import Outbox
-from gateway.upstream.connection import READ_BUFFER, Connection
+from gateway.upstream.http1.connection import READ_BUFFER, Connection
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ import pytest
 
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
-from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Address, Endpoint
+from gateway.upstream.http1.connection import Connection
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.transport import Connector, Resolver
 from tests.support import eventually, scripted_backend

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import eventually
 from tests.upstream.conftest import Sites
-from tests.upstream.test_http1 import BAD
+from tests.upstream.http1.test_codec import BAD
 from tests.upstream.wire import OK, always, answering, connected, read_head, read_message, reset
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"

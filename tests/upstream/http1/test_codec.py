@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http import Headers
-from gateway.upstream.http1 import (
+from gateway.upstream.http1.codec import (
     HEAD_LIMIT,
     INFORMATIONAL_LIMIT,
     BadResponse,

@@ -1,4 +1,4 @@
-"""A connection to an endpoint: socket, time-outs and backpressure around the codec in `http1`.
+"""A connection to an endpoint: socket, time-outs and backpressure around the codec.
 
 All connections of one loop read into one shared buffer: what the parser keeps of it, it copies, and a read ends
 before the next one begins. So a connection that waits costs no buffer, and one whose client does not read holds
@@ -15,7 +15,7 @@ from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Headers
 from gateway.outbox import Outbox, Writer
-from gateway.upstream.http1 import (
+from gateway.upstream.http1.codec import (
     BODY,
     DONE,
     HEAD,
