@@ -33,6 +33,7 @@ def _schema(file: str, model: type[Model]) -> Schema:
 
 def _adapt(schema: Schema) -> Schema:
     """Fit what pydantic generates to what the files may say: `${...}` for a value, no null for a key that is unset."""
+    schema = _with_named_keys(schema)
     notes = {key: schema[key] for key in _NOTES if key in schema}
     shape = {key: _below(key, value) for key, value in schema.items() if key != "title" and key not in _NOTES}
     options: list[Schema] = shape.pop("anyOf", None) or [shape]
@@ -43,6 +44,15 @@ def _adapt(schema: Schema) -> Schema:
     if any(_is_restricted(option) for option in options):
         options.append({"$ref": "#/$defs/Expansion"})
     return {**notes, **(options[0] if len(options) == 1 else {"anyOf": options})}
+
+
+def _with_named_keys(schema: Schema) -> Schema:
+    """What pydantic says of keys that match a pattern only, so that no other key passes either."""
+    if "patternProperties" not in schema:
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "patternProperties"}
+    ((pattern, values),) = schema["patternProperties"].items()
+    return {**rest, "additionalProperties": values, "propertyNames": {"pattern": pattern}}
 
 
 def _below(key: str, value: Any) -> Any:

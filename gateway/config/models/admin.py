@@ -1,25 +1,23 @@
 """middleware.yaml: who may use the admin port."""
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.config.models.auth.consumers import Name, hash_made_by
+from gateway.config.models.auth.consumers import Name, sha256_text
 from gateway.config.models.base import Model, Section
-from gateway.config.values.kinds import Kind, Several, refuse
+from gateway.config.values.kinds import Several, TextLike
 
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
-
-
-def _check_host(text: str) -> str:
-    if _HOST.fullmatch(text) is None:
-        raise refuse("expected a host name or an address, with a port if it has one: gateway-admin.example:9001")
-    return text.lower()
-
-
-AdminHost = Annotated[str, Kind("host"), AfterValidator(_check_host)]
-TokenHash = Annotated[str, Kind("token hash", "^sha256:[0-9a-f]{64}$"), hash_made_by("gateway admin token new")]
+AdminHost = Annotated[
+    str,
+    TextLike(
+        "host",
+        r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?",
+        "expected a host name or an address, with a port if it has one: gateway-admin.example:9001",
+    ),
+    AfterValidator(str.lower),
+]
+TokenHash = Annotated[str, sha256_text("token hash", "gateway admin token new")]
 
 
 class AdminToken(Model):

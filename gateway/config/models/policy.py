@@ -1,38 +1,31 @@
 """What all rules for traffic have in common: the routes that they are for, and whether they bite."""
 
-import re
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from gateway.config.models.base import Section
-from gateway.config.values.kinds import Kind, SomeOf, or_empty, refuse
+from gateway.config.values.kinds import SomeOf, TextLike, or_empty
 
 T = TypeVar("T")
 
-_GLOB = re.compile(r"[A-Za-z0-9._*?-]{1,100}", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
-
-
-def _check_glob(text: str) -> str:
-    if _GLOB.fullmatch(text) is None:
-        raise refuse("the id of a route is letters, digits, dots, hyphens and underscores; * and ? stand for others")
-    return text
-
-
 RouteGlob = Annotated[
-    str, Kind("route id, or a pattern of ids", r"^[A-Za-z0-9._*?-]{1,100}$"), AfterValidator(_check_glob)
+    str,
+    TextLike(
+        "route id, or a pattern of ids",
+        "[A-Za-z0-9._*?-]{1,100}",
+        "the id of a route is letters, digits, dots, hyphens and underscores; * and ? stand for others",
+    ),
 ]
-
-
-def _check_name(text: str) -> str:
-    if _NAME.fullmatch(text) is None:
-        raise refuse("the name of a rule is letters, digits, hyphens and underscores, at most 63")
-    return text
-
-
-RuleName = Annotated[str, Kind("name"), AfterValidator(_check_name)]
+RuleName = Annotated[
+    str,
+    TextLike(
+        "name",
+        "[A-Za-z0-9][A-Za-z0-9_-]{0,62}",
+        "the name of a rule is letters, digits, hyphens and underscores, at most 63",
+    ),
+]
 
 Named = Annotated[
     dict[RuleName, T], Field(json_schema_extra={"type": ["object", "null"]}), BeforeValidator(or_empty({}))

@@ -3,10 +3,10 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_serializer
+from pydantic import Field, field_serializer
 
 from gateway.config.models.policy import Policy
-from gateway.config.values.kinds import Kind, Text, refuse
+from gateway.config.values.kinds import Kind, Text, accepted_by, refuse
 
 _CLASS = re.compile(
     r"(?P<file>[^:]+\.py):(?P<name>[^\W\d]\w*)|(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<attribute>[^\W\d]\w*)"
@@ -21,12 +21,7 @@ def split_class(text: str) -> tuple[str, str, str]:
     return match["file"] or "", match["module"] or "", match["name"] or match["attribute"]
 
 
-def _check_class(text: str) -> str:
-    split_class(text)
-    return text
-
-
-ClassName = Annotated[Text, Kind("class", r"^[^:]+:[^:]+$"), AfterValidator(_check_class)]
+ClassName = Annotated[Text, Kind("class", r"^[^:]+:[^:]+$"), accepted_by(split_class)]
 
 
 class PythonPolicy(Policy):

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from gateway.algorithms.gcra import LARGEST, Window
 from gateway.config.models.policy import Policy
 from gateway.config.values.addresses import parse_read_header
-from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse
+from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, accepted_by, refuse
 
 _LIMIT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,6})?([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -27,11 +27,6 @@ def parse_limit(text: str) -> tuple[int, int]:
     return int(match[1]), seconds
 
 
-def _check_limit(text: str) -> str:
-    parse_limit(text)
-    return text
-
-
 def _check_windows(limits: tuple[str, ...]) -> tuple[str, ...]:
     lengths = [parse_limit(text)[1] for text in limits]
     if len(set(lengths)) < len(lengths):
@@ -48,7 +43,7 @@ def _check_part(text: str) -> str:
     raise refuse("expected consumer, tenant, address, route, header:Name or claim:name")
 
 
-LimitText = Annotated[str, Kind("limit", r"^[1-9][0-9]{0,8}/([1-9][0-9]{0,6})?[smhd]$"), AfterValidator(_check_limit)]
+LimitText = Annotated[str, Kind("limit", r"^[1-9][0-9]{0,8}/([1-9][0-9]{0,6})?[smhd]$"), accepted_by(parse_limit)]
 Windows = Annotated[SomeOf[LimitText], AfterValidator(_check_windows)]
 """Several limits that hold at once."""
 

@@ -3,11 +3,11 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from gateway.config.models.base import Model
 from gateway.config.values import addresses
-from gateway.config.values.kinds import Kind, Text, refuse, shorthand
+from gateway.config.values.kinds import Kind, Text, accepted_by, refuse, shorthand
 
 _LOCATION = re.compile(r"(?:(https?)://([^/?#]+))?(/.*)", re.IGNORECASE)
 _UNSENDABLE = re.compile(r"//|/\.\.?(/|$)")
@@ -35,12 +35,7 @@ def _authority(text: str) -> str:
     return addresses.parse_host_name(text)
 
 
-def _check_location(text: str) -> str:
-    split_location(text)
-    return text
-
-
-Location = Annotated[Text, Kind("path or URL", "^(https?://[^/]+)?/"), AfterValidator(_check_location)]
+Location = Annotated[Text, Kind("path or URL", "^(https?://[^/]+)?/"), accepted_by(split_location)]
 
 
 class RedirectConfig(Model):

@@ -1,6 +1,5 @@
 """middleware.yaml: the Redis that counts for several replicas."""
 
-import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -8,10 +7,8 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from gateway.config.models.base import Model
-from gateway.config.values.kinds import Kind, refuse
+from gateway.config.values.kinds import Kind, TextLike
 from gateway.config.values.quantities import Duration
-
-_PREFIX = re.compile(r"[A-Za-z0-9:._/-]{1,100}", re.ASCII)
 
 
 def _check_redis_url(url: SecretStr) -> SecretStr:
@@ -26,14 +23,15 @@ def _check_redis_url(url: SecretStr) -> SecretStr:
     return url
 
 
-def _check_prefix(text: str) -> str:
-    if _PREFIX.fullmatch(text) is None:  # braces have a meaning in the keys of a cluster
-        raise refuse("expected at most 100 letters, digits and any of : . _ - /, such as staging:")
-    return text
-
-
 RedisUrl = Annotated[SecretStr, Kind("redis URL"), AfterValidator(_check_redis_url)]
-RedisPrefix = Annotated[str, Kind("text"), AfterValidator(_check_prefix)]
+RedisPrefix = Annotated[
+    str,
+    TextLike(  # without braces, which have a meaning in the keys of a cluster
+        "text",
+        "[A-Za-z0-9:._/-]{1,100}",
+        "expected at most 100 letters, digits and any of : . _ - /, such as staging:",
+    ),
+]
 
 
 class Redis(Model):

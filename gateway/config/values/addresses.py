@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from gateway.config.values.kinds import Kind, refuse
+from gateway.config.values.kinds import Kind, TextLike, accepted_by, refuse
 from gateway.http.fields import FRAMING_FIELDS, RESERVED_FIELDS, folded
 from gateway.http.methods import LONGEST, NEVER_FORWARDED
 
@@ -188,30 +188,21 @@ def parse_read_header(text: str) -> str:
     return name
 
 
-def _target(text: str) -> str:
-    parse_target(text)
-    return text
-
-
-def _address(text: str) -> str:
-    parse_address(text)
-    return text
-
-
-def _service_name(text: str) -> str:
-    if _SERVICE.fullmatch(text) is None or text.isdecimal():
-        raise refuse("a service name is letters, digits, dots, hyphens and underscores, at most 63, not only digits")
-    return text
-
-
-TargetText = Annotated[str, Kind("target", "^[^/]*$|^https?://[^/]+$"), AfterValidator(_target)]
-AddressText = Annotated[str, Kind("host:port", ":[0-9]{1,5}$"), AfterValidator(_address)]
+TargetText = Annotated[str, Kind("target", "^[^/]*$|^https?://[^/]+$"), accepted_by(parse_target)]
+AddressText = Annotated[str, Kind("host:port", ":[0-9]{1,5}$"), accepted_by(parse_address)]
 HostName = Annotated[str, Kind("host"), AfterValidator(parse_host_name)]
 HostPattern = Annotated[str, Kind("host"), AfterValidator(parse_host_pattern)]
 Method = Annotated[str, Kind("method", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"), AfterValidator(parse_method)]
 HeaderName = Annotated[str, Kind("header name"), AfterValidator(parse_header_name)]
 OwnHeader = Annotated[str, Kind("header name"), AfterValidator(parse_own_header)]
-ServiceName = Annotated[str, Kind("service name"), AfterValidator(_service_name)]
+ServiceName = Annotated[
+    str,
+    TextLike(
+        "service name",
+        f"(?![0-9]+$){_SERVICE.pattern}",
+        "a service name is letters, digits, dots, hyphens and underscores, at most 63, not only digits",
+    ),
+]
 Network = Annotated[
     IPv4Network | IPv6Network,
     Kind("network"),

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.types import Strict
 from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 T = TypeVar("T")
 
@@ -33,6 +34,37 @@ def refuse(message: str, hint: str = "") -> PydanticCustomError:
     left out when the value came from the environment or from another file.
     """
     return PydanticCustomError("refused", "{message}{hint}", {"message": message, "hint": hint})
+
+
+@dataclass(frozen=True, slots=True)
+class TextLike(Kind):
+    r"""A text that must match the regular expression `pattern` as a whole; `expected` is the error where it does not.
+
+    `\w` and `\d` are ASCII. Editors get the same pattern, so it has only what JavaScript understands, too.
+    """
+
+    expected: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core), "pattern": f"^(?:{self.pattern})$"}
+
+    def _check(self, text: str) -> str:
+        if re.fullmatch(self.pattern, text, re.ASCII) is None:
+            raise refuse(self.expected)
+        return text
+
+
+def accepted_by(parse: Callable[[str], object]) -> AfterValidator:
+    """A text that `parse` takes without an error, and that is kept as it is written."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return AfterValidator(check)
 
 
 def _one_line(text: str) -> str:

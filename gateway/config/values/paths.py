@@ -5,14 +5,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from gateway.config.values.kinds import Kind, Text, refuse
+from gateway.config.values.kinds import Kind, Text, TextLike, refuse
 
 _CAPTURE = re.compile(r"\*|\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _REFERENCE = re.compile(r"\$([0-9]+)|\{([^{}]*)\}", re.ASCII)
 _PLAIN_PATH = re.compile(r"(/[^/*{}?#]+)+")
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 
 def captures(pattern: str) -> tuple[str, ...]:
@@ -83,12 +82,6 @@ def _check_base_path(text: str) -> str:
     return text
 
 
-def _check_id(text: str) -> str:
-    if _ID.fullmatch(text) is None:
-        raise refuse("an id is letters, digits, dots, hyphens and underscores, at most 100")
-    return text
-
-
 def slug(pattern: str) -> str:
     """A readable id of a path: `/v1/process-design/*` is `v1-process-design`, `/` is `root`."""
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", pattern, flags=re.ASCII)
@@ -99,4 +92,11 @@ PathPattern = Annotated[Text, Kind("path", "^/"), AfterValidator(check_path)]
 RewriteTemplate = Annotated[Text, Kind("path", "^/[^*?#]*$")]
 PathPrefix = Annotated[Text, Kind("path", "^/"), AfterValidator(_check_prefix)]
 BasePath = Annotated[Text, Kind("path", "^(/|(/[^/*{}?#]+)*)$"), AfterValidator(_check_base_path)]
-RouteId = Annotated[str, Kind("text", "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), AfterValidator(_check_id)]
+RouteId = Annotated[
+    str,
+    TextLike(
+        "text",
+        "[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
+        "an id is letters, digits, dots, hyphens and underscores, at most 100",
+    ),
+]

@@ -64,10 +64,12 @@ def _positive(seconds: float) -> float:
 
 _DurationInput = Annotated[str, Field(pattern=DURATION_PATTERN)] | Annotated[float, Field(ge=0, le=_LONGEST)]
 _SizeInput = Annotated[str, Field(pattern=SIZE_PATTERN)] | Annotated[int, Field(ge=1, le=_LARGEST)]
+
 DurationOrZero = Annotated[
     float, Kind("duration, or 0"), BeforeValidator(parse_duration, json_schema_input_type=_DurationInput)
 ]
 """Seconds, 0 allowed."""
+
 Duration = Annotated[
     float,
     Kind("duration"),
@@ -75,5 +77,6 @@ Duration = Annotated[
     BeforeValidator(parse_duration, json_schema_input_type=_DurationInput),
 ]
 """Seconds, more than 0."""
+
 Size = Annotated[int, Kind("size"), BeforeValidator(parse_size, json_schema_input_type=_SizeInput)]
 """Bytes, at least 1."""

@@ -1,57 +1,45 @@
 """Keys that several schemes share."""
 
-import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from gateway.config.models.base import Section
 from gateway.config.values import addresses
-from gateway.config.values.kinds import Kind, Several, Text, Unset, as_list, refuse
+from gateway.config.values.kinds import Kind, Several, Text, TextLike, Unset, as_list
 
-_SCHEME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
-_REALM = re.compile(r"[ -~]{1,100}", re.ASCII)
-_COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_URL = re.compile(r"https?://[^/?#\s@\\]+(/[^\s#\\]*)?", re.ASCII)
-
-
-def _check_scheme_name(text: str) -> str:
-    if _SCHEME_NAME.fullmatch(text) is None:
-        raise refuse("the name of a scheme is a letter, then letters, digits, hyphens and underscores, at most 63")
-    return text
-
-
-def _check_realm(text: str) -> str:
-    if _REALM.fullmatch(text) is None or '"' in text or "\\" in text:
-        raise refuse("a realm is 1 to 100 plain characters, without quotes and backslashes")
-    return text
-
-
-def _check_cookie(text: str) -> str:
-    if _COOKIE.fullmatch(text) is None:
-        raise refuse("the name of a cookie is letters, digits and hyphens")
-    return text
-
-
-def _check_protocol(text: str) -> str:
-    if _COOKIE.fullmatch(text) is None or len(text) > 60:
-        raise refuse(
-            "a WebSocket subprotocol begins with letters, digits, dots and hyphens, at most 60: such as bearer"
-        )
-    return text
-
-
-def _check_url(text: str) -> str:
-    if _URL.fullmatch(text) is None:
-        raise refuse("expected a URL such as https://login.example.com/keys, without a user and without a fragment")
-    return text
-
-
-SchemeName = Annotated[str, Kind("scheme name", "^[A-Za-z][A-Za-z0-9_-]{0,62}$"), AfterValidator(_check_scheme_name)]
-Realm = Annotated[str, Kind("text"), AfterValidator(_check_realm)]
-ProtocolName = Annotated[str, Kind("text"), AfterValidator(_check_protocol)]
-CookieName = Annotated[str, Kind("cookie name"), AfterValidator(_check_cookie)]
-HttpUrl = Annotated[str, Kind("URL", "^https?://"), AfterValidator(_check_url)]
+SchemeName = Annotated[
+    str,
+    TextLike(
+        "scheme name",
+        "[A-Za-z][A-Za-z0-9_-]{0,62}",
+        "the name of a scheme is a letter, then letters, digits, hyphens and underscores, at most 63",
+    ),
+]
+Realm = Annotated[
+    str,
+    TextLike("text", r"[ !#-\[\]-~]{1,100}", "a realm is 1 to 100 plain characters, without quotes and backslashes"),
+]
+ProtocolName = Annotated[
+    str,
+    TextLike(
+        "text",
+        "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,60}",
+        "a WebSocket subprotocol begins with letters, digits, dots and hyphens, at most 60: such as bearer",
+    ),
+]
+CookieName = Annotated[
+    str,
+    TextLike("cookie name", "[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a cookie is letters, digits and hyphens"),
+]
+HttpUrl = Annotated[
+    str,
+    TextLike(
+        "URL",
+        r"https?://[^/?#\s@\\]+(/[^\s#\\]*)?",
+        "expected a URL such as https://login.example.com/keys, without a user and without a fragment",
+    ),
+]
 SchemeNames = Annotated[
     Several[SchemeName],
     Kind("scheme name, or list of them"),
