@@ -32,8 +32,8 @@ _Path = tuple[str | int, ...]
 
 WARNINGS = (
     *checks.WARNINGS,
-    Check("middleware.yaml", order.doubtful),
-    Check("auth.yaml", password_costs.doubtful),
+    Check("middleware.yaml", order.warnings),
+    Check("auth.yaml", password_costs.warnings),
 )
 """All that is probably not meant, but for names that do not resolve."""
 

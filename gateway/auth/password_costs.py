@@ -11,7 +11,7 @@ from gateway.config.models import Configuration
 from gateway.config.problems import Fault
 
 
-def doubtful(configuration: Configuration) -> Iterator[Fault]:
+def warnings(configuration: Configuration) -> Iterator[Fault]:
     """Hashes that make every wrong password dear: the first of each kind, and how many there are."""
     auth = configuration.auth
     if all(scheme.basic is None for scheme in auth.schemes.values()):

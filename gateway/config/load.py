@@ -1,6 +1,5 @@
 """From the files of a directory to one Configuration, or to every error in them."""
 
-import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -10,78 +9,23 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from gateway.config import checks
+from gateway.config.files import read_files
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile
 from gateway.config.models.errors import to_fault
 from gateway.config.named_files import named_in
 from gateway.config.problems import ConfigError, Fault, Problem
 from gateway.config.secrets import KnownSecrets
-from gateway.config.sources import MAX_SOURCE_BYTES, policy_files
 from gateway.config.yaml.compose import compose
 from gateway.config.yaml.document import Document
-from gateway.config.yaml.expand import Converter, Expander, read_regular
+from gateway.config.yaml.expand import Converter, Expander
 from gateway.config.yaml.places import to_problem
-from gateway.config.yaml.text import MAX_BYTES
 
-__all__ = ["ConfigError", "Configuration", "Problem", "load", "parse", "read_files"]
-
-_ATTEMPTS = 5
+__all__ = ["ConfigError", "Configuration", "Problem", "load", "parse"]
 
 
 def load(directory: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
     """The configuration in a directory. Raises ConfigError with every error of all its files."""
     return parse(read_files(directory), environment, base=directory)
-
-
-def read_files(directory: Path) -> dict[str, bytes]:
-    """The contents of routes.yaml (required), middleware.yaml, auth.yaml and of the policies' Python files, by name.
-
-    All are of one version: when a ConfigMap's symlinks are swapped in between, they are read again. Raises ConfigError
-    when routes.yaml is not there, or a file cannot be read.
-    """
-    for _ in range(_ATTEMPTS):
-        version = _version(directory)
-        files, problems = _read_once(directory)
-        if _version(directory) == version:
-            break
-    if problems:
-        raise ConfigError(problems)
-    return files
-
-
-def _version(directory: Path) -> list[str]:
-    return [os.path.realpath(directory / name) for name in FILES]
-
-
-def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
-    files: dict[str, bytes] = {}
-    problems: list[Problem] = []
-    for name in FILES:
-        try:
-            files[name] = read_regular(directory / name, MAX_BYTES)
-        except FileNotFoundError:
-            problems.extend(_missing(directory, name))
-        except OSError as error:
-            problems.append(
-                _about(name, f"the file cannot be read: {error.strerror}; check {directory} and its permissions")
-            )
-        except ValueError as error:
-            problems.append(_about(name, f"the file cannot be used: {error}; replace it"))
-    for name in policy_files(files.get("middleware.yaml", b"")):
-        with contextlib.suppress(OSError, ValueError):  # told where the policy is loaded, with its line
-            files[name] = read_regular(directory / name, MAX_SOURCE_BYTES)
-    return files, problems
-
-
-def _missing(directory: Path, name: str) -> Iterator[Problem]:
-    other = name.replace(".yaml", ".yml")
-    if (directory / other).exists():
-        yield _about(other, f"this file is not read; rename it to {name}")
-    elif FILES[name] is RoutesFile:
-        yield _about(name, f"there is no such file in {directory}; create it, or name another directory with --config")
-
-
-def _about(file: str, message: str) -> Problem:
-    return Problem(file, 0, 0, "", message)
 
 
 def parse(
@@ -141,7 +85,8 @@ class _Reading:
         if document is None:
             return
         if FILES[file] is RoutesFile and document.root is None:
-            self.problems = [_about(file, "the file is empty; it needs at least one route, with a path and a target")]
+            message = "the file is empty; it needs at least one route, with a path and a target"
+            self.problems = [Problem(file, 0, 0, "", message)]
             return
         faults = dict.fromkeys(self._faults(document, expander))
         self.problems += [to_problem(document, fault) for fault in faults]

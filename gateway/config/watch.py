@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.config.load import read_files
+from gateway.config.files import read_files
 from gateway.config.models import FILES
 from gateway.config.problems import ConfigError, Problem
 

@@ -95,7 +95,7 @@ def _faults(order: Sequence[str], known: list[str]) -> Iterator[Fault]:
             yield Fault(("order", index), "this is there twice; remove one of them")
 
 
-def doubtful(configuration: Configuration) -> Iterator[Fault]:
+def warnings(configuration: Configuration) -> Iterator[Fault]:
     """An order that leaves names out, or has something too far out."""
     yield from misorders(configuration.middleware)
     order = configuration.middleware.order

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.load import load, read_files
+from gateway.config.files import read_files
+from gateway.config.load import load
 from gateway.config.problems import ConfigError
 
 from .support import ROUTE

@@ -50,13 +50,13 @@ ERRORS = (
 """A configuration in which one of these finds something is refused."""
 
 WARNINGS = (
-    Check("routes.yaml", routes.doubtful),
+    Check("routes.yaml", routes.warnings),
     Check("routes.yaml", paths_in_conditions.unmet),
-    Check("routes.yaml", authorization.doubtful),
+    Check("routes.yaml", authorization.warnings),
     Check("routes.yaml", headers.dropped_but_matched),
     Check("middleware.yaml", route_ids.idle_patterns),
     Check("middleware.yaml", blocklist.changed_default),
-    Check("auth.yaml", schemes.doubtful),
+    Check("auth.yaml", schemes.warnings),
 )
 """What `gateway check` says beyond the errors: it is probably not meant, although it can be served."""
 

@@ -12,7 +12,7 @@ from gateway.config.problems import Fault, Path, suggest
 WHAT = ("scopes", "groups", "tenants", "consumers")
 
 
-def doubtful(configuration: Configuration) -> Iterator[Fault]:
+def warnings(configuration: Configuration) -> Iterator[Fault]:
     """Routes that let everybody in, and entries of `authorize` that let nobody in or say less than they seem to."""
     known = _known(configuration.auth)
     for index, route in enumerate(configuration.routes.routes):

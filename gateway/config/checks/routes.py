@@ -26,11 +26,11 @@ _PROBES = ("/health", "/health/live", "/health/ready")
 _is_host = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]").fullmatch
 
 
-def doubtful(configuration: Configuration) -> Iterator[Fault]:
+def warnings(configuration: Configuration) -> Iterator[Fault]:
     """The warnings about the routes of a configuration."""
     routes = configuration.routes
     places = {route.id: index for index, route in enumerate(routes.routes)}
-    for warning in warnings(rules(configuration), routes.base_path, routes.accept_rewritten):
+    for warning in rule_warnings(rules(configuration), routes.base_path, routes.accept_rewritten):
         yield Fault(("routes", places[warning.rule_id], "path"), warning.message)
 
 
@@ -43,7 +43,7 @@ class RouteWarning:
     message: str
 
 
-def warnings(rules: Sequence[Rule], base_path: str = "", accept_rewritten: bool = False) -> list[RouteWarning]:
+def rule_warnings(rules: Sequence[Rule], base_path: str = "", accept_rewritten: bool = False) -> list[RouteWarning]:
     """What is probably a mistake in rules that can be compiled, in their order. Raises what `RouteTable` raises."""
     base = parse_prefix("base_path", base_path)
     table = RouteTable([(rule, None) for rule in rules], accept_rewritten=True)

@@ -29,7 +29,7 @@ def _unknown(auth: AuthFile, names: tuple[str, ...], path: Path) -> Iterator[Fau
             yield Fault((*path, index), "whoever is anonymous never gets to the schemes behind it; put it last")
 
 
-def doubtful(configuration: Configuration) -> Iterator[Fault]:
+def warnings(configuration: Configuration) -> Iterator[Fault]:
     """Schemes that nobody can pass or that do less than they say, and an authentication that refuses nobody."""
     if configuration.auth.mode == "shadow":
         message = "nobody is refused for a missing or wrong credential; write mode: enforce once it has been watched"

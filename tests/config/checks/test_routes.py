@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.config.checks.routes import warnings
+from gateway.config.checks.routes import rule_warnings
 from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Predicate, Rule
 from tests.routes.test_table import SAMPLE
@@ -9,7 +9,7 @@ GET = frozenset({"GET"})
 
 
 def found(*rules: Rule, base_path: str = "", accept_rewritten: bool = False) -> list[tuple[str, str]]:
-    return [(doubt.rule_id, doubt.kind) for doubt in warnings(rules, base_path, accept_rewritten)]
+    return [(warning.rule_id, warning.kind) for warning in rule_warnings(rules, base_path, accept_rewritten)]
 
 
 def test_the_sample_is_without_doubt() -> None:
@@ -86,9 +86,9 @@ def test_a_rule_that_some_request_reaches_is_not_shadowed(earlier: Rule, later: 
 )
 def test_a_rule_that_can_never_match_is_reported(rule: Rule, message: str) -> None:
     """A path that no normalised request has, a host that no request has, or no method at all: said with a remedy."""
-    (doubt,) = warnings([rule])
-    assert (doubt.rule_id, doubt.kind) == ("r", "never_matches")
-    assert message in doubt.message
+    (warning,) = rule_warnings([rule])
+    assert (warning.rule_id, warning.kind) == ("r", "never_matches")
+    assert message in warning.message
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_warnings_come_in_the_order_of_the_rules() -> None:
 
 
 def test_rules_that_do_not_compile_are_errors() -> None:
-    """What is wrong and not only doubtful is an error that names the route."""
+    """What is wrong beyond a warning is an error that names the route."""
     with pytest.raises(PatternError, match='route "orders"'):
-        warnings([Rule("orders", "/a/**")])
+        rule_warnings([Rule("orders", "/a/**")])
 
 
 @pytest.mark.parametrize(

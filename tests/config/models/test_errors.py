@@ -4,8 +4,7 @@ import re
 
 from gateway.config.models import FILES, AuthFile, RouteConfig
 from gateway.config.problems import Problem, format_path
-
-from .support import ROUTE, errors, parsed
+from tests.config.support import ROUTE, errors, parsed
 
 WRONG = """\
 base_path: /api/

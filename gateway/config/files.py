@@ -1,0 +1,99 @@
+"""The files of a configuration directory, read as they are: the three, and the Python files of policies."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic_core import PydanticCustomError
+
+from gateway.config.models import FILES, RoutesFile
+from gateway.config.models.python_policies import split_class
+from gateway.config.problems import ConfigError, Problem
+from gateway.config.yaml.compose import compose
+from gateway.config.yaml.document import Document, Entry, Mapping, Node, Scalar
+from gateway.config.yaml.expand import read_regular
+from gateway.config.yaml.text import MAX_BYTES
+
+_ATTEMPTS = 5
+MAX_SOURCE_BYTES = 1024**2
+
+
+def read_files(directory: Path) -> dict[str, bytes]:
+    """The contents of routes.yaml (required), middleware.yaml, auth.yaml and of the policies' Python files, by name.
+
+    All are of one version: when a ConfigMap's symlinks are swapped in between, they are read again. Raises ConfigError
+    when routes.yaml is not there, or a file cannot be read.
+    """
+    for _ in range(_ATTEMPTS):
+        version = _version(directory)
+        files, problems = _read_once(directory)
+        if _version(directory) == version:
+            break
+    if problems:
+        raise ConfigError(problems)
+    return files
+
+
+def _version(directory: Path) -> list[str]:
+    return [os.path.realpath(directory / name) for name in FILES]
+
+
+def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
+    files: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    for name in FILES:
+        try:
+            files[name] = read_regular(directory / name, MAX_BYTES)
+        except FileNotFoundError:
+            problems.extend(_missing(directory, name))
+        except OSError as error:
+            problems.append(
+                _about(name, f"the file cannot be read: {error.strerror}; check {directory} and its permissions")
+            )
+        except ValueError as error:
+            problems.append(_about(name, f"the file cannot be used: {error}; replace it"))
+    for name in policy_files(files.get("middleware.yaml", b"")):
+        with contextlib.suppress(OSError, ValueError):  # told where the policy is loaded, with its line
+            files[name] = read_regular(directory / name, MAX_SOURCE_BYTES)
+    return files, problems
+
+
+def _missing(directory: Path, name: str) -> Iterator[Problem]:
+    other = name.replace(".yaml", ".yml")
+    if (directory / other).exists():
+        yield _about(other, f"this file is not read; rename it to {name}")
+    elif FILES[name] is RoutesFile:
+        yield _about(name, f"there is no such file in {directory}; create it, or name another directory with --config")
+
+
+def _about(file: str, message: str) -> Problem:
+    return Problem(file, 0, 0, "", message)
+
+
+@lru_cache(maxsize=4)
+def policy_files(middleware: bytes) -> tuple[str, ...]:
+    """The files, as they are named there, relative to the configuration directory. Nothing where it is not YAML."""
+    if b"policies" not in middleware:
+        return ()
+    document, _ = compose("middleware.yaml", middleware)
+    return tuple(dict.fromkeys(_files(document))) if document else ()
+
+
+def _files(document: Document) -> Iterator[str]:
+    for policy in _entries(_entries(document.root).get("policies")).values():
+        named = _entries(policy).get("class")
+        if named is None or not isinstance(named.node, Scalar):
+            continue
+        try:
+            file, _, _ = split_class(named.node.text)
+        except PydanticCustomError:
+            continue
+        if file:
+            yield file
+
+
+def _entries(value: Node | Entry | None) -> dict[str, Entry]:
+    node = value.node if isinstance(value, Entry) else value
+    return node.entries if isinstance(node, Mapping) else {}
