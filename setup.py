@@ -24,7 +24,7 @@ MODULES = """
     algorithms/gcra algorithms/networks
     upstream/service upstream/cluster upstream/endpoint upstream/pool upstream/http1/codec
     upstream/http1/connection upstream/request balancing/round_robin
-    auth/outcome auth/credentials auth/api_key auth/key_ring auth/anonymous
+    auth/scheme auth/credentials auth/api_key auth/key_ring auth/anonymous
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     monitor/access_log monitor/metrics

@@ -22,7 +22,7 @@ from gateway.admin.access import AccessControl, Credentials, Listening
 from gateway.admin.pages import PageError, Shown, find, page_of
 from gateway.admin.tokens import Holder
 from gateway.auth.credentials import query_values
-from gateway.auth.outcome import Places
+from gateway.auth.scheme import Locations
 from gateway.build import Snapshot
 from gateway.explain import LOOPBACK, explain
 from gateway.middleware.authentication import Authentication
@@ -175,7 +175,7 @@ class _Admin:
 
 def _shows_credential(snapshot: Snapshot, url: str, headers: list[tuple[str, str]]) -> bool:
     """Whether a request has something where any route looks for a credential."""
-    places = Places(headers=frozenset({b"authorization", b"cookie", b"proxy-authorization"}))
+    locations = Locations(headers=frozenset({b"authorization", b"cookie", b"proxy-authorization"}))
     schemes = {
         id(scheme): scheme
         for handler in snapshot.handlers
@@ -184,7 +184,8 @@ def _shows_credential(snapshot: Snapshot, url: str, headers: list[tuple[str, str
         for scheme in middleware.schemes
     }
     for scheme in schemes.values():
-        places |= scheme.places
+        locations |= scheme.locations
     names = {name.lower().replace("_", "-").encode("latin-1", "replace") for name, _ in headers}
     query = urlsplit(url).query.encode("latin-1", "replace") if "?" in url else b""
-    return not names.isdisjoint(places.headers) or any(query_values(query, name.decode()) for name in places.parameters)
+    parameters = (name.decode() for name in locations.parameters)
+    return not names.isdisjoint(locations.headers) or any(query_values(query, name) for name in parameters)

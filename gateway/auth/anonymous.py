@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.auth.outcome import Outcome, Places, Recognised, Refused
+from gateway.auth.scheme import AuthResult, Locations, Recognised, Refused
 from gateway.http import Exchange
 
 
@@ -17,11 +17,11 @@ class Anonymous:
     forward: bool = False
 
     @property
-    def places(self) -> Places:
+    def locations(self) -> Locations:
         """Nowhere."""
-        return Places()
+        return Locations()
 
-    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+    async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Everybody."""
         return self.holder
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway.auth.credentials import cookie_values, query_values
 from gateway.auth.key_ring import KeyRing
-from gateway.auth.outcome import Outcome, Places, Refused
+from gateway.auth.scheme import AuthResult, Locations, Refused
 from gateway.config.models.auth.schemes import ApiKeyScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
@@ -35,14 +35,14 @@ class ApiKeys:
 
     name: str
     ring: KeyRing
-    places: Places
+    locations: Locations
     header: bytes | None
     query: str | None
     cookie: bytes | None
     realm: str
     forward: bool
 
-    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+    async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Whose key it is, if there is one."""
         keys = self._presented(exchange)
         if not keys:
@@ -61,7 +61,7 @@ class ApiKeys:
             keys += cookie_values(exchange, self.cookie)
         return keys
 
-    def _holder(self, key: bytes) -> Outcome:
+    def _holder(self, key: bytes) -> AuthResult:
         entry = self.ring.find(sha256(key).digest()) if len(key) <= MAX_BYTES else None
         if entry is None:
             return UNKNOWN
@@ -85,9 +85,9 @@ def api_keys(name: str, config: ApiKeyScheme, ring: KeyRing) -> ApiKeys:
     """The scheme that auth.yaml describes."""
     header = config.header.encode() if config.header else None
     cookie = config.cookie.encode() if config.cookie else None
-    places = Places(
+    locations = Locations(
         frozenset({header.replace(b"_", b"-")} if header else ()),
         frozenset({config.query.encode()} if config.query else ()),
         frozenset({cookie} if cookie else ()),
     )
-    return ApiKeys(name, ring, places, header, config.query, cookie, config.realm, config.forward)
+    return ApiKeys(name, ring, locations, header, config.query, cookie, config.realm, config.forward)

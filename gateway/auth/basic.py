@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 
 from gateway.algorithms.byte_cache import ByteCache
 from gateway.auth import password
+from gateway.auth.context import AuthContext
 from gateway.auth.credentials import authorization
-from gateway.auth.outcome import Outcome, Places, Recognised, Refused, unavailable
 from gateway.auth.password_checks import PasswordChecks
+from gateway.auth.scheme import AuthResult, Locations, Recognised, Refused, unavailable
 from gateway.auth.turns import BusyError, owner_of
-from gateway.auth.workshop import Workshop
 from gateway.http import Exchange
 
 REMEMBERED = 16 * 1024**2  # bytes of what came of credentials that are right
@@ -50,7 +50,7 @@ class User:
 class Basic:
     """The scheme of kind `basic`."""
 
-    places = Places(frozenset({b"authorization"}))
+    locations = Locations(frozenset({b"authorization"}))
 
     def __init__(self, name: str, users: dict[str, User], checks: PasswordChecks, realm: str, *, forward: bool) -> None:
         self.name = name
@@ -59,14 +59,14 @@ class Basic:
         self._workers = checks
         self._realm = realm
         self._key = os.urandom(32)
-        self._known: ByteCache[bytes, tuple[Outcome, float]] = ByteCache(REMEMBERED)
-        self._wrong: ByteCache[bytes, tuple[Outcome, float]] = ByteCache(REMEMBERED_WRONG)
-        self._checks: dict[bytes, asyncio.Task[Outcome]] = {}
+        self._known: ByteCache[bytes, tuple[AuthResult, float]] = ByteCache(REMEMBERED)
+        self._wrong: ByteCache[bytes, tuple[AuthResult, float]] = ByteCache(REMEMBERED_WRONG)
+        self._checks: dict[bytes, asyncio.Task[AuthResult]] = {}
         costs = {user.hash.cost for user in users.values()} or {password.of_nobody().cost}
         self._of_nobody = [password.of_nobody(*cost) for cost in sorted(costs)]  # one for each cost that there is
         self._memory = max(hash_.memory for hash_ in self._of_nobody)
 
-    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+    async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Whose name and password they are."""
         value = authorization(exchange, b"basic")
         if value is None:
@@ -79,7 +79,7 @@ class Basic:
             return known[0]
         return await self._checked(digest, value, owner_of(exchange))
 
-    async def _checked(self, digest: bytes, value: bytes, owner: Hashable) -> Outcome:
+    async def _checked(self, digest: bytes, value: bytes, owner: Hashable) -> AuthResult:
         """Several requests with the same credentials wait for one check."""
         check = self._checks.get(digest)
         if check is None:
@@ -89,7 +89,7 @@ class Basic:
             check = self._checks[digest] = asyncio.create_task(self._check(digest, owner, *credentials))
         return await asyncio.shield(check)
 
-    async def _check(self, digest: bytes, owner: Hashable, username: str, secret: str) -> Outcome:
+    async def _check(self, digest: bytes, owner: Hashable, username: str, secret: str) -> AuthResult:
         user = self._users.get(username)
         try:
             right = await self._workers.run(owner, self._memory, lambda: self._is_right(user, secret))
@@ -100,9 +100,9 @@ class Basic:
         if user and right:
             self._known.put(digest, (user.holder, time.monotonic() + RIGHT_SECONDS))
             return user.holder
-        outcome = replace(WRONG, consumer=user.holder.identity.consumer) if user else WRONG
-        self._wrong.put(digest, (outcome, time.monotonic() + WRONG_SECONDS))
-        return outcome
+        result = replace(WRONG, consumer=user.holder.identity.consumer) if user else WRONG
+        self._wrong.put(digest, (result, time.monotonic() + WRONG_SECONDS))
+        return result
 
     def _is_right(self, user: User | None, secret: str) -> bool:
         """On a thread."""
@@ -127,16 +127,16 @@ def _decoded(value: bytes) -> tuple[str, str] | None:
     return (username, secret) if colon and text.isprintable() else None
 
 
-def users(scheme: str, shop: Workshop) -> dict[str, User]:
+def users(scheme: str, auth: AuthContext) -> dict[str, User]:
     """Those of the consumers that have a password; a hash that is none is noted in the workshop."""
     found = {}
-    for index, consumer in enumerate(shop.auth.consumers):
+    for index, consumer in enumerate(auth.config.consumers):
         if consumer.basic is not None:
             name = consumer.basic.username
             try:
                 hash_ = password.parse(consumer.basic.password)
             except ValueError as error:
-                shop.problem(("consumers", index, "basic", "password"), str(error))
+                auth.problem(("consumers", index, "basic", "password"), str(error))
             else:
-                found[name] = User(hash_, shop.identities.of_consumer(consumer, scheme, f"user:{name}"))
+                found[name] = User(hash_, auth.identities.of_consumer(consumer, scheme, f"user:{name}"))
     return found

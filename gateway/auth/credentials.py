@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote_plus
 
-from gateway.auth.outcome import Places
+from gateway.auth.scheme import Locations
 from gateway.http import Exchange, Headers
 from gateway.http.fields import values
 
@@ -51,17 +51,17 @@ def protocol_entries(exchange: Exchange) -> list[bytes]:
     return [entry for part in text.split(b",") if (entry := part.strip(b" \t"))]
 
 
-def conceal(exchange: Exchange, places: Places) -> None:
-    """Keep from the backend what is in these places."""
-    if places.headers:
-        exchange.hidden_headers |= places.headers
-    if places.parameters and exchange.query:
-        exchange.query = without_parameters(exchange.query, places.parameters)
-    if places.cookies and b"cookie" in exchange.fields:
+def conceal(exchange: Exchange, locations: Locations) -> None:
+    """Keep from the backend what is in these locations."""
+    if locations.headers:
+        exchange.hidden_headers |= locations.headers
+    if locations.parameters and exchange.query:
+        exchange.query = without_parameters(exchange.query, locations.parameters)
+    if locations.cookies and b"cookie" in exchange.fields:
         exchange.hidden_headers |= {b"cookie"}
-        exchange.extra_headers += tuple(_without_cookies(exchange.headers, places.cookies))
-    if places.protocols and b"sec-websocket-protocol" in exchange.fields:
-        _conceal_protocols(exchange, tuple(places.protocols))
+        exchange.extra_headers += tuple(_without_cookies(exchange.headers, locations.cookies))
+    if locations.protocols and b"sec-websocket-protocol" in exchange.fields:
+        _conceal_protocols(exchange, tuple(locations.protocols))
 
 
 def _conceal_protocols(exchange: Exchange, beginnings: tuple[bytes, ...]) -> None:

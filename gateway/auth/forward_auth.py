@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from gateway.auth.asking import Answer, AskedService, AskError, Origin, Question
+from gateway.auth.auth_server import AuthServer, AuthServerError, Query, Reply, Requester
+from gateway.auth.context import AuthContext
 from gateway.auth.credentials import authorization, without_parameters
 from gateway.auth.identities import Identities, header_names
-from gateway.auth.outcome import Outcome, Places, Refused, unavailable
-from gateway.auth.token_places import TWO_TOKENS, TokenPlaces, token_places
+from gateway.auth.scheme import AuthResult, Locations, Refused, unavailable
+from gateway.auth.token_locations import TWO_TOKENS, TokenLocations, token_locations
 from gateway.auth.turns import owner_of
-from gateway.auth.workshop import Workshop
 from gateway.config.models.auth.forward_auth import ForwardAuthScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Headers, Identity, Response
@@ -63,28 +63,28 @@ class ForwardAuth:
     """The scheme of kind `forward_auth`."""
 
     name: str
-    service: AskedService
+    service: AuthServer
     request_headers: tuple[bytes, ...]
     response_headers: tuple[bytes, ...]  # that the backend gets
     client_response_headers: tuple[bytes, ...]  # that the client gets
     identity: IdentityNames
     failure: Refused
     identities: Identities
-    places: Places
-    token_places: TokenPlaces
+    locations: Locations
+    token_locations: TokenLocations
     forward: bool = False
 
-    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+    async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """What the service says. Without a credential, too: it may allow that, or send the caller to log in."""
         token = self._token(exchange)
         if isinstance(token, Refused):
             return token
-        if not asking:
+        if dry_run:
             return NOT_ASKED
-        origin = Origin(owner_of(exchange), self._credential(exchange, token))
+        requester = Requester(owner_of(exchange), self._credential(exchange, token))
         try:
-            answer = await self.service.ask(Question("GET", list(self._headers(exchange, token))), origin)
-        except AskError as error:
+            answer = await self.service.ask(Query("GET", list(self._headers(exchange, token))), requester)
+        except AuthServerError as error:
             self.service.warn(self.name, error)
             return self.failure
         if 200 <= answer.status < 300:
@@ -96,7 +96,7 @@ class ForwardAuth:
 
     def _token(self, exchange: Exchange) -> bytes | Refused | None:
         """What is shown in `Authorization`: by the caller, or else by the gateway for it."""
-        token = self.token_places.find(exchange)
+        token = self.token_locations.find(exchange)
         other = isinstance(token, bytes) and authorization(exchange, b"bearer") is None
         return TWO_TOKENS if other and b"authorization" in exchange.fields else token
 
@@ -122,9 +122,9 @@ class ForwardAuth:
 
     def _query_part(self, exchange: Exchange) -> bytes:
         """The token is shown in `Authorization`, and not where services write it to their logs."""
-        if not self.places.parameters or not exchange.query:
+        if not self.locations.parameters or not exchange.query:
             return exchange.query_part()
-        query = without_parameters(exchange.query, self.places.parameters)
+        query = without_parameters(exchange.query, self.locations.parameters)
         return b"?" + query if query else b""
 
     def _credential(self, exchange: Exchange, token: bytes | None) -> bytes | None:
@@ -133,7 +133,7 @@ class ForwardAuth:
         shown += [token] if token is not None else []
         return sha256(b"\n".join(shown)).digest() if shown else None
 
-    def _recognised(self, answer: Answer) -> Outcome:
+    def _recognised(self, answer: Reply) -> AuthResult:
         told = dict(answer.headers)
         names = self.identity
         consumer = _text(told, names.consumer) or self.name
@@ -151,7 +151,7 @@ class ForwardAuth:
         """The service has challenges of its own, which are in its answer."""
 
 
-def _refused(answer: Answer) -> Refused:
+def _refused(answer: Reply) -> Refused:
     headers: Headers = [line for line in response_headers(answer.headers) if line[0] not in _OWN]
     headers.append((b"content-length", b"%d" % len(answer.body)))
     response = Response(answer.status, headers, answer.body)
@@ -176,38 +176,37 @@ def _names(told: Mapping[bytes, bytes], name: str | None, separator: str) -> fro
 # From auth.yaml.
 
 
-def forward_auth(shop: Workshop, name: str, config: ForwardAuthScheme) -> ForwardAuth:
+def forward_auth(auth: AuthContext, name: str, config: ForwardAuthScheme) -> ForwardAuth:
     """The scheme that auth.yaml describes."""
     url, timeout = config.url, config.timeout
-    places = token_places(config.from_)
+    token = token_locations(config.from_)
     copied = tuple(header.encode() for header in config.response_headers if header != "set-cookie")
     who = config.identity
     told = {header.encode() for header in (who.consumer, who.tenant, who.groups, who.scopes) if header is not None}
-    _check(shop, name, "request_headers", config.request_headers, _TO_SERVICE)
-    _check(
-        shop, name, "response_headers", config.response_headers, _TO_BACKEND | header_names(shop.auth.identity_headers)
-    )
-    _check(shop, name, "client_response_headers", config.client_response_headers, _TO_CLIENT)
+    _check(auth, name, "request_headers", config.request_headers, _TO_SERVICE)
+    written_here = _TO_BACKEND | header_names(auth.config.identity_headers)
+    _check(auth, name, "response_headers", config.response_headers, written_here)
+    _check(auth, name, "client_response_headers", config.client_response_headers, _TO_CLIENT)
     return ForwardAuth(
         name=name,
-        service=shop.context.plan.need(
-            ("forward-auth", name, url, timeout), lambda: AskedService(url, timeout), ("auth.yaml", ("schemes", name))
+        service=auth.plan.need(
+            ("forward-auth", name, url, timeout), lambda: AuthServer(url, timeout), ("auth.yaml", ("schemes", name))
         ),
         request_headers=tuple(header.encode() for header in config.request_headers),
         response_headers=copied,
         client_response_headers=tuple(header.encode() for header in config.client_response_headers),
         identity=IdentityNames(who.consumer, who.tenant, who.groups, who.scopes),
         failure=FORBIDDEN if config.on_failure == "forbidden" else UNAVAILABLE,
-        identities=shop.identities,
-        places=Places(frozenset(header.replace(b"_", b"-") for header in told.union(copied))) | places.places,
-        token_places=places,
+        identities=auth.identities,
+        locations=Locations(frozenset(header.replace(b"_", b"-") for header in told.union(copied))) | token.locations,
+        token_locations=token,
     )
 
 
-def _check(shop: Workshop, scheme: str, key: str, headers: Collection[str], own: frozenset[bytes]) -> None:
+def _check(auth: AuthContext, scheme: str, key: str, headers: Collection[str], own: frozenset[bytes]) -> None:
     """A second line of what the gateway writes itself, such as the length of the body, would be read in two ways."""
     for index, header in enumerate(headers):
         if folded(header.encode()) in own:
-            shop.problem(
+            auth.problem(
                 ("schemes", scheme, "forward_auth", key, index), f"the gateway writes {header} itself; remove it"
             )

@@ -14,11 +14,11 @@ from hashlib import sha256
 
 from gateway.algorithms.structured_fields import Bare, InnerList, Item, Parameters, StructureError, parse_dictionary
 from gateway.auth.body_digest import Digest, digested, named_digest
-from gateway.auth.outcome import Outcome, Places, Recognised, Refused, unavailable
+from gateway.auth.context import AuthContext
 from gateway.auth.replays import Replays
+from gateway.auth.scheme import AuthResult, Locations, Recognised, Refused, unavailable
 from gateway.auth.signature_base import ComponentError, covered_names, signature_base
 from gateway.auth.signature_keys import SignatureKey, SignatureKeyError, public_key, shared_key
-from gateway.auth.workshop import Workshop
 from gateway.config.models.auth.http_signature import HttpSignatureScheme, SignatureKeyConfig
 from gateway.config.problems import Path as Place
 from gateway.config.yaml.expand import read_secret
@@ -39,7 +39,7 @@ NO_DIGEST = Refused("the body is not covered: sign a Content-Digest header with 
 WRONG_DIGEST = Refused("the body is not the one that Content-Digest names")
 REPLAYED = Refused("this signed message came before; add a nonce to send the same again")
 FORGOTTEN = Refused("the signature is older than what is remembered of those that came before; sign the request anew")
-HEADERS = Places(frozenset({b"signature", b"signature-input"}))
+HEADERS = Locations(frozenset({b"signature", b"signature-input"}))
 FULL = unavailable("too many signed requests are remembered at the moment")
 
 
@@ -86,9 +86,9 @@ class HttpSignature:
     realm: str
     forward: bool
     mode: Mode = "enforce"  # what becomes of a body that turns out to be wrong
-    places: Places = HEADERS
+    locations: Locations = HEADERS
 
-    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+    async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Who signed it. A covered body is checked while it is read: the exchange gets one that does so."""
         if b"signature" not in exchange.fields and b"signature-input" not in exchange.fields:
             return None
@@ -98,9 +98,9 @@ class HttpSignature:
             return MALFORMED
         if len(found) != 1:
             return SEVERAL if found else None
-        return self._judge(exchange, found[0], asking)
+        return self._judge(exchange, found[0], dry_run)
 
-    def _judge(self, exchange: Exchange, signature: Signature, asking: bool) -> Outcome:
+    def _judge(self, exchange: Exchange, signature: Signature, dry_run: bool) -> AuthResult:
         keyid = signature.parameters.get("keyid")
         signer = self.signers.get(keyid) if isinstance(keyid, str) else None
         if signer is None:
@@ -119,7 +119,7 @@ class HttpSignature:
         digest, refused = self._body_digest(exchange, signature)
         if refused is not None:
             return refused
-        refused = self._refuse_replay(signer, signature, base, now) if asking else None
+        refused = None if dry_run else self._refuse_replay(signer, signature, base, now)
         if refused is None and digest is not None and exchange.body is not None:
             exchange.body = digested(exchange.body, digest, partial(self._deny_body, exchange))
         return refused or signer.holder
@@ -215,32 +215,32 @@ def _signatures(exchange: Exchange, tag: str | None) -> Iterator[Signature]:
 # From auth.yaml.
 
 
-def http_signature(shop: Workshop, name: str, config: HttpSignatureScheme) -> HttpSignature:
+def http_signature(auth: AuthContext, name: str, config: HttpSignatureScheme) -> HttpSignature:
     """The scheme that auth.yaml describes; what is wrong with keys is noted in the workshop."""
     demands = Demands(frozenset(config.components), config.body == "signed", config.max_age, config.leeway, config.tag)
     replays = None
     if config.replay == "once":
-        replays = shop.context.plan.need(("replays", name), Replays, ("auth.yaml", ("schemes", name)))
-    signers, mode = dict(_signers(shop, name)), shop.auth.mode
+        replays = auth.plan.need(("replays", name), Replays, ("auth.yaml", ("schemes", name)))
+    signers, mode = dict(_signers(auth, name)), auth.config.mode
     return HttpSignature(name, signers, demands, replays, config.realm, config.forward, mode)
 
 
-def _signers(shop: Workshop, scheme: str) -> Iterator[tuple[str, Signer]]:
-    for index, consumer in enumerate(shop.auth.consumers):
+def _signers(auth: AuthContext, scheme: str) -> Iterator[tuple[str, Signer]]:
+    for index, consumer in enumerate(auth.config.consumers):
         for number, config in enumerate(consumer.signatures):
             place = ("consumers", index, "signatures", number)
-            key = _key(shop, config, place)
+            key = _key(auth, config, place)
             if key is not None:
-                holder = shop.identities.of_consumer(consumer, scheme, f"keyid:{config.key_id}")
+                holder = auth.identities.of_consumer(consumer, scheme, f"keyid:{config.key_id}")
                 yield config.key_id, Signer(key, holder)
 
 
-def _key(shop: Workshop, config: SignatureKeyConfig, place: Place) -> SignatureKey | None:
+def _key(auth: AuthContext, config: SignatureKeyConfig, place: Place) -> SignatureKey | None:
     if config.secret is not None:
         return shared_key(config.secret.get_secret_value().encode())
     where = "key" if config.key is not None else "key_file"
     try:
-        pem = config.key if config.key is not None else read_secret(shop.context.base / str(config.key_file))
+        pem = config.key if config.key is not None else read_secret(auth.base / str(config.key_file))
         return public_key(config.algorithm, pem.encode())
     except OSError as error:
         message = f"the file cannot be read: {error.strerror}; create it, or correct the path"
@@ -248,5 +248,5 @@ def _key(shop: Workshop, config: SignatureKeyConfig, place: Place) -> SignatureK
         message = str(error)
     except ValueError as error:
         message = f"the file cannot be used: {error}" if not isinstance(error, UnicodeError) else "it is not UTF-8"
-    shop.problem((*place, where), message)
+    auth.problem((*place, where), message)
     return None

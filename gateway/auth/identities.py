@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from gateway.auth.outcome import Recognised
+from gateway.auth.scheme import Recognised
 from gateway.config.models import ConsumerConfig, IdentityHeaders
 from gateway.http import Decision, Identity
 

@@ -13,14 +13,14 @@ from urllib.parse import quote_plus
 
 from gateway.algorithms.byte_cache import ByteCache
 from gateway.auth import claims as reading
-from gateway.auth.asking import AskedService, AskError, Origin, Question, TooManyError
-from gateway.auth.bearers import Bearers
+from gateway.auth.auth_server import AuthServer, AuthServerBusyError, AuthServerError, Query, Requester
 from gateway.auth.claims import ClaimRules
-from gateway.auth.outcome import Outcome, Recognised, Refused, unavailable
+from gateway.auth.context import AuthContext
+from gateway.auth.scheme import AuthResult, Recognised, Refused, unavailable
+from gateway.auth.subjects import SubjectMapper
 from gateway.auth.token import TokenError, load_json
-from gateway.auth.token_places import AUTHORIZATION, BEARER, TOKEN_CHARS, TokenPlaces, token_places
+from gateway.auth.token_locations import AUTHORIZATION, BEARER, TOKEN_CHARS, TokenLocations, token_locations
 from gateway.auth.turns import owner_of
-from gateway.auth.workshop import Workshop
 from gateway.config.models.auth.introspection import IntrospectionScheme
 from gateway.config.models.auth.scheme_keys import Claims as ClaimNames
 from gateway.errors import ErrorKind
@@ -60,32 +60,32 @@ class Introspection:
     def __init__(
         self,
         name: str,
-        service: AskedService,
+        service: AuthServer,
         credentials: list[tuple[bytes, bytes]],
         rules: Rules,
-        bearers: Bearers,
+        subjects: SubjectMapper,
         realm: str,
         *,
         forward: bool,
-        places: TokenPlaces = AUTHORIZATION,
+        locations: TokenLocations = AUTHORIZATION,
     ) -> None:
         self.name = name
-        self.places = places.places | BEARER
-        self._places = places
+        self.locations = locations.locations | BEARER
+        self._token_locations = locations
         self.forward = forward
         self._service = service
         self._credentials = [*credentials, (b"accept", b"application/json"), (b"accept-encoding", b"identity")]
         self._rules = rules
-        self._bearers = bearers
+        self._subjects = subjects
         self._realm = realm
         # Until when, in seconds since 1970. Made-up tokens push out other made-up ones, and none that hold.
-        self._known: ByteCache[bytes, tuple[Outcome, float]] = ByteCache(REMEMBERED)
-        self._refused: ByteCache[bytes, tuple[Outcome, float]] = ByteCache(REMEMBERED_REFUSED)
-        self._look_ups: dict[bytes, asyncio.Task[Outcome]] = {}
+        self._known: ByteCache[bytes, tuple[AuthResult, float]] = ByteCache(REMEMBERED)
+        self._refused: ByteCache[bytes, tuple[AuthResult, float]] = ByteCache(REMEMBERED_REFUSED)
+        self._look_ups: dict[bytes, asyncio.Task[AuthResult]] = {}
 
-    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+    async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Whose token it is, as remembered or as the service says."""
-        token = self._places.find(exchange)
+        token = self._token_locations.find(exchange)
         if not isinstance(token, bytes):
             return token
         if not token or len(token) > MAX_BYTES or not TOKEN_CHARS.issuperset(token):
@@ -94,32 +94,32 @@ class Introspection:
         known = self._known.get(digest) or self._refused.get(digest)
         if known is not None and time.time() < known[1]:
             return known[0]
-        return await self._look_up(digest, token, owner_of(exchange)) if asking else NOT_ASKED
+        return NOT_ASKED if dry_run else await self._look_up(digest, token, owner_of(exchange))
 
-    async def _look_up(self, digest: bytes, token: bytes, address: Hashable) -> Outcome:
+    async def _look_up(self, digest: bytes, token: bytes, address: Hashable) -> AuthResult:
         """Several requests with the same token wait for one look-up, which goes on when one of them gives up."""
         look_up = self._look_ups.get(digest)
         if look_up is None:
             look_up = self._look_ups[digest] = asyncio.create_task(self._asked(digest, token, address))
         return await asyncio.shield(look_up)
 
-    async def _asked(self, digest: bytes, token: bytes, address: Hashable) -> Outcome:
+    async def _asked(self, digest: bytes, token: bytes, address: Hashable) -> AuthResult:
         try:
             form = {"token": token.decode("ascii"), "token_type_hint": "access_token"}
-            answer = await self._service.ask(Question("POST", self._credentials, form), Origin(address, digest))
+            answer = await self._service.ask(Query("POST", self._credentials, form), Requester(address, digest))
             if answer.status != 200:
-                raise AskError(f"{self._service.shown} answered {answer.status}")
-            outcome, seconds = self._judge(_members(answer.body, self._service.shown), token)
-            self._remember(digest, outcome, seconds)
-        except AskError as error:
+                raise AuthServerError(f"{self._service.shown} answered {answer.status}")
+            result, seconds = self._judge(_members(answer.body, self._service.shown), token)
+            self._remember(digest, result, seconds)
+        except AuthServerError as error:
             self._service.warn(self.name, error)
-            return BUSY if isinstance(error, TooManyError) else UNKNOWN
+            return BUSY if isinstance(error, AuthServerBusyError) else UNKNOWN
         else:
-            return outcome
+            return result
         finally:
             del self._look_ups[digest]
 
-    def _judge(self, claims: dict[str, Any], token: bytes) -> tuple[Outcome, float]:
+    def _judge(self, claims: dict[str, Any], token: bytes) -> tuple[AuthResult, float]:
         """What an answer means, and how long to believe it."""
         rules = self._rules
         if claims.get("active") is not True:
@@ -132,17 +132,17 @@ class Introspection:
         now = time.time()
         try:
             expires = reading.check({"exp": now + max(rules.cache, 1), **claims}, rules.claims, now)
-            bearer = self._bearers.bearer(claims, rules.names, self.name, token)
+            bearer = self._subjects.recognise(claims, rules.names, self.name, token)
         except TokenError as error:
             return Refused(str(error)), rules.negative_cache
         return bearer, min(rules.cache, expires - now)
 
-    def _remember(self, digest: bytes, outcome: Outcome, seconds: float) -> None:
+    def _remember(self, digest: bytes, result: AuthResult, seconds: float) -> None:
         self._known.discard(digest)
         self._refused.discard(digest)
         if seconds > 0:
-            memory = self._known if isinstance(outcome, Recognised) else self._refused
-            memory.put(digest, (outcome, time.time() + seconds))
+            memory = self._known if isinstance(result, Recognised) else self._refused
+            memory.put(digest, (result, time.time() + seconds))
 
     def challenge(self, refused: Refused | None) -> bytes:
         """RFC 6750, 3: without a token there is no error to name."""
@@ -159,25 +159,25 @@ def _members(body: bytes, shown: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise AskError(f"{shown} did not answer with a JSON object")
+        raise AuthServerError(f"{shown} did not answer with a JSON object")
     return answer
 
 
 # From auth.yaml.
 
 
-def introspection(shop: Workshop, name: str, config: IntrospectionScheme) -> Introspection:
+def introspection(auth: AuthContext, name: str, config: IntrospectionScheme) -> Introspection:
     """The scheme that auth.yaml describes."""
     url, timeout = config.url, config.timeout
-    service = shop.context.plan.need(
-        ("introspection", name, url, timeout), lambda: AskedService(url, timeout), ("auth.yaml", ("schemes", name))
+    service = auth.plan.need(
+        ("introspection", name, url, timeout), lambda: AuthServer(url, timeout), ("auth.yaml", ("schemes", name))
     )
     claim_rules = ClaimRules(frozenset(config.audiences), LEEWAY, ())
     rules = Rules(config.issuer, claim_rules, config.claims, config.cache, config.negative_cache)
-    bearers = Bearers(shop.auth.consumers, shop.identities)
-    places = token_places(config.from_)
+    subjects = SubjectMapper(auth.config.consumers, auth.identities)
+    locations = token_locations(config.from_)
     return Introspection(
-        name, service, _credentials(config), rules, bearers, config.realm, forward=config.forward, places=places
+        name, service, _credentials(config), rules, subjects, config.realm, forward=config.forward, locations=locations
     )
 
 

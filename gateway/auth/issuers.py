@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 from gateway.auth.claims import ClaimRules
+from gateway.auth.context import AuthContext
 from gateway.auth.jwk import OTHER_PURPOSES, Key, KeyUnfitError, from_jwks, from_pem, from_secret
 from gateway.auth.jwks import JwksSettings, PublishedKeys
 from gateway.auth.jwt import Issuer
 from gateway.auth.key_set import FixedKeys, KeySource
 from gateway.auth.token import load_json
-from gateway.auth.workshop import Workshop
 from gateway.config.models.auth.jwt import IssuerConfig
 from gateway.config.problems import Path as Place
 from gateway.config.yaml.expand import read_secret
 
 
-def issuer(shop: Workshop, config: IssuerConfig, place: Place) -> Issuer:
+def issuer(auth: AuthContext, config: IssuerConfig, place: Place) -> Issuer:
     """The issuer; what is wrong with its keys is noted in the workshop."""
     rules = ClaimRules(frozenset(config.audiences), config.leeway, config.required_claims)
-    return Issuer(frozenset(config.algorithms), _keys(shop, config, place), rules, config.claims)
+    return Issuer(frozenset(config.algorithms), _keys(auth, config, place), rules, config.claims)
 
 
-def _keys(shop: Workshop, config: IssuerConfig, place: Place) -> KeySource:
+def _keys(auth: AuthContext, config: IssuerConfig, place: Place) -> KeySource:
     url = config.jwks_url or config.discovery
     if url is not None:
         settings = JwksSettings(config.issuer, url, config.discovery is not None, config.refresh, config.stale)
-        return shop.context.plan.need(("jwks", settings), lambda: PublishedKeys(settings), ("auth.yaml", place))
+        return auth.plan.need(("jwks", settings), lambda: PublishedKeys(settings), ("auth.yaml", place))
     if config.secret is not None:
         return FixedKeys([from_secret(config.secret.get_secret_value().encode())])
     where = "key" if config.key is not None else "key_file"
     try:
-        keys = from_pem(config.key) if config.key is not None else _in_file(shop, config.key_file or "")
+        keys = from_pem(config.key) if config.key is not None else _in_file(auth, config.key_file or "")
     except KeyUnfitError as error:
-        shop.problem((*place, where), str(error))
+        auth.problem((*place, where), str(error))
         return FixedKeys(())
     fitting = [key for key in keys if not key.algorithms.isdisjoint(config.algorithms)]
     if not fitting:
         allowed = ", ".join(sorted(set().union(*(key.algorithms for key in keys))))
-        shop.problem((*place, "algorithms"), f"no key is for any of these algorithms; they are for {allowed}")
+        auth.problem((*place, "algorithms"), f"no key is for any of these algorithms; they are for {allowed}")
     return FixedKeys(fitting)
 
 
-def _in_file(shop: Workshop, name: str) -> list[Key]:
+def _in_file(auth: AuthContext, name: str) -> list[Key]:
     try:
-        text = read_secret(shop.context.base / name)
+        text = read_secret(auth.base / name)
     except OSError as error:
         raise KeyUnfitError(f"the file cannot be read: {error.strerror}; create it, or correct the path") from None
     except UnicodeDecodeError:

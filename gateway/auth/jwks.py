@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from gateway.auth.fetching import Fetched, Fetcher, FetchError
 from gateway.auth.jwk import KeyUnfitError, from_jwks
 from gateway.auth.key_set import KeySet
-from gateway.auth.outcome import Refused, unavailable
+from gateway.auth.scheme import Refused, unavailable
 from gateway.auth.token import load_json
 from gateway.live import Tasks
 
@@ -86,12 +86,12 @@ class PublishedKeys:
         """See KeySource."""
         return self._until - self._clock()
 
-    async def keys_for(self, kid: str | None, algorithm: str | None = None, *, asking: bool) -> KeySet | Refused:
+    async def keys_for(self, kid: str | None, algorithm: str | None = None, *, dry_run: bool) -> KeySet | Refused:
         """The keys as of now; see KeySource."""
         known = self._clock() < self._until
         if known and self._keys.knows(kid, algorithm):
             return self._keys
-        if not asking or not self._refreshing:
+        if dry_run or not self._refreshing:
             return self._keys if known else NO_KEYS
         if not known or kid is None:
             return await self._wait_for_keys()

@@ -13,12 +13,12 @@ from hashlib import sha256
 from gateway.algorithms.byte_cache import ByteCache
 from gateway.auth import claims as reading
 from gateway.auth import token as tokens
-from gateway.auth.bearers import Bearers
 from gateway.auth.claims import ClaimRules
 from gateway.auth.key_set import UNKNOWN_KEY, KeySet, KeySource
-from gateway.auth.outcome import Outcome, Recognised, Refused
+from gateway.auth.scheme import AuthResult, Recognised, Refused
+from gateway.auth.subjects import SubjectMapper
 from gateway.auth.token import Token, TokenError
-from gateway.auth.token_places import AUTHORIZATION, BEARER, TokenPlaces
+from gateway.auth.token_locations import AUTHORIZATION, BEARER, TokenLocations
 from gateway.config.models.auth.scheme_keys import Claims as ClaimNames
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
@@ -55,35 +55,35 @@ class Jwt:
         self,
         name: str,
         issuers: Mapping[str, Issuer],
-        bearers: Bearers,
+        subjects: SubjectMapper,
         realm: str,
         *,
         forward: bool,
-        places: TokenPlaces = AUTHORIZATION,
+        locations: TokenLocations = AUTHORIZATION,
     ) -> None:
         self.name = name
-        self.places = places.places | BEARER
-        self._places = places
+        self.locations = locations.locations | BEARER
+        self._token_locations = locations
         self.forward = forward
         self._issuers = issuers
-        self._bearers = bearers
+        self._subjects = subjects
         self._realm = realm
         self._verified: ByteCache[bytes, _Verified] = ByteCache(REMEMBERED)  # by the SHA-256 of the token
 
-    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+    async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Whose token it is."""
-        value = self._places.find(exchange)
+        value = self._token_locations.find(exchange)
         if not isinstance(value, bytes):
             return value
         known = self._verified.get(sha256(value).digest())
         if known is not None and time.time() < known.until and known.version == known.keys.version:
             return known.bearer
         try:
-            return await self._verify(value, asking)
+            return await self._verify(value, dry_run)
         except TokenError as error:
             return Refused(str(error))
 
-    async def _verify(self, value: bytes, asking: bool) -> Outcome:
+    async def _verify(self, value: bytes, dry_run: bool) -> AuthResult:
         try:
             token = tokens.parse(value)
         except TokenError as error:
@@ -94,7 +94,7 @@ class Jwt:
             return NOT_MINE
         if token.algorithm not in issuer.algorithms:
             return WRONG_ALGORITHM
-        keys = await issuer.keys.keys_for(token.kid, token.algorithm, asking=asking)
+        keys = await issuer.keys.keys_for(token.kid, token.algorithm, dry_run=dry_run)
         if isinstance(keys, Refused):
             return keys
         refused = _check_signature(token, keys)
@@ -102,7 +102,7 @@ class Jwt:
             return refused
         now = time.time()
         expires = reading.check(token.claims, issuer.rules, now)
-        bearer = self._bearers.bearer(token.claims, issuer.claims, self.name, value)
+        bearer = self._subjects.recognise(token.claims, issuer.claims, self.name, value)
         if isinstance(bearer, Recognised):
             until = min(expires, now + issuer.keys.seconds_left)
             verified = _Verified(bearer, until, issuer.keys, issuer.keys.version)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.auth.key_files import KeyFiles
-from gateway.auth.outcome import Recognised
+from gateway.auth.scheme import Recognised
 from gateway.config.models import ConsumerConfig
 from gateway.config.models.auth.consumers import ApiKeyConfig
 

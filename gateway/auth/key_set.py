@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from gateway.auth.jwk import Key
-from gateway.auth.outcome import Refused
+from gateway.auth.scheme import Refused
 
 MAX_TRIES = 16  # keys that are tried for a token: those of its kid, or all for one without
 
@@ -69,8 +69,8 @@ class KeySource(Protocol):
         """How long the keys hold, if they are not fetched again."""
         ...
 
-    async def keys_for(self, kid: str | None, algorithm: str | None = None, *, asking: bool) -> KeySet | Refused:
-        """The keys as of now; with `asking`, fetched again where none has this `kid` and is for the algorithm."""
+    async def keys_for(self, kid: str | None, algorithm: str | None = None, *, dry_run: bool) -> KeySet | Refused:
+        """The keys as of now; but for a `dry_run` fetched again where none has this `kid` and is for the algorithm."""
         ...
 
 
@@ -83,6 +83,6 @@ class FixedKeys:
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys = KeySet(keys)
 
-    async def keys_for(self, kid: str | None, algorithm: str | None = None, *, asking: bool) -> KeySet | Refused:
+    async def keys_for(self, kid: str | None, algorithm: str | None = None, *, dry_run: bool) -> KeySet | Refused:
         """Always the same."""
         return self._keys

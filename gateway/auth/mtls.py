@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from gateway.algorithms.byte_cache import ByteCache
 from gateway.auth.certificates import FORMATS, MAX_BYTES, Certificate, CertificateError, from_pem
+from gateway.auth.context import AuthContext
 from gateway.auth.credentials import has_two
-from gateway.auth.outcome import Outcome, Places, Recognised, Refused
-from gateway.auth.workshop import Workshop
+from gateway.auth.scheme import AuthResult, Locations, Recognised, Refused
 from gateway.config.models import ConsumerConfig
 from gateway.config.models.auth.mtls import CertificateConfig, MtlsScheme
 from gateway.errors import ErrorKind
@@ -56,7 +56,7 @@ class Holders:
         for holder in holders:
             self._by_mark.setdefault(_mark(holder.wanted), []).append(holder)
 
-    def find(self, certificate: Certificate) -> Outcome:
+    def find(self, certificate: Certificate) -> AuthResult:
         """The one consumer that it fits."""
         marks = (f"#{certificate.fingerprint}", f"={certificate.subject}", *certificate.sans)
         found = [holder for mark in marks for holder in self._by_mark.get(mark, ()) if holder.fits(certificate)]
@@ -82,11 +82,11 @@ class Mtls:
     holders: Holders
     header: bytes | None
     read: Callable[[bytes], Certificate]
-    places: Places
+    locations: Locations
     forward: bool
-    _known: ByteCache[bytes, tuple[Certificate, Outcome]] = field(default_factory=lambda: ByteCache(REMEMBERED))
+    _known: ByteCache[bytes, tuple[Certificate, AuthResult]] = field(default_factory=lambda: ByteCache(REMEMBERED))
 
-    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
+    async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Whose certificate it is."""
         if self.header is None:
             value = exchange.certificate
@@ -106,7 +106,7 @@ class Mtls:
                 return Refused(str(error))
         return _in_time(known[0]) or known[1]
 
-    def _remember(self, value: bytes) -> tuple[Certificate, Outcome]:
+    def _remember(self, value: bytes) -> tuple[Certificate, AuthResult]:
         certificate = self.read(value)
         known = certificate, self.holders.find(certificate)
         self._known.put(value, known)
@@ -127,19 +127,19 @@ def _in_time(certificate: Certificate) -> Refused | None:
 # From auth.yaml.
 
 
-def _holder(shop: Workshop, scheme: str, consumer: ConsumerConfig, wanted: CertificateConfig) -> Holder:
-    return Holder(wanted, consumer.name, lambda print_: shop.identities.of_consumer(consumer, scheme, print_))
+def _holder(auth: AuthContext, scheme: str, consumer: ConsumerConfig, wanted: CertificateConfig) -> Holder:
+    return Holder(wanted, consumer.name, lambda print_: auth.identities.of_consumer(consumer, scheme, print_))
 
 
-def mtls(shop: Workshop, name: str, config: MtlsScheme) -> Mtls:
+def mtls(auth: AuthContext, name: str, config: MtlsScheme) -> Mtls:
     """The scheme that auth.yaml describes."""
     holders = Holders(
-        _holder(shop, name, consumer, wanted) for consumer in shop.auth.consumers for wanted in consumer.certificates
+        _holder(auth, name, consumer, wanted) for consumer in auth.config.consumers for wanted in consumer.certificates
     )
     if config.source == "connection":
-        return Mtls(name, holders, None, from_pem, Places(), config.forward)
+        return Mtls(name, holders, None, from_pem, Locations(), config.forward)
     header = (config.header or config.source).encode()
     hidden = {header.replace(b"_", b"-")}
     if config.source == "client-cert":
         hidden.add(b"client-cert-chain")  # RFC 9440, 4: clients must not be able to make up this one either
-    return Mtls(name, holders, header, FORMATS[config.source], Places(frozenset(hidden)), config.forward)
+    return Mtls(name, holders, header, FORMATS[config.source], Locations(frozenset(hidden)), config.forward)

@@ -8,11 +8,11 @@ from typing import Any
 from gateway.auth.anonymous import Anonymous
 from gateway.auth.api_key import api_keys
 from gateway.auth.basic import Basic, users
+from gateway.auth.context import AuthContext
 from gateway.auth.key_files import KeyFiles
 from gateway.auth.key_ring import KeyRing, key_paths
-from gateway.auth.outcome import Scheme
 from gateway.auth.password_checks import PasswordChecks
-from gateway.auth.workshop import Workshop
+from gateway.auth.scheme import Scheme
 from gateway.config.models import AuthFile
 from gateway.config.models.auth.jwt import JwtScheme
 from gateway.config.models.auth.schemes import AnonymousScheme, ApiKeyScheme, BasicScheme
@@ -26,74 +26,74 @@ def schemes_of(context: Context) -> Mapping[str, Scheme]:
 
 
 def _build(context: Context) -> Mapping[str, Scheme]:
-    shop = Workshop(context)
+    auth = AuthContext(context)
     built: dict[str, Scheme] = {}
     for name, config in context.configuration.auth.schemes.items():
-        built[name] = KINDS[config.kind](shop, name, config.settings)
-    if shop.problems:
-        raise ConfigError(shop.problems)
+        built[name] = KINDS[config.kind](auth, name, config.settings)
+    if auth.problems:
+        raise ConfigError(auth.problems)
     return built
 
 
-def _api_keys(shop: Workshop, name: str, config: ApiKeyScheme) -> Scheme:
-    consumers, base = shop.auth.consumers, shop.context.base
+def _api_keys(auth: AuthContext, name: str, config: ApiKeyScheme) -> Scheme:
+    consumers, base = auth.config.consumers, auth.base
     paths = key_paths(consumers, base)
-    files = shop.context.plan.need(("key-files", paths), lambda: KeyFiles(paths), ("auth.yaml", ("consumers",)))
+    files = auth.plan.need(("key-files", paths), lambda: KeyFiles(paths), ("auth.yaml", ("consumers",)))
     for error in files.read():
-        shop.problem(shop.place_of_key_file(error.path), str(error))
-    ring = KeyRing(consumers, lambda who, print_: shop.identities.of_consumer(who, name, print_), files, base)
+        auth.problem(auth.place_of_key_file(error.path), str(error))
+    ring = KeyRing(consumers, lambda who, print_: auth.identities.of_consumer(who, name, print_), files, base)
     return api_keys(name, config, ring)
 
 
-def _basic(shop: Workshop, name: str, config: BasicScheme) -> Scheme:
-    checks = shop.context.plan.need(("password-checks",), PasswordChecks, ("auth.yaml", ("schemes", name)))
-    return Basic(name, users(name, shop), checks, config.realm, forward=config.forward)
+def _basic(auth: AuthContext, name: str, config: BasicScheme) -> Scheme:
+    checks = auth.plan.need(("password-checks",), PasswordChecks, ("auth.yaml", ("schemes", name)))
+    return Basic(name, users(name, auth), checks, config.realm, forward=config.forward)
 
 
-def _anonymous(shop: Workshop, name: str, config: AnonymousScheme) -> Scheme:
-    return Anonymous(name, shop.identities.named(config.consumer, name))
+def _anonymous(auth: AuthContext, name: str, config: AnonymousScheme) -> Scheme:
+    return Anonymous(name, auth.identities.named(config.consumer, name))
 
 
 # What follows needs cryptography or an HTTP client: megabytes, for those who use it.
 
 
-def _jwt(shop: Workshop, name: str, config: JwtScheme) -> Scheme:
-    from gateway.auth.bearers import Bearers  # noqa: PLC0415
+def _jwt(auth: AuthContext, name: str, config: JwtScheme) -> Scheme:
     from gateway.auth.issuers import issuer  # noqa: PLC0415
     from gateway.auth.jwt import Jwt  # noqa: PLC0415
-    from gateway.auth.token_places import token_places  # noqa: PLC0415
+    from gateway.auth.subjects import SubjectMapper  # noqa: PLC0415
+    from gateway.auth.token_locations import token_locations  # noqa: PLC0415
 
     places = [("schemes", name, "jwt", "issuers", index) for index in range(len(config.issuers))]
-    issuers = {found.issuer: issuer(shop, found, place) for found, place in zip(config.issuers, places, strict=True)}
-    bearers = Bearers(shop.auth.consumers, shop.identities)
-    return Jwt(name, issuers, bearers, config.realm, forward=config.forward, places=token_places(config.from_))
+    issuers = {found.issuer: issuer(auth, found, place) for found, place in zip(config.issuers, places, strict=True)}
+    subjects = SubjectMapper(auth.config.consumers, auth.identities)
+    return Jwt(name, issuers, subjects, config.realm, forward=config.forward, locations=token_locations(config.from_))
 
 
-def _http_signature(shop: Workshop, name: str, config: Any) -> Scheme:
+def _http_signature(auth: AuthContext, name: str, config: Any) -> Scheme:
     from gateway.auth.http_signature import http_signature  # noqa: PLC0415
 
-    return http_signature(shop, name, config)
+    return http_signature(auth, name, config)
 
 
-def _introspection(shop: Workshop, name: str, config: Any) -> Scheme:
+def _introspection(auth: AuthContext, name: str, config: Any) -> Scheme:
     from gateway.auth.introspection import introspection  # noqa: PLC0415
 
-    return introspection(shop, name, config)
+    return introspection(auth, name, config)
 
 
-def _mtls(shop: Workshop, name: str, config: Any) -> Scheme:
+def _mtls(auth: AuthContext, name: str, config: Any) -> Scheme:
     from gateway.auth.mtls import mtls  # noqa: PLC0415
 
-    return mtls(shop, name, config)
+    return mtls(auth, name, config)
 
 
-def _forward_auth(shop: Workshop, name: str, config: Any) -> Scheme:
+def _forward_auth(auth: AuthContext, name: str, config: Any) -> Scheme:
     from gateway.auth.forward_auth import forward_auth  # noqa: PLC0415
 
-    return forward_auth(shop, name, config)
+    return forward_auth(auth, name, config)
 
 
-KINDS: Mapping[str, Callable[[Workshop, str, Any], Scheme]] = {
+KINDS: Mapping[str, Callable[[AuthContext, str, Any], Scheme]] = {
     "api_key": _api_keys,
     "jwt": _jwt,
     "basic": _basic,

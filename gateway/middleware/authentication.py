@@ -16,7 +16,7 @@ from typing import Final
 from gateway.auth.anonymous import Anonymous
 from gateway.auth.credentials import conceal, has_two
 from gateway.auth.identities import header_names
-from gateway.auth.outcome import Places, Recognised, Refused, Scheme
+from gateway.auth.scheme import Locations, Recognised, Refused, Scheme
 from gateway.auth.schemes import schemes_of
 from gateway.config.models import RouteConfig
 from gateway.context import Context
@@ -31,9 +31,9 @@ NO_CREDENTIAL: Final = Refused("the route needs a credential, and the request ha
 TWO_LINES: Final = Refused("the request has two Authorization headers; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
 
 ENDING: Final = frozenset({"api_key", "mtls", "forward_auth", "jwt", "introspection"})
-"""Kinds of schemes that have places of their own: nobody but they has anything to say there, on whatever route."""
+"""Kinds of schemes with locations of their own: what is there is a credential, on whatever route."""
 
-KEPT: Final = Places(NEVER_DROPPED)
+KEPT: Final = Locations(NEVER_DROPPED)
 """What is not theirs alone, such as `Authorization`: on other routes it goes to the backend."""
 
 
@@ -44,7 +44,7 @@ class Authentication:
     schemes: tuple[Scheme, ...]
     identity_headers: frozenset[bytes]
     mode: Mode = "enforce"
-    elsewhere: Places = field(default_factory=Places)  # where other routes find who calls: that ends here, too
+    elsewhere: Locations = field(default_factory=Locations)  # where other routes find who calls: that ends here, too
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that knows who calls, or refuses."""
@@ -64,22 +64,22 @@ class Authentication:
 
         async def authenticated(exchange: Exchange) -> Response:
             exchange.hidden_headers |= stripped
-            scheme, outcome = await self._ask(exchange)
-            if isinstance(outcome, Recognised):
-                exchange.identity = outcome.identity
-                exchange.extra_headers += outcome.headers
-                exchange.decisions += (outcome.decision,)
-                conceal(exchange, concealed[outcome.identity.scheme])
-                if outcome.client_headers:
-                    return await _adding(outcome.client_headers, handler(exchange))
+            scheme, result = await self._ask(exchange)
+            if isinstance(result, Recognised):
+                exchange.identity = result.identity
+                exchange.extra_headers += result.headers
+                exchange.decisions += (result.decision,)
+                conceal(exchange, concealed[result.identity.scheme])
+                if result.client_headers:
+                    return await _adding(result.client_headers, handler(exchange))
             else:
-                self._refuse(exchange, scheme, outcome)
+                self._refuse(exchange, scheme, result)
                 conceal(exchange, unless_recognised)
             return await handler(exchange)
 
         return authenticated
 
-    async def _ask(self, exchange: Exchange, *, asking: bool = True) -> tuple[Scheme | None, Recognised | Refused]:
+    async def _ask(self, exchange: Exchange, *, dry_run: bool = False) -> tuple[Scheme | None, Recognised | Refused]:
         """Who calls, or why not, and the scheme that says so."""
         if has_two(exchange, b"authorization"):
             return None, TWO_LINES
@@ -87,13 +87,13 @@ class Authentication:
         for scheme in self.schemes:
             if first is not None and isinstance(scheme, Anonymous):
                 break  # a credential that nobody takes does not make its bearer anonymous
-            outcome = await scheme.authenticate(exchange, asking=asking)
-            if isinstance(outcome, Recognised):
-                return scheme, outcome
-            if outcome is not None:
-                first = first or (scheme, outcome)
-                if outcome.final:
-                    return scheme, outcome
+            result = await scheme.authenticate(exchange, dry_run=dry_run)
+            if isinstance(result, Recognised):
+                return scheme, result
+            if result is not None:
+                first = first or (scheme, result)
+                if result.final:
+                    return scheme, result
         return first or (None, NO_CREDENTIAL)
 
     def _refuse(self, exchange: Exchange, scheme: Scheme | None, refused: Refused) -> None:
@@ -115,10 +115,10 @@ class Authentication:
                 if challenge is not None:
                     yield b"www-authenticate", challenge
 
-    def _concealed(self, recognising: Scheme | None) -> Places:
+    def _concealed(self, recognising: Scheme | None) -> Locations:
         """What the backend must not see: the credentials of all schemes but those that let it."""
-        places = reduce(or_, (scheme.places for scheme in self.schemes if not scheme.forward), self.elsewhere)
-        return places - recognising.places if recognising is not None and recognising.forward else places
+        locations = reduce(or_, (scheme.locations for scheme in self.schemes if not scheme.forward), self.elsewhere)
+        return locations - recognising.locations if recognising is not None and recognising.forward else locations
 
     def __repr__(self) -> str:
         return f"Authentication({', '.join(scheme.name for scheme in self.schemes) or 'open'})"
@@ -127,14 +127,14 @@ class Authentication:
         """What would be decided, without asking anybody outside."""
         if not self.schemes:
             return None
-        scheme, outcome = await self._ask(exchange, asking=False)
-        if isinstance(outcome, Recognised):
-            exchange.identity = outcome.identity
-            return outcome.decision
+        scheme, result = await self._ask(exchange, dry_run=True)
+        if isinstance(result, Recognised):
+            exchange.identity = result.identity
+            return result.decision
         rule = "authentication" if scheme is None else f"authentication:{scheme.name}"
-        if outcome.kind is ErrorKind.AUTH_UNAVAILABLE:  # to explain a request, nobody outside is asked
-            return Decision(rule, "unknown", outcome.detail)
-        return Decision(rule, "deny" if self.mode == "enforce" else "shadow-deny", outcome.detail)
+        if result.kind is ErrorKind.AUTH_UNAVAILABLE:  # to explain a request, nobody outside is asked
+            return Decision(rule, "unknown", result.detail)
+        return Decision(rule, "deny" if self.mode == "enforce" else "shadow-deny", result.detail)
 
 
 async def _adding(headers: tuple[tuple[bytes, bytes], ...], answer: Awaitable[Response]) -> Response:
@@ -155,8 +155,8 @@ def for_route(context: Context, route: RouteConfig) -> Authentication:
     available: Mapping[str, Scheme] = schemes_of(context)
     schemes = tuple(available[name] for name in names)
     others = (available[name] for name, config in auth.schemes.items() if config.kind in ENDING and name not in names)
-    elsewhere = reduce(or_, (scheme.places for scheme in others if not scheme.forward), Places()) - KEPT
-    kept = reduce(or_, (scheme.places for scheme in schemes if scheme.forward), Places())
+    elsewhere = reduce(or_, (scheme.locations for scheme in others if not scheme.forward), Locations()) - KEPT
+    kept = reduce(or_, (scheme.locations for scheme in schemes if scheme.forward), Locations())
     return Authentication(schemes, header_names(auth.identity_headers), auth.mode, elsewhere - kept)
 
 

@@ -19,7 +19,7 @@ from gateway.http import Decision, Exchange, Handler, Headers, Identity, Respons
 from gateway.http.decisions import Mode, deny
 from gateway.middleware.declaration import Declaration, Read
 
-_BEARERS = frozenset({"jwt", "introspection"})
+_BEARER_KINDS = frozenset({"jwt", "introspection"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ class AccessRule:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Authorization:
-    """All rules of a route. `anonymous` and `bearers` are names of schemes; `challenge` is for who is not known."""
+    """All rules of a route. `anonymous` and `bearer_schemes` name schemes; `challenge` is for unknown callers."""
 
     rules: tuple[AccessRule, ...]
     calendar: Calendar
     anonymous: frozenset[str] = frozenset()
-    bearers: frozenset[str] = frozenset()
+    bearer_schemes: frozenset[str] = frozenset()
     challenge: Headers = field(default_factory=list)
 
     def wrap(self, handler: Handler) -> Handler:
@@ -118,7 +118,7 @@ class Authorization:
             detail = f"rule {name} of this route is for known callers; send a credential"
             return GatewayError(ErrorKind.UNAUTHENTICATED, detail, headers=tuple(self.challenge))
         headers: tuple[tuple[bytes, bytes], ...] = ()
-        if identity is not None and identity.scheme in self.bearers and not rule.scopes <= identity.scopes:
+        if identity is not None and identity.scheme in self.bearer_schemes and not rule.scopes <= identity.scopes:
             headers = ((b"www-authenticate", _insufficient_scope(rule.scopes)),)
         return GatewayError(ErrorKind.FORBIDDEN, f"rule {name} of this route refuses this: {missing}", headers=headers)
 
@@ -140,7 +140,7 @@ def for_route(context: Context, route: RouteConfig) -> Authorization | None:
         rules,
         Calendar(ZoneInfo(auth.timezone)),
         _schemes(auth, lambda kind: kind == "anonymous"),
-        _schemes(auth, _BEARERS.__contains__),
+        _schemes(auth, _BEARER_KINDS.__contains__),
         _challenges(context, route),
     )
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import get_default_algorithms
 
-from gateway.auth.outcome import Scheme
+from gateway.auth.scheme import Scheme
 from gateway.auth.schemes import schemes_of
 from gateway.config.models import Configuration
 from gateway.context import Context

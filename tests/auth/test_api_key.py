@@ -11,7 +11,7 @@ from gateway.auth.api_key import MAX_BYTES
 from gateway.auth.identities import Identities
 from gateway.auth.key_files import KeyFiles
 from gateway.auth.key_ring import KeyRing
-from gateway.auth.outcome import Outcome, Recognised, Refused
+from gateway.auth.scheme import AuthResult, Recognised, Refused
 from gateway.config.models import ConsumerConfig, IdentityHeaders
 from gateway.config.models.auth.consumers import ApiKeyConfig
 from gateway.config.problems import ConfigError
@@ -34,12 +34,12 @@ def auth(keys: list[Any], **places: Any) -> str:
 
 async def told(
     headers: Headers, query: bytes = b"", text: str = auth([key_hash(KEY)]), base: Path = Path("/nowhere")
-) -> Outcome:
+) -> AuthResult:
     """What comes of a request with these headers."""
     return await scheme(text, "keys", base).authenticate(request(headers, query))
 
 
-def consumer_of(outcome: Outcome) -> str:
+def consumer_of(outcome: AuthResult) -> str:
     """Who was recognised."""
     assert isinstance(outcome, Recognised), outcome
     return outcome.identity.consumer

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.auth import basic, password, password_checks
-from gateway.auth.outcome import Outcome, Recognised, Refused
 from gateway.auth.password import PasswordHash
 from gateway.auth.password_checks import PasswordChecks
+from gateway.auth.scheme import AuthResult, Recognised, Refused
 from gateway.config.problems import ConfigError
 from gateway.errors import ErrorKind
 
@@ -53,7 +53,7 @@ def watch_checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def told(
     scheme: basic.Basic, credentials: str | bytes, name: bytes = b"Basic ", client: str = "192.0.2.1"
-) -> Outcome:
+) -> AuthResult:
     """What comes of user:password."""
     data = credentials.encode() if isinstance(credentials, str) else credentials
     exchange = request([(b"authorization", name + b64encode(data))])

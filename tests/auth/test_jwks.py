@@ -14,7 +14,7 @@ import pytest
 from gateway.auth import jwks
 from gateway.auth.jwks import JwksSettings, PublishedKeys
 from gateway.auth.key_set import KeySet
-from gateway.auth.outcome import Refused
+from gateway.auth.scheme import Refused
 from gateway.errors import ErrorKind
 from gateway.http import Headers
 from tests.support import eventually, free_port
@@ -51,7 +51,7 @@ async def published(url: str, clock: Clock | None = None, **changes: Any) -> Asy
 
 async def kids(keys: PublishedKeys, kid: str | None) -> set[str | None]:
     """The keys for a token that names this one."""
-    found = await keys.keys_for(kid, asking=True)
+    found = await keys.keys_for(kid, dry_run=False)
     assert isinstance(found, KeySet), found
     return {key.kid for key in found.keys}
 
@@ -89,7 +89,7 @@ async def test_a_kid_that_is_not_there_is_not_looked_for_again() -> None:
                 assert await kids(keys, "made-up") == {"one"}
             assert issuer.fetched == 2
             for number in range(1000):
-                await keys.keys_for(f"made-up-{number}", asking=True)
+                await keys.keys_for(f"made-up-{number}", dry_run=False)
             assert await kids(keys, "one") == {"one"}
             assert issuer.fetched <= 1 + jwks.FETCHES
             assert len(keys._absent) <= jwks.ABSENT_KIDS
@@ -102,9 +102,9 @@ async def test_made_up_kids_do_not_hide_a_new_key_for_long() -> None:
         issuer.keys = [ONE]
         async with published(issuer.url, clock) as keys:
             for number in range(20):
-                await keys.keys_for(f"made-up-{number}", asking=True)
+                await keys.keys_for(f"made-up-{number}", dry_run=False)
             issuer.keys = [ONE, TWO]
-            assert await keys.keys_for("two", asking=True) is jwks.NO_KEYS
+            assert await keys.keys_for("two", dry_run=False) is jwks.NO_KEYS
             clock.ahead += jwks.FETCH_SPACING + 0.1
             assert await kids(keys, "two") == {"one", "two"}
 
@@ -116,11 +116,11 @@ async def test_a_second_key_under_a_known_kid_is_found() -> None:
         async with published(issuer.url) as keys:
             await kids(keys, "one")
             issuer.keys = [ONE, jwk(private_key("ES256"), kid="one")]
-            found = await keys.keys_for("one", "ES256", asking=True)
+            found = await keys.keys_for("one", "ES256", dry_run=False)
             assert isinstance(found, KeySet)
             assert len(found.candidates("one", "ES256")) == len(found.candidates("one", "RS256")) == 1
             for _ in range(10):
-                await keys.keys_for("one", "ES384", asking=True)
+                await keys.keys_for("one", "ES384", dry_run=False)
             assert issuer.fetched == 3
 
 
@@ -131,7 +131,7 @@ async def test_keys_without_a_kid_hold_while_others_are_looked_for() -> None:
         issuer.keys = [nameless]
         async with published(issuer.url) as keys:
             for number in range(20):
-                found = await keys.keys_for(f"made-up-{number}", "RS256", asking=True)
+                found = await keys.keys_for(f"made-up-{number}", "RS256", dry_run=False)
                 assert isinstance(found, KeySet)
                 assert len(found.candidates(f"made-up-{number}", "RS256")) == 1
 
@@ -145,7 +145,7 @@ async def test_a_set_with_more_keys_than_are_tried_is_warned_of(caplog: pytest.L
                 await kids(keys, "one")
                 assert not caplog.text
                 issuer.keys *= 3
-                await keys.keys_for("two", "RS256", asking=True)
+                await keys.keys_for("two", "RS256", dry_run=False)
     assert "18 keys are for PS256 and tokens without a kid; the first 16 are tried" in caplog.text
 
 
@@ -195,7 +195,7 @@ async def test_an_issuer_that_is_down_for_an_hour_stops_nobody() -> None:
             assert monotonic() - started < 1
             assert keys.seconds_left == pytest.approx(left - 3600, abs=1)
             clock.ahead += 3600
-            refused = await keys.keys_for("one", asking=True)
+            refused = await keys.keys_for("one", dry_run=False)
             assert isinstance(refused, Refused)
             assert refused.kind is ErrorKind.AUTH_UNAVAILABLE
             await issuer.start()
@@ -210,7 +210,7 @@ async def test_an_unknown_kid_of_an_issuer_that_is_down_is_no_fault_of_the_calle
         async with published(issuer.url) as keys:
             await kids(keys, "one")
             await issuer.stop()
-            refused = await keys.keys_for("two", asking=True)
+            refused = await keys.keys_for("two", dry_run=False)
             assert isinstance(refused, Refused)
             assert refused.kind is ErrorKind.AUTH_UNAVAILABLE
             assert refused.retry_after
@@ -233,11 +233,11 @@ async def test_no_request_waits_for_an_issuer_that_hangs(monkeypatch: pytest.Mon
             started = monotonic()
             assert await kids(keys, "one") == {"one"}
             assert monotonic() - started < 0.15
-            assert isinstance(await keys.keys_for("two", asking=True), Refused)
+            assert isinstance(await keys.keys_for("two", dry_run=False), Refused)
             assert 0.15 < monotonic() - started < 2
         async with published(issuer.url) as keys:
             started = monotonic()
-            assert isinstance(await keys.keys_for("one", asking=True), Refused)
+            assert isinstance(await keys.keys_for("one", dry_run=False), Refused)
             assert 0.15 < monotonic() - started < 2
 
 
@@ -321,14 +321,14 @@ async def test_the_metadata_of_an_issuer_says_where_its_keys_are() -> None:
             metadata |= {"issuer": ISSUER, "jwks_uri": issuer.url, **wrong}
             async with published(url, discovery=True) as keys:
                 await eventually(lambda keys=keys: keys.failures > 0)  # type: ignore[misc]
-                assert isinstance(await keys.keys_for("one", asking=True), Refused)
+                assert isinstance(await keys.keys_for("one", dry_run=False), Refused)
 
 
 async def test_nothing_is_fetched_where_nothing_was_started() -> None:
     """`gateway check` and `gateway explain` do not talk to issuers."""
     async with issuer_server() as issuer:
         keys = PublishedKeys(JwksSettings(ISSUER, issuer.url, False, 600, 86400))
-        assert isinstance(await keys.keys_for("one", asking=True), Refused)
+        assert isinstance(await keys.keys_for("one", dry_run=False), Refused)
         assert issuer.fetched == 0
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.auth.outcome import Outcome, Recognised, Refused, Scheme
+from gateway.auth.scheme import AuthResult, Recognised, Refused, Scheme
 from gateway.errors import ErrorKind
 
 from .support import ISSUER, SECRET, b64, claims, jwk, jwt_auth, mint, pem, private_key, request, scheme, signature
@@ -28,7 +28,7 @@ def login(*issuers: dict[str, Any], **more: Any) -> Scheme:
     return scheme(jwt_auth(*issuers or ({"key": pem(private_key("RS256"))},), **more), "login")
 
 
-async def told(token: str, login: Scheme) -> Outcome:
+async def told(token: str, login: Scheme) -> AuthResult:
     """What comes of a token."""
     return await login.authenticate(request(token=token))
 

@@ -19,7 +19,7 @@ from gateway.auth.jwk import ALGORITHMS, KeyUnfitError, from_jwk, from_jwks
 from gateway.auth.jwks import _fit_keys
 from gateway.auth.jwt import WRONG_ALGORITHM, WRONG_SIGNATURE, Jwt
 from gateway.auth.key_set import UNKNOWN_KEY, FixedKeys
-from gateway.auth.outcome import Recognised, Refused
+from gateway.auth.scheme import Recognised, Refused
 from gateway.auth.token import base64url
 from gateway.config.problems import ConfigError
 
@@ -195,7 +195,7 @@ def login(keys: list[dict[str, Any]], base: Path, *, every: bool) -> Jwt:
         issuer = replace(issuer, keys=FixedKeys(fit))
     if every:
         issuer = replace(issuer, algorithms=frozenset({*ALGORITHMS, "none", "NONE"}))
-    return Jwt("login", {ISSUER: issuer}, found._bearers, "gateway", forward=False)
+    return Jwt("login", {ISSUER: issuer}, found._subjects, "gateway", forward=False)
 
 
 async def refusals(group: Group, base: Path, *, every: bool) -> dict[int, str | None]:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 from gateway.algorithms.structured_fields import InnerList, parse_dictionary
-from gateway.auth.outcome import Outcome, Recognised, Refused, Scheme
+from gateway.auth.scheme import AuthResult, Recognised, Refused, Scheme
 from gateway.auth.schemes import schemes_of
 from gateway.auth.signature_base import signature_base
 from gateway.context import Context
@@ -85,13 +85,13 @@ def post(body: bytes = b'{"n": 1}', *, told: str | None = None) -> Exchange:
     return make_exchange("POST", "/orders?x=1", headers=[("content-digest", told or digest(body))], body=body)
 
 
-def recognised(outcome: Outcome) -> Recognised:
+def recognised(outcome: AuthResult) -> Recognised:
     """The caller, who must have been recognised."""
     assert isinstance(outcome, Recognised), outcome
     return outcome
 
 
-def refused(outcome: Outcome) -> Refused:
+def refused(outcome: AuthResult) -> Refused:
     """The refusal, which it must have been."""
     assert isinstance(outcome, Refused), outcome
     return outcome

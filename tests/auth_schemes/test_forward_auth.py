@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.auth.outcome import Scheme
+from gateway.auth.scheme import Scheme
 from gateway.config.problems import ConfigError
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Response
@@ -84,7 +84,7 @@ async def test_its_answer_says_who_calls_and_what_the_backend_gets() -> None:
         assert (b"x-trace", b"t") in found.headers
         assert (b"x-consumer-name", b"ann") in found.headers
         assert b"x-private" not in names
-        assert scheme.places.headers == {b"x-trace", b"x-user", b"x-tenant", b"x-groups", b"x-scopes"}
+        assert scheme.locations.headers == {b"x-trace", b"x-user", b"x-tenant", b"x-groups", b"x-scopes"}
 
 
 async def test_a_service_that_names_nobody_allows_all_the_same() -> None:
@@ -220,5 +220,5 @@ async def test_a_reload_drops_no_question() -> None:
 async def test_an_explanation_asks_nobody() -> None:
     """To explain a request is not to send it anywhere."""
     async with asking(replying(200)) as (scheme, service):
-        refused(await scheme.authenticate(request(), asking=False))
+        refused(await scheme.authenticate(request(), dry_run=True))
         assert service.asked == []

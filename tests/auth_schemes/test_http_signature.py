@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.algorithms.structured_fields import parse_dictionary, serialise
-from gateway.auth.outcome import Recognised, Scheme
 from gateway.auth.replays import MAX_MESSAGES, MAX_OF_ONE, Replays
+from gateway.auth.scheme import Recognised, Scheme
 from gateway.auth.schemes import schemes_of
 from gateway.config.problems import ConfigError
 from gateway.context import Context
@@ -146,7 +146,7 @@ async def test_a_message_is_taken_once(signer: Signer) -> None:
 async def test_an_explanation_uses_nothing_up(signer: Signer) -> None:
     """To ask about a request is not to send it."""
     policy, now = signed(signer), int(time.time())
-    recognised(await policy.authenticate(signer.sign(make_exchange(), created=now), asking=False))
+    recognised(await policy.authenticate(signer.sign(make_exchange(), created=now), dry_run=True))
     recognised(await policy.authenticate(signer.sign(make_exchange(), created=now)))
 
 

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from gateway.auth.asking import AT_ONCE_OF_ONE, FAILURES, TRIES, Breaker, Origin
+from gateway.auth.auth_server import AT_ONCE_OF_ONE, FAILURES, TRIES, Breaker, Requester
 from gateway.auth.introspection import Introspection
-from gateway.auth.outcome import Outcome, Scheme
+from gateway.auth.scheme import AuthResult, Scheme
 from gateway.errors import ErrorKind
 from gateway.http.testing import make_exchange
 from tests.config.support import errors
@@ -40,11 +40,13 @@ async def introspecting(reply: Any = active, **settings: Any) -> AsyncIterator[t
             yield opaque, service
 
 
-async def ask(scheme: Scheme, token: str = "opaque-1", *, client: str = "192.0.2.1", asking: bool = True) -> Outcome:
+async def ask(
+    scheme: Scheme, token: str = "opaque-1", *, client: str = "192.0.2.1", dry_run: bool = False
+) -> AuthResult:
     """Who bears a token."""
     exchange = make_exchange(headers=[("authorization", f"Bearer {token}")])
     exchange.client = client
-    return await scheme.authenticate(exchange, asking=asking)
+    return await scheme.authenticate(exchange, dry_run=dry_run)
 
 
 async def test_the_answer_says_who_calls() -> None:
@@ -337,10 +339,10 @@ def test_what_keeps_failing_for_one_caller_does_not_keep_it_closed() -> None:
     """When the pause is over, every address may try, once in each pause, and so many in all."""
     breaker = Breaker(failures=2, pause=5)
     for number in range(2):
-        breaker.failed(0.0, Origin(number, b"%d" % number))
+        breaker.failed(0.0, Requester(number, b"%d" % number))
     assert not breaker.allows(4.9, "c")
     assert breaker.allows(6, "a")
-    breaker.failed(6.5, Origin("a", b"a"))
+    breaker.failed(6.5, Requester("a", b"a"))
     assert [breaker.allows(6.6, "a"), breaker.allows(6.6, "b")] == [False, True]
     assert [breaker.allows(7, number) for number in range(TRIES)].count(True) == TRIES - 2
     assert breaker.allows(12, "d")
@@ -353,7 +355,7 @@ async def test_what_is_no_token_is_not_asked_for() -> None:
     async with introspecting() as (scheme, service):
         for token in ("", "a b", "\xe9", "x" * 10_000, "a\tb"):
             assert refused(await ask(scheme, token)).kind is ErrorKind.UNAUTHENTICATED
-        explained = refused(await ask(scheme, asking=False))
+        explained = refused(await ask(scheme, dry_run=True))
         assert (explained.kind, "not asked" in explained.detail) == (ErrorKind.AUTH_UNAVAILABLE, True)
         assert await scheme.authenticate(make_exchange()) is None
         assert service.asked == []

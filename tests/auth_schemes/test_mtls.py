@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.app.tls import client_certificate
 from gateway.auth.certificates import CertificateError, from_client_cert, from_envoy, from_nginx, from_pem
-from gateway.auth.outcome import Scheme
+from gateway.auth.scheme import Scheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
@@ -97,7 +97,7 @@ async def test_only_the_configured_header_is_read() -> None:
     assert await policy.authenticate(nginx(shown)) is None
     renamed = mtls("x-ssl-client-cert", {"fingerprint": fingerprint(shown)}, header="X-Cert")
     recognised(await renamed.authenticate(nginx(shown, header="x-cert")))
-    assert renamed.places.headers == {b"x-cert"}
+    assert renamed.locations.headers == {b"x-cert"}
 
 
 async def test_certificates_hold_for_their_time() -> None:
@@ -137,7 +137,7 @@ async def test_two_certificates_in_one_header_are_not_told_apart() -> None:
 def test_the_chain_of_rfc_9440_ends_here_too() -> None:
     """No client can tell a backend of certificates that it did not show."""
     policy = mtls("client-cert", {"subject": "CN=acme"})
-    assert policy.places.headers == {b"client-cert", b"client-cert-chain"}
+    assert policy.locations.headers == {b"client-cert", b"client-cert-chain"}
 
 
 async def test_a_certificate_of_two_consumers_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""A service that is asked over HTTP while a request waits: its client, its deadline, and when it is left alone."""
+"""An authorization server, asked over HTTP while a request waits: client, deadline, and when it is left alone."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ logger = logging.getLogger("gateway.auth")
 FAILURES = 5  # in a row, and of different callers, after which it is left alone
 PAUSE = 5.0  # seconds for which it is
 TRIES = 32  # addresses that may try in any PAUSE afterwards
-AT_ONCE_OF_ONE = 96  # questions of one address, out of CONNECTIONS
+AT_ONCE_OF_ONE = 96  # queries of one address, out of CONNECTIONS
 WAITING_OF_ONE = 500
 WAITING = 1000
 
 
-class AskError(Exception):
-    """There is no answer; the text says why, to the log."""
+class AuthServerError(Exception):
+    """There is no reply; the text says why, to the log."""
 
 
-class TooManyError(AskError):
+class AuthServerBusyError(AuthServerError):
     """It was not asked, because too many others wait for their answers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the service said. Names of headers in lower case."""
+class Reply:
+    """What the server said. Names of headers in lower case."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -47,7 +47,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Query:
     """What is asked."""
 
     method: Literal["GET", "POST"]
@@ -56,20 +56,20 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Requester:
     """Who makes the gateway ask. None: what happens is not of their doing."""
 
     address: Hashable | None = None
     credential: bytes | None = None  # a digest
 
 
-NOBODY = Origin()
+NO_REQUESTER = Requester()
 
 
 class Breaker:
-    """Leaves a service alone that did not answer several times in a row; then single calls find out.
+    """Leaves a server alone that did not answer several times in a row; then single calls find out.
 
-    What one address or one credential causes counts once: a caller whose tokens make the service hang does not close it
+    What one address or one credential causes counts once: a caller whose tokens make the server hang does not close it
     for all others. Nor does that caller's failure, when it is tried again, keep it closed: others may try, too.
     """
 
@@ -95,17 +95,15 @@ class Breaker:
         return True
 
     def succeeded(self) -> None:
-        """It works."""
         self._failures = 0
         self._causes.clear()
         self._not_before.clear()
 
-    def failed(self, now: float, origin: Origin = NOBODY) -> None:
-        """It does not."""
+    def failed(self, now: float, requester: Requester = NO_REQUESTER) -> None:
         if self._failures >= self._limit:
-            self._not_before[origin.address] = now + self._pause
+            self._not_before[requester.address] = now + self._pause
             return
-        named = (("address", origin.address), ("credential", origin.credential))
+        named = (("address", requester.address), ("credential", requester.credential))
         causes = {cause for cause in named if cause[1] is not None}
         if causes and not causes.isdisjoint(self._causes):
             return
@@ -114,8 +112,8 @@ class Breaker:
         self._closed_until = now + self._pause
 
 
-class AskedService:
-    """A service in the sense of `context`: one URL, with a client and a breaker that outlive a reload.
+class AuthServer:
+    """One URL, with a client and a breaker that outlive a reload.
 
     Redirects are not followed, cookies not kept, and the proxies of the environment not used. Requests that began
     before a reload get their answers from what the reload stopped: its connections are closed behind the last of them.
@@ -128,7 +126,7 @@ class AskedService:
         self._breaker = Breaker()
         self._turns = Turns(CONNECTIONS, AT_ONCE_OF_ONE, WAITING_OF_ONE, WAITING)
         self._client: httpx2.AsyncClient | None = None
-        self._asked = 0  # questions that wait for their answers
+        self._asked = 0  # queries that wait for their answers
         self._quiet_until = 0.0
         self._untold = 0  # failures since the last that was logged
         self._stopped = False
@@ -159,39 +157,40 @@ class AskedService:
             client, self._client = self._client, None
             await client.aclose()
 
-    async def ask(self, question: Question, origin: Origin = NOBODY) -> Answer:
-        """What it says, within the time; as long at most it takes until it can be asked. Raises AskError."""
-        if not self._breaker.allows(time.monotonic(), origin.address):
-            raise AskError(f"{self.shown} did not answer {FAILURES} times in a row, and is left alone for {PAUSE:g} s")
+    async def ask(self, query: Query, requester: Requester = NO_REQUESTER) -> Reply:
+        """What it says, within the time; as long at most it takes until it can be asked. Raises AuthServerError."""
+        if not self._breaker.allows(time.monotonic(), requester.address):
+            times = f"{FAILURES} times in a row"
+            raise AuthServerError(f"{self.shown} did not answer {times}, and is left alone for {PAUSE:g} s")
         self._asked += 1
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(self._timeout):
-                    await stack.enter_async_context(self._turns.turn(origin.address))
-                return await self._answer(question, origin)
+                    await stack.enter_async_context(self._turns.turn(requester.address))
+                return await self._answer(query, requester)
         except (BusyError, TimeoutError):
-            raise TooManyError(f"{self.shown}: too many questions wait for their answers") from None
+            raise AuthServerBusyError(f"{self.shown}: too many questions wait for their answers") from None
         finally:
             self._asked -= 1
             await self._close_if_unused()
 
-    async def _answer(self, question: Question, origin: Origin) -> Answer:
+    async def _answer(self, query: Query, requester: Requester) -> Reply:
         try:
             async with asyncio.timeout(self._timeout):
                 if self._client is None:  # it was stopped, and somebody still asks
                     made = await self._made()
                     self._client = self._client or made
-                answer = await self._exchange(self._client, question)
+                reply = await self._exchange(self._client, query)
         except TimeoutError:
-            raise self._failed(f"it did not answer within {self._timeout:g} s", origin) from None
+            raise self._failed(f"it did not answer within {self._timeout:g} s", requester) from None
         except httpx2.ConnectError as error:  # that is nobody's token
-            raise self._failed(str(error) or type(error).__name__, NOBODY) from None
+            raise self._failed(str(error) or type(error).__name__, NO_REQUESTER) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise self._failed(str(error) or type(error).__name__, origin) from None
+            raise self._failed(str(error) or type(error).__name__, requester) from None
         self._breaker.succeeded()
-        if answer.status >= 500:  # no reason to leave it alone: one caller's credential may be what it cannot digest
-            raise AskError(f"{self.shown}: it answered {answer.status}")
-        return answer
+        if reply.status >= 500:  # no reason to leave it alone: one caller's credential may be what it cannot digest
+            raise AuthServerError(f"{self.shown}: it answered {reply.status}")
+        return reply
 
     def warn(self, scheme: str, failure: object) -> None:
         """Log a failure; of many, one in PAUSE seconds, with the number of those in between."""
@@ -203,20 +202,20 @@ class AskedService:
         logger.warning("scheme %s: %s%s", scheme, failure, others)
         self._quiet_until, self._untold = now + PAUSE, 0
 
-    def _failed(self, reason: str, origin: Origin) -> AskError:
-        self._breaker.failed(time.monotonic(), origin)
-        return AskError(f"{self.shown}: {reason}")
+    def _failed(self, reason: str, requester: Requester) -> AuthServerError:
+        self._breaker.failed(time.monotonic(), requester)
+        return AuthServerError(f"{self.shown}: {reason}")
 
-    async def _exchange(self, client: httpx2.AsyncClient, question: Question) -> Answer:
-        request = client.build_request(question.method, self.url, headers=question.headers, data=question.form)
+    async def _exchange(self, client: httpx2.AsyncClient, query: Query) -> Reply:
+        request = client.build_request(query.method, self.url, headers=query.headers, data=query.form)
         response = await client.send(request, stream=True)
         try:
             body = bytearray()
             async for piece in response.aiter_raw():
                 body += piece
                 if len(body) > MAX_BYTES:
-                    raise AskError(f"{self.shown} sent more than {MAX_BYTES // 1024} KiB")
-            return Answer(response.status_code, _lower(response.headers.raw), bytes(body))
+                    raise AuthServerError(f"{self.shown} sent more than {MAX_BYTES // 1024} KiB")
+            return Reply(response.status_code, _lower(response.headers.raw), bytes(body))
         finally:
             await response.aclose()
 

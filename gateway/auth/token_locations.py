@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.auth.credentials import authorization, cookie_values, protocol_entries, query_values
-from gateway.auth.outcome import Places, Refused
+from gateway.auth.scheme import Locations, Refused
 from gateway.config.models.auth.scheme_keys import TokenFrom
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
@@ -25,8 +25,8 @@ TOKEN_CHARS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 @dataclass(frozen=True, slots=True)
-class TokenPlaces:
-    """The places beside `Authorization: Bearer`. `protocol`: what an entry begins with that is a token."""
+class TokenLocations:
+    """The locations beside `Authorization: Bearer`. `protocol`: what an entry begins with that is a token."""
 
     header: bytes | None = None
     query: str | None = None
@@ -34,7 +34,7 @@ class TokenPlaces:
     protocol: bytes | None = None
 
     def find(self, exchange: Exchange) -> bytes | Refused | None:
-        """The one token of a request. The same one may be in several places."""
+        """The one token of a request. The same one may be in several locations."""
         shown = authorization(exchange, b"bearer")
         if self is AUTHORIZATION or not (found := set(self._elsewhere(exchange))):
             return shown
@@ -45,7 +45,7 @@ class TokenPlaces:
         return token if len(token) <= MAX_BYTES and TOKEN_CHARS.issuperset(token) else MALFORMED
 
     def _elsewhere(self, exchange: Exchange) -> Iterator[bytes]:
-        """What is in the other places; an empty cookie is one that was taken back."""
+        """What is in the other locations; an empty cookie is one that was taken back."""
         if self.header is not None and self.header in exchange.fields:
             yield from (_without_scheme(value) for value in values(exchange.headers, self.header))
         if self.query is not None and exchange.query:
@@ -57,9 +57,9 @@ class TokenPlaces:
             yield from (entry[len(self.protocol) :] for entry in entries if entry.startswith(self.protocol))
 
     @property
-    def places(self) -> Places:
+    def locations(self) -> Locations:
         """All of them but `Authorization`."""
-        return Places(
+        return Locations(
             frozenset({self.header.replace(b"_", b"-")} if self.header else ()),
             frozenset({self.query.encode()} if self.query else ()),
             frozenset({self.cookie} if self.cookie else ()),
@@ -67,10 +67,10 @@ class TokenPlaces:
         )
 
 
-AUTHORIZATION = TokenPlaces()
+AUTHORIZATION = TokenLocations()
 """No other place."""
 
-BEARER = Places(frozenset({b"authorization"}))
+BEARER = Locations(frozenset({b"authorization"}))
 
 
 def _without_scheme(value: bytes) -> bytes:
@@ -78,14 +78,14 @@ def _without_scheme(value: bytes) -> bytes:
     return rest.lstrip(b" ") if named.lower() == b"bearer" else value
 
 
-def token_places(config: TokenFrom) -> TokenPlaces:
-    """The places that auth.yaml names."""
+def token_locations(config: TokenFrom) -> TokenLocations:
+    """The locations that auth.yaml names."""
     if not config.model_fields_set:
         return AUTHORIZATION
     protocol = config.websocket_protocol
     if protocol is not None and not protocol.endswith("."):
         protocol += "."
-    return TokenPlaces(
+    return TokenLocations(
         config.header.encode() if config.header else None,
         config.query,
         config.cookie.encode() if config.cookie else None,

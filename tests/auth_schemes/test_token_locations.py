@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from gateway.auth.outcome import Scheme
+from gateway.auth.scheme import Scheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange

@@ -8,7 +8,7 @@ from hashlib import sha256
 from gateway.auth import claims as reading
 from gateway.auth.claims import Claims
 from gateway.auth.identities import Identities
-from gateway.auth.outcome import Recognised, Refused
+from gateway.auth.scheme import Recognised, Refused
 from gateway.auth.token import TokenError
 from gateway.config.models import ConsumerConfig
 from gateway.config.models.auth.scheme_keys import Claims as ClaimNames
@@ -20,8 +20,8 @@ NOT_ITS_SUBJECT = Refused(
 )
 
 
-class Bearers:
-    """Finds the consumer of a token, or makes one of its claims."""
+class SubjectMapper:
+    """Finds the consumer that the subject of a token stands for, or makes one of its claims."""
 
     def __init__(self, consumers: Iterable[ConsumerConfig], identities: Identities) -> None:
         self._identities = identities
@@ -29,7 +29,7 @@ class Bearers:
             (subject.issuer, subject.subject): consumer for consumer in consumers for subject in consumer.subjects
         }
 
-    def bearer(self, claims: Claims, names: ClaimNames, scheme: str, token: bytes) -> Recognised | Refused:
+    def recognise(self, claims: Claims, names: ClaimNames, scheme: str, token: bytes) -> Recognised | Refused:
         """Who bears this token, which was verified. Raises TokenError where its claims are not what they should be."""
         subject = reading.name(claims, names.consumer)
         if subject is None:

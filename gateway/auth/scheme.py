@@ -31,12 +31,12 @@ class Refused:
     answer: Response | None = None  # for the client, where a service gave one; made for this exchange only
 
 
-Outcome = Recognised | Refused | None
+AuthResult = Recognised | Refused | None
 """None: the request carries no credential for this scheme."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Locations:
     """Where a request may carry a credential: names of headers, query parameters and cookies.
 
     `protocols`: what an entry of `Sec-WebSocket-Protocol` begins with that is one.
@@ -47,16 +47,16 @@ class Places:
     cookies: frozenset[bytes] = frozenset()
     protocols: frozenset[bytes] = frozenset()
 
-    def __or__(self, other: Places) -> Places:
-        return Places(
+    def __or__(self, other: Locations) -> Locations:
+        return Locations(
             self.headers | other.headers,
             self.parameters | other.parameters,
             self.cookies | other.cookies,
             self.protocols | other.protocols,
         )
 
-    def __sub__(self, other: Places) -> Places:
-        return Places(
+    def __sub__(self, other: Locations) -> Locations:
+        return Locations(
             self.headers - other.headers,
             self.parameters - other.parameters,
             self.cookies - other.cookies,
@@ -73,7 +73,7 @@ class Scheme(Protocol):
         ...
 
     @property
-    def places(self) -> Places:
+    def locations(self) -> Locations:
         """Where its credentials are."""
         ...
 
@@ -82,8 +82,8 @@ class Scheme(Protocol):
         """Whether the backend may see them, too."""
         ...
 
-    async def authenticate(self, exchange: Exchange, *, asking: bool = True) -> Outcome:
-        """Who calls. Changes nothing of the exchange. `asking=False`: without asking anybody outside of the process.
+    async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
+        """Who calls. Changes nothing of the exchange. `dry_run`: remember nothing, and ask no other server.
 
         Never raises because a credential is wrong, however it is made.
         """

@@ -10,20 +10,30 @@ from gateway.config.models import AuthFile
 from gateway.config.problems import Path as Place
 from gateway.config.problems import Problem, format_path
 from gateway.context import Context
+from gateway.live import Plan
 
 
 @dataclass(slots=True)
-class Workshop:
-    """The configuration, the services that outlive it, and what turns out to be wrong on the way."""
+class AuthContext:
+    """The configuration, the plan of what must live for it, and what turns out to be wrong on the way."""
 
     context: Context
-    auth: AuthFile = field(init=False)
+    config: AuthFile = field(init=False)
     identities: Identities = field(init=False)
     problems: list[Problem] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.auth = self.context.configuration.auth
-        self.identities = Identities(self.auth.consumers, self.auth.identity_headers)
+        self.config = self.context.configuration.auth
+        self.identities = Identities(self.config.consumers, self.config.identity_headers)
+
+    @property
+    def plan(self) -> Plan:
+        return self.context.plan
+
+    @property
+    def base(self) -> Path:
+        """The configuration directory."""
+        return self.context.base
 
     def problem(self, place: Place, message: str) -> None:
         """Note what is wrong at a place in auth.yaml."""
@@ -34,8 +44,8 @@ class Workshop:
 
     def place_of_key_file(self, path: Path) -> Place:
         """Where auth.yaml names this file of keys."""
-        for index, consumer in enumerate(self.auth.consumers):
+        for index, consumer in enumerate(self.config.consumers):
             for number, key in enumerate(consumer.keys):
-                if key.file is not None and self.context.base / key.file == path:
+                if key.file is not None and self.base / key.file == path:
                     return ("consumers", index, "keys", number)
         return ("consumers",)
