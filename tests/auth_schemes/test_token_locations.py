@@ -16,6 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
+from gateway.admin.tokens import hash_of
 from gateway.auth.scheme import Scheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
@@ -29,6 +30,7 @@ from .support import Asked, Reply, http_service, recognised, refused, running, t
 EVERYWHERE = {"header": "X-Access-Token", "cookie": "session", "query": "access_token", "websocket_protocol": "bearer"}
 TOKEN = mint("HS256", SECRET, claims(exp=4_000_000_000))
 OTHER = mint("HS256", SECRET, claims(sub="user-18", exp=4_000_000_000))
+READER = "gwa_a-token-that-may-read-only"
 
 
 def login(**places: str) -> Scheme:
@@ -192,7 +194,10 @@ routes:
 - {{id: open, path: /open/*, target: "127.0.0.1:{reached.port}", auth: []}}
 - {{id: chat, path: /chat, target: "127.0.0.1:{port}", auth: [login]}}
 """
-        middleware = "audit_log: {file: ../audit.jsonl}\n"
+        middleware = f"""
+audit_log: {{file: ../audit.jsonl}}
+admin: {{tokens: [{{name: reader, hash: "{hash_of(READER)}"}}]}}
+"""
         running = running_gateway(directory, routes, middleware, json.dumps(auth), environment={"SECRET": SECRET})
         gateway = await asyncio.to_thread(running.__enter__)
         try:
@@ -215,7 +220,8 @@ async def test_a_token_goes_no_further_than_the_gateway(tmp_path: Path) -> None:
         assert [asked.path for asked in stage.got] == ["/api/x?a=1&b=2", "/open/x?a=1&b=2"]
         assert [asked.header("cookie") for asked in stage.got] == ["c=d", "c=d"]
         url = f"http://127.0.0.1:{stage.gateway.admin_port}/explain"
-        explained = await client.get(url, params={"url": f"/api/x?access_token={TOKEN}&b=2"})
+        shown = {"authorization": f"Bearer {READER}"}
+        explained = await client.get(url, params={"url": f"/api/x?access_token={TOKEN}&b=2"}, headers=shown)
         assert explained.status_code == 200
         assert TOKEN not in explained.text
         assert "b=2" in explained.text
