@@ -7,9 +7,8 @@ import pytest
 
 from gateway.config.problems import ConfigError
 from gateway.config.values.instants import format_instant, parse_instant
+from tests.auth.support import SECRET, context, jwk, jwt_auth, key_hash, pem, private_key, scheme
 from tests.config.support import ROUTE, errors, parsed
-
-from .support import SECRET, context, jwk, jwt_auth, key_hash, pem, private_key, scheme
 
 HASH = key_hash("x")
 
