@@ -10,14 +10,13 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from gateway.config.models.base import keys_of
+from gateway.config.models.base import hidden_keys, keys_of
 from gateway.config.secrets import HIDDEN
 
 MOST = 10_000  # items of one page
 ITEMS = 1000  # of one list, unless more or fewer are asked for
 NODES = 200_000  # values of one answer, whatever is asked for
 
-HIDDEN_KEYS = frozenset({"hash", "password", "config"})  # beside what the models themselves keep secret
 USER_INFORMATION = re.compile(r"//[^/@]*@")  # of a URL
 
 
@@ -68,9 +67,9 @@ def find(value: Any, at: str) -> Any:
 
 
 def _step(value: Any, step: str) -> Any:
-    if step in HIDDEN_KEYS:
-        return HIDDEN
     if isinstance(value, BaseModel):
+        if step in hidden_keys(type(value)):
+            return HIDDEN
         if _hides_fields(value):
             return _dumped(value).get(step)
         names = {field.alias or name: name for name, field in type(value).model_fields.items()}
@@ -80,6 +79,14 @@ def _step(value: Any, step: str) -> Any:
     if isinstance(value, (list, tuple)) and step.isdigit() and int(step) < len(value):
         return value[int(step)]
     return None
+
+
+def _members(model: BaseModel) -> Mapping[str, Any]:
+    """What it has, by the keys of the files."""
+    if _hides_fields(model):
+        return _dumped(model)
+    fields = zip(keys_of(type(model)), type(model).model_fields, strict=True)
+    return {key: getattr(model, name) for key, name in fields}
 
 
 def _hides_fields(model: BaseModel) -> bool:
@@ -106,11 +113,8 @@ class Shown:
 
     def _shown(self, value: Any, at: str) -> Any:
         self._left -= 1
-        if isinstance(value, BaseModel) and _hides_fields(value):
-            value = _dumped(value)
         if isinstance(value, BaseModel):
-            fields = dict(zip(keys_of(type(value)), type(value).model_fields, strict=True))
-            return {key: self._member(key, getattr(value, name), at) for key, name in fields.items()}
+            return {key: self._member(value, key, member, at) for key, member in _members(value).items()}
         if isinstance(value, (list, tuple, Mapping)):
             return self._part(value, at, 0)
         if isinstance(value, Set):
@@ -121,14 +125,15 @@ class Shown:
             return value
         return USER_INFORMATION.sub(f"//{HIDDEN}@", str(value))
 
-    def _member(self, key: str, value: Any, at: str) -> Any:
-        return HIDDEN if key in HIDDEN_KEYS and value is not None else self._shown(value, f"{at}/{key}")
+    def _member(self, model: BaseModel, key: str, value: Any, at: str) -> Any:
+        hidden = value is not None and key in hidden_keys(type(model))
+        return HIDDEN if hidden else self._shown(value, f"{at}/{key}")
 
     def _part(self, value: Sequence[Any] | Mapping[Any, Any], at: str, offset: int) -> Any:
         end = offset + min(self._limit, max(self._left, 1))
         more = f"{len(value) - end} more: /config?at={at}&offset={end}" if len(value) > end else ""
         if isinstance(value, Mapping):
-            shown = {str(key): self._member(str(key), item, at) for key, item in islice(value.items(), offset, end)}
+            shown = {str(key): self._shown(item, f"{at}/{key}") for key, item in islice(value.items(), offset, end)}
             return shown | {"...": more} if more else shown
         items = [self._shown(item, f"{at}/{index}") for index, item in enumerate(value[offset:end], offset)]
         return [*items, more] if more else items

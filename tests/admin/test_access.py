@@ -242,3 +242,20 @@ def test_big_answers_come_in_pages(tmp_path: Path) -> None:
         assert routes.headers["link"] == '</routes?offset=1&limit=1>; rel="next"'
         for wrong in ("/routes?limit=-1", "/config?at=/auth.yaml/none", "/endpoints?offset=x"):
             assert httpx2.get(admin_url(process, wrong)).status_code == 400
+
+
+def test_what_is_secret_is_hidden_and_nothing_else(tmp_path: Path) -> None:
+    """Hashes and what a policy is configured with are not shown; a rule may have the name of such a key."""
+    (tmp_path / "p.py").write_text(
+        "from pydantic import BaseModel\n\n\nclass Policy:\n    class Config(BaseModel):\n        key: str\n\n"
+        "    def __init__(self, config):\n        pass\n\n    def wrap(self, handler):\n        return handler\n"
+    )
+    policies = "policies: {mine: {class: '../p.py:Policy', config: {key: hush-hush}}}\n"
+    limits = "rate_limits: {password: {limits: [10/s]}}\n"
+    with running_gateway(tmp_path, ROUTES, MIDDLEWARE + policies + limits, AUTH) as process:
+        shown = httpx2.get(admin_url(process, "/config?at=middleware.yaml")).json()
+        assert shown["policies"]["mine"]["config"] == "(hidden)"
+        assert {token["hash"] for token in shown["admin"]["tokens"]} == {"(hidden)"}
+        assert shown["rate_limits"]["password"]["limits"] == ["10/s"]
+        at = "/config?at=middleware.yaml/policies/mine/config"
+        assert httpx2.get(admin_url(process, at)).json() == "(hidden)"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gateway.config.models.auth.consumers import Name, sha256_text
-from gateway.config.models.base import Model, Section
+from gateway.config.models.base import Hidden, Model, Section
 from gateway.config.values.kinds import Several, TextLike
 
 AdminHost = Annotated[
@@ -24,7 +24,7 @@ class AdminToken(Model):
     """One token for the admin port."""
 
     name: Name = Field(description="What the log calls its holder.", examples=["ci"])
-    hash: TokenHash = Field(
+    hash: Annotated[TokenHash, Hidden()] = Field(
         description="`sha256:` and the SHA-256 of the token, as `gateway admin token new` prints it.",
     )
     role: Literal["read", "write"] = Field(

@@ -1,5 +1,7 @@
 """What all models of the files have in common."""
 
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -23,6 +25,17 @@ class Section(Model):
         return {} if value is None else value
 
 
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Marks a key whose value nobody is shown, as the last part of its `Annotated` type. SecretStr needs no mark."""
+
+
 def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields of a model by their names in a file: `class` is no name in Python."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+@cache
+def hidden_keys(model: type[BaseModel]) -> frozenset[str]:
+    """The keys of a model that are marked as Hidden."""
+    return frozenset(key for key, field in keys_of(model).items() if any(isinstance(m, Hidden) for m in field.metadata))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_serializer
 
+from gateway.config.models.base import Hidden
 from gateway.config.models.policy import Policy
 from gateway.config.values.kinds import Kind, Text, accepted_by, refuse
 
@@ -33,7 +34,7 @@ class PythonPolicy(Policy):
         "`package.module:Class` of an installed package.",
         examples=["policies/hours.py:OfficeHours"],
     )
-    config: Annotated[dict[str, Any], Kind("keys of one's own")] = Field(
+    config: Annotated[dict[str, Any], Kind("keys of one's own"), Hidden()] = Field(
         {}, description="What the class's `Config` takes."
     )
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from gateway.config.models.auth.http_signature import SignatureKeyConfig
 from gateway.config.models.auth.mtls import Certificate
-from gateway.config.models.base import Model, Section
+from gateway.config.models.base import Hidden, Model, Section
 from gateway.config.models.policy import RuleName
 from gateway.config.models.rate_limits import Windows
 from gateway.config.values.addresses import OwnHeader
@@ -52,7 +52,7 @@ UserName = Annotated[Name, TextLike("text", "[^:]*", "a user name cannot have a 
 class ApiKeyConfig(Model):
     """One API key: its hash, or the file that it is in. A bare text is the same as `hash`."""
 
-    hash: Unset[KeyHash] = Field(
+    hash: Annotated[Unset[KeyHash], Hidden()] = Field(
         None,
         description="`sha256:` and the SHA-256 of the key, as `gateway keys new` prints it. The key itself is "
         "nowhere in the configuration.",
@@ -83,7 +83,7 @@ class BasicConfig(Model):
     """User name and password, for HTTP Basic."""
 
     username: UserName = Field(description="The user name, without a colon.", examples=["acme"])
-    password: Text = Field(
+    password: Annotated[Text, Hidden()] = Field(
         description="Hash of the password, as `gateway keys password` prints it.",
         examples=["$scrypt$ln=15,r=8,p=1$<salt>$<hash>"],
     )
