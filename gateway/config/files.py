@@ -55,7 +55,7 @@ def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
         except ValueError as error:
             problems.append(_about(name, f"the file cannot be used: {error}; replace it"))
     for name in policy_files(files.get("middleware.yaml", b"")):
-        with contextlib.suppress(OSError, ValueError):  # told where the policy is loaded, with its line
+        with contextlib.suppress(OSError, ValueError):  # reported where the policy is loaded, with its line
             files[name] = read_regular(directory / name, MAX_SOURCE_BYTES)
     return files, problems
 

@@ -99,7 +99,7 @@ class _Reading:
         yield from converter.faults
         broken = {fault.path for fault in converter.faults}
         for fault in self._validate(document, value):
-            # What could not be expanded was told already; that the stand-in for it is wrong, too, is no news.
+            # What could not be expanded is reported already; an error about its stand-in would say nothing new.
             if document.find(fault.path).path not in broken:
                 yield fault
 

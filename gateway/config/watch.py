@@ -1,8 +1,8 @@
 """Have the files changed, and are they whole? Their contents decide, never their times.
 
 A ConfigMap is swapped by a symlink, an editor replaces a file, a careless script truncates it and writes on for a
-while. So a change counts once the contents have stayed the same for SETTLE_SECONDS, and nobody holds one of the
-files open for writing (which Linux tells the owner of a file: fcntl(2), F_SETLEASE).
+while. So a change counts once the contents have stayed the same for SETTLE_SECONDS, and no process
+holds one of the files open for writing (Linux lets the owner of a file ask: fcntl(2), F_SETLEASE).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Contents = Mapping[str, bytes] | ConfigError
 
 
 def look(directory: Path) -> tuple[Contents, ConfigError | None]:
-    """What is there now, and which files somebody is writing: before, while or after they were read."""
+    """What is there now, and which files are being written: before, while or after they were read."""
     before = _being_written(directory, FILES)
     contents = _read(directory)
     names = dict.fromkeys((*FILES, *(() if isinstance(contents, ConfigError) else contents)))
     written = before | _being_written(directory, names)
     if not written:
         return contents, None
-    message = "somebody is writing this file; it is read once the writer has closed it"
+    message = "this file is being written; it is read once the writer has closed it"
     return contents, ConfigError([Problem(name, 0, 0, "", message) for name in names if name in written])
 
 
@@ -65,7 +65,7 @@ class Seen:
 
 
 def _being_written(directory: Path, names: Iterable[str]) -> set[str]:
-    """The files that somebody holds open for writing, as far as this process may know."""
+    """The files that are open for writing, as far as this process may know."""
     return {name for name in names if _has_writer(directory / name)}
 
 

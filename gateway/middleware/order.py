@@ -92,7 +92,7 @@ def _faults(order: Sequence[str], known: list[str]) -> Iterator[Fault]:
             remedy = f'; did you mean "{likely}"?' if likely else f"; there are {', '.join(known)}"
             yield Fault(("order", index), f"nothing has this name{remedy}")
         elif name in order[:index]:
-            yield Fault(("order", index), "this is there twice; remove one of them")
+            yield Fault(("order", index), "this is duplicated; remove one of them")
 
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:

@@ -84,7 +84,7 @@ async def test_explain_names_the_entry(tmp_path: Path) -> None:
         ("{reason: x}", "exactly one of network, consumer, user_agent and path is needed"),
         ("{network: 10.0.0.1, consumer: x}", "exactly one of"),
         ("10.0.0.1/8", "bits set beyond the prefix length"),
-        ("{user_agent: '**'}", "would block everybody"),
+        ("{user_agent: '**'}", "would block every client"),
         ("{path: admin}", "a path begins with /"),
     ],
 )

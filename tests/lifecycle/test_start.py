@@ -57,7 +57,7 @@ async def test_a_file_that_is_being_written_is_waited_for(tmp_path: Path) -> Non
         file.write("routes:\n- path: /other\n  target: asgi:tests.lifecycle.apps:two\n")
         file.flush()
         process.start(ready=False)
-        await _unready(process, r"routes\.yaml: somebody is writing this file")
+        await _unready(process, r"routes\.yaml: this file is being written")
         file.write("- path: /x\n  target: asgi:tests.lifecycle.apps:one\n")
     try:
         await answers(process, "/x", "one")

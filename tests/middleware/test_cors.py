@@ -127,9 +127,9 @@ async def test_options_that_is_no_preflight_goes_to_the_backend() -> None:
 @pytest.mark.parametrize(
     ("rule", "word"),
     [
-        ("origins: ['*'], credentials: true", "credentials are not for everybody"),
-        ("origins: [https://a.b], headers: ['*'], credentials: true", "credentials are not for everybody"),
-        ("origins: [https://a.b], expose: ['*'], credentials: true", "credentials are not for everybody"),
+        ("origins: ['*'], credentials: true", "credentials are not for every origin"),
+        ("origins: [https://a.b], headers: ['*'], credentials: true", "credentials are not for every origin"),
+        ("origins: [https://a.b], expose: ['*'], credentials: true", "credentials are not for every origin"),
         ("origins: ['https://*']", "wildcard"),
         ("origins: ['https://a*.example.com']", "wildcard"),
         ("origins: [https://a.b/]", "no path"),

@@ -128,7 +128,7 @@ async def test_errors_have_the_response_headers_too() -> None:
         ('response: {set: {X-A: "a\\r\\nb"}}', "control characters"),
         ("response: {set: {X-A: zoë}}", "ASCII"),
         ("response: {set: {X-A: '{consumr}'}}", "{consumer}"),
-        ("response: {set: {X-A: '1', x-a: '2'}}", "twice"),
+        ("response: {set: {X-A: '1', x-a: '2'}}", "duplicated"),
         ("response: {set: {'X A': '1'}}", "header name"),
     ],
 )

@@ -276,7 +276,7 @@ def test_an_order_that_invents_something_is_refused() -> None:
     told = errors(f"order: [{', '.join(names[1:])}, request_idd, cors, rate_limits.none]")
     assert len(told) == 3
     assert 'did you mean "request_id"?' in told[0]
-    assert "there twice" in told[1]
+    assert "duplicated" in told[1]
     assert "nothing has this name" in told[2]
 
 

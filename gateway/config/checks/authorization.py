@@ -1,4 +1,4 @@
-"""What is probably a mistake in who may call, although it can be served."""
+"""Routes and rules of `authorize` that are probably a mistake, although they can be served."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WHAT = ("scopes", "groups", "tenants", "consumers")
 
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
-    """Routes that let everybody in, and entries of `authorize` that let nobody in or say less than they seem to."""
+    """Routes open to every client, and entries of `authorize` that no caller meets or that miss some methods."""
     known = _known(configuration.auth)
     for index, route in enumerate(configuration.routes.routes):
         names = configuration.auth.default if route.auth is None else route.auth
@@ -29,7 +29,7 @@ def _unprotected(configuration: Configuration, index: int, route: RouteConfig) -
     lists = configuration.middleware.ip_allow.values()
     if route.redirect is None and not any(allow.applies_to(route.id) and allow.mode == "enforce" for allow in lists):
         remedy = "name schemes in auth, or in default of auth.yaml; write auth: [] where that is meant"
-        yield Fault(("routes", index), f'nothing protects the route "{route.id}": everybody may call it; {remedy}')
+        yield Fault(("routes", index), f'nothing protects the route "{route.id}": every client may call it; {remedy}')
 
 
 def _unsaid(index: int, route: RouteConfig, schemes: list[SchemeConfig]) -> Iterator[Fault]:
@@ -40,7 +40,7 @@ def _unsaid(index: int, route: RouteConfig, schemes: list[SchemeConfig]) -> Iter
     rest = None if route.methods is None else sorted(_answered(route.methods) - said)
     if rest == []:
         return
-    who = "whoever is known" if schemes else "everybody"
+    who = "every authenticated caller" if schemes else "every client"
     remedy = "add an entry for them, or one without methods"
     methods = "other methods" if rest is None else ", ".join(rest)
     message = f"no entry says anything of {methods}: {who} may send them; {remedy}"
@@ -54,7 +54,9 @@ def _answered(methods: Collection[str]) -> frozenset[str]:
 
 def _about(entry: Authorize, schemes: list[SchemeConfig], known: dict[str, set[str]], place: Path) -> Iterator[Fault]:
     if not schemes and _asks_who(entry):
-        yield Fault(place, "nobody may pass: it asks who calls, and the route accepts no schemes; name them in auth")
+        yield Fault(
+            place, "no request can pass: it asks who calls, and the route accepts no schemes; name them in auth"
+        )
         return
     for what in WHAT:
         wanted: tuple[str, ...] = getattr(entry, what) or ()
@@ -70,7 +72,7 @@ def _about(entry: Authorize, schemes: list[SchemeConfig], known: dict[str, set[s
 
 
 def _asks_who(entry: Authorize) -> bool:
-    """Whether nobody passes who is not known."""
+    """Whether only authenticated callers pass."""
     if any(getattr(entry, what) for what in WHAT):
         return True
     return entry.when is not None and compile_condition(entry.when).about_caller
@@ -93,7 +95,7 @@ def _fixed(scheme: SchemeConfig, what: str) -> Iterator[str]:
 
 
 def _brings(scheme: SchemeConfig, what: str) -> bool:
-    """Whether callers can have what only somebody else knows, such as who issued their token."""
+    """Whether callers can have what the configuration does not show, such as the scopes of their token."""
     key = what if what in ("scopes", "groups") else what.removesuffix("s")
     if scheme.kind == "jwt":
         return any(getattr(issuer.claims, key) for issuer in scheme.settings.issuers)

@@ -1,6 +1,6 @@
-"""What only several routes together show: ids that are there twice, and services that are not there.
+"""Errors that only several routes together show: duplicated ids, and services that do not exist.
 
-Checked on the values as they were read and not on the models, so that it is told along with every other error.
+Checked on the values as they were read and not on the models, so that they are reported with every other error.
 """
 
 from collections.abc import Iterator

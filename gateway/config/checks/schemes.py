@@ -24,19 +24,21 @@ def _unknown(auth: AuthFile, names: tuple[str, ...], path: Path) -> Iterator[Fau
             message = "schemes of auth.yaml has no entry of this name; define it there"
             yield Fault((*path, index), message, f', or did you mean "{likely}"?' if likely else "")
         elif name in names[:index]:
-            yield Fault((*path, index), "the scheme is there twice; remove one")
+            yield Fault((*path, index), "the scheme is duplicated; remove one")
         elif auth.schemes[name].kind == "anonymous" and index < len(names) - 1:
-            yield Fault((*path, index), "whoever is anonymous never gets to the schemes behind it; put it last")
+            yield Fault((*path, index), "anonymous callers never reach the schemes after it; put it last")
 
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
-    """Schemes that nobody can pass or that do less than they say, and an authentication that refuses nobody."""
+    """Schemes that no caller can pass or that do less than they say, and an authentication that refuses no one."""
     if configuration.auth.mode == "shadow":
-        message = "nobody is refused for a missing or wrong credential; write mode: enforce once it has been watched"
+        message = (
+            "no request is refused for a missing or wrong credential; write mode: enforce once it has been watched"
+        )
         yield Fault(("mode",), message)
     for name, scheme in configuration.auth.schemes.items():
         if scheme.mtls is not None and scheme.mtls.source == "connection":
-            message = "gateway serve ends no TLS connection, so that nobody shows a certificate here; name the header "
+            message = "gateway serve ends no TLS connection, so no client shows a certificate here; name the header "
             message += "in which your proxy hands it over, such as source: x-ssl-client-cert"
             yield Fault(("schemes", name, "mtls"), message)
         if scheme.forward_auth is not None and "set-cookie" in scheme.forward_auth.response_headers:

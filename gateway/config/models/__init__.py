@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 FILES: Mapping[str, type[Model]] = {"routes.yaml": RoutesFile, "middleware.yaml": MiddlewareFile, "auth.yaml": AuthFile}
-"""The files of a configuration directory, in the order in which their errors are told."""
+"""The files of a configuration directory, in the order in which their errors are reported."""
 
 
 @dataclass(frozen=True, slots=True)

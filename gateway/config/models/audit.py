@@ -32,8 +32,8 @@ class AuditLog(Section):
     )
     key: Unset[AuditKey] = Field(
         None,
-        description="Key of the hashes (HMAC-SHA-256), best as `${file:...}`, and not readable for whoever can write "
-        "the log: only with a key can nobody make up a whole log. Change it together with `file`.",
+        description="Key of the hashes (HMAC-SHA-256), best as `${file:...}`, and not readable for accounts that can "
+        "write the log: without a key, a whole log can be forged. Change it together with `file`.",
     )
     rotate_size: Size = Field(
         100 * 1024**2,

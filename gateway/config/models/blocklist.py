@@ -21,7 +21,7 @@ def parse_glob(text: str) -> str:
     if len(text) > MAX_LENGTH:
         raise refuse(f"a pattern has at most {MAX_LENGTH} characters")
     if not text.strip("* "):
-        raise refuse("a pattern has at least one character that is not *; this one would block everybody")
+        raise refuse("a pattern has at least one character that is not *; this one would block every client")
     return text
 
 
@@ -96,8 +96,8 @@ class AutomaticBans(Model):
         ("address",),
         description="What is banned. `address`: where requests come from that are answered 401; of IPv6 the /64 "
         "network. `consumer`: the one whose password is wrong or whose credential has expired, wherever it comes from, "
-        "and the one that is refused again and again what it is not allowed to do (403). Whoever knows the user name "
-        "of a consumer can keep it out in this way: add it where guessing from many addresses is worse than that.",
+        "and the one that is refused again and again what it is not allowed to do (403). A client that knows the user "
+        "name of a consumer can keep it out in this way: add it where guessing from many addresses is worse than that.",
     )
     exempt: Several[addresses.Network] = Field(
         (), description="Networks (CIDR) or addresses that are never banned automatically."

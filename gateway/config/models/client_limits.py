@@ -42,7 +42,7 @@ class ClientLimits(Section):
     def _are_of_proxies(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name.encode() in WRITTEN_HERE:
-                raise refuse(f"the gateway itself tells backends {name}; remove it")
+                raise refuse(f"the gateway itself sends {name} to backends; remove it")
             if not is_of_proxies(name.encode()):
                 raise refuse(f"backends get {name} from every client as it is; remove it")
         return names

@@ -61,7 +61,9 @@ def _unknown(file: str, path: Path) -> str:
     if likely:
         return f"unknown key, did you mean {quote(likely)}?"
     places = places_of(key)
-    tops = [(where, place) for where, place in places if place == key]  # whoever mixes up files means the file's own
+    tops = [
+        (where, place) for where, place in places if place == key
+    ]  # a key in the wrong file is meant for the top of another
     elsewhere = [f"in {where}, as {place}" for where, place in tops or places]
     if elsewhere:
         return f"unknown key here; it belongs {' or '.join(elsewhere[:3])}"

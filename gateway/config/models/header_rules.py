@@ -45,7 +45,7 @@ def _check_request_name(name: str) -> str:
     if folded(name.encode()).decode() == "host":
         raise refuse("the Host header goes with the target; see preserve_host of a route")
     if folded(name.encode()).decode() in _OF_THE_GATEWAY:
-        raise refuse("the gateway itself tells the backend this; see trusted_proxies of auth.yaml; remove it")
+        raise refuse("the gateway itself sends this to the backend; see trusted_proxies of auth.yaml; remove it")
     return _check_name(name)
 
 
@@ -62,7 +62,7 @@ ResponseHeader = Annotated[addresses.HeaderName, AfterValidator(_check_response_
 
 def _names_differ(value: Any) -> Any:
     if isinstance(value, dict) and len({str(name).lower() for name in value}) < len(value):
-        raise refuse("a header is there twice; upper and lower case are the same name, remove one")
+        raise refuse("a header is duplicated; upper and lower case are the same name, remove one")
     return value
 
 
@@ -93,7 +93,7 @@ class ResponseHeaders(Section):
 
 class HeaderRules(ForRoutes):
     """Headers that are changed. A value may have variables: `{request_id}`, `{client}` (its address), `{consumer}` and
-    `{tenant}` (empty while nobody is recognised), `{route}` (its id), `{host}`, `{scheme}`, `{method}`, `{path}`
+    `{tenant}` (empty without an authenticated caller), `{route}` (its id), `{host}`, `{scheme}`, `{method}`, `{path}`
     (that of the route) and `{original_path}` (as the client sent it). They are percent-encoded where they are not
     printable ASCII, and `%` in `{consumer}` and `{tenant}`; in a value that has more than the variable, also
     `% ; , = " ' \\`, spaces, and what the value itself puts between its parts (`&`, and in `{consumer}` and `{tenant}`

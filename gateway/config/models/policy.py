@@ -1,4 +1,4 @@
-"""What all rules for traffic have in common: the routes that they are for, and whether they bite."""
+"""What all rules for traffic have in common: the routes that they are for, and whether they are enforced."""
 
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, TypeVar
@@ -52,5 +52,5 @@ class Policy(ForRoutes):
     mode: Literal["enforce", "shadow"] = Field(
         "enforce",
         description="`shadow`: decide, count and log what would be refused, and let it pass, to see a rule work before "
-        "it bites.",
+        "it is enforced.",
     )

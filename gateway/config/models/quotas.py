@@ -11,8 +11,8 @@ from gateway.config.values.kinds import SomeOf, Text
 
 
 class Quota(Policy):
-    """Requests in a day or month of the calendar, kept across restarts; whoever is over it gets a 429. `GET /quota`
-    tells callers what is left; with quotas, that path belongs to the gateway. It accepts the schemes of `default` in
+    """Requests in a day or month of the calendar, kept across restarts; a caller over it gets a 429. `GET /quota`
+    shows callers what is left; with quotas, that path belongs to the gateway. It accepts the schemes of `default` in
     auth.yaml, or, where there are none, those of all routes."""
 
     key: SomeOf[KeyPart] = Field(("consumer",), description=KEY_DESCRIPTION, examples=[["tenant"]])

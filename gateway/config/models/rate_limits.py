@@ -52,7 +52,7 @@ KeyPart = Annotated[str, Kind("part of a key"), AfterValidator(_check_part)]
 KEY_DESCRIPTION = (
     "Whose requests count together: `consumer`, `tenant`, `address` (of IPv6 the /64 network), `route`, `header:Name`, "
     "`claim:name`, or several of them together. What a request does not have is replaced by its address. A header that "
-    "clients choose freely limits nobody."
+    "clients choose freely limits no one."
 )
 ON_FAILURE_DESCRIPTION = (
     "While the store does not answer: `open` lets pass, `closed` answers 503, `local` counts in each process by "
@@ -61,7 +61,7 @@ ON_FAILURE_DESCRIPTION = (
 
 
 class RateLimit(Policy):
-    """Requests in a time, whoever is over it gets a 429. (GCRA: what is used up comes back evenly.)"""
+    """Requests in a time; a caller over it gets a 429. (GCRA: what is used up comes back evenly.)"""
 
     key: SomeOf[KeyPart] = Field(("consumer",), description=KEY_DESCRIPTION, examples=[["consumer", "route"]])
     limits: Windows = Field(

@@ -39,7 +39,7 @@ Location = Annotated[Text, Kind("path or URL", "^(https?://[^/]+)?/"), accepted_
 
 
 class RedirectConfig(Model):
-    """Where requests are told to go instead. A bare text is the same as `to`."""
+    """The other address that requests are sent to. A bare text is the same as `to`."""
 
     to: Location = Field(
         description="A path, or `https://host/path`; `$1`, `$2` and `{name}` in the path are what `path` matched.",

@@ -129,7 +129,7 @@ class RouteConfig(Model):
     @classmethod
     def _names_differ(cls, value: Any) -> Any:
         if isinstance(value, dict) and len({str(name).lower() for name in value}) < len(value):
-            raise refuse("a header is there twice; upper and lower case are the same name, remove one")
+            raise refuse("a header is duplicated; upper and lower case are the same name, remove one")
         return value
 
     @field_validator("rewrite")

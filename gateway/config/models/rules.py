@@ -24,23 +24,23 @@ class RequestIds(Section):
     header: addresses.OwnHeader = Field(
         "x-request-id",
         description="Header in which a client may give an id, and in which the backend and, with `echo`, the client "
-        "are told it. Backends get `X-Request-ID` in any case.",
+        "get it. Backends get `X-Request-ID` in any case.",
     )
     trust: Literal["proxies", "always", "never"] = Field(
         "proxies",
-        description="Whose id is taken: that of `trusted_proxies` (auth.yaml), of everybody, or nobody's. An id is up "
+        description="Whose id is taken: that of `trusted_proxies` (auth.yaml), of every client, or none. An id is up "
         "to 128 letters, digits and `._:-`; instead of any other, a new one is made.",
     )
     echo: bool = Field(False, description="Tell the client the id in every response, not only in errors.")
 
 
 class Maintenance(Policy):
-    """Maintenance mode: 503 with `Retry-After` for everybody who is not exempt."""
+    """Maintenance mode: 503 with `Retry-After` for every client that is not exempt."""
 
     enabled: bool = Field(False, description="Whether it is on.")
     retry_after: Duration = Field(300, description="When clients should try again: `Retry-After`.")
     message: Text = Field(
-        "the service is under maintenance; please try again later", description="What clients are told."
+        "the service is under maintenance; please try again later", description="The message to clients."
     )
     exempt_routes: Several[RouteGlob] = Field((), description="Ids of routes that go on, or patterns of them.")
     exempt_networks: Several[addresses.Network] = Field(
@@ -97,7 +97,7 @@ class Compression(ForRoutes):
     together tells of its content (BREACH)."""
 
     encodings: Several[Encoding] = Field(
-        (), description="`zstd`, `br`, `gzip`: which there are, the most liked first. None: nothing is compressed."
+        (), description="`zstd`, `br`, `gzip`: the codings, in order of preference. None: nothing is compressed."
     )
     min_size: Size = Field(1024, description="Smaller responses are sent as they are, where their size is known.")
     types: SomeOf[MediaRange] = Field(

@@ -43,7 +43,9 @@ class Tls(Section):
     server_name: Unset[addresses.HostName] = Field(
         None, description="Name that the certificate must carry. Unset: the host of the endpoint."
     )
-    verify: bool = Field(True, description="Verify the certificate. Off only for experiments: anybody can pretend.")
+    verify: bool = Field(
+        True, description="Verify the certificate. Off only for experiments: any server can then pose as this one."
+    )
 
 
 class Connections(Section):

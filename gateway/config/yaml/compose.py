@@ -146,7 +146,7 @@ class _Composer:
         if first is None:
             entries[key.text] = Entry(key.line, key.column, node)
             return
-        message = f"the key {quote(key.text)} is there twice, first on line {first.line}; remove one of them"
+        message = f"the key {quote(key.text)} is duplicated, first on line {first.line}; remove one of them"
         self.problems.append(Problem(self._file, key.line, key.column, format_path(self._path()), message))
 
     def _merge(self, entries: dict[str, Entry]) -> None:

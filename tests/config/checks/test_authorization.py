@@ -1,4 +1,4 @@
-"""`gateway check` warns of routes that everybody may call, and of requirements that no caller can meet."""
+"""`gateway check` warns of routes that every client may call, and of requirements that no caller can meet."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_a_token_may_bring_gives_no_warning(tmp_path: Path) -> None:
 def test_a_rule_for_callers_of_an_open_route_is_found(tmp_path: Path) -> None:
     """Where no scheme is accepted, nobody can be known."""
     route = "- path: /a\n  target: 127.0.0.1:9\n  auth: []\n  authorize: [{when: 'tenant == \"a\"'}]\n"
-    assert ["nobody may pass" in line for line in warnings(tmp_path, route)] == [True]
+    assert ["no request can pass" in line for line in warnings(tmp_path, route)] == [True]
 
 
 def test_a_scheme_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -85,7 +85,10 @@ def test_a_scheme_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     ("route", "told"),
     [
         ("authorize: [{scopes: ['orders:read'], methods: [POST]}]", "no entry says anything of other methods"),
-        ("methods: [GET, POST], authorize: [{scopes: ['orders:read'], methods: [POST]}]", "of GET, HEAD: whoever is"),
+        (
+            "methods: [GET, POST], authorize: [{scopes: ['orders:read'], methods: [POST]}]",
+            "of GET, HEAD: every authenticated",
+        ),
         ("methods: [GET, POST], authorize: [{when: 'true', methods: [GET]}, {when: 'true', methods: [POST]}]", None),
         ("authorize: [{scopes: ['orders:read'], methods: [POST]}, {when: 'true'}]", None),
         ("methods: [POST], authorize: [{scopes: ['orders:read'], methods: [POST, PUT]}]", None),

@@ -176,7 +176,7 @@ def test_a_list_written_as_one_text_is_told_how_to_write_it() -> None:
 def test_header_names_are_lower_cased_and_must_differ() -> None:
     """Names are compared without regard to case."""
     assert list(route("headers: {X-Version: '1'}").headers) == ["x-version"]
-    assert "a header is there twice" in route_errors("headers: {X-A: '1', x-a: '2'}")[0]
+    assert "a header is duplicated" in route_errors("headers: {X-A: '1', x-a: '2'}")[0]
     assert "a header name is letters" in route_errors("headers: {'x y': '1'}")[0]
 
 

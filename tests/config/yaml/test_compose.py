@@ -38,7 +38,7 @@ def test_a_number_of_thousands_of_digits_is_told_as_an_error() -> None:
 def test_a_key_that_is_there_twice_names_the_line_of_the_first() -> None:
     """A duplicate key is refused, wherever it is."""
     assert errors("- path: /x\n  target: a:1\n  path: /y\n") == [
-        'routes.yaml:3:3: routes[0].path: the key "path" is there twice, first on line 1; remove one of them'
+        'routes.yaml:3:3: routes[0].path: the key "path" is duplicated, first on line 1; remove one of them'
     ]
 
 
@@ -153,7 +153,7 @@ def test_a_file_that_is_too_large_is_refused() -> None:
 
 
 def test_what_was_wrong_before_the_reading_stopped_is_told_as_well() -> None:
-    """A key that is there twice is not hidden by a slip further down."""
+    """A duplicated key is not hidden by a slip further down."""
     found = errors("- path: /x\n  path: /y\n- path: 'z\n")
     assert [line.split(": ")[0] for line in found] == ["routes.yaml:2:3", "routes.yaml:3:9"]
 

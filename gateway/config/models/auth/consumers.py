@@ -32,7 +32,7 @@ def _check_name(text: str) -> str:
 
 def _check_group(text: str) -> str:
     if "," in text:
-        raise refuse("a group is without commas, because the backend is told of several separated by commas")
+        raise refuse("a group has no commas, because the backend gets several separated by commas")
     return _check_name(text)
 
 
@@ -122,7 +122,7 @@ class ConsumerConfig(Model):
     subjects: Several[Subject] = Field(
         (),
         description="Subjects of tokens that are this consumer. A token whose subject has the name of a consumer that "
-        "does not list it here is refused: nobody takes over a consumer by being called like it.",
+        "does not list it here is refused: a consumer cannot be taken over by having the same name.",
     )
     limits: dict[RuleName, Windows] = Field(
         {}, description="Its own limits, by the names of rate limits in middleware.yaml, in place of what these say."
@@ -130,7 +130,7 @@ class ConsumerConfig(Model):
 
 
 class IdentityHeaders(Section):
-    """How a backend is told who calls. What a client sends under these names is removed, on every route."""
+    """The headers that name the caller to a backend. What a client sends under these names is always removed."""
 
     consumer: OwnHeader = Field("x-consumer-name", description="Header with the consumer's name.")
     tenant: OwnHeader = Field("x-consumer-tenant", description="Header with the tenant, if there is one.")

@@ -23,7 +23,9 @@ class AuthFile(Section):
         (),
         description="Networks (CIDR) or addresses of proxies whose `X-Forwarded-*` and `Forwarded` are believed.",
     )
-    identity_headers: IdentityHeaders = Field(IdentityHeaders(), description="How a backend is told who calls.")
+    identity_headers: IdentityHeaders = Field(
+        IdentityHeaders(), description="The headers that name the caller to a backend."
+    )
     mode: Literal["enforce", "shadow"] = Field(
         "enforce", description="`shadow`: log what would be refused for want of a credential, and let it pass."
     )

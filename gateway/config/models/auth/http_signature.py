@@ -74,7 +74,7 @@ class HttpSignatureScheme(Section):
     body: Literal["signed", "unsigned"] = Field(
         "signed",
         description="`signed`: a request with a body must have a `Content-Digest` (RFC 9530, sha-256 or sha-512) that "
-        "is covered, and the body must be that one. `unsigned`: anybody on the way may change it.",
+        "is covered, and the body must be that one. `unsigned`: it may be changed on the way.",
     )
     max_age: Duration = Field(300, description="How long ago a signature may have been `created`, at most.")
     leeway: DurationOrZero = Field(30, description="How far the clocks of callers may be off.")

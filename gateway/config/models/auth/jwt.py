@@ -16,7 +16,7 @@ _KEYS = ("jwks_url", "discovery", "key", "key_file", "secret")
 
 
 class IssuerConfig(Model):
-    """Somebody whose tokens are believed. Exactly one of jwks_url, discovery, key, key_file and secret is needed."""
+    """An issuer whose tokens are accepted. Exactly one of jwks_url, discovery, key, key_file and secret is needed."""
 
     issuer: Text = Field(
         description="The claim `iss` of its tokens, character by character.", examples=["https://login.example.com/"]
@@ -90,7 +90,7 @@ class IssuerConfig(Model):
         if self.secret is not None and not all(symmetric):
             raise refuse("a secret is for HS256, HS384 and HS512 only; the other algorithms need a public key")
         if self.secret is None and any(symmetric):
-            raise refuse("HS256, HS384 and HS512 need a secret: with a public key as the secret anybody could sign")
+            raise refuse("HS256, HS384 and HS512 need a secret: with a public key as the secret any client could sign")
         if self.secret is not None:
             _check_secret(self.secret.get_secret_value(), self.algorithms)
         return self
@@ -108,7 +108,7 @@ class JwtScheme(Model):
     """JSON Web Tokens in `Authorization: Bearer`, or where `from` says."""
 
     issuers: SomeOf[IssuerConfig] = Field(
-        description="Whose tokens are believed.",
+        description="The issuers whose tokens are accepted.",
         examples=[[{"issuer": "https://login.example.com/", "audiences": ["api"], "algorithms": ["RS256"]}]],
     )
     from_: TokenFrom = TOKEN_FROM
@@ -119,5 +119,5 @@ class JwtScheme(Model):
     @classmethod
     def _differ(cls, issuers: tuple[IssuerConfig, ...]) -> tuple[IssuerConfig, ...]:
         if len({issuer.issuer for issuer in issuers}) < len(issuers):
-            raise refuse("an issuer is there twice; remove one of them")
+            raise refuse("an issuer is duplicated; remove one of them")
         return issuers

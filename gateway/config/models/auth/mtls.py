@@ -72,7 +72,7 @@ CertificateSource = Literal["connection", "x-ssl-client-cert", "x-forwarded-clie
 
 
 class MtlsScheme(Section):
-    """Certificates of clients (mutual TLS). Whoever ends the TLS connection has verified them."""
+    """Certificates of clients (mutual TLS). They are verified where the TLS connection ends."""
 
     source: CertificateSource = Field(
         "connection",

@@ -48,7 +48,7 @@ SchemeNames = Annotated[
 REALM = Field("gateway", description="The realm that a 401 names.")
 FORWARD = Field(
     False,
-    description="Let the backend see the credential, too. Off: it ends here; the backend is told who it is.",
+    description="Send the credential to the backend, too. Off: it ends here; the backend gets the name of the caller.",
 )
 
 

@@ -51,7 +51,7 @@ class BasicScheme(Section):
 
 
 class AnonymousScheme(Section):
-    """Whoever comes without a credential. A credential that is wrong is refused all the same."""
+    """Callers without a credential. A credential that is wrong is still refused."""
 
     consumer: Name = Field(
         "anonymous", description="Name of the consumer that all of them are; one of `consumers`, or only a name."
@@ -75,7 +75,7 @@ class SchemeConfig(Model):
     )
     forward_auth: Unset[ForwardAuthScheme] = Field(None, description="A service that is asked for every request.")
     anonymous: Annotated[AnonymousScheme | None, BeforeValidator(or_empty({}))] = Field(
-        None, description="Whoever comes without a credential; the last of the schemes of a route."
+        None, description="Callers without a credential; the last of the schemes of a route."
     )
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ def problems(auth: str, routes: str = ROUTE) -> list[str]:
     [
         ("default: [a]", 'default[0]: schemes of auth.yaml has no entry of this name; define it there (got "a")'),
         ("default: [key]\nschemes: {keys: {api_key: }}", 'did you mean "keys"?'),
-        ("default: [k, k]\nschemes: {k: {api_key: }}", "default[1]: the scheme is there twice"),
+        ("default: [k, k]\nschemes: {k: {api_key: }}", "default[1]: the scheme is duplicated"),
         ("default: [p, k]\nschemes: {p: {anonymous: }, k: {api_key: }}", "put it last"),
         ("schemes: {k: {}}", "exactly one key is needed"),
         ("schemes: {k: {basic: , api_key: }}", "exactly one key is needed"),
@@ -51,7 +51,7 @@ def problems(auth: str, routes: str = ROUTE) -> list[str]:
             "consumers[1].subjects[0]: this subject is",
         ),
         ("consumers: [{name: ' a'}]", "without spaces around"),
-        ("consumers: [{name: a, groups: ['a,b']}]", "a group is without commas"),
+        ("consumers: [{name: a, groups: ['a,b']}]", "a group has no commas"),
         ("consumers: [{name: a, scopes: ['a b']}]", "a scope is without spaces"),
         ("identity_headers: {consumer: Host}", "this header has a meaning of its own"),
         ("identity_headers: {consumer: X-Forwarded-User}", "this header has a meaning of its own"),
@@ -105,7 +105,7 @@ def test_an_issuer_has_fitting_keys_and_algorithms(change: dict[str, Any], why: 
 def test_an_issuer_is_there_once() -> None:
     """Which of two entries counts could not be told."""
     one = {"jwks_url": "https://a/"}
-    assert "an issuer is there twice" in problems(jwt_auth(one, one))[0]
+    assert "an issuer is duplicated" in problems(jwt_auth(one, one))[0]
 
 
 @pytest.mark.parametrize(
