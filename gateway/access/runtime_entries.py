@@ -116,7 +116,7 @@ class RuntimeEntries:
         except BlocklistFull:
             logger.warning("the blocklist is full: %s %s is not banned", *key)
         else:
-            logger.warning("banned for the %d. time: %s", bans, entry.told())
+            logger.warning("ban number %d: %s", bans, entry.told())
 
     def _change_of(self, key: Key) -> float:
         """The time of a change, later than that of the one before, whatever the clock does."""

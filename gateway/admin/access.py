@@ -24,6 +24,7 @@ from gateway.config.models.admin import Admin
 logger = logging.getLogger("gateway.admin")
 
 READING = frozenset({"GET", "HEAD"})
+NOTHING_LOADED = "no configuration is loaded, so no token is known yet: the log says what to correct in the files"
 LOG_SECONDS = 10.0  # between two lines about refused requests
 
 NO_TOKEN = (
@@ -70,11 +71,16 @@ class Credentials:
 
     settings: Admin
     local: LocalToken | None
+    loaded: bool = True  # whether a configuration is, which says what tokens there are
 
 
 def decide(method: str, headers: Headers, listening: Listening, credentials: Credentials) -> Holder | Refusal | None:
     """Who asks; None: anybody, who may read. A pure decision."""
-    return _foreign(headers, listening, credentials.settings) or _holder(method, headers, listening, credentials)
+    if (foreign := _foreign(headers, listening, credentials.settings)) is not None:
+        return foreign
+    if method in READING and listening.loopback and "authorization" not in headers:
+        return None
+    return _holder(method, headers, listening, credentials) if credentials.loaded else Refusal(503, NOTHING_LOADED)
 
 
 def _foreign(headers: Headers, listening: Listening, settings: Admin) -> Refusal | None:
@@ -110,11 +116,9 @@ def _is_same_origin(origin: str, host: str, settings: Admin) -> bool:
     return known and bool(separator) and scheme in ("http", "https")
 
 
-def _holder(method: str, headers: Headers, listening: Listening, credentials: Credentials) -> Holder | Refusal | None:
+def _holder(method: str, headers: Headers, listening: Listening, credentials: Credentials) -> Holder | Refusal:
     tokens = headers.getlist("authorization")
     if not tokens:
-        if method in READING and listening.loopback:
-            return None
         return Refusal(401, _needs_token(method, listening, credentials))
     scheme, _, token = tokens[0].partition(" ")
     if len(tokens) > 1 or scheme.lower() != "bearer":
@@ -175,7 +179,8 @@ class AccessControl:
         now = time.monotonic()
         if now - self._logged >= LOG_SECONDS:
             self._logged = now
-            logger.warning("refused %s %r: %s", scope["method"], scope["path"], refusal.reason)
+            client = (scope.get("client") or ("an unknown address",))[0]
+            logger.warning("refused %s %r of %s: %s", scope["method"], scope["path"], client, refusal.reason)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

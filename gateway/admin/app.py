@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,10 +54,17 @@ def admin_app(
     return AccessControl(Starlette(routes=routes), listening, credentials)
 
 
-def metrics_app(reloader: Reloader, metrics: Metrics) -> ASGIApp:
-    """What everybody may read who collects metrics: they, and whether the gateway is well."""
-    admin = _Admin(reloader, metrics)
-    return Starlette(routes=[Route("/metrics", admin.metrics), Route("/health", admin.summary)])
+def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], probes: Iterable[str]) -> ASGIApp:
+    """What everybody may read who collects metrics: they, and the probes of the data port, by their paths."""
+
+    async def page(request: Request) -> Response:
+        return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+    async def probed(request: Request) -> Response:
+        status, body = probe(request.url.path)
+        return Response(body, status, {"cache-control": "no-store"}, media_type="application/json")
+
+    return Starlette(routes=[Route("/metrics", page), *(Route(path, probed) for path in sorted(probes))])
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -73,9 +80,6 @@ class _Admin:
     def __init__(self, reloader: Reloader, metrics: Metrics) -> None:
         self._reloader = reloader
         self._metrics = metrics
-
-    async def summary(self, request: Request) -> Response:
-        return _json(self._reloader.summary())
 
     async def health(self, request: Request) -> Response:
         return _json(self._reloader.report())
@@ -150,7 +154,10 @@ class _Admin:
         pairs = [(name.strip(), value.strip()) for name, value in headers]
         holder: Holder | None = request.state.holder
         if (shows_credential := _shows_credential(snapshot, url, pairs)) and holder is None:
-            message = "to explain a request with a credential needs a token, since it tells whether that is right"
+            message = (
+                "to explain a request with a credential needs a token, since it tells whether that is right; send "
+            )
+            message += "Authorization: Bearer TOKEN"
             return _json({"error": message}, 401, {"www-authenticate": "Bearer"})
         try:
             answer = await explain(snapshot, method, url, pairs, request.query_params.get("client", LOOPBACK))

@@ -68,4 +68,4 @@ def _token_of(admin: str, answer: Any) -> str | None:
     if not isinstance(named, str) or not Listening(host.strip("[]"), 0).loopback:
         return None
     path = Path(named)
-    return read_token(path) if path.name == FILE else None
+    return read_token(path, of_others=True) if path.name == FILE else None

@@ -62,16 +62,19 @@ def holder_of(token: str, known: Iterable[AdminToken], local: LocalToken | None)
     return found
 
 
-def read_token(path: Path) -> str | None:
-    """The token in a file that only its owner can read, and that is ours. None where there is no such file."""
+def read_token(path: Path, *, of_others: bool = False) -> str | None:
+    """The token in a file that only its owner can read, and that is ours. None where there is no such file.
+
+    `of_others`: for commands, which root runs beside a gateway that is another user.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     with open(descriptor, encoding="ascii", errors="replace") as file:
         status = os.fstat(descriptor)
-        ours = stat.S_ISREG(status.st_mode) and status.st_uid in (os.geteuid(), 0)
-        if not ours or status.st_mode & 0o077:
+        ours = of_others or status.st_uid in (os.geteuid(), 0)
+        if not ours or not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
             return None
         text = file.read(1024).strip()
     return text if _TOKEN.fullmatch(text) else None
@@ -82,7 +85,7 @@ def local_token(directory: Path) -> LocalToken:
     path = directory.resolve() / FILE
     if (token := read_token(path)) is not None:
         return LocalToken(token, path)
-    directory.mkdir(0o750, parents=True, exist_ok=True)
+    directory.mkdir(0o700, parents=True, exist_ok=True)
     token = new_token()
     temporary = directory / f".{FILE}.{secrets.token_hex(8)}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -10,14 +10,19 @@ from gateway.reload import Reloader
 PROBES = frozenset({"/health", "/health/live", "/health/ready"})
 
 
-def health(path: str, reloader: Reloader, *, draining: bool) -> Response:
-    """Live: the process answers. Ready, and `/health` itself: send traffic."""
+def probe(path: str, reloader: Reloader, *, draining: bool) -> tuple[int, bytes]:
+    """Status and JSON. Live: the process answers. Ready, and `/health` itself: send traffic."""
     status = "draining" if draining else "ok" if reloader.current else "no configuration"
     well = status == "ok" or path == "/health/live"
-    body = orjson.dumps({"status": status, "config": reloader.summary()})
+    return 200 if well else 503, orjson.dumps({"status": status, "config": reloader.summary()})
+
+
+def health(path: str, reloader: Reloader, *, draining: bool) -> Response:
+    """What the data port answers."""
+    status, body = probe(path, reloader, draining=draining)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
     ]
-    return Response(200 if well else 503, headers, body)
+    return Response(status, headers, body)

@@ -32,6 +32,9 @@ ABSENT_KIDS = 1000
 RETRY_LAST = 15.0  # seconds between fetches that fail, at most
 
 NO_KEYS = unavailable("the keys of the token's issuer cannot be fetched at the moment")
+NOT_FETCHED = unavailable(
+    "the keys of the token's issuer are not fetched for an explanation; ask /explain of a running gateway's admin port"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class PublishedKeys:
         if known and self._keys.knows(kid, algorithm):
             return self._keys
         if dry_run or not self._refreshing:
-            return self._keys if known else NO_KEYS
+            return self._keys if known else NOT_FETCHED if dry_run else NO_KEYS
         if not known or kid is None:
             return await self._wait_for_keys()
         found = await self._look_for(kid, algorithm)

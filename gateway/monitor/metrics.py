@@ -22,6 +22,24 @@ CONSUMERS: Final = 1000
 ROUTES: Final = 20_000  # series that are kept; those of removed routes go first when there are more
 NO_ROUTE: Final = "-"
 
+HELP: Final = {
+    "gateway_config_good": "1 while the files are those that are served, 0 while they have errors.",
+    "gateway_config_reloads_total": "Configurations that were taken up after the first.",
+    "gateway_config_refusals_total": "Configurations that were refused.",
+    "gateway_troubles": "Long-lived tasks that fail again and again; /health of the admin port names them.",
+    "gateway_task_deaths_total": "Long-lived tasks that ended by an error and were begun again.",
+    "gateway_loop_stalls_total": "Times that code kept everything waiting for over a second; the log names its place.",
+    "gateway_loop_stalled_seconds_total": "How long it did.",
+    "gateway_redis_up": "1 while Redis answers; while it is 0, limits go on as their on_failure says.",
+    "gateway_redis_calls_total": "Calls of Redis.",
+    "gateway_redis_failures_total": "Calls of Redis that failed.",
+    "gateway_redis_outages_total": "Times that Redis was given up for a while.",
+    "gateway_quota_file_up": "1 while the file of the quotas can be used.",
+    "gateway_quota_file_failures_total": "Failures to use the file of the quotas.",
+    "gateway_quota_file_outages_total": "Times that the file of the quotas could not be used for a while.",
+}
+"""What numbers without labels are, by name. docs/operating.md has the same."""
+
 Source = Callable[[], Iterable[Metric]]
 
 
@@ -113,11 +131,11 @@ class Metrics(Collector):
 
 
 def plain(measures: Mapping[str, float]) -> Iterator[Metric]:
-    """Numbers without labels: counters where the name ends in `_total`, gauges otherwise."""
+    """Numbers without labels, each of HELP: counters where the name ends in `_total`, gauges otherwise."""
     for name, value in measures.items():
         family: Metric
         if name.endswith("_total"):
-            family = CounterMetricFamily(name.removesuffix("_total"), name.replace("_", " "), value=value)
+            family = CounterMetricFamily(name.removesuffix("_total"), HELP.get(name, name), value=value)
         else:
-            family = GaugeMetricFamily(name, name.replace("_", " "), value=value)
+            family = GaugeMetricFamily(name, HELP.get(name, name), value=value)
         yield family

@@ -27,7 +27,7 @@ class AdminAccess:
         self._state_directory: Path | None = None
         self._local: LocalToken | None = None
         self._temporary: TemporaryDirectory[str] | None = None  # removed when the process ends
-        self._credentials = Credentials(Admin(), None)
+        self._credentials = Credentials(Admin(), None, loaded=False)
 
     def credentials(self) -> Credentials:
         """Those in force."""

@@ -28,6 +28,7 @@ from starlette.types import ASGIApp
 from gateway.admin.access import Listening
 from gateway.admin.app import admin_app, metrics_app
 from gateway.app import Gateway
+from gateway.app.health import PROBES, probe
 from gateway.build import Snapshot
 from gateway.config.models import AccessLog as AccessLogConfig
 from gateway.config.models import ClientLimits, Drain, WebSocket
@@ -108,7 +109,8 @@ async def serve(options: ServeOptions) -> None:
                 listening = Listening(options.admin[0], options.admin[1])
                 beside.append((admin_app(reloader, metrics, listening, admin_access.credentials), admin_sockets))
             if options.metrics is not None:
-                beside.append((metrics_app(reloader, metrics), metrics_sockets))
+                probed = lambda path: probe(path, reloader, draining=gateway.draining)  # noqa: E731
+                beside.append((metrics_app(metrics, probed, PROBES), metrics_sockets))
             await _run(server, sockets, beside)
     finally:
         loop_watch.stop()

@@ -209,6 +209,37 @@ def test_a_new_token_works_as_it_is_printed(tmp_path: Path) -> None:
         until(lambda: "POST /reload by ci" in process.log)
 
 
+def test_while_nothing_is_loaded_the_answer_says_so(tmp_path: Path) -> None:
+    """A right token is not called unknown because the files that list it have an error at the start."""
+    with running_gateway(tmp_path, ROUTES, MIDDLEWARE, AUTH) as process:
+        process.stop()
+        process.write(routes="routes: x\n")
+        process.start(ready=False)
+        answer = httpx2.post(admin_url(process, "/reload"), headers={"authorization": f"Bearer {WRITER}"})
+        assert (answer.status_code, "no configuration is loaded" in answer.json()["error"]) == (503, True)
+        assert "routes.yaml:1:1" in str(httpx2.get(admin_url(process, "/health")).json()["errors"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reads what another user's gateway wrote")
+def test_root_uses_the_token_of_a_gateway_that_is_another_user(gateway: GatewayProcess) -> None:
+    """As under systemd, where the gateway has a user of its own, and the state directory is that user's."""
+    path = gateway.directory / "state" / "admin-token"
+    command = [sys.executable, "-m", "gateway.cli", "blocklist", "add", "--network", "203.0.113.9"]
+    os.chown(path, 10001, 10001)
+    try:
+        done = subprocess.run(
+            [*command, "--admin", f"127.0.0.1:{gateway.admin_port}"], capture_output=True, text=True, check=False
+        )
+    finally:
+        os.chown(path, 0, 0)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_state_directory_is_for_its_owner(gateway: GatewayProcess) -> None:
+    """Whichever of the things in it is written first."""
+    assert stat.S_IMODE((gateway.directory / "state").stat().st_mode) == 0o700
+
+
 def test_metrics_and_health_have_a_port_of_their_own(tmp_path: Path) -> None:
     """For whoever collects them, under any name, read-only; nothing else is there, and no reason why files are bad."""
     port = free_port()
@@ -217,7 +248,16 @@ def test_metrics_and_health_have_a_port_of_their_own(tmp_path: Path) -> None:
         page = httpx2.get(url + "/metrics", headers={"host": "gateway.monitoring.svc"})
         assert page.status_code == 200
         assert "gateway_config_good" in page.text
-        assert httpx2.get(url + "/health").json() == get(process, "/health").json()["config"]
+        for path in ("/health", "/health/ready", "/health/live"):
+            assert httpx2.get(url + path).json() == get(process, path).json()
+        process.write(routes="routes: x\n")
+        process.stop()
+        process.start(ready=False)
+        assert [httpx2.get(url + path).status_code for path in ("/health", "/health/ready", "/health/live")] == [
+            503,
+            503,
+            200,
+        ]
         assert httpx2.get(url + "/config").status_code == 404
         assert httpx2.post(url + "/metrics").status_code == 405
 

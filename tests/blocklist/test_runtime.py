@@ -138,7 +138,7 @@ def test_failed_authentication_bans_and_restarts_do_not_help(gateway: GatewayPro
     assert [_get(gateway, path="/keyed/x", **wrong) for _ in range(4)] == [401, 401, 401, 403]
     assert _get(gateway) == 403
     assert _get(gateway, "198.51.100.2", path="/keyed/x", **wrong) == 401
-    assert "banned for the 1. time: network 198.51.100.1/32" in gateway.log
+    assert "ban number 1: network 198.51.100.1/32" in gateway.log
     until(lambda: "198.51.100.1/32" in _blocklist(gateway, "list"))
     gateway.stop()
     gateway.start()

@@ -158,6 +158,17 @@ def _children_seconds() -> float:
     return times.children_user + times.children_system
 
 
+def test_a_header_that_the_gateway_sends_anyway_is_not_to_be_added(tmp_path: Path) -> None:
+    """Two lines of X-Forwarded-Port are two answers; `set` leaves one."""
+    configured(tmp_path)
+    for way, warned in (("add", ["middleware.yaml:1:25"]), ("set", [])):
+        (tmp_path / "middleware.yaml").write_text(
+            f'headers: {{h: {{request: {{{way}: {{X-Forwarded-Port: "443"}}}}}}}}\n'
+        )
+        found = [problem for problem in check(tmp_path, {}) if "write set" in str(problem)]
+        assert [str(problem).split(": ")[0] for problem in found] == warned
+
+
 def test_a_header_that_backends_do_not_get_is_warned_of(tmp_path: Path) -> None:
     """A route that asks for a name with an underscore or a dot has a backend that will not see it."""
     route = "routes:\n- path: /a\n  target: 127.0.0.1:80\n  headers: {x_team: a, x.team: b, x-team: c}\n"

@@ -44,6 +44,13 @@ def test_the_config_map_holds_the_repository_s_own_files(tmp_path: Path) -> None
     assert load(tmp_path, {}).digest == load(ROOT, {}).digest
 
 
+def test_prometheus_finds_the_port_of_the_metrics(pod: Any) -> None:
+    """The port by the name of `metrics` is the one that the gateway is told to open."""
+    (container,) = pod["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert container["args"][container["args"].index("--metrics") + 1] == f"0.0.0.0:{ports['metrics']}"
+
+
 def test_an_edit_of_the_config_map_reaches_the_pod(pod: Any) -> None:
     """The ConfigMap is mounted as a directory, where the gateway looks for it, and not by subPath."""
     (container,) = pod["containers"]

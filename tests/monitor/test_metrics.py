@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import httpx2
 
+import gateway
 from gateway.http import Decision, Identity, Outcome
 from gateway.http.testing import make_exchange
-from gateway.monitor.metrics import CONSUMERS, Metrics
+from gateway.monitor.metrics import CONSUMERS, HELP, Metrics, plain
 from tests.support import free_port, running_gateway
 
 
 def test_requests_are_counted_by_route_and_status(tmp_path: Path) -> None:
     """The admin port has a page for Prometheus, with requests, durations and the state of the configuration."""
     routes = f"- path: /a/*\n  target: 127.0.0.1:{free_port()}\n"
-    with running_gateway(tmp_path, routes) as gateway:
-        assert httpx2.get(gateway.url + "/a/x").status_code == 502
-        assert httpx2.get(gateway.url + "/b").status_code == 404
-        page = httpx2.get(f"http://127.0.0.1:{gateway.admin_port}/metrics")
+    with running_gateway(tmp_path, routes) as process:
+        assert httpx2.get(process.url + "/a/x").status_code == 502
+        assert httpx2.get(process.url + "/b").status_code == 404
+        page = httpx2.get(f"http://127.0.0.1:{process.admin_port}/metrics")
     assert page.headers["content-type"].startswith("text/plain")
     lines = page.text.splitlines()
     assert 'gateway_requests_total{route="a",status="502"} 1.0' in lines
@@ -34,6 +36,17 @@ def test_decisions_are_counted_by_rule() -> None:
     exchange.decisions = (Decision("ip_allow:office", "shadow-deny", "not in 10.0.0.0/8"),)
     metrics.observe(exchange, Outcome(0, 0, status=200))
     assert b'gateway_decisions_total{rule="ip_allow:office",verdict="shadow-deny"} 1.0' in metrics.render()
+
+
+def test_every_number_has_a_sentence() -> None:
+    """Prometheus shows what a number means, and the documentation has the same sentences."""
+    root = Path(gateway.__file__).parent
+    told = {name for file in root.rglob("*.py") for name in re.findall(r'"(gateway_[a-z_]+)": [^"]', file.read_text())}
+    assert told == set(HELP)
+    pages = (*plain(dict.fromkeys(HELP, 1.0)), *Metrics().collect())
+    sentences = {metric.name + "_total" * (metric.type == "counter"): metric.documentation for metric in pages}
+    rows = re.findall(r"^\| `(gateway_\w+)` \| (.*) \|$", (root.parent / "docs/operating.md").read_text(), re.MULTILINE)
+    assert dict(rows) == sentences
 
 
 def test_consumers_are_bounded() -> None:

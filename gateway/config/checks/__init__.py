@@ -56,6 +56,7 @@ WARNINGS = (
     Check("routes.yaml", headers.dropped_but_matched),
     Check("middleware.yaml", route_ids.idle_patterns),
     Check("middleware.yaml", blocklist.changed_default),
+    Check("middleware.yaml", headers.added_beside_the_gateways_own),
     Check("auth.yaml", schemes.warnings),
 )
 """What `gateway check` says beyond the errors: it is probably not meant, although it can be served."""

@@ -15,6 +15,15 @@ def request_id_is_an_identity_header(configuration: Configuration) -> Iterator[F
         yield Fault(("request_id", "header"), "identity_headers of auth.yaml has this name for who calls; take another")
 
 
+def added_beside_the_gateways_own(configuration: Configuration) -> Iterator[Fault]:
+    """Headers of which the gateway writes a line of its own, so that a rule that adds one makes two."""
+    message = "backends get a line of the gateway's own, too, and may take either; write set in place of add"
+    for name, header_rules in configuration.middleware.headers.items():
+        for header in header_rules.request.add:
+            if header in ("x-forwarded-port", "x-forwarded-prefix"):
+                yield Fault(("headers", name, "request", "add", header), message)
+
+
 def dropped_but_matched(configuration: Configuration) -> Iterator[Fault]:
     """Headers that a route is matched by and that its backend does not get."""
     passing = configuration.middleware.limits.underscore_headers == "pass"
