@@ -95,6 +95,15 @@ async def test_a_kid_that_is_not_there_is_not_looked_for_again() -> None:
             assert len(keys._absent) <= jwks.ABSENT_KIDS
 
 
+async def test_an_explanation_does_not_say_that_an_issuer_fails() -> None:
+    """It asks no issuer; where a service is not started, as by `gateway explain`, there are no keys."""
+    async with issuer_server() as issuer, published(issuer.url) as keys:
+        await keys.stop()
+        keys._until = 0.0
+        assert await keys.keys_for("one", dry_run=True) is jwks.NOT_FETCHED
+        assert await keys.keys_for("one", dry_run=False) is jwks.NO_KEYS
+
+
 async def test_made_up_kids_do_not_hide_a_new_key_for_long() -> None:
     """A stranger's tokens use up what may be asked; then a new key is not called wrong, and is known within seconds."""
     clock = Clock()

@@ -67,8 +67,13 @@ def _table(model: type[Model]) -> list[str]:
 def _type(field: FieldInfo) -> str:
     kind = _kind(field.metadata)
     name = kind or _name(field.annotation)
-    bounds = [str(getattr(item, side)) for item in field.metadata for side in ("ge", "le") if hasattr(item, side)]
-    return f"{name}, {' to '.join(bounds)}" if bounds else name
+    bounds = {side: getattr(item, side) for item in field.metadata for side in ("ge", "le") if hasattr(item, side)}
+    if not bounds:
+        return name
+    unit = "s" if name == "duration" else ""
+    if "ge" not in bounds:
+        return f"{name}, at most {bounds['le']}{unit}"
+    return f"{name}, {' to '.join(f'{bound}{unit}' for bound in bounds.values())}"
 
 
 def _kind(metadata: list[Any] | tuple[Any, ...]) -> str | None:
