@@ -16,6 +16,7 @@ from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import ClientLimits, Connections, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.problems import format_path
+from gateway.config.regular_files import read_regular
 from gateway.config.route_rules import rule
 from gateway.config.values.addresses import (
     AddressTarget,
@@ -25,7 +26,6 @@ from gateway.config.values.addresses import (
     parse_address,
     parse_target,
 )
-from gateway.config.yaml.expand import read_regular
 from gateway.context import Context, Middleware
 from gateway.http import Handler
 from gateway.http.forwarded import TrustedProxies

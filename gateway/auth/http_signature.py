@@ -21,7 +21,7 @@ from gateway.auth.signature_base import ComponentError, covered_names, signature
 from gateway.auth.signature_keys import SignatureKey, SignatureKeyError, public_key, shared_key
 from gateway.config.models.auth.http_signature import HttpSignatureScheme, SignatureKeyConfig
 from gateway.config.problems import Path as Place
-from gateway.config.yaml.expand import read_secret
+from gateway.config.regular_files import read_secret
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
 from gateway.http.decisions import Mode, deny

@@ -11,7 +11,7 @@ from gateway.auth.key_set import FixedKeys, KeySource
 from gateway.auth.token import load_json
 from gateway.config.models.auth.jwt import IssuerConfig
 from gateway.config.problems import Path as Place
-from gateway.config.yaml.expand import read_secret
+from gateway.config.regular_files import read_secret
 
 
 def issuer(auth: AuthContext, config: IssuerConfig, place: Place) -> Issuer:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from gateway.config.yaml.expand import read_regular
+from gateway.config.regular_files import read_regular
 from gateway.live import Tasks
 
 logger = logging.getLogger("gateway.auth")

@@ -11,9 +11,9 @@ from pydantic_core import PydanticCustomError
 from gateway.config.models import FILES, RoutesFile
 from gateway.config.models.python_policies import split_class
 from gateway.config.problems import ConfigError, Problem
+from gateway.config.regular_files import read_regular
 from gateway.config.yaml.compose import compose
 from gateway.config.yaml.document import Document, Entry, Mapping, Node, Scalar
-from gateway.config.yaml.expand import read_regular
 from gateway.config.yaml.text import MAX_BYTES
 
 _ATTEMPTS = 5

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from gateway.config.yaml.expand import read_regular
+from gateway.config.regular_files import read_regular
 
 KEYS = frozenset({"ca", "key_file"})
 """Whose value is the name of a file, wherever they stand in one of the three files."""

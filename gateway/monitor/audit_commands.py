@@ -49,7 +49,7 @@ def verify(
 
     FILES are all files of one log, in any order. Exit code 1 where something is wrong.
     """
-    from gateway.config.yaml.expand import read_secret  # noqa: PLC0415  the other commands start faster without these
+    from gateway.config.regular_files import read_secret  # noqa: PLC0415  the other commands start faster without these
     from gateway.monitor.audit_chain import Sealer  # noqa: PLC0415
     from gateway.monitor.audit_verify import Verification  # noqa: PLC0415
 

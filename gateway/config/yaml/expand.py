@@ -4,18 +4,16 @@ This happens after the YAML was read, so what a variable or a secret file holds 
 file, only one value in it.
 """
 
-import os
 import re
-import stat
 from collections.abc import Mapping as MappingOf
 from pathlib import Path as FilePath
 from typing import Any
 
 from gateway.config.problems import Fault, quote
+from gateway.config.regular_files import read_secret
 from gateway.config.secrets import KnownSecrets, names_a_secret
 from gateway.config.yaml.document import Mapping, Node, Scalar, Sequence, resolve
 
-MAX_SECRET_BYTES = 64 * 1024
 MAX_EXPANSIONS = 100
 
 _EXPANSION = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
@@ -95,27 +93,6 @@ class Expander:
         except ValueError as error:
             reason = str(error)
         raise ExpansionError(f"the file {quote(name)} cannot be used: {reason}; create it, or correct the path")
-
-
-def read_secret(path: FilePath) -> str:
-    """The text of a small file, without the newline at its end. Raises OSError or ValueError."""
-    data = read_regular(path, MAX_SECRET_BYTES)
-    return data.decode("utf-8").removesuffix("\n").removesuffix("\r")
-
-
-def read_regular(path: FilePath, limit: int) -> bytes:
-    """The content of a regular file of at most `limit` bytes. A pipe or device, which might never end, is refused."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
-    finally:
-        os.close(descriptor)
-    if len(data) > limit:
-        raise ValueError(f"it is larger than {limit // 1024} KiB")
-    return data
 
 
 class Converter:

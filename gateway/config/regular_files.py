@@ -1,0 +1,28 @@
+"""Small files, read whole: secrets, keys, the configuration itself. A pipe or a device is refused."""
+
+import os
+import stat
+from pathlib import Path
+
+MAX_SECRET_BYTES = 64 * 1024
+
+
+def read_secret(path: Path) -> str:
+    """The text of a small file, without the newline at its end. Raises OSError or ValueError."""
+    data = read_regular(path, MAX_SECRET_BYTES)
+    return data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes. A pipe or device, which might never end, is refused."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > limit:
+        raise ValueError(f"it is larger than {limit // 1024} KiB")
+    return data
