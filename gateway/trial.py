@@ -78,7 +78,7 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any], base: Path)
     applications = list(_applications(configuration, living))
     if not policies and not applications:
         return
-    limits = configuration.middleware.reload
+    settings = configuration.middleware.reload
     told = replace(
         configuration,
         routes=RoutesFile.model_construct(routes=()),
@@ -86,7 +86,7 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any], base: Path)
         auth=AuthFile(),
         documents={"middleware.yaml": configuration.documents["middleware.yaml"]},
     )
-    trial = _Trial(told, applications, base, limits.policy_timeout, limits.policy_memory)
+    trial = _Trial(told, applications, base, settings.policy_timeout, settings.policy_memory)
     problems = _run(trial)
     if problems:
         raise ConfigError(problems)

@@ -128,7 +128,7 @@ def _decoded(value: bytes) -> tuple[str, str] | None:
 
 
 def users(scheme: str, auth: AuthContext) -> dict[str, User]:
-    """Those of the consumers that have a password; a hash that is none is noted in the workshop."""
+    """Those of the consumers that have a password; a hash that is none is a problem of `auth`."""
     found = {}
     for index, consumer in enumerate(auth.config.consumers):
         if consumer.basic is not None:

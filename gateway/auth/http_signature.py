@@ -216,7 +216,7 @@ def _signatures(exchange: Exchange, tag: str | None) -> Iterator[Signature]:
 
 
 def http_signature(auth: AuthContext, name: str, config: HttpSignatureScheme) -> HttpSignature:
-    """The scheme that auth.yaml describes; what is wrong with keys is noted in the workshop."""
+    """The scheme that auth.yaml describes; what is wrong with keys is a problem of `auth`."""
     demands = Demands(frozenset(config.components), config.body == "signed", config.max_age, config.leeway, config.tag)
     replays = None
     if config.replay == "once":

@@ -15,7 +15,7 @@ from gateway.config.regular_files import read_secret
 
 
 def issuer(auth: AuthContext, config: IssuerConfig, place: Place) -> Issuer:
-    """The issuer; what is wrong with its keys is noted in the workshop."""
+    """The issuer; what is wrong with its keys is a problem of `auth`."""
     rules = ClaimRules(frozenset(config.audiences), config.leeway, config.required_claims)
     return Issuer(frozenset(config.algorithms), _keys(auth, config, place), rules, config.claims)
 

@@ -35,7 +35,7 @@ _Wrapped = Callable[[Exchange], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class PythonPolicy:
-    """A policy of one's own, and a guard around it."""
+    """A custom policy, and what keeps its failures from other requests."""
 
     name: str
     policy: Middleware

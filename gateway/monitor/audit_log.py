@@ -57,7 +57,7 @@ class _Switch:
 
 
 class AuditLog:
-    """Takes records on the event loop, and writes them on its own thread. A service."""
+    """Takes records on the event loop, and writes them on its own thread."""
 
     def __init__(self) -> None:
         self.settings: Change = None

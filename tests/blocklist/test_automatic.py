@@ -55,75 +55,75 @@ def _ban(live: RuntimeEntries, value: str = "10.0.0.1/32", settings: AutomaticBa
 
 async def test_an_address_is_banned_after_its_failures(tmp_path: Path) -> None:
     """And no other one; what it sends then does not reach the authentication."""
-    async with guarded(SETTINGS % "", tmp_path) as guard:
-        guard.fail()
-        assert [await guard.status("10.0.0.1") for _ in range(4)] == [401, 401, 401, 403]
-        assert guard.answers.asked == 3
-        assert await guard.status("10.0.0.2") == 401
-        assert [entry.value for entry in guard.live.entries()] == ["10.0.0.1/32"]
+    async with guarded(SETTINGS % "", tmp_path) as stage:
+        stage.fail()
+        assert [await stage.status("10.0.0.1") for _ in range(4)] == [401, 401, 401, 403]
+        assert stage.answers.asked == 3
+        assert await stage.status("10.0.0.2") == 401
+        assert [entry.value for entry in stage.live.entries()] == ["10.0.0.1/32"]
 
 
 async def test_ipv6_is_banned_by_its_network(tmp_path: Path) -> None:
     """Whoever has one address of a /64 network has all of them."""
-    async with guarded(SETTINGS % "", tmp_path) as guard:
-        guard.fail()
-        assert [await guard.status(f"2001:db8::{number}") for number in range(1, 5)] == [401, 401, 401, 403]
-        assert await guard.status("2001:db8:0:1::1") == 401
+    async with guarded(SETTINGS % "", tmp_path) as stage:
+        stage.fail()
+        assert [await stage.status(f"2001:db8::{number}") for number in range(1, 5)] == [401, 401, 401, 403]
+        assert await stage.status("2001:db8:0:1::1") == 401
 
 
 async def test_proxies_and_exempt_networks_are_never_banned(tmp_path: Path) -> None:
     """However often somebody behind them fails, and whoever made an entry for them."""
-    async with guarded(SETTINGS % "", tmp_path, auth="trusted_proxies: [10.9.0.0/16]") as guard:
-        guard.fail()
+    async with guarded(SETTINGS % "", tmp_path, auth="trusted_proxies: [10.9.0.0/16]") as stage:
+        stage.fail()
         for client in ("10.9.0.1", "192.0.2.7", "unknown"):
-            assert {await guard.status(client) for _ in range(10)} == {401}
-        assert guard.live.entries() == []
-        guard.live.add(Entry("network", "10.9.0.1/32", source="automatic"))
-        assert await guard.status("10.9.0.1") == 401
+            assert {await stage.status(client) for _ in range(10)} == {401}
+        assert stage.live.entries() == []
+        stage.live.add(Entry("network", "10.9.0.1/32", source="automatic"))
+        assert await stage.status("10.9.0.1") == 401
 
 
 async def test_a_consumer_is_banned_wherever_it_comes_from(tmp_path: Path) -> None:
     """Wrong passwords from many addresses; then not even the right one shows that it is right."""
-    async with guarded(SETTINGS % ", per: [consumer]", tmp_path) as guard:
-        guard.fail(claimed="acme")
-        assert [await guard.status(f"10.0.0.{number}") for number in range(4)] == [401, 401, 403, 403]
-        guard.recognise("acme")
-        assert await guard.status("10.0.1.1") == 403
-        guard.recognise("other")
-        assert await guard.status("10.0.0.1") == 200
+    async with guarded(SETTINGS % ", per: [consumer]", tmp_path) as stage:
+        stage.fail(claimed="acme")
+        assert [await stage.status(f"10.0.0.{number}") for number in range(4)] == [401, 401, 403, 403]
+        stage.recognise("acme")
+        assert await stage.status("10.0.1.1") == 403
+        stage.recognise("other")
+        assert await stage.status("10.0.0.1") == 200
 
 
 async def test_a_consumer_is_banned_who_tries_what_it_may_not(tmp_path: Path) -> None:
     """Refusals of somebody who is known count for the consumer, and not for its address."""
-    async with guarded(SETTINGS % ", per: [address, consumer]", tmp_path) as guard:
-        guard.forbid("acme")
-        assert [await guard.status("10.0.0.1") for _ in range(3)] == [403, 403, 403]
-        assert [entry.key for entry in guard.live.entries()] == [("consumer", "acme")]
-        guard.recognise("other")
-        assert await guard.status("10.0.0.1") == 200
+    async with guarded(SETTINGS % ", per: [address, consumer]", tmp_path) as stage:
+        stage.forbid("acme")
+        assert [await stage.status("10.0.0.1") for _ in range(3)] == [403, 403, 403]
+        assert [entry.key for entry in stage.live.entries()] == [("consumer", "acme")]
+        stage.recognise("other")
+        assert await stage.status("10.0.0.1") == 200
 
 
 async def test_automatic_bans_can_be_watched_first(tmp_path: Path) -> None:
     """`mode: shadow` makes the entries, and refuses nobody."""
-    async with guarded(SETTINGS % ", mode: shadow", tmp_path) as guard:
-        guard.fail()
-        assert {await guard.status("10.0.0.1") for _ in range(6)} == {401}
-        assert await guard.told("10.0.0.1") == (401, [("blocklist:network", "shadow-deny")])
+    async with guarded(SETTINGS % ", mode: shadow", tmp_path) as stage:
+        stage.fail()
+        assert {await stage.status("10.0.0.1") for _ in range(6)} == {401}
+        assert await stage.told("10.0.0.1") == (401, [("blocklist:network", "shadow-deny")])
 
 
 async def test_without_automatic_nobody_is_banned(tmp_path: Path) -> None:
     """It is off unless it is asked for."""
-    async with guarded("", tmp_path) as guard:
-        guard.fail(claimed="acme")
-        assert {await guard.status("10.0.0.1") for _ in range(200)} == {401}
+    async with guarded("", tmp_path) as stage:
+        stage.fail(claimed="acme")
+        assert {await stage.status("10.0.0.1") for _ in range(200)} == {401}
 
 
 async def test_a_success_is_no_failure(tmp_path: Path) -> None:
     """Whoever is recognised is not counted."""
-    async with guarded(SETTINGS % "", tmp_path) as guard:
-        guard.answers.identity = Identity("acme", "keys")
-        assert {await guard.status("10.0.0.1") for _ in range(20)} == {200}
-        assert guard.live.entries() == []
+    async with guarded(SETTINGS % "", tmp_path) as stage:
+        stage.answers.identity = Identity("acme", "keys")
+        assert {await stage.status("10.0.0.1") for _ in range(20)} == {200}
+        assert stage.live.entries() == []
 
 
 async def test_bans_grow_and_are_forgotten(live: RuntimeEntries, clock: Clock) -> None:

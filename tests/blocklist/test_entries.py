@@ -29,33 +29,33 @@ blocklist:
 
 async def test_entries_block(tmp_path: Path) -> None:
     """Addresses, also in IPv6 clothes, user agents, paths and consumers; nobody else, and no entry that has ended."""
-    async with guarded(EVERYTHING, tmp_path) as guard:
+    async with guarded(EVERYTHING, tmp_path) as stage:
         blocked = ["203.0.113.9", "::ffff:203.0.113.9", "2001:db8::1"]
-        assert [await guard.status(client) for client in blocked] == [403, 403, 403]
-        assert await guard.status(agent="curl sqlMAP 1") == 403
-        assert await guard.status(path="/x/.GIT/config") == 403
-        assert guard.answers.asked == 0
-        assert [await guard.status(client) for client in ("203.0.114.9", "192.0.2.1", "unknown")] == [200, 200, 200]
-        guard.recognise("mallory")
-        assert await guard.told("198.51.100.1") == (403, [("blocklist:consumer", "deny")])
-        guard.recognise("mallory2")
-        assert await guard.status() == 200
+        assert [await stage.status(client) for client in blocked] == [403, 403, 403]
+        assert await stage.status(agent="curl sqlMAP 1") == 403
+        assert await stage.status(path="/x/.GIT/config") == 403
+        assert stage.answers.asked == 0
+        assert [await stage.status(client) for client in ("203.0.114.9", "192.0.2.1", "unknown")] == [200, 200, 200]
+        stage.recognise("mallory")
+        assert await stage.told("198.51.100.1") == (403, [("blocklist:consumer", "deny")])
+        stage.recognise("mallory2")
+        assert await stage.status() == 200
 
 
 async def test_shadow_mode_only_tells(tmp_path: Path) -> None:
     """What would be refused is recorded, and passes."""
-    async with guarded(EVERYTHING + "  mode: shadow\n", tmp_path) as guard:
-        guard.recognise("mallory")
+    async with guarded(EVERYTHING + "  mode: shadow\n", tmp_path) as stage:
+        stage.recognise("mallory")
         shadow = [("blocklist:network", "shadow-deny"), ("blocklist:consumer", "shadow-deny")]
-        assert await guard.told("203.0.113.9") == (200, shadow)
+        assert await stage.told("203.0.113.9") == (200, shadow)
 
 
 async def test_the_client_is_not_told_why(tmp_path: Path) -> None:
     """The reason is for the operator: it is in the decision, and not in the answer."""
-    async with guarded(EVERYTHING, tmp_path) as guard:
+    async with guarded(EVERYTHING, tmp_path) as stage:
         exchange = request("2001:db8::1")
         with pytest.raises(Exception, match="this client is blocked") as caught:
-            await guard.handler(exchange)
+            await stage.handler(exchange)
         assert "scraping" not in str(caught.value)
         assert exchange.decisions[-1].reason == "network 2001:db8::/32 is blocked (file): scraping"
 
