@@ -16,7 +16,7 @@ import pytest
 
 from gateway.auth import password
 from tests.audit.support import requests
-from tests.auth_schemes.support import Asked, HttpService, Reply, http_service, told
+from tests.auth.schemes_support import Asked, HttpService, Reply, http_service, told
 from tests.support import GatewayProcess, eventually, exchange, free_port, running_gateway
 
 RIGHT_KEY, WRONG_KEY = "gw_RIGHTKEYrightkey0123456789", "gw_WRONGKEYwrongkey0123456789"

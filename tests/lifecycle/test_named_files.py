@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from gateway.check import check
+from tests.auth.schemes_support import certificate
 from tests.auth.support import pem
-from tests.auth_schemes.support import certificate
 from tests.lifecycle.support import answers, get, health
 from tests.support import GatewayProcess, eventually, running_gateway
 

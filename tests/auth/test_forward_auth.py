@@ -15,10 +15,9 @@ from gateway.config.problems import ConfigError
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Response
 from gateway.http.testing import make_exchange
+from tests.auth.schemes_support import Asked, HttpService, Reply, http_service, recognised, refused, running
 from tests.auth.support import scheme as policy
 from tests.support import eventually
-
-from .support import Asked, HttpService, Reply, http_service, recognised, refused, running
 
 
 def replying(status: int, body: bytes = b"", **headers: str) -> Any:

@@ -16,9 +16,8 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tests.auth.schemes_support import Asked, HttpService, Reply, Signer, certificate, digest, http_service, told
 from tests.support import GatewayProcess, exchange, running_gateway
-
-from .support import Asked, HttpService, Reply, Signer, certificate, digest, http_service, told
 
 KEY = "a-key-that-nobody-would-ever-guess"
 SHOWN = certificate(sans=["URI:spiffe://example.org/acme"])

@@ -13,7 +13,7 @@ from gateway.access.entries import Entry, EntryTable, canonical, from_json
 from gateway.config.problems import ConfigError
 from gateway.http import Identity
 from gateway.middleware import blocklist
-from tests.blocklist.support import context, guarded, request
+from tests.access.support import context, guarded, request
 
 EVERYTHING = """
 blocklist:

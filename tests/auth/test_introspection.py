@@ -17,10 +17,9 @@ from gateway.auth.introspection import Introspection
 from gateway.auth.scheme import AuthResult, Scheme
 from gateway.errors import ErrorKind
 from gateway.http.testing import make_exchange
+from tests.auth.schemes_support import Asked, HttpService, Reply, http_service, recognised, refused, running, told
 from tests.config.support import errors
 from tests.support import eventually, free_port
-
-from .support import Asked, HttpService, Reply, http_service, recognised, refused, running, told
 
 ACTIVE = {"active": True, "sub": "user-1", "scope": "orders:read orders:write", "client_id": "shop"}
 

@@ -21,11 +21,10 @@ from gateway.auth.scheme import Scheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
+from tests.auth.schemes_support import Asked, Reply, http_service, recognised, refused, running, told
 from tests.auth.support import ISSUER, SECRET, claims, jwt_auth, mint, scheme
 from tests.config.support import errors
 from tests.support import GatewayProcess, eventually, running_gateway
-
-from .support import Asked, Reply, http_service, recognised, refused, running, told
 
 EVERYWHERE = {"header": "X-Access-Token", "cookie": "session", "query": "access_token", "websocket_protocol": "bearer"}
 TOKEN = mint("HS256", SECRET, claims(exp=4_000_000_000))

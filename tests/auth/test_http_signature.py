@@ -20,10 +20,9 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
 from gateway.http.testing import Pieces, make_exchange
 from gateway.live import Owner
+from tests.auth.schemes_support import USUAL, Signer, add, components, post, recognised, refused
 from tests.auth.support import pem, scheme
 from tests.config.support import errors, parsed
-
-from .support import USUAL, Signer, add, components, post, recognised, refused
 
 BODY = (*USUAL, "content-digest")
 

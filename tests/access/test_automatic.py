@@ -13,7 +13,7 @@ from gateway.access.runtime_entries import BlocklistFull, RuntimeEntries
 from gateway.access.store import EntryFile
 from gateway.config.models.blocklist import AutomaticBans
 from gateway.http import Identity
-from tests.blocklist.support import guarded
+from tests.access.support import guarded
 
 SETTINGS = """
 blocklist:

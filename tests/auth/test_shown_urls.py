@@ -10,10 +10,9 @@ import pytest
 from gateway.auth.jwks import JwksSettings, PublishedKeys
 from gateway.http.redaction import shown_url
 from gateway.http.testing import make_exchange
+from tests.auth.schemes_support import Asked, Reply, http_service, refused, running
 from tests.auth.support import ISSUER, issuer_server
 from tests.support import eventually, free_port
-
-from .support import Asked, Reply, http_service, refused, running
 
 SECRET = "sesame-open-4711"
 

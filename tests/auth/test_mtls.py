@@ -19,11 +19,11 @@ from gateway.auth.scheme import Scheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
+from tests.auth.schemes_support import add, certificate, recognised, refused
 from tests.auth.support import scheme
 from tests.config.support import errors
 
 from .rfc9421 import CLIENT_CERT
-from .support import add, certificate, recognised, refused
 
 SPIFFE = "URI:spiffe://example.org/acme"
 
