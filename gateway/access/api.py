@@ -79,7 +79,7 @@ class _Api:
             )
         except _Refused as refused:
             return _refusal(refused)
-        logger.warning("added: %s", entry.told())
+        logger.warning("added: %s", entry.described())
         await runtime.settle()
         return _json({"entry": _shown(entry), **_state(runtime)}, 201)
 
@@ -112,7 +112,7 @@ def _refusal(refused: _Refused) -> Response:
 def _state(runtime: RuntimeEntries) -> dict[str, bool | None]:
     """Whether a restart keeps everything, and whether the other gateways know everything (None: there are none)."""
     shared = runtime.shared
-    return {"kept": runtime.kept, "shared": None if shared is None else shared.available and runtime.told}
+    return {"kept": runtime.kept, "shared": None if shared is None else shared.available and runtime.published}
 
 
 def _shown(entry: Entry) -> dict[str, Any]:

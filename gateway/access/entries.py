@@ -58,7 +58,7 @@ class Entry:
         end = self.until if self.kept is None else self.kept
         return not self.holds(now) and end is not None and now >= end
 
-    def told(self) -> str:
+    def described(self) -> str:
         """For logs and `explain`."""
         until = f" until {format_instant(self.until)}" if self.until is not None else ""
         return f"{self.kind} {self.value} is blocked{until} ({self.source})" + (

@@ -45,7 +45,7 @@ class RuntimeEntries:
         self._entries: dict[Key, Entry] = {}
         self._failures = SlidingWindow(MOST_CLIENTS)
         self._unsaved: set[Key] = set()
-        self._untold: set[Key] = set()
+        self._unpublished: set[Key] = set()
         self._wanted = asyncio.Event()
         self._busy = asyncio.Lock()
         self.tasks = Tasks()
@@ -75,9 +75,9 @@ class RuntimeEntries:
         return not self._unsaved
 
     @property
-    def told(self) -> bool:
+    def published(self) -> bool:
         """Whether the other gateways know every entry, or can."""
-        return self.shared is None or not self._untold
+        return self.shared is None or not self._unpublished
 
     # Changes.
 
@@ -100,7 +100,7 @@ class RuntimeEntries:
         return True
 
     def failed(self, key: Key, settings: AutomaticBans) -> None:
-        """Somebody's authentication failed; after so many failures it is banned."""
+        """Count a failed authentication; after so many, ban the key."""
         now = self._clock()
         if not self._failures.add(key, now, limit=settings.failures, window=settings.window):
             return
@@ -116,7 +116,7 @@ class RuntimeEntries:
         except BlocklistFull:
             logger.warning("the blocklist is full: %s %s is not banned", *key)
         else:
-            logger.warning("ban number %d: %s", bans, entry.told())
+            logger.warning("ban number %d: %s", bans, entry.described())
 
     def _change_of(self, key: Key) -> float:
         """The time of a change, later than that of the one before, whatever the clock does."""
@@ -126,7 +126,7 @@ class RuntimeEntries:
     def _changed(self, key: Key) -> None:
         self._unsaved.add(key)
         if self.shared is not None:
-            self._untold.add(key)
+            self._unpublished.add(key)
         self._wanted.set()
 
     def _put(self, entry: Entry) -> None:
@@ -140,7 +140,7 @@ class RuntimeEntries:
         for key in keys:
             del self._entries[key]
             self.table.remove(key)
-            self._untold.discard(key)
+            self._unpublished.discard(key)
             self._unsaved.add(key)
 
     def _check_room(self, entry: Entry) -> None:
@@ -153,7 +153,7 @@ class RuntimeEntries:
             self._make_room()
 
     def _make_room(self) -> None:
-        """Drop what goes soonest of what nobody asked for. Raises BlocklistFull."""
+        """Drop what goes soonest of what was not added by hand. Raises BlocklistFull."""
         now = self._clock()
         dispensable = [entry for entry in self._entries.values() if entry.source == "automatic" or not entry.holds(now)]
         if not dispensable:
@@ -194,10 +194,10 @@ class RuntimeEntries:
         for entry in entries:
             self._hear(entry)
         if anew:
-            self._untold |= self._entries.keys()
-        keys, self._untold = self._untold, set()
+            self._unpublished |= self._entries.keys()
+        keys, self._unpublished = self._unpublished, set()
         if keys and not await shared.push([self._entries[key] for key in keys if key in self._entries]):
-            self._untold |= keys & self._entries.keys()
+            self._unpublished |= keys & self._entries.keys()
 
     def _hear(self, entry: Entry) -> None:
         """What another gateway says; what is known here may be newer."""
@@ -209,5 +209,5 @@ class RuntimeEntries:
         except BlocklistFull:
             return
         self._put(entry)
-        self._untold.discard(entry.key)
+        self._unpublished.discard(entry.key)
         self._unsaved.add(entry.key)

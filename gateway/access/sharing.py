@@ -2,7 +2,7 @@
 
 Redis numbers the changes, and each gateway asks once a second for those that it has not seen. Of two changes of one
 entry the later one counts, by the clocks of the gateways that made them. While Redis is away each gateway goes on with
-what it knows; a Redis that has lost its data is told everything again.
+what it knows; a Redis that has lost its data gets everything again.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ return answer
 
 
 class SharedEntries:
-    """What other gateways changed, and what they are told."""
+    """What other gateways changed, and what changed here."""
 
     def __init__(self, link: RedisLink) -> None:
         self.available = True  # False from a failure until it works again
@@ -111,7 +111,7 @@ class SharedEntries:
         return True
 
     async def pull(self) -> tuple[list[Entry], bool] | None:
-        """What changed since the last time, and whether Redis must be told everything again. None: it is away."""
+        """What changed since the last time, and whether Redis needs everything again. None: it is away."""
         entries: list[Entry] = []
         anew = False
         while True:
@@ -131,8 +131,8 @@ class SharedEntries:
         answer = await self._link.ask(script, self._keys, arguments, CALL_SECONDS)
         if self.available != (answer is not None):
             self.available = not self.available
-            told = "is shared again" if self.available else "goes on with what is known here: Redis does not answer"
-            logger.warning("the blocklist %s", told)
+            state = "is shared again" if self.available else "goes on with what is known here: Redis does not answer"
+            logger.warning("the blocklist %s", state)
         return answer
 
 

@@ -57,5 +57,5 @@ def wait(owed: int, interval: int, capacity: int, cost: int) -> int:
 
 
 def whole_seconds(nanoseconds: int) -> int:
-    """Rounded up: whoever comes back then does not come too early."""
+    """Rounded up: a client that comes back then does not come too early."""
     return -(-nanoseconds // NANOSECONDS)

@@ -1,4 +1,4 @@
-"""From the text of a pattern to its nodes; what there is in patterns is told in `linear_regex`."""
+"""From the text of a pattern to its nodes; `linear_regex` says what patterns may have."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Structured field values (RFC 9651): dictionaries of items and inner lists, with parameters. Parsing and writing.
 
-Parsed as strictly as the RFC has it: whoever signs or checks a value must not read it more generously than others do.
+Parsed as strictly as the RFC has it: what is signed and checked must not be read more generously than others read it.
 """
 
 from __future__ import annotations

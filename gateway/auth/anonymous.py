@@ -1,4 +1,4 @@
-"""Whoever comes without a credential."""
+"""Callers without a credential."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """API keys: a header, a query parameter or a cookie holds a key, of which only the SHA-256 is known here.
 
 A key is looked up by its hash, in a dict. That costs the same for ten keys and for 100,000, and it takes no comparison
-in constant time: what the time of a look-up may give away is how a hash relates to the stored ones, and nobody can
+in constant time: what the time of a look-up may give away is how a hash relates to the stored ones, and no one can
 choose a key by what its SHA-256 begins with. The keys are random and long, so that they cannot be guessed from the
 stored hashes, and need neither salt nor stretching.
 """

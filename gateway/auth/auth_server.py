@@ -128,7 +128,7 @@ class AuthServer:
         self._client: httpx2.AsyncClient | None = None
         self._asked = 0  # queries that wait for their answers
         self._quiet_until = 0.0
-        self._untold = 0  # failures since the last that was logged
+        self._unlogged = 0  # failures since the last that was logged
         self._stopped = False
 
     async def start(self) -> None:
@@ -148,7 +148,7 @@ class AuthServer:
         )
 
     async def stop(self) -> None:
-        """Close its connections, once nobody waits for an answer any more."""
+        """Close its connections, once no query waits for a reply any more."""
         self._stopped = True
         await self._close_if_unused()
 
@@ -177,13 +177,13 @@ class AuthServer:
     async def _answer(self, query: Query, requester: Requester) -> Reply:
         try:
             async with asyncio.timeout(self._timeout):
-                if self._client is None:  # it was stopped, and somebody still asks
+                if self._client is None:  # it was stopped, and a query still came
                     made = await self._made()
                     self._client = self._client or made
                 reply = await self._exchange(self._client, query)
         except TimeoutError:
             raise self._failed(f"it did not answer within {self._timeout:g} s", requester) from None
-        except httpx2.ConnectError as error:  # that is nobody's token
+        except httpx2.ConnectError as error:  # whatever the token
             raise self._failed(str(error) or type(error).__name__, NO_REQUESTER) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise self._failed(str(error) or type(error).__name__, requester) from None
@@ -196,11 +196,11 @@ class AuthServer:
         """Log a failure; of many, one in PAUSE seconds, with the number of those in between."""
         now = time.monotonic()
         if now < self._quiet_until:
-            self._untold += 1
+            self._unlogged += 1
             return
-        others = f"; {self._untold} failures more since the last line" if self._untold else ""
+        others = f"; {self._unlogged} failures more since the last line" if self._unlogged else ""
         logger.warning("scheme %s: %s%s", scheme, failure, others)
-        self._quiet_until, self._untold = now + PAUSE, 0
+        self._quiet_until, self._unlogged = now + PAUSE, 0
 
     def _failed(self, reason: str, requester: Requester) -> AuthServerError:
         self._breaker.failed(time.monotonic(), requester)

@@ -5,7 +5,7 @@ under a keyed hash of the credentials, so that only the first request of a clien
 address, and those that would pile up are refused.
 
 A refusal costs the same for every name, known or not: whatever parameters the hashes of this scheme have, each of them
-is worked through once. So the time tells nobody who exists.
+is worked through once. So the time does not give away who exists.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Basic:
         self._wrong: ByteCache[bytes, tuple[AuthResult, float]] = ByteCache(REMEMBERED_WRONG)
         self._checks: dict[bytes, asyncio.Task[AuthResult]] = {}
         costs = {user.hash.cost for user in users.values()} or {password.of_nobody().cost}
-        self._of_nobody = [password.of_nobody(*cost) for cost in sorted(costs)]  # one for each cost that there is
-        self._memory = max(hash_.memory for hash_ in self._of_nobody)
+        self._unknown = [password.of_nobody(*cost) for cost in sorted(costs)]  # one for each cost that there is
+        self._memory = max(hash_.memory for hash_ in self._unknown)
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Whose name and password they are."""
@@ -108,9 +108,9 @@ class Basic:
         """On a thread."""
         if user and user.hash.verify(secret):
             return True
-        for nobody in self._of_nobody:
-            if user is None or user.hash.cost != nobody.cost:
-                nobody.verify(secret)
+        for unknown in self._unknown:
+            if user is None or user.hash.cost != unknown.cost:
+                unknown.verify(secret)
         return False
 
     def challenge(self, refused: Refused | None) -> bytes:

@@ -38,7 +38,7 @@ class Certificate:
 def from_pem(data: bytes) -> Certificate:
     """One in PEM; of several, the first, which is the client's. Raises CertificateError.
 
-    Nothing else may stand there: where a proxy joined two headers into one, with a comma, nobody knows which is whose.
+    Nothing else may stand there: where a proxy joined two headers into one, with a comma, it is unknown which is whose.
     """
     if _PEM.fullmatch(data) is None:
         raise CertificateError("the certificate is not PEM")

@@ -134,11 +134,11 @@ class ForwardAuth:
         return sha256(b"\n".join(shown)).digest() if shown else None
 
     def _recognised(self, answer: Reply) -> AuthResult:
-        told = dict(answer.headers)
+        headers = dict(answer.headers)
         names = self.identity
-        consumer = _text(told, names.consumer) or self.name
-        groups, scopes = _names(told, names.groups, ","), _names(told, names.scopes, " ")
-        identity = Identity(consumer, self.name, _text(told, names.tenant), groups, scopes)
+        consumer = _text(headers, names.consumer) or self.name
+        groups, scopes = _names(headers, names.groups, ","), _names(headers, names.scopes, " ")
+        identity = Identity(consumer, self.name, _text(headers, names.tenant), groups, scopes)
         if any(len(text) > MAX_NAME for text in (consumer, identity.tenant or "", *groups, *scopes)):
             self.service.warn(self.name, f"{self.service.shown} answered with a name that is too long")
             return self.failure
@@ -161,15 +161,15 @@ def _refused(answer: Reply) -> Refused:
     return Refused(detail, ErrorKind.FORBIDDEN, answer=response)
 
 
-def _text(told: Mapping[bytes, bytes], name: str | None) -> str | None:
+def _text(headers: Mapping[bytes, bytes], name: str | None) -> str | None:
     """A header as text; control characters end what a name can be."""
-    value = told.get(name.encode()) if name else None
+    value = headers.get(name.encode()) if name else None
     text = value.decode("utf-8", "replace").strip() if value else ""
     return text if text and text.isprintable() else None
 
 
-def _names(told: Mapping[bytes, bytes], name: str | None, separator: str) -> frozenset[str]:
-    text = _text(told, name) or ""
+def _names(headers: Mapping[bytes, bytes], name: str | None, separator: str) -> frozenset[str]:
+    text = _text(headers, name) or ""
     return frozenset(part.strip() for part in text.split(separator)) - {""}
 
 
@@ -182,7 +182,9 @@ def forward_auth(auth: AuthContext, name: str, config: ForwardAuthScheme) -> For
     token = token_locations(config.from_)
     copied = tuple(header.encode() for header in config.response_headers if header != "set-cookie")
     who = config.identity
-    told = {header.encode() for header in (who.consumer, who.tenant, who.groups, who.scopes) if header is not None}
+    identity = IdentityNames(who.consumer, who.tenant, who.groups, who.scopes)
+    names = {name.encode() for name in (who.consumer, who.tenant, who.groups, who.scopes) if name is not None}
+    replaced = frozenset(name.replace(b"_", b"-") for name in names.union(copied))
     _check(auth, name, "request_headers", config.request_headers, _TO_SERVICE)
     written_here = _TO_BACKEND | header_names(auth.config.identity_headers)
     _check(auth, name, "response_headers", config.response_headers, written_here)
@@ -195,10 +197,10 @@ def forward_auth(auth: AuthContext, name: str, config: ForwardAuthScheme) -> For
         request_headers=tuple(header.encode() for header in config.request_headers),
         response_headers=copied,
         client_response_headers=tuple(header.encode() for header in config.client_response_headers),
-        identity=IdentityNames(who.consumer, who.tenant, who.groups, who.scopes),
+        identity=identity,
         failure=FORBIDDEN if config.on_failure == "forbidden" else UNAVAILABLE,
         identities=auth.identities,
-        locations=Locations(frozenset(header.replace(b"_", b"-") for header in told.union(copied))) | token.locations,
+        locations=Locations(replaced) | token.locations,
         token_locations=token,
     )
 

@@ -179,7 +179,7 @@ class HttpSignature:
 
 
 def _refuse_loss(exchange: Exchange, signature: Signature) -> Refused | None:
-    """A header that `Connection` names ends here: whoever adds that could take a signed one from the backend."""
+    """A header that `Connection` names ends here: added on the way, it would take a signed one from the backend."""
     if b"connection" not in exchange.fields:
         return None
     covered = {str(item.value) for item in signature.covered.items}

@@ -1,4 +1,4 @@
-"""From a credential that holds to who it is: the identity, what the backend is told, what the audit is told."""
+"""From a credential that holds to who it is: identity, headers for the backend, decision for the audit log."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ WRONG_SIGNATURE = Refused("the token's signature is wrong")
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Somebody whose tokens are believed, and what they must be like."""
+    """An issuer whose tokens are accepted, and what they must be like."""
 
     algorithms: frozenset[str]
     keys: KeySource

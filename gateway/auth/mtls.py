@@ -1,4 +1,4 @@
-"""Certificates of clients (mutual TLS). Whoever ended the TLS connection has verified them; here they get a name.
+"""Certificates of clients (mutual TLS). What ended the TLS connection has verified them; here they get a name.
 
 The certificate is that of the connection to this gateway, or is in a header of a proxy that is trusted. From anybody
 else that header means nothing.

@@ -6,7 +6,7 @@ import math
 from collections import Counter, OrderedDict
 
 MAX_MESSAGES = 300_000
-MAX_OF_ONE = 200_000  # of them with one key: nobody uses up the room of all
+MAX_OF_ONE = 200_000  # of them with one key: none uses up the room of all
 
 
 class Replays:

@@ -14,9 +14,9 @@ class Recognised:
     """Who calls, with all that follows from it, so that it is worked out once per credential and not per request."""
 
     identity: Identity
-    headers: tuple[tuple[bytes, bytes], ...]  # what the backend is told
-    decision: Decision  # what the audit is told
-    client_headers: tuple[tuple[bytes, bytes], ...] = ()  # what the client is told, beside the response
+    headers: tuple[tuple[bytes, bytes], ...]  # for the backend
+    decision: Decision  # for the audit log
+    client_headers: tuple[tuple[bytes, bytes], ...] = ()  # for the client, with the response
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Refused:
 
     detail: str
     kind: ErrorKind = ErrorKind.UNAUTHENTICATED
-    final: bool = True  # False: it was meant for somebody else, perhaps for the next scheme
+    final: bool = True  # False: it was meant for another scheme, perhaps the next
     retry_after: int | None = None  # seconds
     consumer: str | None = None  # whose credential it was to be, where that is known; for the blocklist only
     answer: Response | None = None  # for the client, where a service gave one; made for this exchange only
@@ -95,5 +95,5 @@ class Scheme(Protocol):
 
 
 def unavailable(what: str, seconds: int = 5) -> Refused:
-    """The credential may be right, but nobody can tell now."""
+    """The credential may be right, but that cannot be checked now."""
     return Refused(what, ErrorKind.AUTH_UNAVAILABLE, retry_after=seconds)

@@ -22,7 +22,7 @@ Part = Callable[[Exchange], str | None]
 LONGEST: Final = 128  # characters of a name that are kept as they are
 NETWORKS_REMEMBERED: Final = 4096
 NETWORKS_LENGTH: Final = 64  # characters; an address with the zone that a client makes up may be longer
-IPV6_PREFIX: Final = 64  # what a single customer has: whoever has 2**64 addresses is still one
+IPV6_PREFIX: Final = 64  # what a single customer has: 2**64 addresses are one client
 
 
 def compile_key(parts: Sequence[str]) -> Key:

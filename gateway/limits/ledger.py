@@ -28,7 +28,7 @@ READ_SECONDS = 0.02  # how long a request waits for its count, where the book sa
 BATCH = 500
 MOST_KEYS = 100_000
 MOST_COUNTED = 1_000_000  # keys of one window that the book keeps apart
-SHARED = ""  # what all further ones share: together they have the budget of one, and nobody is let through uncounted
+SHARED = ""  # what all further ones share: together they have the budget of one, and no request passes uncounted
 KEPT_SECONDS = 3600  # how long a count is kept after its window: other processes may still write it
 
 
@@ -53,7 +53,7 @@ class Book(Protocol):
 
     @property
     def outages(self) -> int:
-        """How often it was lost: afterwards it may have forgotten what it was told."""
+        """How often it was lost: afterwards it may have lost counts."""
         ...
 
     @property
@@ -159,7 +159,7 @@ class Ledger:
 
     @property
     def pending(self) -> int:
-        """Counts that the book is still to be told, or asked for."""
+        """Counts that are still to be written, or read."""
         return len(self._unwritten)
 
     def _count(self, key: str) -> _Count:
@@ -189,7 +189,7 @@ class Ledger:
                 written.set_result(True)
 
     async def _pause(self, *, impatient: bool) -> None:
-        """Until it is time to write, or, where that helps, until somebody waits for a count."""
+        """Until it is time to write, or, where that helps, until a request waits for a count."""
         if not impatient:
             self._unread.clear()
         with contextlib.suppress(TimeoutError):

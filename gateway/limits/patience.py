@@ -77,7 +77,7 @@ class Patience:
         return self._time.now >= self._due
 
     async def wait(self, answer: asyncio.Future[T | None]) -> T | None:
-        """What comes of this future, which nobody else waits for; None when time is up."""
+        """What comes of this future, which has no other waiter; None when time is up."""
         self.begun = True
         self._time.limit(answer, self._due)
         return await answer

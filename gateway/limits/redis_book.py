@@ -1,6 +1,6 @@
 """Quotas in Redis, for several replicas.
 
-A Redis that restarts without its data (no AOF, no snapshot) is told again by every replica what that one knew, so that
+A Redis that restarts without its data (no AOF, no snapshot) gets from every replica what that one knew, so that
 nothing is lost that a replica still remembers. Only where Redis and all replicas end at once, what Redis itself had not
 written is lost: with `appendfsync everysec` one second, without AOF all since its last snapshot.
 """

@@ -65,7 +65,7 @@ class RedisLink:
         self.tasks = Tasks()
 
     async def start(self) -> None:
-        """Begin to try. Whether Redis is there shows within a few milliseconds; nobody waits for it."""
+        """Begin to try. Whether Redis is there shows within a few milliseconds; no request waits for it."""
         # Six megabytes that only those need who have a Redis.
         from redis.asyncio import ConnectionPool  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415
@@ -190,7 +190,7 @@ class RedisLink:
             self._log("Redis is back after %.1f s", time.monotonic() - self._down_since, always=True)
 
     def _log(self, text: str, detail: object, *, always: bool = False) -> None:
-        """At most one line in LOG_SECONDS, so that an outage floods no log; its begin and end are always told."""
+        """At most one line in LOG_SECONDS, so that an outage floods no log; its begin and end are always logged."""
         now = time.monotonic()
         if always or now - self._logged >= LOG_SECONDS:
             self._logged = now
@@ -216,6 +216,6 @@ class RedisLink:
 
 
 def _is_of_data(error: Exception) -> bool:
-    """Whether Redis works, and only a value that somebody else put under a key is in the way."""
+    """Whether Redis works, and only a value of another program under a key is in the way."""
     text = f"{getattr(error, 'status_code', None) or ''} {error}"
     return bool(_OF_ITS_DATA.search(text)) and not _OF_ITSELF.search(text)

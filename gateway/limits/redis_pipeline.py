@@ -45,7 +45,7 @@ class Call:
             self.end(None, ValueError("what is there answers as no Redis does"))
 
     def end(self, answer: Any, error: Exception | None = None) -> None:
-        """Say what came, unless nobody waits any more."""
+        """Say what came, unless the caller has given up."""
         if not self.answer.done():
             self.error = error
             self.answer.set_result(answer)
@@ -74,7 +74,7 @@ class Pipeline:
         self._wanted.set()
 
     def unanswered(self) -> list[Call]:
-        """The calls that somebody still waits for."""
+        """The calls whose callers have not given up."""
         return [*_waiting(self._sent), *_waiting(self._unsent)]
 
     async def _run(self) -> None:

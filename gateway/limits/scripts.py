@@ -36,7 +36,7 @@ _STATE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
--- What is not a debt is as good as nothing, and is written over: a value that somebody else put there must neither
+-- What is not a debt is as good as nothing, and is written over: a value of another program must neither
 -- fail what it is asked with nor shut anybody out for ever.
 local function owed(key)
   local state = redis.pcall('GET', key)
@@ -143,7 +143,7 @@ COUNT = Script(
 -- KEYS: for each counter itself, and a hash for its window: how many counters that has ('keys'), and what all those
 -- count together for which there was no room ('shared'). ARGV: how many counters a window may have, then for each what
 -- the replica knew, what it has counted since, and when the counter may go (seconds since 1970). Answers the totals. A
--- Redis that lost its data is told again what it knew.
+-- Redis that lost its data gets what it knew once more.
 local function number(total)
   if type(total) ~= 'string' or not string.match(total, '^%d+$') or #total > 16 then return nil end
   return tonumber(total)

@@ -1,4 +1,4 @@
-"""SQLite files of the state directory: with a write-ahead log, safe against power cuts, and read by nobody else."""
+"""SQLite files of the state directory: with a write-ahead log, safe against power cuts, for their owner only."""
 
 from __future__ import annotations
 

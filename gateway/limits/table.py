@@ -23,7 +23,7 @@ class Table(Generic[S]):
     Only idle slots are ever removed, in which nothing is owed: a client that is being limited stays limited,
     however many others there are. When the table is full of slots that are not idle, new keys share one slot, so
     that all newcomers together have the budget of one until there is room again; what they owe then is what each of
-    them begins with. Nobody is let through uncounted.
+    them begins with. No request passes uncounted.
 
     `make(key, shared)` makes a slot, which begins with what is owed in `shared`, if there is such a slot.
     """

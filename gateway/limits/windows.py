@@ -3,7 +3,7 @@
 The fields are those of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy: "name";q=10;w=1` is what holds, and
 `RateLimit: "name";r=7;t=1` that 7 would pass at once, and one more in at most a second. A limit of several windows
 has an item for each, called by the length of its window. No partition keys (`pk`) are sent: they would tell how
-clients are told apart.
+clients are distinguished.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class AuditGate:
     log: AuditLog
 
     def wrap(self, handler: Handler) -> Handler:
-        """A handler that asks nobody else while the log is failing."""
+        """A handler that calls no other while the log is failing."""
         log = self.log
 
         async def recorded(exchange: Exchange) -> Response:

@@ -86,7 +86,7 @@ class Authentication:
         first: tuple[Scheme, Refused] | None = None
         for scheme in self.schemes:
             if first is not None and isinstance(scheme, Anonymous):
-                break  # a credential that nobody takes does not make its bearer anonymous
+                break  # a credential that no scheme accepts does not make its bearer anonymous
             result = await scheme.authenticate(exchange, dry_run=dry_run)
             if isinstance(result, Recognised):
                 return scheme, result
@@ -132,7 +132,7 @@ class Authentication:
             exchange.identity = result.identity
             return result.decision
         rule = "authentication" if scheme is None else f"authentication:{scheme.name}"
-        if result.kind is ErrorKind.AUTH_UNAVAILABLE:  # to explain a request, nobody outside is asked
+        if result.kind is ErrorKind.AUTH_UNAVAILABLE:  # to explain a request, no other server is asked
             return Decision(rule, "unknown", result.detail)
         return Decision(rule, "deny" if self.mode == "enforce" else "shadow-deny", result.detail)
 

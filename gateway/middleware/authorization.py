@@ -191,6 +191,6 @@ def _reads(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
 DECLARATION: Final[Declaration] = Declaration(
     "authorization",
     for_route,
-    behind={"authentication": "nobody is known yet when it is asked who may do what"},
+    behind={"authentication": "it is not yet known who calls"},
     reads=_reads,
 )

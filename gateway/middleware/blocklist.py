@@ -40,7 +40,7 @@ class BlocklistCheck:
     mode: Mode
 
     def about(self, exchange: Exchange) -> Decision | None:
-        """Why a request is refused that nobody is known for yet."""
+        """Why a request is refused before it is known who calls."""
         shadow: Decision | None = None
         for table in self.tables:
             if table.requests:
@@ -63,9 +63,9 @@ class BlocklistCheck:
             if not entry.holds(time.time()) or self._is_exempt(entry, exchange):
                 continue
             if self.mode == "shadow" or (entry.source == "automatic" and self._only_shadows()):
-                shadow = shadow or Decision(f"blocklist:{entry.kind}", "shadow-deny", entry.told())
+                shadow = shadow or Decision(f"blocklist:{entry.kind}", "shadow-deny", entry.described())
             else:
-                return Decision(f"blocklist:{entry.kind}", "deny", entry.told())
+                return Decision(f"blocklist:{entry.kind}", "deny", entry.described())
         return shadow
 
     def _only_shadows(self) -> bool:
@@ -77,7 +77,7 @@ class BlocklistCheck:
         return automatic and bool(self.exempt.covering(exchange.client))
 
     def failed(self, exchange: Exchange, error: GatewayError) -> None:
-        """Count a failed authentication, and a refusal of somebody who is known."""
+        """Count a failed authentication, and a refusal of a known caller."""
         if self.automatic is None:
             return
         consumer = exchange.identity.consumer if exchange.identity is not None else exchange.claimed_consumer
@@ -163,7 +163,7 @@ def _paths(exchange: Exchange) -> Iterator[str]:
 
 
 def _apply(exchange: Exchange, decision: Decision) -> None:
-    """Raises GatewayError, except in shadow mode. Why somebody is blocked is for the logs, not for the client."""
+    """Raises GatewayError, except in shadow mode. The reason is for the logs, not for the client."""
     exchange.decisions += (decision,)
     if decision.verdict == "deny":
         raise GatewayError(ErrorKind.BLOCKED, _DETAIL)
@@ -213,7 +213,7 @@ DECLARATION: Final[Declaration] = Declaration(
 OF_CONSUMERS: Final[Declaration] = Declaration(
     "blocked_consumers",
     consumers_for_route,
-    behind={"authentication": "nobody is known yet when it is asked who is blocked"},
+    behind={"authentication": "it is not yet known who calls"},
     guards_quota=True,
     compiled=True,
 )

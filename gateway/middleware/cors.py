@@ -94,7 +94,7 @@ class Cors:
         return b"access-control-allow-origin", b"*" if self.origins.everybody else origin
 
     async def explain(self, exchange: Exchange) -> Decision | None:
-        """What a preflight is told."""
+        """What a preflight is answered."""
         origin = exchange.fields.get(b"origin")
         if origin is None or announced_method(exchange) is None:
             return None

@@ -1,7 +1,7 @@
 """Sets, adds and removes headers, of requests on their way to the backend, and of responses on their way back.
 
-Two middlewares, because they belong to different places: what the backend is told comes after the caller was
-recognised, and what the client is told must reach the refusals of all other policies too.
+Two middlewares, because they belong to different places: headers for the backend are set after the
+caller was recognised, and those for the client must be in the refusals of all other policies too.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def changes(rules: Iterable[RequestHeaders | ResponseHeaders]) -> Changes | None
 
 @dataclass(frozen=True, slots=True)
 class RequestHeaderRules:
-    """What the backend is told. Also lines that other policies wrote for it are set and removed."""
+    """Headers for the backend. Lines that other policies added are set and removed, too."""
 
     changes: Changes
 
@@ -148,7 +148,7 @@ _OF_PROBLEMS: Final = frozenset({b"content-type", b"cache-control", b"x-request-
 
 @dataclass(frozen=True, slots=True)
 class ResponseHeaderRules:
-    """What the client is told, also when a policy further in refuses, or the backend fails."""
+    """Headers for the client, also when a policy further in refuses, or the backend fails."""
 
     changes: Changes
 

@@ -52,15 +52,15 @@ class Quotas:
 
     async def explain(self, exchange: Exchange) -> Decision | None:
         """What the quotas would say, as far as is known here: counts that were never read are not read for this."""
-        told = []
+        states = []
         for quota in self.quotas:
             used = quota.ledger.peek(quota.key(exchange))
             if used is not None and used >= quota.limit:
                 reason = f"all {quota.limit} are used up"
                 return Decision(quota.rule, "deny" if quota.mode == "enforce" else "shadow-deny", reason)
             left = "not read yet" if used is None else f"{quota.limit - used} of {quota.limit} are left"
-            told.append(f"{quota.name}: {left}")
-        return Decision(f"quota:{self._names()}", "allow", "; ".join(told))
+            states.append(f"{quota.name}: {left}")
+        return Decision(f"quota:{self._names()}", "allow", "; ".join(states))
 
     def __repr__(self) -> str:
         return f"Quotas({self._names()})"
@@ -103,7 +103,7 @@ DECLARATION: Final[Declaration] = Declaration(
     "quotas",
     for_route,
     behind={
-        "authentication": "quotas by consumer or tenant know nobody",
+        "authentication": "quotas by consumer or tenant count addresses instead",
         "authorization": "refused requests use up the quota",
     },
     reads=_reads,

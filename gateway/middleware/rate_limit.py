@@ -2,8 +2,8 @@
 
 All limits of a route that stand in one place are decided together. Those that are counted in this process come first,
 because they cost nothing; what they have counted is given back where a later one refuses. Those that are counted in
-Redis with every request are asked in one call. A limit in shadow mode refuses nothing, is not told to clients, and
-counts what fits.
+Redis with every request are asked in one call. A limit in shadow mode refuses nothing, adds no headers to responses,
+and counts what fits.
 """
 
 from __future__ import annotations
@@ -81,18 +81,18 @@ class RateLimits:
 
     async def explain(self, exchange: Exchange) -> Decision | None:
         """What the limits that are counted in this process would say; those in Redis are not asked."""
-        told = []
+        states = []
         for limit in (*self.local, *self.remote):
             windows, store = limit.windows_for(exchange.identity), limit.store
             if store is None:
-                told.append(f"{limit.name}: counted in Redis, which is not asked")
+                states.append(f"{limit.name}: counted in Redis, which is not asked")
                 continue
             debts = store.peek(limit.key(exchange), windows, time.monotonic_ns())
             if windows.violated(debts, limit.cost):
                 verdict = Decision(limit.rule, "deny", f"{', '.join(windows.violated(debts, limit.cost))} is used up")
                 return verdict if limit.mode == "enforce" else Decision(limit.rule, "shadow-deny", verdict.reason)
-            told.append(f"{limit.name}: {windows.left(debts)} are left")
-        return Decision(f"rate_limit:{self._names()}", "allow", "; ".join(told))
+            states.append(f"{limit.name}: {windows.left(debts)} are left")
+        return Decision(f"rate_limit:{self._names()}", "allow", "; ".join(states))
 
     def __repr__(self) -> str:
         return f"RateLimits({self._names()})"

@@ -1,7 +1,7 @@
-"""The id of a request: whose is taken, and who is told it.
+"""The id of a request: whose is taken, and who receives it.
 
 The app gives every exchange its id before a route is known, so that a 404 has one, too: it asks `RequestIds`. What a
-route adds to that is `ToldRequestId`.
+route adds to that is `RequestIdHeaders`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def request_ids(config: RequestIdsConfig) -> RequestIds:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldRequestId:
-    """Tells the id to the backend, where the header is not the usual one, and to the client, where that is wanted."""
+class RequestIdHeaders:
+    """Sends the id to the backend, where the header is not the usual one, and to the client, where that is wanted."""
 
     header: bytes
     echo: bool
@@ -55,7 +55,7 @@ class ToldRequestId:
         header, echo, unusual = self.header, self.echo, self.header != _STANDARD
         hidden = frozenset({header.replace(b"_", b"-")})
 
-        async def told(exchange: Exchange) -> Response:
+        async def identified(exchange: Exchange) -> Response:
             line = (header, exchange.request_id.encode())
             if unusual:
                 exchange.hidden_headers |= hidden
@@ -71,14 +71,14 @@ class ToldRequestId:
                 response.headers.append(line)
             return response
 
-        return told
+        return identified
 
 
-def for_route(context: Context, route: RouteConfig) -> ToldRequestId | None:
+def for_route(context: Context, route: RouteConfig) -> RequestIdHeaders | None:
     """None where only what always happens is wanted."""
     config = context.configuration.middleware.request_id
     header = config.header.encode()
-    return ToldRequestId(header, config.echo) if config.echo or header != _STANDARD else None
+    return RequestIdHeaders(header, config.echo) if config.echo or header != _STANDARD else None
 
 
 DECLARATION: Final[Declaration] = Declaration("request_id", for_route, compiled=True)

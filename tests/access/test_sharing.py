@@ -84,7 +84,7 @@ async def test_a_new_replica_learns_everything(redis: RedisServer, replicas: Rep
     for name in names:
         _add(first, name)
     await first.settle()
-    assert first.told
+    assert first.published
     async with _replica(redis, tmp_path / "3.sqlite") as third:
         await eventually(lambda: _names(third) == names)
 
@@ -99,12 +99,12 @@ async def test_an_outage_is_survived(redis: RedisServer, replicas: Replicas, tmp
     _add(first, "during")
     assert second.lift(("consumer", "before"))
     await eventually(lambda: first.shared is not None and not first.shared.available)
-    assert not first.told
+    assert not first.published
     assert _names(first) == {"before", "during", "always"}
     assert _names(second) == {"always"}
     redis.start()
     await eventually(lambda: _names(first) == _names(second) == {"during", "always"})
-    await eventually(lambda: first.told and second.told)
+    await eventually(lambda: first.published and second.published)
     async with _replica(redis, tmp_path / "3.sqlite") as third:
         await eventually(lambda: _names(third) == {"during", "always"})
 
@@ -142,7 +142,7 @@ async def _settled(blocklist: RuntimeEntries) -> None:
     assert blocklist.shared is not None
     async with asyncio.timeout(10):
         await blocklist.settle()
-        while not (blocklist.shared.available and blocklist.told):
+        while not (blocklist.shared.available and blocklist.published):
             await asyncio.sleep(0.02)
             await blocklist.settle()
 

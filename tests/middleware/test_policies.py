@@ -267,7 +267,7 @@ def test_the_whole_stack_can_be_reordered() -> None:
     text = f"request_id: {{echo: true}}\n{CLASS}\norder: [{', '.join(order)}]"
     kinds = [type(each).__name__ for each in build(context(text, sources={"p.py": COUNTER}))]
     assert kinds.index("PythonPolicy") == 0
-    assert kinds.index("BodyLimit") < kinds.index("ToldRequestId")
+    assert kinds.index("BodyLimit") < kinds.index("RequestIdHeaders")
 
 
 def test_an_order_that_invents_something_is_refused() -> None:

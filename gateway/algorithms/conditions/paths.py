@@ -1,4 +1,4 @@
-"""What a condition compares `path` with: written as paths are compared, and told to those who know the routes."""
+"""What a condition compares `path` with: written as paths are compared, for checks against routes."""
 
 from __future__ import annotations
 
