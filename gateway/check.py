@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -18,6 +19,7 @@ from gateway.config import checks
 from gateway.config.checks import Check
 from gateway.config.load import ConfigError, Configuration, Problem, load
 from gateway.config.problems import Fault
+from gateway.config.secrets import KnownSecrets
 from gateway.config.values.addresses import AddressTarget, parse_address, parse_target
 from gateway.deadlines import Deadlines
 from gateway.live import Owner
@@ -40,9 +42,21 @@ WARNINGS = (
 
 def compile_offline(directory: Path) -> Snapshot:
     """What `serve` would serve. Raises ConfigError."""
-    configuration = load(directory, os.environ)
-    try_out(configuration, {}, directory)
-    return _compile(configuration, directory)
+    with _without_secrets() as secrets:
+        configuration = load(directory, os.environ, secrets)
+        try_out(configuration, {}, directory)
+        return _compile(configuration, directory)
+
+
+@contextlib.contextmanager
+def _without_secrets() -> Iterator[KnownSecrets]:
+    """What is wrong is shown without the secrets that the files name: it may be read in the log of a build server."""
+    secrets = KnownSecrets()
+    try:
+        yield secrets
+    except ConfigError as error:
+        problems = [replace(problem, message=secrets.hide(problem.message)) for problem in error.problems]
+        raise ConfigError(problems) from None
 
 
 def _compile(configuration: Configuration, directory: Path) -> Snapshot:
@@ -57,10 +71,11 @@ def _compile(configuration: Configuration, directory: Path) -> Snapshot:
 def check(directory: Path, resolve: Mapping[str, str]) -> list[Problem]:
     """Every error; where there is none, every warning. `resolve` are addresses that the name service need not know."""
     try:
-        configuration = load(directory, os.environ)
-        lookups = _Lookups({host: path for host, path in _hosts(configuration) if host not in resolve})
-        try_out(configuration, {}, directory)
-        _compile(configuration, directory)
+        with _without_secrets() as secrets:
+            configuration = load(directory, os.environ, secrets)
+            lookups = _Lookups({host: path for host, path in _hosts(configuration) if host not in resolve})
+            try_out(configuration, {}, directory)
+            _compile(configuration, directory)
     except ConfigError as error:
         return list(error.problems)
     found = checks.run((*WARNINGS, Check("routes.yaml", lookups.unresolved)), configuration, "warning")

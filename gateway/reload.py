@@ -113,11 +113,14 @@ class Reloader:
 
     def report(self) -> dict[str, Any]:
         """What the admin port says of the configuration: the same, and the problems, without known secrets."""
-        problems = self._error.problems if self._error else ()
         return self.summary() | {
-            "errors": [self._secrets.hide(str(each)) for each in problems[:PROBLEMS_SHOWN]],
+            "errors": self.shown(self._error) if self._error else [],
             "failing": [self._secrets.hide(each) for each in self.owner.troubles()],
         }
+
+    def shown(self, error: ConfigError) -> list[str]:
+        """What is wrong, for operators: without known secrets, and not more than they would read."""
+        return [self._secrets.hide(str(problem)) for problem in error.problems[:PROBLEMS_SHOWN]]
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()

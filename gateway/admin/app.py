@@ -176,7 +176,7 @@ class _Admin:
             message = "somebody is writing a file, or there is very much to load; it is reloaded as soon as possible"
             return _json({"error": message}, 409)
         if error is not None:
-            return _json({"errors": [str(problem) for problem in error.problems]}, 422)
+            return _json({"errors": self._reloader.shown(error)}, 422)
         return _json(self._reloader.report())
 
 

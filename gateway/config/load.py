@@ -23,9 +23,11 @@ from gateway.config.yaml.places import to_problem
 __all__ = ["ConfigError", "Configuration", "Problem", "load", "parse"]
 
 
-def load(directory: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
+def load(
+    directory: Path, environment: Mapping[str, str] = os.environ, secrets: KnownSecrets | None = None
+) -> Configuration:
     """The configuration in a directory. Raises ConfigError with every error of all its files."""
-    return parse(read_files(directory), environment, base=directory)
+    return parse(read_files(directory), environment, base=directory, secrets=secrets)
 
 
 def parse(

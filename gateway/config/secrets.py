@@ -14,6 +14,11 @@ MOST_CHARACTERS = 4 * 1024**2
 _NAME = re.compile(r"pass(word|wd|phrase|code)?|secret|token|key|credential|private|dsn|auth|cookie", re.IGNORECASE)
 _USER_INFORMATION = re.compile(r"(?<=://)[^/@\s'\"]*:[^/@\s'\"]*(?=@)|(?<=://)[^/@:\s'\"]+(?=@)")
 
+_PARAMETER = re.compile(
+    r"(?<=[?&;])([^?&;=\s'\"]{0,64}(?:pass|secret|token|key|credential|auth|sig)[^?&;=\s'\"]{0,64}=)[^&;\s'\"]+",
+    re.IGNORECASE,
+)
+
 
 def names_a_secret(name: str) -> bool:
     """Whether a variable or a key of this name probably holds a secret: `DB_PASSWORD`, `api_key`."""
@@ -40,8 +45,11 @@ class KnownSecrets:
             self._characters -= len(oldest)
 
     def hide(self, text: str) -> str:
-        """The text without what is secret in it: known secrets, and the user and password of every URL."""
+        """The text without what is secret in it: known secrets, and of every URL the user and password, and
+        parameters that are called like secrets."""
         for secret in sorted(self._texts, key=len, reverse=True):
             if secret in text:
                 text = text.replace(secret, HIDDEN)
-        return _USER_INFORMATION.sub(HIDDEN, text) if "@" in text else text
+        if "@" in text:
+            text = _USER_INFORMATION.sub(HIDDEN, text)
+        return _PARAMETER.sub(rf"\1{HIDDEN}", text) if "=" in text else text

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from gateway.config.secrets import MOST_TEXTS, KnownSecrets
-from tests.lifecycle.support import health
+from tests.lifecycle.support import health, reload
 from tests.support import eventually, running_gateway
 
 ROUTES = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
@@ -32,6 +36,15 @@ class Refusing:
 """
 
 
+def _checked(directory: Path, environment: dict[str, str]) -> str:
+    """What `gateway check` says."""
+    command = [sys.executable, "-m", "gateway.cli", "check", "--config", str(directory)]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=os.environ | environment
+    )
+    return done.stdout
+
+
 async def test_a_refused_policy_says_why_to_operators_only(tmp_path: Path) -> None:
     """The data port says how many problems there are; the log and the admin port name them, without secrets."""
     secret = tmp_path / "secret"
@@ -46,7 +59,10 @@ async def test_a_refused_policy_says_why_to_operators_only(tmp_path: Path) -> No
         await eventually(lambda: bool(health(gateway)["errors"]))
         public = httpx2.get(gateway.url + "/health")
         assert public.json()["config"]["problems"] == 1
-        told = str(health(gateway)["errors"]) + gateway.log
+        checked = await asyncio.to_thread(_checked, gateway.directory, environment)
+        for answer in (str(health(gateway)["errors"]), reload(gateway).text, checked):
+            assert "cannot connect: postgres://(hidden)@db with (hidden) and (hidden)" in answer
+        told = str(health(gateway)["errors"]) + gateway.log + reload(gateway).text + checked
         assert "cannot connect: postgres://(hidden)@db with (hidden) and (hidden)" in told
         for text in ("hunter2", "a-secret", "a-literal-secret"):
             assert text not in told + public.text
@@ -59,12 +75,17 @@ async def test_a_refused_policy_says_why_to_operators_only(tmp_path: Path) -> No
         ("GET https://login.example/verify?key=s%2Fcret%3D1", "GET https://login.example/verify?key=(hidden)"),
         ("key 's/cret=1'", "key '(hidden)'"),
         ("redis://user:word@host:1/0 failed", "redis://(hidden)@host:1/0 failed"),
+        (
+            "postgres://host/db?sslmode=require&Password=word&x",
+            "postgres://host/db?sslmode=require&Password=(hidden)&x",
+        ),
+        ("at http://host/?access_token=a.b-c: refused", "at http://host/?access_token=(hidden) refused"),
         ("http://token@host", "http://(hidden)@host"),
         ("http://host/a@b and mail@host", "http://host/a@b and mail@host"),
     ],
 )
 def test_secrets_are_hidden_wherever_they_stand(text: str, shown: str) -> None:
-    """Also percent-encoded in a URL, and as the user and password of one."""
+    """Also percent-encoded in a URL, as the user and password of one, and in a parameter that is called like one."""
     secrets = KnownSecrets()
     secrets.add("s/cret=1")
     assert secrets.hide(text) == shown
