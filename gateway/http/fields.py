@@ -51,15 +51,23 @@ NEVER_DROPPED: Final = FORWARDING_FIELDS | {
 }
 """What `Connection` may not remove: a client could otherwise hide from the backend what the gateway says of it."""
 
-RESERVED_FIELDS: Final = (
+_RESERVED: Final = (
     FRAMING_FIELDS
     | (NEVER_DROPPED - {b"x-request-id"})
     | {b"proxy", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix"}
-    | {b"x-forwarded-proto", b"x-forwarded-server", b"accept", b"accept-encoding", b"if-match", b"if-none-match"}
-    | {b"if-modified-since", b"if-range", b"if-unmodified-since", b"user-agent", b"vary", b"etag"}
-    | {b"x-original-url", b"x-rewrite-url", b"x-http-method-override"}
+    | {b"x-forwarded-proto", b"x-forwarded-server", b"accept", b"accept-encoding", b"user-agent", b"vary", b"etag"}
+    | {b"allow", b"last-modified", b"max-forwards", b"retry-after", b"server", b"script-name", b"x-script-name"}
+    | {b"x-http-method", b"x-http-method-override", b"x-method-override"}
 )
-"""What has a meaning of its own, for framing, routing or the content: no setting may give it another one."""
+_RESERVED_PREFIXES: Final = (b"access-control-", b"if-", b"sec-", b"x-accel-", b"x-original-", b"x-rewrite-")
+
+
+def is_reserved(name: bytes) -> bool:
+    """Whether a header has a meaning of its own, for framing, routing or the content: no setting may give it another
+    one. Underscores and dots count as hyphens."""
+    name = folded(name)
+    return name in _RESERVED or name.startswith(_RESERVED_PREFIXES)
+
 
 SEPARATORS: Final[dict[bytes, bytes]] = dict.fromkeys(
     (

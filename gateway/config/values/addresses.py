@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from gateway.config.values.kinds import Kind, TextLike, accepted_by, refuse
-from gateway.http.fields import FRAMING_FIELDS, RESERVED_FIELDS, folded
+from gateway.http.fields import FRAMING_FIELDS, folded, is_reserved
 from gateway.http.methods import LONGEST, NEVER_FORWARDED
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
@@ -175,7 +175,7 @@ def parse_header_name(text: str) -> str:
 def parse_own_header(text: str) -> str:
     """The name of a header that is given a meaning by a setting, and so may have none of its own."""
     name = parse_header_name(text)
-    if folded(name.encode()) in RESERVED_FIELDS:
+    if is_reserved(name.encode()):
         raise refuse("this header has a meaning of its own (framing, routing, content); take another, such as X-Name")
     return name
 

@@ -316,6 +316,14 @@ def test_a_derived_id_is_readable(path: str, identifier: str) -> None:
 
 NAMES = ["Content-Length", "content_length", "Transfer-Encoding", "Transfer.Encoding", "Connection", "TE", "Keep-Alive"]
 NAMES += ["Host", "Upgrade", "Expect", "Trailer", "Proxy-Authorization", "X-Forwarded-For", "X_Forwarded_Proto"]
+NAMES += [
+    "Sec-WebSocket-Key",
+    "Sec_WebSocket_Protocol",
+    "X-Script-Name",
+    "X-Original-URI",
+    "X-Accel-Redirect",
+    "Max-Forwards",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
