@@ -236,7 +236,7 @@ def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None)
 def may_be_trailer(name: bytes) -> bool:
     """Whether a field may stand behind a body: none for framing, routing, authentication, caching, conditions, content
     format or a browser's protection, which a recipient could merge into the head (RFC 9110, 6.5.1)."""
-    name = name.replace(b"_", b"-")
+    name = folded(name)
     return name not in _NO_TRAILERS and not name.startswith(_NO_TRAILER_PREFIXES)
 
 

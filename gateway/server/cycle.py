@@ -208,7 +208,8 @@ class Cycle:
         if length is not None:
             self._owed = int(length)
             alone = len(fields) == len(headers) and _CONNECTION_LINES.isdisjoint(fields)
-            if alone and status != 204 and length.isdigit():  # as it mostly is
+            plain = length.isdigit() and (len(length) == 1 or length[0] != 48)  # and does not begin with a zero
+            if alone and plain and status != 204:  # as it mostly is
                 self._length_told = True
                 return headers
         if b"close" in fields.get(b"connection", b"").lower():

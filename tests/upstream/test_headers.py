@@ -220,6 +220,15 @@ async def test_a_length_is_written_in_one_way(sites: Sites) -> None:
     assert (await sent(sites, "Content-Length: 000", method="POST")).all("content-length") == ["0"]
 
 
+@pytest.mark.parametrize(("length", "body", "wanted"), [("05", b"12345", "5"), ("000", b"", "0"), ("0", b"", "0")])
+async def test_so_is_that_of_a_response(sites: Sites, length: str, body: bytes, wanted: str) -> None:
+    """Nor does a client get the zeros of a backend."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: " + length.encode() + b"\r\n\r\n" + body
+    async with sites.backend(always(answer)) as backend:
+        response = await sites.get(backend.path + "/x")
+        assert (response.all("content-length"), response.body) == ([wanted], body)
+
+
 async def told(
     tmp_path: Path,
     lines: list[str],
