@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.config.models import RouteConfig
-from gateway.config.models.rules import RequestIds as RequestIdsConfig
+from gateway.config.models.request_id import RequestIds as RequestIdsConfig
 from gateway.context import Context
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Handler, Headers, Response

@@ -9,14 +9,18 @@ from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
 from gateway.config.models.blocklist import Blocklist
 from gateway.config.models.client_limits import ClientLimits
+from gateway.config.models.compression import Compression
+from gateway.config.models.content_types import ContentTypes
 from gateway.config.models.cors import Cors
 from gateway.config.models.header_rules import HeaderRules
+from gateway.config.models.ip_allow import IpAllow
+from gateway.config.models.maintenance import Maintenance
 from gateway.config.models.policy import Named
 from gateway.config.models.python_policies import PythonPolicy
 from gateway.config.models.quotas import Quota
 from gateway.config.models.rate_limits import RateLimit
 from gateway.config.models.redis import Redis
-from gateway.config.models.rules import Compression, ContentTypes, IpAllow, Maintenance, RequestIds
+from gateway.config.models.request_id import RequestIds
 from gateway.config.models.timeouts import Timeouts
 from gateway.config.models.trace import Trace
 from gateway.config.values.kinds import Several, Text, Unset, refuse
