@@ -60,7 +60,8 @@ def described(error: BaseException) -> str:
 def run_through(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> None:
     """Run `main` to its end, whatever else on the loop raises.
 
-    SystemExit and KeyboardInterrupt end a loop from any of its tasks and callbacks, and custom code can begin such.
+    SystemExit and KeyboardInterrupt end a loop from any of its tasks and callbacks, and custom code can begin such, or
+    stop the loop itself.
     """
     task = loop.create_task(main)
     while True:
@@ -71,5 +72,9 @@ def run_through(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]
                 raise
             place = place_of(error)
             logger.exception("custom code would have ended the gateway at %s", place)
+        except RuntimeError:
+            if task.done() or loop.is_closed():
+                raise
+            logger.error("custom code stopped the event loop, which goes on")  # noqa: TRY400  the traceback is ours
         else:
             return

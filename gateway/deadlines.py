@@ -8,9 +8,12 @@ times a second while there is anyone to look at. Deadlines are met late by up to
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final, Protocol
 
 TICK: Final = 0.05  # seconds
+
+logger = logging.getLogger("gateway")
 
 NEVER: Final = float("inf")
 
@@ -55,4 +58,11 @@ class Deadlines:
         late = [timed for timed in self._watched if timed.deadline <= now]
         for timed in late:
             if timed.deadline <= now:  # unless one before it in the list moved it
-                timed.expired(now)
+                self._expire(timed, now)
+
+    def _expire(self, timed: Timed, now: float) -> None:
+        try:
+            timed.expired(now)
+        except Exception:  # one that fails must not have all others wait for ever
+            self._watched.discard(timed)
+            logger.exception("%s has no time-out any more", type(timed).__name__)

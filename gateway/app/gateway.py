@@ -120,13 +120,13 @@ class Gateway:
             return await _handler(exchange, snapshot)(exchange)
         except GatewayError as error:
             exchange.error = error
-            return problem_for(error, exchange)
+            return _told(error, exchange)
         except BaseException as error:  # a policy or an application may raise anything
             if not is_failure(error):
                 raise
             logger.exception("request %s: %s %s failed", exchange.request_id, exchange.method, exchange.path)
             exchange.error = error
-            return problem_for(GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id"), exchange)
+            return _told(GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id"), exchange)
 
     def _exchange(self, scope: Scope, snapshot: Snapshot | None) -> Exchange:
         headers: Headers = scope["headers"]
@@ -218,6 +218,15 @@ class Gateway:
         await receive()
         await self.reloader.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _told(error: GatewayError, exchange: Exchange) -> Response:
+    """The problem that a client sees; a bare status where a policy has left nothing to make one of."""
+    try:
+        return problem_for(error, exchange)
+    except Exception:
+        logger.exception("the problem of a request cannot be told")
+        return Response(500, [(b"content-length", b"0")])
 
 
 def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:

@@ -23,6 +23,8 @@ from gateway.custom_code import current_task, is_failure, place_of
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
+from gateway.http.problems import problem_for
+from gateway.http.validity import check_request, check_response
 from gateway.middleware.declaration import Declaration, Rules
 from gateway.middleware.policy_loading import PolicyError, load
 
@@ -57,7 +59,7 @@ class PythonPolicy:
             outer, asked = _ASKED.get(), _Asked(exchange)
             _ASKED.set(asked)
             try:
-                response = _checked(await wrapped(exchange))
+                response = check_response(await wrapped(exchange), exchange)
                 if asked.reached or (self.mode == "enforce" and response.status < 400):
                     return response
                 enforced, reason = self.mode == "enforce", f"the policy answered {response.status}"
@@ -78,7 +80,7 @@ class PythonPolicy:
         """Raise what is to come of an error; nothing in shadow mode, where the exchange goes on without the policy."""
         if error is asked.failure:
             raise error
-        if not isinstance(error, GatewayError):
+        if not isinstance(error, GatewayError) or not _can_be_told(error, asked.exchange):
             name, request = self.name, asked.exchange.request_id
             logger.error("policy %s failed on request %s at %s", name, request, place_of(error), exc_info=error)
             error = GatewayError(ErrorKind.INTERNAL, f'policy "{name}" failed; see the log under this id')
@@ -131,6 +133,7 @@ def _behind(handler: Handler) -> Handler:
         task = current_task()
         if task is not None and task is not asked.task:
             exchange.defer(task.cancel)
+        check_request(exchange)
         asked.reached = True
         try:
             asked.response = await handler(exchange)
@@ -142,18 +145,13 @@ def _behind(handler: Handler) -> Handler:
     return behind
 
 
-def _checked(answer: object) -> Response:
-    """The response of a policy. Raises TypeError or ValueError where it is none that can be sent."""
-    if not isinstance(answer, Response):
-        raise TypeError(f"its handler returned {type(answer).__name__}, not a Response")
-    if not isinstance(answer.body, bytes) and not hasattr(answer.body, "read"):
-        raise TypeError(f"the body of its response is {type(answer.body).__name__}, neither bytes nor a stream")
-    lines = b"\n".join(map(b": ".join, answer.headers))
-    if lines.count(b"\n") != max(0, len(answer.headers) - 1) or b"\r" in lines:
-        raise ValueError("a header of its response holds a line break")
-    if not dict(answer.headers).get(b"content-length", b"0").isdigit():
-        raise ValueError("the Content-Length of its response is no number")
-    return answer
+def _can_be_told(error: GatewayError, exchange: Exchange) -> bool:
+    """Whether a response can be made of a refusal: a policy may have put anything into it."""
+    try:
+        check_response(problem_for(error, exchange), exchange)
+    except Exception:
+        return False
+    return True
 
 
 def _builders(context: Context, alone: Collection[str]) -> tuple[dict[str, Builder], list[Problem]]:

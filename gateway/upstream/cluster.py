@@ -160,17 +160,18 @@ class Cluster:
         self, exchange: Exchange, endpoint: Endpoint, connection: Connection, head: bytes, *, expecting: bool
     ) -> Response:
         """One exchange on one connection."""
-        exchange.attempts += 1
         timeouts = self.timeouts
         upload = None
-        started = time.perf_counter()
-        if exchange.body is None:
-            connection.begin(exchange.method, head, exchange.deadline, timeouts.idle, timeouts.response_header)
-        else:
-            connection.begin(exchange.method, head, exchange.deadline, timeouts.idle, None)
-            upload = asyncio.create_task(self._upload(connection, exchange, exchange.body, expecting))
         endpoint.in_flight += 1
         try:
+            exchange.attempts += 1
+            started = time.perf_counter()
+            until, idle = exchange.deadline, timeouts.idle
+            if exchange.body is None:
+                connection.begin(exchange.method, head, until, idle, timeouts.response_header)
+            else:
+                connection.begin(exchange.method, head, until, idle, None)
+                upload = asyncio.create_task(self._upload(connection, exchange, exchange.body, expecting))
             reader = await connection.response_head(exchange.early_hints)
         except BaseException:
             UpstreamBody(connection, endpoint, upload).close()

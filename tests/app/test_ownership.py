@@ -38,6 +38,53 @@ class Broken:
         raise SystemExit(4)
 
 
+CHANGES = {
+    "extra_line_break": lambda exchange: setattr(exchange, "extra_headers", ((b"a", b"b\\r\\nx-injected: 1"),)),
+    "extra_name": lambda exchange: setattr(exchange, "extra_headers", ((b"a: b\\r\\nx-injected", b"1"),)),
+    "extra_length": lambda exchange: setattr(exchange, "extra_headers", ((b"Content_Length", b"5"),)),
+    "extra_coding": lambda exchange: setattr(exchange, "extra_headers", ((b"transfer-encoding", b"chunked"),)),
+    "extra_host": lambda exchange: setattr(exchange, "extra_headers", ((b"host", b"b"),)),
+    "extra_none": lambda exchange: setattr(exchange, "extra_headers", None),
+    "query": lambda exchange: setattr(exchange, "query", b"a b\\r\\nx-injected: 1"),
+    "target": lambda exchange: setattr(exchange, "target_path", "/a HTTP/1.1\\r\\nx-injected: 1"),
+    "method": lambda exchange: setattr(exchange, "method", "GE T"),
+    "scheme": lambda exchange: setattr(exchange, "scheme", "a\\r\\nx-injected: 1"),
+    "deadline_none": lambda exchange: setattr(exchange, "deadline", None),
+    "deadline_nan": lambda exchange: setattr(exchange, "deadline", float("nan")),
+    "attempts": lambda exchange: setattr(exchange, "attempts", "x"),
+    "request_id": lambda exchange: setattr(exchange, "request_id", None),
+}
+SPOILS = {
+    "status_text": lambda response: setattr(response, "status", "200"),
+    "status_99": lambda response: setattr(response, "status", 99),
+    "status_1000": lambda response: setattr(response, "status", 1000),
+    "status_103": lambda response: setattr(response, "status", 103),
+    "status_101": lambda response: setattr(response, "status", 101),
+    "no_headers": lambda response: setattr(response, "headers", None),
+    "iterator": lambda response: setattr(response, "headers", iter([(b"a", b"b")])),
+    "three": lambda response: response.headers.append((b"a", b"b", b"c")),
+    "no_name": lambda response: response.headers.append((b"", b"b")),
+    "space": lambda response: response.headers.append((b"a b", b"c")),
+    "colon": lambda response: response.headers.append((b"a:b", b"c")),
+    "nul": lambda response: response.headers.append((b"a", b"b\\0")),
+    "two_lengths": lambda response: response.headers.extend([(b"content-length", b"1"), (b"Content-Length", b"2")]),
+    "long_length": lambda response: response.headers.append((b"content-length", b"9" * 5000)),
+    "wrong_length": lambda response: (response.headers.append((b"Content-Length", b"9")),
+                                      setattr(response, "body", b"four")),
+    "array": lambda response: setattr(response, "body", bytearray(b"a")),
+    "no_close": lambda response: setattr(response, "body", type("Body", (), {"read": None, "ready": True})()),
+}
+REFUSALS = {
+    "kind": lambda: GatewayError("x", "no"),
+    "detail": lambda: GatewayError(ErrorKind.FORBIDDEN, b"x"),
+    "surrogate": lambda: GatewayError(ErrorKind.FORBIDDEN, chr(0xD800)),
+    "no_lines": lambda: GatewayError(ErrorKind.FORBIDDEN, "x", headers=None),
+    "broken_line": lambda: GatewayError(ErrorKind.FORBIDDEN, "x", headers=((b"a", b"b\\r\\nc: d"),)),
+    "text_line": lambda: GatewayError(ErrorKind.FORBIDDEN, "x", headers=(("a", "b"),)),
+    "second_length": lambda: GatewayError(ErrorKind.FORBIDDEN, "x", headers=((b"content-length", b"3"),)),
+}
+
+
 class Policy:
     def wrap(self, handler: Handler) -> Handler:
         async def asked(exchange: Exchange) -> Response:
@@ -58,7 +105,20 @@ class Policy:
             if case == "at_once":
                 await asyncio.gather(handler(copy.copy(exchange)), handler(copy.copy(exchange)))
                 raise GatewayError(ErrorKind.FORBIDDEN, "no")
+            if case in CHANGES:
+                CHANGES[case](exchange)
             response = await handler(exchange)
+            if case in SPOILS:
+                SPOILS[case](response)
+                return response
+            if case in REFUSALS:
+                raise REFUSALS[case]()
+            if case == "stops":
+                asyncio.get_running_loop().stop()
+                await asyncio.sleep(0.05)
+                raise ValueError("stopped")
+            if case == "read_at_once":
+                await asyncio.gather(response.body.read(), response.body.read(), response.body.read())
             if case == "twice":
                 response = await handler(exchange)
             if case == "replaces":
@@ -183,6 +243,59 @@ async def test_a_policy_that_has_seen_the_response_keeps_nothing(site: Served) -
             await client.get(site.gateway.url + "/x", headers={"case": "broken_body"})
     await site.at_rest()
     assert await site.status("") == 200
+
+
+SPOILT = (
+    "extra_line_break",
+    "extra_name",
+    "extra_length",
+    "extra_coding",
+    "extra_host",
+    "extra_none",
+    "query",
+    "target",
+    "method",
+    "scheme",
+    "deadline_none",
+    "deadline_nan",
+    "attempts",
+    "request_id",
+    "status_text",
+    "status_99",
+    "status_1000",
+    "status_103",
+    "status_101",
+    "no_headers",
+    "iterator",
+    "three",
+    "no_name",
+    "space",
+    "colon",
+    "nul",
+    "two_lengths",
+    "long_length",
+    "wrong_length",
+    "array",
+    "no_close",
+    "kind",
+    "detail",
+    "surrogate",
+    "no_lines",
+    "broken_line",
+    "text_line",
+    "second_length",
+    "stops",
+    "read_at_once",
+)
+
+
+async def test_what_cannot_be_sent_is_the_failure_of_a_policy(site: Served) -> None:
+    """A response, a refusal or a request for the backend that a policy has spoilt is a 500, and nothing is kept."""
+    async with httpx2.AsyncClient(base_url=site.gateway.url) as client:
+        for case in SPOILT:
+            assert (case, (await client.get("/x", headers={"case": case})).status_code) == (case, 500)
+    await site.at_rest()
+    assert "Exception in callback" not in site.gateway.log
 
 
 async def test_what_a_policy_raises_is_in_the_log_with_its_place(site: Served) -> None:

@@ -330,6 +330,8 @@ class Connection(asyncio.BufferedProtocol):
     # Waiting, and being waited for.
 
     async def _wait(self) -> None:
+        if self._waiter is not None:
+            raise RuntimeError("a response is read by one at a time")
         waiter = self._waiter = self._loop.create_future()
         try:
             await waiter
