@@ -44,7 +44,8 @@ Caller = asyncio.Future[ConfigError | None]
 class Reloader:
     """Holds the current Snapshot and replaces it when the files change, or when it is told to.
 
-    `prepare` is asked before a Snapshot becomes the current one, and raises ConfigError where it must not.
+    `prepare` is asked before a Snapshot becomes the current one, and raises ConfigError where it must not. What it has to
+    change for it waits in the plan until the Snapshot is sure to become that.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Reloader:
         environment: MappingOf[str, str],
         owner: Owner,
         connector: Connector,
-        prepare: Callable[[Snapshot], None] = lambda _: None,
+        prepare: Callable[[Snapshot, Plan], None] = lambda _, __: None,
         secrets: KnownSecrets | None = None,
     ) -> None:
         self.directory = directory
@@ -115,12 +116,16 @@ class Reloader:
         """What the admin port says of the configuration: the same, and the problems, without known secrets."""
         return self.summary() | {
             "errors": self.shown(self._error) if self._error else [],
-            "failing": [self._secrets.hide(each) for each in self.owner.troubles()],
+            "failing": [self._hidden(each) for each in self.owner.troubles()],
         }
 
     def shown(self, error: ConfigError) -> list[str]:
         """What is wrong, for operators: without known secrets, and not more than they would read."""
-        return [self._secrets.hide(str(problem)) for problem in error.problems[:PROBLEMS_SHOWN]]
+        return [self._hidden(str(problem)) for problem in error.problems[:PROBLEMS_SHOWN]]
+
+    def _hidden(self, text: str) -> str:
+        """Without secrets, and as Unicode: what a policy raises may be neither."""
+        return self._secrets.hide(text).encode("utf-8", "backslashreplace").decode()
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -162,7 +167,7 @@ class Reloader:
         plan = self.owner.plan()
         try:
             snapshot = await self._compiled(seen, plan)
-            self._prepare(snapshot)
+            self._prepare(snapshot, plan)
             await self.owner.adopt(plan, snapshot.configuration.locate)
         except ConfigError as error:
             self._refused(error)

@@ -1,7 +1,7 @@
 """The owner of all that lives beside requests: a configuration plans it, adopting starts it, retiring stops it."""
 
 from gateway.live.owner import Measured, Owner, Place, Plan, Retiring, Startable, Stoppable, Troubled
-from gateway.live.tasks import Supervised, Tasks, is_cancelled
+from gateway.live.tasks import Supervised, Tasks
 from gateway.live.thread import on_thread
 
 __all__ = [
@@ -15,6 +15,5 @@ __all__ = [
     "Supervised",
     "Tasks",
     "Troubled",
-    "is_cancelled",
     "on_thread",
 ]

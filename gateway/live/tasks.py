@@ -9,18 +9,13 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from gateway.custom_code import is_failure
+
 logger = logging.getLogger("gateway.live")
 
 FIRST_PAUSE = 0.5  # seconds until a task that died is begun again; doubled each time, and spread by a half
 LONGEST_PAUSE = 30.0
 WELL_SECONDS = 10.0  # that it must run for before it counts as well again
-
-
-def is_cancelled(error: BaseException) -> bool:
-    """Whether this is the cancellation of the current task, and not a CancelledError that its code raised itself."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
-
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -78,7 +73,7 @@ class Supervised:
         except GeneratorExit:  # the loop is gone: nothing may be awaited any more
             return False
         except BaseException as error:
-            if is_cancelled(error):
+            if not is_failure(error):
                 raise
             self._died(error)
             return True

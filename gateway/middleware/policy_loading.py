@@ -27,8 +27,8 @@ from gateway.config.models.python_policies import PythonPolicy, split_class
 from gateway.config.problems import ConfigError, Fault, Problem, suggest
 from gateway.config.yaml.places import to_problem
 from gateway.context import Context, Middleware
+from gateway.custom_code import is_failure
 from gateway.http import Exchange, Response
-from gateway.live import is_cancelled
 
 _FILE = "middleware.yaml"
 
@@ -52,7 +52,7 @@ class LivingPolicy:
         try:
             await self._call("start")
         except BaseException as error:
-            if is_cancelled(error):
+            if not is_failure(error):
                 raise
             raise self._loading.failure(error, f"start of {self._loading.name} failed") from None
 

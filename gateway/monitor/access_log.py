@@ -118,10 +118,14 @@ class AccessLog:
 
     def reopen(self) -> None:
         """The file was moved away (SIGUSR1): go on in a new one."""
+        self.change(self.settings)
+
+    def change(self, settings: AccessLogSettings) -> None:
+        """Go on like this; as before where the file cannot be opened, which the log says."""
         try:
-            self.configure(self.settings)
+            self.configure(settings)
         except OSError as error:
-            reason = f"{self.settings.output}: {error.strerror}"
+            reason = f"{settings.output}: {error.strerror}"
             logger.warning("the access log cannot be reopened, it goes on in the old file: %s", reason)
 
     def close(self, seconds: float = 2.0) -> None:
@@ -187,6 +191,13 @@ class AccessLog:
             logger.error(
                 "%s: %s; access log lines are lost until it can be written", self.settings.output, error.strerror
             )
+
+
+def check_output(settings: AccessLogSettings) -> None:
+    """Raises OSError where it cannot be written."""
+    descriptor = _open(settings).descriptor
+    if descriptor > 2:
+        os.close(descriptor)
 
 
 def _open(settings: AccessLogSettings) -> _Destination:

@@ -34,7 +34,7 @@ class AdminAccess:
         return self._credentials
 
     def check(self, snapshot: Snapshot) -> None:
-        """Take over those of a new configuration. Raises ConfigError where the port would be open to everybody."""
+        """Raises ConfigError where a new configuration would open the port to everybody."""
         middleware = snapshot.configuration.middleware
         if self._listening is None:
             return
@@ -44,6 +44,12 @@ class AdminAccess:
             line, column = snapshot.configuration.locate("middleware.yaml", ("admin", "tokens"))
             raise ConfigError([Problem("middleware.yaml", line, column, "admin.tokens", message)])
         self.refusal = None
+
+    def take_over(self, snapshot: Snapshot) -> None:
+        """Let the credentials of a new configuration, which was checked, be those in force."""
+        middleware = snapshot.configuration.middleware
+        if self._listening is None:
+            return
         state_directory = self._directory / middleware.state_directory
         if state_directory != self._state_directory and self._listening.loopback:
             self._local = self._local_token(state_directory)

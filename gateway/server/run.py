@@ -35,8 +35,8 @@ from gateway.config.models import ClientLimits, Drain, WebSocket
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
-from gateway.live import Owner
-from gateway.monitor.access_log import AccessLog, AccessLogSettings
+from gateway.live import Owner, Plan
+from gateway.monitor.access_log import AccessLog, AccessLogSettings, check_output
 from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
 from gateway.monitor.audit_log import AuditLog
 from gateway.monitor.metrics import Metrics, plain
@@ -86,9 +86,10 @@ async def serve(options: ServeOptions) -> None:
     audit_log = owner.hold(AUDIT_LOG, AuditLog())
     admin_access = AdminAccess(options.directory, options.admin, options.secrets)
 
-    def prepare(snapshot: Snapshot) -> None:
+    def prepare(snapshot: Snapshot, plan: Plan) -> None:
         admin_access.check(snapshot)
-        _change_logs(access_log, audit_log, options, snapshot)
+        plan.after_adoption(_change_of_logs(access_log, audit_log, options, snapshot))
+        plan.after_adoption(partial(admin_access.take_over, snapshot))
 
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
     loop_watch = LoopWatch()
@@ -158,25 +159,33 @@ def _access_log_settings(config: AccessLogConfig, log_format: str | None) -> Acc
     return AccessLogSettings(config.output, "console" if console else "json")
 
 
-def _change_logs(access_log: AccessLog, audit_log: AuditLog, options: ServeOptions, snapshot: Snapshot) -> None:
-    """Raises ConfigError where one of them cannot go where a new configuration wants it."""
+def _change_of_logs(
+    access_log: AccessLog, audit_log: AuditLog, options: ServeOptions, snapshot: Snapshot
+) -> Callable[[], None]:
+    """What lets both logs go where a new configuration wants them. Raises ConfigError where one cannot."""
     audit_settings = settings_of_audit_log(options.directory, snapshot, audit_log.settings)
-    _change_access_log(access_log, options.log_format, snapshot)
-    audit_log.configure(audit_settings)
+    access_settings = _settings_of_access_log(access_log.settings, options.log_format, snapshot)
+
+    def change() -> None:
+        if access_settings != access_log.settings:
+            access_log.change(access_settings)
+        audit_log.configure(audit_settings)
+
+    return change
 
 
-def _change_access_log(access_log: AccessLog, log_format: str | None, snapshot: Snapshot) -> None:
-    """Let the access log go where a new configuration wants it. Raises ConfigError where that cannot be opened."""
+def _settings_of_access_log(former: AccessLogSettings, log_format: str | None, snapshot: Snapshot) -> AccessLogSettings:
+    """Where a new configuration wants it. Raises ConfigError where that cannot be written."""
     configuration = snapshot.configuration
     settings = _access_log_settings(configuration.middleware.access_log, log_format)
-    if settings == access_log.settings:
-        return
     try:
-        access_log.configure(settings)
+        if settings != former:
+            check_output(settings)
     except OSError as error:
         message = f"{settings.output} cannot be written: {error.strerror}; correct the path or its permissions"
         line, column = configuration.locate("middleware.yaml", ("access_log", "output"))
         raise ConfigError([Problem("middleware.yaml", line, column, "access_log.output", message)]) from None
+    return settings
 
 
 def _websocket(reloader: Reloader) -> WebSocket:

@@ -124,3 +124,35 @@ def test_no_process_is_made_where_no_policy_changed(gateway: GatewayProcess) -> 
     gateway.write(middleware=POLICIES + "limits: {headers: 99}\n")
     assert reload(gateway).status_code == 200
     assert seen.read_text().split() == pids
+
+
+async def test_a_refused_configuration_moves_no_log(gateway: GatewayProcess) -> None:
+    """What is refused only when it is started leaves the access log, the audit log and the admin token where they were."""
+    elsewhere = gateway.directory / "elsewhere"
+    elsewhere.mkdir()
+    gateway.write(
+        middleware=POLICIES + "redis: {url: 'redis://127.0.0.1:1/0?socket_timeout=abc'}\n"
+        "rate_limits: {all: {limits: [5/s], store: redis, key: [address]}}\n"
+        f"access_log: {{output: {elsewhere}/access.log}}\naudit_log: {{file: elsewhere/audit.log}}\n"
+        "state_directory: elsewhere/state\n"
+    )
+    assert reload(gateway).status_code == 422
+    assert get(gateway, "/x?after-refusal").status_code == 200
+    before = len(gateway.access_log)
+    get(gateway, "/x")
+    await eventually(lambda: len(gateway.access_log) > before, message="the access log has moved")
+    assert all(not each.stat().st_size for each in elsewhere.iterdir())
+    gateway.write(middleware=POLICIES)
+    assert reload(gateway).status_code == 200
+
+
+async def test_a_reason_that_is_no_unicode_is_told(gateway: GatewayProcess) -> None:
+    """The admin port answers whatever text a policy raises."""
+    good = (gateway.directory / "p.py").read_text()
+    (gateway.directory / "p.py").write_text("raise ValueError(chr(0xD800))\n")
+    answer = reload(gateway)
+    assert answer.status_code == 422
+    assert "ValueError: \\\\ud800" in answer.text
+    assert "ValueError: \\ud800" in health(gateway)["errors"][0]
+    (gateway.directory / "p.py").write_text(good)
+    assert reload(gateway).status_code == 200
