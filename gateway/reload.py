@@ -44,8 +44,8 @@ Caller = asyncio.Future[ConfigError | None]
 class Reloader:
     """Holds the current Snapshot and replaces it when the files change, or when it is told to.
 
-    `prepare` is asked before a Snapshot becomes the current one, and raises ConfigError where it must not. What it has to
-    change for it waits in the plan until the Snapshot is sure to become that.
+    `prepare` is asked before a Snapshot becomes the current one, and raises ConfigError where it must not. What
+    it has to change for it waits in the plan until the Snapshot is sure to become that.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Reloader:
         self._refusals = 0
         self._told = asyncio.Event()
         self._callers: list[Caller] = []
+        self.compiling = False  # a configuration is on its way to be served or refused
 
     async def start(self) -> None:
         """Load the files, good or bad, and begin to watch them."""
@@ -135,7 +136,11 @@ class Reloader:
             seen, written = await self._look()
             settled = self._settling.settled(seen, loop.time(), written=written is not None)
             if (callers and not written) or settled:
-                await self._apply(seen)
+                self.compiling = True
+                try:
+                    await self._apply(seen)
+                finally:
+                    self.compiling = False
                 self._answer(callers)
 
     async def _look(self) -> tuple[watch.Seen, ConfigError | None]:

@@ -32,7 +32,7 @@ from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.admin")
 
-RELOAD_SECONDS = 3.0  # for a reload to happen, before the caller is told that it will
+RELOAD_SECONDS = 3.0  # for a reload to begin, before the caller is told that it will
 CONFIG_ITEMS = 100  # of each list in /config, unless more or fewer are asked for
 
 
@@ -169,12 +169,12 @@ class _Admin:
         return _json(answer)
 
     async def reload(self, request: Request) -> Response:
-        try:
-            async with asyncio.timeout(RELOAD_SECONDS):
-                error = await self._reloader.reload()
-        except TimeoutError:
-            message = "somebody is writing a file, or there is very much to load; it is reloaded as soon as possible"
-            return _json({"error": message}, 409)
+        caller = self._reloader.reload()
+        while not (await asyncio.wait({caller}, timeout=RELOAD_SECONDS))[0]:
+            if not self._reloader.compiling:  # which has limits of its own
+                message = "one of the files is being written; they are loaded as soon as that is over"
+                return _json({"error": message}, 409)
+        error = caller.result()
         if error is not None:
             return _json({"errors": self._reloader.shown(error)}, 422)
         return _json(self._reloader.report())

@@ -127,7 +127,7 @@ def test_no_process_is_made_where_no_policy_changed(gateway: GatewayProcess) -> 
 
 
 async def test_a_refused_configuration_moves_no_log(gateway: GatewayProcess) -> None:
-    """What is refused only when it is started leaves the access log, the audit log and the admin token where they were."""
+    """What is refused only when it is started leaves both logs and the admin token where they were."""
     elsewhere = gateway.directory / "elsewhere"
     elsewhere.mkdir()
     gateway.write(
@@ -143,6 +143,16 @@ async def test_a_refused_configuration_moves_no_log(gateway: GatewayProcess) -> 
     await eventually(lambda: len(gateway.access_log) > before, message="the access log has moved")
     assert all(not each.stat().st_size for each in elsewhere.iterdir())
     gateway.write(middleware=POLICIES)
+    assert reload(gateway).status_code == 200
+
+
+def test_who_asks_for_a_reload_is_told_what_hangs(gateway: GatewayProcess) -> None:
+    """The answer comes once the policy was given up, with the reason, and not before."""
+    good = (gateway.directory / "p.py").read_text()
+    (gateway.directory / "p.py").write_text(IMPORT.format("while True: pass"))
+    answer = reload(gateway)
+    assert (answer.status_code, "does not end within 3 s" in answer.text) == (422, True), answer.text
+    (gateway.directory / "p.py").write_text(good)
     assert reload(gateway).status_code == 200
 
 
