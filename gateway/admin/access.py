@@ -157,7 +157,8 @@ class AccessControl:
         credentials = self._credentials()
         decided = decide(scope["method"], Headers(scope=scope), self._listening, credentials)
         if isinstance(decided, Refusal):
-            self._log(scope, decided)
+            if decided.status != 401 or Headers(scope=scope).get("authorization") is not None:
+                self._log(scope, decided)  # a command first asks without a token, where to find it
             await self._answer(decided, credentials)(scope, receive, send)
             return
         if scope["method"] not in READING and decided is not None:

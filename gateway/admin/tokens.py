@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
@@ -21,6 +21,7 @@ LOCAL = "local"  # what the log calls the holder of the token in FILE
 
 _TOKEN_BYTES = 32  # of randomness
 _PREFIX = "gwa_"  # so that scanners for leaked secrets can recognise one
+_LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _TOKEN = re.compile(r"gwa_[A-Za-z0-9_-]{20,200}", re.ASCII)
 
 
@@ -62,19 +63,15 @@ def holder_of(token: str, known: Iterable[AdminToken], local: LocalToken | None)
     return found
 
 
-def read_token(path: Path, *, of_others: bool = False) -> str | None:
-    """The token in a file that only its owner can read, and that is ours. None where there is no such file.
-
-    `of_others`: for commands, which root runs beside a gateway that is another user.
-    """
+def read_token(path: Path, owners: Collection[int]) -> str | None:
+    """The token in a file that only its owner can read, who is one of these users. None where there is no such file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     with open(descriptor, encoding="ascii", errors="replace") as file:
         status = os.fstat(descriptor)
-        ours = of_others or status.st_uid in (os.geteuid(), 0)
-        if not ours or not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
+        if status.st_uid not in owners or not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
             return None
         text = file.read(1024).strip()
     return text if _TOKEN.fullmatch(text) else None
@@ -83,7 +80,7 @@ def read_token(path: Path, *, of_others: bool = False) -> str | None:
 def local_token(directory: Path) -> LocalToken:
     """The token of this machine, made where there is none, or where others could have read it. Raises OSError."""
     path = directory.resolve() / FILE
-    if (token := read_token(path)) is not None:
+    if (token := read_token(path, {os.geteuid(), 0})) is not None:
         return LocalToken(token, path)
     directory.mkdir(0o700, parents=True, exist_ok=True)
     token = new_token()
@@ -98,3 +95,18 @@ def local_token(directory: Path) -> LocalToken:
             temporary.unlink()
         raise
     return LocalToken(token, path)
+
+
+def listeners(port: int) -> frozenset[int]:
+    """The users whose processes listen on this TCP port of this machine, as far as Linux says (proc(5), net/tcp).
+
+    A command that hands a token to whoever listens there could hand it to another user, while the gateway is down.
+    """
+    users = set()
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    users.add(int(fields[7]))
+    return frozenset(users)

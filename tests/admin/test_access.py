@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gateway.admin.tokens import hash_of
+from gateway.admin.tokens import hash_of, listeners, local_token
 from tests.lifecycle.support import admin_url, get
 from tests.support import GatewayProcess, free_port, running_gateway, until
 
@@ -221,20 +221,6 @@ def test_while_nothing_is_loaded_the_answer_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root reads what another user's gateway wrote")
-def test_root_uses_the_token_of_a_gateway_that_is_another_user(gateway: GatewayProcess) -> None:
-    """As under systemd, where the gateway has a user of its own, and the state directory is that user's."""
-    path = gateway.directory / "state" / "admin-token"
-    command = [sys.executable, "-m", "gateway.cli", "blocklist", "add", "--network", "203.0.113.9"]
-    os.chown(path, 10001, 10001)
-    try:
-        done = subprocess.run(
-            [*command, "--admin", f"127.0.0.1:{gateway.admin_port}"], capture_output=True, text=True, check=False
-        )
-    finally:
-        os.chown(path, 0, 0)
-    assert done.returncode == 0, done.stderr
-
-
 def test_the_state_directory_is_for_its_owner(gateway: GatewayProcess) -> None:
     """Whichever of the things in it is written first."""
     assert stat.S_IMODE((gateway.directory / "state").stat().st_mode) == 0o700
@@ -299,3 +285,39 @@ def test_what_is_secret_is_hidden_and_nothing_else(tmp_path: Path) -> None:
         assert shown["rate_limits"]["password"]["limits"] == ["10/s"]
         at = "/config?at=middleware.yaml/policies/mine/config"
         assert httpx2.get(admin_url(process, at)).json() == "(hidden)"
+
+
+LISTENER = """\
+import os, socket, sys
+os.setuid(65534)
+port, body = int(sys.argv[1]), b'{"error": "no", "token_file": "%s"}' % sys.argv[2].encode()
+with socket.create_server(("127.0.0.1", port)) as server:
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            head = connection.recv(65536).decode()
+            print([line for line in head.splitlines() if line.lower().startswith("authorization")], flush=True)
+            head = b"HTTP/1.1 401 Unauthorized\\r\\nconnection: close\\r\\ncontent-length: %d\\r\\n\\r\\n" % len(body)
+            connection.sendall(head + body)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize(("owner", "shown"), [(65534, True), (0, False)])
+def test_a_command_hands_a_token_to_its_owner_only(tmp_path: Path, owner: int, shown: bool) -> None:
+    """Root uses the token of a gateway that is another user; who listens while that is down cannot ask for it."""
+    port = free_port()
+    token = local_token(tmp_path)
+    os.chown(token.path, owner, owner)
+    command = [sys.executable, "-c", LISTENER, str(port), str(token.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: listeners(port) == {65534})
+            command = [sys.executable, "-m", "gateway.cli", "blocklist", "add", "--network", "203.0.113.8"]
+            subprocess.run([*command, "--admin", f"127.0.0.1:{port}"], capture_output=True, check=False)
+        finally:
+            process.kill()
+        assert process.stdout is not None
+        asked = process.stdout.read()
+    assert asked.startswith("[]\n")
+    assert (token.token in asked) is shown
