@@ -16,20 +16,20 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 MODULES = """
-    outbox deadlines
+    outbox deadlines turns
     http/messages http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction http/methods
-    http/frames
+    http/frames http/handshake
     routes/table routes/trie routes/candidate routes/pattern http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions
     algorithms/gcra algorithms/networks
     upstream/service upstream/cluster upstream/endpoint upstream/pool upstream/http1/codec
-    upstream/http1/connection upstream/request balancing/round_robin
+    upstream/http1/connection upstream/request upstream/tunnel upstream/websocket balancing/round_robin
     auth/scheme auth/credentials auth/api_key auth/key_ring auth/anonymous
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     monitor/access_log monitor/metrics
     app/gateway app/receiving app/sending app/counting
-    server/head server/reader server/turns server/progress server/cycle server/protocol
+    server/head server/reader server/progress server/cycle server/protocol
 """
 """Beside these, the policies whose declarations say `compiled=True`."""
 

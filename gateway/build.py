@@ -197,7 +197,8 @@ class _Builder:
         try:
             if isinstance(target, AsgiTarget):
                 make = partial(import_application, target.module, target.attribute)
-                return Hosted(self._plan.need(target, make, place), self._timeouts(route))
+                application = self._plan.need(target, make, place)
+                return Hosted(application, self._timeouts(route), self._websocket_limits())
             upstream = self._upstream(target, place)
         except (OSError, ImportError, AttributeError, TypeError) as error:
             self._problem(("routes", index, "target"), f"{route.target} cannot be used: {error}")

@@ -8,10 +8,11 @@ Gateway.__call__      which kind of scope
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from gateway.app.counting import Counts
@@ -23,6 +24,7 @@ from gateway.build import RouteHandler, Snapshot
 from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Headers, Outcome, Report, Response, WebSocketSession
+from gateway.http.handshake import make_key
 from gateway.http.messages import Receive, Send
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, is_plain, normalise
@@ -79,6 +81,7 @@ class Gateway:
         snapshot = self.reloader.current
         exchange = self._exchange(scope, snapshot)
         exchange.bare_query = "gateway.bare_query" in extensions
+        exchange.websocket = "gateway.websocket" in extensions
         exchange.body = body = request_body(exchange, receive, extensions)
         if "http.response.early_hint" in extensions:
             exchange.early_hints = early_hints(send)
@@ -87,6 +90,10 @@ class Gateway:
             outcome.status = response.status
             if not isinstance(response.body, bytes):
                 exchange.defer(response.body.close)  # which may be the body of a policy, around that of a backend
+            if response.session is not None:
+                with self._open(response.session):
+                    await extensions["gateway.websocket"]["accept"](response, outcome)
+                return
             can_send_trailers = "http.response.trailers" in extensions
             await send_response(exchange if can_send_trailers else None, response, send, outcome)
         except GatewayError as error:
@@ -175,6 +182,7 @@ class Gateway:
         snapshot = self.reloader.current
         exchange = self._exchange(scope, snapshot)
         exchange.websocket = True
+        _without_extensions(exchange)
         outcome = Outcome(time.time(), time.perf_counter())
         counts = Counts()
         try:
@@ -184,7 +192,11 @@ class Gateway:
                 await receive()
                 await deny_websocket(response, scope, counts.sending(send))
             else:
-                await self._run(response.session, counts.receiving(receive), counts.sending(send))
+                with self._open(response.session):
+                    headers = response.headers
+                    await response.session.run(counts.receiving(receive), counts.sending(send), headers)
+        except GatewayError as error:
+            exchange.error = error
         except OSError:  # what ASGI servers raise when the client is no longer there
             exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
         except BaseException as error:
@@ -197,10 +209,11 @@ class Gateway:
             outcome.sent, outcome.received = counts.sent, counts.received
             self._report(exchange, outcome)
 
-    async def _run(self, session: WebSocketSession, receive: Receive, send: Send) -> None:
+    @contextlib.contextmanager
+    def _open(self, session: WebSocketSession) -> Iterator[None]:
         self._sessions.add(session)
         try:
-            await session.run(receive, send)
+            yield
         finally:
             self._sessions.discard(session)
 
@@ -227,6 +240,14 @@ def _told(error: GatewayError, exchange: Exchange) -> Response:
     except Exception:
         logger.exception("the problem of a request cannot be told")
         return Response(500, [(b"content-length", b"0")])
+
+
+def _without_extensions(exchange: Exchange) -> None:
+    """Make the handshake one of our own, where another server speaks with the client, in messages."""
+    ours = {b"sec-websocket-key": make_key(), b"sec-websocket-version": b"13"}
+    dropped = {*ours, b"sec-websocket-extensions"}
+    exchange.headers = [line for line in exchange.headers if line[0] not in dropped] + list(ours.items())
+    exchange.fields = dict(exchange.headers)
 
 
 def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:

@@ -39,9 +39,14 @@ async def deny_websocket(response: Response, scope: dict[str, Any], send: Send) 
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 1008})
         return
-    body = response.body if isinstance(response.body, bytes) else b""
     await send({"type": "websocket.http.response.start", "status": response.status, "headers": response.headers})
-    await send({"type": "websocket.http.response.body", "body": body})
+    body = response.body
+    if isinstance(body, bytes):
+        await send({"type": "websocket.http.response.body", "body": body})
+        return
+    while piece := await body.read():
+        await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
+    await send({"type": "websocket.http.response.body", "body": b""})
 
 
 def early_hints(send: Send) -> Callable[[Headers], Awaitable[None]]:

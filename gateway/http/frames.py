@@ -91,6 +91,7 @@ class FrameReader:
         "_payload_at",
         "_pongs",
         "behind",
+        "close_seen",
         "closed",
         "messages",
         "violation",
@@ -121,13 +122,14 @@ class FrameReader:
         self._pongs = 0  # that will come for our own pings
         self.behind = False  # there is more to read in what has come: call `read` again in another turn
         self.closed = False  # the last frame has passed, and nothing more will
+        self.close_seen = False  # a close frame has come; what comes behind it is not looked at
         self.messages = 0  # data messages whose last frame has begun
         self.violation: Violation | None = None  # nothing more will pass
 
     @property
     def passed(self) -> int:
         """Bytes of messages that have passed, as they are on the wire, without the frames around them."""
-        return self._bytes - self._left
+        return self._bytes if self.closed else self._bytes - self._left
 
     @property
     def at_boundary(self) -> bool:
@@ -139,20 +141,29 @@ class FrameReader:
         self._awaited = payload
         self._pongs += 1
 
+    @property
+    def answered(self) -> bool:
+        """Whether nothing that comes is of any use any more: a close frame has come, or what cannot be read."""
+        return self.close_seen or self.violation is not None
+
     def end_with(self, frame: bytes) -> bytes:
-        """End this direction with a frame. Returns it where it may be sent now; else it comes out of `read`."""
+        """End this direction with a frame. Returns it where it may be sent now; else it comes out of `read`.
+
+        What comes then is still read, up to a close frame, but does not pass.
+        """
         if self.closed or self._last:
             return b""
         if self._left:
             self._last = frame
             return b""
         self.closed = True
-        self._held = b""
+        if self.violation is not None and self.violation.code == TOO_BIG:
+            self.violation = None  # what does not pass may have any size
         return frame
 
     def read(self, data: bytes) -> bytes:
         """What passes on of what has come. Afterwards look at `violation`, `closed` and `behind`."""
-        if self.closed or self.violation is not None:
+        if self.close_seen or self.violation is not None:
             return b""
         self.behind = False
         if self._held:
@@ -162,10 +173,14 @@ class FrameReader:
         at = self._left
         if at > size:
             self._left = at - size
-            return data
+            return b"" if self.closed else data
         self._left = 0
+        if self.closed:
+            self._read_frames(data, at, size)
+            return b""
         if self._last:
             self.closed = True
+            self._read_frames(data, at, size)
             return data[:at] + self._last
         return self._read_frames(data, at, size)
 
@@ -174,7 +189,7 @@ class FrameReader:
         frames = self._at_once
         start = 0  # of what has not been passed on
         pieces = b""
-        while at + _HEADER <= size and frames and not self.closed:
+        while at + _HEADER <= size and frames and not self.close_seen:
             frames -= 1
             length = self._read_header(data, at, size)
             if length < 0:
@@ -189,13 +204,14 @@ class FrameReader:
                 pieces += data[start:at]
                 start = end
             at = end
-        if self.violation is not None or self.closed:
+        if self.close_seen:
+            self.closed = True
             return pieces + data[start:at]
         if at >= size:
             self._left = at - size
             return pieces + data[start:] if start else data
         self._held = data[at:]
-        self.behind = not frames
+        self.behind = not frames and self.violation is None
         return pieces + data[start:at]
 
     def _read_header(self, data: bytes, at: int, size: int) -> int:
@@ -239,14 +255,14 @@ class FrameReader:
             self.violation = Violation(PROTOCOL_ERROR, "a reserved bit that no extension was negotiated for")
             return False
         message = self._message + length if self._fragmented else length
-        if message > self._max_message:
+        if message > self._max_message and not self.closed:
             self.violation = Violation(TOO_BIG, f"a message over {self._max_message} bytes")
             return False
         self._message = message
-        self._bytes += length
         self._fragmented = not first & 0x80
-        if not self._fragmented:
-            self.messages += 1
+        if not self.closed:
+            self._bytes += length
+            self.messages += 0 if self._fragmented else 1
         return True
 
     def _may_be_control(self, data: bytes, at: int, end: int) -> bool:
@@ -260,7 +276,7 @@ class FrameReader:
             self.violation = Violation(PROTOCOL_ERROR, "a reserved bit that no extension was negotiated for")
         elif first & 0x0F == CLOSE:
             self._check_close(self._payload(data, end))
-            self.closed = self.violation is None
+            self.close_seen = self.violation is None
         return self.violation is None
 
     def _payload(self, data: bytes, end: int) -> bytes:

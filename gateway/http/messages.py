@@ -51,8 +51,11 @@ class Body(Protocol):
 class WebSocketSession(Protocol):
     """An upstream that takes this WebSocket, ready to be joined to the client's."""
 
-    async def run(self, receive: Receive, send: Send) -> None:
-        """Accept the client, and carry messages both ways until either side ends. Takes `websocket.connect` itself."""
+    handshake: Headers  # the lines of the 101 that are about the WebSocket, beside Connection and Upgrade
+
+    async def run(self, receive: Receive, send: Send, headers: Headers) -> None:
+        """Accept the client of an ASGI server with these headers, and carry messages both ways until either side ends.
+        Takes `websocket.connect` itself."""
         ...
 
     def close(self, code: int) -> None:

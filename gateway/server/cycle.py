@@ -10,7 +10,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import GatewayError
-from gateway.http import Headers
+from gateway.http import Headers, Outcome, Response
+from gateway.http.handshake import UPGRADE_LINES, spelled
 from gateway.http.messages import Message, Receive, Send
 
 if TYPE_CHECKING:
@@ -33,6 +34,15 @@ def _status_line(status: int) -> bytes:
     with contextlib.suppress(ValueError):
         phrase = HTTPStatus(status).phrase
     return f"HTTP/1.1 {status} {phrase}".encode()
+
+
+def switching(headers: Headers) -> bytes:
+    """A 101 that makes a connection a WebSocket."""
+    lines = [STATUS_LINES[101], *map(b": ".join, spelled([*UPGRADE_LINES, *headers])), b"", b""]
+    head = b"\r\n".join(lines)
+    if not head.count(b"\n") == head.count(b"\r") == len(lines) - 1:
+        raise ValueError("a response header holds a line break")
+    return head
 
 
 STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 1000)}
@@ -86,6 +96,12 @@ class Cycle:
         finally:
             if not self.response_complete:
                 self._protocol.abandon()
+            self.scope = {}  # which may hold the cycle itself
+            self._task = None
+
+    async def accept(self, response: Response, outcome: Outcome) -> None:
+        """Answer a handshake with 101, and be a WebSocket until that is over. Raises GatewayError."""
+        await self._protocol.accept(response, outcome)
 
     def feed(self, data: bytes) -> bool:
         """A piece of the body. Returns whether the client should wait before it sends more."""

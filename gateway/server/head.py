@@ -5,7 +5,8 @@ white space before a colon, both lengths, conflicting or odd lengths, bad chunks
 
 - no Host, two of them, one that is no host, or one that an absolute-form target contradicts;
 - a Transfer-Encoding other than `chunked`, or any with HTTP/1.0;
-- CONNECT and TRACE; an Expect other than `100-continue`; a WebSocket handshake with a body.
+- CONNECT and TRACE; an Expect other than `100-continue`;
+- a WebSocket handshake with a body, another version, no key or two, or subprotocols that are no tokens.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import Final
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
+from gateway.http.fields import values
 from gateway.http.methods import NEVER_FORWARDED
 
 _HOST: Final = re.compile(rb"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 _LONGEST_HOST: Final = 255 + 6  # bytes of a name (RFC 1035, 2.3.4) and a port
@@ -112,8 +115,8 @@ def _without(port: bytes, authority: bytes) -> bytes:
     return authority.lower().removesuffix(port).removesuffix(b":")
 
 
-def is_websocket(method: str, version: str, fields: dict[bytes, bytes]) -> bool:
-    """Whether this asks for a WebSocket (RFC 6455, 4.1). Raises GatewayError where it does, but with a body."""
+def is_websocket(method: str, version: str, headers: Headers, fields: dict[bytes, bytes]) -> bool:
+    """Whether this asks for a WebSocket (RFC 6455, 4.1). Raises GatewayError where it does, but wrongly."""
     if method != "GET" or version != "1.1" or fields.get(b"upgrade", b"").lower() != b"websocket":
         return False
     if fields.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in fields:
@@ -123,4 +126,10 @@ def is_websocket(method: str, version: str, fields: dict[bytes, bytes]) -> bool:
         raise GatewayError(ErrorKind.UPGRADE_REQUIRED, "only WebSocket version 13 is spoken here", headers=versions)
     if not _WEBSOCKET_KEY.fullmatch(fields.get(b"sec-websocket-key", b"")):
         raise bad("Sec-WebSocket-Key is not 16 bytes in base64")
+    for name in (b"sec-websocket-key", b"sec-websocket-version"):
+        if len(values(headers, name)) > 1:
+            raise bad(f"there is more than one {name.decode().title().replace('Websocket', 'WebSocket')} header")
+    for line in values(headers, b"sec-websocket-protocol"):
+        if not all(_TOKEN.fullmatch(item.strip(b" \t")) for item in line.split(b",")):
+            raise bad("Sec-WebSocket-Protocol is no list of subprotocols, which are tokens (RFC 9110, 5.6.2)")
     return True

@@ -14,9 +14,10 @@ A connection is always in one of these phases, and each has its own clock:
     CLOSED
 
 Beyond ASGI it offers, as extensions: `gateway.cancel` (the task is cancelled when the client goes away),
-`gateway.refusal` (the request must be refused: the application only words the answer) and `gateway.eager` (the client
-has an expectation, but did not wait). An `http.disconnect` may carry `gateway.error`, the reason why the body ended;
-the last `http.request` may carry `gateway.trailers`.
+`gateway.refusal` (the request must be refused: the application only words the answer), `gateway.eager` (the client
+has an expectation, but did not wait) and `gateway.websocket` (the request is a handshake; `accept` takes the Response
+that makes it a WebSocket, and returns at its end). An `http.disconnect` may carry `gateway.error`, the reason why the
+body ended; the last `http.request` may carry `gateway.trailers`.
 """
 
 from __future__ import annotations
@@ -33,17 +34,18 @@ from urllib.parse import unquote
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gateway.config.models import ClientLimits, WebSocket
+from gateway.config.models import ClientLimits
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Headers
+from gateway.http import Headers, Outcome, Response
+from gateway.http.frames import FrameReader
 from gateway.outbox import Outbox, Writer
-from gateway.server.cycle import DISCARD_LIMIT, Cycle
+from gateway.server.cycle import DISCARD_LIMIT, Cycle, switching
 from gateway.server.head import Target, bad
 from gateway.server.progress import Progress
-from gateway.server.reader import RequestHead, RequestReader, encode_head
-from gateway.server.turns import Turns
-from gateway.server.websocket import WebSocketProtocol
+from gateway.server.reader import RequestHead, RequestReader
+from gateway.turns import Turns
+from gateway.upstream.tunnel import Side, Tunnel
 
 READ_BUFFER: Final = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
 WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, above which the application waits
@@ -88,12 +90,9 @@ CLOSED: Final = Phase.CLOSED
 class ServerContext:
     """What all connections of one server share."""
 
-    def __init__(
-        self, deadlines: Deadlines, limits: Callable[[], ClientLimits], websocket: Callable[[], WebSocket]
-    ) -> None:
+    def __init__(self, deadlines: Deadlines, limits: Callable[[], ClientLimits]) -> None:
         self.deadlines = deadlines
         self.limits = limits
-        self.websocket = websocket
         self.draining = False
         self.accepted: Callable[[], None] | None = None  # is told of every new connection
         self.outbox = Outbox()
@@ -142,7 +141,6 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         self._held = b""  # what came behind its request
         self._unread = b""  # what came of its body, and waits to be parsed
         self._pieces = 0  # in which a head has come so far
-        self._handshake: RequestHead | None = None
         self._closing = False  # nothing more is read as a request
         self._eof = False  # the client has closed its side
         self._received = 0  # bytes thrown away
@@ -171,6 +169,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         self._phase = CLOSED
         cast(set[Any], self._server_state.connections).discard(self)
         self._context.deadlines.forget(self)
+        self._reader.close()
         if self._cycle is not None:
             self._cycle.disconnect()
         self.resume_writing()
@@ -233,9 +232,6 @@ class HTTPProtocol(asyncio.BufferedProtocol):
                 self._cycle = None  # its head was good, and what came with it is not: it has not been started
             self._refuse(fault)
             return
-        if self._handshake is not None:
-            self._hand_over(self._handshake, rest)
-            return
         if self._cycle is not None and self._phase is not BUSY:
             self._start(self._cycle)
         read = len(data) - len(rest)
@@ -278,16 +274,13 @@ class HTTPProtocol(asyncio.BufferedProtocol):
 
     def on_head(self, head: RequestHead) -> None:
         """A request begins, whose head may pass."""
-        if head.websocket:
-            self._handshake = head
-            return
-        cycle = Cycle(
-            self,
-            self._scope(head.method, head.version, head.target, head.headers),
-            keep_alive=head.keep_alive,
-            expects_continue=head.expects_continue,
-        )
+        scope = self._scope(head.method, head.version, head.target, head.headers)
+        # What comes behind a handshake is never read as a request: the client may have meant it for a WebSocket.
+        keep_alive = head.keep_alive and not head.websocket
+        cycle = Cycle(self, scope, keep_alive=keep_alive, expects_continue=head.expects_continue)
         cycle.body_left = head.length or 0
+        if head.websocket:
+            scope["extensions"] = scope["extensions"] | {"gateway.websocket": {"accept": cycle.accept}}
         self._cycle = cycle  # started once all that came with it is read
 
     def on_body(self, data: bytes) -> None:
@@ -391,23 +384,47 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.abort()
 
-    # WebSockets and other upgrades.
+    # WebSockets.
 
-    def _hand_over(self, head: RequestHead, rest: bytes) -> None:
-        """From here on it is a WebSocket, which another protocol class serves."""
-        bounds = self._context.websocket()
-        self._config.ws_max_size = bounds.max_message
-        self._config.ws_ping_interval, self._config.ws_ping_timeout = bounds.ping_interval, 2 * bounds.ping_interval
-        protocol = WebSocketProtocol(self._config, self._server_state, self._app_state)
+    async def accept(self, response: Response, outcome: Outcome) -> None:
+        """Make this connection one end of a WebSocket, until that is over. Raises GatewayError."""
+        session = cast(Any, response.session)
+        head = switching(response.headers + session.handshake)
+        connections = cast(set[Any], self._server_state.connections)
+        side: Side | None = None
+
+        def client(frames: FrameReader) -> Side:
+            nonlocal side
+            early = self._switch(head)
+            context = self._context
+            side = Side(self._transport, early, frames, context.buffer, context.turns, masks=False)
+            connections.add(side)
+            return side
+
+        tunnel: Tunnel = session.join(client, self._context.turns)
+        try:
+            await tunnel.ended
+        finally:
+            connections.discard(side)
+            outcome.received, outcome.sent = tunnel.passed
+        if tunnel.failure is not None:
+            raise tunnel.failure
+
+    def _switch(self, head: bytes) -> bytes:
+        """Say 101, and have nothing more to do with the connection. Returns what has come of it meanwhile."""
+        if self._phase is not BUSY or self._eof:
+            raise GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
+        self._writer.write(head)
+        self._writer.flush()
         cast(set[Any], self._server_state.connections).discard(self)
+        self._server_state.total_requests += 1
         self._context.deadlines.forget(self)
         self._phase = CLOSED
-        transport = self._transport
-        transport.pause_reading()
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        transport.resume_reading()
-        protocol.data_received(encode_head(head.method, self._reader.url, head.version, head.headers) + rest)
+        self._cycle = None
+        self._reader.close()
+        self.resume_writing()
+        early, self._held = self._held, b""
+        return early
 
     # Clocks, reading, writing, closing.
 

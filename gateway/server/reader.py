@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import httptools
 
@@ -46,7 +46,7 @@ class RequestHead:
         target: Target,
         headers: Headers,
         keep_alive: bool,
-        websocket: bool,  # a handshake: what follows is no HTTP
+        websocket: bool,  # a handshake: what follows may be no HTTP
         length: int | None,  # bytes of the body; None for a chunked one
         expects_continue: bool,  # the client may wait for a 100 before it sends the body
     ) -> None:
@@ -83,7 +83,6 @@ class Part(Enum):
     HEADERS = "headers"
     LENGTH = "length"  # a body of known length
     CHUNKED = "chunked"
-    WEBSOCKET = "websocket"
 
 
 # An enumeration's members are slow to look up, and these are asked for many times in every request.
@@ -91,7 +90,6 @@ LINE: Final = Part.LINE
 HEADERS: Final = Part.HEADERS
 LENGTH: Final = Part.LENGTH
 CHUNKED: Final = Part.CHUNKED
-WEBSOCKET: Final = Part.WEBSOCKET
 
 
 class RequestReader:
@@ -123,7 +121,11 @@ class RequestReader:
 
     def _new_parser(self) -> None:
         self._head_complete = self._complete = self._keep_alive = False
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
+
+    def close(self) -> None:
+        """Nothing more is read. (Reader and parser know each other, which would keep both until a collector comes.)"""
+        self._parser = None
 
     @property
     def between_requests(self) -> bool:
@@ -146,7 +148,7 @@ class RequestReader:
                     return data
             else:
                 data = self._read_counted(data)
-            if self._part is WEBSOCKET or self._complete:
+            if self._complete:
                 self._complete = False
                 return data
         return data
@@ -259,7 +261,7 @@ class RequestReader:
         target = check_head(method, version, self.url, headers, fields)
         websocket = False
         if self._parser.should_upgrade():
-            websocket = is_websocket(method, version, fields)
+            websocket = is_websocket(method, version, headers, fields)
             if not websocket:
                 self._ignore_upgrade()
         length: int | None = 0
@@ -267,7 +269,7 @@ class RequestReader:
             length = int(fields[b"content-length"])
         elif b"transfer-encoding" in fields:
             length = None
-        self._part = WEBSOCKET if websocket else CHUNKED if length is None else LENGTH
+        self._part = CHUNKED if length is None else LENGTH
         self._left = length or 0
         self._size = 0
         self._tail = b""
@@ -284,10 +286,9 @@ class RequestReader:
         self.headers = kept
 
     def _end(self) -> None:
-        if self._part is not WEBSOCKET:
-            self._part = LINE
-            self._sink.on_end(self._trailers)
-            self._forget()
+        self._part = LINE
+        self._sink.on_end(self._trailers)
+        self._forget()
 
     def _deliver(self) -> None:
         """Pass on what came of the body, in one piece."""

@@ -31,10 +31,11 @@ from gateway.app import Gateway
 from gateway.app.health import PROBES, probe
 from gateway.build import Snapshot
 from gateway.config.models import AccessLog as AccessLogConfig
-from gateway.config.models import ClientLimits, Drain, WebSocket
+from gateway.config.models import ClientLimits, Drain
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
+from gateway.http.frames import GOING_AWAY
 from gateway.live import Owner, Plan
 from gateway.monitor.access_log import AccessLog, AccessLogSettings, check_output
 from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
@@ -49,7 +50,6 @@ from gateway.server.loop_watch import LoopWatch
 from gateway.server.memory import give_memory_back
 from gateway.server.protocol import HTTPProtocol, ServerContext
 from gateway.upstream.transport import Connector, Resolver
-from gateway.upstream.websocket import GOING_AWAY
 
 logger = logging.getLogger("gateway")
 
@@ -95,7 +95,7 @@ async def serve(options: ServeOptions) -> None:
     loop_watch = LoopWatch()
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
-    server = GatewayServer(gateway, ServerContext(deadlines, partial(_limits, reloader), partial(_websocket, reloader)))
+    server = GatewayServer(gateway, ServerContext(deadlines, partial(_limits, reloader)))
     try:
         with _signals(server, access_log, audit_log):
             loop_watch.start()
@@ -188,10 +188,6 @@ def _settings_of_access_log(former: AccessLogSettings, log_format: str | None, s
     return settings
 
 
-def _websocket(reloader: Reloader) -> WebSocket:
-    return reloader.current.configuration.middleware.websocket if reloader.current else WebSocket()
-
-
 def _limits(reloader: Reloader) -> ClientLimits:
     """The limits in force; never more connections than there are descriptors for, each with one to an upstream."""
     limits = reloader.current.configuration.middleware.limits if reloader.current else ClientLimits()
@@ -224,8 +220,7 @@ class GatewayServer(_Server):
             uvicorn.Config(
                 cast(Any, gateway),
                 http=cast(Any, partial(HTTPProtocol, context=context)),
-                ws="websockets-sansio",
-                ws_per_message_deflate=False,
+                ws="none",  # the handshake is a request like any other
                 lifespan="off",
                 backlog=BACKLOG,
                 log_config=None,
@@ -286,17 +281,10 @@ class GatewayServer(_Server):
         if connections:
             logger.warning("%d connections cut off at the drain deadline", len(connections))
             for connection in list(connections):
-                _cut_off(connection)
+                connection.abandon()
             await asyncio.sleep(0.05)  # for the exchanges to be told of it, and to report
         await self.gateway.reloader.stop()
         logger.info("ended")
-
-
-def _cut_off(connection: Any) -> None:
-    if isinstance(connection, HTTPProtocol):
-        connection.abandon()
-    else:
-        connection.transport.abort()
 
 
 def _end_at_the_latest(seconds: float) -> None:

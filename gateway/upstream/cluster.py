@@ -13,12 +13,13 @@ from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Exchange, Headers, Response
 from gateway.http.fields import response_headers
+from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, spelled
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.http1.codec import DONE, encode_request
+from gateway.upstream.http1.codec import DONE, SWITCHED, encode_request
 from gateway.upstream.http1.connection import Connection
 from gateway.upstream.request import Rereadable, is_chunked, request_headers, request_trailers
 from gateway.upstream.service import Upstream
-from gateway.upstream.websocket import WebSocketLimits, open_websocket
+from gateway.upstream.websocket import Upgraded, WebSocketLimits
 
 logger = logging.getLogger("gateway.upstream")
 
@@ -37,6 +38,8 @@ class Timeouts:
     total: float = NEVER
 
 
+SWITCHING: Final = 101
+_HOP: Final = frozenset({b"connection", b"te"})
 _EXPECT: Final = (b"expect", b"100-continue")
 
 
@@ -88,7 +91,7 @@ class Cluster:
     async def __call__(self, exchange: Exchange) -> Response:
         """Forward the exchange. Raises GatewayError when no endpoint answered."""
         exchange.upstream = self.name
-        if self.timeouts.total != NEVER:
+        if self.timeouts.total != NEVER and not exchange.websocket:
             exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.timeouts.total)
         headers = request_headers(exchange)
         tried: list[Endpoint] = []
@@ -110,9 +113,9 @@ class Cluster:
         """Ask one endpoint; once more on another connection where an old one turned out to be dead."""
         exchange.endpoint = endpoint.label
         endpoint.requests += 1
+        host = exchange.host.encode("latin-1") if self.preserve_host else endpoint.authority
         if exchange.websocket:
-            return await self._ask_for_websocket(exchange, endpoint, headers)
-        host = self._host_for(exchange, endpoint) if self.preserve_host else endpoint.authority
+            return await self._ask_for_websocket(exchange, endpoint, host, headers)
         again = False
         while True:
             expecting = exchange.expectation is not None and exchange.expectation.pending
@@ -134,23 +137,31 @@ class Cluster:
                     raise
             again = True
 
-    async def _ask_for_websocket(self, exchange: Exchange, endpoint: Endpoint, headers: Headers) -> Response:
-        exchange.attempts += 1
-        started = time.perf_counter()
-        answer = await open_websocket(
-            exchange,
-            endpoint,
-            [line for line in headers if not line[0].startswith(b"sec-websocket-")],
-            host=self._host_for(exchange, endpoint),
-            connect_seconds=self.timeouts.connect,
-            answer_seconds=self.timeouts.response_header,
-            limits=self.websocket,
-        )
-        exchange.upstream_seconds = time.perf_counter() - started
-        return answer
-
-    def _host_for(self, exchange: Exchange, endpoint: Endpoint) -> bytes:
-        return exchange.host.encode("latin-1") if self.preserve_host else endpoint.authority
+    async def _ask_for_websocket(
+        self, exchange: Exchange, endpoint: Endpoint, host: bytes, headers: Headers
+    ) -> Response:
+        """The same for a handshake: on a connection of its own, which a 101 makes one end of a tunnel."""
+        lines = [*(line for line in headers if line[0] not in _HOP), *UPGRADE_LINES]
+        target = exchange.target_path
+        head = encode_request(exchange.method, target, exchange.query_part(), host, spelled(lines))
+        connection = await endpoint.connection_apart(self._connect_seconds(exchange))
+        try:
+            response = await self._ask(exchange, endpoint, connection, head, expecting=False)
+        except GatewayError as error:
+            error.retryable = False  # the endpoint may have seen the request
+            raise
+        if response.status != SWITCHING:
+            return response
+        try:
+            negotiated = check_answer(lines, response.headers)
+        except BadHandshake as error:
+            detail = f"{endpoint.label} did not answer the WebSocket handshake as it should: {error}"
+            raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, detail) from None
+        handshake = [line for line in response.headers if line[0].startswith(b"sec-websocket-")]
+        response.session = Upgraded(connection, handshake, negotiated, self.websocket, exchange.deadline)
+        others = [line for line in response.headers if line not in handshake and line[0] != b"content-length"]
+        response.headers = response_headers(others)
+        return response
 
     def _connect_seconds(self, exchange: Exchange) -> float:
         left = exchange.deadline - asyncio.get_running_loop().time()
@@ -168,7 +179,8 @@ class Cluster:
             started = time.perf_counter()
             until, idle = exchange.deadline, timeouts.idle
             if exchange.body is None:
-                connection.begin(exchange.method, head, until, idle, timeouts.response_header)
+                due, upgrade = timeouts.response_header, exchange.websocket
+                connection.begin(exchange.method, head, until, idle, due, upgrade=upgrade)
             else:
                 connection.begin(exchange.method, head, until, idle, None)
                 upload = asyncio.create_task(self._upload(connection, exchange, exchange.body, expecting))
@@ -185,6 +197,8 @@ class Cluster:
             return Response(reader.status, headers, _Whole(data, trailers) if trailers else data)
         body = UpstreamBody(connection, endpoint, upload)
         exchange.defer(body.close)
+        if reader.phase is SWITCHED:
+            return Response(reader.status, reader.headers)
         if timeouts.event_stream_idle != timeouts.idle and _is_event_stream(reader.fields):
             connection.use_idle_timeout(timeouts.event_stream_idle)
         return Response(reader.status, response_headers(reader.headers, reader.fields), body)

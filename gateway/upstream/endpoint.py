@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from dataclasses import dataclass
 
@@ -134,24 +133,26 @@ class Endpoint:
             raise GatewayError(ErrorKind.OVERLOADED, detail, retryable=True)
         return await self._open(seconds)
 
-    async def socket(self, seconds: float) -> socket.socket:
-        """A connected socket outside the pool. Raises GatewayError."""
-        return await self._connector.socket(self.label, self.address.host, self.address.port, seconds=seconds)
+    async def connection_apart(self, seconds: float) -> Connection:
+        """A fresh connection outside the pool, for what stays open as long as its client. Raises GatewayError."""
+        address = self.address
+        connection = await self._connector.connect(
+            self.label,
+            address.host,
+            address.port,
+            tls=self.tls_context,
+            server_name=self.server_name,
+            seconds=seconds,
+        )
+        if connection.closed:
+            detail = f"{self.label} closed the connection before it was used"
+            raise GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=True)
+        return connection
 
     async def _open(self, seconds: float) -> Connection:
         """A connection for the room that was reserved."""
         try:
-            connection = await self._connector.connect(
-                self.label,
-                self.address.host,
-                self.address.port,
-                tls=self.tls_context,
-                server_name=self.server_name,
-                seconds=seconds,
-            )
-            if connection.closed:
-                detail = f"{self.label} closed the connection before it was used"
-                raise GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=True)
+            connection = await self.connection_apart(seconds)
         except BaseException:
             self._gone(None)
             raise

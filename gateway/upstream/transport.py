@@ -77,21 +77,6 @@ class Connector:
 
         return await self._first(to, label, host, port, seconds)
 
-    async def socket(self, label: str, host: str, port: int, *, seconds: float) -> socket.socket:
-        """A connected socket, for whoever speaks something else on it. Raises GatewayError."""
-
-        async def to(address: str) -> socket.socket:
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            try:
-                await asyncio.get_running_loop().sock_connect(sock, (address, port))
-            except BaseException:
-                sock.close()
-                raise
-            return sock
-
-        return await self._first(to, label, host, port, seconds)
-
     async def _first(self, to: Callable[[str], Awaitable[T]], label: str, host: str, port: int, seconds: float) -> T:
         """What `to` answers for the first of the host's addresses that accepts a connection."""
         with connect_failures(label, seconds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from gateway.server.turns import BUDGET, Turns
+from gateway.turns import BUDGET, Turns
 from tests.server.client import connected
 from tests.server.conftest import Site
 

@@ -66,8 +66,17 @@ class Reload(Section):
 class WebSocket(Section):
     """WebSocket connections."""
 
-    max_message: Size = Field(16 * 1024**2, description="Largest message, in either direction.")
-    ping_interval: Duration = Field(30, description="Between two pings that keep a connection open and prove it alive.")
+    max_message: Size = Field(
+        16 * 1024**2,
+        description="Largest message, in either direction, in bytes as they are sent: compressed, where client and "
+        "backend have agreed on that. The gateway neither decompresses messages nor checks that text is UTF-8: that is "
+        "for client and backend to do.",
+    )
+    ping_interval: Duration = Field(
+        30,
+        description="Silence of a client or a backend after which the gateway sends it a ping. Where nothing comes in "
+        "twice that time, the connection is closed.",
+    )
 
 
 class MiddlewareFile(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,6 +19,7 @@ from gateway.upstream.asgi.messages import AsgiCallable
 from gateway.upstream.asgi.session import Session
 from gateway.upstream.cluster import Timeouts
 from gateway.upstream.request import request_headers
+from gateway.upstream.websocket import WebSocketLimits
 
 RETIRE_SECONDS = 300.0
 
@@ -57,7 +58,7 @@ class Application:
         self._running: set[asyncio.Task[None]] = set()
         self._deadlines: Deadlines | None = None
 
-    async def answer(self, exchange: Exchange, timeouts: Timeouts) -> Response:
+    async def answer(self, exchange: Exchange, timeouts: Timeouts, websocket: WebSocketLimits) -> Response:
         """Let the application answer. Raises GatewayError where it fails before it does, or takes too long."""
         exchange.upstream = exchange.endpoint = self.name
         exchange.attempts += 1
@@ -66,14 +67,15 @@ class Application:
         if timeouts.total != NEVER and not exchange.websocket:
             exchange.deadline = min(exchange.deadline, loop.time() + timeouts.total)
         await self._lifespan.start(min(timeouts.response_header, exchange.deadline - loop.time()))
+        if self._deadlines is None:
+            self._deadlines = Deadlines(loop)
         if exchange.websocket:
-            session = Session(self.name)
+            key = exchange.fields.get(b"sec-websocket-key", b"")
+            session = Session(self.name, key, websocket, self._deadlines, exchange.deadline)
             exchange.defer(session.release)
             self._keep(session.begin(self._app, self._scope(exchange, "websocket")))
             response = await session.answer(timeouts.response_header)
         else:
-            if self._deadlines is None:
-                self._deadlines = Deadlines(loop)
             answer = Answer(exchange, self.name, timeouts, self._deadlines)
             exchange.defer(answer.close)
             self._keep(answer.begin(self._app, self._scope(exchange, "http")))
@@ -131,6 +133,7 @@ class Hosted:
 
     application: Application
     timeouts: Timeouts
+    websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
 
     @property
     def name(self) -> str:
@@ -138,4 +141,4 @@ class Hosted:
 
     async def __call__(self, exchange: Exchange) -> Response:
         """Let the application answer. Raises GatewayError."""
-        return await self.application.answer(exchange, self.timeouts)
+        return await self.application.answer(exchange, self.timeouts, self.websocket)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from gateway.custom_code import is_failure, place_of
+from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Response
+from gateway.http import Headers, Response
+from gateway.http.frames import FAILED, NORMAL, TOO_BIG, FrameReader
+from gateway.http.handshake import accept_of
 from gateway.http.messages import Message, Receive, Send
+from gateway.turns import Turns
 from gateway.upstream.asgi.messages import AsgiCallable, BadMessage, headers_of
+from gateway.upstream.tunnel import End, Tunnel
+from gateway.upstream.websocket import WebSocketLimits, size_of, tunnel_to_application
 
 logger = logging.getLogger("gateway.asgi")
-
-FAILED = 1011  # WebSocket close code (RFC 6455, 7.4.1)
 
 
 class Session:
     """The application is asked first, so that what it accepts or refuses is seen before the client is answered; then
     it is given the client's own channel."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, key: bytes, limits: WebSocketLimits, deadlines: Deadlines, ends_at: float) -> None:
         loop = asyncio.get_running_loop()
         self._name = name
         self._task: asyncio.Task[None]
@@ -31,6 +36,12 @@ class Session:
         self._ended: asyncio.Future[int] = loop.create_future()
         self._asked = False
         self._failed = False
+        self._limits = limits
+        self._deadlines = deadlines
+        self._ends_at = ends_at  # loop time
+        self._key = key
+        self._tunnel: Tunnel | None = None
+        self.handshake: Headers = []
 
     def begin(self, app: AsgiCallable, scope: dict[str, Any]) -> asyncio.Task[None]:
         """Call the application."""
@@ -63,13 +74,32 @@ class Session:
             raise GatewayError(ErrorKind.UPSTREAM_TIMEOUT, detail) from None
         if first["type"] == "websocket.close":
             return Response(403, [(b"content-length", b"0")])
+        self.handshake = [(b"sec-websocket-accept", accept_of(self._key))]
+        if first["subprotocol"] is not None:
+            self.handshake.append((b"sec-websocket-protocol", first["subprotocol"].encode("latin-1")))
         return Response(101, list(first["headers"]), session=self)
 
-    async def run(self, receive: Receive, send: Send) -> None:
-        """Give the application the client's channel."""
-        await receive()  # websocket.connect
-        await send(self._answer.result())
+    def join(self, client: Callable[[FrameReader], End], turns: Turns) -> Tunnel:
+        """Join a client whose frames are ours to read."""
+        tunnel, receive, send = tunnel_to_application(client, self._deadlines, self._limits, self._ends_at)
+        self._tunnel = tunnel
         self._channel.set_result((receive, send))
+        self._task.add_done_callback(lambda _: tunnel.close(FAILED if self._failed else NORMAL))
+        return tunnel
+
+    async def run(self, receive: Receive, send: Send, headers: Headers) -> None:
+        """Give the application the channel of another server's client."""
+        await receive()  # websocket.connect
+        await send({**self._answer.result(), "headers": headers})
+
+        async def received() -> Message:
+            message = await receive()
+            if size_of(message) > self._limits.max_message:
+                self.close(TOO_BIG)
+                return {"type": "websocket.disconnect", "code": TOO_BIG, "reason": None}
+            return message
+
+        self._channel.set_result((received, send))
         ends: list[asyncio.Future[Any]] = [self._task, self._ended]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if self._ended.done():
@@ -80,12 +110,16 @@ class Session:
 
     def close(self, code: int) -> None:
         """End it with this code."""
+        if self._tunnel is not None:
+            self._tunnel.close(code)
         if not self._ended.done():
             self._ended.set_result(code)
 
     def release(self) -> None:
         """It is over, whether the client was ever joined to it or not."""
         self._task.cancel()
+        if self._tunnel is not None:
+            self._tunnel.abort()
 
     # What the application calls.
 

@@ -4,7 +4,7 @@ What is refused, each as a bad response that reaches nobody:
 
 - anything llhttp calls malformed (bare CR or LF, NUL, obs-fold, conflicting lengths, bad chunks, ...);
 - a response that nobody asked for, or bytes after a complete one: the connection is never used again;
-- a 101 to a request that asked for no upgrade;
+- a 101 to a request that asked for no upgrade, or one that upgrades to nothing;
 - a transfer coding other than chunked: this gateway does not ask for one, and cannot pass one on;
 - a head over HEAD_LIMIT, trailers or chunk extensions over TRAILERS_LIMIT, more than INFORMATIONAL_LIMIT interim
   responses.
@@ -15,7 +15,7 @@ What is passed on, but ends the connection: a coding in HTTP/1.0 (RFC 9112, 6.1)
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import httptools
 
@@ -45,6 +45,7 @@ class Phase(Enum):
     HEAD = "head"
     BODY = "body"
     DONE = "done"
+    SWITCHED = "switched"  # a 101 has come: what follows is no HTTP
 
 
 def encode_request(method: str, path: str, query: bytes, host: bytes, headers: Headers) -> bytes:
@@ -68,6 +69,7 @@ IDLE: Final = Phase.IDLE
 HEAD: Final = Phase.HEAD
 BODY: Final = Phase.BODY
 DONE: Final = Phase.DONE
+SWITCHED: Final = Phase.SWITCHED
 
 
 class ResponseReader:
@@ -84,6 +86,8 @@ class ResponseReader:
         "_pieces",
         "_section",
         "_until_eof",
+        "_upgrade",
+        "behind",
         "continued",
         "early_hints",
         "fields",
@@ -96,13 +100,13 @@ class ResponseReader:
     )
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self.phase = IDLE
         self.begin("")
         self.phase = IDLE
 
-    def begin(self, method: str) -> None:
-        """A request goes out: what comes next is the answer to it."""
+    def begin(self, method: str, *, upgrade: bool = False) -> None:
+        """A request goes out, which may ask for an upgrade: what comes next is the answer to it."""
         self.phase = HEAD
         self.started = False  # whether any byte of an answer has come
         self.status = 0
@@ -113,6 +117,8 @@ class ResponseReader:
         self.early_hints: list[Headers] = []
         self.continued = False  # whether it asked for the body, with a 100
         self.reusable = False
+        self.behind = b""  # what has come behind a 101
+        self._upgrade = upgrade
         self._method = method
         self._pieces: list[bytes] = []
         self._buffered = 0
@@ -126,14 +132,22 @@ class ResponseReader:
         """Bytes have come. Raises BadResponse; what was read of the body before that must not be passed on as whole."""
         if self.phase is IDLE:
             raise BadResponse("bytes that no request asked for")
+        if self.switched:
+            self.behind += bytes(data)
+            return
         self.started = True
         self._overhead += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse("an upgrade that nobody asked for")
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self.switched:
+                self._refuse("an upgrade that nobody asked for")
+            self.behind = bytes(data[upgrade.args[0] :])
+            return
         except httptools.HttpParserError as error:
             self._refuse(str(error.__context__ or error))
+        if self.switched:
+            raise BadResponse("a 101 that does not say to what")
         if self._overhead > 2 * self._limit and self.phase is not DONE:  # one endless line: the parser may hold it all
             raise self._too_large()
 
@@ -143,6 +157,15 @@ class ResponseReader:
             self.phase = DONE
         elif self.phase in (HEAD, BODY):
             raise CutShort
+
+    def forget(self) -> None:
+        """Nothing more is fed. (Reader and parser know each other, which would keep both until a collector comes.)"""
+        self._parser = None
+
+    @property
+    def switched(self) -> bool:
+        """Whether a 101 has come: what follows is no HTTP."""
+        return self.phase is SWITCHED
 
     @property
     def buffered(self) -> int:
@@ -216,7 +239,10 @@ class ResponseReader:
 
     def _interim(self, status: int) -> None:
         if status == 101:
-            raise BadResponse("an upgrade that nobody asked for")
+            if not self._upgrade:
+                raise BadResponse("an upgrade that nobody asked for")
+            self.phase = SWITCHED
+            return
         if status < 100:
             raise BadResponse(f"a status of {status}")
         self._informational += 1

@@ -14,18 +14,22 @@ from typing import Final, Protocol, cast
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Headers
+from gateway.http.frames import FrameReader
 from gateway.outbox import Outbox, Writer
+from gateway.turns import Turns
 from gateway.upstream.http1.codec import (
     BODY,
     DONE,
     HEAD,
     IDLE,
+    SWITCHED,
     BadResponse,
     CutShort,
     ResponseReader,
     encode_chunk,
     encode_last_chunk,
 )
+from gateway.upstream.tunnel import Side
 
 READ_BUFFER: Final = 64 * 1024  # bytes
 CONTINUE_SECONDS: Final = 1.0  # that the upstream has to say 100 before it is sent the body nevertheless
@@ -50,7 +54,6 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         "_buffer",
         "_continue",
-        "_deadlines",
         "_drained",
         "_exchange_ends",
         "_failure",
@@ -66,6 +69,7 @@ class Connection(asyncio.BufferedProtocol):
         "_writer",
         "closed",
         "deadline",
+        "deadlines",
         "endpoint_label",
         "owner",
         "used",
@@ -75,7 +79,7 @@ class Connection(asyncio.BufferedProtocol):
         self.owner: Owner | None = None  # nobody, until it is established
         self.endpoint_label = label
         self._buffer = buffer
-        self._deadlines = deadlines
+        self.deadlines = deadlines
         self._outbox = outbox
         self._loop = asyncio.get_running_loop()
         self._reader = ResponseReader()
@@ -100,7 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._writer = Writer(self._transport, self._outbox)
-        self._deadlines.watch(self)
+        self.deadlines.watch(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -117,6 +121,9 @@ class Connection(asyncio.BufferedProtocol):
             self._set_deadline(self._idle_seconds)
             if reader.buffered > HIGH_WATER:
                 self._pause()
+        elif reader.phase is SWITCHED:
+            self.deadline = NEVER
+            self._pause()
         elif reader.phase is DONE:
             self.deadline = NEVER  # it is the client's turn now, whatever it still sends or reads
         self._wake()
@@ -126,9 +133,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        self._deadlines.forget(self)
+        self.deadlines.forget(self)
         if self._failure is None:
             self._end(exc)
+        self._reader.forget()
         self._wake()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
@@ -182,14 +190,22 @@ class Connection(asyncio.BufferedProtocol):
     # One exchange.
 
     def begin(
-        self, method: str, head: bytes, exchange_ends: float, idle_seconds: float, response_seconds: float | None
+        self,
+        method: str,
+        head: bytes,
+        exchange_ends: float,
+        idle_seconds: float,
+        response_seconds: float | None,
+        *,
+        upgrade: bool = False,
     ) -> None:
         """Send a request head. The connection is open, and in no other exchange.
 
-        `response_seconds` is given where the request is complete without a body, so that the response is due.
+        `response_seconds` is given where the request is complete without a body, so that the response is due;
+        `upgrade` where it asks for one, which a 101 may answer.
         """
         self.used += 1
-        self._reader.begin(method)
+        self._reader.begin(method, upgrade=upgrade)
         self._failure = None
         self._request_sent = response_seconds is not None
         self._exchange_ends = exchange_ends
@@ -294,14 +310,21 @@ class Connection(asyncio.BufferedProtocol):
         """The exchange is over. What is not fit for another one is closed."""
         done = self._request_sent and self._reader.phase is DONE
         read_on = self._waiter is not None  # what comes next must not be read by one who still waits for this
-        if reusable and done and not read_on and self._reader.reusable and not self.closed:
+        fit = reusable and done and not read_on and self._reader.reusable and not self.closed
+        if fit and self.owner is not None:
             self._resume()
             self._reader.phase = IDLE
             self.deadline = NEVER
-            if self.owner is not None:
-                self.owner.released(self)
+            self.owner.released(self)
         else:
             self.abort(None)
+
+    def switch(self, frames: FrameReader, turns: Turns) -> Side:
+        """After a 101: one end of a tunnel in place of this. What has come behind the head is its first."""
+        self.deadlines.forget(self)
+        reader = self._reader
+        reader.forget()
+        return Side(self._transport, reader.behind, frames, self._buffer, turns, masks=True)
 
     def abort(self, failure: GatewayError | None) -> None:
         """Close at once; `failure` is what those who wait for this connection are told."""
