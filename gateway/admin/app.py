@@ -172,7 +172,7 @@ class _Admin:
         caller = self._reloader.reload()
         while not (await asyncio.wait({caller}, timeout=RELOAD_SECONDS))[0]:
             if not self._reloader.compiling:  # which has limits of its own
-                message = "one of the files is being written; they are loaded as soon as that is over"
+                message = "a program is still writing one of the files; they are loaded as soon as it has closed it"
                 return _json({"error": message}, 409)
         error = caller.result()
         if error is not None:
