@@ -1,7 +1,27 @@
-"""What holds for all tests."""
+"""What holds for all tests, and the Redis that some of them share."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.redis_server import RedisServer, running_redis
 
 # A machine whose cores are all busy makes examples slowly, and that is no fault of what is tested.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that stays up, for all tests of a module."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis for one test, to do harm to."""
+    with running_redis(tmp_path) as server:
+        yield server

@@ -9,7 +9,7 @@ from gateway.access.runtime_entries import RuntimeEntries
 from gateway.access.sharing import SharedEntries
 from gateway.access.store import EntryFile
 from gateway.context import Context
-from gateway.limits.rate_limit import redis_identity, redis_link
+from gateway.outside.redis_link import redis_identity, redis_link
 
 FILE = "blocklist.sqlite"
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.access.entries import Entry, from_json
-from gateway.limits.redis_link import RedisLink
-from gateway.limits.scripts import Script
+from gateway.outside.redis_link import RedisLink
+from gateway.outside.redis_scripts import Script
 
 logger = logging.getLogger("gateway.blocklist")
 

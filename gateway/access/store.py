@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway.access.entries import Entry, Key, from_json
-from gateway.limits.sqlite_file import open_file
+from gateway.outside.sqlite_file import open_file
 
 logger = logging.getLogger("gateway.blocklist")
 

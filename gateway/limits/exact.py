@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any
 
 from gateway.limits.keys import digest
-from gateway.limits.patience import Patience
-from gateway.limits.redis_link import RedisLink
 from gateway.limits.scripts import TAKE
 from gateway.limits.store import Taken
 from gateway.limits.windows import WindowSet
+from gateway.outside.patience import Patience
+from gateway.outside.redis_link import RedisLink
 
 BATCH = 64  # requests in one call: what Redis decides in well under a millisecond
 

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 from gateway.algorithms.leases import Account
 from gateway.limits.exact import redis_keys
-from gateway.limits.patience import Patience
-from gateway.limits.redis_link import RedisLink
 from gateway.limits.scripts import SETTLE
 from gateway.limits.store import Taken
 from gateway.limits.table import MOST_KEYS, Table
 from gateway.limits.windows import WindowSet
 from gateway.live import Supervised, Tasks
+from gateway.outside.patience import Patience
+from gateway.outside.redis_link import RedisLink
 
 BATCH = 256  # keys in one call
 PAUSE_SECONDS = 0.002  # between two settlements, in which more is collected

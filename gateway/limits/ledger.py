@@ -19,9 +19,9 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from gateway.algorithms.calendar_windows import Span, Unit, span_at
-from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.table import Table
 from gateway.live import Supervised, Tasks
+from gateway.outside.patience import LoopTime, Patience
 
 WRITE_SECONDS = 0.25
 READ_SECONDS = 0.02  # how long a request waits for its count, where the book says nothing else

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 
 from gateway.algorithms import gcra
-from gateway.limits.patience import Patience
 from gateway.limits.store import Taken
 from gateway.limits.table import MOST_KEYS, Table
 from gateway.limits.windows import WindowSet
+from gateway.outside.patience import Patience
 
 Arrivals = dict[int, int]
 """Length of a window in seconds -> its theoretical arrival time. By length, so that it outlives a change of limits."""

@@ -12,11 +12,12 @@ from gateway.context import Context
 from gateway.http.decisions import Mode
 from gateway.limits.keys import Key, compile_key
 from gateway.limits.ledger import Book, Ledger
-from gateway.limits.rate_limit import OnFailure, redis_identity, redis_link
+from gateway.limits.rate_limit import OnFailure
 from gateway.limits.redis_book import RedisBook
 from gateway.limits.sqlite_book import SqliteBook
 from gateway.limits.windows import Field
 from gateway.live import Place
+from gateway.outside.redis_link import redis_identity, redis_link
 
 
 @dataclass(frozen=True, slots=True)

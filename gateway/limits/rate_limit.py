@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from gateway.config.models import Configuration, RouteConfig
 from gateway.config.models.rate_limits import RateLimit as RateLimitConfig
 from gateway.config.models.rate_limits import windows_of
-from gateway.config.models.redis import Redis as RedisConfig
 from gateway.context import Context
 from gateway.http import Identity
 from gateway.http.decisions import Mode
@@ -17,14 +16,12 @@ from gateway.limits.exact import ExactStore
 from gateway.limits.keys import Key, compile_key
 from gateway.limits.leased import LeasedStore
 from gateway.limits.memory import MemoryStore
-from gateway.limits.redis_link import RedisLink
 from gateway.limits.store import LocalStore
 from gateway.limits.windows import WindowSet
 from gateway.live import Place
+from gateway.outside.redis_link import REDIS_PLACE, RedisLink, redis_identity, redis_link
 
 OnFailure = Literal["open", "closed", "local"]
-
-_REDIS: Final[Place] = ("middleware.yaml", ("redis", "url"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,27 +113,8 @@ def _place(name: str) -> Place:
     return "middleware.yaml", ("rate_limits", name)
 
 
-def redis_settings(context: Context) -> RedisConfig:
-    """The Redis of the configuration, which was checked to be there where something asks for it."""
-    redis = context.configuration.middleware.redis
-    assert redis is not None
-    return redis
-
-
-def redis_identity(context: Context) -> tuple[str, float, str]:
-    """What makes it another Redis: URL, time limit, and what its keys begin with."""
-    redis = redis_settings(context)
-    return redis.url.get_secret_value(), redis.timeout, redis.prefix
-
-
 def exact_store(context: Context) -> ExactStore:
     """What asks Redis for every request, the same for all limits."""
     return context.plan.need(
-        ("limits.exact", *redis_identity(context)), lambda: ExactStore(redis_link(context)), _REDIS
+        ("limits.exact", *redis_identity(context)), lambda: ExactStore(redis_link(context)), REDIS_PLACE
     )
-
-
-def redis_link(context: Context) -> RedisLink:
-    """The way to it, the same for all."""
-    identity = redis_identity(context)
-    return context.plan.need(("limits.redis", *identity), lambda: RedisLink(*identity), _REDIS)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from gateway.limits.keys import digest
 from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, Increment
-from gateway.limits.redis_link import RedisLink
 from gateway.limits.scripts import COUNT
+from gateway.outside.redis_link import RedisLink
 
 PATIENCE = 0.5  # of the time limit, for the first request of a key
 

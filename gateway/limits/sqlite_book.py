@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, READ_SECONDS, SHARED, Increment
-from gateway.limits.sqlite_file import open_file
+from gateway.outside.sqlite_file import open_file
 
 logger = logging.getLogger("gateway.limits")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from gateway.limits.patience import Patience
 from gateway.limits.windows import WindowSet
+from gateway.outside.patience import Patience
 
 
 class Taken(NamedTuple):

@@ -24,12 +24,12 @@ from gateway.http.answers import answer_with
 from gateway.http.decisions import deny
 from gateway.limits.exact import Bid, ExactStore
 from gateway.limits.keys import headers_of
-from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.rate_limit import RateLimit, exact_store, rate_limits_of
-from gateway.limits.redis_link import RedisLink
 from gateway.limits.store import LocalStore, Taken
 from gateway.limits.windows import WindowSet
 from gateway.middleware.declaration import Declaration, Read, Rules
+from gateway.outside.patience import LoopTime, Patience
+from gateway.outside.redis_link import RedisLink
 
 RETRY_SECONDS: Final = 1  # for clients that are refused because the store is down
 

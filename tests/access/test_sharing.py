@@ -14,7 +14,7 @@ from gateway.access.entries import Entry, Key
 from gateway.access.runtime_entries import RuntimeEntries
 from gateway.access.sharing import BATCH, SharedEntries
 from gateway.access.store import EntryFile
-from gateway.limits.redis_link import RedisLink
+from gateway.outside.redis_link import RedisLink
 from tests.redis_server import RedisServer, running_redis
 from tests.support import eventually, running_gateway, until
 

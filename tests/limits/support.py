@@ -1,18 +1,13 @@
-"""What the tests of limits share: exchanges, compiled windows, and links to a real Redis."""
+"""What the tests of limits share: exchanges, compiled windows, and how late the loop is."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from gateway.config.models.rate_limits import windows_of
 from gateway.http import Exchange, Identity
 from gateway.http.testing import make_exchange
-from gateway.limits.redis_link import RedisLink
 from gateway.limits.windows import WindowSet
-from tests.redis_server import RedisServer
-from tests.support import eventually
 
 
 def windows(*limits: str, burst: int | None = None, name: str = "test") -> WindowSet:
@@ -26,18 +21,6 @@ def exchange(client: str = "10.0.0.1", identity: Identity | None = None, **heade
     made = make_exchange(path="/x", headers=lines, client=client, route="x")
     made.identity = identity
     return made
-
-
-@asynccontextmanager
-async def linked(server: RedisServer, seconds: float = 5.0, prefix: str = "gateway:") -> AsyncIterator[RedisLink]:
-    """A link to this Redis, that is up, and patient unless it matters."""
-    link = RedisLink(server.url, seconds, prefix)
-    await link.start()
-    await eventually(lambda: link.calls > 0 and link.answers)
-    try:
-        yield link
-    finally:
-        await link.stop()
 
 
 class Lateness:

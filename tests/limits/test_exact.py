@@ -7,10 +7,11 @@ import time
 
 from gateway.limits import exact
 from gateway.limits.exact import Bid, ExactStore
-from gateway.limits.patience import LoopTime, Patience
 from gateway.limits.store import Taken
 from gateway.limits.windows import WindowSet
-from tests.limits.support import linked, windows
+from gateway.outside.patience import LoopTime, Patience
+from tests.limits.support import windows
+from tests.outside.support import linked
 from tests.redis_server import RedisServer
 
 

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 
 from gateway.algorithms.leases import lease_of
 from gateway.limits.leased import LeasedStore
-from gateway.limits.patience import LoopTime, Patience
-from gateway.limits.redis_link import RedisLink
 from gateway.limits.windows import WindowSet
-from tests.limits.support import linked, windows
+from gateway.outside.patience import LoopTime, Patience
+from gateway.outside.redis_link import RedisLink
+from tests.limits.support import windows
+from tests.outside.support import linked
 from tests.redis_server import RedisServer
 from tests.support import eventually
 

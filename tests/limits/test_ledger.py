@@ -18,7 +18,7 @@ from gateway.algorithms.calendar_windows import span_at
 from gateway.limits.ledger import WRITE_SECONDS, Book, Ledger
 from gateway.limits.redis_book import RedisBook
 from gateway.limits.sqlite_book import SqliteBook
-from tests.limits.support import linked
+from tests.outside.support import linked
 from tests.redis_server import RedisServer
 from tests.support import eventually
 

@@ -12,8 +12,9 @@ import pytest
 
 from gateway.limits.exact import Bid, ExactStore
 from gateway.limits.leased import LeasedStore
-from gateway.limits.redis_link import FAILURES, RedisLink
-from tests.limits.support import Lateness, linked, windows
+from gateway.outside.redis_link import FAILURES, RedisLink
+from tests.limits.support import Lateness, windows
+from tests.outside.support import linked
 from tests.redis_server import RedisServer
 from tests.support import eventually
 

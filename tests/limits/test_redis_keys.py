@@ -16,9 +16,10 @@ from gateway.limits.exact import Bid, ExactStore, redis_keys
 from gateway.limits.leased import LeasedStore
 from gateway.limits.ledger import Ledger
 from gateway.limits.redis_book import RedisBook
-from gateway.limits.redis_link import RedisLink
 from gateway.limits.store import Taken
-from tests.limits.support import linked, windows
+from gateway.outside.redis_link import RedisLink
+from tests.limits.support import windows
+from tests.outside.support import linked
 from tests.redis_server import RedisServer
 from tests.support import eventually
 

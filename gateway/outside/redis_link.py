@@ -15,12 +15,13 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from gateway.limits.patience import LoopTime, Patience
-from gateway.limits.redis_pipeline import Arguments, Call, Pipeline
-from gateway.limits.scripts import BEAT, LEAVE, Script
-from gateway.live import Tasks
+from gateway.context import Context
+from gateway.live import Place, Tasks
+from gateway.outside.patience import LoopTime, Patience
+from gateway.outside.redis_pipeline import Arguments, Call, Pipeline
+from gateway.outside.redis_scripts import BEAT, LEAVE, Script
 
 logger = logging.getLogger("gateway.limits")
 
@@ -33,6 +34,7 @@ LIFE_SECONDS = 5  # without a sign of life, until a replica does not count any m
 LOG_SECONDS = 10.0  # between two lines of the same kind
 
 REPLICAS = "replicas"
+REDIS_PLACE: Final[Place] = ("middleware.yaml", ("redis", "url"))
 
 _OF_ITS_DATA = re.compile(r"^WRONGTYPE |WRONGTYPE Operation|@?user_script:\d+: ")
 _OF_ITSELF = re.compile(
@@ -219,3 +221,22 @@ def _is_of_data(error: Exception) -> bool:
     """Whether Redis works, and only a value of another program under a key is in the way."""
     text = f"{getattr(error, 'status_code', None) or ''} {error}"
     return bool(_OF_ITS_DATA.search(text)) and not _OF_ITSELF.search(text)
+
+
+# From middleware.yaml.
+
+
+def redis_identity(context: Context) -> tuple[str, float, str]:
+    """What makes it another Redis: URL, time limit, and what its keys begin with.
+
+    That there is one was checked, where something asks for it.
+    """
+    redis = context.configuration.middleware.redis
+    assert redis is not None
+    return redis.url.get_secret_value(), redis.timeout, redis.prefix
+
+
+def redis_link(context: Context) -> RedisLink:
+    """The way to it, the same for all."""
+    identity = redis_identity(context)
+    return context.plan.need(("limits.redis", *identity), lambda: RedisLink(*identity), REDIS_PLACE)

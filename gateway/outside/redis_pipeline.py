@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gateway.limits.scripts import Script
+from gateway.outside.redis_scripts import Script
 
 Arguments = Sequence[str | int]
 

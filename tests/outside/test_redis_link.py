@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.limits.exact import Bid, ExactStore
-from gateway.limits.patience import LoopTime, Patience
-from gateway.limits.redis_link import RedisLink
 from gateway.limits.store import Taken
-from tests.limits.support import linked, windows
+from gateway.outside.patience import LoopTime, Patience
+from gateway.outside.redis_link import RedisLink
+from tests.limits.support import windows
+from tests.outside.support import linked
 from tests.redis_server import RedisServer
 from tests.support import Script, eventually, scripted_backend
 
