@@ -60,8 +60,8 @@ def _extensions() -> Sequence[Extension]:
     from mypyc.build import mypycify  # noqa: PLC0415  only those who compile have it
 
     paths = [f"gateway/{name}.py" for name in MODULES.split()] + [str(path) for path in compiled_policies()]
-    # Optimising more makes nothing faster: what is left is the work of the interpreter's own library. Nor is anybody
-    # helped by warnings about generated C, which take the compiler longer than all the rest.
+    # Optimising more makes nothing faster: what is left is the work of the interpreter's own library. Warnings about
+    # generated C help no one, and take the compiler longer than all the rest.
     extensions = mypycify(paths, opt_level="1", debug_level="0", group_name="gateway")
     for extension in extensions:
         extension.extra_compile_args.append("-Wno-all")

@@ -182,8 +182,8 @@ def verify(program: Program) -> None:
     _expect(program, "a request with a key", status, 200)
     seen = orjson.loads(body)
     trace = _TRACEPARENT.fullmatch(seen["traceparent"])
-    told = {name: seen[name] for name in ("path", "consumer", "key")}
-    _expect(program, "what the backend sees", told, {"path": f"{REWRITTEN}/echo", "consumer": CALLER, "key": ""})
+    received = {name: seen[name] for name in ("path", "consumer", "key")}
+    _expect(program, "what the backend sees", received, {"path": f"{REWRITTEN}/echo", "consumer": CALLER, "key": ""})
     _expect(program, "a request id and a trace", (bool(seen["request_id"]), trace is not None), (True, True))
     assert trace is not None
     assert program.log is not None

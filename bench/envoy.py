@@ -54,7 +54,7 @@ def typed(name: str, kind: str, config: Config | None = None, *, where: str = "e
 
 
 def key_authentication(header: str, consumer_header: str, keys: dict[str, str]) -> Config:
-    """API keys in a header, by consumer; the backend is told the consumer and not the key."""
+    """API keys in a header, by consumer; the backend gets the consumer and not the key."""
     config = {
         "key_sources": [{"header": header}],
         "credentials": [{"key": key, "client": consumer} for consumer, key in keys.items()],

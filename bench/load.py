@@ -48,7 +48,7 @@ class Generator:
         return "wrk" if self._wrk else "a client in Python"
 
     def send(self, port: int, request: Request, seconds: float) -> Load:
-        """Load whoever listens on a port."""
+        """Send load to a port."""
         if self._wrk is None:
             return uvloop.run(_send(port, request, seconds))
         output = subprocess.run(

@@ -129,7 +129,7 @@ class Bench:
         # Those that were under way at the end reached the backend, but no longer the client.
         possible = range(load.requests, load.requests + CONNECTIONS + 1)
         if load.failures or served not in possible or logged not in possible:
-            told = f"{load.requests} answers, {load.failures} failures, {served} requests at the backend"
-            raise BenchError(f"{program.name} did not forward or log what it was sent: {told}, {logged} lines")
+            counts = f"{load.requests} answers, {load.failures} failures, {served} requests at the backend"
+            raise BenchError(f"{program.name} did not forward or log what it was sent: {counts}, {logged} lines")
         cost.requests += served
         cost.microseconds.append(spent / served * 1e6)

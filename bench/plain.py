@@ -1,4 +1,4 @@
-"""The proxy to beat: what anybody would write with Starlette and httpx2.
+"""The proxy to beat: what one would write with Starlette and httpx2.
 
 python -m bench.plain UPSTREAM PORT
 """

@@ -71,7 +71,7 @@ def _await_answer(program: Program, process: subprocess.Popen[bytes], probe: str
 
 
 def get(port: int, path: str, headers: Headers = ()) -> tuple[int, bytes]:
-    """Status and body of a GET; status 0 where nobody answers."""
+    """Status and body of a GET; status 0 where nothing answers."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path, headers=dict(headers))

@@ -2,7 +2,7 @@
 
 Each does the same: a path below /v1/bench/ is sent to the backend as one below /api/v1/bench/, over connections
 that are kept. The backend is an nginx that answers with a constant, with a file of the size that its name says, or
-with what it was told of the request.
+with what it received of the request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Code that is not the gateway's: policies of one's own, and ASGI applications. It may raise anything at all."""
+"""Code that is not the gateway's: custom policies, and ASGI applications. It may raise anything at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies of one's own, in Python: see docs/writing-middleware.md.
+"""Custom policies, in Python: see docs/writing-middleware.md.
 
 A policy refuses by ending an exchange before it hands it on, or by raising GatewayError when it has seen the response.
 That is recorded like every other decision. In shadow mode it is only recorded. What else a policy raises is its own

@@ -1,4 +1,4 @@
-"""Consumers of auth.yaml that cannot be told apart."""
+"""Consumers of auth.yaml that cannot be distinguished."""
 
 from collections.abc import Iterator
 

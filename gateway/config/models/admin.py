@@ -39,7 +39,8 @@ class Admin(Section):
 
     hosts: Several[AdminHost] = Field(
         (),
-        description="Names by which it is asked, beside the address that it listens on: of a proxy in front of it. A "
-        "request with another `Host`, or from a page with another `Origin`, is refused.",
+        description="Names by which it is asked, beside the address that it listens on, "
+        "such as that of a proxy in front of it. A request with another `Host`, or from a page "
+        "with another `Origin`, is refused.",
     )
     tokens: Several[AdminToken] = Field((), description="Tokens, sent as `Authorization: Bearer ...`.")

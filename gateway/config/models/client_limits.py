@@ -33,7 +33,7 @@ class ClientLimits(Section):
     allowed_proxy_headers: Several[addresses.HeaderName] = Field(
         (),
         description="Headers that backends get from every client, though they are among those that are dropped unless "
-        'one of `trusted_proxies` sends them ("What backends are told").',
+        'one of `trusted_proxies` sends them ("What backends receive").',
         examples=["x-http-method-override"],
     )
 

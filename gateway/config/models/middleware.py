@@ -48,7 +48,7 @@ class Drain(Section):
 class Reload(Section):
     """New contents of the files on their way to being served.
 
-    Policies of one's own and `asgi:` applications that are new or changed are first tried in a process of their own,
+    Custom policies and `asgi:` applications that are new or changed are first tried in a process of their own,
     at the start and by `gateway check`, too: one that exits, hangs or crashes is an error with its place.
     """
 
@@ -57,7 +57,7 @@ class Reload(Section):
     )
     policy_timeout: Duration = Field(
         10,
-        description="How long policies of one's own and `asgi:` applications that are new or changed may take to be "
+        description="How long custom policies and `asgi:` applications that are new or changed may take to be "
         "imported, made and started, in the process of their own in which they are tried first.",
     )
     policy_memory: Size = Field(1024**3, description="How much memory they may take there.")
@@ -107,7 +107,7 @@ class MiddlewareFile(Section):
     redis: Unset[Redis] = Field(None, description="Redis, for what several replicas count together.")
     rate_limits: Named[RateLimit] = Field({}, description="How many requests in a time.")
     quotas: Named[Quota] = Field({}, description="How many requests in a day or month of the calendar.")
-    policies: Named[PythonPolicy] = Field({}, description="Policies of one's own, in Python, outermost first.")
+    policies: Named[PythonPolicy] = Field({}, description="Custom policies, in Python, outermost first.")
     order: Several[Text] = Field(
         (),
         description="What a request passes, outermost first; `gateway check` lists the names. What it does not name "

@@ -1,4 +1,4 @@
-"""middleware.yaml: policies of one's own, in Python."""
+"""middleware.yaml: custom policies, in Python."""
 
 import re
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ ClassName = Annotated[Text, Kind("class", r"^[^:]+:[^:]+$"), accepted_by(split_c
 
 
 class PythonPolicy(Policy):
-    """A class of one's own: see docs/writing-middleware.md."""
+    """A custom policy: a Python class. See docs/writing-middleware.md."""
 
     class_: ClassName = Field(
         alias="class",
@@ -34,7 +34,7 @@ class PythonPolicy(Policy):
         "`package.module:Class` of an installed package.",
         examples=["policies/hours.py:OfficeHours"],
     )
-    config: Annotated[dict[str, Any], Kind("keys of one's own"), Hidden()] = Field(
+    config: Annotated[dict[str, Any], Kind("keys of the class"), Hidden()] = Field(
         {}, description="What the class's `Config` takes."
     )
 

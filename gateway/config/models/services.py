@@ -63,7 +63,7 @@ class ServiceConfig(Model):
     """A backend of several endpoints, which routes name as their target."""
 
     endpoints: SomeOf[Endpoint] = Field(description="The addresses, at least one.", examples=[["10.0.0.1:8080"]])
-    protocol: addresses.Protocol = Field("http", description="How the endpoints are spoken to.")
+    protocol: addresses.Protocol = Field("http", description="Protocol of the endpoints.")
     tls: Tls = Field(Tls(), description="Verification of certificates, for `protocol: https`.")
     connections: Connections = Field(Connections(), description="Limits of connections to each endpoint.")
 

@@ -21,7 +21,7 @@ class AuthFile(Section):
         BeforeValidator(or_empty([]), json_schema_input_type=list[addresses.Network] | None),
     ] = Field(
         (),
-        description="Networks (CIDR) or addresses of proxies whose `X-Forwarded-*` and `Forwarded` are believed.",
+        description="Networks (CIDR) or addresses of proxies whose `X-Forwarded-*` and `Forwarded` are trusted.",
     )
     identity_headers: IdentityHeaders = Field(
         IdentityHeaders(), description="The headers that name the caller to a backend."
@@ -29,7 +29,7 @@ class AuthFile(Section):
     mode: Literal["enforce", "shadow"] = Field(
         "enforce", description="`shadow`: log what would be refused for want of a credential, and let it pass."
     )
-    timezone: Zone = Field("UTC", description="Where the clocks of `time` in conditions hang, such as Europe/Berlin.")
+    timezone: Zone = Field("UTC", description="Time zone of `time` in conditions, such as Europe/Berlin.")
     default: SchemeNames = Field(
         (), description="Schemes of the routes that do not name theirs, in order. None: those routes are open."
     )

@@ -28,10 +28,10 @@ class IntrospectionScheme(Model):
     claims: Claims = Field(Claims(), description="Which members of the answer say what.")
     cache: DurationOrZero = Field(
         60,
-        description="How long an answer is believed, and never longer than the token holds. That is also how long "
+        description="How long an answer is reused, and never longer than the token is valid. That is also how long "
         "a token still works after it was revoked.",
     )
-    negative_cache: DurationOrZero = Field(10, description="How long it is believed that a token does not hold.")
+    negative_cache: DurationOrZero = Field(10, description="How long the answer that a token is not valid is reused.")
     timeout: Duration = Field(2, description="To answer; later is a 503 for the caller.")
     from_: TokenFrom = TOKEN_FROM
     realm: Realm = REALM
