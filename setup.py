@@ -21,7 +21,7 @@ MODULES = """
     http/frames http/handshake
     routes/table routes/trie routes/candidate routes/pattern http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions
-    algorithms/gcra algorithms/networks
+    algorithms/gcra algorithms/networks algorithms/fairness
     upstream/service upstream/cluster upstream/endpoint upstream/pool upstream/http1/codec
     upstream/http1/connection upstream/request upstream/tunnel upstream/websocket balancing/round_robin
     auth/scheme auth/credentials auth/api_key auth/key_ring auth/anonymous

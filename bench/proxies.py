@@ -209,7 +209,8 @@ class Workshop:
         options = ("--config", str(files), "--host", "127.0.0.1", "--port", str(port), "--admin", "off")
         command = ("-m", "gateway.cli", "serve", *options)
         checkout = (self.before if before else None) or Path.cwd()
-        sources = checkout if interpreted or self.compiled is None else checkout / COMPILED
+        compiled = checkout / COMPILED if before else self.compiled
+        sources = checkout if interpreted or compiled is None else compiled
         # -P: not what is in the current directory.
         return Program(name, (sys.executable, "-P", *command), port, log, (("PYTHONPATH", str(sources)),))
 

@@ -1,8 +1,12 @@
-"""Whose turn it is to have more of its bytes parsed.
+"""Whose turn it is to have more of its bytes read.
 
-A read of 64 KiB can hold ten thousand chunks of one byte, which take milliseconds to parse, and a thousand clients may
-send such bodies. Each gets a small share at once; for more, it waits in a queue that has a bounded time in each turn of
-the loop, so that others, who sent little, are not held up.
+A read of 64 KiB can hold ten thousand chunks of one byte, which take milliseconds to parse, and a client may send such
+bodies on a thousand connections. Each gets a small share at once; for more, it waits in a queue that has a bounded time
+of the loop, client by client, so that others, who sent little, are not held up. So does what is only read to be thrown
+away.
+
+Bytes that come one by one cost a read each. Those whose client sends many such crumbs, on whatever connections, are not
+read for a moment, after which more of them come at once.
 """
 
 from __future__ import annotations
@@ -12,40 +16,103 @@ import time
 from collections import deque
 from typing import Final, Protocol
 
-BUDGET: Final = 0.002  # seconds of each turn of the loop, for all who wait
+from gateway.algorithms.fairness import FairQueue
+
+BUDGET: Final = 0.0005  # seconds of a turn of the loop, for all who wait
+SHARES: Final = 8  # of them, in the same turn: what a share causes comes later
+PAUSE: Final = 0.001  # seconds until the next such turn
+CRUMBS: Final = 20  # reads of next to nothing that each client has in every WINDOW
+WINDOW: Final = 0.01  # seconds
+REST: Final = 0.25  # seconds without a read, of a connection that brings more of them
+RESTED_AT_ONCE: Final = 16  # connections that are read again in one turn of the loop
 
 
 class Waiting(Protocol):
-    """Who has more to do than its share."""
+    """A connection that has more to do than its share."""
 
     def go_on(self) -> None:
         """Do a share of it, and join the queue again if that was not all."""
         ...
 
 
-class Turns:
-    """The queue of one loop."""
+class Resting(Protocol):
+    """A connection that is not read for a moment."""
 
-    __slots__ = ("_waiting",)
+    def rested(self) -> None:
+        """Read it again."""
+        ...
+
+
+class Turns:
+    """The queues of one loop."""
+
+    __slots__ = ("_crumbs", "_resting", "_running", "_waiting", "_window")
 
     def __init__(self) -> None:
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: FairQueue[Waiting] = FairQueue()
+        self._running = False
+        self._resting: deque[tuple[float, Resting]] = deque()  # in the order of the time at which they go on
+        self._window = 0
+        self._crumbs: dict[bytes | str, int] = {}  # in this window, by client
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is more to do already than a turn has time for."""
+        return len(self._waiting) > 0
+
+    def join(self, place: bytes | str, waiting: Waiting) -> None:
+        """Go on, for the client at this place, in this turn of the loop if there is time, or in one of the next."""
+        self._waiting.put(place, waiting)
+        if not self._running:
+            self._running = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        ends = time.perf_counter() + BUDGET
+        for _ in range(min(SHARES, len(self._waiting))):
+            self._waiting.take().go_on()
+            if time.perf_counter() >= ends:
+                break
+        self._running = len(self._waiting) > 0
+        if self._running:
+            asyncio.get_running_loop().call_later(PAUSE, self._run)
+
+    def is_crumb_too_many(self, place: bytes | str, now: float) -> bool:
+        """Count a read of next to nothing at this loop time. Returns whether its connection should rest."""
+        window = int(now / WINDOW)
+        if window != self._window:
+            self._window = window
+            self._crumbs.clear()
+        crumbs = self._crumbs.get(place, 0) + 1
+        self._crumbs[place] = crumbs
+        return crumbs > CRUMBS
+
+    def rest(self, waiting: Resting, now: float) -> None:
+        """Read it again after a moment."""
+        if not self._resting:
+            asyncio.get_running_loop().call_later(REST, self._wake)
+        self._resting.append((now + REST, waiting))
+
+    def _wake(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for _ in range(min(RESTED_AT_ONCE, len(self._resting))):
+            if self._resting[0][0] > now:
+                break
+            self._resting.popleft()[1].rested()
+        if self._resting:
+            loop.call_later(max(self._resting[0][0] - now, 0.001), self._wake)
+
+
+class ClientTurns:
+    """The turns of one client."""
+
+    __slots__ = ("_place", "_turns")
+
+    def __init__(self, turns: Turns, place: bytes | str) -> None:
+        self._turns = turns
+        self._place = place
 
     def join(self, waiting: Waiting) -> None:
         """Go on in this turn of the loop if there is time, or in one of the next."""
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._run)
-        self._waiting.append(waiting)
-
-    def _run(self) -> None:
-        waiting = self._waiting
-        ends = time.perf_counter() + BUDGET
-        while True:
-            # The first stays in the queue meanwhile: who joins then starts no second run.
-            waiting[0].go_on()
-            waiting.popleft()
-            if not waiting:
-                return
-            if time.perf_counter() >= ends:
-                asyncio.get_running_loop().call_soon(self._run)
-                return
+        self._turns.join(self._place, waiting)

@@ -59,7 +59,7 @@ class Gateway:
         kind = scope["type"]
         if kind == "http":
             extensions = scope.get("extensions") or {}
-            if scope["path"] in PROBES and scope["method"] in ("GET", "HEAD") and "gateway.refusal" not in extensions:
+            if scope["path"] in PROBES and scope["method"] in ("GET", "HEAD"):
                 await self._probe(scope["path"], send)
             elif "gateway.cancel" in extensions:
                 await self._http(scope, receive, send, extensions)
@@ -86,7 +86,7 @@ class Gateway:
         if "http.response.early_hint" in extensions:
             exchange.early_hints = early_hints(send)
         try:
-            response = await self._answer(exchange, snapshot, extensions.get("gateway.refusal"))
+            response = await self._answer(exchange, snapshot)
             outcome.status = response.status
             if not isinstance(response.body, bytes):
                 exchange.defer(response.body.close)  # which may be the body of a policy, around that of a backend
@@ -112,13 +112,21 @@ class Gateway:
                 outcome.received = body.received
             self._report(exchange, outcome)
 
-    async def _answer(
-        self, exchange: Exchange, snapshot: Snapshot | None, refusal: dict[str, GatewayError] | None
-    ) -> Response:
+    def refuse(self, scope: Scope, error: GatewayError) -> Response:
+        """The answer to what cannot be read as a request: worded and reported as all others are."""
+        outcome = Outcome(time.time(), time.perf_counter())
+        exchange = self._exchange(scope, self.reloader.current)
+        exchange.error = error
+        response = problem_for(error, exchange)
+        outcome.status = response.status
+        if isinstance(response.body, bytes):
+            outcome.sent = len(response.body)
+        self._report(exchange, outcome)
+        return response
+
+    async def _answer(self, exchange: Exchange, snapshot: Snapshot | None) -> Response:
         """The response of the route, or the problem that says why there is none."""
         try:
-            if refusal is not None:
-                raise refusal["error"]
             if snapshot is None:
                 detail = (
                     "the configuration has errors, which the log and /health of the admin port name; correct the files"
@@ -186,7 +194,7 @@ class Gateway:
         outcome = Outcome(time.time(), time.perf_counter())
         counts = Counts()
         try:
-            response = await self._answer(exchange, snapshot, None)
+            response = await self._answer(exchange, snapshot)
             outcome.status = response.status
             if response.session is None:
                 await receive()

@@ -1,62 +1,118 @@
-"""Accepts connections many at a time: libuv takes one of each listening socket in a turn of the loop.
+"""Accepts connections: all that wait are taken, and a few of them let in with each turn of the loop, client by client.
 
-While turns are long, as with a thousand busy clients, a new client would otherwise wait for one turn for each client
-that connected before it. So once one has been accepted, those behind it are taken as well, up to a share of the turn.
+What a new connection costs comes in the turns behind it, and one client may open thousands in a second. Let in all at
+once, they would hold up the requests of everybody else; and behind those of one client, the connections of others
+would wait in the kernel's queue, which knows no clients. So they are taken out of it at once, which costs little, and
+wait here, where each client has its turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import socket
 import ssl
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Final
 
-AT_ONCE: Final = 64  # connections that are accepted in one turn of the loop, beside libuv's own
+from gateway.algorithms.fairness import FairQueue, place_of
+
+TAKEN_AT_ONCE: Final = 64  # connections that are taken from the kernel in one turn of the loop
+LET_IN: Final = 1  # and let in, as long as turns are short
+LET_IN_PER_SECOND: Final = 2000  # so that long turns, of which there are few in a second, let in more of them
+ROOM: Final = 1024  # connections that wait here; others wait in the kernel
+SCARCE_SECONDS: Final = 0.2  # until it is tried again, where there are no descriptors, or no memory
+
+_SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+Connecting = Coroutine[Any, None, object]  # waits for futures
 
 
 class Acceptor:
-    """Takes what waits on listening sockets that a server of the loop serves already."""
+    """Serves listening sockets. `room` is how many connections may wait here."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        sockets: Sequence[socket.socket],
+        listeners: Sequence[socket.socket],
         protocol: Callable[[], asyncio.BaseProtocol],
-        tls: ssl.SSLContext | None,
+        tls: ssl.SSLContext | None = None,
+        room: Callable[[], int] = lambda: ROOM,
     ) -> None:
         self._loop = loop
-        self._sockets = list(sockets)
+        self._listeners = list(listeners)
         self._protocol = protocol
         self._tls = tls
+        self._room = room
+        self._waiting: FairQueue[socket.socket] = FairQueue()
+        self._listening = False
         self._due = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_turn = 0.0  # loop time
+        self._listen()
 
     def close(self) -> None:
-        """Take no more."""
-        self._sockets.clear()
+        """Take no more; those who still wait are closed."""
+        self._stop_listening()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        while self._waiting:
+            self._waiting.take().close()
 
-    def look(self) -> None:
-        """A connection has been accepted: look in this turn whether there are more."""
-        if not self._due:
-            self._due = True
-            self._loop.call_soon(self._accept)
+    def _listen(self) -> None:
+        if not self._listening:
+            self._listening = True
+            for listener in self._listeners:
+                listener.setblocking(False)
+                self._loop.add_reader(listener, self._take, listener)
 
-    def _accept(self) -> None:
-        self._due = False
-        for listener in self._sockets:
-            # Nothing waits, or descriptors are used up, which libuv sees to.
-            with contextlib.suppress(OSError):
-                for _ in range(AT_ONCE):
-                    self._take(listener.accept()[0])
+    def _stop_listening(self) -> None:
+        if self._listening:
+            self._listening = False
+            for listener in self._listeners:
+                self._loop.remove_reader(listener)
 
-    def _take(self, accepted: socket.socket) -> None:
-        task = self._loop.create_task(self._serve(accepted))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _take(self, listener: socket.socket) -> None:
+        """Take what waits in the kernel."""
+        try:
+            for _ in range(TAKEN_AT_ONCE):
+                accepted, address = listener.accept()
+                self._waiting.put(place_of(address[0]), accepted)
+        except BlockingIOError:
+            pass  # that was all
+        except OSError as error:  # otherwise this one is gone already
+            if error.errno in _SCARCE:
+                self._stop_listening()
+                self._loop.call_later(SCARCE_SECONDS, self._listen)
+        if len(self._waiting) >= self._room():
+            self._stop_listening()
+        if self._waiting and not self._due:
+            self._last_turn = self._loop.time()
+            self._let_in()
 
-    async def _serve(self, accepted: socket.socket) -> None:
+    def _let_in(self) -> None:
+        """A turn of the loop: let in one of each client, again and again, until there are enough."""
+        now = self._loop.time()
+        most = min(TAKEN_AT_ONCE, max(LET_IN, int((now - self._last_turn) * LET_IN_PER_SECOND)))
+        self._last_turn = now
+        for _ in range(min(most, len(self._waiting))):
+            self._serve(self._waiting.take())
+        self._due = len(self._waiting) > 0
+        if self._due:
+            self._loop.call_soon(self._let_in)
+        if not self._listening and len(self._waiting) <= self._room() // 2:
+            self._listen()
+
+    def _serve(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
-        with contextlib.suppress(OSError):  # it is gone already
-            await self._loop.connect_accepted_socket(self._protocol, accepted, ssl=self._tls)
+        self._go_on(self._loop.connect_accepted_socket(self._protocol, accepted, ssl=self._tls))
+
+    def _go_on(self, connecting: Connecting, _: object = None) -> None:
+        """What a task would do, which would begin a turn later, and cost as much as all the rest of this."""
+        try:
+            awaited = connecting.send(None)
+        except (StopIteration, OSError):
+            pass  # it is served, or gone already
+        else:
+            awaited.add_done_callback(partial(self._go_on, connecting))

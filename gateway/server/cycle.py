@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.errors import GatewayError
 from gateway.http import Headers, Outcome, Response
@@ -85,6 +85,11 @@ class Cycle:
         if self._is_eager:
             self.scope["extensions"] = self.scope["extensions"] | {"gateway.eager": {}}
         self._task = self._protocol.loop.create_task(self._run(app))
+
+    def answer(self, response: Response) -> None:
+        """Answer at once, without the application."""
+        self._send_start({"status": response.status, "headers": response.headers})
+        self._send_body(cast(bytes, response.body), more=False)
 
     async def _run(self, app: Application) -> None:
         try:

@@ -35,6 +35,10 @@ class Progress:
         """From now on it is expected to read."""
         self._unsent, self._since = self.unsent, now
 
+    def begin_unseen(self, now: float) -> None:
+        """The same, without a look at it yet: most connections end before there is reason for one."""
+        self._unsent, self._since = -1, now
+
     def stalled(self, now: float, seconds: float) -> bool:
         """Whether it has taken nothing for so long, as far as the looks at it tell."""
         unsent = self.unsent

@@ -14,10 +14,10 @@ A connection is always in one of these phases, and each has its own clock:
     CLOSED
 
 Beyond ASGI it offers, as extensions: `gateway.cancel` (the task is cancelled when the client goes away),
-`gateway.refusal` (the request must be refused: the application only words the answer), `gateway.eager` (the client
-has an expectation, but did not wait) and `gateway.websocket` (the request is a handshake; `accept` takes the Response
-that makes it a WebSocket, and returns at its end). An `http.disconnect` may carry `gateway.error`, the reason why the
-body ended; the last `http.request` may carry `gateway.trailers`.
+`gateway.eager` (the client has an expectation, but did not wait) and `gateway.websocket` (the request is a handshake;
+`accept` takes the Response that makes it a WebSocket, and returns at its end). An `http.disconnect` may carry
+`gateway.error`, the reason why the body ended; the last `http.request` may carry `gateway.trailers`. What cannot be
+read as a request is no request of ASGI: it is answered at once, without a task.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from urllib.parse import unquote
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from gateway.algorithms.fairness import place_of
 from gateway.config.models import ClientLimits
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
@@ -43,8 +44,8 @@ from gateway.outbox import Outbox, Writer
 from gateway.server.cycle import DISCARD_LIMIT, Cycle, switching
 from gateway.server.head import Target, bad
 from gateway.server.progress import Progress
-from gateway.server.reader import RequestHead, RequestReader
-from gateway.turns import Turns
+from gateway.server.reader import FRAMING_AT_ONCE, RequestHead, RequestReader
+from gateway.turns import ClientTurns, Turns
 from gateway.upstream.tunnel import Side, Tunnel
 
 READ_BUFFER: Final = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
@@ -52,8 +53,8 @@ WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, abov
 LINGER_SECONDS: Final = 2.0
 LINGER_LIMIT: Final = 30.0  # seconds
 DISCARD_SECONDS: Final = 5.0
-HEAD_PIECES: Final = 16  # reads in which a head may come at any pace; more of it is read in intervals
-DRIBBLE_SECONDS: Final = 0.05
+BULK: Final = 16 * 1024  # bytes of a read for nothing from which on it is not made at once
+CRUMB: Final = 64  # bytes of a body up to which a read is next to nothing
 HALF_CLOSED_SECONDS: Final = 0.5  # without a byte of a response
 
 EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
@@ -90,11 +91,16 @@ CLOSED: Final = Phase.CLOSED
 class ServerContext:
     """What all connections of one server share."""
 
-    def __init__(self, deadlines: Deadlines, limits: Callable[[], ClientLimits]) -> None:
+    def __init__(
+        self,
+        deadlines: Deadlines,
+        limits: Callable[[], ClientLimits],
+        refuse: Callable[[dict[str, Any], GatewayError], Response],
+    ) -> None:
         self.deadlines = deadlines
         self.limits = limits
+        self.refuse = refuse  # words what cannot be read, without a task
         self.draining = False
-        self.accepted: Callable[[], None] | None = None  # is told of every new connection
         self.outbox = Outbox()
         self.turns = Turns()
         self.buffer = memoryview(bytearray(READ_BUFFER))
@@ -133,14 +139,15 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         self._reader = RequestReader(self, self._limits)
         self._phase = NEW
         self.deadline = NEVER
+        self.place: bytes | str = ""  # the client's, where clients take turns
         self.drained: asyncio.Future[None] | None = None  # set while the client does not read
         self._progress: Progress
         self._lingers_until = NEVER
         self._reading = True
+        self._resting = False  # not read for a moment, as its client sends crumbs
         self._cycle: Cycle | None = None  # the one that is being answered
         self._held = b""  # what came behind its request
         self._unread = b""  # what came of its body, and waits to be parsed
-        self._pieces = 0  # in which a head has come so far
         self._closing = False  # nothing more is read as a request
         self._eof = False  # the client has closed its side
         self._received = 0  # bytes thrown away
@@ -155,12 +162,11 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         connections = cast(set[Any], self._server_state.connections)
         connections.add(self)
         self._client = _address(transport.get_extra_info("peername"))
+        self.place = place_of(self._client[0]) if self._client else ""
         self._server = _address(transport.get_extra_info("sockname"))
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._context.deadlines.watch(self)
         self.set_deadline()
-        if self._context.accepted is not None:
-            self._context.accepted()
         if len(connections) > self._limits.connections:
             detail = f"more than {self._limits.connections} connections are open"
             self._refuse(GatewayError(ErrorKind.OVERLOADED, detail, headers=((b"retry-after", b"1"),)))
@@ -169,9 +175,10 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         self._phase = CLOSED
         cast(set[Any], self._server_state.connections).discard(self)
         self._context.deadlines.forget(self)
+        cycle, self._cycle = self._cycle, None
+        if cycle is not None:
+            cycle.disconnect()
         self._reader.close()
-        if self._cycle is not None:
-            self._cycle.disconnect()
         self.resume_writing()
 
     def eof_received(self) -> bool:
@@ -204,10 +211,14 @@ class HTTPProtocol(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
             self._received += nbytes
+            if nbytes >= BULK and self._phase is LINGER:
+                self._wait_for_turn(b"")
         elif self._unread:
             self._unread += bytes(self._context.buffer[:nbytes])
         elif self._phase is BUSY and self._cycle is not None and self._cycle.body_complete:
             self._hold(bytes(self._context.buffer[:nbytes]))
+        elif nbytes > FRAMING_AT_ONCE and self._reader.in_chunks and self._context.turns.waiting:
+            self._wait_for_turn(bytes(self._context.buffer[:nbytes]))
         else:
             self._read(bytes(self._context.buffer[:nbytes]))
 
@@ -222,7 +233,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         data, self._unread = self._unread, b""
         if data and not self._closing and self._phase is not CLOSED:
             self._read(data)
-            self.resume_reading()
+        self.resume_reading()
 
     def _read(self, data: bytes) -> None:
         try:
@@ -240,6 +251,8 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             rest = b""
         if self._phase is DISCARD:
             self._discard(read, rest)
+        elif len(data) <= CRUMB and self._phase is BUSY and not self._reader.between_requests:
+            self._crumb()
         elif rest:
             self._hold(rest)
         elif self._phase in (NEW, IDLE, HEAD) and not self._reader.between_requests:
@@ -248,18 +261,28 @@ class HTTPProtocol(asyncio.BufferedProtocol):
     def _wait_for_turn(self, unread: bytes) -> None:
         self._unread = unread
         self._pause_reading()
-        self._context.turns.join(self)
+        self._context.turns.join(self.place, self)
 
     def _piece_of_head(self) -> None:
-        """A head has begun, or goes on: byte by byte it would cost us far more than the client."""
+        """A head has begun, or goes on."""
         if self._phase is not HEAD:
             self._phase = HEAD
-            self._pieces = 0
             self.set_deadline()
-        self._pieces += 1
-        if self._pieces > HEAD_PIECES:
+        else:
+            self._crumb()
+
+    def _crumb(self) -> None:
+        """Next to nothing has come, which costs us far more than the client."""
+        now = self.loop.time()
+        if not self._resting and self._context.turns.is_crumb_too_many(self.place, now):
+            self._resting = True
             self._pause_reading()
-            self.loop.call_later(DRIBBLE_SECONDS, self.resume_reading)
+            self._context.turns.rest(self, now)
+
+    def rested(self) -> None:
+        """More may have come in the meantime."""
+        self._resting = False
+        self.resume_reading()
 
     def _discard(self, nbytes: int, rest: bytes) -> None:
         """Something has come of a body that nobody wants any more."""
@@ -339,10 +362,11 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         reader = self._reader
         path, _, query = reader.url.partition(b"?")
         scope = self._scope(reader.method, "1.1", (path or b"/", query), reader.headers)
-        scope["extensions"] = EXTENSIONS | {"gateway.refusal": {"error": fault}}
-        cycle = Cycle(self, scope, keep_alive=False, expects_continue=False)
+        cycle = self._cycle = Cycle(self, scope, keep_alive=False, expects_continue=False)
         cycle.end_of_body([])
-        self._start(cycle)
+        self._phase = BUSY
+        self.deadline = NEVER
+        cycle.answer(self._context.refuse(scope, fault))
 
     def response_complete(self, cycle: Cycle) -> None:
         """Everything of a response is written."""
@@ -391,17 +415,18 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         session = cast(Any, response.session)
         head = switching(response.headers + session.handshake)
         connections = cast(set[Any], self._server_state.connections)
+        turns = ClientTurns(self._context.turns, self.place)
         side: Side | None = None
 
         def client(frames: FrameReader) -> Side:
             nonlocal side
             early = self._switch(head)
             context = self._context
-            side = Side(self._transport, early, frames, context.buffer, context.turns, masks=False)
+            side = Side(self._transport, early, frames, context.buffer, turns, masks=False)
             connections.add(side)
             return side
 
-        tunnel: Tunnel = session.join(client, self._context.turns)
+        tunnel: Tunnel = session.join(client, turns)
         try:
             await tunnel.ended
         finally:
@@ -505,7 +530,11 @@ class HTTPProtocol(asyncio.BufferedProtocol):
 
     def resume_reading(self) -> None:
         """Let the client send on, unless it is too far ahead already."""
-        if not (self._reading or self._unread) and len(self._held) < READ_BUFFER and self._phase is not CLOSED:
+        if (
+            not (self._reading or self._unread or self._resting)
+            and len(self._held) < READ_BUFFER
+            and self._phase is not CLOSED
+        ):
             self._reading = True
             self._transport.resume_reading()
 
@@ -524,7 +553,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             self._writer.write_eof()
         self._received = 0
         self._lingers_until = self.loop.time() + LINGER_LIMIT
-        self._progress.begin(self.loop.time())
+        self._progress.begin_unseen(self.loop.time())
         self.set_deadline()
 
     def _linger_on(self, now: float) -> None:

@@ -20,14 +20,16 @@ from gateway.server.head import Target, bad, check_head, check_method, is_websoc
 
 BLANK_LINES: Final = 8  # before a request (RFC 9112, 2.2 asks for one)
 LINE_OVERHEAD: Final = 48  # bytes of a request line that are not its target
-CHUNKS_AT_ONCE: Final = 8 * 1024  # bytes of a chunked body that are read in one call: it may be all framing
+CHUNKS_AT_ONCE: Final = 64  # lines of a chunked body that are read in one call
+FRAMING_AT_ONCE: Final = 1024  # bytes of a chunked body that are read in one call where it has more lines
+BESIDE_HEAD: Final = 8 * 1024  # the same, in the call that has read the head: what is broken there is not begun with
 LOGGED_URL: Final = 1024  # bytes of a target that is too long that are remembered of it
 CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of a chunked body
 
 _STAND_IN: Final = b"POST"  # what llhttp reads in place of a method that it may not know, or not of HTTP
 _PLAIN_METHOD: Final = rb"GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS"
 _METHOD: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}"
-_TARGET: Final = rb"[\x21\x22\x24-\x7e]+"  # anything visible but "#"
+_TARGET: Final = rb"[\x21\x22\x24-\x7e]++"  # anything visible but "#"
 _REST_OF_LINE: Final = rb") (" + _TARGET + rb") HTTP/([0-9]\.[0-9])\r\n"
 _PLAIN_LINE: Final = re.compile(rb"(" + _PLAIN_METHOD + _REST_OF_LINE)
 _REQUEST_LINE: Final = re.compile(rb"(" + _METHOD + _REST_OF_LINE)
@@ -96,9 +98,10 @@ class RequestReader:
     """The requests of one connection."""
 
     def __init__(self, sink: Sink, limits: ClientLimits) -> None:
-        self._sink = sink
+        self._sink: Sink = sink
         self._limits = limits
         self._most_headers = limits.headers
+        self._longest_line = limits.url + LINE_OVERHEAD
         self._part = LINE
         self._line = b""  # of a request line that has not come whole
         self._blank_lines = 0
@@ -126,6 +129,7 @@ class RequestReader:
     def close(self) -> None:
         """Nothing more is read. (Reader and parser know each other, which would keep both until a collector comes.)"""
         self._parser = None
+        self._fault = None
 
     @property
     def between_requests(self) -> bool:
@@ -137,13 +141,15 @@ class RequestReader:
 
         Raises GatewayError where none may pass.
         """
+        begins = self._part is not CHUNKED
         while data:
             if self._part is LINE:
                 data = self._read_line(self._line + data)
             elif self._part is HEADERS:
                 data = self._read_headers(data)
             elif self._part is CHUNKED:
-                data = self._read_chunked(data[:CHUNKS_AT_ONCE]) + data[CHUNKS_AT_ONCE:]
+                share = self._share(data, BESIDE_HEAD if begins else FRAMING_AT_ONCE)
+                data = self._read_chunked(data[:share]) + data[share:]
                 if not self._complete:
                     return data
             else:
@@ -153,9 +159,16 @@ class RequestReader:
                 return data
         return data
 
+    @property
+    def in_chunks(self) -> bool:
+        """Whether what comes next is of a chunked body."""
+        return self._part is CHUNKED
+
     # The parts of a request.
 
     def _read_line(self, data: bytes) -> bytes:
+        if len(data) > self._longest_line and data.find(b"\n", 0, self._longest_line) < 0:
+            raise self._too_long(data)
         line = _PLAIN_LINE.match(data)
         if line is None or self._blank_lines:
             return self._read_line_slowly(data)
@@ -190,10 +203,17 @@ class RequestReader:
 
     def _checked_line_so_far(self, line: bytes) -> bytes:
         if not _REQUEST_LINE_SO_FAR.fullmatch(line):
-            raise bad("this does not begin as a request does: METHOD, space, target, space, HTTP/1.1, CR, LF")
-        if len(line) > self._limits.url + LINE_OVERHEAD:
-            raise self._url_too_long()
+            raise _no_request()
         return line
+
+    def _too_long(self, data: bytes) -> GatewayError:
+        """Why a line is refused that does not end where lines do; its begin tells what it is."""
+        start = data[: min(self._longest_line, LINE_OVERHEAD + LOGGED_URL)]
+        if not _REQUEST_LINE_SO_FAR.fullmatch(start):
+            return _no_request()
+        method, _, rest = start.partition(b" ")
+        self.method, self.url = method.decode(), rest.partition(b" ")[0][:LOGGED_URL]
+        return self._url_too_long()
 
     def _begin(self, method: bytes, url: bytes, version: bytes) -> None:
         self.method, self.url, self._version = method.decode(), url, version.decode()
@@ -233,6 +253,12 @@ class RequestReader:
                 return data[at:]
         self._tail = (self._tail + data[-3:])[-3:]
         return b""
+
+    def _share(self, data: bytes, framing: int) -> int:
+        """How many bytes of a chunked body may be read at once: all of it, or `framing` where it is mostly that."""
+        if len(data) <= framing or data.count(b"\n") <= CHUNKS_AT_ONCE:
+            return len(data)
+        return framing
 
     def _empty_line(self, data: bytes, start: int) -> int:
         """Where the next empty line ends, which may have begun in what came before `data`; or where the data ends.
@@ -334,6 +360,10 @@ class RequestReader:
         limits = self._limits
         what = "the request headers are" if self._part is HEADERS else "chunk extensions and trailers are"
         return GatewayError(ErrorKind.HEADERS_TOO_LARGE, f"{what} over {limits.head} bytes or {limits.headers} lines")
+
+
+def _no_request() -> GatewayError:
+    return bad("this does not begin as a request does: METHOD, space, target, space, HTTP/1.1, CR, LF")
 
 
 def encode_head(method: str, url: bytes, version: str, headers: Headers) -> bytes:

@@ -42,7 +42,7 @@ from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
 from gateway.monitor.audit_log import AuditLog
 from gateway.monitor.metrics import Metrics, plain
 from gateway.reload import Reloader
-from gateway.server.accepting import Acceptor
+from gateway.server.accepting import LET_IN, Acceptor
 from gateway.server.admin import AdminAccess
 from gateway.server.audit import settings_of_audit_log
 from gateway.server.listen import BACKLOG, ListenError, address_of, listen
@@ -95,7 +95,7 @@ async def serve(options: ServeOptions) -> None:
     loop_watch = LoopWatch()
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
-    server = GatewayServer(gateway, ServerContext(deadlines, partial(_limits, reloader)))
+    server = GatewayServer(gateway, ServerContext(deadlines, partial(_limits, reloader), gateway.refuse))
     try:
         with _signals(server, access_log, audit_log):
             loop_watch.start()
@@ -237,11 +237,13 @@ class GatewayServer(_Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve these sockets."""
-        await super().startup(sockets)
+        await super().startup([])
         config = self.config
         make = partial(cast(Any, config.http_protocol_class), config, self.server_state, self.lifespan.state)
-        self._acceptor = Acceptor(asyncio.get_running_loop(), sockets or (), make, config.ssl)
-        self._context.accepted = self._acceptor.look
+        self._acceptor = Acceptor(asyncio.get_running_loop(), sockets or (), make, config.ssl, self._room)
+
+    def _room(self) -> int:
+        return max(LET_IN, self._context.limits().connections // 8)
 
     def drain(self, *, window: bool) -> None:
         """Begin to end; at the second call end at once, as whoever calls twice has no patience."""
@@ -268,8 +270,6 @@ class GatewayServer(_Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, finish what is in flight, end WebSockets, and leave nobody behind at the deadline."""
         self._acceptor.close()
-        for server in self.servers:
-            server.close()
         connections = cast(set[Any], self.server_state.connections)
         for connection in list(connections):
             if isinstance(connection, HTTPProtocol):

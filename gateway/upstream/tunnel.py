@@ -29,7 +29,7 @@ from typing import Final, Protocol
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http.frames import FAILED, GOING_AWAY, PING, RESTART, FrameReader, close_frame, encode_frame
-from gateway.turns import Turns
+from gateway.turns import ClientTurns
 
 CLOSE_SECONDS: Final = 3.0
 CLOSE_LIMIT: Final = 30.0  # seconds, however slowly what is left is taken
@@ -256,7 +256,7 @@ class Side(asyncio.BufferedProtocol):
         early: bytes,
         frames: FrameReader,
         buffer: memoryview,
-        turns: Turns,
+        turns: ClientTurns,
         *,
         masks: bool,
     ) -> None:

@@ -11,7 +11,7 @@ from gateway.http import Headers
 from gateway.http.frames import FrameReader
 from gateway.http.handshake import Negotiated
 from gateway.http.messages import Message, Receive, Send
-from gateway.turns import Turns
+from gateway.turns import ClientTurns, Turns
 from gateway.upstream.http1.connection import Connection
 from gateway.upstream.tunnel import End, Tunnel
 
@@ -44,7 +44,7 @@ class Upgraded:
         self._tunnel: Tunnel | None = None
         self.handshake = handshake  # what the 101 says of the WebSocket
 
-    def join(self, client: Callable[[FrameReader], End], turns: Turns) -> Tunnel:
+    def join(self, client: Callable[[FrameReader], End], turns: ClientTurns) -> Tunnel:
         """Join a client, of which `client` makes an end, given what reads its frames. Raises GatewayError."""
         connection = self._connection
         if connection.closed:
@@ -78,7 +78,7 @@ class Upgraded:
             ends.append(MessageEnd(frames, client=True))
             return ends[0]
 
-        tunnel = self.join(client, Turns())
+        tunnel = self.join(client, ClientTurns(Turns(), ""))
         await carry(ends[0], receive, send)
         if tunnel.failure is not None:
             raise tunnel.failure

@@ -5,54 +5,59 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import cast
+from collections.abc import Iterator
 
 import uvloop
 
-from gateway.server.accepting import Acceptor
+from gateway.server.accepting import LET_IN, Acceptor
 
 CLIENTS = 300
 
 
 class Greeting(asyncio.Protocol):
-    """Greets, and says that it has been accepted."""
+    """Notes who has been let in."""
 
-    def __init__(self, acceptors: list[Acceptor], accepted: list[Greeting]) -> None:
-        self._acceptors = acceptors
-        self._accepted = accepted
+    def __init__(self, let_in: list[str]) -> None:
+        self._let_in = let_in
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._accepted.append(self)
-        self._acceptors[0].look()
-        stream = cast(asyncio.Transport, transport)
-        stream.write(b"hello")
-        stream.close()
+        self._let_in.append(transport.get_extra_info("peername")[0])
 
 
-def test_a_crowd_is_let_in_at_once() -> None:
-    """A client that connects behind hundreds of others does not wait for one turn of the loop for each of them."""
+@contextlib.contextmanager
+def crowd(*addresses: str) -> Iterator[socket.socket]:
+    """A listening socket, and connections to it from these addresses, in this order."""
     with contextlib.ExitStack() as opened:
-        listener = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=CLIENTS))
-        clients = [opened.enter_context(socket.create_connection(listener.getsockname())) for _ in range(CLIENTS)]
-        accepted: list[Greeting] = []
-        acceptors: list[Acceptor] = []
+        listener = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=len(addresses)))
+        for address in addresses:
+            opened.enter_context(socket.create_connection(listener.getsockname(), 10, (address, 0)))
+        yield listener
 
-        async def serve() -> int:
-            loop = asyncio.get_running_loop()
 
-            def make() -> Greeting:
-                return Greeting(acceptors, accepted)
+async def _let_in(listener: socket.socket, count: int) -> tuple[list[str], int]:
+    """Who is let in, in this order, and the most of them in one turn of the loop."""
+    let_in: list[str] = []
+    most = 0
+    acceptor = Acceptor(asyncio.get_running_loop(), [listener], lambda: Greeting(let_in))
+    async with asyncio.timeout(20):
+        while len(let_in) < count:
+            before = len(let_in)
+            await asyncio.sleep(0)
+            most = max(most, len(let_in) - before)
+    acceptor.close()
+    return let_in, most
 
-            acceptors.append(Acceptor(loop, [listener], make, None))
-            server = await loop.create_server(make, sock=listener)
-            turns = 0
-            async with asyncio.timeout(20):
-                while len(accepted) < CLIENTS:
-                    await asyncio.sleep(0)
-                    turns += 1
-            acceptors[0].close()
-            server.close()
-            return turns
 
-        assert uvloop.run(serve()) < CLIENTS / 10
-        assert all(client.recv(5) == b"hello" for client in clients)
+def test_a_crowd_is_let_in_a_few_at_a_time() -> None:
+    """All are let in, and others have their turn after every few of them."""
+    with crowd(*["127.0.0.1"] * CLIENTS) as listener:
+        let_in, most = uvloop.run(_let_in(listener, CLIENTS))
+        assert len(let_in) == CLIENTS
+        assert most < CLIENTS / 4
+
+
+def test_a_client_does_not_wait_for_the_crowd_of_another() -> None:
+    """Who connects from another address behind hundreds of connections is let in with the first of them."""
+    with crowd(*["127.0.0.1"] * 60, "127.0.0.2") as listener:
+        let_in, _ = uvloop.run(_let_in(listener, 61))
+        assert let_in.index("127.0.0.2") < 2 * LET_IN

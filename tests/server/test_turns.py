@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from gateway.turns import BUDGET, Turns
+import pytest
+
+from gateway.turns import BUDGET, CRUMBS, WINDOW, Turns
 from tests.server.client import connected
 from tests.server.conftest import Site
 
@@ -13,9 +15,11 @@ from tests.server.conftest import Site
 class Busy:
     """Somebody with work for many turns."""
 
-    def __init__(self, turns: Turns, shares: int) -> None:
+    def __init__(self, turns: Turns, shares: int, place: str) -> None:
         self._turns = turns
         self.shares = shares
+        self.place: bytes | str = place
+        self.done = asyncio.Event()
 
     def go_on(self) -> None:
         ends = time.perf_counter() + BUDGET / 2
@@ -23,20 +27,34 @@ class Busy:
             pass
         self.shares -= 1
         if self.shares:
-            self._turns.join(self)
+            self._turns.join(self.place, self)
+        else:
+            self.done.set()
 
 
 async def test_the_loop_is_shared() -> None:
     """While a crowd has work for a hundred shares, everybody else has a turn after every few of them."""
     turns = Turns()
-    crowd = [Busy(turns, 10) for _ in range(10)]
+    crowd = [Busy(turns, 10, "192.0.2.1") for _ in range(10)]
     for each in crowd:
-        turns.join(each)
+        turns.join(each.place, each)
     others = 0
     while any(each.shares for each in crowd):
         await asyncio.sleep(0)
         others += 1
     assert others >= 100 / 3
+
+
+async def test_clients_take_turns() -> None:
+    """A client with one connection has its share after one share of a client that has many."""
+    turns = Turns()
+    crowd = [Busy(turns, 10, "192.0.2.1") for _ in range(10)]
+    other = Busy(turns, 2, "192.0.2.2")
+    for each in (*crowd, other):
+        turns.join(each.place, each)
+    async with asyncio.timeout(10):
+        await other.done.wait()
+    assert sum(each.shares for each in crowd) >= 100 - 8
 
 
 async def test_a_body_of_tiny_chunks(site: Site) -> None:
@@ -62,8 +80,20 @@ async def test_a_body_of_tiny_chunks_that_nobody_wants(site: Site) -> None:
         assert await client.rest() == b""
 
 
-async def test_a_head_in_very_many_pieces(site: Site) -> None:
+@pytest.mark.parametrize("body", [b"", b"x" * 200])
+async def test_a_request_in_very_many_pieces(site: Site, body: bytes) -> None:
     """It is read, only not as fast as it comes."""
+    head = b"POST /e/dribble HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
     async with connected(site.port) as client:
-        await client.send(b"GET /e/dribble HTTP/1.1\r\nHost: a\r\n\r\n", piece=1)
-        assert (await client.answer()).status == 200
+        await client.send(head + body, piece=1)
+        answer = await client.answer()
+        assert (answer.status, answer.body) == (200, b"POST /e/dribble " + body)
+
+
+def test_crumbs_of_one_client() -> None:
+    """A client that sends crumbs on many connections has some of them read in a while; another one's are read."""
+    turns = Turns()
+    too_many = [turns.is_crumb_too_many("192.0.2.1", 7.0) for _ in range(CRUMBS + 1)]
+    assert too_many == [False] * CRUMBS + [True]
+    assert not turns.is_crumb_too_many("192.0.2.2", 7.0)
+    assert not turns.is_crumb_too_many("192.0.2.1", 7.0 + WINDOW)

@@ -15,7 +15,7 @@ from gateway.http import Headers, Response
 from gateway.http.frames import FAILED, NORMAL, TOO_BIG, FrameReader
 from gateway.http.handshake import accept_of
 from gateway.http.messages import Message, Receive, Send
-from gateway.turns import Turns
+from gateway.turns import ClientTurns
 from gateway.upstream.asgi.messages import AsgiCallable, BadMessage, headers_of
 from gateway.upstream.tunnel import End, Tunnel
 from gateway.upstream.websocket import WebSocketLimits, size_of, tunnel_to_application
@@ -79,7 +79,7 @@ class Session:
             self.handshake.append((b"sec-websocket-protocol", first["subprotocol"].encode("latin-1")))
         return Response(101, list(first["headers"]), session=self)
 
-    def join(self, client: Callable[[FrameReader], End], turns: Turns) -> Tunnel:
+    def join(self, client: Callable[[FrameReader], End], turns: ClientTurns) -> Tunnel:
         """Join a client whose frames are ours to read."""
         tunnel, receive, send = tunnel_to_application(client, self._deadlines, self._limits, self._ends_at)
         self._tunnel = tunnel

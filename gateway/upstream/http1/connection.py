@@ -16,7 +16,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Headers
 from gateway.http.frames import FrameReader
 from gateway.outbox import Outbox, Writer
-from gateway.turns import Turns
+from gateway.turns import ClientTurns
 from gateway.upstream.http1.codec import (
     BODY,
     DONE,
@@ -319,7 +319,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.abort(None)
 
-    def switch(self, frames: FrameReader, turns: Turns) -> Side:
+    def switch(self, frames: FrameReader, turns: ClientTurns) -> Side:
         """After a 101: one end of a tunnel in place of this. What has come behind the head is its first."""
         self.deadlines.forget(self)
         reader = self._reader

@@ -1,0 +1,188 @@
+"""One client that floods a port of the loopback interface: `python -m bench.flooder PORT NAME SECONDS RATE ADDRESS`.
+
+It keeps CONNECTIONS of them open and opens another one for each that ends, at most RATE in a second, so that a server
+that is quick to close is not flooded more than one that is slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, cast
+
+import uvloop
+
+CONNECTIONS: Final = 1000
+CONNECTING: Final = 64  # at once
+TICK: Final = 0.01  # seconds
+
+
+class End(Enum):
+    """What a connection of a flood does once it has sent what it sends first."""
+
+    WAIT = "wait"  # for the server to answer, and to close
+    CLOSE = "close"
+    RESET = "reset"
+    HALF_CLOSE = "half-close"
+    DEAF = "deaf"  # stay, and read nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """What every connection sends."""
+
+    first: bytes = b""
+    again: bytes = b""  # again and again, every `pause` seconds
+    pause: float = 0.0  # seconds
+    end: End = End.WAIT
+
+
+_HOST: Final = b"Host: a\r\n"
+_GET: Final = b"GET /v1/bench/small HTTP/1.1\r\n" + _HOST + b"\r\n"
+_POST: Final = b"POST /v1/bench/small HTTP/1.1\r\n" + _HOST
+_CHUNKED: Final = _POST + b"Transfer-Encoding: chunked\r\n\r\n"
+_NOWHERE: Final = b"GET /nowhere HTTP/1.1\r\n" + _HOST + b"\r\n"
+_PARTIAL: Final = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: "
+
+FLOODS: Final = {
+    "connect and leave": Flood(end=End.CLOSE),
+    "connect and reset": Flood(end=End.RESET),
+    "connect and stay": Flood(),
+    "garbage": Flood(bytes(range(128, 256)) * 4),
+    "TLS client hello": Flood(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 2),
+    "malformed requests": Flood(b"G@T / HTTP/1.1\r\n" + _HOST + b"\r\n"),
+    "no Host": Flood(b"GET / HTTP/1.1\r\n\r\n"),
+    "no route": Flood(_NOWHERE, _NOWHERE, 0.25),
+    "partial heads": Flood(_PARTIAL),
+    "byte by byte": Flood(_PARTIAL, b"a", 0.1),
+    "header lines": Flood(b"GET / HTTP/1.1\r\n" + _HOST + b"A: b\r\n" * 3000 + b"\r\n"),
+    "long header": Flood(b"GET / HTTP/1.1\r\n" + _HOST + b"A: " + b"b" * 100_000 + b"\r\n\r\n"),
+    "long target": Flood(b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\n" + _HOST + b"\r\n"),
+    "pipeline": Flood(_GET * 5, _GET * 5, 1),
+    "well-formed requests": Flood(_GET, _GET, 0.25),
+    "chunk extensions": Flood(_CHUNKED + b"1;" + b"a" * 10_000, b"a" * 10_000, 0.2),
+    "tiny chunks": Flood(_CHUNKED, b"1\r\na\r\n" * 2000, 0.2),
+    "body byte by byte": Flood(_POST + b"Content-Length: 100000\r\n\r\n", b"a", 0.1),
+    "broken chunks": Flood(_CHUNKED + b"zz\r\n"),
+    "upload and stop": Flood(_POST + b"Content-Length: 100000\r\n\r\nabc"),
+    "slow readers": Flood(b"GET /v1/bench/1MiB HTTP/1.1\r\n" + _HOST + b"\r\n", end=End.DEAF),
+    "request and reset": Flood(_GET, end=End.RESET),
+    "request and half-close": Flood(_GET, end=End.HALF_CLOSE),
+}
+
+
+class Crowd:
+    """All connections of a flood."""
+
+    def __init__(self, port: int, flood: Flood, rate: float, address: str) -> None:
+        self.flood = flood
+        self.opened = 0
+        self._target = ("127.0.0.1", port)
+        self._source = (address, 0)
+        self._rate = rate
+        self._open: set[Attacker] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    async def run(self, seconds: float) -> None:
+        """Flood for a time."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while (passed := loop.time() - begun) < seconds:
+            due = min(
+                int(passed * self._rate) - self.opened - len(self._connecting),
+                CONNECTIONS - len(self._open) - len(self._connecting),
+                CONNECTING - len(self._connecting),
+            )
+            for _ in range(due):
+                task = asyncio.create_task(self._connect())
+                self._connecting.add(task)
+                task.add_done_callback(self._connecting.discard)
+            await asyncio.sleep(TICK if len(self._connecting) < CONNECTING else 0)
+        for attacker in list(self._open):
+            attacker.leave()
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(5):
+                await loop.create_connection(lambda: Attacker(self), *self._target, local_addr=self._source)
+        except (OSError, TimeoutError):
+            await asyncio.sleep(TICK)
+
+    def began(self, attacker: Attacker) -> None:
+        """A connection is open."""
+        self.opened += 1
+        self._open.add(attacker)
+
+    def ended(self, attacker: Attacker) -> None:
+        """A connection has ended."""
+        self._open.discard(attacker)
+
+
+class Attacker(asyncio.Protocol):
+    """One connection of a flood."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+        self._flood = crowd.flood
+        self._writing = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._crowd.began(self)
+        flood = self._flood
+        if flood.end is End.DEAF:
+            self._transport.pause_reading()
+        if flood.first:
+            self._transport.write(flood.first)
+        if flood.end is End.HALF_CLOSE:
+            self._transport.write_eof()
+        elif flood.end is End.CLOSE:
+            self._transport.close()
+        elif flood.end is End.RESET:
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.close()
+        if flood.pause:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._transport.is_closing():
+            if self._writing:
+                self._transport.write(self._flood.again)
+            asyncio.get_running_loop().call_later(self._flood.pause, self._go_on)
+
+    def data_received(self, data: bytes) -> None:
+        """An answer."""
+
+    def pause_writing(self) -> None:
+        """The server does not read."""
+        self._writing = False
+
+    def resume_writing(self) -> None:
+        """It does."""
+        self._writing = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._crowd.ended(self)
+
+    def leave(self) -> None:
+        """Reset the connection."""
+        self._transport.abort()
+
+
+async def _main(port: int, name: str, seconds: float, rate: float, address: str) -> None:
+    crowd = Crowd(port, FLOODS[name], rate, address)
+    await crowd.run(seconds)
+    print(json.dumps({"opened": crowd.opened}))
+
+
+if __name__ == "__main__":
+    uvloop.run(_main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4]), sys.argv[5]))
