@@ -17,13 +17,14 @@ from setuptools import Extension, setup
 
 MODULES = """
     outbox deadlines turns
-    http/messages http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction http/methods
-    http/frames http/handshake
+    http/messages http/attempt http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
+    http/methods http/frames http/handshake
     routes/table routes/trie routes/candidate routes/pattern http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions
     algorithms/gcra algorithms/networks algorithms/fairness
-    upstream/service upstream/cluster upstream/endpoint upstream/pool upstream/http1/codec
-    upstream/http1/connection upstream/request upstream/tunnel upstream/websocket balancing/round_robin
+    upstream/service upstream/cluster upstream/retry upstream/endpoint upstream/pool upstream/connection
+    upstream/request upstream/http1/codec upstream/http1/connection upstream/tunnel upstream/websocket
+    balancing/round_robin
     auth/scheme auth/credentials auth/api_key auth/key_ring auth/anonymous
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries

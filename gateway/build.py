@@ -40,9 +40,10 @@ from gateway.middleware.request_id import RequestIds
 from gateway.routes.pattern import PatternError
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.upstream.asgi import Hosted, import_application
-from gateway.upstream.cluster import Cluster, Timeouts
+from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import Address, TlsSettings
 from gateway.upstream.pool import PoolLimits
+from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Member, Upstream
 from gateway.upstream.transport import Connector
 from gateway.upstream.websocket import WebSocketLimits

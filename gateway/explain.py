@@ -19,7 +19,8 @@ from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.routes.explain import Explanation
 from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
-from gateway.upstream.cluster import Cluster, Timeouts
+from gateway.upstream.cluster import Cluster
+from gateway.upstream.request import Timeouts
 
 LOOPBACK = "127.0.0.1"
 PROBES = frozenset({"/health", "/health/live", "/health/ready"})

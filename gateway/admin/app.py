@@ -28,6 +28,7 @@ from gateway.explain import LOOPBACK, explain
 from gateway.middleware.authentication import Authentication
 from gateway.monitor.metrics import Metrics
 from gateway.reload import Reloader
+from gateway.upstream.endpoint import EndpointCounts
 from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.admin")
@@ -70,6 +71,16 @@ def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], pro
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     body = orjson.dumps(content, option=orjson.OPT_INDENT_2)
     return Response(body, status, headers, media_type="application/json")
+
+
+def _endpoint(label: str, counts: EndpointCounts) -> dict[str, Any]:
+    return {
+        "endpoint": label,
+        "in_flight": counts.in_flight,
+        "requests": counts.requests,
+        "failures": counts.failures,
+        "connections": {"open": counts.open, "idle": counts.idle},
+    }
 
 
 def _nothing_loaded() -> Response:
@@ -127,16 +138,7 @@ class _Admin:
             return _json({"error": str(error)}, 400)
         upstreams = self._reloader.owner.all(Upstream)
         endpoints = [endpoint for upstream in upstreams for endpoint in upstream.endpoints]
-        shown = [
-            {
-                "endpoint": endpoint.label,
-                "in_flight": endpoint.in_flight,
-                "requests": endpoint.requests,
-                "failures": endpoint.failures,
-                "connections": dict(zip(("open", "idle"), endpoint.connections, strict=True)),
-            }
-            for endpoint in page.of(endpoints)
-        ]
+        shown = [_endpoint(endpoint.label, endpoint.counts()) for endpoint in page.of(endpoints)]
         return _json(shown, headers=page.next("/endpoints", len(endpoints)))
 
     def blocklist(self) -> Blocklist | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from gateway.http.attempt import Attempt
+
 if TYPE_CHECKING:
     from gateway.http.header_filter import HeaderFilter
 
@@ -23,6 +25,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 _NOTHING_HIDDEN: Final[frozenset[bytes]] = frozenset()
+_NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
 _NEVER: Final = float("inf")
 
 
@@ -169,7 +172,6 @@ _ATTRIBUTES: Final = (
     "decisions",
     "deferred",
     "early_hints",
-    "endpoint",
     "error",
     "expectation",
     "extra_headers",
@@ -195,7 +197,6 @@ _ATTRIBUTES: Final = (
     "target_path",
     "trace_id",
     "upstream",
-    "upstream_seconds",
     "websocket",
 )
 
@@ -258,9 +259,7 @@ class Exchange:
         self.hidden_headers: frozenset[bytes] = _NOTHING_HIDDEN  # of the client's, not for the backend
         # What came of it.
         self.upstream: str | None = None
-        self.endpoint: str | None = None
-        self.attempts = 0
-        self.upstream_seconds: float | None = None  # until the response head
+        self.attempts = _NO_ATTEMPTS  # the last one may still go on
         self.error: BaseException | None = None
         self.deferred: Deferred | None = None  # made when something is deferred, or the exchange copied or over
 

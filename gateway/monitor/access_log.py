@@ -72,6 +72,7 @@ class AccessLog:
         if self.settings.output == "off":
             return
         error = exchange.error
+        last = exchange.attempts[-1] if exchange.attempts else None
         self(
             {
                 "time": outcome.at,
@@ -85,13 +86,13 @@ class AccessLog:
                 "original_path": _original_path(exchange),
                 "route": exchange.route,
                 "upstream": exchange.upstream,
-                "endpoint": exchange.endpoint,
+                "endpoint": last and last.endpoint,
                 "status": outcome.status,
                 "bytes_in": outcome.received,
                 "bytes_out": outcome.sent,
                 "duration": _microseconds(outcome.seconds),
-                "upstream_duration": exchange.upstream_seconds and _microseconds(exchange.upstream_seconds),
-                "attempts": exchange.attempts,
+                "upstream_duration": last and last.seconds and _microseconds(last.seconds),
+                "attempts": len(exchange.attempts),
                 "error": f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else error and repr(error),
             }
         )

@@ -7,8 +7,10 @@ import ssl
 from dataclasses import dataclass
 
 from gateway.errors import ErrorKind, GatewayError
-from gateway.upstream.http1.connection import Connection
+from gateway.http.attempt import Attempt
+from gateway.upstream.connection import Connection
 from gateway.upstream.pool import Pool, PoolLimits, Verdict
+from gateway.upstream.retry import STALE
 from gateway.upstream.transport import Connector
 
 
@@ -58,6 +60,26 @@ class Address:
         return self.host.partition("%")[0] if ":" in self.host else self.host
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointCounts:
+    """What an endpoint has had and has now, at one moment. The counts of several processes add up."""
+
+    requests: int = 0  # attempts, begun
+    failures: int = 0  # attempts that failed by its fault
+    in_flight: int = 0
+    open: int = 0  # connections
+    idle: int = 0  # of those, without a request
+
+    def __add__(self, other: EndpointCounts) -> EndpointCounts:
+        return EndpointCounts(
+            self.requests + other.requests,
+            self.failures + other.failures,
+            self.in_flight + other.in_flight,
+            self.open + other.open,
+            self.idle + other.idle,
+        )
+
+
 class Endpoint:
     """One backend address."""
 
@@ -105,17 +127,37 @@ class Endpoint:
         """No new request comes here: finish what is in flight, keep nothing."""
         self._retired = True
         for connection in self._pool.drain():
-            connection.abort(None)
+            connection.close()
+
+    # What is asked of it, counted.
+
+    def counts(self) -> EndpointCounts:
+        """As of now."""
+        return EndpointCounts(self.requests, self.failures, self.in_flight, *self.connections)
 
     @property
     def connections(self) -> tuple[int, int]:
         """(open, idle)"""
         return self._pool.open, self._pool.idle
 
+    def begin(self, now: float) -> Attempt:
+        """A request comes here. The attempt must be ended."""
+        self.in_flight += 1
+        self.requests += 1
+        return Attempt(self.label, now, self._ended)
+
+    def _ended(self, attempt: Attempt) -> None:
+        self.in_flight -= 1
+        failure = attempt.failure
+        if failure is not None and failure.origin == "upstream" and attempt.retry != STALE:
+            self.failures += 1
+
+    # Its connections.
+
     def idle_connection(self) -> Connection | None:
         """An idle connection, without waiting; None where there is none."""
         while (connection := self._pool.take()) is not None:
-            if not connection.closed:
+            if connection.available:
                 return connection
         return None
 
@@ -125,7 +167,7 @@ class Endpoint:
             connection = await self._next_free(seconds)
             if connection is None:
                 break
-            if not connection.closed:
+            if connection.available:
                 return connection
         if verdict is Verdict.FULL:
             limits = self._pool.limits
@@ -135,16 +177,16 @@ class Endpoint:
 
     async def connection_apart(self, seconds: float) -> Connection:
         """A fresh connection outside the pool, for what stays open as long as its client. Raises GatewayError."""
-        address = self.address
         connection = await self._connector.connect(
             self.label,
-            address.host,
-            address.port,
+            self.authority,
+            self.address.host,
+            self.address.port,
             tls=self.tls_context,
             server_name=self.server_name,
             seconds=seconds,
         )
-        if connection.closed:
+        if not connection.available:
             detail = f"{self.label} closed the connection before it was used"
             raise GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=True)
         return connection
@@ -181,28 +223,22 @@ class Endpoint:
                 self._pool.waiting.remove(ticket)
         elif (given := ticket.result()) is None:
             self._gone(None)
-        else:
+        elif given.available:
             self.released(given)
 
     # What connections report.
 
     def released(self, connection: Connection) -> None:
-        """An exchange is over, and the connection is fit for another one, unless it closed meanwhile."""
-        if connection.closed:
-            return
+        """It has done its exchange, and is available."""
         while self._pool.waiting:
             ticket = self._pool.waiting.popleft()
             if not ticket.done():
                 ticket.set_result(connection)
                 return
-        keep = self._pool.limits.idle_seconds
-        hint = connection.keep_alive_hint()
-        if hint is not None:
-            keep = min(keep, hint - 1)  # leave before the upstream does
-        if self._retired or keep <= 0 or not self._pool.give_back(connection):
-            connection.abort(None)
+        if self._retired or not self._pool.give_back(connection):
+            connection.close()
         else:
-            connection.expire_after(keep)
+            connection.idle(self._pool.limits.idle_seconds)
 
     def lost(self, connection: Connection) -> None:
         """A connection is closed."""

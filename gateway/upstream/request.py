@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
+from gateway.deadlines import NEVER
 from gateway.http import Body, Exchange, Headers, WrappedBody
 from gateway.http.fields import may_be_trailer, nominated, tokens
 from gateway.http.forwarded import forwarding_headers
 from gateway.http.header_filter import STRANGERS
 
 REREADABLE_LIMIT: Final = 64 * 1024  # bytes of a request body that are kept until the response begins
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. An event stream may be silent for hours, and so has a bound of its own."""
+
+    connect: float = 5.0
+    response_header: float = 60.0
+    idle: float = 300.0
+    event_stream_idle: float = NEVER
+    total: float = NEVER
+
+
+class Request:
+    """What one exchange asks of a connection; the same for all of its attempts. (Made for every request.)"""
+
+    __slots__ = ("exchange", "headers", "host", "timeouts")
+
+    def __init__(self, exchange: Exchange, headers: Headers, host: bytes, timeouts: Timeouts) -> None:
+        self.exchange = exchange  # method, target, body, deadline
+        self.headers = headers  # all lines but Host and Expect
+        self.host = host  # that the backend is asked for; empty: its own
+        self.timeouts = timeouts
 
 
 def request_headers(exchange: Exchange) -> Headers:

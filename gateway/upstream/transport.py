@@ -61,13 +61,21 @@ class Connector:
         self._buffer = memoryview(bytearray(READ_BUFFER))
 
     async def connect(
-        self, label: str, host: str, port: int, *, tls: ssl.SSLContext | None, server_name: str, seconds: float
+        self,
+        label: str,
+        authority: bytes,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None,
+        server_name: str,
+        seconds: float,
     ) -> Connection:
         """A new connection. Raises GatewayError, always before anything of a request was sent."""
 
         async def to(address: str) -> Connection:
             _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(label, self._buffer, self._deadlines, self._outbox),
+                lambda: Connection(label, authority, self._buffer, self._deadlines, self._outbox),
                 address,
                 port,
                 ssl=tls,

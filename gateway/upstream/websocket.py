@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.deadlines import NEVER, Deadlines
-from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
 from gateway.http.frames import FrameReader
 from gateway.http.handshake import Negotiated
 from gateway.http.messages import Message, Receive, Send
 from gateway.turns import ClientTurns, Turns
-from gateway.upstream.http1.connection import Connection
+from gateway.upstream.connection import Connection
 from gateway.upstream.tunnel import End, Tunnel
 
 
@@ -47,12 +46,9 @@ class Upgraded:
     def join(self, client: Callable[[FrameReader], End], turns: ClientTurns) -> Tunnel:
         """Join a client, of which `client` makes an end, given what reads its frames. Raises GatewayError."""
         connection = self._connection
-        if connection.closed:
-            detail = f"{connection.endpoint_label} closed the connection before the client was joined to it"
-            raise GatewayError(ErrorKind.UPSTREAM_RESET, detail)
-        end = client(self._frames(masked=True))
+        upstream = connection.switch(self._frames(masked=False), turns)
         tunnel = self._tunnel = Tunnel(connection.deadlines, self._limits.ping_interval, self._ends_at)
-        tunnel.begin(end, connection.switch(self._frames(masked=False), turns))
+        tunnel.begin(client(self._frames(masked=True)), upstream)
         return tunnel
 
     def _frames(self, *, masked: bool) -> FrameReader:

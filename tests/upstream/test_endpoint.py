@@ -11,9 +11,12 @@ import pytest
 
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
+from gateway.http.attempt import Attempt
+from gateway.http.testing import make_exchange
+from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Address, Endpoint
-from gateway.upstream.http1.connection import Connection
 from gateway.upstream.pool import PoolLimits
+from gateway.upstream.request import Request, Timeouts
 from gateway.upstream.transport import Connector, Resolver
 from tests.support import eventually, scripted_backend
 from tests.upstream.wire import OK, always, answering
@@ -35,15 +38,14 @@ async def endpoint(limits: PoolLimits, answer: bytes = OK) -> AsyncIterator[Endp
 
 async def ask(connection: Connection) -> None:
     """One exchange, whole."""
-    head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-    connection.begin("GET", head, float("inf"), 5, None)
-    connection.request_complete(5)
-    try:
-        await connection.response_head(None)
-        while await connection.read_body():
-            pass
-    finally:
-        connection.finish(reusable=True)
+    request = Request(make_exchange(), [], b"x", Timeouts(response_header=5, idle=5))
+    response = await connection.exchange(request, Attempt("x", 0.0))
+    if not isinstance(response.body, bytes):
+        try:
+            while await response.body.read():
+                pass
+        finally:
+            response.body.close()
 
 
 @pytest.mark.parametrize("answer", [OK, OK.replace(b"200 OK", b"200 OK\r\nConnection: close")], ids=["kept", "closed"])
@@ -89,7 +91,7 @@ async def test_lost_when_served() -> None:
         waiting = asyncio.create_task(one.connection(5))
         await asyncio.sleep(0)
         one.released(held)
-        held.abort(None)
+        held.close()
         fresh = await waiting
         assert fresh is not held
         await ask(fresh)
@@ -125,7 +127,7 @@ async def test_raised_limit_serves_the_queue() -> None:
         for _ in range(2):
             await ask(one.idle_connection() or await one.connection(5))
         await eventually(lambda: one.connections == (1, 0))
-        held.abort(None)
+        held.close()
 
 
 async def test_failed_connects_are_not_counted() -> None:
@@ -138,8 +140,8 @@ async def test_failed_connects_are_not_counted() -> None:
                 await asyncio.sleep(0)
             task.cancel()
             (outcome,) = await asyncio.gather(task, return_exceptions=True)
-            if isinstance(outcome, Connection):
-                outcome.abort(None)
+            if not isinstance(outcome, BaseException):
+                outcome.close()
         await eventually(lambda: one.connections[0] == 0)
 
 

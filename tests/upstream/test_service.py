@@ -16,9 +16,10 @@ from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body
 from gateway.http.testing import make_exchange
-from gateway.upstream.cluster import Cluster, Timeouts
+from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import Address, Endpoint
 from gateway.upstream.pool import PoolLimits
+from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Member, Upstream
 from gateway.upstream.transport import Connector, Resolver
 from tests.lifecycle.support import admin_url

@@ -13,7 +13,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Response
 from gateway.http.messages import Message
 from gateway.upstream.asgi.messages import AsgiCallable, BadMessage, data_of, headers_of, status_of
-from gateway.upstream.cluster import Timeouts
+from gateway.upstream.request import Timeouts
 
 logger = logging.getLogger("gateway.asgi")
 

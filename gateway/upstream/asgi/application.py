@@ -12,13 +12,13 @@ from urllib.parse import unquote
 from gateway.custom_code import described
 from gateway.deadlines import NEVER, Deadlines
 from gateway.http import Exchange, Response
+from gateway.http.attempt import Attempt
 from gateway.http.fields import CONNECTION_FIELDS, values
 from gateway.upstream.asgi.answer import Answer
 from gateway.upstream.asgi.lifespan import Lifespan
 from gateway.upstream.asgi.messages import AsgiCallable
 from gateway.upstream.asgi.session import Session
-from gateway.upstream.cluster import Timeouts
-from gateway.upstream.request import request_headers
+from gateway.upstream.request import Timeouts, request_headers
 from gateway.upstream.websocket import WebSocketLimits
 
 RETIRE_SECONDS = 300.0
@@ -60,9 +60,9 @@ class Application:
 
     async def answer(self, exchange: Exchange, timeouts: Timeouts, websocket: WebSocketLimits) -> Response:
         """Let the application answer. Raises GatewayError where it fails before it does, or takes too long."""
-        exchange.upstream = exchange.endpoint = self.name
-        exchange.attempts += 1
-        started = time.perf_counter()
+        exchange.upstream = self.name
+        attempt = Attempt(self.name, time.perf_counter())
+        exchange.attempts = (*exchange.attempts, attempt)
         loop = asyncio.get_running_loop()
         if timeouts.total != NEVER and not exchange.websocket:
             exchange.deadline = min(exchange.deadline, loop.time() + timeouts.total)
@@ -80,7 +80,8 @@ class Application:
             exchange.defer(answer.close)
             self._keep(answer.begin(self._app, self._scope(exchange, "http")))
             response = await answer.response()
-        exchange.upstream_seconds = time.perf_counter() - started
+        attempt.seconds = time.perf_counter() - attempt.started
+        attempt.status = response.status
         return response
 
     def _keep(self, task: asyncio.Task[None]) -> None:

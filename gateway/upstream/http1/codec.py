@@ -132,7 +132,7 @@ class ResponseReader:
         """Bytes have come. Raises BadResponse; what was read of the body before that must not be passed on as whole."""
         if self.phase is IDLE:
             raise BadResponse("bytes that no request asked for")
-        if self.switched:
+        if self._upgrade and self.switched:
             self.behind += bytes(data)
             return
         self.started = True
@@ -146,7 +146,7 @@ class ResponseReader:
             return
         except httptools.HttpParserError as error:
             self._refuse(str(error.__context__ or error))
-        if self.switched:
+        if self._upgrade and self.switched:
             raise BadResponse("a 101 that does not say to what")
         if self._overhead > 2 * self._limit and self.phase is not DONE:  # one endless line: the parser may hold it all
             raise self._too_large()

@@ -1,4 +1,4 @@
-"""A connection to an endpoint: socket, time-outs and backpressure around the codec.
+"""An HTTP/1.1 connection to an endpoint: socket, time-outs and backpressure around the codec.
 
 All connections of one loop read into one shared buffer: what the parser keeps of it, it copies, and a read ends
 before the next one begins. So a connection that waits costs no buffer, and one whose client does not read holds
@@ -8,15 +8,19 @@ at most what it had when it was paused: HIGH_WATER and one buffer more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, cast
+import logging
+import time
+from typing import Final, cast
 
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Body, Headers
+from gateway.http import Body, Headers, Response
+from gateway.http.attempt import Attempt
+from gateway.http.fields import response_headers
 from gateway.http.frames import FrameReader
 from gateway.outbox import Outbox, Writer
 from gateway.turns import ClientTurns
+from gateway.upstream.connection import Owner
 from gateway.upstream.http1.codec import (
     BODY,
     DONE,
@@ -28,36 +32,35 @@ from gateway.upstream.http1.codec import (
     ResponseReader,
     encode_chunk,
     encode_last_chunk,
+    encode_request,
 )
+from gateway.upstream.request import Request, is_chunked, request_trailers
 from gateway.upstream.tunnel import Side
+
+logger = logging.getLogger("gateway.upstream")
 
 READ_BUFFER: Final = 64 * 1024  # bytes
 CONTINUE_SECONDS: Final = 1.0  # that the upstream has to say 100 before it is sent the body nevertheless
 HIGH_WATER: Final = 32 * 1024  # bytes of a response body not yet taken, above which the socket is no longer read
 
-
-class Owner(Protocol):
-    """Whoever a connection goes back to."""
-
-    def released(self, connection: Connection) -> None:
-        """It has done its exchange: fit for another one, unless it is closed."""
-        ...
-
-    def lost(self, connection: Connection) -> None:
-        """It is closed."""
-        ...
+_EXPECT: Final = (b"expect", b"100-continue")
+_CONTENT_TYPE: Final = b"content-type"
+_EVENT_STREAM: Final = b"text/event-stream"
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection to an endpoint, and the exchange that it is in."""
+    """A Connection, and the exchange that it is in."""
 
     __slots__ = (
+        "_authority",
         "_buffer",
+        "_closed",
         "_continue",
         "_drained",
         "_exchange_ends",
         "_failure",
         "_idle_seconds",
+        "_label",
         "_loop",
         "_outbox",
         "_reader",
@@ -67,17 +70,16 @@ class Connection(asyncio.BufferedProtocol):
         "_unsent",
         "_waiter",
         "_writer",
-        "closed",
         "deadline",
         "deadlines",
-        "endpoint_label",
         "owner",
         "used",
     )
 
-    def __init__(self, label: str, buffer: memoryview, deadlines: Deadlines, outbox: Outbox) -> None:
-        self.owner: Owner | None = None  # nobody, until it is established
-        self.endpoint_label = label
+    def __init__(self, label: str, authority: bytes, buffer: memoryview, deadlines: Deadlines, outbox: Outbox) -> None:
+        self.owner: Owner | None = None
+        self._label = label  # of the endpoint
+        self._authority = authority
         self._buffer = buffer
         self.deadlines = deadlines
         self._outbox = outbox
@@ -95,8 +97,13 @@ class Connection(asyncio.BufferedProtocol):
         self._idle_seconds = NEVER
         self._exchange_ends = NEVER
         self.deadline = NEVER
-        self.closed = False
-        self.used = 0  # exchanges so far
+        self._closed = False
+        self.used = 0
+
+    @property
+    def available(self) -> bool:
+        """Whether it can take an exchange: it is open, and in none."""
+        return not self._closed and self._reader.phase is IDLE
 
     # What the event loop calls.
 
@@ -114,8 +121,8 @@ class Connection(asyncio.BufferedProtocol):
         try:
             reader.feed(self._buffer[:nbytes])
         except BadResponse as error:
-            detail = f"{self.endpoint_label} sent what is no valid response: {error}"
-            self.abort(GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, detail))
+            detail = f"{self._label} sent what is no valid response: {error}"
+            self._abort(GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, detail))
             return
         if reader.phase is BODY:
             self._set_deadline(self._idle_seconds)
@@ -129,10 +136,10 @@ class Connection(asyncio.BufferedProtocol):
         self._wake()
 
     def eof_received(self) -> None:
-        self.closed = True  # no more requests; the loop closes the transport now
+        self._closed = True  # no more requests; the loop closes the transport now
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = True
+        self._closed = True
         self.deadlines.forget(self)
         if self._failure is None:
             self._end(exc)
@@ -153,7 +160,7 @@ class Connection(asyncio.BufferedProtocol):
             what = "in the middle of its response" if self._reader.started else "before it answered"
             self._failure = GatewayError(
                 ErrorKind.UPSTREAM_RESET,
-                f"{self.endpoint_label} closed the connection {what}",
+                f"{self._label} closed the connection {what}",
                 retryable=not self._reader.started,
             )
 
@@ -168,20 +175,20 @@ class Connection(asyncio.BufferedProtocol):
     def expired(self, now: float) -> None:
         """A deadline has passed; which one, the phase tells."""
         if self._reader.phase is IDLE:
-            self.abort(None)
+            self.close()
             return
         if now < self._exchange_ends and self._takes_request():
             self._set_deadline(self._idle_seconds)
             return
         if now >= self._exchange_ends:
-            detail = f"the exchange with {self.endpoint_label} took longer than the route's total time-out"
+            detail = f"the exchange with {self._label} took longer than the route's total time-out"
         elif self._reader.phase is BODY:
-            detail = f"{self.endpoint_label} sent nothing more of its response for {self._idle_seconds:g} s"
+            detail = f"{self._label} sent nothing more of its response for {self._idle_seconds:g} s"
         elif self._request_sent:
-            detail = f"{self.endpoint_label} sent no response in time"
+            detail = f"{self._label} sent no response in time"
         else:
-            detail = f"{self.endpoint_label} took no more of the request for {self._idle_seconds:g} s"
-        self.abort(GatewayError(ErrorKind.UPSTREAM_TIMEOUT, detail))
+            detail = f"{self._label} took no more of the request for {self._idle_seconds:g} s"
+        self._abort(GatewayError(ErrorKind.UPSTREAM_TIMEOUT, detail))
 
     def _takes_request(self) -> bool:
         """Whether the upstream took any of the request since the clock was set, if slowly."""
@@ -189,59 +196,105 @@ class Connection(asyncio.BufferedProtocol):
 
     # One exchange.
 
-    def begin(
-        self,
-        method: str,
-        head: bytes,
-        exchange_ends: float,
-        idle_seconds: float,
-        response_seconds: float | None,
-        *,
-        upgrade: bool = False,
-    ) -> None:
-        """Send a request head. The connection is open, and in no other exchange.
+    async def exchange(self, request: Request, attempt: Attempt) -> Response:
+        """Send a request, and wait for the head of its response. See `Connection`."""
+        upload: asyncio.Task[None] | None = None
+        exchange, timeouts, reader, headers = request.exchange, request.timeouts, self._reader, request.headers
+        try:
+            expecting = exchange.expectation is not None and exchange.expectation.pending
+            if expecting:
+                headers = [*headers, _EXPECT]
+            host = request.host or self._authority
+            head = encode_request(exchange.method, exchange.target_path, exchange.query_part(), host, headers)
+            self.used += 1
+            reader.begin(exchange.method, upgrade=exchange.websocket)
+            self._failure = None
+            self._exchange_ends = exchange.deadline
+            self._idle_seconds = timeouts.idle
+            self._request_sent = exchange.body is None
+            self._set_deadline(timeouts.response_header if self._request_sent else timeouts.idle)
+            self._writer.write(head)
+            if exchange.body is not None:
+                upload = self._loop.create_task(self._upload(request, exchange.body, attempt, expecting))
+            while reader.phase is HEAD:
+                if self._failure is not None:
+                    raise self._failure
+                waiter = self._waiter = self._loop.create_future()
+                try:
+                    await waiter
+                finally:
+                    self._waiter = None
+                if reader.early_hints:
+                    await self._pass_hints_on(request)
+            if self._failure is not None and reader.phase is not DONE:
+                raise self._failure  # its body failed before anything of it was passed on
+        except BaseException:
+            if upload is not None:
+                upload.cancel()
+            self.close()
+            raise
+        attempt.seconds = time.perf_counter() - attempt.started - attempt.waited
+        attempt.status = status = reader.status
+        if upload is None and reader.phase is DONE:  # it came whole with its head, as small ones do
+            data, trailers = reader.take(), reader.trailers
+            headers = response_headers(reader.headers, reader.fields)
+            self.finish()
+            attempt.received = len(data)
+            attempt.end()
+            return Response(status, headers, WholeBody(data, trailers) if trailers else data)
+        body = StreamedBody(self, self._label, attempt, upload)
+        if reader.phase is SWITCHED:
+            return Response(status, reader.headers, body)
+        if timeouts.event_stream_idle != timeouts.idle and _is_event_stream(reader.fields):
+            self._use_idle_timeout(timeouts.event_stream_idle)
+        return Response(status, response_headers(reader.headers, reader.fields), body)
 
-        `response_seconds` is given where the request is complete without a body, so that the response is due;
-        `upgrade` where it asks for one, which a 101 may answer.
-        """
-        self.used += 1
-        self._reader.begin(method, upgrade=upgrade)
-        self._failure = None
-        self._request_sent = response_seconds is not None
-        self._exchange_ends = exchange_ends
-        self._idle_seconds = idle_seconds
-        self._set_deadline(idle_seconds if response_seconds is None else response_seconds)
-        self._writer.write(head)
+    async def _pass_hints_on(self, request: Request) -> None:
+        hints, self._reader.early_hints = self._reader.early_hints, []
+        pass_on = request.exchange.early_hints
+        for links in hints:
+            if pass_on is not None and links:
+                await pass_on(links)
 
-    async def upload(
-        self, body: Body, *, chunked: bool, expecting: bool, allowed: Callable[[Headers], Headers]
-    ) -> bool:
-        """Send the body as it comes, no faster than the upstream takes it; of its trailers, those that are allowed.
+    async def _upload(self, request: Request, body: Body, attempt: Attempt, expecting: bool) -> None:
+        """Send the request body beside the wait for the response, which may come before all of it is sent, or any."""
+        try:
+            if await self._send_body(request, body, attempt, expecting):
+                self._request_sent = True
+                if self._reader.phase is HEAD:
+                    self._set_deadline(request.timeouts.response_header)
+        except GatewayError as error:
+            self._abort(error)
+        except Exception:
+            logger.exception("the request body for %s could not be read", self._label)
+            self._abort(GatewayError(ErrorKind.INTERNAL, "the request body could not be read"))
 
-        `expecting`: the head asked whether it is wanted. Returns whether all of it was sent.
-        """
+    async def _send_body(self, request: Request, body: Body, attempt: Attempt, expecting: bool) -> bool:
+        """Send the body as it comes, no faster than the upstream takes it. Returns whether all of it was sent."""
         if expecting and not await self._is_wanted():
             return False
+        chunked = is_chunked(request.exchange)
         while True:
             if self._reader.phase is HEAD:
                 self.deadline = self._exchange_ends  # it is the client's turn, whom the server keeps an eye on
             piece = await body.read()
-            if self.closed:
+            if self._closed:
                 return False
             if not piece:
                 break
+            attempt.sent += len(piece)
             self._writer.write(encode_chunk(piece) if chunked else piece)
             self._set_deadline(self._idle_seconds)
             if self._drained is not None:
                 await self._drained
         if chunked:
-            self._writer.write(encode_last_chunk(allowed(body.trailers)))
+            self._writer.write(encode_last_chunk(request_trailers(request.exchange, body.trailers)))
         return True
 
     async def _is_wanted(self) -> bool:
         """Wait for a 100, or for CONTINUE_SECONDS; False where the upstream answered instead (RFC 9110, 10.1.1)."""
         reader = self._reader
-        if reader.phase is HEAD and not reader.continued and not self.closed:
+        if reader.phase is HEAD and not reader.continued and not self._closed:
             wanted = self._continue = self._loop.create_future()
             timer = self._loop.call_later(CONTINUE_SECONDS, self._go_on)
             try:
@@ -249,35 +302,13 @@ class Connection(asyncio.BufferedProtocol):
             finally:
                 self._continue = None
                 timer.cancel()
-        return reader.phase is HEAD and not self.closed
+        return reader.phase is HEAD and not self._closed
 
     def _go_on(self) -> None:
         if self._continue is not None and not self._continue.done():
             self._continue.set_result(None)
 
-    def request_complete(self, response_seconds: float) -> None:
-        """All of the request is out: the response head is due."""
-        self._request_sent = True
-        if self._reader.phase is HEAD:
-            self._set_deadline(response_seconds)
-
-    async def response_head(self, pass_hints_on: Callable[[Headers], Awaitable[None]] | None) -> ResponseReader:
-        """Wait for the head of the final response. Raises GatewayError."""
-        reader = self._reader
-        while reader.phase is HEAD:
-            if self._failure is not None:
-                raise self._failure
-            await self._wait()
-            if reader.early_hints:
-                hints, reader.early_hints = reader.early_hints, []
-                for links in hints:
-                    if pass_hints_on is not None and links:
-                        await pass_hints_on(links)
-        if self._failure is not None and reader.phase is not DONE:
-            raise self._failure  # its body failed before anything of it was passed on
-        return reader
-
-    def use_idle_timeout(self, seconds: float) -> None:
+    def _use_idle_timeout(self, seconds: float) -> None:
         """From here on, how long the response may pause."""
         self._idle_seconds = seconds
         if self._reader.phase is BODY and self._reading:
@@ -306,49 +337,50 @@ class Connection(asyncio.BufferedProtocol):
                 raise self._failure
             await self._wait()
 
-    def finish(self, *, reusable: bool) -> None:
+    def finish(self) -> None:
         """The exchange is over. What is not fit for another one is closed."""
         done = self._request_sent and self._reader.phase is DONE
         read_on = self._waiter is not None  # what comes next must not be read by one who still waits for this
-        fit = reusable and done and not read_on and self._reader.reusable and not self.closed
-        if fit and self.owner is not None:
+        if done and not read_on and self._reader.reusable and not self._closed and self.owner is not None:
             self._resume()
             self._reader.phase = IDLE
             self.deadline = NEVER
             self.owner.released(self)
         else:
-            self.abort(None)
+            self.close()
 
     def switch(self, frames: FrameReader, turns: ClientTurns) -> Side:
         """After a 101: one end of a tunnel in place of this. What has come behind the head is its first."""
+        if self._closed:
+            detail = f"{self._label} closed the connection before the client was joined to it"
+            raise GatewayError(ErrorKind.UPSTREAM_RESET, detail)
         self.deadlines.forget(self)
         reader = self._reader
         reader.forget()
         return Side(self._transport, reader.behind, frames, self._buffer, turns, masks=True)
 
-    def abort(self, failure: GatewayError | None) -> None:
-        """Close at once; `failure` is what those who wait for this connection are told."""
+    def close(self) -> None:
+        """Close at once, whatever it is in."""
+        self._abort(None)
+
+    def _abort(self, failure: GatewayError | None) -> None:
+        """The same; `failure` is what is raised where this connection is waited for."""
         if failure is not None and self._failure is None:
             self._failure = failure
-        self.closed = True
+        self._closed = True
         self.deadline = NEVER
         self._writer.abort()
         self._wake()
 
-    def expire_after(self, seconds: float) -> None:
-        """Idle from now on: close in `seconds`, unless an exchange begins."""
-        self.deadline = self._loop.time() + seconds
-
-    def keep_alive_hint(self) -> float | None:
-        """Seconds for which the upstream says that it keeps an idle connection (`Keep-Alive: timeout=5`)."""
+    def idle(self, seconds: float) -> None:
+        """Close after this time, or a second before the upstream says that it will, unless an exchange begins."""
         hint = self._reader.fields.get(b"keep-alive")
-        if hint is None:
-            return None
-        for parameter in hint.split(b","):
-            key, _, number = parameter.strip().partition(b"=")
-            if key.lower() == b"timeout" and number.isdigit():
-                return float(number)
-        return None
+        if hint is not None:
+            seconds = min(seconds, _seconds_kept(hint) - 1)
+        if seconds > 0:
+            self.deadline = self._loop.time() + seconds
+        else:
+            self.close()
 
     # Waiting, and being waited for.
 
@@ -365,7 +397,7 @@ class Connection(asyncio.BufferedProtocol):
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-        if self._continue is not None and (self._reader.continued or self._reader.phase is not HEAD or self.closed):
+        if self._continue is not None and (self._reader.continued or self._reader.phase is not HEAD or self._closed):
             self._go_on()
 
     def _set_deadline(self, seconds: float) -> None:
@@ -382,7 +414,84 @@ class Connection(asyncio.BufferedProtocol):
             self._set_deadline(NEVER)
 
     def _resume(self) -> None:
-        if not self._reading and not self.closed:
+        if not self._reading and not self._closed:
             self._reading = True
             self._set_deadline(self._idle_seconds)
             self._transport.resume_reading()
+
+
+class StreamedBody:
+    """A response body on its way, until `close`, after which the connection may be another's."""
+
+    __slots__ = ("_attempt", "_connection", "_label", "_over", "_upload")
+
+    def __init__(self, connection: Connection, label: str, attempt: Attempt, upload: asyncio.Task[None] | None) -> None:
+        self._connection = connection
+        self._label = label
+        self._attempt = attempt
+        self._upload = upload
+        self._over = False
+
+    @property
+    def trailers(self) -> Headers:
+        return self._connection.trailers if not self._over else []
+
+    @property
+    def ready(self) -> bool:
+        return self._over or self._connection.has_data
+
+    async def read(self) -> bytes:
+        if self._over:
+            raise GatewayError(ErrorKind.UPSTREAM_RESET, f"the response of {self._label} was closed")
+        try:
+            data = await self._connection.read_body()
+        except GatewayError as error:
+            self._attempt.failure = error.kind
+            raise
+        self._attempt.received += len(data)
+        return data
+
+    def close(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._upload is None or self._upload.done():
+            self._connection.finish()
+        else:
+            self._upload.cancel()
+            self._connection.close()
+        self._attempt.end()
+
+
+class WholeBody:
+    """A body that has come as a whole, with trailers behind it."""
+
+    __slots__ = ("_data", "trailers")
+
+    def __init__(self, data: bytes, trailers: Headers) -> None:
+        self._data = data
+        self.trailers = trailers
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    async def read(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    def close(self) -> None:
+        self._data = b""
+
+
+def _is_event_stream(fields: dict[bytes, bytes]) -> bool:
+    return fields.get(_CONTENT_TYPE, b"").lower().startswith(_EVENT_STREAM)
+
+
+def _seconds_kept(keep_alive: bytes) -> float:
+    """For which the upstream says that it keeps an idle connection: `timeout=5`."""
+    for parameter in keep_alive.split(b","):
+        key, _, number = parameter.strip().partition(b"=")
+        if key.lower() == b"timeout" and number.isdigit():
+            return float(number)
+    return NEVER

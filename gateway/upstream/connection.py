@@ -1,0 +1,59 @@
+"""A connection to an endpoint, whichever protocol it speaks: `http1/` today, `http2/` beside it later."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.deadlines import Deadlines
+from gateway.http.attempt import Attempt
+from gateway.http.frames import FrameReader
+from gateway.http.messages import Response
+from gateway.turns import ClientTurns
+from gateway.upstream.request import Request
+from gateway.upstream.tunnel import End
+
+
+class Connection(Protocol):
+    """What an endpoint and a cluster need of a connection."""
+
+    owner: Owner | None  # None, until it is established
+    deadlines: Deadlines  # of its loop
+    used: int  # exchanges so far
+
+    @property
+    def available(self) -> bool:
+        """Whether it can take one more exchange now."""
+        ...
+
+    async def exchange(self, request: Request, attempt: Attempt) -> Response:
+        """Send a request, and wait for the head of its response, while the request body is sent beside.
+
+        The headers are those for the client. The body is bytes where it came whole with the head; otherwise a Body,
+        which must be closed. `attempt` is filled in, and ended with the body. Raises GatewayError; then the connection
+        is closed. Where the exchange is a WebSocket, a 101 may be the response, with headers as they came.
+        """
+        ...
+
+    def idle(self, seconds: float) -> None:
+        """It is in no exchange: close after this time, or sooner if the endpoint said so, unless one begins."""
+        ...
+
+    def switch(self, frames: FrameReader, turns: ClientTurns) -> End:
+        """After a 101: one end of a tunnel in place of this. Raises GatewayError where it has closed meanwhile."""
+        ...
+
+    def close(self) -> None:
+        """Close at once, whatever it is in."""
+        ...
+
+
+class Owner(Protocol):
+    """What a connection goes back to."""
+
+    def released(self, connection: Connection) -> None:
+        """It has done its exchange, and is available."""
+        ...
+
+    def lost(self, connection: Connection) -> None:
+        """It is closed."""
+        ...

@@ -1,0 +1,165 @@
+"""What comes of each attempt is reported once, as a value, and whether another follows is the policy's decision."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from gateway.balancing.table import BALANCERS
+from gateway.deadlines import Deadlines
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange
+from gateway.http.attempt import Attempt
+from gateway.http.testing import make_exchange
+from gateway.upstream.cluster import Cluster
+from gateway.upstream.endpoint import Address, EndpointCounts
+from gateway.upstream.pool import PoolLimits
+from gateway.upstream.request import Timeouts
+from gateway.upstream.retry import NOT_REACHED, STALE, OnlyWhatIsSafe, RetryPolicy
+from gateway.upstream.service import Member, Upstream
+from gateway.upstream.transport import Connector, Resolver
+from tests.support import free_port, scripted_backend
+from tests.upstream.wire import OK, always, answering, read_message, reset
+
+
+def cluster_of(*ports: int, retries: RetryPolicy | None = None) -> Cluster:
+    connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
+    members = [Member(Address("127.0.0.1", port)) for port in ports]
+    upstream = Upstream(connector, BALANCERS["round_robin"](), members, PoolLimits())
+    return Cluster("s", upstream, Timeouts(), retries=retries or OnlyWhatIsSafe())
+
+
+def counts_of(cluster: Cluster) -> list[EndpointCounts]:
+    return [endpoint.counts() for endpoint in cluster.upstream.endpoints]
+
+
+async def asked(cluster: Cluster, **options: str) -> Exchange:
+    """An exchange that is over, with whatever came of it."""
+    exchange = make_exchange(**options)  # type: ignore[arg-type]
+    try:
+        response = await cluster(exchange)
+        while not isinstance(response.body, bytes) and await response.body.read():
+            pass
+    except GatewayError as error:
+        exchange.error = error
+    finally:
+        exchange.close()
+    return exchange
+
+
+async def test_an_endpoint_that_is_not_reached() -> None:
+    """The next one is tried; the log learns of both, and only the dead one has a failure."""
+    async with scripted_backend(always(OK)) as port:
+        cluster = cluster_of(free_port(), port)
+        exchange = await asked(cluster)
+        first, second = exchange.attempts
+        assert (first.failure, first.retry, first.status) == (ErrorKind.UPSTREAM_REFUSED, NOT_REACHED, 0)
+        assert (second.failure, second.retry, second.status, second.received) == (None, "", 200, 2)
+        assert first.seconds is None
+        assert second.seconds is not None
+        assert second.seconds >= 0
+        assert second.endpoint == f"127.0.0.1:{port}"
+        assert counts_of(cluster) == [EndpointCounts(1, 1), EndpointCounts(1, 0, 0, 1, 1)]
+        assert sum(counts_of(cluster), EndpointCounts()) == EndpointCounts(2, 1, 0, 1, 1)
+
+
+async def test_a_connection_that_turned_out_to_be_dead() -> None:
+    """The endpoint is asked again on a fresh one, and is not blamed; a request that may not be repeated fails."""
+    async with scripted_backend(answering(OK)) as port:
+        cluster = cluster_of(port)
+        await asked(cluster)
+        (endpoint,) = cluster.upstream.endpoints
+        dead = endpoint.idle_connection()  # taken before the end of it was noticed
+        assert dead is not None
+        endpoint.released(dead)
+        exchange = await asked(cluster)
+        assert [(each.reused, each.retry, each.status) for each in exchange.attempts] == [
+            (True, STALE, 0),
+            (False, "", 200),
+        ]
+        assert endpoint.failures == 0
+        posted = await asked(cluster, method="POST")
+        assert [(each.retry, each.failure) for each in posted.attempts] == [("", ErrorKind.UPSTREAM_RESET)]
+        assert endpoint.failures == 1
+
+
+async def test_a_response_that_is_cut_short() -> None:
+    """It is a failure of the endpoint, though a status came, and what came of the body is counted."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 10)
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        reset(writer)
+
+    async with scripted_backend(script) as port:
+        cluster = cluster_of(port)
+        (attempt,) = (await asked(cluster)).attempts
+        assert (attempt.status, attempt.received, attempt.failure) == (200, 10, ErrorKind.UPSTREAM_RESET)
+        assert counts_of(cluster) == [EndpointCounts(1, 1)]
+
+
+async def test_a_client_that_goes_away() -> None:
+    """Its attempt ends, and is nobody's failure."""
+    asked_for = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        asked_for.set()
+        await reader.read()
+
+    async with scripted_backend(script) as port:
+        cluster = cluster_of(port)
+        exchange = make_exchange()
+        task = asyncio.create_task(asked_with(cluster, exchange))
+        await asked_for.wait()
+        assert cluster.upstream.endpoints[0].in_flight == 1
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        (attempt,) = exchange.attempts
+        assert (attempt.status, attempt.failure) == (0, None)
+        (counts,) = counts_of(cluster)
+        assert (counts.requests, counts.failures, counts.in_flight) == (1, 0, 0)
+
+
+async def asked_with(cluster: Cluster, exchange: Exchange) -> None:
+    await cluster(exchange)
+
+
+class Never:
+    """A policy that retries nothing."""
+
+    def prepare(self, exchange: Exchange, attempt: Attempt) -> None:
+        pass
+
+    def again(self, exchange: Exchange, attempt: Attempt) -> str:
+        return ""
+
+
+async def test_the_policy_decides() -> None:
+    """A route whose policy retries nothing gets the first failure, though another endpoint would answer."""
+    async with scripted_backend(always(OK)) as port:
+        cluster = cluster_of(free_port(), port, retries=Never())
+        with pytest.raises(GatewayError) as failed:
+            await cluster(make_exchange())
+        assert failed.value.kind is ErrorKind.UPSTREAM_REFUSED
+        assert counts_of(cluster)[1] == EndpointCounts()
+
+
+async def test_bytes_of_a_request() -> None:
+    """What was sent of a request body is counted."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        writer.write(OK)
+
+    async with scripted_backend(script) as port:
+        exchange = make_exchange("POST", body=b"x" * 1000)
+        await cluster_of(port)(exchange)
+        exchange.close()
+        (attempt,) = exchange.attempts
+        assert (attempt.sent, attempt.status) == (1000, 200)
