@@ -58,7 +58,7 @@ class Cluster:
                 tried.append(picked)
             endpoint = tried[-1]
             attempt = endpoint.begin(now)
-            exchange.attempts = (*exchange.attempts, attempt)
+            exchange.attempts += (attempt,)
             try:
                 if exchange.websocket:
                     return await self._ask_for_websocket(request, endpoint, attempt)

@@ -199,8 +199,8 @@ class ResponseReader:
             raise BadResponse("a second response to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > self._limit:
+        self._head_bytes = size = self._head_bytes + len(name) + len(value) + 4
+        if size > self._limit:
             raise self._too_large()
         self._section.append((name.lower(), value.rstrip(b" \t")))
 
@@ -213,7 +213,9 @@ class ResponseReader:
         coding = fields.get(b"transfer-encoding")
         if coding is not None and (coding.lower() != b"chunked" or len(values(self.headers, b"transfer-encoding")) > 1):
             raise BadResponse("a transfer coding other than chunked")
-        self.reusable = self._parser.should_keep_alive() and not self._is_oddly_framed(status, coding)
+        self.reusable = self._parser.should_keep_alive()
+        if coding is not None or status == 204:
+            self.reusable = self.reusable and not self._is_oddly_framed(coding)
         self._overhead -= min(self._overhead, self._head_bytes)
         self._head_bytes = 0  # from here on, of the trailer section
         self._limit = TRAILERS_LIMIT
@@ -224,11 +226,11 @@ class ResponseReader:
         elif coding is None and b"content-length" not in fields and status not in _NO_BODY:
             self._until_eof = True
 
-    def _is_oddly_framed(self, status: int, coding: bytes | None) -> bool:
-        """Whether what follows on the connection may be something else to the upstream than it is here."""
+    def _is_oddly_framed(self, coding: bytes | None) -> bool:
+        """Of a coding or a 204: whether what follows may be something else to the upstream than it is here."""
         if coding is not None:
-            return status == 204 or self._parser.get_http_version() == "1.0"
-        return status == 204 and bool(self.fields.get(b"content-length", b"").strip(b"0"))
+            return self.status == 204 or self._parser.get_http_version() == "1.0"
+        return bool(self.fields.get(b"content-length", b"").strip(b"0"))
 
     def _end_without_body(self) -> None:
         """A response to HEAD. The parser does not know of HEAD and waits for a body: it has done its work."""
@@ -260,7 +262,8 @@ class ResponseReader:
             raise BadResponse("a body where none belongs")
         self._pieces.append(data)
         self._buffered += len(data)
-        self._overhead -= min(self._overhead, len(data) + CHUNK_OVERHEAD)
+        free = len(data) + CHUNK_OVERHEAD
+        self._overhead = self._overhead - free if self._overhead > free else 0
 
     def on_message_complete(self) -> None:
         if self.phase is BODY:
