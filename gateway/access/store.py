@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway.access.entries import Entry, Key, from_json
 from gateway.outside.sqlite_file import open_file
+from gateway.outside.throttled_log import ThrottledLog
 
 logger = logging.getLogger("gateway.blocklist")
 
@@ -40,7 +40,7 @@ class EntryFile:
         self.path = path
         self._connection: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(1, "blocklist")
-        self._logged = float("-inf")
+        self._log = ThrottledLog(logger.error, LOG_SECONDS)
 
     async def read(self) -> list[Entry]:
         """What is kept; nothing where there is no file yet, or none that can be read."""
@@ -65,10 +65,7 @@ class EntryFile:
         return done
 
     def _failed(self, error: Exception) -> None:
-        now = time.monotonic()
-        if now - self._logged >= LOG_SECONDS:
-            self._logged = now
-            logger.error("the blocklist is only kept in memory, because %s cannot be used: %s", self.path, error)
+        self._log.line("the blocklist is only kept in memory, because %s cannot be used: %s", self.path, error)
         self.available = False
 
     # On the thread.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.admin.tokens import Holder, LocalToken, holder_of
 from gateway.config.models.admin import Admin
+from gateway.outside.throttled_log import ThrottledLog
 
 logger = logging.getLogger("gateway.admin")
 
@@ -148,7 +148,7 @@ class AccessControl:
         self._app = app
         self._listening = listening
         self._credentials = credentials
-        self._logged = float("-inf")
+        self._refusals = ThrottledLog(logger.warning, LOG_SECONDS)  # a page may try again and again
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
@@ -176,12 +176,8 @@ class AccessControl:
         return JSONResponse(content, refusal.status, headers)
 
     def _log(self, scope: Scope, refusal: Refusal) -> None:
-        """At most one line in LOG_SECONDS: a page that keeps trying does not fill the log."""
-        now = time.monotonic()
-        if now - self._logged >= LOG_SECONDS:
-            self._logged = now
-            client = (scope.get("client") or ("an unknown address",))[0]
-            logger.warning("refused %s %r of %s: %s", scope["method"], scope["path"], client, refusal.reason)
+        client = (scope.get("client") or ("an unknown address",))[0]
+        self._refusals.line("refused %s %r of %s: %s", scope["method"], scope["path"], client, refusal.reason)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -16,6 +16,7 @@ import httpx2
 
 from gateway.auth.turns import BusyError, Turns
 from gateway.http.redaction import shown_url
+from gateway.outside.throttled_log import ThrottledLog
 
 MAX_BYTES = 256 * 1024  # of an answer
 CONNECTIONS = 128
@@ -127,8 +128,7 @@ class AuthServer:
         self._turns = Turns(CONNECTIONS, AT_ONCE_OF_ONE, WAITING_OF_ONE, WAITING)
         self._client: httpx2.AsyncClient | None = None
         self._asked = 0  # queries that wait for their answers
-        self._quiet_until = 0.0
-        self._unlogged = 0  # failures since the last that was logged
+        self._log = ThrottledLog(logger.warning, PAUSE)
         self._stopped = False
 
     async def start(self) -> None:
@@ -194,13 +194,7 @@ class AuthServer:
 
     def warn(self, scheme: str, failure: object) -> None:
         """Log a failure; of many, one in PAUSE seconds, with the number of those in between."""
-        now = time.monotonic()
-        if now < self._quiet_until:
-            self._unlogged += 1
-            return
-        others = f"; {self._unlogged} failures more since the last line" if self._unlogged else ""
-        logger.warning("scheme %s: %s%s", scheme, failure, others)
-        self._quiet_until, self._unlogged = now + PAUSE, 0
+        self._log.line("scheme %s: %s", scheme, failure)
 
     def _failed(self, reason: str, requester: Requester) -> AuthServerError:
         self._breaker.failed(time.monotonic(), requester)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, READ_SECONDS, SHARED, Increment
 from gateway.outside.sqlite_file import open_file
+from gateway.outside.throttled_log import ThrottledLog
 
 logger = logging.getLogger("gateway.limits")
 
@@ -60,7 +61,7 @@ class SqliteBook:
         self._most = most
         self._rows: dict[tuple[str, int], int] = {}  # of each window, as far as they were asked for
         self._pruned = float("-inf")
-        self._logged = float("-inf")
+        self._log = ThrottledLog(logger.error, LOG_SECONDS)
         self._connection: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(1, "quotas")
 
@@ -95,10 +96,7 @@ class SqliteBook:
         self.failures += 1
         self.outages += self.available
         self.available = False
-        now = time.monotonic()
-        if now - self._logged >= LOG_SECONDS:
-            self._logged = now
-            logger.error("quotas are only counted in memory, because %s cannot be used: %s", self._path, error)
+        self._log.line("quotas are only counted in memory, because %s cannot be used: %s", self._path, error)
 
     # On the thread.
 

@@ -22,6 +22,7 @@ from gateway.live import Place, Tasks
 from gateway.outside.patience import LoopTime, Patience
 from gateway.outside.redis_pipeline import Arguments, Call, Pipeline
 from gateway.outside.redis_scripts import BEAT, LEAVE, Script
+from gateway.outside.throttled_log import ThrottledLog
 
 logger = logging.getLogger("gateway.limits")
 
@@ -31,7 +32,7 @@ BEAT_SECONDS = 1.0  # between two signs of life
 YOUNG_BEATS = 10  # signs of life that come faster, so that a new replica and the others learn of each other soon
 YOUNG_BEAT_SECONDS = 0.1
 LIFE_SECONDS = 5  # without a sign of life, until a replica does not count any more
-LOG_SECONDS = 10.0  # between two lines of the same kind
+LOG_SECONDS = 10.0  # between two lines about failures
 
 REPLICAS = "replicas"
 REDIS_PLACE: Final[Place] = ("middleware.yaml", ("redis", "url"))
@@ -61,7 +62,7 @@ class RedisLink:
         self._in_a_row = 0
         self._turn = 0
         self._down_since = 0.0
-        self._logged = float("-inf")
+        self._log = ThrottledLog(logger.warning, LOG_SECONDS)  # the begin and end of an outage are always in it
         self._replica = uuid.uuid4().hex
         self._stopped = False
         self.tasks = Tasks()
@@ -168,7 +169,7 @@ class RedisLink:
         self.failures += 1
         error = call.error
         if error is not None and _is_of_data(error):
-            self._log("Redis cannot do what it is asked: %s", error)
+            self._log.line("Redis cannot do what it is asked: %s", error)
         elif call.turn == self._turn:
             self._failed(f"no answer within {self.timeout * 1000:g} ms" if error is None else str(error))
 
@@ -176,27 +177,20 @@ class RedisLink:
         self._turn += 1
         self._in_a_row += 1
         if self._in_a_row < FAILURES:
-            self._log("Redis failed: %s", reason)
+            self._log.line("Redis failed: %s", reason)
             return
         if self.available:
             self.available = False
             self.outages += 1
             self._down_since = time.monotonic()
-            self._log("Redis is down, limits go on as their on_failure says: %s", reason, always=True)
+            self._log.always("Redis is down, limits go on as their on_failure says: %s", reason)
         self._drop()
 
     def _succeeded(self) -> None:
         self._in_a_row = 0
         if not self.available:
             self.available = True
-            self._log("Redis is back after %.1f s", time.monotonic() - self._down_since, always=True)
-
-    def _log(self, text: str, detail: object, *, always: bool = False) -> None:
-        """At most one line in LOG_SECONDS, so that an outage floods no log; its begin and end are always logged."""
-        now = time.monotonic()
-        if always or now - self._logged >= LOG_SECONDS:
-            self._logged = now
-            logger.warning(text, detail)
+            self._log.always("Redis is back after %.1f s", time.monotonic() - self._down_since)
 
     async def _beat(self) -> None:
         """Say that this replica lives, and find out whether Redis does."""
