@@ -71,7 +71,7 @@ class Snapshot:
     handlers: tuple[RouteHandler, ...]
     proxies: TrustedProxies
     request_ids: RequestIds
-    header_filters: Mapping[bool, HeaderFilter]  # for what trusted proxies send, and for what everybody else does
+    header_filters: Mapping[bool, HeaderFilter]  # for what trusted proxies send, and for all other clients
     quota: Handler | None  # what answers /quota
     blocklist: Blocklist
 

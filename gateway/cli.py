@@ -151,13 +151,13 @@ def explain(directory: Path, method: str, url: str, headers: Sequence[str], clie
     lines = [_header(header) for header in headers]
     snapshot = _snapshot(directory)
     try:
-        told = asyncio.run(run(snapshot, method.upper(), url, lines, client))
+        explained = asyncio.run(run(snapshot, method.upper(), url, lines, client))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(explained, indent=2))
         return
-    for key, value in told.items():
+    for key, value in explained.items():
         if isinstance(value, list):
             click.echo(f"{key}:" if value else f"{key}: -")
             for item in value:

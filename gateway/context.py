@@ -16,7 +16,7 @@ class Middleware(Protocol):
     """A policy: `wrap` puts it in front of a handler. Answering without calling the handler is how it refuses."""
 
     def wrap(self, handler: Handler) -> Handler:
-        """A handler that applies the policy and then, if it likes, asks `handler`."""
+        """A handler that applies the policy and then, where it lets the exchange pass, calls `handler`."""
         ...
 
 

@@ -1,7 +1,7 @@
 """One coarse clock for all the time-outs of a loop.
 
 A timer per request costs more than a microsecond to set and as much to cancel; a number in an attribute costs
-nothing. So whoever may run late keeps its own `deadline`, and one ticking timer looks at them all, some twenty
+nothing. So everything that may run late keeps its own `deadline`, and one ticking timer looks at them all, some twenty
 times a second while there is anyone to look at. Deadlines are met late by up to `TICK`, never early.
 """
 
@@ -19,7 +19,7 @@ NEVER: Final = float("inf")
 
 
 class Timed(Protocol):
-    """Somebody with a deadline."""
+    """Anything with a deadline."""
 
     deadline: float  # loop time; NEVER for none
 
@@ -29,7 +29,7 @@ class Timed(Protocol):
 
 
 class Deadlines:
-    """Everybody on one event loop who may run late."""
+    """Everything on one event loop that may run late."""
 
     __slots__ = ("_loop", "_ticking", "_watched")
 

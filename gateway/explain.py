@@ -38,13 +38,13 @@ async def explain(
     lines = [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in headers]
     exchange = _exchange(snapshot, method, parts, lines, client)
     host = exchange.host
-    told: dict[str, Any] = {"request": f"{method} {_shown(url, snapshot)}", "host": host or "-"}
+    explained: dict[str, Any] = {"request": f"{method} {_shown(url, snapshot)}", "host": host or "-"}
     if parts.path in PROBES and method in ("GET", "HEAD"):
-        return told | {"result": "the gateway answers this probe itself, whatever the routes say"}
+        return explained | {"result": "the gateway answers this probe itself, whatever the routes say"}
     try:
         path = normalise((parts.path or "/").encode())
     except PathError as error:
-        return told | {"result": f"400: {error}"}
+        return explained | {"result": f"400: {error}"}
     exchange.path = path.path
     try:
         explanation = snapshot.table.explain(
@@ -55,14 +55,14 @@ async def explain(
             if explanation.result.value.reads is not None:
                 explanation.result.value.reads.check(exchange)
     except GatewayError as error:
-        return told | {"path": path.path, "result": f"{error.kind.status}: {error.detail}"}
-    told |= {"path": exchange.path}
+        return explained | {"path": path.path, "result": f"{error.kind.status}: {error.detail}"}
+    explained |= {"path": exchange.path}
     if exchange.original_path != exchange.path:
-        told |= {"original_path": exchange.original_path}
-    told |= _outcome(method, path, explanation.result)
-    if isinstance(explanation.result, Match) and "sent" in told:
-        told |= await _policies(exchange, explanation.result)
-    return told | _lost(explanation)
+        explained |= {"original_path": exchange.original_path}
+    explained |= _outcome(method, path, explanation.result)
+    if isinstance(explanation.result, Match) and "sent" in explained:
+        explained |= await _policies(exchange, explanation.result)
+    return explained | _lost(explanation)
 
 
 def _exchange(snapshot: Snapshot, method: str, parts: SplitResult, headers: Headers, client: str) -> Exchange:
@@ -124,7 +124,7 @@ async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str,
             verdict = f"refused by {decision.rule}: {decision.reason}"
             break
         if decision.verdict == "unknown":  # and what the rest would say hangs on it
-            verdict = f"cannot be told: {decision.rule}: {decision.reason}"
+            verdict = f"undecided: {decision.rule}: {decision.reason}"
             break
     return {"verdict": verdict, "rules": rules}
 

@@ -42,7 +42,7 @@ Caller = asyncio.Future[ConfigError | None]
 
 
 class Reloader:
-    """Holds the current Snapshot and replaces it when the files change, or when it is told to.
+    """Holds the current Snapshot and replaces it when the files change, or on request.
 
     `prepare` is asked before a Snapshot becomes the current one, and raises ConfigError where it must not. What
     it has to change for it waits in the plan until the Snapshot is sure to become that.
@@ -71,7 +71,7 @@ class Reloader:
         self._loaded_at: float | None = None
         self._reloads = 0
         self._refusals = 0
-        self._told = asyncio.Event()
+        self._requested = asyncio.Event()
         self._callers: list[Caller] = []
         self.compiling = False  # a configuration is on its way to be served or refused
 
@@ -89,10 +89,10 @@ class Reloader:
         await self.owner.stop()
 
     def reload(self) -> Caller:
-        """Read the files again, changed or not, once nobody is writing them. Answers with what is wrong, or None."""
+        """Read the files again, changed or not, once no process writes them. Answers with what is wrong, or None."""
         caller: Caller = asyncio.get_running_loop().create_future()
         self._callers.append(caller)
-        self._told.set()
+        self._requested.set()
         return caller
 
     def measures(self) -> dict[str, float]:
@@ -104,7 +104,7 @@ class Reloader:
         }
 
     def summary(self) -> dict[str, Any]:
-        """What `/health` says to anybody: how many problems the files have, and troubles what lives; not which."""
+        """What `/health` shows every client: the number of problems of the files, and of troubles; not which."""
         return {
             "digest": self.current.digest if self.current else None,
             "loaded_at": self._loaded_at,
@@ -152,13 +152,13 @@ class Reloader:
         return await on_thread("configuration", look)
 
     async def _wait(self) -> None:
-        """Until it is time to look, or somebody tells to."""
+        """Until it is time to look, or a reload is requested."""
         try:
             async with asyncio.timeout(watch.POLL_SECONDS):
-                await self._told.wait()
+                await self._requested.wait()
         except TimeoutError:
             return
-        self._told.clear()
+        self._requested.clear()
 
     def _answer(self, callers: list[Caller]) -> None:
         del self._callers[: len(callers)]

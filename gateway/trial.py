@@ -1,4 +1,4 @@
-"""Code of somebody else's runs first in a process of its own: policies whose source or configuration is new, and
+"""Custom code runs first in a process of its own: policies whose source or configuration is new, and
 applications that are not loaded yet.
 
 What may come of it is no harm there: an exit, an endless loop, a crash, all memory used. The process is spawned, not
@@ -79,14 +79,14 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any], base: Path)
     if not policies and not applications:
         return
     settings = configuration.middleware.reload
-    told = replace(
+    tried = replace(
         configuration,
         routes=RoutesFile.model_construct(routes=()),
         middleware=MiddlewareFile(policies=policies),
         auth=AuthFile(),
         documents={"middleware.yaml": configuration.documents["middleware.yaml"]},
     )
-    trial = _Trial(told, applications, base, settings.policy_timeout, settings.policy_memory)
+    trial = _Trial(tried, applications, base, settings.policy_timeout, settings.policy_memory)
     problems = _run(trial)
     if problems:
         raise ConfigError(problems)
@@ -218,7 +218,7 @@ async def _tried(trial: _Trial, report: BinaryIO) -> None:
         except ConfigError as error:
             problems += error.problems
     _say(report, {"problems": [asdict(problem) for problem in dict.fromkeys(problems)]})
-    signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)  # what was started is given this long to say goodbye
+    signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)  # what was started gets this long to stop
     await owner.stop()
 
 

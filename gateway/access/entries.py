@@ -50,7 +50,7 @@ class Entry:
         return self.kind, self.value
 
     def holds(self, now: float) -> bool:
-        """Whether it blocks anybody at this time."""
+        """Whether it blocks anything at this time."""
         return not self.lifted and (self.until is None or now < self.until)
 
     def is_over(self, now: float) -> bool:

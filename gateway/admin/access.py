@@ -75,7 +75,7 @@ class Credentials:
 
 
 def decide(method: str, headers: Headers, listening: Listening, credentials: Credentials) -> Holder | Refusal | None:
-    """Who asks; None: anybody, who may read. A pure decision."""
+    """Who asks; None: any client, which may read. A pure decision."""
     if (foreign := _foreign(headers, listening, credentials.settings)) is not None:
         return foreign
     if method in READING and listening.loopback and "authorization" not in headers:

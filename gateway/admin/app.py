@@ -33,7 +33,7 @@ from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.admin")
 
-RELOAD_SECONDS = 3.0  # for a reload to begin, before the caller is told that it will
+RELOAD_SECONDS = 3.0  # for a reload to begin, before the caller gets an answer that it will
 CONFIG_ITEMS = 100  # of each list in /config, unless more or fewer are asked for
 
 
@@ -56,7 +56,7 @@ def admin_app(
 
 
 def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], probes: Iterable[str]) -> ASGIApp:
-    """What everybody may read who collects metrics: they, and the probes of the data port, by their paths."""
+    """What is open to every collector of metrics: these, and the probes of the data port, by their paths."""
 
     async def page(request: Request) -> Response:
         return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -37,20 +37,20 @@ def blocklist() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def list_entries(admin: str, limit: int, as_json: bool) -> None:
     """List the entries that hold now, the latest first."""
-    told = ask(admin, "GET", "/blocklist", params={"limit": limit})
+    answer = ask(admin, "GET", "/blocklist", params={"limit": limit})
     if as_json:
         import json  # noqa: PLC0415
 
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(answer, indent=2))
         return
     rows = [("KIND", "VALUE", "UNTIL", "SOURCE", "REASON")]
-    rows += [(e["kind"], e["value"], e["until"] or "-", e["source"], e["reason"] or "-") for e in told["entries"]]
+    rows += [(e["kind"], e["value"], e["until"] or "-", e["source"], e["reason"] or "-") for e in answer["entries"]]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    if told["count"] > len(told["entries"]):
-        click.echo(f"... and {told['count'] - len(told['entries'])} more (--limit)")
-    _warn(told)
+    if answer["count"] > len(answer["entries"]):
+        click.echo(f"... and {answer['count'] - len(answer['entries'])} more (--limit)")
+    _warn(answer)
 
 
 @blocklist.command()
@@ -60,32 +60,32 @@ def list_entries(admin: str, limit: int, as_json: bool) -> None:
 @click.option("--for", "duration", metavar="DURATION", help="How long: 30m, 12h. Unset: until it is lifted.")
 @click.option("--until", metavar="TIME", help="When it ends: 2026-01-31T12:00:00Z.")
 def add(admin: str, reason: str, duration: str | None, until: str | None, **about: str | None) -> None:
-    """Block somebody."""
+    """Block a client."""
     entry = {name: value for name, value in about.items() if value is not None}
     times = {name: value for name, value in (("for", duration), ("until", until)) if value is not None}
-    told = ask(admin, "POST", "/blocklist", json={**entry, **times, "reason": reason})
-    entry = told["entry"]
+    answer = ask(admin, "POST", "/blocklist", json={**entry, **times, "reason": reason})
+    entry = answer["entry"]
     click.echo(
         f"blocked: {entry['kind']} {entry['value']}, {'until ' + entry['until'] if entry['until'] else 'for good'}"
     )
-    _warn(told)
+    _warn(answer)
 
 
 @blocklist.command()
 @ADMIN
 @_about
 def lift(admin: str, **about: str | None) -> None:
-    """Block somebody no longer. Entries of middleware.yaml are removed there."""
+    """Lift an entry. Entries of middleware.yaml are removed there."""
     given = [(name, value) for name, value in about.items() if value is not None]
     if len(given) != 1:
         raise click.UsageError(f"exactly one of {', '.join(flag for flag, _, _ in _KINDS)} is needed")
-    told = ask(admin, "DELETE", "/blocklist", params={"kind": given[0][0], "value": given[0][1]})
-    click.echo(f"lifted: {told['lifted']['kind']} {told['lifted']['value']}")
-    _warn(told)
+    answer = ask(admin, "DELETE", "/blocklist", params={"kind": given[0][0], "value": given[0][1]})
+    click.echo(f"lifted: {answer['lifted']['kind']} {answer['lifted']['value']}")
+    _warn(answer)
 
 
-def _warn(told: dict[str, Any]) -> None:
-    if not told["kept"]:
+def _warn(answer: dict[str, Any]) -> None:
+    if not answer["kept"]:
         click.echo("warning: not written to the state directory yet; the log of the gateway says why", err=True)
-    if told["shared"] is False:
+    if answer["shared"] is False:
         click.echo("warning: not shared yet; Redis does not answer", err=True)

@@ -100,7 +100,8 @@ def local_token(directory: Path) -> LocalToken:
 def listeners(port: int) -> frozenset[int]:
     """The users whose processes listen on this TCP port of this machine, as far as Linux says (proc(5), net/tcp).
 
-    A command that hands a token to whoever listens there could hand it to another user, while the gateway is down.
+    A command that hands a token to any process that listens there could hand it to another user, while the gateway is
+    down.
     """
     users = set()
     for name in ("tcp", "tcp6"):

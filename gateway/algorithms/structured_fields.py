@@ -58,7 +58,7 @@ class StructureError(ValueError):
 
 
 def parse_dictionary(text: str) -> dict[str, Member]:
-    """A dictionary (RFC 9651, 4.2.2); of a key that is there twice, the last. Raises StructureError."""
+    """A dictionary (RFC 9651, 4.2.2); of a duplicated key, the last. Raises StructureError."""
     if len(text) > MAX_LENGTH:
         raise StructureError(f"it is longer than {MAX_LENGTH} characters")
     return _Parser(text).dictionary()

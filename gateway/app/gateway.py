@@ -135,13 +135,13 @@ class Gateway:
             return await _handler(exchange, snapshot)(exchange)
         except GatewayError as error:
             exchange.error = error
-            return _told(error, exchange)
+            return _problem(error, exchange)
         except BaseException as error:  # a policy or an application may raise anything
             if not is_failure(error):
                 raise
             logger.exception("request %s: %s %s failed", exchange.request_id, exchange.method, exchange.path)
             exchange.error = error
-            return _told(GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id"), exchange)
+            return _problem(GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id"), exchange)
 
     def _exchange(self, scope: Scope, snapshot: Snapshot | None) -> Exchange:
         headers: Headers = scope["headers"]
@@ -179,7 +179,7 @@ class Gateway:
         return exchange
 
     def _report(self, exchange: Exchange, outcome: Outcome) -> None:
-        """What came of an exchange, told once to everybody who wants to know."""
+        """How an exchange ended, reported once to all that registered for it."""
         outcome.seconds = time.perf_counter() - outcome.started
         for report in self._reports:
             report(exchange, outcome)
@@ -241,12 +241,12 @@ class Gateway:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _told(error: GatewayError, exchange: Exchange) -> Response:
+def _problem(error: GatewayError, exchange: Exchange) -> Response:
     """The problem that a client sees; a bare status where a policy has left nothing to make one of."""
     try:
         return problem_for(error, exchange)
     except Exception:
-        logger.exception("the problem of a request cannot be told")
+        logger.exception("the problem document of a request cannot be made")
         return Response(500, [(b"content-length", b"0")])
 
 
@@ -259,7 +259,7 @@ def _without_extensions(exchange: Exchange) -> None:
 
 
 def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:
-    """Who answers this exchange. Raises GatewayError where nobody does."""
+    """The handler of this exchange. Raises GatewayError where there is none."""
     if exchange.path == "*":
         return _answer_for_all
     path, has_encoded_slash, pieces = exchange.path, False, _AS_COMPARED

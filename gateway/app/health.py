@@ -1,4 +1,4 @@
-"""What probes are told."""
+"""The answers to probes."""
 
 from __future__ import annotations
 

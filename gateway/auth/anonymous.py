@@ -22,7 +22,7 @@ class Anonymous:
         return Locations()
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
-        """Everybody."""
+        """Every caller."""
         return self.holder
 
     def challenge(self, refused: Refused | None) -> None:

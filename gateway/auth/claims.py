@@ -58,9 +58,9 @@ def _check_audience(value: Any, audiences: frozenset[str]) -> None:
     if not audiences:
         return
     if not isinstance(meant_for, list) or not all(isinstance(name, str) for name in meant_for):
-        raise TokenError("the token is for nobody (aud)")
+        raise TokenError("the token has no valid audience (aud)")
     if audiences.isdisjoint(meant_for):
-        raise TokenError("the token is for somebody else (aud)")
+        raise TokenError("the token is for another audience (aud)")
 
 
 def claim(claims: Claims, path: str) -> Any:

@@ -161,7 +161,7 @@ class HttpSignature:
         return digest, WRONG_DIGEST if exchange.body is None and not digest.is_right else None
 
     def _refuse_replay(self, signer: Signer, signature: Signature, base: bytes, now: float) -> Refused | None:
-        """By what was signed, because of some algorithms anybody can make a second signature out of a first one."""
+        """By what was signed: for some algorithms, a second valid signature can be made from a first one."""
         if self.replays is None:
             return None
         key, seconds = signer.holder.identity.fingerprint, self.demands.max_age + 2 * self.demands.leeway

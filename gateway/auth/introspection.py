@@ -45,7 +45,7 @@ _OTHER_KINDS = frozenset({"refresh_token", "refresh", "offline", "id_token", "id
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What answers must be like, and how long they are believed (seconds)."""
+    """What answers must be like, and how long they are reused (seconds)."""
 
     issuer: str | None
     claims: ClaimRules
@@ -120,7 +120,7 @@ class Introspection:
             del self._look_ups[digest]
 
     def _judge(self, claims: dict[str, Any], token: bytes) -> tuple[AuthResult, float]:
-        """What an answer means, and how long to believe it."""
+        """What an answer means, and how long to reuse it."""
         rules = self._rules
         if claims.get("active") is not True:
             return INACTIVE, rules.negative_cache

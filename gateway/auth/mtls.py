@@ -1,7 +1,7 @@
 """Certificates of clients (mutual TLS). What ended the TLS connection has verified them; here they get a name.
 
-The certificate is that of the connection to this gateway, or is in a header of a proxy that is trusted. From anybody
-else that header means nothing.
+The certificate is that of the connection to this gateway, or is in a header of a trusted proxy. From any other client
+that header means nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TWO_HEADERS = Refused("the request carries more than one client certificate", Er
 TOO_LARGE = Refused("the client certificate is too large")
 TOO_EARLY = Refused("the client certificate does not hold yet")
 EXPIRED = Refused("the client certificate has expired")
-UNKNOWN = Refused("the client certificate is of nobody who is known here")
+UNKNOWN = Refused("the client certificate belongs to no known consumer")
 SEVERAL = Refused("the client certificate is of several consumers", ErrorKind.FORBIDDEN)
 
 

@@ -101,7 +101,7 @@ _DERIVED: Mapping[str, Callable[[Exchange], str]] = {
 
 
 def _query_parameter(exchange: Exchange, item: Item) -> str:
-    """2.2.8: decoded and encoded again, so that `+` and `%20` are the same. One that is there twice is refused."""
+    """2.2.8: decoded and encoded again, so that `+` and `%20` are the same. A duplicated one is refused."""
     name = item.parameters.get("name")
     if set(item.parameters) != {"name"} or type(name) is not str:
         raise ComponentError('"@query-param" needs the parameter name, and no other')

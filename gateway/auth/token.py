@@ -1,7 +1,7 @@
-"""A JSON Web Token in its compact form (RFC 7519, RFC 7515), taken apart strictly and not yet believed. Pure.
+"""A JSON Web Token in its compact form (RFC 7519, RFC 7515), parsed strictly and not yet verified. Pure.
 
 Everything that two readers could read in two ways is refused: base64url with padding or with bits that do not count,
-members of a JSON object that are there twice, header parameters that change what the signature is over.
+duplicated members of a JSON object, header parameters that change what the signature is over.
 """
 
 from __future__ import annotations
@@ -96,14 +96,14 @@ def _object(part: bytes, what: str) -> dict[str, Any]:
 
 
 def load_json(data: bytes) -> Any:
-    """JSON in UTF-8, without members that are there twice, NaN and infinities. Raises ValueError or RecursionError."""
+    """JSON in UTF-8, without duplicated members, NaN and infinities. Raises ValueError or RecursionError."""
     return json.loads(data.decode("utf-8"), object_pairs_hook=_members, parse_constant=_no_number)
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("a member is there twice")
+        raise ValueError("a member is duplicated")
     return members
 
 

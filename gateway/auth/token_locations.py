@@ -1,6 +1,6 @@
 """Where a bearer token may be: in `Authorization`, and where its scheme looks beside that.
 
-Browsers send no header of one's own on a WebSocket or an event stream: there a cookie, a query parameter or an entry of
+Browsers send no custom header on a WebSocket or an event stream: there a cookie, a query parameter or an entry of
 `Sec-WebSocket-Protocol` carries the token.
 """
 

@@ -19,15 +19,15 @@ class Choice:
 
 
 def choose(accept: str, offered: Sequence[str]) -> Choice:
-    """The coding of `offered`, the most liked first, that a client with this Accept-Encoding likes best.
+    """The coding of `offered` (in order of preference) that a client with this Accept-Encoding prefers.
 
-    Between codings of the same weight our order decides. No coding is chosen that is liked less than none at all.
+    Between codings of the same weight our order decides. No coding is chosen that weighs less than `identity`.
     """
     weights = _weights(accept)
     others = weights.get("*", 0.0)
     plain = weights.get("identity", 1.0 if others or "*" not in weights else 0.0)
-    liked = [(weights.get(encoding, others), encoding) for encoding in offered]
-    weight, encoding = max(liked, key=lambda pair: pair[0], default=(0.0, ""))
+    weighted = [(weights.get(encoding, others), encoding) for encoding in offered]
+    weight, encoding = max(weighted, key=lambda pair: pair[0], default=(0.0, ""))
     if not weight or ("identity" in weights and weight < plain):
         return Choice(None)
     return Choice(encoding, required=not plain)

@@ -186,7 +186,7 @@ def values(headers: Headers, name: bytes) -> list[bytes]:
 
 
 def lines_of(headers: Headers, fields: dict[bytes, bytes], name: bytes) -> Sequence[bytes]:
-    """Every value of a field, the lines of a list as one. More than one is what nobody can rely on."""
+    """Every value of a field, the lines of a list as one. Where there are several, none can be relied on."""
     last = fields.get(name)
     if last is None:
         return ()
@@ -197,7 +197,7 @@ def lines_of(headers: Headers, fields: dict[bytes, bytes], name: bytes) -> Seque
 
 
 def value_of(headers: Headers, fields: dict[bytes, bytes], name: bytes) -> bytes | None:
-    """The value of a field, which a decision hangs on. Raises GatewayError where it is no list, and there twice."""
+    """The value of a field that a decision depends on. Raises GatewayError where it is no list, and duplicated."""
     found = lines_of(headers, fields, name)
     if len(found) > 1:
         raise repeated(f"header {name.decode('latin-1')}")

@@ -1,6 +1,6 @@
-"""Who the client is, and what the backend is told of it: X-Forwarded-*, Forwarded (RFC 7239), X-Real-IP, Via.
+"""Who the client is, and what the backend learns of it: X-Forwarded-*, Forwarded (RFC 7239), X-Real-IP, Via.
 
-Only a peer in `trusted_proxies` is believed. From anybody else every such line is dropped and written anew.
+Only a peer in `trusted_proxies` is trusted. From any other, every such line is dropped and written anew.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.http.messages import Exchange, Headers
 from gateway.http.paths import is_plain, merge_slashes, normalise
 
 VIA: Final = b"1.1 gateway"
-MAX_HOPS: Final = 64  # of the nearest proxies; what stands farther away was written by nobody that is believed
+MAX_HOPS: Final = 64  # of the nearest proxies; what stands farther away was not written by a trusted one
 _MAX_NODE: Final = 64  # bytes of an address with its port
 _MAX_HOST: Final = 255 + 6  # bytes of a name (RFC 1035, 2.3.4) and a port
 _VERDICTS: Final = 4096  # addresses whose verdict is remembered
@@ -256,11 +256,11 @@ def _chains(headers: Headers, fields: dict[bytes, bytes]) -> tuple[list[bytes], 
     The one that the client's address was taken from stands as it came, and so does the other one if it has the same
     hops; else it is made anew, because a backend may read either.
     """
-    told = [hop for element in forwarded_elements(headers) if (hop := parameter(element, b"for"))]
+    stated = [hop for element in forwarded_elements(headers) if (hop := parameter(element, b"for"))]
     if b"x-forwarded-for" not in fields:
-        return told, _lines(headers, b"forwarded")
+        return stated, _lines(headers, b"forwarded")
     hops = items(headers, b"x-forwarded-for")
-    if hops != told:
+    if hops != stated:
         return _lines(headers, b"x-forwarded-for"), [b"for=" + _node(hop.decode("latin-1")) for hop in hops]
     return _lines(headers, b"x-forwarded-for"), _lines(headers, b"forwarded")
 

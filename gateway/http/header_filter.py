@@ -37,7 +37,7 @@ FROM_PROXIES: Final = frozenset(
     x-sendfile x-sendfile-type
     """.split()
 )
-"""What frameworks and servers believe of where a request came from, because a proxy is expected to write it."""
+"""Headers by which frameworks and servers learn where a request came from, and which a proxy is expected to write."""
 
 PREFIXES_FROM_PROXIES: Final = (
     b"x-forwarded-",
@@ -68,7 +68,7 @@ _MAX_NAME: Final = 64  # bytes of such a name
 
 
 def is_of_proxies(name: bytes) -> bool:
-    """Whether only a trusted proxy is believed under this name; any mark is read as a hyphen."""
+    """Whether only a trusted proxy may send this name; any mark is read as a hyphen."""
     plain = _MARK.sub(b"-", name)
     return plain in FROM_PROXIES or plain in WRITTEN_HERE or plain.startswith(PREFIXES_FROM_PROXIES)
 
@@ -81,7 +81,7 @@ class HeaderFilter:
     def __init__(self, *, trusted: bool = False, underscores: bool = False, allowed: Collection[str] = ()) -> None:
         self._trusted = trusted  # the peer is a trusted proxy
         self.underscores = underscores  # whether a name may have one
-        self._allowed = frozenset([name.encode() for name in allowed])  # that anybody may send
+        self._allowed = frozenset([name.encode() for name in allowed])  # that any client may send
         self.known: dict[bytes, bool] = {}
 
     def passes(self, name: bytes) -> bool:

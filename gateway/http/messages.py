@@ -147,7 +147,7 @@ class Decision:
     """What one rule said of an exchange."""
 
     rule: str  # `rate_limit:per-consumer`
-    # "unknown" only in an explanation, for which nobody outside is asked.
+    # "unknown" only in an explanation, for which no other service is asked.
     verdict: Literal["allow", "deny", "shadow-deny", "unknown"]
     reason: str
 
@@ -220,7 +220,7 @@ class Exchange:
         scheme: str,
         host: str,  # as the client sent it, with a port if it sent one
         peer: str,  # the address at the other end of the connection
-        peer_trusted: bool,  # whether the peer is a proxy that is believed about the client
+        peer_trusted: bool,  # whether the peer is one of `trusted_proxies`
         client: str,  # the client's address, as far as trusted proxies vouch for it
         http_version: str = "1.1",
     ) -> None:
@@ -326,7 +326,7 @@ class Outcome:
 
 
 Report = Callable[[Exchange, Outcome], None]
-"""Whoever wants to know of every exchange that is over: a log, metrics. Must not raise, and must not wait."""
+"""Called with every exchange that is over: a log, metrics. Must not raise, and must not wait."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Errors as the client sees them: RFC 9457 problem details, or plain text for whoever asks for that."""
+"""Errors as the client sees them: RFC 9457 problem details, or plain text for clients that ask for it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def problem(error: GatewayError, request_id: str, route: str | None, accept: byt
 
 
 class AnsweredError(GatewayError):
-    """An error that somebody else has put into a response already, such as the service of `forward_auth`."""
+    """An error that is a response already, such as that of the service of `forward_auth`."""
 
     def __init__(self, kind: ErrorKind, detail: str, response: Response) -> None:
         super().__init__(kind, detail)

@@ -1,4 +1,4 @@
-"""Counts in the memory of this process: exactly, and without waiting for anybody."""
+"""Counts in the memory of this process: exactly, and without waiting."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 -- What is not a debt is as good as nothing, and is written over: a value of another program must neither
--- fail what it is asked with nor shut anybody out for ever.
+-- fail what it is asked with nor shut a caller out for ever.
 local function owed(key)
   local state = redis.pcall('GET', key)
   if type(state) ~= 'string' or #state > 40 then return 0 end

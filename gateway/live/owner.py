@@ -233,7 +233,7 @@ class Owner:
         if isinstance(error, ConfigError):
             raise error
         file, path = life.at
-        message = f"it cannot be started: {_told(error)}; correct it"
+        message = f"it cannot be started: {_described(error)}; correct it"
         raise ConfigError([Problem(file, *locate(file, path), format_path(path), message)]) from error
 
     async def _end(self, lives: list[_Life], *, process_ends: bool) -> None:
@@ -255,7 +255,7 @@ class Owner:
             await asyncio.wait(users)
         error = await _bounded(end, STOP_SECONDS) if end is not None else None
         if error is not None:
-            logger.error("%s did not stop in order: %s", _name(life.key), _told(error), exc_info=_own(error))
+            logger.error("%s did not stop cleanly: %s", _name(life.key), _described(error), exc_info=_own(error))
         if life.tasks is not None:
             self._lost_deaths += life.tasks.deaths
             life.tasks.cancel()
@@ -297,7 +297,7 @@ def _own(error: BaseException) -> BaseException | None:
     return None if isinstance(error, _TooLongError) else error
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     return str(error) if isinstance(error, _TooLongError) else f"{type(error).__name__}: {error}".removesuffix(": ")
 
 

@@ -1,4 +1,4 @@
-"""Long-lived tasks that are seen: one that dies is logged, counted, begun again after a while, and told in /health."""
+"""Long-lived tasks: one that dies is logged, counted, restarted after a while, and reported in /health."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Supervised:
         self.deaths += 1
         self._reason = type(error).__name__
         self._pausing = True
-        logger.error("%s ended unexpectedly; it is begun again", self.name, exc_info=error)
+        logger.error("%s ended unexpectedly; it is restarted", self.name, exc_info=error)
 
     async def _pause(self) -> None:
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._in_a_row - 1, 10))

@@ -124,7 +124,7 @@ class Authentication:
         return f"Authentication({', '.join(scheme.name for scheme in self.schemes) or 'open'})"
 
     async def explain(self, exchange: Exchange) -> Decision | None:
-        """What would be decided, without asking anybody outside."""
+        """What would be decided, without asking another service."""
         if not self.schemes:
             return None
         scheme, result = await self._ask(exchange, dry_run=True)

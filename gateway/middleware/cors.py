@@ -39,10 +39,10 @@ class Origins:
 
     exact: frozenset[bytes]
     patterns: tuple[re.Pattern[bytes], ...]
-    everybody: bool
+    any_origin: bool
 
     def __contains__(self, origin: bytes) -> bool:
-        return self.everybody or origin in self.exact or any(pattern.fullmatch(origin) for pattern in self.patterns)
+        return self.any_origin or origin in self.exact or any(pattern.fullmatch(origin) for pattern in self.patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +84,14 @@ class Cors:
         return Response(204, [*_PREFLIGHT_VARIES, self._allow(origin), *self.allowed, *self.preflight])
 
     def _lines(self, origin: bytes | None) -> Lines:
-        if self.origins.everybody:
+        if self.origins.any_origin:
             return ((b"access-control-allow-origin", b"*"), *self.allowed)
         if origin is None or origin not in self.origins:
             return _VARIES
         return (*_VARIES, self._allow(origin), *self.allowed)
 
     def _allow(self, origin: bytes) -> tuple[bytes, bytes]:
-        return b"access-control-allow-origin", b"*" if self.origins.everybody else origin
+        return b"access-control-allow-origin", b"*" if self.origins.any_origin else origin
 
     async def explain(self, exchange: Exchange) -> Decision | None:
         """What a preflight is answered."""

@@ -1,4 +1,4 @@
-"""Maintenance mode: 503 and when to try again, for everybody who is not exempt."""
+"""Maintenance mode: 503 and when to try again, for every client that is not exempt."""
 
 from __future__ import annotations
 

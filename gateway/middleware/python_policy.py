@@ -80,7 +80,7 @@ class PythonPolicy:
         """Raise what is to come of an error; nothing in shadow mode, where the exchange goes on without the policy."""
         if error is asked.failure:
             raise error
-        if not isinstance(error, GatewayError) or not _can_be_told(error, asked.exchange):
+        if not isinstance(error, GatewayError) or not _can_be_sent(error, asked.exchange):
             name, request = self.name, asked.exchange.request_id
             logger.error("policy %s failed on request %s at %s", name, request, place_of(error), exc_info=error)
             error = GatewayError(ErrorKind.INTERNAL, f'policy "{name}" failed; see the log under this id')
@@ -145,7 +145,7 @@ def _behind(handler: Handler) -> Handler:
     return behind
 
 
-def _can_be_told(error: GatewayError, exchange: Exchange) -> bool:
+def _can_be_sent(error: GatewayError, exchange: Exchange) -> bool:
     """Whether a response can be made of a refusal: a policy may have put anything into it."""
     try:
         check_response(problem_for(error, exchange), exchange)

@@ -18,7 +18,7 @@ class Reads:
         self.parameters = parameters
 
     def check(self, exchange: Exchange) -> None:
-        """Raises GatewayError where one of them, which is no list, is there twice: the backend may take the other."""
+        """Raises GatewayError where one of them, which is no list, is duplicated: the backend may take the other."""
         if len(exchange.fields) != len(exchange.headers):
             for name in self.headers:
                 value_of(exchange.headers, exchange.fields, name)

@@ -30,7 +30,7 @@ class RequestIds:
     trust: Literal["proxies", "always", "never"] = "proxies"
 
     def given(self, headers: Headers, fields: dict[bytes, bytes], *, peer_trusted: bool) -> str | None:
-        """The id of the request, if it came with one, which is well-formed and whose sender is believed."""
+        """The id of the request, if it came with one, which is well-formed and whose sender is trusted."""
         found = lines_of(headers, fields, self.header)
         value = found[0] if len(found) == 1 else None
         if value is None or self.trust == "never" or (self.trust == "proxies" and not peer_trusted):

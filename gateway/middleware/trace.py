@@ -1,6 +1,6 @@
 """Tells the backend which trace a request belongs to, as W3C Trace Context has it (`traceparent`, `tracestate`).
 
-A trace that comes from a peer that is believed is continued: the same id and flags, and a new id for this hop. In all
+A trace that comes from a trusted peer is continued: the same id and flags, and a new id for this hop. In all
 other cases a new trace begins, and what the client said of one is dropped.
 """
 

@@ -1,6 +1,6 @@
 """The access log: one line for each request, written in batches by a thread of its own.
 
-A request only appends to a queue. Whoever reads the log may be slow or stuck: then lines are dropped, and counted,
+A request only appends to a queue. The reader of the log may be slow or stuck: then lines are dropped, and counted,
 but no request waits. A change of destination goes through the same queue: every line before it goes to the old one.
 """
 
@@ -56,7 +56,7 @@ class AccessLog:
     def __init__(self, settings: AccessLogSettings) -> None:
         self.settings = settings
         self.dropped = 0  # records, since the start
-        self._dropped_told = 0
+        self._dropped_reported = 0
         self._failing = False
         self._queue: deque[bytes | _Destination] = deque()
         self._put = 0  # bytes that were put into it, which only the loop counts
@@ -102,7 +102,7 @@ class AccessLog:
         waiting = self._queue
         if len(waiting) >= QUEUE_LIMIT or self._put - self._taken >= QUEUE_BYTES:
             self.dropped += 1
-            if self.dropped == self._dropped_told + 1:
+            if self.dropped == self._dropped_reported + 1:
                 logger.warning("%s is not read: access log lines are dropped", self.settings.output)
             return
         line = _console_line(record) if self.settings.format == "console" else _json_line(record)
@@ -165,9 +165,9 @@ class AccessLog:
             self._destination = following
 
     def _tell_dropped(self) -> None:
-        dropped = self.dropped - self._dropped_told
+        dropped = self.dropped - self._dropped_reported
         if dropped:
-            self._dropped_told += dropped
+            self._dropped_reported += dropped
             console = self._destination.settings.format == "console"
             text = b"%d lines dropped\n" if console else b'{"dropped":%d}\n'
             self._write(text % dropped)
@@ -205,7 +205,7 @@ def _open(settings: AccessLogSettings) -> _Destination:
     known = {"stdout": 1, "stderr": 2, "off": -1}
     if settings.output in known:
         return _Destination(settings, known[settings.output])
-    # O_NONBLOCK, because opening a named pipe that nobody reads would otherwise wait for a reader.
+    # O_NONBLOCK, because opening a named pipe without a reader would otherwise wait for one.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     return _Destination(settings, os.open(settings.output, flags, 0o640))
 

@@ -3,10 +3,10 @@
 The hash is SHA-256 over the line's bytes up to it, which include the hash before; with a key, HMAC-SHA-256. It is made
 and checked over bytes as they are in the file, so there is no other way to write the same record.
 
-What somebody who can write the files can do: without a key, make up a whole log, with a head that fits; any smaller
+What a person who can write the files can do: without a key, make up a whole log, with a head that fits; any smaller
 change is found. With a key that they do not know: put an older state of all files back, or remove all of them. An
 anchor that is kept elsewhere helps against both: the gateway's own log names number and hash when it starts and ends
-and once an hour, and `gateway audit verify --expect` takes them. Somebody who has the key can do everything.
+and once an hour, and `gateway audit verify --expect` takes them. With the key, any change can be hidden.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The file of the audit log, and beside it the head: where the chain goes on after a restart, a rotation, a kill -9.
 
-Everything here blocks, and belongs on the writer's thread. OSError goes to whoever calls; the chain only counts what
+Everything here blocks, and belongs on the writer's thread. OSError goes to the caller; the chain only counts what
 was written as a whole.
 """
 
@@ -91,7 +91,7 @@ class AuditFile:
 
     @property
     def is_gone(self) -> bool:
-        """Whether somebody deleted the file."""
+        """Whether the file was deleted."""
         return os.fstat(self._file).st_nlink == 0
 
     def reopen(self) -> None:
@@ -128,12 +128,12 @@ class AuditFile:
         written = os.pread(self._head, HEAD_BYTES, 0)
         head = self._sealer.read_head(written) if written else None
         last, torn = self._tail()
-        self.end, told = _continue(head, last, head_is_broken=bool(written) and head is None)
-        events = [_event("opened", **told)]
-        if told:
-            logger.error("%s: %s", self._path, told["problem"])
+        self.end, fault = _continue(head, last, head_is_broken=bool(written) and head is None)
+        events = [_event("opened", **fault)]
+        if fault:
+            logger.error("%s: %s", self._path, fault["problem"])
         if torn:
-            logger.warning("%s: its last line was cut short; the next one tells of it", self._path)
+            logger.warning("%s: its last line was cut short; the next one records that", self._path)
             events.insert(0, _event("torn", bytes=len(torn), sha256=hashlib.sha256(torn).hexdigest()))
         self.append(events, b"\n" if torn else b"")
         self.mark()

@@ -64,7 +64,7 @@ class AuditLog:
         self.refusing = False  # it is failing, or falls far behind
         self.dropped = 0  # records, since the start
         self.written = 0
-        self._dropped_told = 0
+        self._dropped_reported = 0
         self._queue: deque[Record | _Switch | Order] = deque()
         self._wanted = threading.Event()
         self._stopping = False
@@ -166,7 +166,7 @@ class AuditLog:
         """What could not be written to the former file goes into the new one."""
         self._close()
         self._target = settings
-        self._flush()  # opens it: that is told even before there is a request
+        self._flush()  # opens it: that is logged even before there is a request
 
     def _flush(self) -> bool:
         """Write the batch; whether that worked."""
@@ -178,10 +178,10 @@ class AuditLog:
 
     def _write(self) -> None:
         file = self._open()
-        dropped = self.dropped - self._dropped_told
+        dropped = self.dropped - self._dropped_reported
         if dropped:
             file.append([{"time": time.time(), "event": "dropped", "count": dropped}])
-            self._dropped_told += dropped
+            self._dropped_reported += dropped
         if self._batch:
             file.append(self._batch)
             self.written += len(self._batch)

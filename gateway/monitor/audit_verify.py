@@ -93,8 +93,8 @@ class Verification:
         if self._torn is None:
             return
         place, data = self._torn
-        told = line.event == "torn" and line.record.get("sha256") == hashlib.sha256(data).hexdigest()
-        if told and line.intact:
+        reported = line.event == "torn" and line.record.get("sha256") == hashlib.sha256(data).hexdigest()
+        if reported and line.intact:
             self._torn = None
             yield place.finding("cut short when the gateway was killed, as the next line tells", "note")
         else:

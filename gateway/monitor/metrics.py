@@ -77,7 +77,7 @@ class Metrics(Collector):
         self._registry.register(self)
 
     def add_source(self, source: Source) -> None:
-        """Somebody else who has numbers to tell when they are asked for."""
+        """Another source of numbers, read with every scrape."""
         self._sources.append(source)
 
     def observe(self, exchange: Exchange, outcome: Outcome) -> None:

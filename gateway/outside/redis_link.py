@@ -86,7 +86,7 @@ class RedisLink:
         self.tasks.supervise("the heartbeat of Redis", self._beat)
 
     async def stop(self) -> None:
-        """Say goodbye, and close the connection."""
+        """Close the connection in order."""
         self._stopped = True
         self.tasks.cancel()
         if self.answers:  # the others need not wait until they miss this one

@@ -49,7 +49,7 @@ class Condition:
     def holds(self, asked: Asked) -> bool:
         """Whether the request is what the rule wants.
 
-        Raises `GatewayError` where it hangs on a value that is there twice (the backend may take the other one), or is
+        Raises `GatewayError` where it depends on a duplicated value (the backend may take the other one), or is
         longer than what is compared with a regular expression.
         """
         values = self._values(asked)

@@ -143,7 +143,7 @@ def send_rewritten(template: Template, pattern: Pattern) -> Sender:
 
 
 def is_invertible(template: Template, pattern: Pattern) -> bool:
-    """Whether what the wildcards of `pattern` took can be told from the rewritten path.
+    """Whether what the wildcards of `pattern` took can be recovered from the rewritten path.
 
     Not where the rewrite drops or repeats what one took, or joins two of them.
     """

@@ -28,7 +28,7 @@ class Rule:
     """Which requests a route wants, and how their path is changed on the way.
 
     No hosts is any host, `methods=None` any method. GET answers HEAD too. Of `rewrite` and `strip_prefix`, at most
-    one is given. `allow_encoded_slashes` is for whoever normalised the path; the table itself ignores it.
+    one is given. `allow_encoded_slashes` is for the caller, which normalised the path; the table itself ignores it.
     `merge_slashes`: what is sent has one slash where the client wrote several.
     `redirect`: the rewrite is where the client is led to, on this host ("here", behind the base path that the request
     had) or on another ("away"), so that a path in its form has arrived, and is not for this rule.

@@ -83,7 +83,7 @@ class RouteTable(Generic[T]):
 
         `host` is a `Host` value, with or without port. `path` is as it is compared, `pieces` as it is sent, where that
         differs. `query` is what follows the "?". `fields` has the last value of each of `headers`, by its lower-case
-        name. Raises `GatewayError` where the rule hangs on a header or parameter that is there twice.
+        name. Raises `GatewayError` where the rule depends on a duplicated header or parameter.
         """
         asked: Asked | None = None
         allowed = _NONE

@@ -34,7 +34,7 @@ class AdminAccess:
         return self._credentials
 
     def check(self, snapshot: Snapshot) -> None:
-        """Raises ConfigError where a new configuration would open the port to everybody."""
+        """Raises ConfigError where a new configuration would open the port to every client."""
         middleware = snapshot.configuration.middleware
         if self._listening is None:
             return

@@ -122,9 +122,9 @@ async def test_without_a_credential_all_accepted_schemes_are_named() -> None:
 async def test_a_wrong_token_is_told_in_its_challenge() -> None:
     """And the others are named as before."""
     error = await refusal(authentication("keys", "login"), request(token=mint(payload=claims(aud="x"))))
-    assert error.detail == "the token is for somebody else (aud)"
+    assert error.detail == "the token is for another audience (aud)"
     assert challenges(error)[1] == (
-        'Bearer realm="gateway", error="invalid_token", error_description="the token is for somebody else (aud)"'
+        'Bearer realm="gateway", error="invalid_token", error_description="the token is for another audience (aud)"'
     )
 
 

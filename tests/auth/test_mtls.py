@@ -79,8 +79,8 @@ async def test_a_certificate_is_known_by_fingerprint_subject_or_name() -> None:
 async def test_all_that_is_asked_for_must_fit() -> None:
     """The right subject with another name, or another certificate of that name, is nobody's."""
     policy = mtls("x-ssl-client-cert", {"subject": "CN=acme,O=Acme", "san": SPIFFE})
-    assert "nobody" in refused(await policy.authenticate(nginx(certificate("acme")))).detail
-    assert "nobody" in refused(await policy.authenticate(nginx(certificate("other", sans=[SPIFFE])))).detail
+    assert "no known consumer" in refused(await policy.authenticate(nginx(certificate("acme")))).detail
+    assert "no known consumer" in refused(await policy.authenticate(nginx(certificate("other", sans=[SPIFFE])))).detail
 
 
 async def test_only_a_trusted_proxy_is_believed() -> None:
@@ -174,9 +174,9 @@ async def test_envoy_tells_the_last_element() -> None:
     cert = f'Hash={digits};Cert="{quote(pem(shown), safe="")}"'
     recognised(await policy.authenticate(envoy(f'By=spiffe://mesh/gw;Hash={other};Subject="CN=x, y",{cert}')))
     recognised(await policy.authenticate(envoy(f'Hash={digits.upper()};Subject="";URI=')))
-    assert "nobody" in refused(await policy.authenticate(envoy(f"{cert},Hash={other}"))).detail
+    assert "no known consumer" in refused(await policy.authenticate(envoy(f"{cert},Hash={other}"))).detail
     lying = envoy(f'Hash={digits};Cert="{quote(pem(certificate()), safe="")}"')
-    assert "nobody" in refused(await policy.authenticate(lying)).detail
+    assert "no known consumer" in refused(await policy.authenticate(lying)).detail
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ async def test_a_comma_in_a_name_is_part_of_it(name: str, told: str) -> None:
     """Nobody becomes another consumer by a common name that looks like the rest of a subject."""
     value = f'Hash={"a" * 64};Subject="{told}";URI='  # as Envoy writes it
     policy = mtls("x-forwarded-client-cert", {"subject": "CN=acme,O=Acme"})
-    assert "nobody" in refused(await policy.authenticate(envoy(value))).detail
+    assert "no known consumer" in refused(await policy.authenticate(envoy(value))).detail
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]).rfc4514_string()
     recognised(await mtls("x-forwarded-client-cert", {"subject": subject}).authenticate(envoy(value)))
 

@@ -131,8 +131,8 @@ async def test_a_stop_that_fails_or_hangs_does_not_stop_the_others(
     await owner.adopt(plan)
     await owner.stop()
     assert told[-2:] == ["-store", "-link"]
-    assert "exits did not stop in order: SystemExit: 3" in caplog.text
-    assert "stuck did not stop in order: that takes longer than 0.05 s" in caplog.text
+    assert "exits did not stop cleanly: SystemExit: 3" in caplog.text
+    assert "stuck did not stop cleanly: that takes longer than 0.05 s" in caplog.text
 
 
 async def test_a_plan_that_is_not_adopted_leaves_nothing() -> None:

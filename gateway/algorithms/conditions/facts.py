@@ -67,12 +67,12 @@ class Facts:
         return self.calendar.moment(self.now)
 
     def header(self, name: bytes) -> str | None:
-        """Its value; the lines of a list are one. Any other that is there twice has none, as a parameter."""
+        """Its value; the lines of a list are one. Any other that is duplicated has none, as a parameter."""
         found = lines_of(self.exchange.headers, self.exchange.fields, name)
         return found[0].decode("utf-8", "replace") if len(found) == 1 else None
 
     def parameter(self, name: str) -> str | None:
-        """The value of a query parameter. One that is there twice has none: which would the backend take?"""
+        """The value of a query parameter. One that is duplicated has none: the backend may take either."""
         return self.parameters.get(name)
 
     @property

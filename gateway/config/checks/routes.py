@@ -63,7 +63,7 @@ _Found = tuple[Candidate[None], Kind, str]
 def _one_way(rule: Rule) -> str:
     return (
         f'a path that is rewritten already, as "{rule.rewrite}", is not accepted (accept_rewritten): rules about paths '
-        "need the path before the rewrite, which cannot be told; have the rewrite use what each wildcard of "
+        "need the path before the rewrite, which cannot be determined; have the rewrite use what each wildcard of "
         f'"{rule.path}" matches once'
     )
 

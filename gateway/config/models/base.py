@@ -27,7 +27,7 @@ class Section(Model):
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """Marks a key whose value nobody is shown, as the last part of its `Annotated` type. SecretStr needs no mark."""
+    """Marks a key whose value is never shown, as the last part of its `Annotated` type. SecretStr needs no mark."""
 
 
 def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:

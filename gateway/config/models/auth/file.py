@@ -1,4 +1,4 @@
-"""auth.yaml: who is believed."""
+"""auth.yaml: who may call."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ from gateway.config.values.kinds import Several, or_empty
 
 
 class AuthFile(Section):
-    """Who is believed. The file is optional, as is all in it."""
+    """Who may call, and which proxies are trusted. The file is optional, as is all in it."""
 
     trusted_proxies: Annotated[
         Several[addresses.Network],
