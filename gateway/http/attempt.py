@@ -10,7 +10,7 @@ from gateway.errors import ErrorKind
 class Attempt:
     """Filled in while it goes on, and reported once, when it is over; from then on it does not change.
 
-    Whoever learns from attempts (the counters of an endpoint, the access log, what judges endpoints) reads this.
+    The counters of an endpoint, the access log, and what judges endpoints all read this.
     """
 
     # Defaults of the class: most attempts differ in few of them.
@@ -25,13 +25,17 @@ class Attempt:
     unanswered: bool = False  # it failed before a byte of an answer came
     retry: str = ""  # why another attempt followed; empty where none did
 
-    def __init__(self, endpoint: str, started: float, report: Callable[[Attempt], None] | None = None) -> None:
+    def __init__(self, endpoint: str, started: float, observers: tuple[Observer, ...] = ()) -> None:
         self.endpoint = endpoint  # its address
         self.started = started  # time.perf_counter(), when it was picked
-        self._report = report
+        self._observers = observers
 
     def end(self) -> None:
         """It is over. Safe to call any number of times."""
-        report, self._report = self._report, None
-        if report is not None:
-            report(self)
+        observers, self._observers = self._observers, ()
+        for observer in observers:
+            observer(self)
+
+
+Observer = Callable[[Attempt], None]
+"""Learns from an attempt that is over. Must not raise, and must not wait."""

@@ -11,7 +11,7 @@ from typing import Final
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Response
-from gateway.http.attempt import Attempt
+from gateway.http.attempt import Attempt, Observer
 from gateway.http.fields import response_headers
 from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, spelled
 from gateway.upstream.connection import Connection
@@ -37,6 +37,7 @@ class Cluster:
     preserve_host: bool = False
     websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
     retries: RetryPolicy = ONLY_WHAT_IS_SAFE
+    observers: tuple[Observer, ...] = ()  # of every attempt of this route
 
     async def __call__(self, exchange: Exchange) -> Response:
         """Forward the exchange. Raises GatewayError when no endpoint answered."""
@@ -57,7 +58,7 @@ class Cluster:
                     raise failure or GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{self.name} has no endpoint")
                 tried.append(picked)
             endpoint = tried[-1]
-            attempt = endpoint.begin(now)
+            attempt = endpoint.begin(now, self.observers)
             exchange.attempts += (attempt,)
             try:
                 if exchange.websocket:

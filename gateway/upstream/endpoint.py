@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http.attempt import Attempt
+from gateway.http.attempt import Attempt, Observer
 from gateway.upstream.connection import Connection
 from gateway.upstream.pool import Pool, PoolLimits, Verdict
 from gateway.upstream.retry import STALE
@@ -140,11 +140,11 @@ class Endpoint:
         """(open, idle)"""
         return self._pool.open, self._pool.idle
 
-    def begin(self, now: float) -> Attempt:
-        """A request comes here. The attempt must be ended."""
+    def begin(self, now: float, observers: tuple[Observer, ...] = ()) -> Attempt:
+        """A request comes here. The attempt must be ended, which `observers` learn of, too."""
         self.in_flight += 1
         self.requests += 1
-        return Attempt(self.label, now, self._ended)
+        return Attempt(self.label, now, (self._ended, *observers))
 
     def _ended(self, attempt: Attempt) -> None:
         self.in_flight -= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
@@ -163,3 +164,30 @@ async def test_bytes_of_a_request() -> None:
         exchange.close()
         (attempt,) = exchange.attempts
         assert (attempt.sent, attempt.status) == (1000, 200)
+
+
+async def test_every_attempt_is_reported_once() -> None:
+    """What judges endpoints hears of each attempt when it is over: of a stream, once all of it has passed."""
+    heard: list[Attempt] = []
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    go = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        writer.write(chunked)
+        await go.wait()
+        writer.write(b"2\r\nde\r\n0\r\n\r\n")
+
+    async with scripted_backend(script) as port:
+        cluster = replace(cluster_of(free_port(), port), observers=(heard.append,))
+        exchange = make_exchange()
+        response = await cluster(exchange)
+        assert not isinstance(response.body, bytes)
+        assert [each.retry for each in heard] == [NOT_REACHED]
+        go.set()
+        while await response.body.read():
+            pass
+        response.body.close()
+        exchange.close()
+        assert [(each.status, each.received) for each in heard] == [(0, 0), (200, 5)]
+        assert heard == list(exchange.attempts)
