@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from gateway.errors import ErrorKind
+
+
+class Observer(Protocol):
+    """Learns from attempts."""
+
+    def ended(self, attempt: Attempt) -> None:
+        """An attempt is over. Must not raise, and must not wait."""
+        ...
 
 
 class Attempt:
@@ -25,17 +33,19 @@ class Attempt:
     unanswered: bool = False  # it failed before a byte of an answer came
     retry: str = ""  # why another attempt followed; empty where none did
 
-    def __init__(self, endpoint: str, started: float, observers: tuple[Observer, ...] = ()) -> None:
+    def __init__(
+        self, endpoint: str, started: float, first: Observer | None = None, others: tuple[Observer, ...] = ()
+    ) -> None:
         self.endpoint = endpoint  # its address
         self.started = started  # time.perf_counter(), when it was picked
-        self._observers = observers
+        self._first = first
+        self._others = others
 
     def end(self) -> None:
         """It is over. Safe to call any number of times."""
-        observers, self._observers = self._observers, ()
-        for observer in observers:
-            observer(self)
-
-
-Observer = Callable[[Attempt], None]
-"""Learns from an attempt that is over. Must not raise, and must not wait."""
+        first, self._first = self._first, None
+        if first is not None:
+            first.ended(self)
+            for observer in self._others:
+                observer.ended(self)
+            self._others = ()

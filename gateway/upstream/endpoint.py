@@ -144,9 +144,10 @@ class Endpoint:
         """A request comes here. The attempt must be ended, which `observers` learn of, too."""
         self.in_flight += 1
         self.requests += 1
-        return Attempt(self.label, now, (self._ended, *observers))
+        return Attempt(self.label, now, self, observers)
 
-    def _ended(self, attempt: Attempt) -> None:
+    def ended(self, attempt: Attempt) -> None:
+        """An attempt of `begin` is over."""
         self.in_flight -= 1
         failure = attempt.failure
         if failure is not None and failure.origin == "upstream" and attempt.retry != STALE:

@@ -166,9 +166,19 @@ async def test_bytes_of_a_request() -> None:
         assert (attempt.sent, attempt.status) == (1000, 200)
 
 
+class Heard:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+
+    def ended(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+
+
 async def test_every_attempt_is_reported_once() -> None:
     """What judges endpoints hears of each attempt when it is over: of a stream, once all of it has passed."""
-    heard: list[Attempt] = []
+    heard = Heard()
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
     go = asyncio.Event()
 
@@ -179,15 +189,15 @@ async def test_every_attempt_is_reported_once() -> None:
         writer.write(b"2\r\nde\r\n0\r\n\r\n")
 
     async with scripted_backend(script) as port:
-        cluster = replace(cluster_of(free_port(), port), observers=(heard.append,))
+        cluster = replace(cluster_of(free_port(), port), observers=(heard,))
         exchange = make_exchange()
         response = await cluster(exchange)
         assert not isinstance(response.body, bytes)
-        assert [each.retry for each in heard] == [NOT_REACHED]
+        assert [each.retry for each in heard.attempts] == [NOT_REACHED]
         go.set()
         while await response.body.read():
             pass
         response.body.close()
         exchange.close()
-        assert [(each.status, each.received) for each in heard] == [(0, 0), (200, 5)]
-        assert heard == list(exchange.attempts)
+        assert [(each.status, each.received) for each in heard.attempts] == [(0, 0), (200, 5)]
+        assert heard.attempts == list(exchange.attempts)

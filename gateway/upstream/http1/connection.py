@@ -199,21 +199,10 @@ class Connection(asyncio.BufferedProtocol):
     async def exchange(self, request: Request, attempt: Attempt) -> Response:
         """Send a request, and wait for the head of its response. See `Connection`."""
         upload: asyncio.Task[None] | None = None
-        exchange, timeouts, reader, headers = request.exchange, request.timeouts, self._reader, request.headers
+        exchange, timeouts, reader = request.exchange, request.timeouts, self._reader
         try:
             expecting = exchange.expectation is not None and exchange.expectation.pending
-            if expecting:
-                headers = [*headers, _EXPECT]
-            host = request.host or self._authority
-            head = encode_request(exchange.method, exchange.target_path, exchange.query_part(), host, headers)
-            self.used += 1
-            reader.begin(exchange.method, upgrade=exchange.websocket)
-            self._failure = None
-            self._exchange_ends = exchange.deadline
-            self._idle_seconds = timeouts.idle
-            self._request_sent = exchange.body is None
-            self._set_deadline(timeouts.response_header if self._request_sent else timeouts.idle)
-            self._writer.write(head)
+            self._begin(request, expecting)
             if exchange.body is not None:
                 upload = self._loop.create_task(self._upload(request, exchange.body, attempt, expecting))
             while reader.phase is HEAD:
@@ -248,6 +237,23 @@ class Connection(asyncio.BufferedProtocol):
         if timeouts.event_stream_idle != timeouts.idle and _is_event_stream(reader.fields):
             self._use_idle_timeout(timeouts.event_stream_idle)
         return Response(status, response_headers(reader.headers, reader.fields), body)
+
+    def _begin(self, request: Request, expecting: bool) -> None:
+        """Send the head."""
+        exchange, timeouts, headers = request.exchange, request.timeouts, request.headers
+        if expecting:
+            headers = [*headers, _EXPECT]
+        host = request.host or self._authority
+        head = encode_request(exchange.method, exchange.target_path, exchange.query_part(), host, headers)
+        self.used += 1
+        self._reader.begin(exchange.method, upgrade=exchange.websocket)
+        # Not in `exchange`, where the compiler would take it for None in all that follows.
+        self._failure = None
+        self._exchange_ends = exchange.deadline
+        self._idle_seconds = timeouts.idle
+        self._request_sent = exchange.body is None
+        self._set_deadline(timeouts.response_header if self._request_sent else timeouts.idle)
+        self._writer.write(head)
 
     async def _pass_hints_on(self, request: Request) -> None:
         hints, self._reader.early_hints = self._reader.early_hints, []
