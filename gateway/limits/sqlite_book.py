@@ -1,27 +1,23 @@
-"""Quotas in a file: SQLite with a write-ahead log, on a thread of its own, each batch in one transaction.
+"""Quotas in a file: SQLite, each batch in one transaction.
 
-What was written outlives a kill -9 and a power cut (`synchronous=FULL`). A file that cannot be written stops no
-request: counting goes on in memory, the log and `failures` say so, and what was counted meanwhile is written as soon
-as it can be.
+A file that cannot be written stops no request: counting goes on in memory, the log and the metrics say so, and what was
+counted meanwhile is written as soon as it can be.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, READ_SECONDS, SHARED, Increment
-from gateway.outside.sqlite_file import open_file
+from gateway.outside.sqlite_file import SqliteFile
 from gateway.outside.throttled_log import ThrottledLog
 
 logger = logging.getLogger("gateway.limits")
 
-BUSY_SECONDS = 1.0  # another process is writing
 LOG_SECONDS = 10.0
 PRUNE_SECONDS = 60.0  # between two looks for windows that are over
 PRUNED = 2000  # rows that are deleted with one write, so that no request waits for long
@@ -53,17 +49,22 @@ class SqliteBook:
     """The counters in one file, which several processes may share."""
 
     def __init__(self, path: Path, most: int = MOST_COUNTED) -> None:
-        self.available = True
-        self.outages = 0
         self.patience = READ_SECONDS
-        self.failures = 0
-        self._path = path
+        log = ThrottledLog(logger.error, LOG_SECONDS)
+        self._file = SqliteFile(path, "quotas", self._prepare, log, "quotas are only counted in memory")
         self._most = most
         self._rows: dict[tuple[str, int], int] = {}  # of each window, as far as they were asked for
         self._pruned = float("-inf")
-        self._log = ThrottledLog(logger.error, LOG_SECONDS)
-        self._connection: sqlite3.Connection | None = None
-        self._thread = ThreadPoolExecutor(1, "quotas")
+
+    @property
+    def available(self) -> bool:
+        """Whether the file could be used the last time."""
+        return self._file.available
+
+    @property
+    def outages(self) -> int:
+        """How often it could not, in a row."""
+        return self._file.outages
 
     async def start(self) -> None:
         """Open the file. Where that fails, it is tried again with every batch."""
@@ -72,43 +73,34 @@ class SqliteBook:
     def measures(self) -> dict[str, float]:
         """Writes that failed, and how often that began; 1 while it works."""
         return {
-            "gateway_quota_file_up": float(self.available),
-            "gateway_quota_file_failures_total": self.failures,
-            "gateway_quota_file_outages_total": self.outages,
+            "gateway_quota_file_up": float(self._file.available),
+            "gateway_quota_file_failures_total": self._file.failures,
+            "gateway_quota_file_outages_total": self._file.outages,
         }
 
     async def stop(self) -> None:
         """Close the file."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown(wait=False)
+        await self._file.close()
 
     async def write(self, increments: Sequence[Increment]) -> Sequence[int] | None:
         """Add to the counters in one transaction, and answer with their totals. None: the file cannot be used."""
-        try:
-            totals = await asyncio.get_running_loop().run_in_executor(self._thread, self._write, increments)
-        except (sqlite3.Error, OSError) as error:
-            self._failed(error)
-            return None
-        self.available = True
-        return totals
-
-    def _failed(self, error: Exception) -> None:
-        self.failures += 1
-        self.outages += self.available
-        self.available = False
-        self._log.line("quotas are only counted in memory, because %s cannot be used: %s", self._path, error)
+        return await self._file.run(lambda connection: self._write(connection, increments))
 
     # On the thread.
 
-    def _write(self, increments: Sequence[Increment]) -> list[int]:
-        try:
-            connection = self._open()
-            with connection:
-                totals = [self._total(connection, increment) for increment in increments]
-                self._prune(connection)
-        except sqlite3.Error:
-            self._close()
-            raise
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        self._rows.clear()
+        with connection:
+            connection.execute(_SCHEMA)
+            if "ends" not in [column[1] for column in connection.execute("PRAGMA table_info(used)")]:
+                for statement in _UPGRADE:
+                    connection.execute(statement)
+            connection.execute(_INDEX)
+
+    def _write(self, connection: sqlite3.Connection, increments: Sequence[Increment]) -> list[int]:
+        with connection:
+            totals = [self._total(connection, increment) for increment in increments]
+            self._prune(connection)
         return totals
 
     def _total(self, connection: sqlite3.Connection, increment: Increment) -> int:
@@ -140,20 +132,3 @@ class SqliteBook:
         if connection.execute(_PRUNE, (int(time.time()) - KEPT_SECONDS, PRUNED)).rowcount < PRUNED:
             self._pruned = now
             self._rows.clear()
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            connection = self._connection = open_file(self._path, BUSY_SECONDS)
-            with connection:
-                connection.execute(_SCHEMA)
-                if "ends" not in [column[1] for column in connection.execute("PRAGMA table_info(used)")]:
-                    for statement in _UPGRADE:
-                        connection.execute(statement)
-                connection.execute(_INDEX)
-        return self._connection
-
-    def _close(self) -> None:
-        self._rows.clear()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
