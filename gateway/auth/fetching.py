@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ import httpx2
 
 from gateway.auth.token import load_json
 from gateway.http.redaction import shown_url
+from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of, whole_body
 
 MAX_BYTES = 512 * 1024
 
@@ -36,7 +36,7 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches with a client of its own. Redirects are not followed, and proxies of the environment not used."""
+    """Fetches with a client of its own."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout  # seconds, for everything that one call does
@@ -56,25 +56,20 @@ class Fetcher:
                 return await self._get(url)
         except TimeoutError:
             raise FetchError(f"{shown_url(url)} did not answer within {self._timeout:g} s") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise FetchError(f"{shown_url(url)}: {str(error) or type(error).__name__}") from None
+        except TooLargeError as error:
+            raise FetchError(f"{shown_url(url)} {error}") from None
+        except HTTP_ERRORS as error:
+            raise FetchError(f"{shown_url(url)}: {reason_of(error)}") from None
 
     async def _get(self, url: str) -> Fetched:
         if self._client is None:
-            tls = await asyncio.to_thread(ssl.create_default_context)  # reads a large file
-            self._client = httpx2.AsyncClient(
-                verify=tls, trust_env=False, follow_redirects=False, timeout=self._timeout
-            )
+            self._client = await http_client(self._timeout)
         shown = shown_url(url)
         async with self._client.stream("GET", url, headers=_HEADERS) as response:
             if response.status_code != 200:
                 raise FetchError(f"{shown} answered {response.status_code}")
-            body = bytearray()
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) > MAX_BYTES:
-                    raise FetchError(f"{shown} sent more than {MAX_BYTES // 1024} KiB")
-            return Fetched(shown, bytes(body), _max_age(response.headers.get("cache-control", "")))
+            body = await whole_body(response, MAX_BYTES)
+            return Fetched(shown, body, _max_age(response.headers.get("cache-control", "")))
 
 
 def _max_age(text: str) -> float | None:

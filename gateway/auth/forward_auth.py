@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from gateway.auth.auth_server import AuthServer, AuthServerError, Query, Reply, Requester
+from gateway.auth.auth_server import AuthServer, AuthServerError, Query, Reply
 from gateway.auth.context import AuthContext
 from gateway.auth.credentials import authorization, without_parameters
 from gateway.auth.identities import Identities, header_names
@@ -30,6 +30,7 @@ from gateway.http.fields import (
 )
 from gateway.http.forwarded import prefix_before
 from gateway.http.header_filter import is_of_proxies
+from gateway.outside.breaker import Requester
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_NAME = 200  # characters of a consumer, tenant, group or scope

@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 
 from gateway.algorithms.byte_cache import ByteCache
 from gateway.auth import claims as reading
-from gateway.auth.auth_server import AuthServer, AuthServerBusyError, AuthServerError, Query, Requester
+from gateway.auth.auth_server import AuthServer, AuthServerBusyError, AuthServerError, Query
 from gateway.auth.claims import ClaimRules
 from gateway.auth.context import AuthContext
 from gateway.auth.scheme import AuthResult, Recognised, Refused, unavailable
@@ -25,6 +25,7 @@ from gateway.config.models.auth.introspection import IntrospectionScheme
 from gateway.config.models.auth.scheme_keys import Claims as ClaimNames
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
+from gateway.outside.breaker import Requester
 
 REMEMBERED = 16 * 1024**2  # bytes of answers about tokens that hold
 REMEMBERED_REFUSED = 4 * 1024**2  # bytes of those about tokens that do not
