@@ -1,7 +1,7 @@
 """Takes turns between clients, whatever each of them has brought.
 
 A client is an IPv4 address, or the /64 network of an IPv6 address. One with a thousand connections has as many turns as
-one with a single connection; where nobody else waits, it has them all. So an address behind which there are many
+one with a single connection; where no other waits, it has them all. So an address behind which there are many
 clients, such as that of a load balancer, is not held back, only taken in turn with others.
 """
 

@@ -1,7 +1,7 @@
 """Accepts connections: all that wait are taken, and a few of them let in with each turn of the loop, client by client.
 
 What a new connection costs comes in the turns behind it, and one client may open thousands in a second. Let in all at
-once, they would hold up the requests of everybody else; and behind those of one client, the connections of others
+once, they would hold up the requests of all others; and behind those of one client, the connections of others
 would wait in the kernel's queue, which knows no clients. So they are taken out of it at once, which costs little, and
 wait here, where each client has its turn.
 """

@@ -129,7 +129,7 @@ class Cycle:
             self._is_eager, self._expects_continue = True, False
 
     def fail(self, failure: GatewayError) -> None:
-        """The rest of the body will never come; whoever reads it is told why."""
+        """The rest of the body will never come; its reader gets the reason."""
         self._failure = failure
         self.keep_alive = False
         self._wake()

@@ -1,4 +1,4 @@
-"""The sockets that the gateway listens on, opened before anything else, so that a port in use is told at once."""
+"""The sockets that the gateway listens on, opened before anything else, so that a port in use is reported at once."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         self.resume_reading()
 
     def _discard(self, nbytes: int, rest: bytes) -> None:
-        """Something has come of a body that nobody wants any more."""
+        """Something has come of a body that is not read any more."""
         self._received += nbytes
         self._held = rest
         if self._reader.between_requests:
@@ -347,7 +347,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         cycle.start(self._app)
 
     def _refuse(self, fault: GatewayError) -> None:
-        """Nothing more that comes here is read. Whoever waits for a body is told; otherwise it is the answer."""
+        """Nothing more that comes here is read. The reader of a body gets the reason; otherwise it is the answer."""
         self._closing = True
         self._unread = b""
         self._received = 0
@@ -557,7 +557,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         self.set_deadline()
 
     def _linger_on(self, now: float) -> None:
-        """Wait while the client still reads, or still sends what nobody wants."""
+        """Wait while the client still reads, or still sends what is dropped."""
         received, self._received = self._received, 0
         if self._progress.unsent:
             self._cut_off_if_stalled(now, LINGER_SECONDS)

@@ -63,7 +63,7 @@ class RequestHead:
 
 
 class Sink(Protocol):
-    """Who is told what has been read."""
+    """Is notified of what has been read."""
 
     def on_head(self, head: RequestHead) -> None:
         """A request begins."""

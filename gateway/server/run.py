@@ -246,7 +246,7 @@ class GatewayServer(_Server):
         return max(LET_IN, self._context.limits().connections // 8)
 
     def drain(self, *, window: bool) -> None:
-        """Begin to end; at the second call end at once, as whoever calls twice has no patience."""
+        """Begin to end; at the second call end at once."""
         if self._draining is not None:
             os.write(2, b"a second signal: ending at once\n")
             os._exit(1)
@@ -268,7 +268,7 @@ class GatewayServer(_Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, finish what is in flight, end WebSockets, and leave nobody behind at the deadline."""
+        """Stop accepting, finish what is in flight, end WebSockets, and close what is left at the deadline."""
         self._acceptor.close()
         connections = cast(set[Any], self.server_state.connections)
         for connection in list(connections):
@@ -282,7 +282,7 @@ class GatewayServer(_Server):
             logger.warning("%d connections cut off at the drain deadline", len(connections))
             for connection in list(connections):
                 connection.abandon()
-            await asyncio.sleep(0.05)  # for the exchanges to be told of it, and to report
+            await asyncio.sleep(0.05)  # for the exchanges to notice it, and to report
         await self.gateway.reloader.stop()
         logger.info("ended")
 

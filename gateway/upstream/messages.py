@@ -93,7 +93,7 @@ class MessageEnd:
         self._wake()
 
     def hold(self) -> None:
-        """The other end takes nothing: whoever sends a message waits."""
+        """The other end takes nothing: senders of messages wait."""
         self._may_send.clear()
 
     def let_go(self) -> None:

@@ -33,7 +33,7 @@ class PoolLimits:
 
 
 class Pool(Generic[C, W]):
-    """The connections of one endpoint. `C` is a connection, `W` somebody who waits for one."""
+    """The connections of one endpoint. `C` is a connection, `W` a place in the queue for one."""
 
     __slots__ = ("_idle", "_open", "limits", "waiting")
 

@@ -1,4 +1,4 @@
-"""What a backend is told: the client's header lines, and what the gateway adds to them (RFC 9110, 7.6)."""
+"""What a backend receives: the client's header lines, and what the gateway adds to them (RFC 9110, 7.6)."""
 
 from __future__ import annotations
 

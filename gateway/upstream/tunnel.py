@@ -4,7 +4,7 @@ An end of a tunnel is a connection (`Side`), or an application that speaks ASGI 
 one takes nothing, the other is not read: what waits for an end is at most HIGH_WATER and one read.
 
 An end that has sent nothing for `ping_interval` is sent a ping. Any byte counts as an answer; the pong itself is not
-passed on. Where none comes in twice that time, the end is given up. Nobody is blamed for silence while the gateway
+passed on. Where none comes in twice that time, the end is given up. Silence does not count while the gateway
 itself does not read, unless nothing is taken either of what waits to be sent.
 
 How a tunnel ends:
@@ -108,7 +108,7 @@ class Tunnel:
         self.ends_at = ends_at  # loop time; the deadline of the exchange
         self.deadline = NEVER
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.failure: GatewayError | None = None  # why it ended, where somebody is to blame
+        self.failure: GatewayError | None = None  # why it ended, where one end failed
 
     def begin(self, client: End, upstream: End) -> None:
         """Join two ends."""
@@ -374,7 +374,7 @@ class Side(asyncio.BufferedProtocol):
         if self.over:
             return
         self.over = True
-        self.let_go()  # what it still sends is for nobody
+        self.let_go()  # what it still sends is dropped
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:

@@ -35,8 +35,8 @@ def test_the_house_names_only_what_is_there() -> None:
     assert set(re.findall(r"\b[a-z_0-9]+(?:\.py\b|/(?= |:))", house())) - below == set()
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/http-conformance.md"])
 def test_pages_name_files_that_exist(page: str) -> None:
-    """Every file that README, CONTRIBUTING and docs/architecture.md name in prose is in the project."""
+    """Every file that these pages name in prose is in the project."""
     names = set(FILE.findall((ROOT / page).read_text()))
     assert {name for name in names if not is_there(name)} == set()

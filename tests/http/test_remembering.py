@@ -1,5 +1,6 @@
 """What is remembered of what clients write: short texts only, so that nobody fills the memory with long ones."""
 
+import contextlib
 import tracemalloc
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -7,6 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.algorithms.networks import NetworkMap
+from gateway.errors import GatewayError
 from gateway.http.forwarded import TrustedProxies, forwarding_headers
 from gateway.http.header_filter import STRANGERS
 from gateway.http.media import MediaRanges
@@ -30,7 +32,8 @@ def _with_host(text: str) -> None:
 
 def _head(text: str) -> None:
     fields = {b"host": text.encode()}
-    check_head("GET", "1.1", b"/", list(fields.items()), fields)
+    with contextlib.suppress(GatewayError):  # a long one is refused
+        check_head("GET", "1.1", b"/", list(fields.items()), fields)
 
 
 def _accepting(text: str) -> None:

@@ -30,7 +30,7 @@ class Lifespan:
         self._failure: str | None = None
 
     async def start(self, seconds: float) -> None:
-        """Run the startup, once; whoever comes meanwhile waits for it. Raises GatewayError where it failed, or still
+        """Run the startup, once; callers that come meanwhile wait for it. Raises GatewayError where it failed, or still
         runs after `seconds`."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())

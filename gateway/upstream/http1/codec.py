@@ -1,9 +1,9 @@
 """HTTP/1.1 as a client speaks it (RFC 9112), without sockets: a request becomes bytes, bytes become a response.
 
-What is refused, each as a bad response that reaches nobody:
+What is refused, each as a bad response that is not passed on:
 
 - anything llhttp calls malformed (bare CR or LF, NUL, obs-fold, conflicting lengths, bad chunks, ...);
-- a response that nobody asked for, or bytes after a complete one: the connection is never used again;
+- a response without a request, or bytes after a complete one: the connection is never used again;
 - a 101 to a request that asked for no upgrade, or one that upgrades to nothing;
 - a transfer coding other than chunked: this gateway does not ask for one, and cannot pass one on;
 - a head over HEAD_LIMIT, trailers or chunk extensions over TRAILERS_LIMIT, more than INFORMATIONAL_LIMIT interim
@@ -141,7 +141,7 @@ class ResponseReader:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if not self.switched:
-                self._refuse("an upgrade that nobody asked for")
+                self._refuse("an upgrade that was not requested")
             self.behind = bytes(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
@@ -169,7 +169,7 @@ class ResponseReader:
 
     @property
     def buffered(self) -> int:
-        """Bytes of the body that nobody has taken yet."""
+        """Bytes of the body that were not read yet."""
         return self._buffered
 
     def take(self) -> bytes:
@@ -242,7 +242,7 @@ class ResponseReader:
     def _interim(self, status: int) -> None:
         if status == 101:
             if not self._upgrade:
-                raise BadResponse("an upgrade that nobody asked for")
+                raise BadResponse("an upgrade that was not requested")
             self.phase = SWITCHED
             return
         if status < 100:
