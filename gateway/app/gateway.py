@@ -8,11 +8,11 @@ Gateway.__call__      which kind of scope
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from gateway.app.counting import Counts
@@ -91,8 +91,11 @@ class Gateway:
             if not isinstance(response.body, bytes):
                 exchange.defer(response.body.close)  # which may be the body of a policy, around that of a backend
             if response.session is not None:
-                with self._open(response.session):
-                    await extensions["gateway.websocket"]["accept"](response, outcome)
+                self._begin(response.session, exchange)
+                over = extensions["gateway.websocket"]["accept"](response, outcome)
+                del response  # a WebSocket may be open for days, and there may be many
+                exchange.early_hints = None
+                await over
                 return
             can_send_trailers = "http.response.trailers" in extensions
             await send_response(exchange if can_send_trailers else None, response, send, outcome)
@@ -200,9 +203,8 @@ class Gateway:
                 await receive()
                 await deny_websocket(response, scope, counts.sending(send))
             else:
-                with self._open(response.session):
-                    headers = response.headers
-                    await response.session.run(counts.receiving(receive), counts.sending(send), headers)
+                self._begin(response.session, exchange)
+                await response.session.run(counts.receiving(receive), counts.sending(send), response.headers)
         except GatewayError as error:
             exchange.error = error
         except OSError:  # what ASGI servers raise when the client is no longer there
@@ -217,13 +219,9 @@ class Gateway:
             outcome.sent, outcome.received = counts.sent, counts.received
             self._report(exchange, outcome)
 
-    @contextlib.contextmanager
-    def _open(self, session: WebSocketSession) -> Iterator[None]:
+    def _begin(self, session: WebSocketSession, exchange: Exchange) -> None:
         self._sessions.add(session)
-        try:
-            yield
-        finally:
-            self._sessions.discard(session)
+        exchange.defer(partial(self._sessions.discard, session))
 
     def close_websockets(self, code: int) -> None:
         """End every WebSocket with this code."""

@@ -35,6 +35,7 @@ RESERVED: Final = 0x70
 FRAMES_AT_ONCE: Final = 512  # that one read may take up, so that it takes no more than its share of a loop's turn
 
 CONTROL_LIMIT: Final = 125  # bytes of the payload of a control frame
+_WHOLE: Final = frozenset({0x80 | TEXT, 0x80 | BINARY})
 _HEADER: Final = 2  # bytes that every frame has
 
 
@@ -88,12 +89,15 @@ class FrameReader:
         "_max_message",
         "_message",
         "_other_bits",
+        "_overhead",
         "_payload_at",
         "_pongs",
+        "_short",
         "behind",
         "close_seen",
         "closed",
         "messages",
+        "plain",
         "violation",
     )
 
@@ -107,6 +111,9 @@ class FrameReader:
         at_once: int = FRAMES_AT_ONCE,
     ) -> None:
         self._mask_bit = 0x80 if masked else 0
+        self._overhead = _HEADER + (4 if masked else 0)  # bytes of the header of a short frame
+        self._short = min(CONTROL_LIMIT, max_message)
+        self.plain = True  # between two messages, and nothing calls for attention
         self._max_message = max_message
         self._first_bits = first_bits
         self._other_bits = other_bits
@@ -157,12 +164,21 @@ class FrameReader:
             self._last = frame
             return b""
         self.closed = True
+        self.plain = False
         if self.violation is not None and self.violation.code == TOO_BIG:
             self.violation = None  # what does not pass may have any size
         return frame
 
     def read(self, data: bytes) -> bytes:
-        """What passes on of what has come. Afterwards look at `violation`, `closed` and `behind`."""
+        """What passes on of what has come. Afterwards, unless `plain`, look at `violation`, `closed` and `behind`."""
+        if self.plain:
+            length = len(data) - self._overhead
+            # As most reads are: one frame, which is a whole short message.
+            if 0 <= length <= self._short and data[1] == self._mask_bit | length and data[0] in _WHOLE:
+                self._bytes += length
+                self.messages += 1
+                return data
+            self.plain = False
         if self.close_seen or self.violation is not None:
             return b""
         self.behind = False
@@ -209,6 +225,7 @@ class FrameReader:
             return pieces + data[start:at]
         if at >= size:
             self._left = at - size
+            self.plain = not (self._left or self._fragmented or self.closed)
             return pieces + data[start:] if start else data
         self._held = data[at:]
         self.behind = not frames and self.violation is None

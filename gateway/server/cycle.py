@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.errors import GatewayError
-from gateway.http import Headers, Outcome, Response
+from gateway.http import Headers, Response
 from gateway.http.handshake import UPGRADE_LINES, spelled
 from gateway.http.messages import Message, Receive, Send
 
@@ -50,6 +50,8 @@ STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 100
 
 class Cycle:
     """Created when a request head is complete; over when its response is."""
+
+    __deletable__ = ["_protocol"]  # noqa: RUF012  for the compiler
 
     def __init__(self, protocol: HTTPProtocol, scope: dict[str, Any], *, keep_alive: bool, expects_continue: bool):
         self._protocol = protocol
@@ -97,16 +99,19 @@ class Cycle:
         except asyncio.CancelledError:
             pass
         except Exception:
-            logger.exception("the application failed on %s %s", self.scope["method"], self.scope["path"])
+            logger.exception("the application failed on %s %s", self.scope.get("method"), self.scope.get("path"))
         finally:
             if not self.response_complete:
                 self._protocol.abandon()
-            self.scope = {}  # which may hold the cycle itself
+            self.scope.clear()  # which may hold the connection, that holds this
             self._task = None
 
-    async def accept(self, response: Response, outcome: Outcome) -> None:
-        """Answer a handshake with 101, and be a WebSocket until that is over. Raises GatewayError."""
-        await self._protocol.accept(response, outcome)
+    def leave(self) -> None:
+        """It has become a WebSocket, which may be open for days: hold nothing of the connection or the request."""
+        self.response_complete = True
+        self.scope["extensions"].clear()
+        self.scope.clear()
+        del self._protocol
 
     def feed(self, data: bytes) -> bool:
         """A piece of the body. Returns whether the client should wait before it sends more."""

@@ -26,7 +26,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, Final, cast
 from urllib.parse import unquote
@@ -303,7 +303,7 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         cycle = Cycle(self, scope, keep_alive=keep_alive, expects_continue=head.expects_continue)
         cycle.body_left = head.length or 0
         if head.websocket:
-            scope["extensions"] = scope["extensions"] | {"gateway.websocket": {"accept": cycle.accept}}
+            scope["extensions"] = scope["extensions"] | {"gateway.websocket": {"accept": self.accept}}
         self._cycle = cycle  # started once all that came with it is read
 
     def on_body(self, data: bytes) -> None:
@@ -410,30 +410,22 @@ class HTTPProtocol(asyncio.BufferedProtocol):
 
     # WebSockets.
 
-    async def accept(self, response: Response, outcome: Outcome) -> None:
-        """Make this connection one end of a WebSocket, until that is over. Raises GatewayError."""
+    def accept(self, response: Response, outcome: Outcome) -> Awaitable[None]:
+        """Make this connection one end of a WebSocket; wait for what is returned until that is over.
+
+        Raises GatewayError, and so does what is returned.
+        """
         session = cast(Any, response.session)
         head = switching(response.headers + session.handshake)
-        connections = cast(set[Any], self._server_state.connections)
-        turns = ClientTurns(self._context.turns, self.place)
-        side: Side | None = None
+        context = self._context
+        turns = ClientTurns(context.turns, self.place)
 
         def client(frames: FrameReader) -> Side:
-            nonlocal side
             early = self._switch(head)
-            context = self._context
-            side = Side(self._transport, early, frames, context.buffer, turns, masks=False)
-            connections.add(side)
-            return side
+            return Side(self._transport, early, frames, context.buffer, turns, masks=False)
 
         tunnel: Tunnel = session.join(client, turns)
-        try:
-            await tunnel.ended
-        finally:
-            connections.discard(side)
-            outcome.received, outcome.sent = tunnel.passed
-        if tunnel.failure is not None:
-            raise tunnel.failure
+        return _until_over(tunnel, cast(set[Any], self._server_state.connections), outcome)
 
     def _switch(self, head: bytes) -> bytes:
         """Say 101, and have nothing more to do with the connection. Returns what has come of it meanwhile."""
@@ -445,7 +437,9 @@ class HTTPProtocol(asyncio.BufferedProtocol):
         self._server_state.total_requests += 1
         self._context.deadlines.forget(self)
         self._phase = CLOSED
-        self._cycle = None
+        if self._cycle is not None:
+            self._cycle.leave()
+            self._cycle = None
         self._reader.close()
         self.resume_writing()
         early, self._held = self._held, b""
@@ -576,6 +570,20 @@ class HTTPProtocol(asyncio.BufferedProtocol):
             self._linger()
         elif self._cycle is not None:
             self._cycle.keep_alive = False
+
+
+async def _until_over(tunnel: Tunnel, connections: set[Any], outcome: Outcome) -> None:
+    """Wait for the end of a tunnel, as long as which the client's connection is one of the server's. Holds nothing of
+    the handshake."""
+    side = tunnel.client
+    connections.add(side)
+    try:
+        await tunnel.ended
+    finally:
+        connections.discard(side)
+        outcome.received, outcome.sent = tunnel.passed
+    if tunnel.failure is not None:
+        raise tunnel.failure
 
 
 def _address(info: object) -> tuple[str, int] | None:

@@ -98,7 +98,7 @@ class RequestReader:
     """The requests of one connection."""
 
     def __init__(self, sink: Sink, limits: ClientLimits) -> None:
-        self._sink: Sink = sink
+        self._sink: Any = sink
         self._limits = limits
         self._most_headers = limits.headers
         self._longest_line = limits.url + LINE_OVERHEAD
@@ -127,9 +127,9 @@ class RequestReader:
         self._parser: Any = httptools.HttpRequestParser(self)
 
     def close(self) -> None:
-        """Nothing more is read. (Reader and parser know each other, which would keep both until a collector comes.)"""
-        self._parser = None
-        self._fault = None
+        """Nothing more is read. (What knows each other would be kept until a collector comes.)"""
+        self._parser = self._sink = self._fault = None
+        self.headers = []
 
     @property
     def between_requests(self) -> bool:

@@ -95,7 +95,7 @@ async def serve(options: ServeOptions) -> None:
     loop_watch = LoopWatch()
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
-    server = GatewayServer(gateway, ServerContext(deadlines, partial(_limits, reloader), gateway.refuse))
+    server = GatewayServer(gateway, ServerContext(deadlines, _LimitsInForce(reloader), gateway.refuse))
     try:
         with _signals(server, access_log, audit_log):
             loop_watch.start()
@@ -188,12 +188,26 @@ def _settings_of_access_log(former: AccessLogSettings, log_format: str | None, s
     return settings
 
 
-def _limits(reloader: Reloader) -> ClientLimits:
-    """The limits in force; never more connections than there are descriptors for, each with one to an upstream."""
-    limits = reloader.current.configuration.middleware.limits if reloader.current else ClientLimits()
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = max(1, (descriptors - DESCRIPTORS_KEPT) // 2)
-    return limits if limits.connections <= most else limits.model_copy(update={"connections": most})
+class _LimitsInForce:
+    """Those of the configuration; never more connections than there are descriptors for, each with one to an upstream.
+
+    They are made once for each configuration, not for each connection.
+    """
+
+    def __init__(self, reloader: Reloader) -> None:
+        self._reloader = reloader
+        self._configured = self._in_force = ClientLimits()
+
+    def __call__(self) -> ClientLimits:
+        snapshot = self._reloader.current
+        limits = snapshot.configuration.middleware.limits if snapshot else self._configured
+        if limits is not self._configured or not snapshot:
+            descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            most = max(1, (descriptors - DESCRIPTORS_KEPT) // 2)
+            self._configured = limits
+            few = limits.connections <= most
+            self._in_force = limits if few else limits.model_copy(update={"connections": most})
+        return self._in_force
 
 
 def _raise_descriptor_limit() -> None:

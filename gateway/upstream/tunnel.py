@@ -34,6 +34,8 @@ from gateway.turns import ClientTurns
 CLOSE_SECONDS: Final = 3.0
 CLOSE_LIMIT: Final = 30.0  # seconds, however slowly what is left is taken
 HIGH_WATER: Final = 32 * 1024  # bytes that an end has not taken, above which the other one is not read
+READ_BUFFER: Final = 64 * 1024  # bytes of the buffer that all connections read into
+LOOKS: Final = 4  # at each end, in an interval
 UNANSWERED: Final = 2  # intervals that a ping may remain without an answer
 
 
@@ -86,12 +88,12 @@ class Tunnel:
     """A client and an upstream, from the handshake on."""
 
     __slots__ = (
-        "_client",
         "_cut_at",
         "_deadlines",
         "_ending",
         "_interval",
         "_upstream",
+        "client",
         "deadline",
         "ended",
         "ends_at",
@@ -101,7 +103,7 @@ class Tunnel:
     def __init__(self, deadlines: Deadlines, ping_interval: float, ends_at: float = NEVER) -> None:
         self._deadlines = deadlines
         self._interval = ping_interval
-        self._client: End
+        self.client: End
         self._upstream: End
         self._ending = False  # the gateway has ended it, or is about to
         self._cut_at = NEVER  # loop time; set once nothing is left but to close
@@ -112,9 +114,9 @@ class Tunnel:
 
     def begin(self, client: End, upstream: End) -> None:
         """Join two ends."""
-        self._client, self._upstream = client, upstream
+        self.client, self._upstream = client, upstream
         now = asyncio.get_running_loop().time()
-        self.deadline = min(now + self._interval, self.ends_at)
+        self.deadline = min(now + self._interval / LOOKS, self.ends_at)
         self._deadlines.watch(self)
         client.join(self, upstream)
         upstream.join(self, client)
@@ -122,15 +124,15 @@ class Tunnel:
     @property
     def passed(self) -> tuple[int, int]:
         """Bytes of messages that have passed: (from the client, from the upstream)."""
-        return self._client.frames.passed, self._upstream.frames.passed
+        return self.client.frames.passed, self._upstream.frames.passed
 
     def close(self, code: int) -> None:
         """Send both ends a close frame, each as soon as a frame that is under way to it is complete."""
         if self.ended.done():
             return
         self._ending = True
-        self._say_close(self._client, self._upstream, code)
-        self._say_close(self._upstream, self._client, code)
+        self._say_close(self.client, self._upstream, code)
+        self._say_close(self._upstream, self.client, code)
         self._go_on_closing()
 
     def _say_close(self, end: End, other: End, code: int) -> None:
@@ -141,7 +143,7 @@ class Tunnel:
 
     def _go_on_closing(self) -> None:
         """Finish what has been sent its close frame, and has answered it; set the clock once both have been sent it."""
-        client, upstream = self._client, self._upstream
+        client, upstream = self.client, self._upstream
         if upstream.frames.closed and client.frames.answered and (self._ending or upstream.gone):
             client.finish()
         if client.frames.closed and upstream.frames.answered and (self._ending or client.gone):
@@ -152,7 +154,7 @@ class Tunnel:
     def abort(self) -> None:
         """Cut off both ends."""
         if not self.ended.done():
-            self._client.abort()
+            self.client.abort()
             self._upstream.abort()
 
     # What the ends report.
@@ -164,7 +166,7 @@ class Tunnel:
         if violation is None or self._ending:
             self._go_on_closing()
             return
-        if end is self._client:
+        if end is self.client:
             self.failure = GatewayError(ErrorKind.BAD_REQUEST, f"the client sent {violation.reason}")
         else:
             self.failure = GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, f"the upstream sent {violation.reason}")
@@ -174,7 +176,7 @@ class Tunnel:
     def lost(self, end: End) -> None:
         """This end has closed."""
         upstream = self._upstream
-        other = upstream if end is self._client else self._client
+        other = upstream if end is self.client else self.client
         if other.gone:
             self._end()
             return
@@ -191,7 +193,7 @@ class Tunnel:
     def _end(self) -> None:
         if not self.ended.done():
             self._deadlines.forget(self)
-            self._client.part()
+            self.client.part()
             self._upstream.part()
             self.ended.set_result(None)
 
@@ -207,7 +209,7 @@ class Tunnel:
     def expired(self, now: float) -> None:
         """A clock ran out."""
         if self._cut_at < NEVER:
-            taken = self._client.takes() or self._upstream.takes()
+            taken = self.client.takes() or self._upstream.takes()
             self.deadline = now + CLOSE_SECONDS
             if now >= self._cut_at or not taken:
                 self.abort()
@@ -217,7 +219,7 @@ class Tunnel:
             self.close(GOING_AWAY)
             return
         deadline = self.ends_at
-        for end in (self._client, self._upstream):
+        for end in (self.client, self._upstream):
             if not end.gone:
                 look_again = end.looked_at(now, self._interval)
                 if not look_again:
@@ -234,8 +236,9 @@ class Side(asyncio.BufferedProtocol):
         "_asked_at",
         "_buffer",
         "_early",
+        "_heard",
+        "_heard_at",
         "_held",
-        "_loop",
         "_peer",
         "_reading",
         "_transport",
@@ -245,7 +248,6 @@ class Side(asyncio.BufferedProtocol):
         "_waits",
         "frames",
         "gone",
-        "heard_at",
         "masks",
         "over",
     )
@@ -268,13 +270,13 @@ class Side(asyncio.BufferedProtocol):
         self._early = early
         self._buffer = buffer
         self._turns = turns
-        self._loop = asyncio.get_running_loop()
         self._tunnel: Tunnel | None = None
         self._peer: End | None = None
         self._reading = True
         self._held = False  # the other end takes nothing
         self._waits = False  # for its turn
-        self.heard_at = self._loop.time()
+        self._heard = False  # since it was last looked at
+        self._heard_at = asyncio.get_running_loop().time()
         self._asked_at = NEVER  # when a ping was sent that has had no answer
         self._unsent = 0  # bytes that it had not taken, when last looked at
 
@@ -295,9 +297,9 @@ class Side(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.heard_at = self._loop.time()
+        self._heard = True
         self._pass(bytes(self._buffer[:nbytes]))
-        if nbytes == len(self._buffer) and not self._waits:
+        if nbytes == READ_BUFFER and not self._waits:
             self._wait_for_turn()  # or the loop would read on, as much as there is
 
     def _pass(self, data: bytes) -> None:
@@ -305,6 +307,8 @@ class Side(asyncio.BufferedProtocol):
         passed = frames.read(data)
         if passed and peer is not None:
             peer.send(passed)
+        if frames.plain:
+            return
         if frames.behind:
             self._wait_for_turn()
         elif (frames.closed or frames.violation is not None) and self._tunnel is not None:
@@ -391,18 +395,14 @@ class Side(asyncio.BufferedProtocol):
         return self._unsent < before
 
     def looked_at(self, now: float, interval: float) -> float:
-        if self.takes():
-            self.heard_at = now
-        if self._asked_at <= self.heard_at:  # the clock has milliseconds, in which an answer may come
-            self._asked_at = NEVER
-        if self.heard_at + interval > now:
-            return self.heard_at + interval
-        if self._asked_at == NEVER:
-            if not self._ask() and not self._unsent:
-                return now + interval
+        if self.takes() or self._heard:
+            self._heard = False
+            self._heard_at, self._asked_at = now, NEVER
+        if self._asked_at == NEVER and now - self._heard_at >= interval and (self._ask() or self._unsent):
             self._asked_at = now
-        due = self._asked_at + UNANSWERED * interval
-        return min(due, now + interval) if due > now else 0.0
+        if now - self._asked_at >= UNANSWERED * interval:
+            return 0.0
+        return now + interval / LOOKS
 
     def _ask(self) -> bool:
         """Send it a ping, where that is possible now, and fair."""

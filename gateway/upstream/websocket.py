@@ -49,6 +49,7 @@ class Upgraded:
         upstream = connection.switch(self._frames(masked=False), turns)
         tunnel = self._tunnel = Tunnel(connection.deadlines, self._limits.ping_interval, self._ends_at)
         tunnel.begin(client(self._frames(masked=True)), upstream)
+        self.handshake = []  # which may be long, and a tunnel open for days
         return tunnel
 
     def _frames(self, *, masked: bool) -> FrameReader:

@@ -159,8 +159,10 @@ class ResponseReader:
             raise CutShort
 
     def forget(self) -> None:
-        """Nothing more is fed. (Reader and parser know each other, which would keep both until a collector comes.)"""
+        """Nothing more is fed. (What knows each other would be kept until a collector comes.)"""
         self._parser = None
+        if self.switched:
+            self.headers, self.fields = [], {}
 
     @property
     def switched(self) -> bool:
