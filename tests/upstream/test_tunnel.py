@@ -1,0 +1,217 @@
+"""Two connections, joined: what a client or a backend can do to others through a tunnel, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import time
+import zlib
+from collections.abc import Iterator
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+
+from gateway.deadlines import Deadlines
+from gateway.http.frames import FrameReader
+from gateway.turns import ClientTurns, Turns
+from gateway.upstream.tunnel import READ_BUFFER, Side, Tunnel
+from tests.support import eventually
+from tests.upstream.conftest import Sites
+from tests.upstream.test_websocket import client, echo, websocket_backend
+from tests.upstream.wire import connected, read_message
+
+PING = b"\x89\x80\0\0\0\0"
+HANDSHAKE = (
+    b"GET %b/ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+FLOODS = {
+    "empty pings": PING * 1000,
+    "pongs": b"\x8a\x80\0\0\0\0" * 1000,
+    "one byte": b"\x82\x81\0\0\0\0x" * 1000,
+    "empty continuations": b"\x02\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 1000 + b"\x80\x80\0\0\0\0",
+}
+
+
+async def test_compression_is_between_client_and_backend(sites: Sites) -> None:
+    """permessage-deflate is agreed on end to end, and what is sent compressed arrives as it was."""
+    seen: list[bool] = []
+
+    async def handler(server: ServerConnection) -> None:
+        seen.append(any(isinstance(each, PerMessageDeflate) for each in server.protocol.extensions))
+        await echo(server)
+
+    async with websocket_backend(sites, handler) as backend, client(sites, backend, compression="deflate") as one:
+        assert any(isinstance(each, PerMessageDeflate) for each in one.protocol.extensions)
+        for message in ("a" * 100_000, random.randbytes(100_000), "", b"", "x"):
+            await one.send(message)
+            assert await one.recv() == message
+        await one.send(["many ", "fragments ", "of one message"])
+        assert await one.recv() == "many fragments of one message"
+    assert seen == [True]
+
+
+async def test_compression_is_not_forced_on_anyone(sites: Sites) -> None:
+    """Where the backend does not want it, there is none."""
+    serving = websocket_backend(sites, echo, compression=None)
+    async with serving as backend, client(sites, backend, compression="deflate") as one:
+        assert one.protocol.extensions == []
+        await one.send("plain")
+        assert await one.recv() == "plain"
+
+
+async def test_a_reserved_bit_needs_an_extension(sites: Sites) -> None:
+    """A compressed message where compression was not agreed on ends the WebSocket with 1002, on both sides."""
+    codes: asyncio.Queue[int | None] = asyncio.Queue()
+
+    async def handler(server: ServerConnection) -> None:
+        await server.wait_closed()
+        codes.put_nowait(server.close_code)
+
+    async with websocket_backend(sites, handler) as backend, client(sites, backend) as one:
+        data = zlib.compress(b"x")
+        one.transport.write(bytes([0xC1, 0x80 | len(data), 0, 0, 0, 0]) + data)
+        await asyncio.wait_for(one.wait_closed(), 10)
+        assert one.close_code == 1002
+        assert await asyncio.wait_for(codes.get(), 10) == 1002
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+async def test_a_flood_of_small_frames_leaves_others_alone(sites: Sites, kind: str) -> None:
+    """Whoever sends them as fast as possible does not keep another WebSocket from its echo."""
+    flooding = True
+
+    async def flood() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", sites.gateway.port)
+        async with websocket_backend(sites, sink) as backend:
+            writer.write(HANDSHAKE % backend.path.encode())
+            await reader.readuntil(b"\r\n\r\n")
+            try:
+                while flooding:
+                    writer.write(FLOODS[kind])
+                    await asyncio.sleep(0)
+                    await writer.drain()
+            finally:
+                writer.transport.abort()
+
+    async def sink(server: ServerConnection) -> None:
+        server.transport.pause_reading()  # or the backend, in this process, would be what is slow
+        transport = server.transport
+        while flooding:
+            transport.resume_reading()
+            await asyncio.sleep(0.001)
+            transport.pause_reading()
+            await asyncio.sleep(0.005)
+        transport.abort()
+
+    async with websocket_backend(sites, echo) as backend, client(sites, backend) as one:
+        task = asyncio.create_task(flood())
+        waits = []
+        try:
+            await asyncio.sleep(0.3)
+            for _ in range(30):
+                started = time.perf_counter()
+                await one.send("hello")
+                await one.recv()
+                waits.append(time.perf_counter() - started)
+        finally:
+            flooding = False
+            await task
+    assert sorted(waits)[len(waits) // 2] < 0.5
+
+
+async def test_who_reads_nothing_costs_little(sites: Sites) -> None:
+    """Neither the pongs to a client that does not read, nor large messages of one that closes, pile up."""
+    async with websocket_backend(sites, echo) as backend:
+        before = sites.gateway.memory()
+        async with client(sites, backend) as one:
+            one.transport.pause_reading()
+            ping = bytes([0x89, 0x80 | 125, 0, 0, 0, 0]) + bytes(125)
+            for _ in range(40):
+                one.transport.write(ping * 2000)
+                await asyncio.sleep(0.02)
+            assert sites.gateway.memory() < before + 8 * 1024 * 1024
+            one.transport.abort()
+        for _ in range(3):
+            async with client(sites, backend) as one:
+                one.transport.pause_reading()
+                for _ in range(6):
+                    one.transport.write(bytes([0x82, 0xFF]) + (15 * 2**20).to_bytes(8, "big") + bytes(4))
+                    one.transport.write(bytes(15 * 2**20))
+                await asyncio.sleep(0.2)
+                one.transport.abort()
+        assert sites.gateway.memory() < before + 8 * 1024 * 1024
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_a_tunnel_is_freed_when_it_closes(no_collector: None, orderly: bool) -> None:
+    """Without waiting for a collector."""
+    buffer = memoryview(bytearray(READ_BUFFER))
+    far: list[asyncio.StreamWriter] = []
+    loop = asyncio.get_running_loop()
+    server = await asyncio.start_server(lambda _, writer: far.append(writer), "127.0.0.1", 0)
+    deadlines = Deadlines(loop)
+
+    async def side(*, upstream: bool) -> Side:
+        transport, _ = await loop.create_connection(asyncio.Protocol, *server.sockets[0].getsockname())
+        frames = FrameReader(masked=not upstream, max_message=1000)
+        return Side(transport, b"", frames, buffer, ClientTurns(Turns(), b""), masks=upstream)
+
+    tunnel = Tunnel(deadlines, 30)
+    tunnel.begin(await side(upstream=False), await side(upstream=True))
+    await eventually(lambda: len(far) == 2)
+    if orderly:
+        far[0].write(b"\x88\x82\0\0\0\0\x03\xe8")
+        far[1].write(b"\x88\x02\x03\xe8")
+    for writer in far:
+        writer.close()
+    await asyncio.wait_for(tunnel.ended, 10)
+    await asyncio.sleep(0)
+    left = [each for each in gc.get_objects() if isinstance(each, (Side, FrameReader))]
+    assert len(left) == 4  # which the tunnel holds, and nothing else
+    del left, tunnel
+    assert not [each for each in gc.get_objects() if isinstance(each, (Side, FrameReader, Tunnel))]
+    server.close()
+
+
+REFUSALS = {
+    "HTTP/1.0": (b"HTTP/1.0 403 Forbidden\r\n\r\nno", 403),
+    "no reason phrase": (b"HTTP/1.1 401\r\nContent-Length: 2\r\n\r\nno", 401),
+    "a long header line, and chunks": (
+        b"HTTP/1.1 503 Busy\r\nX-Long: "
+        + b"x" * 20_000
+        + b"\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+        503,
+    ),
+    "a hint first": (
+        b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 429 Slow\r\nContent-Length: 2\r\n\r\nno",
+        429,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+async def test_refusals_of_all_kinds_reach_the_client(sites: Sites, kind: str) -> None:
+    """With their status and body, as any response does."""
+    answer, status = REFUSALS[kind]
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async with sites.backend(script) as backend, connected(sites.gateway.port) as (reader, writer):
+        writer.write(HANDSHAKE % backend.path.encode())
+        if kind == "a hint first":
+            assert (await read_message(reader, bodyless=True)).fields["link"] == "</a>"
+        message = await read_message(reader)
+        assert (message.status, message.body) == (status, b"no")
