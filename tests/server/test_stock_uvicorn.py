@@ -10,6 +10,10 @@ from typing import Any, cast
 
 import pytest
 import uvicorn
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
 from gateway.app import Gateway
 from gateway.deadlines import Deadlines
@@ -101,3 +105,34 @@ async def test_a_refused_websocket(tmp_path: Path, backend: Backend) -> None:
         await client.send(b"\r\n".join(lines) + b"\r\n\r\n")
         answer = await client.answer()
     assert (answer.status, answer.problem) == (404, "no-route")
+
+
+async def test_a_websocket(tmp_path: Path, backend: Backend) -> None:
+    """Messages pass both ways, with the subprotocol and the close code of either side; one line is reported."""
+
+    async def echo(server: ServerConnection) -> None:
+        async for message in server:
+            await server.send(message)
+            if message == "close":
+                await server.close(3001, "bye")
+
+    serving = serve(echo, "127.0.0.1", 0, max_size=None, subprotocols=[Subprotocol("chat")])
+    async with serving as upstream, stock_uvicorn(tmp_path, backend, "httptools") as (port, records):
+        (tmp_path / "routes.yaml").write_text(ROUTES.format(port=next(iter(upstream.sockets)).getsockname()[1]))
+        url = f"ws://127.0.0.1:{port}/e/ws"
+        offered = [Subprotocol("other"), Subprotocol("chat")]
+        for _ in range(100):  # until the new target is served
+            try:
+                one = await connect(url, subprotocols=offered, proxy=None, max_size=None)
+                break
+            except InvalidStatus:
+                await asyncio.sleep(0.1)
+        assert one.subprotocol == "chat"
+        for message in ("text", b"bytes", "", "x" * 300_000):
+            await one.send(message)
+            assert await one.recv() == message
+        await one.send("close")
+        assert await one.recv() == "close"
+        await asyncio.wait_for(one.wait_closed(), 10)
+        assert (one.close_code, one.close_reason) == (3001, "bye")
+        await eventually(lambda: any(outcome.status == 101 for _, outcome in records))
