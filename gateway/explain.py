@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.auth.credentials import without_parameters
-from gateway.auth.schemes import secret_parameters
+from gateway.auth.token_locations import secret_parameters
 from gateway.build import RouteHandler, Snapshot
 from gateway.context import Explaining
 from gateway.deadlines import NEVER

@@ -57,11 +57,24 @@ def conceal(exchange: Exchange, locations: Locations) -> None:
         exchange.hidden_headers |= locations.headers
     if locations.parameters and exchange.query:
         exchange.query = without_parameters(exchange.query, locations.parameters)
+    if locations.parameters and b"?" in exchange.fields.get(b"referer", b""):
+        _conceal_in_referer(exchange, locations.parameters)
     if locations.cookies and b"cookie" in exchange.fields:
         exchange.hidden_headers |= {b"cookie"}
         exchange.extra_headers += tuple(_without_cookies(exchange.headers, locations.cookies))
     if locations.protocols and b"sec-websocket-protocol" in exchange.fields:
         _conceal_protocols(exchange, tuple(locations.protocols))
+
+
+def _conceal_in_referer(exchange: Exchange, names: frozenset[bytes]) -> None:
+    """What a page asks for is sent with the URL of the page, in which the browser showed its token."""
+    lines = []
+    for line in values(exchange.headers, b"referer"):
+        before, _, query = line.partition(b"?")
+        kept = without_parameters(query, names)
+        lines.append((b"referer", before + b"?" + kept if kept else before))
+    exchange.hidden_headers |= {b"referer"}
+    exchange.extra_headers += tuple(lines)
 
 
 def _conceal_protocols(exchange: Exchange, beginnings: tuple[bytes, ...]) -> None:

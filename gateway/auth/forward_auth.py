@@ -15,7 +15,7 @@ from gateway.auth.context import AuthContext
 from gateway.auth.credentials import authorization, without_parameters
 from gateway.auth.identities import Identities, header_names
 from gateway.auth.scheme import AuthResult, Locations, Refused, unavailable
-from gateway.auth.token_locations import TWO_TOKENS, TokenLocations, token_locations
+from gateway.auth.token_locations import TWO_TOKENS, TokenLocations, secret_parameters, token_locations
 from gateway.auth.turns import owner_of
 from gateway.config.models.auth.forward_auth import ForwardAuthScheme
 from gateway.errors import ErrorKind
@@ -73,6 +73,7 @@ class ForwardAuth:
     identities: Identities
     locations: Locations
     token_locations: TokenLocations
+    secret_parameters: frozenset[bytes]  # of the query, in which any scheme finds its credentials
     forward: bool = False
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
@@ -122,10 +123,10 @@ class ForwardAuth:
                 yield from ((name, value) for value in values(exchange.headers, name))
 
     def _query_part(self, exchange: Exchange) -> bytes:
-        """The token is shown in `Authorization`, and not where services write it to their logs."""
-        if not self.locations.parameters or not exchange.query:
+        """Without credentials, of other schemes either: services write the URI to their logs."""
+        if not self.secret_parameters or not exchange.query:
             return exchange.query_part()
-        query = without_parameters(exchange.query, self.locations.parameters)
+        query = without_parameters(exchange.query, self.secret_parameters)
         return b"?" + query if query else b""
 
     def _credential(self, exchange: Exchange, token: bytes | None) -> bytes | None:
@@ -203,6 +204,7 @@ def forward_auth(auth: AuthContext, name: str, config: ForwardAuthScheme) -> For
         identities=auth.identities,
         locations=Locations(replaced) | token.locations,
         token_locations=token,
+        secret_parameters=secret_parameters(auth.config),
     )
 
 

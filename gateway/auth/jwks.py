@@ -29,6 +29,7 @@ FETCH_WINDOW = 60.0  # seconds
 FETCH_SPACING = 5.0  # seconds after which one more is allowed: invented kids must not hide a new key for long
 ABSENT_SECONDS = 10.0  # how long a kid that was looked for is not looked for again
 ABSENT_KIDS = 1000
+AGAIN_SECONDS = 5.0  # how long no other key is looked for under a known kid, after one was
 RETRY_LAST = 15.0  # seconds between fetches that fail, at most
 
 NO_KEYS = unavailable("the keys of the token's issuer cannot be fetched at the moment")
@@ -69,6 +70,7 @@ class PublishedKeys:
         self._next = 0.0  # seconds until the next fetch, from the end of the last one
         self._asked: deque[float] = deque(maxlen=FETCHES)
         self._absent: dict[tuple[str, str | None], float] = {}  # kid and algorithm
+        self._not_again: dict[tuple[str | None, str], float] = {}  # the same, of keys that are known
 
     async def start(self) -> None:
         """Begin to fetch; the first requests may come before the keys do."""
@@ -101,6 +103,24 @@ class PublishedKeys:
         found = await self._look_for(kid, algorithm)
         # Tokens may name keys that are published without a name: then these are all that there is to go by.
         return self._keys if isinstance(found, Refused) and self._keys.has_nameless(algorithm) else found
+
+    async def newer_than(self, keys: KeySet, kid: str | None, algorithm: str) -> KeySet | None:
+        """See KeySource. Forged signatures cost the issuer one request per known kid in AGAIN_SECONDS."""
+        if self._keys is not keys:
+            return self._keys
+        now = self._clock()
+        # A kid that only nameless keys answer for is made up by the client: all of these count as one.
+        sought = (kid if keys.knows(kid, algorithm) else None, algorithm)
+        if not self._refreshing:
+            return None
+        fetching = self._fetching  # others wait for it, too
+        if self._not_again.get(sought, 0.0) <= now:
+            self._not_again = {each: until for each, until in self._not_again.items() if until > now}
+            self._not_again[sought] = now + AGAIN_SECONDS
+            fetching = self._fetch()
+        if fetching is not None:
+            await _finished(fetching)
+        return None if self._keys is keys else self._keys
 
     async def _wait_for_keys(self) -> KeySet | Refused:
         """There are none: wait for the fetch that is under way, if one is."""

@@ -73,6 +73,10 @@ class KeySource(Protocol):
         """The keys as of now; but for a `dry_run` fetched again where none has this `kid` and is for the algorithm."""
         ...
 
+    async def newer_than(self, keys: KeySet, kid: str | None, algorithm: str) -> KeySet | None:
+        """Other keys than these, where the issuer has such by now: none of these signed a token of this `kid`."""
+        ...
+
 
 class FixedKeys:
     """Keys that are in the configuration."""
@@ -86,3 +90,7 @@ class FixedKeys:
     async def keys_for(self, kid: str | None, algorithm: str | None = None, *, dry_run: bool) -> KeySet | Refused:
         """Always the same."""
         return self._keys
+
+    async def newer_than(self, keys: KeySet, kid: str | None, algorithm: str) -> KeySet | None:
+        """None: there are no others."""
+        return None

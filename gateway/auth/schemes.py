@@ -13,7 +13,6 @@ from gateway.auth.key_files import KeyFiles
 from gateway.auth.key_ring import KeyRing, key_paths
 from gateway.auth.password_checks import PasswordChecks
 from gateway.auth.scheme import Scheme
-from gateway.config.models import AuthFile
 from gateway.config.models.auth.jwt import JwtScheme
 from gateway.config.models.auth.schemes import AnonymousScheme, ApiKeyScheme, BasicScheme
 from gateway.config.problems import ConfigError
@@ -104,10 +103,3 @@ KINDS: Mapping[str, Callable[[AuthContext, str, Any], Scheme]] = {
     "anonymous": _anonymous,
 }
 """How each kind of scheme is made of its settings: what SchemeConfig has as keys."""
-
-
-def secret_parameters(auth: AuthFile) -> frozenset[bytes]:
-    """The query parameters that hold credentials of whatever scheme."""
-    names = [getattr(scheme.settings, "query", None) for scheme in auth.schemes.values()]
-    names += [scheme.settings.from_.query for scheme in auth.schemes.values() if hasattr(scheme.settings, "from_")]
-    return frozenset(name.encode() for name in names if name)

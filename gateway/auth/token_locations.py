@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gateway.auth.credentials import authorization, cookie_values, protocol_entries, query_values
 from gateway.auth.scheme import Locations, Refused
+from gateway.config.models import AuthFile
 from gateway.config.models.auth.scheme_keys import TokenFrom
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
@@ -91,3 +92,10 @@ def token_locations(config: TokenFrom) -> TokenLocations:
         config.cookie.encode() if config.cookie else None,
         protocol.encode() if protocol else None,
     )
+
+
+def secret_parameters(auth: AuthFile) -> frozenset[bytes]:
+    """The query parameters that hold credentials of whatever scheme."""
+    names = [getattr(scheme.settings, "query", None) for scheme in auth.schemes.values()]
+    names += [scheme.settings.from_.query for scheme in auth.schemes.values() if hasattr(scheme.settings, "from_")]
+    return frozenset(name.encode() for name in names if name)

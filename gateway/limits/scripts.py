@@ -19,7 +19,7 @@ local function owed(key)
   if type(state) ~= 'string' or #state > 40 then return 0 end
   local debt, at = string.match(state, '^(%d+) (%d+)$')
   debt, at = tonumber(debt), tonumber(at)
-  if not debt or debt > 2 ^ 54 then return 0 end
+  if not debt or debt > 2 ^ 54 or at > now + 3600000000 then return 0 end  -- no clock of ours is an hour ahead
   return math.max(0, debt - math.max(0, now - at) * 1000)
 end
 

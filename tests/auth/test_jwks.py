@@ -19,7 +19,8 @@ from gateway.errors import ErrorKind
 from gateway.http import Headers
 from tests.support import eventually, free_port
 
-from .support import ISSUER, b64, issuer_server, jwk, private_key
+from .schemes_support import recognised, refused, running
+from .support import ISSUER, b64, claims, issuer_server, jwk, jwt_auth, mint, private_key, request
 
 ONE = jwk(private_key("RS256", "one"), kid="one")
 TWO = jwk(private_key("RS256", "two"), kid="two")
@@ -363,3 +364,26 @@ async def test_a_fetch_that_began_before_a_rotation_does_not_hide_it() -> None:
             await asyncio.sleep(0)
             go_on.set()
             assert await waiting == {"one", "two"}
+
+
+async def test_a_key_that_is_replaced_under_its_kid_is_found() -> None:
+    """By the first token that it signed, also beside the former key and without a kid; forged tokens cost little."""
+    old, new = private_key("RS256", "one"), private_key("RS256", "two")
+    for kid in ({"kid": "one"}, {}):
+        for after in ([jwk(old, **kid), jwk(new, **kid)], [jwk(new, **kid)]):
+            async with issuer_server() as issuer:
+                issuer.keys = [jwk(old, **kid)]
+                auth = json.loads(jwt_auth({"jwks_url": issuer.url}))
+                async with running(auth, "login") as login:
+                    recognised(await login.authenticate(request(token=mint("RS256", old, header=kid))))
+                    issuer.keys = after
+                    token = request(token=mint("RS256", new, header=kid))
+                    refused(await login.authenticate(token, dry_run=True))
+                    assert issuer.fetched == 1
+                    for result in await asyncio.gather(*(login.authenticate(token) for _ in range(10))):
+                        recognised(result)
+                    assert issuer.fetched == 2
+                    for number in range(20):
+                        forged = mint("RS256", private_key("RS256", "forged"), claims(jti=number), header=kid)
+                        refused(await login.authenticate(request(token=forged)))
+                    assert issuer.fetched == 2

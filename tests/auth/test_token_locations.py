@@ -130,6 +130,21 @@ async def test_the_service_that_is_asked_gets_the_token_as_a_bearer(place: str) 
             assert refused(await ask.authenticate(basic)).kind is ErrorKind.AMBIGUOUS_CREDENTIALS
 
 
+async def test_the_service_that_is_asked_gets_no_parameter_of_another_scheme() -> None:
+    """Nor its API keys or tokens, which the URI would bring into its log."""
+
+    async def reply(asked: Asked) -> Reply:
+        return 204, {}, b""
+
+    async with http_service(reply) as service:
+        schemes = json.loads(jwt_auth({"algorithms": ["HS256"], "secret": SECRET}))["schemes"]
+        schemes["login"]["jwt"]["from"] = {"query": "access_token"}
+        schemes |= {"ask": {"forward_auth": {"url": service.url}}, "key": {"api_key": {"query": "key"}}}
+        async with running({"schemes": schemes}, "ask") as ask:
+            recognised(await ask.authenticate(make_exchange("GET", f"/x?a=b&access_token={TOKEN}&k%65y=1&c=d")))
+            assert service.asked[0].header("x-forwarded-uri") == "/x?a=b&c=d"
+
+
 async def test_opaque_tokens_are_taken_there_too() -> None:
     """The issuer is asked about the token of a cookie as about any other."""
 
@@ -209,15 +224,17 @@ async def test_a_token_goes_no_further_than_the_gateway(tmp_path: Path) -> None:
     """The backend gets neither parameter nor cookie, on open routes either; no log and no answer has the token."""
     async with staged(tmp_path) as stage, httpx2.AsyncClient(base_url=stage.gateway.url) as client:
         wrong = TOKEN[:-10] + "AAAAAAAAAA"
+        page = f"https://shop.example/page?access_token={TOKEN}"
         for path, status in (("/api/x", 200), ("/open/x", 200), ("/none", 404), ("/api/%2F", 400)):
             answer = await client.get(
-                f"{path}?a=1&access_token={TOKEN}&b=2", headers={"cookie": f"session={TOKEN};c=d"}
+                f"{path}?a=1&access_token={TOKEN}&b=2", headers={"cookie": f"session={TOKEN};c=d", "referer": page}
             )
             assert (answer.status_code, TOKEN in answer.text) == (status, False), path
         answer = await client.get(f"/api/x?access_token={wrong}")
         assert (answer.status_code, wrong in answer.text) == (401, False)
         assert [asked.path for asked in stage.got] == ["/api/x?a=1&b=2", "/open/x?a=1&b=2"]
         assert [asked.header("cookie") for asked in stage.got] == ["c=d", "c=d"]
+        assert [asked.header("referer") for asked in stage.got] == ["https://shop.example/page"] * 2
         url = f"http://127.0.0.1:{stage.gateway.admin_port}/explain"
         shown = {"authorization": f"Bearer {READER}"}
         explained = await client.get(url, params={"url": f"/api/x?access_token={TOKEN}&b=2"}, headers=shown)
