@@ -103,6 +103,7 @@ class AuthServer:
             await self._close_if_unused()
 
     async def _answer(self, query: Query, requester: Requester) -> Reply:
+        asked = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout):
                 if self._client is None:  # it was stopped, and a query still came
@@ -110,12 +111,12 @@ class AuthServer:
                     self._client = self._client or made
                 reply = await self._exchange(self._client, query)
         except TimeoutError:
-            raise self._failed(f"it did not answer within {self._timeout:g} s", requester) from None
+            raise self._failed(f"it did not answer within {self._timeout:g} s", requester, asked) from None
         except httpx2.ConnectError as error:  # whatever the token
-            raise self._failed(reason_of(error), NO_REQUESTER) from None
+            raise self._failed(reason_of(error), NO_REQUESTER, asked) from None
         except HTTP_ERRORS as error:
-            raise self._failed(reason_of(error), requester) from None
-        self._breaker.succeeded()
+            raise self._failed(reason_of(error), requester, asked) from None
+        self._breaker.succeeded(time.monotonic())
         if reply.status >= 500:  # no reason to leave it alone: one caller's credential may be what it cannot digest
             raise AuthServerError(f"{self.shown}: it answered {reply.status}")
         return reply
@@ -124,8 +125,8 @@ class AuthServer:
         """Log a failure; of many, one in PAUSE seconds, with the number of those in between."""
         self._log.line("scheme %s: %s", scheme, failure)
 
-    def _failed(self, reason: str, requester: Requester) -> AuthServerError:
-        self._breaker.failed(time.monotonic(), requester)
+    def _failed(self, reason: str, requester: Requester, asked: float) -> AuthServerError:
+        self._breaker.failed(time.monotonic(), requester, asked)
         return AuthServerError(f"{self.shown}: {reason}")
 
     async def _exchange(self, client: httpx2.AsyncClient, query: Query) -> Reply:

@@ -107,9 +107,10 @@ def _claim(name: str) -> Part:
 def _bytes_of(value: Any) -> bytes:
     """Bytes that stand for a claim, whatever it is."""
     try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS)
+        text = orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # a number of more than 64 bits, half a character, or nested deeper than orjson goes
         return b"".join(_pieces(value))
+    return b"".join(_pieces(value)) if b"null" in text else text  # which it writes for infinities, too
 
 
 def _pieces(value: Any) -> Iterator[bytes]:

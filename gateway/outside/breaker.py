@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -25,7 +26,8 @@ class Breaker:
     """Leaves a server alone that did not answer several times in a row; then single calls find out.
 
     What one address or one credential causes counts once: a caller whose tokens make the server hang does not open it
-    for all others. Nor does that caller's failure, when it is tried again, keep it open: others may try, too.
+    for all others. Nor does that caller's failure, when it is tried again, keep it open: others may try, too. And a
+    failure does not count where others got their answers meanwhile: then it is not the server that hangs.
     """
 
     def __init__(self, failures: int = FAILURES, pause: float = PAUSE) -> None:
@@ -33,6 +35,7 @@ class Breaker:
         self._pause = pause  # seconds
         self._failures = 0
         self._open_until = 0.0
+        self._answered = -math.inf  # when a call succeeded last
         self._causes: set[tuple[str, Hashable]] = set()  # of the failures that were counted
         self._not_before: dict[Hashable | None, float] = {}  # when each address may try that tried in vain
 
@@ -49,12 +52,16 @@ class Breaker:
         self._not_before[address] = now + self._pause
         return True
 
-    def succeeded(self) -> None:
+    def succeeded(self, now: float) -> None:
+        self._answered = now
         self._failures = 0
         self._causes.clear()
         self._not_before.clear()
 
-    def failed(self, now: float, requester: Requester = NO_REQUESTER) -> None:
+    def failed(self, now: float, requester: Requester = NO_REQUESTER, asked: float = math.inf) -> None:
+        """A call that began at `asked` got no answer."""
+        if asked < self._answered:
+            return
         if self._failures >= self._limit:
             self._not_before[requester.address] = now + self._pause
             return

@@ -296,6 +296,22 @@ async def test_one_token_on_which_the_service_hangs_counts_once() -> None:
         recognised(await ask(scheme, "good"))
 
 
+async def test_tokens_that_hang_close_nothing_while_others_are_answered() -> None:
+    """From however many addresses they come at once: a service that answers others meanwhile does not hang."""
+
+    async def choke(asked: Asked) -> Reply:
+        return await hang(asked) if b"poison" in asked.body else told(ACTIVE)
+
+    async with introspecting(choke, timeout="1s") as (scheme, service):
+        poison = [ask(scheme, f"poison{number}", client=f"192.0.2.{number}") for number in range(FAILURES * 2)]
+        waiting = [asyncio.create_task(each) for each in poison]
+        await eventually(lambda: len(service.asked) == len(poison))
+        recognised(await ask(scheme, "good1"))
+        for outcome in await asyncio.gather(*waiting):
+            assert refused(outcome).kind is ErrorKind.AUTH_UNAVAILABLE
+        recognised(await ask(scheme, "good2"))
+
+
 async def test_an_outage_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """What is wrong is told once, and then every few seconds, however many callers there are."""
 

@@ -14,7 +14,7 @@ def test_a_breaker_tries_again_after_its_pause() -> None:
     breaker.failed(6.5)
     assert not breaker.allows(11)
     assert breaker.allows(11.5)
-    breaker.succeeded()
+    breaker.succeeded(11.6)
     assert [breaker.allows(12), breaker.allows(12)] == [True, True]
 
 
@@ -29,5 +29,5 @@ def test_what_keeps_failing_for_one_caller_does_not_keep_it_open() -> None:
     assert [breaker.allows(6.6, "a"), breaker.allows(6.6, "b")] == [False, True]
     assert [breaker.allows(7, number) for number in range(TRIES)].count(True) == TRIES - 2
     assert breaker.allows(12, "d")
-    breaker.succeeded()
+    breaker.succeeded(12)
     assert breaker.allows(12, "a")
