@@ -172,6 +172,7 @@ _NO_TRAILER_PREFIXES: Final = (
     b"x-forwarded-",
 )
 
+_BUT_CONNECTION: Final = CONNECTION_FIELDS - {b"connection"}
 _PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
 
 
@@ -226,6 +227,11 @@ def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None)
     """The lines of an upstream's response that reach the client. `fields` are the same as a mapping, if at hand."""
     fields = dict(headers) if fields is None else fields
     if CONNECTION_FIELDS.isdisjoint(fields):
+        return headers
+    connection = fields.get(b"connection", b"")
+    if connection in _PLAIN_CONNECTION and len(fields) == len(headers) and _BUT_CONNECTION.isdisjoint(fields):
+        headers = headers.copy()  # the usual case: it names nothing, and is the only such line
+        headers.remove((b"connection", connection))
         return headers
     dropped = CONNECTION_FIELDS
     if b"connection" in fields and (named := nominated(headers, fields)):

@@ -101,7 +101,13 @@ class ResponseReader:
 
     def __init__(self) -> None:
         self._parser: Any = httptools.HttpResponseParser(self)
-        self.phase = IDLE
+        self.early_hints: list[Headers] = []
+        self.continued = False  # whether it asked for the body, with a 100
+        self.behind = b""  # what has come behind a 101
+        self._informational = 0
+        self._pieces: list[bytes] = []
+        self._buffered = 0
+        self._until_eof = False  # then, as after a 101, no other response follows
         self.begin("")
         self.phase = IDLE
 
@@ -114,19 +120,19 @@ class ResponseReader:
         self.fields: dict[bytes, bytes] = {}  # header name -> its last value, once the head is complete
         self._section = self.headers  # where the next header line belongs
         self.trailers: Headers = []
-        self.early_hints: list[Headers] = []
-        self.continued = False  # whether it asked for the body, with a 100
         self.reusable = False
-        self.behind = b""  # what has come behind a 101
         self._upgrade = upgrade
         self._method = method
-        self._pieces: list[bytes] = []
-        self._buffered = 0
         self._head_bytes = 0  # of complete header lines
         self._limit = HEAD_LIMIT
         self._overhead = 0  # bytes fed since the head or the body began that are not of the body
-        self._informational = 0
-        self._until_eof = False
+        if self._informational:
+            self._informational = 0
+            self.continued = False
+            self.early_hints = []
+        if self._buffered:  # what nobody took of the response before
+            self._pieces = []
+            self._buffered = 0
 
     def feed(self, data: bytes | memoryview) -> None:
         """Bytes have come. Raises BadResponse; what was read of the body before that must not be passed on as whole."""

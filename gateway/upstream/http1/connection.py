@@ -249,10 +249,12 @@ class Connection(asyncio.BufferedProtocol):
         self._reader.begin(exchange.method, upgrade=exchange.websocket)
         # Not in `exchange`, where the compiler would take it for None in all that follows.
         self._failure = None
-        self._exchange_ends = exchange.deadline
+        self._exchange_ends = ends = exchange.deadline
         self._idle_seconds = timeouts.idle
-        self._request_sent = exchange.body is None
-        self._set_deadline(timeouts.response_header if self._request_sent else timeouts.idle)
+        self._request_sent = sent = exchange.body is None
+        due = self._loop.time() + (timeouts.response_header if sent else timeouts.idle)
+        self.deadline = due if due < ends else ends
+        self._unsent = 0
         self._writer.write(head)
 
     async def _pass_hints_on(self, request: Request) -> None:
