@@ -183,7 +183,9 @@ async def serve(ports: Mapping[str, int]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         addresses = (f"{service} listens on http://{HOST}:{at.getsockname()[1]}" for service, at in sockets.items())
-        print("\n".join(addresses), flush=True)
+        # Unbuffered, print would write the last line end by itself, when a reader of the first line may be gone.
+        sys.stdout.write("".join(f"{address}\n" for address in addresses))
+        sys.stdout.flush()
         await asyncio.gather(*running)
 
 

@@ -53,6 +53,9 @@ def check_request(exchange: Exchange) -> None:
         raise ValueError("scheme, host, client or request_id of the exchange hold a space or a control character")
     if not isinstance(exchange.deadline, (int, float)) or exchange.deadline != exchange.deadline:
         raise TypeError(f"the deadline of the exchange is {exchange.deadline!r}, which is no time")
+    if not isinstance(exchange.attempts, tuple):
+        exchange.attempts = ()  # which the access log reads
+        raise TypeError("the attempts of the exchange are the gateway's to count")
     if exchange.extra_headers:
         added = [(name.lower(), value) for name, value in exchange.extra_headers]
         if not _well_formed(added):

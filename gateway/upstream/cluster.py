@@ -59,8 +59,8 @@ class Cluster:
                 tried.append(picked)
             endpoint = tried[-1]
             attempt = endpoint.begin(now, self.observers)
-            exchange.attempts += (attempt,)
             try:
+                exchange.attempts += (attempt,)
                 if exchange.websocket:
                     return await self._ask_for_websocket(request, endpoint, attempt)
                 connection = endpoint.idle_connection() if retry != STALE else None
