@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.http.messages import Message, Receive, Send
+from gateway.upstream.websocket import size_of
 
 
 @dataclass(slots=True)
@@ -17,19 +18,14 @@ class Counts:
     def receiving(self, receive: Receive) -> Receive:
         async def counted() -> Message:
             message = await receive()
-            self.received += _payload(message)
+            self.received += size_of(message)
             return message
 
         return counted
 
     def sending(self, send: Send) -> Send:
         async def counted(message: Message) -> None:
-            self.sent += _payload(message)
+            self.sent += size_of(message)
             await send(message)
 
         return counted
-
-
-def _payload(message: Message) -> int:
-    text = message.get("text")
-    return len(message.get("bytes") or message.get("body") or b"") if text is None else len(text.encode())

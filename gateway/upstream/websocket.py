@@ -87,9 +87,9 @@ class Upgraded:
 
 
 def size_of(message: Message) -> int:
-    """Bytes of what an ASGI message carries."""
+    """Bytes of what an ASGI message carries: of a WebSocket, or of the response that refuses one."""
     text = message.get("text")
-    return len(message.get("bytes") or b"") if text is None else len(text.encode())
+    return len(message.get("bytes") or message.get("body") or b"") if text is None else len(text.encode())
 
 
 def tunnel_to_application(
