@@ -1,0 +1,54 @@
+"""A sum over a sliding time window: one partial sum for each second, and their total, kept as seconds pass."""
+
+from __future__ import annotations
+
+
+class WindowedSum:
+    """What was added in the last `seconds` seconds, of which the running one is the last. O(1), amortised.
+
+    Times are seconds of any clock; one that goes back is taken for standing still.
+    """
+
+    __slots__ = ("_partial", "_second", "_total")
+
+    def __init__(self, seconds: int) -> None:
+        self._partial = [0] * max(1, seconds)
+        self._second = 0  # the latest second, whose place in the list is its remainder
+        self._total = 0
+
+    def add(self, amount: int, now: float) -> None:
+        """Count this, until the window has passed."""
+        self._pass(now)
+        self._partial[self._second % len(self._partial)] += amount
+        self._total += amount
+
+    def total(self, now: float) -> int:
+        """The sum of what was added within the window."""
+        self._pass(now)
+        return self._total
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._partial = [0] * len(self._partial)
+        self._total = 0
+
+    def resize(self, seconds: int) -> None:
+        """Look at so many seconds from now on. What is known of those is kept."""
+        former, length = self._partial, max(1, seconds)
+        self._partial = [0] * length
+        for second in range(self._second, self._second - min(length, len(former)), -1):
+            self._partial[second % length] = former[second % len(former)]
+        self._total = sum(self._partial)
+
+    def _pass(self, now: float) -> None:
+        second = int(now)
+        if second <= self._second:
+            return
+        length = len(self._partial)
+        if second - self._second >= length:
+            self.clear()
+        else:
+            for passed in range(self._second + 1, second + 1):
+                self._total -= self._partial[passed % length]
+                self._partial[passed % length] = 0
+        self._second = second
