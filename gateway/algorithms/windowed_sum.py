@@ -22,6 +22,14 @@ class WindowedSum:
         self._partial[self._second % len(self._partial)] += amount
         self._total += amount
 
+    def correct(self, amount: int, time: float, now: float) -> None:
+        """Add to what was added at an earlier time. It leaves the window with that."""
+        self._pass(now)
+        second = min(int(time), self._second)
+        if second > self._second - len(self._partial):
+            self._partial[second % len(self._partial)] += amount
+            self._total += amount
+
     def total(self, now: float) -> int:
         """The sum of what was added within the window."""
         self._pass(now)

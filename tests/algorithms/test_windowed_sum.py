@@ -43,3 +43,14 @@ def test_a_clock_that_goes_back_loses_nothing() -> None:
     windowed.add(1, 95)
     assert windowed.total(109.9) == 2
     assert windowed.total(110) == 0
+
+
+def test_a_correction_leaves_the_window_with_what_it_corrects() -> None:
+    """What is taken back of an earlier second is forgotten with that second, and not later."""
+    windowed = WindowedSum(10)
+    windowed.add(5, 100)
+    windowed.correct(-2, 100, 108)
+    assert windowed.total(109) == 3
+    assert windowed.total(110) == 0
+    windowed.correct(-2, 100, 110)
+    assert windowed.total(110) == 0
