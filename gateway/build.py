@@ -15,6 +15,8 @@ from gateway.balancing.table import BALANCERS
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import ClientLimits, Connections, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
+from gateway.config.models.discovery import Discovery as DiscoveryConfig
+from gateway.config.models.services import EndpointConfig
 from gateway.config.problems import format_path
 from gateway.config.regular_files import read_regular
 from gateway.config.route_rules import rule
@@ -37,14 +39,16 @@ from gateway.middleware.order import arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
+from gateway.registry.discovery import Discovery
+from gateway.registry.table import source_of
 from gateway.routes.pattern import PatternError
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.endpoint import Address, TlsSettings
+from gateway.upstream.endpoint import Address, Member, TlsSettings
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.request import Timeouts
-from gateway.upstream.service import Member, Upstream
+from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector
 from gateway.upstream.websocket import WebSocketLimits
 
@@ -99,10 +103,11 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, *, bas
     return Snapshot(configuration, table, handlers, proxies, ids, filters, report, builder.blocklist)
 
 
-def _configure(changed: Mapping[Upstream, tuple[PoolLimits, Sequence[Member]]]) -> None:
-    for upstream, (limits, members) in changed.items():
-        upstream.configure(limits)
-        upstream.replace(members)
+def _configure(changed: Mapping[Upstream, tuple[Settings, Sequence[Member] | None]]) -> None:
+    for upstream, (settings, members) in changed.items():
+        upstream.configure(settings)
+        if members is not None:
+            upstream.replace(members)
 
 
 def _header_filters(limits: ClientLimits) -> Mapping[bool, HeaderFilter]:
@@ -140,6 +145,10 @@ def pool_limits(connections: Connections) -> PoolLimits:
     return PoolLimits(connections.max, connections.pending, connections.idle, connections.idle_timeout)
 
 
+def _member(config: EndpointConfig) -> Member:
+    return Member(Address(*parse_address(config.address)), config.weight, config.zone, config.priority)
+
+
 def _timeouts(config: TimeoutsConfig) -> Timeouts:
     default = Timeouts()
     idle, event_stream_idle = default.idle, default.event_stream_idle
@@ -159,7 +168,7 @@ class _Builder:
         self._base = base
         self._context = Context(configuration, plan, base)
         self._upstreams: dict[Target, Upstream] = {}
-        self.changed: dict[Upstream, tuple[PoolLimits, Sequence[Member]]] = {}  # of those that live already
+        self.changed: dict[Upstream, tuple[Settings, Sequence[Member] | None]] = {}  # of those that live already
         self.blocklist = blocklist_of(self._context)  # which the admin API changes, also where no route has one
         self._stack_in_order, self.problems = arrange(self._context)
 
@@ -224,24 +233,28 @@ class _Builder:
         if known is not None:
             return known
         if isinstance(target, AddressTarget):
-            tls = TlsSettings() if target.protocol == "https" else None
-            members: tuple[Member, ...] = (Member(Address(target.host, target.port)),)
-            limits = PoolLimits()
+            name, tls = str(Address(target.host, target.port)), TlsSettings() if target.protocol == "https" else None
+            members: Sequence[Member] | None = (Member(Address(target.host, target.port)),)
+            settings = Settings(BALANCERS["round_robin"])
+            discovery = None
         else:
             service = self._configuration.routes.services[target.name]
             place = ("routes.yaml", ("services", target.name))
-            tls = self._tls(target.name, service)
-            members = tuple(Member(Address(*parse_address(each.address)), each.weight) for each in service.endpoints)
-            limits = pool_limits(service.connections)
-        make = partial(self._make_upstream, members, limits, tls)
+            name, tls = target.name, self._tls(target.name, service)
+            settings = Settings(BALANCERS["round_robin"], pool_limits(service.connections))
+            discovery = service.discovery
+            members = None if discovery else tuple(_member(each) for each in service.endpoints)
+        make = partial(Upstream, name, self._connector, settings, members or (), tls)
         upstream = self._plan.need(("upstream", target, tls), make, place)
-        if (upstream.limits, upstream.members) != (limits, members):
-            self.changed[upstream] = limits, members
+        if upstream.settings != settings or (members is not None and upstream.members != members):
+            self.changed[upstream] = settings, members
+        if discovery is not None:
+            self._plan.need(("discovery", target, tls, discovery), partial(self._discovery, upstream, discovery), place)
         self._upstreams[target] = upstream
         return upstream
 
-    def _make_upstream(self, members: Sequence[Member], limits: PoolLimits, tls: TlsSettings | None) -> Upstream:
-        return Upstream(self._connector, BALANCERS["round_robin"](), members, limits, tls)
+    def _discovery(self, upstream: Upstream, config: DiscoveryConfig) -> Discovery:
+        return Discovery(upstream, source_of(config, self._base))
 
     def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
         if service.protocol != "https":

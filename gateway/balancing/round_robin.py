@@ -21,15 +21,15 @@ class RoundRobin(Generic[E]):
 
     def __init__(self) -> None:
         self._endpoints: list[E] = []
-        self._weights: list[int] = []
-        self._credits: list[int] = []
+        self._weights: list[float] = []
+        self._credits: list[float] = []
 
-    def replace(self, weighted: Sequence[tuple[E, int]]) -> None:
+    def replace(self, weighted: Sequence[tuple[E, float]], draining: Sequence[E] = ()) -> None:
         """Choose among these from now on, with their weights. Those that stay keep their place in the round."""
         before, total = sum(self._weights), sum(weight for _, weight in weighted)
         # A credit is worth as much of the new round as it was of the old one.
         kept = {
-            endpoint: credit * total // before for endpoint, credit in zip(self._endpoints, self._credits, strict=True)
+            endpoint: credit * total / before for endpoint, credit in zip(self._endpoints, self._credits, strict=True)
         }
         self._endpoints = [endpoint for endpoint, _ in weighted]
         self._weights = [weight for _, weight in weighted]
@@ -39,7 +39,7 @@ class RoundRobin(Generic[E]):
         """The next endpoint, or None where all are excluded."""
         if len(self._endpoints) == 1:
             return self._endpoints[0] if self._endpoints[0] not in excluded else None
-        best, total = -1, 0
+        best, total = -1, 0.0
         for index, weight in enumerate(self._weights):
             if self._endpoints[index] in excluded:
                 continue

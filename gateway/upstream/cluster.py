@@ -53,7 +53,7 @@ class Cluster:
         while True:
             now = time.perf_counter()
             if retry != STALE:
-                picked = self.upstream.balancer.pick(exchange, now, tried)
+                picked = self.upstream.pick(exchange, now, tried)
                 if picked is None:
                     raise failure or GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{self.name} has no endpoint")
                 tried.append(picked)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http.attempt import Attempt, Observer
 from gateway.upstream.connection import Connection
+from gateway.upstream.health import Health
 from gateway.upstream.pool import Pool, PoolLimits, Verdict
 from gateway.upstream.retry import STALE
 from gateway.upstream.transport import Connector
@@ -61,6 +62,18 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One endpoint of a service as its source (a file, a registry) describes it."""
+
+    address: Address
+    weight: int = 1  # share of the requests; 0: no new ones, while those that it has go on
+    zone: str = ""  # where it is; empty: not known
+    priority: int = 0  # requests go to the lowest number while enough of those are up
+    up: bool = True  # what the source says of its health
+    reason: str = ""  # why, in the words of the source
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointCounts:
     """What an endpoint has had and has now, at one moment. The counts of several processes add up."""
 
@@ -86,46 +99,55 @@ class Endpoint:
     __slots__ = (
         "_connector",
         "_pool",
-        "_retired",
         "address",
         "authority",
         "failures",
+        "health",
         "in_flight",
         "label",
+        "member",
         "requests",
+        "retired",
         "server_name",
         "tls_context",
     )
 
     def __init__(
         self,
-        address: Address,
+        member: Member,
         connector: Connector,
         limits: PoolLimits,
         tls_context: ssl.SSLContext | None = None,
         server_name: str | None = None,
+        host_name: str | None = None,
+        health: Health | None = None,
     ) -> None:
+        """`host_name`: what it is asked for (Host, and the name in TLS), where that is not its address."""
+        address = member.address
+        asked = Address(host_name or address.host, address.port)
+        self.member = member
         self.address = address
         self.label = str(address)
-        self.authority = address.authority(tls=tls_context is not None)
+        self.authority = asked.authority(tls=tls_context is not None)
+        self.health = health or Health()
         self.in_flight = 0
         self.requests = 0
         self.failures = 0
         self.tls_context = tls_context
-        self.server_name = server_name or address.name
+        self.server_name = server_name or asked.name
         self._connector = connector
-        self._retired = False
+        self.retired = False  # no new request comes here
         self._pool: Pool[Connection, asyncio.Future[Connection | None]] = Pool(limits)
 
     def configure(self, limits: PoolLimits) -> None:
         """Take these limits, and new requests."""
-        self._retired = False
+        self.retired = False
         self._pool.limits = limits
         self._admit()
 
     def retire(self) -> None:
         """No new request comes here: finish what is in flight, keep nothing."""
-        self._retired = True
+        self.retired = True
         for connection in self._pool.drain():
             connection.close()
 
@@ -236,7 +258,7 @@ class Endpoint:
             if not ticket.done():
                 ticket.set_result(connection)
                 return
-        if self._retired or not self._pool.give_back(connection):
+        if self.retired or not self._pool.give_back(connection):
             connection.close()
         else:
             connection.idle(self._pool.limits.idle_seconds)

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
 from gateway.http.messages import Exchange
-from gateway.upstream.endpoint import Address, Endpoint, TlsSettings
+from gateway.upstream.endpoint import Address, Endpoint, Member, TlsSettings
+from gateway.upstream.health import FOREVER, Health, Signal
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.transport import Connector
 
+REMEMBERED_SECONDS: Final = 300.0
+"""How long the health of an endpoint is known that has left the set, where something was wrong with it: the longest
+ejection."""
+
+REMEMBERED: Final = 1024  # endpoints, of which each takes some hundred bytes
+
 
 class Balancer(Protocol):
-    """Chooses among the endpoints of one service, for all routes that lead to it. See `gateway/balancing/`."""
+    """Chooses among the endpoints of one priority of a service, for all routes there. See `gateway/balancing/`."""
 
-    def replace(self, weighted: Sequence[tuple[Endpoint, int]]) -> None:
-        """Choose among these from now on, with their weights (above zero). What is known of those that stay is kept."""
+    def replace(self, weighted: Sequence[tuple[Endpoint, float]], draining: Sequence[Endpoint] = ()) -> None:
+        """Choose among these from now on, with their weights (above zero). What is known of those that stay is kept.
+
+        Those that are draining get nothing new, but for clients that are bound to them.
+        """
         ...
 
     def pick(self, exchange: Exchange, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
@@ -25,101 +36,173 @@ class Balancer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One endpoint of a service as its source (a file, a registry) describes it."""
+class Settings:
+    """What a configuration says of a service, beside its identity. A reload may change all of it."""
 
-    address: Address
-    weight: int = 1  # share of the requests; 0: no new ones, while those that it has go on
+    balancing: Callable[[], Balancer]  # makes the balancer; kept while this is equal
+    limits: PoolLimits = field(default_factory=PoolLimits)
 
 
 class Upstream:
-    """The endpoints of one service, its balancer, and which endpoints are down.
+    """The endpoints of one service, their health, and the balancers that choose among them.
 
     The set of endpoints is replaced as a whole, by the source of the service, on the event loop. An endpoint is known
-    by its address: while that is in the set, it keeps its counters, its connections and its health.
+    by its address: while that is in the set, it keeps its counters and its connections. What is wrong with it is
+    remembered for a while after it left. Times are those of time.perf_counter().
     """
 
     __slots__ = (
+        "_balancers",
         "_connector",
-        "_down",
+        "_host_name",
         "_leaving",
+        "_offered_until",
+        "_remembered",
         "_server_name",
         "_tls_context",
-        "balancer",
         "endpoints",
-        "limits",
         "members",
+        "name",
+        "settings",
     )
 
     def __init__(
         self,
+        name: str,
         connector: Connector,
-        balancer: Balancer,
-        members: Sequence[Member],
-        limits: PoolLimits,
+        settings: Settings,
+        members: Sequence[Member] = (),
         tls: TlsSettings | None = None,
+        host_name: str | None = None,
     ) -> None:
-        """Raises OSError or ValueError where the certificates of `tls` cannot be used."""
-        self.balancer = balancer
-        self.limits = limits
+        """`host_name`: what all endpoints are asked for; None: each by its address.
+
+        Raises OSError or ValueError where the certificates of `tls` cannot be used.
+        """
+        self.name = name
+        self.settings = settings
         self.members: tuple[Member, ...] = ()
         self.endpoints: tuple[Endpoint, ...] = ()
         self._connector = connector
+        self._host_name = host_name
         self._tls_context = tls.context() if tls else None
         self._server_name = tls.server_name if tls else None
-        self._down: set[Address] = set()
         self._leaving: list[Endpoint] = []  # not in the set any more, with requests in flight
+        self._remembered: dict[Address, tuple[float, Health]] = {}  # of those that left: until when
+        self._balancers: dict[int, Balancer] = {}  # by priority, the most preferred first
+        self._offered_until = 0.0  # from then on, the balancers have to learn what there is to choose from
         self.replace(members)
 
-    def configure(self, limits: PoolLimits) -> None:
-        """Take the limits of a new configuration."""
-        self.limits = limits
+    def configure(self, settings: Settings) -> None:
+        """Take what a new configuration says."""
+        if settings.balancing != self.settings.balancing:
+            self._balancers = {}
+        self.settings = settings
         for endpoint in self.endpoints:
-            endpoint.configure(limits)
+            endpoint.configure(settings.limits)
+        self._offered_until = 0.0
+
+    # The set of endpoints.
 
     def replace(self, members: Sequence[Member]) -> None:
         """Make these the endpoints of the service. Where an address is listed twice, the weights add up.
 
         What goes takes no new requests, finishes those that it has, and keeps no connection.
         """
+        now = time.perf_counter()
         known = {endpoint.address: endpoint for endpoint in (*self._leaving, *self.endpoints)}
         self.members = tuple(members)
-        addresses = dict.fromkeys(member.address for member in members)
+        merged = _merged(members)
         self.endpoints = tuple(
-            known.pop(address) if address in known else self._endpoint(address) for address in addresses
+            known.pop(address) if address in known else self._endpoint(member, now)
+            for address, member in merged.items()
         )
-        for endpoint in self.endpoints:
-            endpoint.configure(self.limits)  # it may have been on its way out
+        for endpoint, member in zip(self.endpoints, merged.values(), strict=True):
+            if endpoint.retired:  # it was on its way out
+                endpoint.configure(self.settings.limits)
+            if not member.up or endpoint.member.up != member.up:
+                endpoint.health.report(Signal.SOURCE, up=member.up, reason=member.reason, now=now)
+            endpoint.member = member
         for endpoint in known.values():
             endpoint.retire()
+            self._remember(endpoint, now)
         self._leaving = [endpoint for endpoint in known.values() if endpoint.in_flight]
-        self._down &= addresses.keys()
-        self._offer()
-
-    def mark(self, address: Address, *, up: bool) -> None:
-        """An endpoint was found to be up or down. While it is down, no new request goes there."""
-        if up:
-            self._down.discard(address)
-        else:
-            self._down.add(address)
-        self._offer()
+        self._offered_until = 0.0
 
     def retire(self) -> None:
         """No route leads here any more: finish what is in flight, keep nothing."""
         for endpoint in self.endpoints:
             endpoint.retire()
 
-    def _endpoint(self, address: Address) -> Endpoint:
-        return Endpoint(address, self._connector, self.limits, self._tls_context, self._server_name)
+    def _endpoint(self, member: Member, now: float) -> Endpoint:
+        until, health = self._remembered.pop(member.address, (0.0, None))
+        return Endpoint(
+            member,
+            self._connector,
+            self.settings.limits,
+            self._tls_context,
+            self._server_name,
+            self._host_name,
+            health if health is not None and now < until else Health(),
+        )
 
-    def _offer(self) -> None:
-        """Tell the balancer what there is to choose from."""
-        weights = dict.fromkeys((endpoint.address for endpoint in self.endpoints), 0)
-        for member in self.members:
-            weights[member.address] += member.weight
-        usable = [
-            (endpoint, weights[endpoint.address])
-            for endpoint in self.endpoints
-            if weights[endpoint.address] > 0 and endpoint.address not in self._down
-        ]
-        self.balancer.replace(usable)
+    def _remember(self, endpoint: Endpoint, now: float) -> None:
+        """Keep what is wrong with an endpoint that leaves: where it comes back soon, that is still true."""
+        endpoint.health.forget(Signal.SOURCE)
+        if endpoint.health.out(now) is None:
+            return
+        self._remembered = {address: kept for address, kept in self._remembered.items() if now < kept[0]}
+        if len(self._remembered) >= REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[endpoint.address] = now + REMEMBERED_SECONDS, endpoint.health
+
+    # Who is next.
+
+    def report(
+        self, endpoint: Endpoint, signal: Signal, *, up: bool, reason: str, now: float, until: float = FOREVER
+    ) -> bool:
+        """A signal says that an endpoint is up or down. Answers whether it says something else than before."""
+        changed = endpoint.health.report(signal, up=up, reason=reason, now=now, until=until)
+        self._offered_until = 0.0
+        return changed
+
+    def forget(self, endpoint: Endpoint, signal: Signal) -> None:
+        """A signal says nothing of an endpoint any more."""
+        endpoint.health.forget(signal)
+        self._offered_until = 0.0
+
+    def pick(self, exchange: Exchange, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
+        """The endpoint to try next, or None where none is left."""
+        if now >= self._offered_until:
+            self._offer(now)
+        for balancer in self._balancers.values():
+            picked = balancer.pick(exchange, now, excluded)
+            if picked is not None:
+                return picked
+        return None
+
+    def _offer(self, now: float) -> None:
+        """Say to the balancers what there is to choose from, until a verdict ends by itself."""
+        offers: dict[int, tuple[list[tuple[Endpoint, float]], list[Endpoint]]] = {}
+        self._offered_until = FOREVER
+        for endpoint in self.endpoints:
+            weighted, draining = offers.setdefault(endpoint.member.priority, ([], []))
+            if endpoint.health.out(now) is not None:
+                self._offered_until = min(self._offered_until, endpoint.health.changes_at(now))
+            elif endpoint.member.weight > 0:
+                weighted.append((endpoint, float(endpoint.member.weight)))
+            else:
+                draining.append(endpoint)
+        make = self.settings.balancing
+        self._balancers = {priority: self._balancers.get(priority) or make() for priority in sorted(offers)}
+        for priority, (weighted, draining) in offers.items():
+            self._balancers[priority].replace(weighted, draining)
+
+
+def _merged(members: Sequence[Member]) -> dict[Address, Member]:
+    """By address; the weights of one that is listed twice added up."""
+    merged: dict[Address, Member] = {}
+    for member in members:
+        before = merged.get(member.address)
+        merged[member.address] = member if before is None else replace(before, weight=before.weight + member.weight)
+    return merged

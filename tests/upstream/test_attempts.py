@@ -15,11 +15,10 @@ from gateway.http import Exchange
 from gateway.http.attempt import Attempt
 from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.endpoint import Address, EndpointCounts
-from gateway.upstream.pool import PoolLimits
+from gateway.upstream.endpoint import Address, EndpointCounts, Member
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import NOT_REACHED, STALE, OnlyWhatIsSafe, RetryPolicy
-from gateway.upstream.service import Member, Upstream
+from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver
 from tests.support import free_port, scripted_backend
 from tests.upstream.wire import OK, always, answering, read_message, reset
@@ -28,7 +27,7 @@ from tests.upstream.wire import OK, always, answering, read_message, reset
 def cluster_of(*ports: int, retries: RetryPolicy | None = None) -> Cluster:
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
     members = [Member(Address("127.0.0.1", port)) for port in ports]
-    upstream = Upstream(connector, BALANCERS["round_robin"](), members, PoolLimits())
+    upstream = Upstream("s", connector, Settings(BALANCERS["round_robin"]), members)
     return Cluster("s", upstream, Timeouts(), retries=retries or OnlyWhatIsSafe())
 
 

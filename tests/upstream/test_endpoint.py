@@ -14,7 +14,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http.attempt import Attempt
 from gateway.http.testing import make_exchange
 from gateway.upstream.connection import Connection
-from gateway.upstream.endpoint import Address, Endpoint
+from gateway.upstream.endpoint import Address, Endpoint, Member
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.request import Request, Timeouts
 from gateway.upstream.transport import Connector, Resolver
@@ -24,7 +24,7 @@ from tests.upstream.wire import OK, always, answering
 
 def endpoint_at(port: int, limits: PoolLimits) -> Endpoint:
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
-    return Endpoint(Address("127.0.0.1", port), connector, limits)
+    return Endpoint(Member(Address("127.0.0.1", port)), connector, limits)
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,10 +18,10 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body
 from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.endpoint import Address, Endpoint
-from gateway.upstream.pool import PoolLimits
+from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.health import Signal
 from gateway.upstream.request import Timeouts
-from gateway.upstream.service import Member, Upstream
+from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver
 from tests.lifecycle.support import admin_url
 from tests.support import eventually, running_gateway, scripted_backend
@@ -32,11 +33,11 @@ A, B, C = (Address(f"10.0.0.{number}", 80) for number in (1, 2, 3))
 def upstream_of(*members: Member | Address) -> Upstream:
     listed = [Member(each) if isinstance(each, Address) else each for each in members]
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
-    return Upstream(connector, BALANCERS["round_robin"](), listed, PoolLimits())
+    return Upstream("s", connector, Settings(BALANCERS["round_robin"]), listed)
 
 
 def picked(upstream: Upstream) -> Endpoint | None:
-    return upstream.balancer.pick(make_exchange(), 0.0, ())
+    return upstream.pick(make_exchange(), time.perf_counter(), ())
 
 
 def shares(upstream: Upstream, picks: int) -> dict[str, int]:
@@ -81,18 +82,47 @@ async def test_an_address_that_is_listed_twice_is_one_endpoint() -> None:
     assert shares(upstream, 8) == {A.host: 6, B.host: 2}
 
 
+def report(upstream: Upstream, address: Address, *, up: bool, seconds: float = 300.0) -> None:
+    """A probe's verdict, which ends after a time."""
+    (endpoint,) = (each for each in upstream.endpoints if each.address == address)
+    now = time.perf_counter()
+    upstream.report(endpoint, Signal.PROBE, up=up, reason="a test", now=now, until=now + seconds)
+
+
 async def test_an_endpoint_that_is_down_gets_no_requests() -> None:
-    """Until it is up again, also where the set is replaced meanwhile; one that leaves the set comes back as up."""
+    """Until it is up again, also where the set is replaced meanwhile."""
     upstream = upstream_of(A, B)
-    upstream.mark(A, up=False)
+    report(upstream, A, up=False)
     upstream.replace([Member(A), Member(B), Member(C)])
     assert shares(upstream, 4) == {B.host: 2, C.host: 2}
-    upstream.mark(A, up=True)
+    report(upstream, A, up=True)
     assert shares(upstream, 3) == {A.host: 1, B.host: 1, C.host: 1}
-    upstream.mark(A, up=False)
+
+
+async def test_what_is_wrong_with_an_endpoint_is_remembered() -> None:
+    """An endpoint that is down, leaves the set and comes back soon is still down, until the verdict ends."""
+    upstream = upstream_of(A, B)
+    report(upstream, A, up=False, seconds=0.2)
     upstream.replace([Member(B)])
     upstream.replace([Member(A), Member(B)])
+    assert shares(upstream, 2) == {B.host: 2}
+    await eventually(lambda: shares(upstream, 2) == {A.host: 1, B.host: 1})
+
+
+async def test_what_the_source_says_is_true_until_it_says_otherwise() -> None:
+    """An instance that its source calls failing gets no requests until the source calls it passing."""
+    upstream = upstream_of(Member(A, up=False, reason="its source says failing"), B)
+    assert shares(upstream, 2) == {B.host: 2}
+    upstream.replace([Member(A), Member(B)])
     assert shares(upstream, 2) == {A.host: 1, B.host: 1}
+
+
+async def test_priorities() -> None:
+    """Endpoints of a higher number are for when none of a lower one is up."""
+    upstream = upstream_of(Member(A), Member(B, priority=1), Member(C, priority=1))
+    assert shares(upstream, 2) == {A.host: 2}
+    report(upstream, A, up=False)
+    assert shares(upstream, 2) == {B.host: 1, C.host: 1}
 
 
 async def test_weight_zero_drains(tmp_path: Path) -> None:

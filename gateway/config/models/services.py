@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gateway.config.models.base import Model, Section
+from gateway.config.models.discovery import Discovery
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse, shorthand
 from gateway.config.values.quantities import Duration
@@ -22,6 +23,10 @@ class EndpointConfig(Model):
         le=1000,
         description="Share of the requests, relative to the other endpoints. "
         "0: no new requests, while those that it has go on.",
+    )
+    zone: Text = Field("", description="Where the endpoint is. Empty: not known.")
+    priority: int = Field(
+        0, ge=0, le=15, description="Requests go to the endpoints of the lowest number while enough of them are up."
     )
 
 
@@ -62,10 +67,21 @@ class Connections(Section):
 class ServiceConfig(Model):
     """A backend of several endpoints, which routes name as their target."""
 
-    endpoints: SomeOf[Endpoint] = Field(description="The addresses, at least one.", examples=[["10.0.0.1:8080"]])
+    endpoints: SomeOf[Endpoint] = Field(
+        (),
+        description="The addresses, at least one. Every service has this or `discovery`.",
+        examples=[["10.0.0.1:8080"]],
+    )
+    discovery: Unset[Discovery] = Field(None, description="Where the endpoints are found, instead of `endpoints`.")
     protocol: addresses.Protocol = Field("http", description="Protocol of the endpoints.")
     tls: Tls = Field(Tls(), description="Verification of certificates, for `protocol: https`.")
     connections: Connections = Field(Connections(), description="Limits of connections to each endpoint.")
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> "ServiceConfig":
+        if bool(self.endpoints) == (self.discovery is not None):
+            raise refuse("a service has either endpoints or discovery; give one of them")
+        return self
 
     @field_validator("tls")
     @classmethod

@@ -90,7 +90,7 @@ def test_a_service_with_a_slip_is_refused(before: str, after: str) -> None:
 def test_a_service_without_endpoints_is_refused() -> None:
     """There must be one at least."""
     assert "the list is empty" in errors("services: {a: {endpoints: []}}\nroutes:\n" + ROUTE)[0]
-    assert 'the key "endpoints" is missing' in errors("services: {a: {}}\nroutes:\n" + ROUTE)[0]
+    assert "either endpoints or discovery" in errors("services: {a: {}}\nroutes:\n" + ROUTE)[0]
     assert 'expected "key: value" lines (got nothing)' in errors("services: {a: }\nroutes:\n" + ROUTE)[0]
 
 

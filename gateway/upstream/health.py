@@ -1,0 +1,75 @@
+"""Whether an endpoint may get requests: one answer, made of what several signals say, with its reason and its time."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+FOREVER: Final = float("inf")
+
+
+class Signal(Enum):
+    """Who says that an endpoint is up or down. Where several say that it is down, the first of this list is shown."""
+
+    OPERATOR = "operator"  # by the admin API
+    SOURCE = "source"  # what the registry says of it
+    HEARTBEAT = "heartbeat"  # the instance itself
+    PROBE = "probe"  # active health checks
+    OUTLIERS = "outliers"  # passive: what became of requests
+    FEEDBACK = "feedback"  # a monitor's message
+
+
+SIGNALS: Final = tuple(Signal)
+
+
+class Verdict:
+    """What one signal says of one endpoint. A value."""
+
+    __slots__ = ("reason", "since", "until", "up")
+
+    def __init__(self, *, up: bool, reason: str, since: float, until: float = FOREVER) -> None:
+        self.up = up
+        self.reason = reason
+        self.since = since  # time.perf_counter(), when this signal last changed its mind
+        self.until = until  # from then on, it says nothing any more
+
+
+class Health:
+    """All that is said of one endpoint. It belongs to the identity of the endpoint: its service and its address."""
+
+    __slots__ = ("_verdicts",)
+
+    def __init__(self) -> None:
+        self._verdicts: dict[Signal, Verdict] = {}
+
+    def report(self, signal: Signal, *, up: bool, reason: str, now: float, until: float = FOREVER) -> bool:
+        """A signal speaks. Answers whether it says something else than before."""
+        before = self._verdicts.get(signal)
+        same = before is not None and before.up == up and now < before.until
+        since = before.since if same and before is not None else now
+        self._verdicts[signal] = Verdict(up=up, reason=reason, since=since, until=until)
+        return not same
+
+    def forget(self, signal: Signal) -> None:
+        """A signal says nothing any more."""
+        self._verdicts.pop(signal, None)
+
+    def out(self, now: float) -> tuple[Signal, Verdict] | None:
+        """Why the endpoint gets no requests; None where it does."""
+        if not self._verdicts:
+            return None
+        for signal in SIGNALS:
+            verdict = self._verdicts.get(signal)
+            if verdict is not None and not verdict.up and now < verdict.until:
+                return signal, verdict
+        return None
+
+    def verdicts(self, now: float) -> dict[Signal, Verdict]:
+        """What each signal says now."""
+        return {signal: verdict for signal, verdict in self._verdicts.items() if now < verdict.until}
+
+    def changes_at(self, now: float) -> float:
+        """When a verdict ends by itself next; FOREVER where none does."""
+        return min(
+            (each.until for each in self._verdicts.values() if not each.up and each.until > now), default=FOREVER
+        )
