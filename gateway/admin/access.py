@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.admin.tokens import Holder, LocalToken, holder_of
 from gateway.config.models.admin import Admin
+from gateway.monitor.audit_log import AdminChange
 from gateway.outside.throttled_log import ThrottledLog
 
 logger = logging.getLogger("gateway.admin")
 
 READING = frozenset({"GET", "HEAD"})
 NOTHING_LOADED = "no configuration is loaded, so no token is known yet: the log says what to correct in the files"
+MAX_PATH = 2048  # characters of a request in the audit log
 LOG_SECONDS = 10.0  # between two lines about refused requests
 
 NO_TOKEN = (
@@ -144,8 +147,16 @@ def _needs_token(method: str, listening: Listening, credentials: Credentials) ->
 class AccessControl:
     """An ASGI middleware in front of the admin API. The holder of the token is `scope["state"]["holder"]`."""
 
-    def __init__(self, app: ASGIApp, listening: Listening, credentials: Callable[[], Credentials]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listening: Listening,
+        credentials: Callable[[], Credentials],
+        report: Callable[[AdminChange], None] = lambda _: None,
+    ) -> None:
+        """`report` learns of every request that was to change something, with its answer."""
         self._app = app
+        self._report = report
         self._listening = listening
         self._credentials = credentials
         self._refusals = ThrottledLog(logger.warning, LOG_SECONDS)  # a page may try again and again
@@ -154,6 +165,23 @@ class AccessControl:
         """ASGI 3."""
         if scope["type"] != "http":
             return  # there are no WebSockets here, and no lifespan
+        if scope["method"] in READING:
+            await self._decide(scope, receive, send)
+            return
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._decide(scope, receive, watched)
+        finally:
+            self._report(_change(scope, status or 500))
+
+    async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         credentials = self._credentials()
         decided = decide(scope["method"], Headers(scope=scope), self._listening, credentials)
         if isinstance(decided, Refusal):
@@ -178,6 +206,14 @@ class AccessControl:
     def _log(self, scope: Scope, refusal: Refusal) -> None:
         client = (scope.get("client") or ("an unknown address",))[0]
         self._refusals.line("refused %s %r of %s: %s", scope["method"], scope["path"], client, refusal.reason)
+
+
+def _change(scope: Scope, status: int) -> AdminChange:
+    holder = scope.get("state", {}).get("holder")
+    query = scope["query_string"].decode("latin-1")
+    path = scope["path"] + (f"?{query}" if query else "")
+    client = (scope.get("client") or ("",))[0]
+    return AdminChange(time.time(), holder and holder.name, client, scope["method"], path[:MAX_PATH], status)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

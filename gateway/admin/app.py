@@ -26,6 +26,7 @@ from gateway.auth.scheme import Locations
 from gateway.build import Snapshot
 from gateway.explain import LOOPBACK, explain
 from gateway.middleware.authentication import Authentication
+from gateway.monitor.audit_log import AdminChange
 from gateway.monitor.metrics import Metrics
 from gateway.reload import Reloader
 from gateway.upstream.endpoint import EndpointCounts
@@ -38,9 +39,13 @@ CONFIG_ITEMS = 100  # of each list in /config, unless more or fewer are asked fo
 
 
 def admin_app(
-    reloader: Reloader, metrics: Metrics, listening: Listening, credentials: Callable[[], Credentials]
+    reloader: Reloader,
+    metrics: Metrics,
+    listening: Listening,
+    credentials: Callable[[], Credentials],
+    report: Callable[[AdminChange], None],
 ) -> ASGIApp:
-    """The admin API of one gateway. `credentials` are asked for at every request."""
+    """The admin API of one gateway. `credentials` are asked for at every request; `report` learns of every change."""
     admin = _Admin(reloader, metrics)
     routes = [
         Route("/health", admin.health),
@@ -52,7 +57,7 @@ def admin_app(
         Route("/reload", admin.reload, methods=["POST"]),
         *blocklist_routes(admin.blocklist),
     ]
-    return AccessControl(Starlette(routes=routes), listening, credentials)
+    return AccessControl(Starlette(routes=routes), listening, credentials, report)
 
 
 def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], probes: Iterable[str]) -> ASGIApp:

@@ -56,6 +56,18 @@ class _Switch:
     settings: Change
 
 
+@dataclass(frozen=True, slots=True)
+class AdminChange:
+    """One request to the admin API that was to change something."""
+
+    at: float  # time.time()
+    holder: str | None  # of the token; None: it was refused before there was any
+    client: str
+    method: str
+    path: str  # with its query
+    status: int  # of the answer
+
+
 class AuditLog:
     """Takes records on the event loop, and writes them on its own thread."""
 
@@ -109,19 +121,28 @@ class AuditLog:
         """An exchange is over. Never blocks."""
         if self.settings is None:
             return
-        waiting = self._queue
-        if len(waiting) >= REFUSING_FROM:
-            self.refusing = True
-            if len(waiting) >= QUEUE_LIMIT:
-                self.dropped += 1
-                return
-        waiting.append(_record(exchange, outcome))
-        if len(waiting) == 1:
-            self._wanted.set()
+        if self._has_room():
+            self._give(_record(exchange, outcome))
 
-    def _give(self, item: _Switch | Order) -> None:
+    def report_change(self, change: AdminChange) -> None:
+        """The admin API was asked to change something. Never blocks."""
+        if self.settings is not None and self._has_room():
+            self._give(_record_of_change(change))
+
+    def _has_room(self) -> bool:
+        """Whether one more record may wait."""
+        waiting = len(self._queue)
+        if waiting >= REFUSING_FROM:
+            self.refusing = True
+            if waiting >= QUEUE_LIMIT:
+                self.dropped += 1
+                return False
+        return True
+
+    def _give(self, item: Record | _Switch | Order) -> None:
         self._queue.append(item)
-        self._wanted.set()
+        if len(self._queue) == 1 or not isinstance(item, dict):
+            self._wanted.set()
 
     # On the writer's thread.
 
@@ -267,12 +288,28 @@ def _record(exchange: Exchange, outcome: Outcome) -> Record:
     }
 
 
+def _record_of_change(change: AdminChange) -> Record:
+    return {
+        "time": change.at,
+        "event": "admin",
+        "holder": change.holder,
+        "client": change.client,
+        "method": change.method,
+        "path": change.path,
+        "status": change.status,
+        "error": None,
+        "decisions": [],
+    }
+
+
 def _judge(record: Record) -> None:
     """Add the verdict of all rules together; what the gateway refuses without a rule is a refusal, too."""
     error = record["error"]
     verdicts = {decision.verdict for decision in record["decisions"]}
     verdict = "allow"
-    if "deny" in verdicts or (isinstance(error, ErrorKind) and _is_refusal(error)):
+    if record.get("event") == "admin":
+        verdict = "allow" if record["status"] < 400 else "deny"
+    elif "deny" in verdicts or (isinstance(error, ErrorKind) and _is_refusal(error)):
         verdict = "deny"
     elif "shadow-deny" in verdicts:
         verdict = "shadow-deny"

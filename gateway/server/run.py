@@ -108,7 +108,8 @@ async def serve(options: ServeOptions) -> None:
             beside: list[tuple[ASGIApp, list[socket.socket]]] = []
             if options.admin is not None:
                 listening = Listening(options.admin[0], options.admin[1])
-                beside.append((admin_app(reloader, metrics, listening, admin_access.credentials), admin_sockets))
+                app = admin_app(reloader, metrics, listening, admin_access.credentials, audit_log.report_change)
+                beside.append((app, admin_sockets))
             if options.metrics is not None:
                 probed = lambda path: probe(path, reloader, draining=gateway.draining)  # noqa: E731
                 beside.append((metrics_app(metrics, probed, PROBES), metrics_sockets))

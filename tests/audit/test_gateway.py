@@ -16,7 +16,7 @@ import pytest
 from gateway.http import Exchange, Outcome
 from gateway.monitor.audit_log import AuditLog
 from tests.audit.support import findings, records, requests, verify
-from tests.lifecycle.support import reload
+from tests.lifecycle.support import admin_url, reload
 from tests.support import GatewayProcess, running_gateway, until
 
 ROUTES = """
@@ -221,3 +221,20 @@ def test_without_the_log_a_request_pays_nothing() -> None:
     assert time.perf_counter() - started < 0.5
     assert log.written == log.dropped == 0
     assert not any(thread.name == "audit-log" for thread in threading.enumerate())
+
+
+def test_changes_by_the_admin_api_are_recorded(gateway: GatewayProcess) -> None:
+    """Who changed what, and what came of it; also where it was refused, and never the token."""
+    token = gateway.admin_token["authorization"].split()[1]
+    assert reload(gateway).status_code == 200
+    assert httpx2.delete(admin_url(gateway, "/blocklist?kind=network&value=10.0.0.1")).status_code == 401
+    assert httpx2.get(admin_url(gateway, "/config")).status_code == 200
+
+    def changes() -> list[tuple[Any, ...]]:
+        found = [record for record in records(_log(gateway)) if record.get("event") == "admin"]
+        keys = ("method", "path", "status", "verdict", "holder")
+        return [tuple(record[key] for key in keys) for record in found]
+
+    refused = ("DELETE", "/blocklist?kind=network&value=10.0.0.1", 401, "deny", None)
+    until(lambda: changes() == [("POST", "/reload", 200, "allow", "local"), refused], message=str(changes()))
+    assert token not in _log(gateway).read_text()

@@ -21,9 +21,10 @@ AuditKey = Annotated[SecretStr, Kind("text"), AfterValidator(_check_key)]
 
 
 class AuditLog(Section):
-    """The audit log: one line for each request with what every rule decided about it, and who came from where. Each
-    line holds a hash of itself and of the one before it; `gateway audit verify` finds lines that were changed, removed,
-    added or moved, and an end that was cut off."""
+    """The audit log: one line for each request with what every rule decided about it, and who came from where, and one
+    for each change that was asked of the admin API, with the holder of its token. Each line holds a hash of itself and
+    of the one before it; `gateway audit verify` finds lines that were changed, removed, added or moved, and an end that
+    was cut off."""
 
     file: Unset[Text] = Field(
         None,
