@@ -1,0 +1,42 @@
+"""Maglev's table (NSDI 2016, 3.4): which endpoint serves a key, the same for all who know the same endpoints.
+
+Each endpoint has an order of its own in which it would like the places of the table; they take their next free one in
+turn. When one leaves, its places are shared out, and few others change hands.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.algorithms.stable_hash import stable_hash
+
+SIZE: Final = 65_537  # prime, and more than a hundred times as many as the usual number of endpoints
+
+
+def maglev(names: Sequence[bytes], weights: Sequence[int], size: int = SIZE) -> array[int]:
+    """For each place the number of an endpoint, in proportion to the weights (above zero). `size` is prime.
+
+    The order in which the names are given does not matter. A few ten milliseconds: not for the event loop.
+    """
+    order = sorted(range(len(names)), key=lambda index: names[index])
+    places = [stable_hash(names[index], b"offset") % size for index in order]
+    steps = [stable_hash(names[index], b"skip") % (size - 1) + 1 for index in order]
+    shares = [weights[index] for index in order]
+    dearest = max(shares)
+    due = [0] * len(order)  # an endpoint sits out turns while its share is behind this
+    table, left, turn = [-1] * size, size, 0
+    while left:
+        turn += 1
+        for which, index in enumerate(order):
+            if turn * shares[which] < due[which] or not left:
+                continue
+            due[which] += dearest
+            place, step = places[which], steps[which]
+            while table[place] >= 0:
+                place = (place + step) % size
+            table[place] = index
+            places[which] = place
+            left -= 1
+    return array("H" if len(names) <= 1 << 16 else "I", table)

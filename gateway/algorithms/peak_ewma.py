@@ -1,0 +1,36 @@
+"""A moving average of response times that believes bad news at once and good news slowly (Finagle's peak EWMA)."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+DECAY: Final = 10.0  # seconds, after which a former time counts 1 / e
+UNKNOWN: Final = float(2**63 >> 16) / 1e9  # seconds: dearer than any known time
+
+
+class PeakEwma:
+    """The cost of one endpoint, in seconds."""
+
+    __slots__ = ("_at", "_cost")
+
+    def __init__(self, now: float) -> None:
+        self._cost = 0.0
+        self._at = now
+
+    def observe(self, seconds: float, now: float) -> None:
+        """It took so long. For what failed or was refused, say how long it shall be avoided."""
+        cost = self.cost(now)
+        kept = math.exp(-max(0.0, now - self._at) / DECAY)
+        self._cost = seconds if seconds > self._cost else cost + seconds * (1 - kept)
+        self._at = max(self._at, now)
+
+    def cost(self, now: float) -> float:
+        """The average as of now: what has not been asked for a while becomes cheaper."""
+        return self._cost * math.exp(-max(0.0, now - self._at) / DECAY)
+
+    def load(self, in_flight: int, now: float) -> float:
+        """What one more request will wait for, at a guess. While the first answer is out, none else shall follow."""
+        if self._cost == 0.0 and in_flight:
+            return UNKNOWN + in_flight
+        return self.cost(now) * (in_flight + 1)
