@@ -15,6 +15,8 @@ import click
 
 from gateway.admin.blocklist_commands import blocklist
 from gateway.admin.commands import admin as admin_commands
+from gateway.admin.config_commands import config
+from gateway.admin.tables import table
 from gateway.auth.commands import keys
 from gateway.http import messages
 from gateway.monitor.audit_commands import audit
@@ -48,6 +50,7 @@ main.add_command(keys)
 main.add_command(blocklist)
 main.add_command(audit)
 main.add_command(admin_commands)
+main.add_command(config)
 
 
 @main.command()
@@ -208,7 +211,7 @@ def routes(directory: Path) -> None:
         configuration = load(directory, os.environ)
     except ConfigError as error:
         _refuse(error)
-    rows = [("ID", "METHODS", "HOST", "PATH", "TARGET", "SENT AS")]
+    rows = []
     for route in configuration.routes.routes:
         sent = route.rewrite or (f"without {route.strip_prefix}" if route.strip_prefix else "as it is")
         methods = ",".join(route.methods or ("any",))
@@ -216,9 +219,7 @@ def routes(directory: Path) -> None:
         if route.redirect is not None:
             target, sent = f"redirect {route.redirect.status}", route.redirect.to
         rows.append((route.id, methods, ",".join(route.host or ("any",)), route.path, target, sent))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    click.echo(table(("ID", "METHODS", "HOST", "PATH", "TARGET", "SENT AS"), rows))
 
 
 @main.command()

@@ -14,13 +14,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import replace
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.build import Snapshot, build
 from gateway.config import watch
+from gateway.config.history import History, Version, difference
 from gateway.config.load import Configuration, parse
 from gateway.config.named_files import Digests
 from gateway.config.problems import ConfigError, Problem
@@ -39,6 +41,14 @@ PIECES_AT_ONCE = 50
 T = TypeVar("T")
 
 Caller = asyncio.Future[ConfigError | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A former configuration that is served again, until the files say something else."""
+
+    version: Version
+    instead_of: watch.Contents  # what the files say meanwhile
 
 
 class Reloader:
@@ -73,15 +83,19 @@ class Reloader:
         self._refusals = 0
         self._requested = asyncio.Event()
         self._callers: list[Caller] = []
+        self._wanted: Version | None = None  # to be served again
+        self._held: Held | None = None
+        self.history = History()
         self.compiling = False  # a configuration is on its way to be served or refused
 
     async def start(self) -> None:
         """Load the files, good or bad, and begin to watch them."""
         seen, written = await self._look()
         if written:
-            self._refused(written)
+            self._log_refusal(written)
+            self._error = written
         else:
-            await self._apply(seen)
+            await self._apply(seen, "start")
         self.owner.tasks.supervise("the watch over the configuration", self._watch)
 
     async def stop(self) -> None:
@@ -94,6 +108,18 @@ class Reloader:
         self._callers.append(caller)
         self._requested.set()
         return caller
+
+    def roll_back(self, version: Version) -> Caller:
+        """Serve a configuration of the history again, until the files change or a reload is asked for.
+
+        The files that it names (certificates, keys) and the environment are those of now. Answers like `reload`.
+        """
+        self._wanted = version
+        return self.reload()
+
+    def difference(self, old: Version, new: Version) -> str:
+        """What changed in the files, without secrets. Not for the event loop."""
+        return difference(old, new, self._secrets)
 
     def measures(self) -> dict[str, float]:
         """What metrics tell of the configuration."""
@@ -109,6 +135,7 @@ class Reloader:
             "digest": self.current.digest if self.current else None,
             "loaded_at": self._loaded_at,
             "reloads": self._reloads,
+            "rolled_back": self._held is not None,
             "problems": len(self._error.problems) if self._error else 0,
             "troubles": len(self.owner.troubles()),
         }
@@ -133,15 +160,19 @@ class Reloader:
         while True:
             await self._wait()
             callers = self._callers.copy()
+            wanted, self._wanted = self._wanted, None
             seen, written = await self._look()
             settled = self._settling.settled(seen, loop.time(), written=written is not None)
-            if (callers and not written) or settled:
+            if wanted is None and self._held is not None and not callers:
+                # A certificate that this one names may have changed; the files themselves have not.
+                wanted = self._held.version if watch.same(seen.contents, self._held.instead_of) else None
+            if (callers and (not written or wanted is not None)) or settled:
                 self.compiling = True
                 try:
-                    await self._apply(seen)
+                    error = await self._apply(seen, "request" if callers else "files", wanted)
                 finally:
                     self.compiling = False
-                self._answer(callers)
+                self._answer(callers, error)
 
     async def _look(self) -> tuple[watch.Seen, ConfigError | None]:
         def look() -> tuple[watch.Seen, ConfigError | None]:
@@ -160,23 +191,35 @@ class Reloader:
             return
         self._requested.clear()
 
-    def _answer(self, callers: list[Caller]) -> None:
+    def _answer(self, callers: list[Caller], error: ConfigError | None) -> None:
         del self._callers[: len(callers)]
         for caller in callers:
             if not caller.done():
-                caller.set_result(self._error)
+                caller.set_result(error)
 
-    async def _apply(self, seen: watch.Seen) -> None:
-        """Make this the current configuration, or keep the last good one and say why."""
+    async def _apply(self, seen: watch.Seen, cause: str, version: Version | None = None) -> ConfigError | None:
+        """Make the files, or a former version of them, the current configuration.
+
+        Where it is refused, the last good one stays; answers why.
+        """
+        before = copy(self._settling), self._named
         self._settling.applied(seen)
+        contents = seen.contents if version is None else version.files
         plan = self.owner.plan()
         try:
-            snapshot = await self._compiled(seen, plan)
+            snapshot = await self._compiled(seen, contents, plan)
             self._prepare(snapshot, plan)
             await self.owner.adopt(plan, snapshot.configuration.locate)
         except ConfigError as error:
-            self._refused(error)
-            return
+            self._log_refusal(error)
+            if version is None:
+                self._error = error
+            else:  # which says nothing of the files
+                self._settling, self._named = before
+            return error
+        self._held = None if version is None else Held(version, seen.contents)
+        if not isinstance(contents, ConfigError):
+            self.history.add(Version(snapshot.digest, time.time(), "rollback" if version else cause, contents))
         former, self.current = self.current, snapshot
         first = former is None
         self._error = None
@@ -187,24 +230,26 @@ class Reloader:
         del former
         await _let_go(pieces)
         count = len(snapshot.handlers)
-        logger.info("configuration %s %s: %d routes", snapshot.digest, "loaded" if first else "reloaded", count)
+        how = "loaded" if first else "rolled back to" if version else "reloaded"
+        logger.info("configuration %s %s: %d routes", snapshot.digest, how, count)
+        return None
 
-    async def _compiled(self, seen: watch.Seen, plan: Plan) -> Snapshot:
+    async def _compiled(self, seen: watch.Seen, contents: watch.Contents, plan: Plan) -> Snapshot:
         """Raises ConfigError."""
         with _beside_the_loop():
-            configuration = await self._beside(None, partial(self._parse, seen))
+            configuration = await self._beside(None, partial(self._parse, seen, contents))
             await self._beside(None, partial(try_out, configuration, plan.living, self.directory))
             seconds = configuration.middleware.reload.timeout
             self.owner.start_seconds = configuration.middleware.reload.policy_timeout
             return await self._beside(seconds, lambda: build(configuration, plan, self._connector, base=self.directory))
 
-    def _parse(self, seen: watch.Seen) -> Configuration:
-        if isinstance(seen.contents, ConfigError):
-            raise seen.contents
+    def _parse(self, seen: watch.Seen, contents: watch.Contents) -> Configuration:
+        if isinstance(contents, ConfigError):
+            raise contents
         named: set[str] = set()
         try:
             environment, secrets = self._environment, self._secrets
-            return parse(seen.contents, environment, base=self.directory, secrets=secrets, named=named)
+            return parse(contents, environment, base=self.directory, secrets=secrets, named=named)
         finally:
             # Those that were known, as they were before they were read: what changed since shows at the next look.
             digests = {name: seen.named.get(name, digest) for name, digest in self._digests.of(named).items()}
@@ -219,8 +264,7 @@ class Reloader:
             message = f"compiling it takes longer than {seconds:g} s (reload.timeout); make it smaller, or wait longer"
             raise ConfigError([Problem("middleware.yaml", 0, 0, "reload.timeout", message)]) from None
 
-    def _refused(self, error: ConfigError) -> None:
-        self._error = error
+    def _log_refusal(self, error: ConfigError) -> None:
         self._refusals += 1
         kept = f"keeping {self.current.digest}" if self.current else "nothing is served until it is corrected"
         logger.error("configuration refused, %s:", kept)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,6 +18,8 @@ from starlette.types import ASGIApp
 from gateway.access.api import blocklist_routes
 from gateway.access.blocklist import Blocklist
 from gateway.admin.access import AccessControl, Credentials, Listening
+from gateway.admin.answers import json_answer, refusal
+from gateway.admin.history import history_routes
 from gateway.admin.pages import PageError, Shown, find, page_of
 from gateway.admin.tokens import Holder
 from gateway.auth.credentials import query_values
@@ -55,6 +56,7 @@ def admin_app(
         Route("/endpoints", admin.endpoints),
         Route("/explain", admin.explain),
         Route("/reload", admin.reload, methods=["POST"]),
+        *history_routes(reloader),
         *blocklist_routes(admin.blocklist),
     ]
     return AccessControl(Starlette(routes=routes), listening, credentials, report)
@@ -73,11 +75,6 @@ def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], pro
     return Starlette(routes=[Route("/metrics", page), *(Route(path, probed) for path in sorted(probes))])
 
 
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = orjson.dumps(content, option=orjson.OPT_INDENT_2)
-    return Response(body, status, headers, media_type="application/json")
-
-
 def _endpoint(label: str, counts: EndpointCounts) -> dict[str, Any]:
     return {
         "endpoint": label,
@@ -89,7 +86,7 @@ def _endpoint(label: str, counts: EndpointCounts) -> dict[str, Any]:
 
 
 def _nothing_loaded() -> Response:
-    return _json({"error": "no configuration is loaded: /health says why"}, 503)
+    return refusal(503, "no configuration is loaded: /health says why")
 
 
 class _Admin:
@@ -98,7 +95,7 @@ class _Admin:
         self._metrics = metrics
 
     async def health(self, request: Request) -> Response:
-        return _json(self._reloader.report())
+        return json_answer(self._reloader.report())
 
     async def metrics(self, request: Request) -> Response:
         return Response(self._metrics.render(), media_type=CONTENT_TYPE_LATEST)
@@ -110,12 +107,12 @@ class _Admin:
         try:
             page = page_of(request.query_params)
         except PageError as error:
-            return _json({"error": str(error)}, 400)
+            return refusal(400, str(error))
         handlers = page.of(snapshot.handlers)
         shown = await asyncio.to_thread(
             lambda: [handler.route.model_dump(mode="json", exclude_defaults=True) for handler in handlers]
         )
-        return _json(shown, headers=page.next("/routes", len(snapshot.handlers)))
+        return json_answer(shown, headers=page.next("/routes", len(snapshot.handlers)))
 
     async def config(self, request: Request) -> Response:
         snapshot = self._reloader.current
@@ -132,19 +129,19 @@ class _Admin:
             page = page_of(request.query_params, CONFIG_ITEMS)
             found = find(files, at)
         except PageError as error:
-            return _json({"error": str(error)}, 400)
+            return refusal(400, str(error))
         shown = await asyncio.to_thread(Shown(page).top, found, at, page)
-        return _json(shown if at else {"digest": configuration.digest, **shown})
+        return json_answer(shown if at else {"digest": configuration.digest, **shown})
 
     async def endpoints(self, request: Request) -> Response:
         try:
             page = page_of(request.query_params)
         except PageError as error:
-            return _json({"error": str(error)}, 400)
+            return refusal(400, str(error))
         upstreams = self._reloader.owner.all(Upstream)
         endpoints = [endpoint for upstream in upstreams for endpoint in upstream.endpoints]
         shown = [_endpoint(endpoint.label, endpoint.counts()) for endpoint in page.of(endpoints)]
-        return _json(shown, headers=page.next("/endpoints", len(endpoints)))
+        return json_answer(shown, headers=page.next("/endpoints", len(endpoints)))
 
     def blocklist(self) -> Blocklist | None:
         return self._reloader.current.blocklist if self._reloader.current is not None else None
@@ -155,7 +152,7 @@ class _Admin:
         if snapshot is None:
             return _nothing_loaded()
         if not url:
-            return _json({"error": "name the request: /explain?method=GET&url=/v1/users&header=Name: value"}, 400)
+            return refusal(400, "name the request: /explain?method=GET&url=/v1/users&header=Name: value")
         method = request.query_params.get("method", "GET").upper()
         headers = [header.partition(":")[::2] for header in request.query_params.getlist("header")]
         pairs = [(name.strip(), value.strip()) for name, value in headers]
@@ -165,26 +162,26 @@ class _Admin:
                 "to explain a request with a credential needs a token, since it tells whether that is right; send "
             )
             message += "Authorization: Bearer TOKEN"
-            return _json({"error": message}, 401, {"www-authenticate": "Bearer"})
+            return refusal(401, message, {"www-authenticate": "Bearer"})
         try:
             answer = await explain(snapshot, method, url, pairs, request.query_params.get("client", LOOPBACK))
         except ValueError as error:
-            return _json({"error": str(error)}, 400)
+            return refusal(400, str(error))
         if shows_credential and holder is not None:
             path = answer.get("path", "?")
             logger.info("explained to %s, with a credential: %s %s: %s", holder.name, method, path, answer["result"])
-        return _json(answer)
+        return json_answer(answer)
 
     async def reload(self, request: Request) -> Response:
         caller = self._reloader.reload()
         while not (await asyncio.wait({caller}, timeout=RELOAD_SECONDS))[0]:
             if not self._reloader.compiling:  # which has limits of its own
                 message = "a program is still writing one of the files; they are loaded as soon as it has closed it"
-                return _json({"error": message}, 409)
+                return refusal(409, message)
         error = caller.result()
         if error is not None:
-            return _json({"errors": self._reloader.shown(error)}, 422)
-        return _json(self._reloader.report())
+            return json_answer({"errors": self._reloader.shown(error)}, 422)
+        return json_answer(self._reloader.report())
 
 
 def _shows_credential(snapshot: Snapshot, url: str, headers: list[tuple[str, str]]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from gateway.admin.client import ADMIN, ask
+from gateway.admin.tables import table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,11 +44,8 @@ def list_entries(admin: str, limit: int, as_json: bool) -> None:
 
         click.echo(json.dumps(answer, indent=2))
         return
-    rows = [("KIND", "VALUE", "UNTIL", "SOURCE", "REASON")]
-    rows += [(e["kind"], e["value"], e["until"] or "-", e["source"], e["reason"] or "-") for e in answer["entries"]]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    rows = [(e["kind"], e["value"], e["until"] or "-", e["source"], e["reason"] or "-") for e in answer["entries"]]
+    click.echo(table(("KIND", "VALUE", "UNTIL", "SOURCE", "REASON"), rows))
     if answer["count"] > len(answer["entries"]):
         click.echo(f"... and {answer['count'] - len(answer['entries'])} more (--limit)")
     _warn(answer)

@@ -26,7 +26,8 @@ ADMIN = click.option(
 
 
 def ask(admin: str, method: str, path: str, **request: Any) -> Any:
-    """What the admin API answers, as JSON. Ends the command where it refuses, or is not there.
+    """What the admin API answers, as JSON, or as text where that is what it sends. Ends the command where it refuses,
+    or is not there.
 
     The token is that of the environment; without one, and where a gateway on this machine wants one, the token in the
     file that it names, if this user may read that.
@@ -36,10 +37,10 @@ def ask(admin: str, method: str, path: str, **request: Any) -> Any:
     token = os.environ.get(TOKEN_VARIABLE)
     try:
         response = _send(httpx2, admin, method, path, token, request)
-        answer = response.json()
+        answer = _content(response)
         if response.status_code == 401 and token is None and (token := _token_of(admin, answer)) is not None:
             response = _send(httpx2, admin, method, path, token, request)
-            answer = response.json()
+            answer = _content(response)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         click.echo(f"error: the admin API does not answer at {admin}: {error}; name it with --admin", err=True)
         sys.exit(1)
@@ -51,6 +52,11 @@ def ask(admin: str, method: str, path: str, **request: Any) -> Any:
         click.echo(f"error: {reason}", err=True)
         sys.exit(1)
     return answer
+
+
+def _content(response: Any) -> Any:
+    is_text = response.headers.get("content-type", "").startswith("text/plain")
+    return response.text if is_text and response.is_success else response.json()
 
 
 def _send(httpx2: Any, admin: str, method: str, path: str, token: str | None, request: dict[str, Any]) -> Any:

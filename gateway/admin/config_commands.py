@@ -1,0 +1,45 @@
+"""`gateway config`: the configurations that a running gateway has served, what changed, and back to one of them."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.admin.client import ADMIN, ask
+from gateway.admin.tables import table
+
+
+@click.group()
+def config() -> None:
+    """The configurations that a running gateway has served since its start."""
+
+
+@config.command()
+@ADMIN
+def history(admin: str) -> None:
+    """List them, the newest first."""
+    answer = ask(admin, "GET", "/config/history")
+    rows = [(each["digest"], each["loaded_at"], each["cause"], str(each["bytes"])) for each in answer["versions"]]
+    click.echo(table(("DIGEST", "LOADED", "CAUSE", "BYTES"), rows))
+    if answer["rolled_back"]:
+        click.echo("rolled back: the files say something else; `gateway config rollback` lasts until they change")
+
+
+@config.command()
+@ADMIN
+@click.argument("old", required=False)
+@click.argument("new", required=False)
+def diff(admin: str, old: str | None, new: str | None) -> None:
+    """Show what changed from OLD to NEW, without secrets. Unset: from the one before to the one in force."""
+    wanted = {"from": old, "to": new}
+    click.echo(
+        ask(admin, "GET", "/config/diff", params={key: value for key, value in wanted.items() if value}), nl=False
+    )
+
+
+@config.command()
+@ADMIN
+@click.argument("digest")
+def rollback(admin: str, digest: str) -> None:
+    """Serve a former configuration again, until the files change or a reload is asked for."""
+    answer = ask(admin, "POST", "/config/rollback", params={"to": digest})
+    click.echo(f"configuration {answer['digest']} is served; the files have not been changed: correct them")

@@ -1,0 +1,77 @@
+"""The configurations that were served, in the admin API.
+
+`GET /config/history`, `GET /config/diff?from=DIGEST&to=DIGEST`, `POST /config/rollback?to=DIGEST`
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.admin.answers import json_answer, refusal
+from gateway.config.history import Version
+from gateway.config.values.instants import format_instant
+from gateway.reload import Reloader
+
+
+def history_routes(reloader: Reloader) -> list[Route]:
+    """The API of one gateway's configurations."""
+    api = _Api(reloader)
+    return [
+        Route("/config/history", api.history),
+        Route("/config/diff", api.diff),
+        Route("/config/rollback", api.roll_back, methods=["POST"]),
+    ]
+
+
+class _Unknown(Exception):
+    """No such version. The text is for operators."""
+
+
+class _Api:
+    def __init__(self, reloader: Reloader) -> None:
+        self._reloader = reloader
+
+    async def history(self, request: Request) -> Response:
+        versions = [
+            {
+                "digest": version.digest,
+                "loaded_at": format_instant(version.loaded_at),
+                "cause": version.cause,
+                "bytes": version.size,
+            }
+            for version in reversed(list(self._reloader.history))
+        ]
+        return json_answer({"versions": versions, "rolled_back": self._reloader.summary()["rolled_back"]})
+
+    async def diff(self, request: Request) -> Response:
+        versions = list(self._reloader.history)
+        if not versions:
+            return refusal(503, "no configuration is loaded: /health says why")
+        try:
+            new = self._named(request.query_params.get("to") or versions[-1].digest)
+            older = [version for version in versions if version.digest != new.digest]
+            old = self._named(request.query_params.get("from") or (older[-1].digest if older else new.digest))
+        except _Unknown as error:
+            return refusal(404, str(error))
+        return PlainTextResponse(await asyncio.to_thread(self._reloader.difference, old, new))
+
+    async def roll_back(self, request: Request) -> Response:
+        try:
+            version = self._named(request.query_params.get("to", ""))
+        except _Unknown as unknown:
+            return refusal(404, str(unknown))
+        error = await self._reloader.roll_back(version)
+        if error is not None:
+            return json_answer({"errors": self._reloader.shown(error)}, 422)
+        return json_answer(self._reloader.report())
+
+    def _named(self, digest: str) -> Version:
+        """Raises _Unknown."""
+        version = self._reloader.history.find(digest)
+        if version is None:
+            raise _Unknown(f"no configuration {digest[:40]!r} in the history; GET /config/history lists their digests")
+        return version

@@ -1,0 +1,130 @@
+"""The configurations that were served: listed, compared, and served again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from gateway.config.history import MAX_BYTES, VERSIONS, History, Version, difference
+from gateway.config.secrets import KnownSecrets
+from tests.lifecycle.support import admin_url, get, health, reload
+from tests.support import GatewayProcess, running_gateway, until
+
+ROUTES = "routes: [{path: /%s, target: 'asgi:tests.lifecycle.apps:one'}]\n"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
+    with running_gateway(tmp_path, ROUTES % "first") as process:
+        yield process
+
+
+def _ask(gateway: GatewayProcess, method: str, path: str) -> httpx2.Response:
+    return httpx2.request(method, admin_url(gateway, path), headers=gateway.admin_token, timeout=20)
+
+
+def _versions(gateway: GatewayProcess) -> list[dict[str, Any]]:
+    versions: list[dict[str, Any]] = _ask(gateway, "GET", "/config/history").json()["versions"]
+    return versions
+
+
+def _command(gateway: GatewayProcess, *arguments: str, code: int = 0) -> str:
+    command = [sys.executable, "-m", "gateway.cli", "config", *arguments, "--admin", f"127.0.0.1:{gateway.admin_port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_former_configuration_is_served_again(gateway: GatewayProcess) -> None:
+    """Until the files change; what changed is shown, and /health says that the files are not what is served."""
+    gateway.write(ROUTES % "second")
+    assert reload(gateway).status_code == 200
+    assert get(gateway, "/first").status_code == 404
+    newest, oldest = _versions(gateway)
+    assert (newest["cause"], oldest["cause"]) == ("request", "start")
+    assert "-routes: [{path: /first" in _command(gateway, "diff")
+    assert "rolled back" not in _command(gateway, "history")
+
+    _command(gateway, "rollback", oldest["digest"][:8])
+    assert get(gateway, "/first").status_code == 200
+    assert health(gateway)["rolled_back"] is True
+    assert health(gateway)["digest"] == oldest["digest"]
+    assert "rolled back" in _command(gateway, "history")
+
+    gateway.write(ROUTES % "third")
+    until(lambda: get(gateway, "/third").status_code == 200)
+    assert health(gateway)["rolled_back"] is False
+    assert [version["cause"] for version in _versions(gateway)] == ["files", "rollback", "request", "start"]
+
+
+def test_a_reload_ends_a_rollback(gateway: GatewayProcess) -> None:
+    """The files are what counts, as soon as they are asked for."""
+    gateway.write(ROUTES % "second")
+    reload(gateway)
+    assert _ask(gateway, "POST", f"/config/rollback?to={_versions(gateway)[1]['digest']}").status_code == 200
+    assert get(gateway, "/second").status_code == 404
+    assert reload(gateway).status_code == 200
+    assert get(gateway, "/second").status_code == 200
+
+
+def test_a_rollback_that_is_refused_changes_nothing(gateway: GatewayProcess) -> None:
+    """What cannot be served any more is refused with the reason; what is served, and what the files say, stays."""
+    gateway.write(ROUTES % "second", "access_log: {output: '${file:output}'}")
+    (gateway.directory / "output").write_text("off")
+    assert reload(gateway).status_code == 200
+    gateway.write(ROUTES % "third", "{}")
+    assert reload(gateway).status_code == 200
+    (gateway.directory / "output").unlink()
+    refused = _ask(gateway, "POST", f"/config/rollback?to={_versions(gateway)[1]['digest']}")
+    assert refused.status_code == 422
+    assert "output" in refused.json()["errors"][0]
+    assert _ask(gateway, "POST", "/config/rollback?to=feedfeed").status_code == 404
+    assert get(gateway, "/third").status_code == 200
+    assert (health(gateway)["errors"], health(gateway)["rolled_back"]) == ([], False)
+
+
+def version(digest: str, text: str) -> Version:
+    return Version(digest, 0.0, "files", {"auth.yaml": text.encode()})
+
+
+def test_a_difference_shows_no_secrets() -> None:
+    """Neither those that are known nor what is called like one; a change of secrets alone is named as such."""
+    secrets = KnownSecrets()
+    secrets.add("hunter2-hunter2")
+    old, new = version("a", "x: 1\ny: hunter2-hunter2\n"), version("b", "x: 2\ny: hunter2-hunter2\npassword: abc\n")
+    shown = difference(old, new, secrets)
+    assert "-x: 1" in shown
+    assert "+x: 2" in shown
+    assert "+password: (hidden)" in shown
+    assert "hunter2" not in shown
+    assert "only secrets differ" in difference(version("a", "token: abcdef"), version("b", "token: ghijkl"), secrets)
+    assert difference(old, old, secrets) == ""
+
+
+def test_the_history_is_bounded() -> None:
+    """In number and in bytes; the newest is there in any case."""
+    history = History()
+    for number in range(VERSIONS + 5):
+        history.add(version(f"{number:03}", "x"))
+    assert len(history) == VERSIONS
+    assert history.find("000") is None
+    history.add(version("large", "x" * (MAX_BYTES + 1)))
+    assert [each.digest for each in history] == ["large"]
+
+
+def test_a_version_is_named_by_the_beginning_of_its_digest() -> None:
+    """Where only one begins so."""
+    history = History()
+    for digest in ("abc1", "abd2", "abc1"):
+        history.add(version(digest, digest))
+    found = history.find("abc")
+    assert found is not None
+    assert found.digest == "abc1"
+    assert history.find("ab") is None
+    assert history.find("") is None
