@@ -115,6 +115,8 @@ def _quantity(value: Any, kind: str) -> str:
         return "`, `".join(map(str, value))
     if kind.startswith("duration"):
         return f"{value:g}s"
+    if kind == "percentage":
+        return f"{value:g}%"
     if kind == "size":
         return next(f"{value // size}{unit}" for unit, size in _SIZES if value % size == 0)
     return str(value)

@@ -1,8 +1,8 @@
-"""Durations and sizes."""
+"""Durations, sizes and percentages."""
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -10,6 +10,8 @@ from gateway.config.values.kinds import Kind, refuse
 
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
 SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)?(B|KB|MB|GB|KiB|MiB|GiB)$"
+
+PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
 
 _SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _BYTES: Mapping[str, int] = {
@@ -23,7 +25,7 @@ _BYTES: Mapping[str, int] = {
 }
 _LONGEST = 366 * 24 * 3600  # event loops overflow on timers of centuries
 _LARGEST = 2**53
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]+)", re.ASCII)
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]+|%)", re.ASCII)
 
 
 def parse_duration(value: object) -> float:
@@ -44,6 +46,18 @@ def parse_size(value: object) -> int:
     if not 1 <= size <= _LARGEST:
         raise refuse("a size is at least 1 byte, and at most 8388608GiB")
     return int(size)
+
+
+def parse_percent(value: object) -> float:
+    """Per cent, of `"50%"`, or 0."""
+    if value == 0 and not isinstance(value, bool | str):
+        return 0.0
+    percent = _quantity(value, {"%": 1}) if isinstance(value, str) else None
+    if percent is None:
+        raise refuse("expected a percentage such as 50%, with its sign")
+    if percent > 100:
+        raise refuse("a percentage is at most 100%")
+    return percent
 
 
 def _quantity(value: object, units: Mapping[str, float]) -> float | None:
@@ -80,3 +94,10 @@ Duration = Annotated[
 
 Size = Annotated[int, Kind("size"), BeforeValidator(parse_size, json_schema_input_type=_SizeInput)]
 """Bytes, at least 1."""
+
+Percent = Annotated[
+    float,
+    Kind("percentage"),
+    BeforeValidator(parse_percent, json_schema_input_type=Annotated[str, Field(pattern=PERCENT_PATTERN)] | Literal[0]),
+]
+"""Per cent, from 0 to 100."""

@@ -17,7 +17,7 @@ from gateway.config.values.addresses import (
     parse_target,
 )
 from gateway.config.values.paths import slug
-from gateway.config.values.quantities import parse_duration, parse_size
+from gateway.config.values.quantities import parse_duration, parse_percent, parse_size
 from tests.config.support import errors, parsed, route, route_errors
 
 
@@ -52,6 +52,19 @@ def test_anything_else_is_no_size(written: object) -> None:
     """Zero, fractions of bytes and unknown units are refused."""
     with pytest.raises(PydanticCustomError):
         parse_size(written)
+
+
+@pytest.mark.parametrize(("written", "percent"), [("50%", 50.0), ("0.5%", 0.5), ("100%", 100.0), ("0%", 0.0), (0, 0.0)])
+def test_a_percentage_is_a_number_with_its_sign(written: object, percent: float) -> None:
+    """A percentage, or zero."""
+    assert parse_percent(written) == percent
+
+
+@pytest.mark.parametrize("written", ["50", 50, 0.5, "101%", "-1%", "%", "5 %", "", None, True, False, "5s"])
+def test_anything_else_is_no_percentage(written: object) -> None:
+    """Without its sign a number could be a share of 1 as well."""
+    with pytest.raises(PydanticCustomError):
+        parse_percent(written)
 
 
 @pytest.mark.parametrize(
