@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Final
 
 import httpx2
@@ -17,12 +18,13 @@ class TooLargeError(Exception):
     """The answer is larger than may be; the text says how large that is."""
 
 
-async def http_client(seconds: float, connections: int = 100) -> httpx2.AsyncClient:
-    """A client; `seconds` is the time limit of each step of a call.
+async def http_client(seconds: float, connections: int = 100, ca: Path | None = None) -> httpx2.AsyncClient:
+    """A client; `seconds` is the time limit of each step of a call, `ca` what it trusts; None: what the system trusts.
 
-    Redirects are not followed, cookies not kept, and the proxies of the environment not used.
+    Redirects are not followed, cookies not kept, and the proxies of the environment not used. Raises OSError where
+    `ca` cannot be read, or has no certificate.
     """
-    tls = await asyncio.to_thread(ssl.create_default_context)  # reads a large file
+    tls = await asyncio.to_thread(ssl.create_default_context, cafile=ca)  # reads a large file
     return httpx2.AsyncClient(
         verify=tls,
         trust_env=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,17 @@ def parse_instance(value: Any) -> Member:
         up=health not in FAILING,
         reason=f"its source says {health}" if health in FAILING else "",
     )
+
+
+def parse_value(text: str) -> Member:
+    """The same, as the value of a key has it: `host:port`, or JSON. Raises ValueError."""
+    if not text.lstrip().startswith(("{", '"')):
+        return parse_instance(text.strip())
+    try:
+        written = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError('it is not JSON; write {"host": "10.0.1.5", "port": 8080}, or host:port') from None
+    return parse_instance(written)
 
 
 def _where(value: Mapping[str, Any]) -> Address:

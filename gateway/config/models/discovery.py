@@ -3,9 +3,10 @@
 from pydantic import Field, model_validator
 
 from gateway.config.models.base import Model
+from gateway.config.models.registries import Etcd
 from gateway.config.values.kinds import Text, Unset, refuse
 
-SOURCES = ("file",)
+SOURCES = ("file", "etcd")
 
 
 class Discovery(Model):
@@ -17,6 +18,8 @@ class Discovery(Model):
         "watched: a change is used within a second, without a reload.",
         examples=["registry/legacy.yaml"],
     )
+
+    etcd: Unset[Etcd] = Field(None, description="Keys of etcd.")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Discovery":

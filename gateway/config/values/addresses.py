@@ -195,6 +195,14 @@ HostPattern = Annotated[str, Kind("host"), AfterValidator(parse_host_pattern)]
 Method = Annotated[str, Kind("method", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"), AfterValidator(parse_method)]
 HeaderName = Annotated[str, Kind("header name"), AfterValidator(parse_header_name)]
 OwnHeader = Annotated[str, Kind("header name"), AfterValidator(parse_own_header)]
+HttpUrl = Annotated[
+    str,
+    TextLike(
+        "URL",
+        r"https?://[^/?#\s@\\]+(/[^\s#\\]*)?",
+        "expected a URL such as https://login.example.com/keys, without a user and without a fragment",
+    ),
+]
 ServiceName = Annotated[
     str,
     TextLike(

@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from gateway.config.models.auth.scheme_keys import TOKEN_FROM, HttpUrl, TokenFrom
+from gateway.config.models.auth.scheme_keys import TOKEN_FROM, TokenFrom
 from gateway.config.models.base import Model, Section
 from gateway.config.values import addresses
+from gateway.config.values.addresses import HttpUrl
 from gateway.config.values.kinds import Several, Unset
 from gateway.config.values.quantities import Duration
 

@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from gateway.config.models.auth.scheme_keys import FORWARD, REALM, TOKEN_FROM, Claims, HttpUrl, Realm, TokenFrom
+from gateway.config.models.auth.scheme_keys import FORWARD, REALM, TOKEN_FROM, Claims, Realm, TokenFrom
 from gateway.config.models.base import Model
+from gateway.config.values.addresses import HttpUrl
 from gateway.config.values.kinds import Kind, Several, Text, Unset, refuse
 from gateway.config.values.quantities import Duration, DurationOrZero
 

@@ -32,14 +32,6 @@ CookieName = Annotated[
     str,
     TextLike("cookie name", "[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a cookie is letters, digits and hyphens"),
 ]
-HttpUrl = Annotated[
-    str,
-    TextLike(
-        "URL",
-        r"https?://[^/?#\s@\\]+(/[^\s#\\]*)?",
-        "expected a URL such as https://login.example.com/keys, without a user and without a fragment",
-    ),
-]
 SchemeNames = Annotated[
     Several[SchemeName],
     Kind("scheme name, or list of them"),

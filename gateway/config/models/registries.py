@@ -1,0 +1,51 @@
+"""The registries that are asked for the instances of a service."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from gateway.config.models.base import Model
+from gateway.config.values.addresses import HttpUrl
+from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, as_list, refuse
+
+Secret = Annotated[SecretStr, Kind("text")]
+Ca = Field(
+    None,
+    description="File with the certificates to trust (PEM), relative to the configuration directory. "
+    "Unset: those of the system.",
+)
+
+
+class Etcd(Model):
+    """Instances under a prefix of etcd (3.4 or newer), whose JSON gateway is asked."""
+
+    url: Annotated[
+        SomeOf[HttpUrl],
+        Kind("URL, or list of them"),
+        BeforeValidator(as_list, json_schema_input_type=str | list[str]),
+    ] = Field(
+        description="Where it is. Of several members of one cluster, the next is asked where one fails.",
+        examples=["http://127.0.0.1:2379"],
+    )
+    prefix: Text = Field(
+        min_length=1,
+        description="What the keys begin with. The value of each is an instance: `host:port`, or JSON with `host`, "
+        "`port`, and if need be `weight`, `zone`, `priority` and `health`.",
+        examples=["/services/stock/"],
+    )
+    user: Unset[Text] = Field(None, description="By which name to log in, where etcd asks for that.")
+    password: Unset[Secret] = Field(None, description="Its password: `${ETCD_PASSWORD}`, not the text itself.")
+    ca: Unset[Text] = Ca
+
+    @field_validator("password", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.isprintable():
+            return SecretStr(value)
+        raise refuse("expected a text of printable characters")
+
+    @model_validator(mode="after")
+    def _has_both(self) -> "Etcd":
+        if (self.user is None) != (self.password is None):
+            raise refuse("user and password belong together; add the other one")
+        return self
