@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
 LEAST: Final = 0.1  # of the weight, whatever the time
@@ -17,10 +16,3 @@ def factor(seconds: float, window: float, least: float = LEAST, aggression: floa
     if seconds >= window:
         return 1.0
     return min(1.0, max(least, math.pow(max(seconds, 1.0) / window, 1 / aggression)))
-
-
-def factors(ages: Sequence[float], window: float) -> list[float]:
-    """The same for all endpoints of a service. Where all of them are new there is none that could relieve them."""
-    if all(age < window for age in ages):
-        return [1.0] * len(ages)
-    return [factor(age, window) for age in ages]

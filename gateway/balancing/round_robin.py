@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from random import random
 from typing import Generic, TypeVar
 
 from gateway.http.messages import Exchange
@@ -17,14 +18,16 @@ class RoundRobin(Generic[E]):
     later nor fall into debt.
     """
 
-    __slots__ = ("_credits", "_endpoints", "_weights")
+    __slots__ = ("_credits", "_endpoints", "_random", "_weights")
 
-    def __init__(self) -> None:
+    def __init__(self, random: Callable[[], float] = random) -> None:
+        """`random` draws from [0, 1)."""
+        self._random = random
         self._endpoints: list[E] = []
         self._weights: list[float] = []
         self._credits: list[float] = []
 
-    def replace(self, weighted: Sequence[tuple[E, float]], draining: Sequence[E] = ()) -> None:
+    def replace(self, weighted: Sequence[tuple[E, float]]) -> None:
         """Choose among these from now on, with their weights. Those that stay keep their place in the round."""
         before, total = sum(self._weights), sum(weight for _, weight in weighted)
         # A credit is worth as much of the new round as it was of the old one.
@@ -51,3 +54,7 @@ class RoundRobin(Generic[E]):
             return None
         self._credits[best] -= total
         return self._endpoints[best]
+
+    def draw(self, exchange: Exchange) -> float:
+        """See `Balancer`."""
+        return self._random()

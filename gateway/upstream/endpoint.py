@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from dataclasses import dataclass
 
 from gateway.errors import ErrorKind, GatewayError
@@ -106,9 +107,11 @@ class Endpoint:
         "in_flight",
         "label",
         "member",
+        "out",
         "requests",
         "retired",
         "server_name",
+        "started",
         "tls_context",
     )
 
@@ -130,6 +133,8 @@ class Endpoint:
         self.label = str(address)
         self.authority = asked.authority(tls=tls_context is not None)
         self.health = health or Health()
+        self.out = False  # whether it gets no requests, as its service last saw its health
+        self.started = time.perf_counter()  # when it joined, or was well again
         self.in_flight = 0
         self.requests = 0
         self.failures = 0

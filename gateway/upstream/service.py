@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from gateway.algorithms import priorities
 from gateway.http.messages import Exchange
 from gateway.upstream.endpoint import Address, Endpoint, Member, TlsSettings
 from gateway.upstream.health import FOREVER, Health, Signal
+from gateway.upstream.levels import Level, Rules, levels
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.transport import Connector
 
@@ -23,15 +25,16 @@ REMEMBERED: Final = 1024  # endpoints, of which each takes some hundred bytes
 class Balancer(Protocol):
     """Chooses among the endpoints of one priority of a service, for all routes there. See `gateway/balancing/`."""
 
-    def replace(self, weighted: Sequence[tuple[Endpoint, float]], draining: Sequence[Endpoint] = ()) -> None:
-        """Choose among these from now on, with their weights (above zero). What is known of those that stay is kept.
-
-        Those that are draining get nothing new, but for clients that are bound to them.
-        """
+    def replace(self, weighted: Sequence[tuple[Endpoint, float]]) -> None:
+        """Choose among these from now on, with their weights (above zero). What is known of those that stay is kept."""
         ...
 
     def pick(self, exchange: Exchange, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
         """The endpoint to try next, or None where none is left. `now` is time.perf_counter()."""
+        ...
+
+    def draw(self, exchange: Exchange) -> float:
+        """From [0, 1), for choosing between priorities: at random, or always the same for the same client."""
         ...
 
 
@@ -41,6 +44,7 @@ class Settings:
 
     balancing: Callable[[], Balancer]  # makes the balancer; kept while this is equal
     limits: PoolLimits = field(default_factory=PoolLimits)
+    rules: Rules = field(default_factory=Rules)
 
 
 class Upstream:
@@ -57,10 +61,13 @@ class Upstream:
         "_host_name",
         "_leaving",
         "_offered_until",
+        "_order",
         "_remembered",
         "_server_name",
+        "_shared",
         "_tls_context",
         "endpoints",
+        "levels",
         "members",
         "name",
         "settings",
@@ -89,7 +96,10 @@ class Upstream:
         self._server_name = tls.server_name if tls else None
         self._leaving: list[Endpoint] = []  # not in the set any more, with requests in flight
         self._remembered: dict[Address, tuple[float, Health]] = {}  # of those that left: until when
+        self.levels: list[Level] = []  # as the balancers know them
         self._balancers: dict[int, Balancer] = {}  # by priority, the most preferred first
+        self._order: list[Balancer] = []  # the same
+        self._shared = False  # whether several priorities take part of the requests
         self._offered_until = 0.0  # from then on, the balancers have to learn what there is to choose from
         self.replace(members)
 
@@ -175,28 +185,27 @@ class Upstream:
         """The endpoint to try next, or None where none is left."""
         if now >= self._offered_until:
             self._offer(now)
-        for balancer in self._balancers.values():
+        order = self._order
+        if self._shared and order:
+            loads = [level.load for level in self.levels]
+            picked = order[priorities.drawn(loads, order[0].draw(exchange))].pick(exchange, now, excluded)
+            if picked is not None:
+                return picked
+        for balancer in order:
             picked = balancer.pick(exchange, now, excluded)
             if picked is not None:
                 return picked
         return None
 
     def _offer(self, now: float) -> None:
-        """Say to the balancers what there is to choose from, until a verdict ends by itself."""
-        offers: dict[int, tuple[list[tuple[Endpoint, float]], list[Endpoint]]] = {}
-        self._offered_until = FOREVER
-        for endpoint in self.endpoints:
-            weighted, draining = offers.setdefault(endpoint.member.priority, ([], []))
-            if endpoint.health.out(now) is not None:
-                self._offered_until = min(self._offered_until, endpoint.health.changes_at(now))
-            elif endpoint.member.weight > 0:
-                weighted.append((endpoint, float(endpoint.member.weight)))
-            else:
-                draining.append(endpoint)
-        make = self.settings.balancing
-        self._balancers = {priority: self._balancers.get(priority) or make() for priority in sorted(offers)}
-        for priority, (weighted, draining) in offers.items():
-            self._balancers[priority].replace(weighted, draining)
+        """Say to the balancers what there is to choose from, for as long as that is true."""
+        self.levels, self._offered_until = levels(self.endpoints, self.settings.rules, now)
+        self._shared = any(0 < level.load.percent < 100 for level in self.levels)
+        make, known = self.settings.balancing, self._balancers
+        self._balancers = {level.priority: known.get(level.priority) or make() for level in self.levels}
+        self._order = list(self._balancers.values())
+        for level, balancer in zip(self.levels, self._order, strict=True):
+            balancer.replace(level.weighted)
 
 
 def _merged(members: Sequence[Member]) -> dict[Address, Member]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.algorithms.slow_start import factor, factors
+from gateway.algorithms.slow_start import factor
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,3 @@ def test_it_never_shrinks(first: float, second: float, window: float) -> None:
     """An older endpoint has at least the share of a younger one, between 10% and all."""
     younger, older = sorted((first, second))
     assert 0.1 <= factor(younger, window) <= factor(older, window) <= 1
-
-
-def test_where_all_are_new_none_is_held_back() -> None:
-    """A service whose endpoints are all new shares its traffic evenly; one that joins later begins at a tenth."""
-    assert factors([0, 20], 30) == [1, 1]
-    assert factors([0, 40], 30) == [0.1, 1]
-    assert factors([], 30) == []
