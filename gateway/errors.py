@@ -48,6 +48,7 @@ class ErrorKind(Enum):
     AUTH_UNAVAILABLE = ("auth-unavailable", 503, "The caller cannot be verified now", "gateway")
     AUDIT_UNAVAILABLE = ("audit-unavailable", 503, "Requests cannot be recorded now", "gateway")
     STORE_UNAVAILABLE = ("store-unavailable", 503, "The limit cannot be checked now", "gateway")
+    NOT_CACHED = ("not-cached", 504, "Nothing that is stored answers the request", "gateway")
     CLIENT_GONE = ("client-gone", 499, "The client went away", "gateway")
     # The upstream behind it.
     UPSTREAM_UNRESOLVED = ("upstream-unresolved", 502, "The upstream's name does not resolve", "upstream")

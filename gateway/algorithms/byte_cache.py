@@ -22,13 +22,15 @@ SHARE = 16  # no entry takes more than this part of the whole
 class ByteCache(Generic[K, V]):
     """At most `limit` bytes of entries; a value of more than 1/16 of it is never kept."""
 
-    __slots__ = ("_entries", "_limit", "size")
+    __slots__ = ("_entries", "evicted", "limit", "size")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()  # the one that was used last is the last
         self.size = 0
         """Bytes that all entries take."""
+        self.evicted = 0
+        """Entries that made room for others, since the start."""
 
     def get(self, key: K) -> V | None:
         """The value that was kept under this key."""
@@ -41,21 +43,34 @@ class ByteCache(Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         """Keep a value, in the place of others that were not used for longer."""
         self.discard(key)
-        most = self._limit // SHARE
+        most = self.limit // SHARE
         size = OVERHEAD + size_of((key, value), most)
         if size > most:
             return
-        while self.size + size > self._limit:
-            _, (_, freed) = self._entries.popitem(last=False)
-            self.size -= freed
+        self._make_room(self.limit - size)
         self._entries[key] = value, size
         self.size += size
+
+    def resize(self, limit: int) -> None:
+        """Take at most so many bytes from now on."""
+        self.limit = limit
+        self._make_room(limit)
+
+    def _make_room(self, most: int) -> None:
+        while self.size > most:
+            _, (_, freed) = self._entries.popitem(last=False)
+            self.size -= freed
+            self.evicted += 1
 
     def discard(self, key: K) -> None:
         """Keep it no longer, if it is there."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.size -= entry[1]
+
+    def keys(self) -> list[K]:
+        """All keys, that which was used last as the last."""
+        return list(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)

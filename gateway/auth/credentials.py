@@ -56,7 +56,9 @@ def conceal(exchange: Exchange, locations: Locations) -> None:
     if locations.headers:
         exchange.hidden_headers |= locations.headers
     if locations.parameters and exchange.query:
-        exchange.query = without_parameters(exchange.query, locations.parameters)
+        shown, exchange.query = exchange.query, without_parameters(exchange.query, locations.parameters)
+        if exchange.query != shown:
+            exchange.query_concealed = True
     if locations.parameters and b"?" in exchange.fields.get(b"referer", b""):
         _conceal_in_referer(exchange, locations.parameters)
     if locations.cookies and b"cookie" in exchange.fields:

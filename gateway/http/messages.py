@@ -165,6 +165,7 @@ _ATTRIBUTES: Final = (
     "attempts",
     "bare_query",
     "body",
+    "cache",
     "certificate",
     "claimed_consumer",
     "client",
@@ -191,6 +192,7 @@ _ATTRIBUTES: Final = (
     "peer",
     "peer_trusted",
     "query",
+    "query_concealed",
     "request_id",
     "route",
     "scheme",
@@ -229,6 +231,7 @@ class Exchange:
         self.path = path
         self.original_path = path  # stays as the client sent it
         self.query = query
+        self.query_concealed = False  # a credential was taken out of the query
         self.bare_query = False  # the target has a "?" with nothing behind it
         self.headers = headers
         self.fields = fields
@@ -261,6 +264,7 @@ class Exchange:
         self.upstream: str | None = None
         self.attempts = _NO_ATTEMPTS  # the last one may still go on
         self.error: BaseException | None = None
+        self.cache: str | None = None  # what the response cache did, where the route has one: hit, miss, stale, ...
         self.deferred: Deferred | None = None  # made when something is deferred, or the exchange copied or over
 
     def defer(self, close: Callable[[], object]) -> None:

@@ -8,6 +8,7 @@ from gateway.middleware import (
     authorization,
     blocklist,
     body_limit,
+    cache,
     compression,
     content_types,
     cors,
@@ -41,4 +42,5 @@ POLICIES: tuple[Declaration, ...] = (
     quota.DECLARATION,
     headers.OF_REQUESTS,
     python_policy.DECLARATION,
+    cache.DECLARATION,
 )

@@ -93,6 +93,7 @@ class AccessLog:
                 "duration": _microseconds(outcome.seconds),
                 "upstream_duration": last and last.seconds and _microseconds(last.seconds),
                 "attempts": len(exchange.attempts),
+                "cache": exchange.cache,
                 "error": f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else error and repr(error),
             }
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.outside.redis_scripts import Script
 
-Arguments = Sequence[str | int]
+Arguments = Sequence[str | int | bytes]
 
 
 class Call:
@@ -32,7 +32,7 @@ class Call:
         self.error: Exception | None = None
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def command(self) -> tuple[str | int, ...]:
+    def command(self) -> tuple[str | int | bytes, ...]:
         """What is sent."""
         name, script = ("EVALSHA", self._script.sha) if self.known else ("EVAL", self._script.text)
         return (name, script, len(self._keys), *self._keys, *self._arguments)

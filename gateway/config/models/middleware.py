@@ -2,12 +2,13 @@
 
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gateway.config.models.admin import Admin
 from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
 from gateway.config.models.blocklist import Blocklist
+from gateway.config.models.cache import Cache
 from gateway.config.models.client_limits import ClientLimits
 from gateway.config.models.compression import Compression
 from gateway.config.models.content_types import ContentTypes
@@ -103,6 +104,9 @@ class MiddlewareFile(Section):
     cors: Named[Cors] = Field({}, description="Pages of other origins that may call from a browser.")
     headers: Named[HeaderRules] = Field({}, description="Headers that are set, added and removed.")
     compression: Compression = Field(Compression(), description="Compression of responses.")
+    cache: Unset[Cache] = Field(
+        None, description="Responses that are stored and used again. `{}`: with these defaults."
+    )
     content_types: Named[ContentTypes] = Field({}, description="Content types that request bodies may have.")
     redis: Unset[Redis] = Field(None, description="Redis, for what several replicas count together.")
     rate_limits: Named[RateLimit] = Field({}, description="How many requests in a time.")
@@ -114,6 +118,12 @@ class MiddlewareFile(Section):
         "takes its usual place. `policies.NAME` and `rate_limits.NAME` are for a single one of that name, such as a "
         "limit by address in front of the authentication. None given: the usual order.",
     )
+
+    @model_validator(mode="after")
+    def _cache_has_its_redis(self) -> "MiddlewareFile":
+        if self.cache is not None and self.cache.store == "redis" and self.redis is None:
+            raise refuse("the store of cache is redis, and there is no redis: key with its url; add one")
+        return self
 
     @field_validator("rate_limits", "quotas")
     @classmethod

@@ -13,6 +13,7 @@ from gateway.algorithms.regex_syntax import RegexError
 from gateway.config.models.auth.authorization import Authorize
 from gateway.config.models.auth.scheme_keys import SchemeNames
 from gateway.config.models.base import Model
+from gateway.config.models.cache import CacheOfRoute
 from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
 from gateway.config.models.services import ServiceConfig
 from gateway.config.models.timeouts import TimeoutsOfRoute
@@ -122,6 +123,9 @@ class RouteConfig(Model):
     )
     authorize: SomeOf[Authorize] = Field(
         (), description="What callers must have, and what must hold. All entries count. None: who is known may pass."
+    )
+    cache: Unset[CacheOfRoute] = Field(
+        None, description="Whether responses are stored and used again, and which. Unset: `cache` of middleware.yaml."
     )
     max_body: Unset[Size] = Field(None, description="Largest request body. Unset: `limits.body` of middleware.yaml.")
 

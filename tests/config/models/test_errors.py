@@ -125,7 +125,9 @@ def test_nothing_of_the_library_underneath_shows() -> None:
         assert len(found) == len(set(found))
         for line in found:
             assert re.match(r"[a-z]+\.yaml:[0-9]+:[0-9]+: ", line)
-            assert not re.search(r"Input|valid|pydantic|https?://e|\[type|_type|Extra|Field|instance|dictionary", line)
+            assert not re.search(
+                r"Input|(?<!re)valid|pydantic|https?://e|\[type|_type|Extra|Field|instance|dictionary", line
+            )
             assert "is not what the key takes" not in line
 
 

@@ -1,0 +1,85 @@
+"""From the configuration to the cache of a route."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import Final
+
+from gateway.algorithms.http_cache.reuse import Leeway
+from gateway.auth.scheme import Locations
+from gateway.auth.schemes import schemes_of
+from gateway.cache.cache import Cache
+from gateway.cache.keys import Keys
+from gateway.cache.memory import MemoryStore
+from gateway.cache.redis import RedisStore
+from gateway.cache.request import Rules
+from gateway.cache.route import RouteCache
+from gateway.config.models import AuthFile, RouteConfig
+from gateway.config.models.cache import Cache as CacheConfig
+from gateway.context import Context
+from gateway.live import Place
+from gateway.outside.redis_link import redis_identity, redis_link
+
+PLACE: Final[Place] = ("middleware.yaml", ("cache",))
+
+
+def has_cache(context: Context, route: RouteConfig) -> bool:
+    """Whether responses of a route are stored."""
+    if route.redirect is not None:
+        return False
+    if route.cache is not None:
+        return route.cache.enabled
+    config = context.configuration.middleware.cache
+    return config is not None and config.applies_to(route.id)
+
+
+def route_cache(context: Context, route: RouteConfig) -> RouteCache | None:
+    """The cache of a route, the same for all that ask for it; None where it has none."""
+    if not has_cache(context, route):
+        return None
+    keys = context.once("cache keys", lambda: _keys(context))
+    return context.once(("cache", route.id), lambda: RouteCache(cache_of(context), keys, _rules(context, route)))
+
+
+def cache_of(context: Context) -> Cache:
+    """What all routes share. Another size changes what there is; another store is another cache."""
+    config = _config(context)
+    if config.store == "redis":
+        identity = ("cache", "redis", *redis_identity(context))
+        cache = context.plan.need(identity, lambda: Cache(RedisStore(redis_link(context), config.size)), PLACE)
+    else:
+        cache = context.plan.need(("cache", "memory"), lambda: Cache(MemoryStore(config.size)), PLACE)
+    context.once("cache size", lambda: context.plan.after_adoption(lambda: cache.resize(config.size)))
+    return cache
+
+
+def _config(context: Context) -> CacheConfig:
+    return context.configuration.middleware.cache or CacheConfig()
+
+
+def _rules(context: Context, route: RouteConfig) -> Rules:
+    config, own = _config(context), route.cache
+    changed = own.model_dump(exclude_none=True, include=set(CacheConfig.model_fields)) if own is not None else {}
+    config = config.model_copy(update=changed)
+    return Rules(
+        route=f"{route.id} {route.target}",
+        max_body=config.max_body,
+        wait=config.wait,
+        keep_stale=max(config.keep_stale, config.stale_if_error, config.stale_while_revalidate),
+        leeway=Leeway(config.stale_while_revalidate, config.stale_if_error),
+        heuristic=config.heuristic,
+        with_credentials=own is not None and own.with_credentials,
+        vary=tuple(name.encode() for name in own.vary) if own is not None else (),
+    )
+
+
+def _keys(context: Context) -> Keys:
+    locations = reduce(or_, (scheme.locations for scheme in schemes_of(context).values()), Locations())
+    return Keys(locations, _read_by_services(context.configuration.auth))
+
+
+def _read_by_services(auth: AuthFile) -> frozenset[bytes]:
+    """Headers of requests by which a service that is asked finds out who calls."""
+    services = (config.forward_auth for config in auth.schemes.values() if config.forward_auth is not None)
+    return frozenset(name.encode() for service in services for name in service.request_headers)

@@ -1,0 +1,232 @@
+"""Asking the backend, and storing what it answers where that may be done.
+
+A fetch has an owner of its own for what must be closed when it is over: a body that is stored is read to its end
+whatever becomes of the client that asked for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.algorithms.http_cache.directives import http_date
+from gateway.algorithms.http_cache.reuse import ERRORS, may_be_stale_copy, may_replace_error
+from gateway.algorithms.http_cache.terms import Terms, initial_age, terms_of
+from gateway.algorithms.http_cache.validation import CONDITIONS, conditions_for, is_confirmed, updated
+from gateway.algorithms.http_cache.vary import vary_names
+from gateway.cache.cache import Cache
+from gateway.cache.flights import Flight, Landing
+from gateway.cache.recording import Recording
+from gateway.cache.request import Asked, Rules
+from gateway.cache.responses import conditional, from_store, tell
+from gateway.cache.store import Stored
+from gateway.errors import GatewayError
+from gateway.http import Body, Headers, Response
+from gateway.http.messages import Deferred
+
+_NOT_STORED: Final = frozenset({b"age", b"content-length", b"cache-status"})
+"""What is made anew whenever a stored response is sent."""
+
+
+@dataclass(slots=True)
+class Fetch:
+    """One request to the backend. `what`: for whom else it is; `flight`: where those wait; `why`: by RFC 9211."""
+
+    cache: Cache
+    rules: Rules
+    asked: Asked
+    what: bytes
+    why: bytes
+    stored: Stored | None = None
+    flight: Flight | None = None
+    plain: bool = True  # ask without the client's conditions, for a response that can be stored
+    began: float = 0.0  # by the store's clock
+    sent_at: float = 0.0
+
+    async def response(self) -> Response:
+        """What the client gets. Raises GatewayError."""
+        held = Deferred()
+        try:
+            answer = await self._ask(held, self.stored)
+        except GatewayError as error:
+            held.close()
+            self._land("not stored")
+            if error.kind.status in ERRORS and (stale := self._instead(error.kind.status)) is not None:
+                return stale
+            raise
+        except BaseException:
+            held.close()
+            self._land("lost")
+            raise
+        try:
+            return await self._settle(answer, held)
+        except BaseException:
+            held.close()
+            self._land("lost")
+            raise
+
+    async def _ask(self, held: Deferred, stored: Stored | None) -> Response:
+        """One request, which `held` is to close."""
+        exchange = self.asked.exchange
+        before = exchange.hidden_headers, exchange.extra_headers, exchange.deferred
+        if self.plain or stored is not None:
+            exchange.hidden_headers = exchange.hidden_headers | CONDITIONS
+        if stored is not None:
+            exchange.extra_headers += tuple(conditions_for(list(stored.headers)))
+        exchange.deferred = held
+        self.began, self.sent_at = self.cache.store.now(), time.monotonic()
+        try:
+            return await self.asked.handler(exchange)
+        finally:
+            exchange.hidden_headers, exchange.extra_headers, exchange.deferred = before
+
+    async def _settle(self, answer: Response, held: Deferred) -> Response:
+        stored = self.stored
+        if answer.status == 304 and stored is not None and stored.terms.has_validator:
+            held.close()
+            if is_confirmed(list(stored.headers), answer.headers):
+                return await self._confirmed(stored, answer)
+            held, self.stored = Deferred(), None  # it is about something else: ask for the whole
+            self.plain = True
+            answer = await self._ask(held, None)
+        if answer.status in ERRORS and (stale := self._instead(answer.status)) is not None:
+            held.close()
+            self._land("not stored")
+            return stale
+        return await self._new(answer, held)
+
+    # What is stored is used.
+
+    def _instead(self, status: int) -> Response | None:
+        """A stale response in the place of an error, where that is allowed."""
+        if self.stored is None:
+            return None
+        age = self.stored.age(self.cache.store.now())
+        if not may_replace_error(self.stored.terms, age, self.asked.wish, self.rules.leeway):
+            return None
+        self.cache.flights.failed(self.what, time.monotonic())
+        self.asked.exchange.cache = "stale"
+        self.cache.counts.stale += 1
+        said = b"fwd=stale; fwd-status=%d; ttl=%d; detail=stale-if-error" % (status, self.stored.terms.lifetime - age)
+        return from_store(self.asked.exchange, self.stored, age, said)
+
+    async def _confirmed(self, stored: Stored, answer: Response) -> Response:
+        headers = updated(list(stored.headers), answer.headers)
+        now = time.time()
+        terms = terms_of(stored.status, headers, now, heuristic=self.rules.heuristic)
+        fresh = replace(
+            stored,
+            headers=tuple(_dated(headers, now)),
+            initial_age=initial_age(answer.headers, time.monotonic() - self.sent_at, now),
+            at=self.cache.store.now(),
+            terms=terms,
+        )
+        kept = not terms.refusal and await self._keep(fresh)
+        self._land("stored" if kept and _is_fresh(fresh) else "not stored")
+        self.asked.exchange.cache = "revalidated"
+        self.cache.counts.revalidated += 1
+        said = b"fwd=stale; fwd-status=304" + (b"; stored" if kept else b"")
+        return from_store(self.asked.exchange, fresh, fresh.initial_age, said)
+
+    # What came is used.
+
+    async def _new(self, answer: Response, held: Deferred) -> Response:
+        exchange = self.asked.exchange
+        exchange.cache = "miss"
+        self.cache.counts.misses += 1
+        now = time.time()
+        terms = terms_of(answer.status, answer.headers, now, heuristic=self.rules.heuristic)
+        made = self._made(answer, terms, now)
+        refusal = self._refusal(answer, made)
+        if refusal:
+            exchange.defer(held.close)
+            self._land("not stored")
+            if terms.refusal and answer.status < 500 and self.stored is not None and not self.asked.credential:
+                await self.cache.store.drop(self.asked.key.resource)
+        elif isinstance(answer.body, bytes):
+            held.close()
+            await self._arrived(made, answer.body)
+        else:
+            self._record(answer, answer.body, made, held)
+        tell(answer.headers, self.why + b"; fwd-status=%d" % answer.status + (b"" if refusal else b"; stored"))
+        return conditional(exchange, answer) if self.plain else answer
+
+    def _made(self, answer: Response, terms: Terms, now: float) -> Stored:
+        """The response as it would be stored, as yet without its body."""
+        headers = _dated([line for line in answer.headers if line[0] not in _NOT_STORED], now)
+        if self.asked.exchange.method == "HEAD":
+            headers += [line for line in answer.headers if line[0] == b"content-length"]
+        vary = tuple(sorted({*(vary_names(answer.headers) or ()), *self.rules.vary}))
+        age = initial_age(answer.headers, time.monotonic() - self.sent_at, now)
+        at = self.cache.store.now()
+        return Stored(answer.status, tuple(headers), b"", age, at, vary, self.asked.variant_of(vary), terms)
+
+    def _refusal(self, answer: Response, made: Stored) -> str:
+        """Why a response is not stored; empty where it is."""
+        terms = made.terms
+        if terms.refusal:
+            return terms.refusal
+        if self.asked.credential and not terms.for_all:
+            return "the request has a credential"
+        length = dict(answer.headers).get(b"content-length", b"")
+        if self.asked.exchange.method != "HEAD" and length.isdigit() and int(length) > self.rules.max_body:
+            return "it is larger than max_body"
+        if isinstance(answer.body, bytes) and len(answer.body) > self.rules.max_body:
+            return "it is larger than max_body"
+        return "" if terms.has_validator or _is_fresh(made) or self._may_be_stale(made) else "nothing could use it"
+
+    def _may_be_stale(self, made: Stored) -> bool:
+        terms, leeway = made.terms, self.rules.leeway
+        copies = self.rules.stale_copies and may_be_stale_copy(terms)
+        return copies or may_replace_error(replace(terms, lifetime=made.initial_age), made.initial_age, leeway=leeway)
+
+    def _record(self, answer: Response, body: Body, made: Stored, held: Deferred) -> None:
+        """Have the body read into the store, and by the client from there."""
+
+        def kept(whole: bytes | None) -> None:
+            if whole is None:
+                self._land("not stored")
+            else:
+                self.cache.run(self._arrived(made, whole))
+
+        recording = Recording(body, self.rules.max_body, self.cache.room, kept, held.close)
+        answer.body = recording
+        self.asked.exchange.defer(recording.close)
+        self.cache.run(recording.run())
+
+    async def _arrived(self, made: Stored, body: bytes) -> None:
+        """The whole response is here."""
+        headers = made.headers
+        if self.asked.exchange.method != "HEAD" and made.status != 204:
+            headers += ((b"content-length", b"%d" % len(body)),)
+        whole = replace(made, headers=headers, body=body)
+        try:
+            kept = await self._keep(whole)
+        except asyncio.CancelledError:
+            self._land("lost")
+            raise
+        self._land("stored" if kept and _is_fresh(whole) else "not stored")
+
+    async def _keep(self, stored: Stored) -> bool:
+        seconds = max(0.0, stored.terms.lifetime - stored.initial_age) + self.rules.keep_stale
+        return await self.cache.keep(self.asked.key, stored, self.began, seconds)
+
+    def _land(self, landing: Landing) -> None:
+        if self.flight is not None:
+            self.cache.flights.end(self.what, self.flight, landing, time.monotonic())
+        elif landing == "stored":
+            self.cache.flights.came(self.what)
+
+
+def _is_fresh(stored: Stored) -> bool:
+    return stored.terms.lifetime > stored.initial_age and not stored.terms.validated_always
+
+
+def _dated(headers: Headers, now: float) -> Headers:
+    """With a Date, as a stored response must have one (RFC 9110, 6.6.1)."""
+    if any(name == b"date" and http_date(value) is not None for name, value in headers):
+        return headers
+    made = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now)).encode()
+    return [*(line for line in headers if line[0] != b"date"), (b"date", made)]

@@ -1,0 +1,143 @@
+"""Under what a response is stored, and which requests show a credential.
+
+In the key is whatever the gateway lets through, or writes itself, by which a client could have the backend answer
+something else than others get: the host, the path and query as they are sent, the scheme, what a trusted proxy says of
+the host, and the headers of proxies that may pass. What one client says of itself under such a name changes only what
+those get who say the same. The client's address is in no key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final
+
+from gateway.auth.credentials import query_values
+from gateway.auth.scheme import Locations
+from gateway.cache.store import Key
+from gateway.http import Exchange
+from gateway.http.fields import values
+from gateway.http.forwarded import forwarded_elements, parameter, prefix_before
+from gateway.http.header_filter import STRANGERS, WRITTEN_HERE, is_of_proxies
+
+REMEMBERED: Final = 1024  # names of headers whose meaning is remembered
+
+CREDENTIALS: Final = Locations(headers=frozenset({b"authorization", b"proxy-authorization", b"cookie"}))
+"""What is one on every route, whatever auth.yaml says."""
+
+_ADDRESSES: Final = frozenset(
+    b"""
+    x-client-ip x-cluster-client-ip x-remote-ip x-remote-addr x-originating-ip x-proxyuser-ip x-azure-clientip
+    x-azure-socketip client-ip true-client-ip proxy-client-ip fastly-client-ip fly-client-ip cf-connecting-ip
+    cf-connecting-ipv6 cf-pseudo-ipv4 forwarded-for x-forward-for
+    """.split()
+)
+"""What proxies call the client's address."""
+
+_CALLERS: Final = frozenset(
+    b"""
+    client-cert client-cert-chain x-client-cert x-client-verify x-client-dn x-tls-client-cert
+    remote-user remote-name remote-email remote-groups x-remote-user x-remote-group x-remote-groups
+    x-webauth-user x-authenticated-user x-authenticated-userid x-goog-iap-jwt-assertion x-forwarded-client-cert
+    x-forwarded-user x-forwarded-email x-forwarded-groups x-forwarded-preferred-username x-forwarded-access-token
+    """.split()
+)
+_CALLERS_PREFIXES: Final = (
+    b"ssl-client-",
+    b"x-auth-request-",
+    b"x-authentik-",
+    b"x-pomerium-",
+    b"tailscale-user-",
+    b"cf-access-",
+    b"x-amzn-mtls-",
+    b"x-amzn-oidc-",
+    b"x-goog-authenticated-user-",
+    b"x-ms-client-principal",
+)
+"""By what proxies in front of the gateway say who calls: where one of them may pass, the request has an identity."""
+
+_PLAIN: Final = 0
+_KEYED: Final = 1
+_ADDRESS: Final = 2
+_CALLER: Final = 3
+
+
+class Keys:
+    """Makes the keys of all routes. `locations`: where any scheme of auth.yaml looks for a credential."""
+
+    def __init__(self, locations: Locations, read_by_services: Iterable[bytes] = ()) -> None:
+        self._headers = (locations | CREDENTIALS).headers | frozenset(read_by_services)
+        self._parameters = tuple(name.decode() for name in locations.parameters)
+        self._protocols = bool(locations.protocols)
+        self._known: dict[bytes, int] = {}
+
+    def has_credential(self, exchange: Exchange) -> bool:
+        """Whether a request has an identity, or shows anything by which any route could find out who calls."""
+        if exchange.identity is not None or exchange.query_concealed or exchange.certificate is not None:
+            return True
+        if not self._headers.isdisjoint(exchange.fields):
+            return True
+        if self._protocols and b"sec-websocket-protocol" in exchange.fields:
+            return True
+        if exchange.query and any(query_values(exchange.query, name) for name in self._parameters):
+            return True
+        return any(
+            (self._meaning(name) == _CALLER and _passes(exchange, name)) or name.replace(b"_", b"-") in self._headers
+            for name in exchange.fields
+        )
+
+    def key(self, exchange: Exchange, route: str, method: str) -> Key:
+        """`route` begins with the route's id, and has what else is the same for all requests of it."""
+        resource = resource_of(exchange.host, exchange.path, exchange.query_part())
+        parts = [
+            exchange.target_path.encode("latin-1"),
+            exchange.scheme.encode(),
+            prefix_before(exchange, exchange.target_path),
+            *self._from_proxies(exchange),
+        ]
+        digest = blake2b(b"".join(b"%d:%b" % (len(part), part) for part in parts), digest_size=16).hexdigest()
+        return Key(resource, f"{route} {method} {digest}")
+
+    def _from_proxies(self, exchange: Exchange) -> Iterable[bytes]:
+        trusted = exchange.peer_trusted
+        if trusted:
+            yield exchange.outer_host.encode("latin-1")
+            yield exchange.outer_port.encode("latin-1")
+            if b"forwarded" in exchange.fields:
+                for element in forwarded_elements(exchange.headers):
+                    yield parameter(element, b"host") or b""
+                    yield parameter(element, b"proto") or b""
+        for name in exchange.fields:
+            meaning = self._meaning(name)
+            if (meaning == _KEYED or (meaning == _ADDRESS and not trusted)) and _passes(exchange, name):
+                yield name
+                yield from values(exchange.headers, name)
+
+    def _meaning(self, name: bytes) -> int:
+        found = self._known.get(name)
+        if found is None:
+            found = _meaning(name.replace(b"_", b"-"))
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            if len(name) <= 64:
+                self._known[name] = found
+        return found
+
+
+def _meaning(name: bytes) -> int:
+    if name in _CALLERS or name.startswith(_CALLERS_PREFIXES):
+        return _CALLER
+    if name in _ADDRESSES:
+        return _ADDRESS
+    return _KEYED if name not in WRITTEN_HERE and is_of_proxies(name) else _PLAIN
+
+
+def _passes(exchange: Exchange, name: bytes) -> bool:
+    """Whether a header of the client goes to the backend."""
+    only = exchange.header_filter or STRANGERS
+    return name not in exchange.hidden_headers and (only.known[name] if name in only.known else only.passes(name))
+
+
+def resource_of(host: str, path: str, query: bytes) -> str:
+    """What is invalidated and purged as one. `query` with its question mark."""
+    return f"{host.lower()} {path}{query.decode('latin-1')}"

@@ -1,0 +1,125 @@
+"""A store in Redis, which several gateways share. It is bounded in bytes, and what ends soonest goes first.
+
+For each resource and selector there is a hash, with one field for each variant; a sorted set of all of them, by when
+they end, and their sizes, from which the total is known. Ages go by the clock of Redis, which is one for all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+from gateway.algorithms.byte_cache import ByteCache
+from gateway.cache.packing import pack, unpack
+from gateway.cache.scripts import DROP, FIND, KEEP, LIST, REMOVE
+from gateway.cache.store import MOST_VARIANTS, Key, Purge, Stored, VariantOf
+from gateway.outside.redis_link import RedisLink
+
+KEEP_SECONDS: Final = 1.0  # for Redis to take a response; nobody waits for that
+REMEMBERED_BYTES: Final = 1024 * 1024  # of what Vary said last, by key
+LISTED_AT_ONCE: Final = 500
+
+
+class RedisStore:
+    """At most `size` bytes in this Redis."""
+
+    def __init__(self, link: RedisLink, size: int) -> None:
+        self.size = size
+        self._link = link
+        self._evicted = 0
+        self._total = 0
+        self._vary: ByteCache[str, tuple[bytes, ...]] = ByteCache(REMEMBERED_BYTES)
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def resize(self, size: int) -> None:
+        """Keep at most so much from now on."""
+        self.size = size
+
+    def peek(self, key: Key, variant_of: VariantOf) -> Stored | None:
+        return None
+
+    async def find(self, key: Key, variant_of: VariantOf) -> Stored | None:
+        name = _digest(key.resource, key.selector)
+        expected = self._vary.get(name) or ()
+        answer = await self._find(name, variant_of(expected))
+        if answer is None:
+            return None
+        vary = tuple(answer[0].split())
+        if vary != expected:  # another gateway, or a former one, stored it
+            self._vary.put(name, vary)
+            answer = await self._find(name, variant_of(vary))
+        return None if answer is None or answer[1] is None else _read(answer)
+
+    async def _find(self, name: str, variant: bytes) -> Any:
+        return await self._link.ask(FIND, [self._name("e", name)], [variant.hex()])
+
+    async def keep(self, key: Key, stored: Stored, seconds: float) -> bool:
+        name = _digest(key.resource, key.selector)
+        self._vary.put(name, stored.vary)
+        keys = [self._name("e", name), self._name("r", _digest(key.resource)), *self._index()]
+        arguments: list[str | int | bytes] = [
+            stored.variant.hex(),
+            pack(stored),
+            b" ".join(stored.vary),
+            int(seconds * 1000) + 1,
+            self.size,
+            MOST_VARIANTS,
+            key.resource.encode("latin-1", "replace"),
+            key.selector.encode("latin-1", "replace"),
+            self._name("e", ""),
+            name,
+        ]
+        answer = await self._link.ask(KEEP, keys, arguments, KEEP_SECONDS)
+        if answer is not None:
+            self._total, evicted = answer
+            self._evicted += evicted
+        return answer is not None
+
+    async def drop(self, resource: str) -> None:
+        keys = [self._name("r", _digest(resource)), *self._index()]
+        await self._link.ask(DROP, keys, [self._name("e", "")], KEEP_SECONDS)
+
+    async def purge(self, purge: Purge) -> int:
+        purged, start = 0, 0
+        while True:
+            found = await self._link.ask(
+                LIST, self._index(), [self._name("e", ""), start, LISTED_AT_ONCE], KEEP_SECONDS
+            )
+            if not found:
+                return purged
+            start += len(found)
+            meant = [name for name, resource, selector in found if _is_meant(purge, resource, selector)]
+            if meant:
+                removed = await self._link.ask(REMOVE, self._index(), [self._name("e", ""), *meant], KEEP_SECONDS)
+                purged += removed[0] if removed else 0
+                start -= len(meant)
+
+    def measures(self) -> Mapping[str, float]:
+        return {"gateway_cache_bytes": self._total, "gateway_cache_evicted_total": self._evicted}
+
+    def _name(self, kind: str, name: str) -> str:
+        return f"{self._link.prefix}cache:{kind}:{name}"
+
+    def _index(self) -> list[str]:
+        return [self._name("ends", ""), self._name("sizes", ""), self._name("total", "")]
+
+
+def _is_meant(purge: Purge, resource: bytes | None, selector: bytes | None) -> bool:
+    """What is over already is removed on the way."""
+    if resource is None or selector is None:
+        return True
+    return purge.fits(resource.decode("latin-1")) and purge.fits_route(selector.decode("latin-1"))
+
+
+def _read(answer: Any) -> Stored | None:
+    _, value, now = answer
+    at, _, packed = value.partition(b" ")
+    return unpack(packed, time.monotonic() - max(0, now - int(at)) / 1000) if at.isdigit() else None
+
+
+def _digest(*texts: str) -> str:
+    return blake2b("\0".join(texts).encode("latin-1", "backslashreplace"), digest_size=16).hexdigest()
