@@ -1,5 +1,6 @@
 # make run    the gateway on port 9000, with three demo backends behind it
 # make test   everything that is checked: style, types, import rules, tests
+# make gamedays  backends that are killed, stopped and lie, for minutes and under load
 # make bench  CPU per request, beside nginx, Envoy and a plain Python proxy
 # make compiled   the gateway as it is shipped in the image, its request path compiled to C, in .venv/compiled
 # Another interpreter (3.11 or newer):  make PYTHON=python3.13 run
@@ -22,7 +23,7 @@ IN_PARALLEL := -n auto --dist loadgroup
 # Debian keeps servers where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test bench lint compiled servers clean
+.PHONY: run test gamedays bench lint compiled servers clean
 
 run: $(RUNNABLE)
 	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \
@@ -41,6 +42,10 @@ run: $(RUNNABLE)
 test: lint servers compiled
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 	$(ON_COMPILED) $(BIN)/python -m pytest $(IN_PARALLEL) --import-mode=append $(COMPILED_TESTS)
+
+# One after the other: they count what a client sees under load.
+gamedays: $(TESTABLE)
+	$(BIN)/python -m pytest -m long tests/gamedays
 
 lint: $(TESTABLE)
 	$(BIN)/ruff check .

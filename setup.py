@@ -22,9 +22,9 @@ MODULES = """
     routes/table routes/trie routes/candidate routes/pattern http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions
     algorithms/gcra algorithms/networks algorithms/fairness
-    upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/pool upstream/connection
-    upstream/request upstream/http1/codec upstream/http1/connection upstream/tunnel upstream/websocket
-    balancing/round_robin
+    upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
+    upstream/connection upstream/request upstream/http1/codec upstream/http1/connection upstream/tunnel
+    upstream/websocket balancing/round_robin
     auth/scheme auth/credentials auth/api_key auth/key_ring auth/anonymous
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries

@@ -142,7 +142,14 @@ def _problem(configuration: Configuration, place: _Place, message: str) -> Probl
 
 def pool_limits(connections: Connections) -> PoolLimits:
     """As the pool takes them."""
-    return PoolLimits(connections.max, connections.pending, connections.idle, connections.idle_timeout)
+    return PoolLimits(
+        connections.max,
+        connections.pending,
+        connections.idle,
+        connections.idle_timeout,
+        connections.max_age,
+        connections.max_requests or 0,
+    )
 
 
 def _member(config: EndpointConfig) -> Member:

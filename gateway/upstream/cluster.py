@@ -17,7 +17,7 @@ from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, sp
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.request import Request, Timeouts, request_headers
-from gateway.upstream.retry import STALE, OnlyWhatIsSafe, RetryPolicy
+from gateway.upstream.retry import IDEMPOTENT, STALE, OnlyWhatIsSafe, RetryPolicy
 from gateway.upstream.service import Upstream
 from gateway.upstream.websocket import Upgraded, WebSocketLimits
 
@@ -47,6 +47,7 @@ class Cluster:
             exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + timeouts.total)
         host = exchange.host.encode("latin-1") if self.preserve_host else b""
         request = Request(exchange, request_headers(exchange), host, timeouts)
+        once = exchange.body is not None or exchange.method not in IDEMPOTENT
         tried: list[Endpoint] = []
         failure: GatewayError | None = None
         retry = ""
@@ -63,7 +64,7 @@ class Cluster:
                 exchange.attempts += (attempt,)
                 if exchange.websocket:
                     return await self._ask_for_websocket(request, endpoint, attempt)
-                connection = endpoint.idle_connection() if retry != STALE else None
+                connection = endpoint.idle_connection(now, once=once) if retry != STALE else None
                 if connection is None:
                     connection = await self._connection(endpoint.connection, exchange, attempt)
                 attempt.connected = True

@@ -19,6 +19,20 @@ class Connection(Protocol):
     owner: Owner | None  # None, until it is established
     deadlines: Deadlines  # of its loop
     used: int  # exchanges so far
+    opened: float  # time.perf_counter()
+    idle_since: float  # the same, when its last exchange ended
+    idled: float  # seconds for which it had been idle when it was taken for its exchange
+    dropped: bool  # the endpoint closed it while it was idle, or before it answered anything in its exchange
+
+    @property
+    def kept(self) -> float:
+        """Seconds for which the endpoint says that it keeps it while it is idle; NEVER where it says nothing."""
+        ...
+
+    @property
+    def readable(self) -> bool:
+        """Whether anything has come that was not read yet: its end, if it is idle."""
+        ...
 
     @property
     def available(self) -> bool:
@@ -35,7 +49,7 @@ class Connection(Protocol):
         ...
 
     def idle(self, seconds: float) -> None:
-        """It is in no exchange: close after this time, or sooner if the endpoint said so, unless one begins."""
+        """It is in no exchange: close after this time, unless one begins."""
         ...
 
     def switch(self, frames: FrameReader, turns: ClientTurns) -> End:

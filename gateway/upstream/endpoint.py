@@ -6,14 +6,20 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass
+from typing import Final
 
+from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http.attempt import Attempt, Observer
 from gateway.upstream.connection import Connection
 from gateway.upstream.health import Health
+from gateway.upstream.idle_limit import IdleLimit
 from gateway.upstream.pool import Pool, PoolLimits, Verdict
 from gateway.upstream.retry import STALE
 from gateway.upstream.transport import Connector
+
+LOOKED_AT: Final = 0.05
+"""Seconds of idleness from which on a connection is looked at once more, before a request that cannot be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ class Endpoint:
         "authority",
         "failures",
         "health",
+        "idle_limit",
         "in_flight",
         "label",
         "member",
@@ -135,6 +142,7 @@ class Endpoint:
         self.health = health or Health()
         self.out = False  # whether it gets no requests, as its service last saw its health
         self.started = time.perf_counter()  # when it joined, or was well again
+        self.idle_limit = IdleLimit()
         self.in_flight = 0
         self.requests = 0
         self.failures = 0
@@ -182,16 +190,29 @@ class Endpoint:
 
     # Its connections.
 
-    def idle_connection(self) -> Connection | None:
-        """An idle connection, without waiting; None where there is none."""
-        while (connection := self._pool.take()) is not None:
-            if connection.available:
+    def idle_connection(self, now: float, *, once: bool) -> Connection | None:
+        """An idle connection, without waiting; None where there is none. `now` is time.perf_counter().
+
+        `once`: for a request that must not be sent twice, which gets none that the endpoint may be closing.
+        """
+        pool = self._pool
+        while (connection := pool.youngest()) is not None:
+            connection.idled = idled = now - connection.idle_since
+            if once and idled > self.idle_limit.seconds:
+                return None
+            pool.take()
+            # What has come since this turn of the loop began is not known yet.
+            if connection.available and not (once and idled > LOOKED_AT and connection.readable):
                 return connection
+            if connection.available:
+                connection.close()
         return None
 
     async def connection(self, seconds: float) -> Connection:
         """A fresh connection, or the next to come free at the limit; open in any case. Raises GatewayError."""
         while (verdict := self._pool.reserve()) is Verdict.WAIT:
+            if (too_old := self._pool.oldest()) is not None:
+                too_old.close()  # which makes room
             connection = await self._next_free(seconds)
             if connection is None:
                 break
@@ -258,6 +279,14 @@ class Endpoint:
 
     def released(self, connection: Connection) -> None:
         """It has done its exchange, and is available."""
+        if connection.idled > self.idle_limit.seconds:
+            self.idle_limit.answered(connection.idled)
+        limits, now = self._pool.limits, time.perf_counter()
+        left = connection.opened + limits.age - now
+        if left <= 0 or (limits.requests and connection.used >= limits.requests):
+            connection.close()
+            return
+        connection.idled = 0.0
         while self._pool.waiting:
             ticket = self._pool.waiting.popleft()
             if not ticket.done():
@@ -265,16 +294,27 @@ class Endpoint:
                 return
         if self.retired or not self._pool.give_back(connection):
             connection.close()
-        else:
-            connection.idle(self._pool.limits.idle_seconds)
+            return
+        connection.idle_since = now
+        seconds, kept = min(limits.idle_seconds, left), connection.kept
+        if kept != NEVER:
+            self.idle_limit.declared(kept)
+            seconds = min(seconds, kept - 1)
+        connection.idle(seconds)
 
     def lost(self, connection: Connection) -> None:
         """A connection is closed."""
-        self._gone(connection)
+        was_idle = self._gone(connection)
+        if was_idle:
+            age = time.perf_counter() - connection.idle_since
+            (self.idle_limit.closed if connection.dropped else self.idle_limit.stayed_open)(age)
+        elif connection.dropped and connection.idled > self.idle_limit.seconds / 2:  # not for what it was asked
+            self.idle_limit.closed(connection.idled)
 
-    def _gone(self, connection: Connection | None) -> None:
-        self._pool.gone(connection)
+    def _gone(self, connection: Connection | None) -> bool:
+        was_idle = self._pool.gone(connection)
         self._admit()
+        return was_idle
 
     def _admit(self) -> None:
         """Let those who wait open connections of their own, as far as there is room."""

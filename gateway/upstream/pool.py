@@ -30,6 +30,8 @@ class PoolLimits:
     pending: int = 1024  # requests that wait for one
     idle: int = 128  # kept open without a request
     idle_seconds: float = 60.0
+    age: float = 3600.0  # seconds after which a connection serves no other request
+    requests: int = 0  # that one connection serves; 0: any number
 
 
 class Pool(Generic[C, W]):
@@ -57,6 +59,14 @@ class Pool(Generic[C, W]):
         """An idle connection, the most recently used first, so that the others may expire."""
         return self._idle.pop() if self._idle else None
 
+    def youngest(self) -> C | None:
+        """The one that `take` would answer with."""
+        return self._idle[-1] if self._idle else None
+
+    def oldest(self) -> C | None:
+        """Takes the one that has been idle longest, to make room for a fresh one."""
+        return self._idle.popleft() if self._idle else None
+
     def reserve(self) -> Verdict:
         """Room for a fresh connection, whatever is idle."""
         if self._open < self.limits.connections:
@@ -71,11 +81,13 @@ class Pool(Generic[C, W]):
         self._idle.append(connection)
         return True
 
-    def gone(self, connection: C | None) -> None:
-        """A connection is closed, or (None) could not be opened."""
+    def gone(self, connection: C | None) -> bool:
+        """A connection is closed, or (None) could not be opened. Whether it was idle."""
         self._open -= 1
-        if connection in self._idle:
-            self._idle.remove(connection)  # type: ignore[arg-type]
+        if connection not in self._idle:
+            return False
+        self._idle.remove(connection)  # type: ignore[arg-type]
+        return True
 
     def drain(self) -> list[C]:
         """Every idle connection, to be closed."""

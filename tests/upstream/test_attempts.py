@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import replace
 
 import pytest
@@ -71,7 +72,7 @@ async def test_a_connection_that_turned_out_to_be_dead() -> None:
         cluster = cluster_of(port)
         await asked(cluster)
         (endpoint,) = cluster.upstream.endpoints
-        dead = endpoint.idle_connection()  # taken before the end of it was noticed
+        dead = endpoint.idle_connection(time.perf_counter(), once=False)  # taken before the end of it was noticed
         assert dead is not None
         endpoint.released(dead)
         exchange = await asked(cluster)

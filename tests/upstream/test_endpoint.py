@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -55,7 +56,7 @@ async def test_cancelled_waiters_leak_nothing(answer: bytes) -> None:
     async with endpoint(PoolLimits(connections=3, pending=1000, idle=2), answer) as one:
 
         async def request() -> None:
-            await ask(one.idle_connection() or await one.connection(5))
+            await ask(one.idle_connection(time.perf_counter(), once=False) or await one.connection(5))
 
         async def give_up_somewhere(task: asyncio.Task[None]) -> None:
             for _ in range(chance.randrange(30)):
@@ -125,7 +126,7 @@ async def test_raised_limit_serves_the_queue() -> None:
         assert one.connections == (3, 2)
         one.configure(PoolLimits(connections=1))
         for _ in range(2):
-            await ask(one.idle_connection() or await one.connection(5))
+            await ask(one.idle_connection(time.perf_counter(), once=False) or await one.connection(5))
         await eventually(lambda: one.connections == (1, 0))
         held.close()
 
@@ -159,3 +160,43 @@ def test_the_zone_of_an_address_stays_here(address: Address, tls: bool, host: by
     """`[::1%lo]:80` says through which interface to connect: neither Host nor the name in TLS has it (RFC 6874)."""
     assert address.authority(tls=tls) == host
     assert "%" not in address.name
+
+
+async def test_old_connections_are_for_what_may_be_sent_twice() -> None:
+    """A POST gets no connection that the endpoint may be about to close, also where no other can be opened."""
+    async with endpoint(PoolLimits(connections=1)) as one:
+        await ask(await one.connection(5))
+        one.idle_limit.closed(0.01)
+        later = time.perf_counter() + 0.1
+        assert one.idle_connection(later, once=True) is None
+        again = one.idle_connection(later, once=False)
+        assert again is not None
+        await ask(again)  # it was not closing after all
+        fresh = await one.connection(5)
+        assert fresh is not again
+        one.released(fresh)
+        assert one.connections == (1, 1)
+
+
+async def test_a_connection_that_ended_unnoticed_is_not_taken() -> None:
+    """An end that came in the same turn of the loop is seen before a POST is sent into it."""
+    async with scripted_backend(answering(OK)) as port:
+        one = endpoint_at(port, PoolLimits())
+        await ask(await one.connection(5))
+        await asyncio.sleep(0)
+        time.sleep(0.1)  # noqa: ASYNC251
+        assert one.idle_connection(time.perf_counter(), once=True) is None
+        one.retire()
+
+
+async def test_max_age_and_requests() -> None:
+    """A connection is closed when it has served its number of requests, or has become too old."""
+    async with endpoint(PoolLimits(requests=2)) as one:
+        connection = await one.connection(5)
+        await ask(connection)
+        assert one.connections == (1, 1)
+        await ask(one.idle_connection(time.perf_counter(), once=False) or await one.connection(5))
+        await eventually(lambda: one.connections == (0, 0))
+        one.configure(PoolLimits(age=0.2))
+        await ask(await one.connection(5))
+        await eventually(lambda: one.connections == (0, 0))

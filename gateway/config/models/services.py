@@ -61,7 +61,15 @@ class Connections(Section):
         1024, ge=0, le=1_000_000, description="Requests that wait for a connection; those beyond it are a 503."
     )
     idle: int = Field(128, ge=0, le=65535, description="Connections kept open for reuse.")
-    idle_timeout: Duration = Field(60, description="How long an unused connection is kept.")
+    idle_timeout: Duration = Field(
+        60,
+        description="How long an unused connection is kept. Requests that must not be sent twice (POST, PATCH, and all "
+        "with a body) use none that the endpoint may be about to close: when it does is learned for each.",
+    )
+    max_age: Duration = Field(3600, description="How long after it was opened a connection is kept.")
+    max_requests: Unset[int] = Field(
+        None, ge=1, description="Requests that one connection serves before it is closed. Unset: any number."
+    )
 
 
 class ServiceConfig(Model):

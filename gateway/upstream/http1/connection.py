@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import time
 from typing import Final, cast
 
@@ -72,6 +73,10 @@ class Connection(asyncio.BufferedProtocol):
         "_writer",
         "deadline",
         "deadlines",
+        "dropped",
+        "idle_since",
+        "idled",
+        "opened",
         "owner",
         "used",
     )
@@ -99,11 +104,21 @@ class Connection(asyncio.BufferedProtocol):
         self.deadline = NEVER
         self._closed = False
         self.used = 0
+        self.opened = self.idle_since = time.perf_counter()
+        self.idled = 0.0
+        self.dropped = False
 
     @property
     def available(self) -> bool:
         """Whether it can take an exchange: it is open, and in none."""
         return not self._closed and self._reader.phase is IDLE
+
+    @property
+    def readable(self) -> bool:
+        """Whether anything has come that the loop has not handed over yet."""
+        look = select.poll()
+        look.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(look.poll(0))
 
     # What the event loop calls.
 
@@ -136,9 +151,11 @@ class Connection(asyncio.BufferedProtocol):
         self._wake()
 
     def eof_received(self) -> None:
+        self._dropped_by_peer()
         self._closed = True  # no more requests; the loop closes the transport now
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._dropped_by_peer()
         self._closed = True
         self.deadlines.forget(self)
         if self._failure is None:
@@ -149,6 +166,12 @@ class Connection(asyncio.BufferedProtocol):
             self._drained.set_result(None)
         if self.owner is not None:
             self.owner.lost(self)
+
+    def _dropped_by_peer(self) -> None:
+        """The upstream closes it, unless that was done here."""
+        phase = self._reader.phase
+        if not self._closed and (phase is IDLE or (phase is HEAD and not self._reader.started)):
+            self.dropped = True
 
     def _end(self, exc: Exception | None) -> None:
         """The upstream closed: as it may, or in the middle of something."""
@@ -380,11 +403,14 @@ class Connection(asyncio.BufferedProtocol):
         self._writer.abort()
         self._wake()
 
-    def idle(self, seconds: float) -> None:
-        """Close after this time, or a second before the upstream says that it will, unless an exchange begins."""
+    @property
+    def kept(self) -> float:
+        """Seconds that the `Keep-Alive` of the last response names; NEVER without one."""
         hint = self._reader.fields.get(b"keep-alive")
-        if hint is not None:
-            seconds = min(seconds, _seconds_kept(hint) - 1)
+        return NEVER if hint is None else _seconds_kept(hint)
+
+    def idle(self, seconds: float) -> None:
+        """Close after this time, unless an exchange begins."""
         if seconds > 0:
             self.deadline = self._loop.time() + seconds
         else:
