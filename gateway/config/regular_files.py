@@ -20,9 +20,11 @@ def read_regular(path: Path, limit: int) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("it is not a regular file")
         with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
+            data: bytes | None = file.read(limit + 1)
     finally:
         os.close(descriptor)
+    if data is None:  # of a file of the kernel, such as /proc/kmsg
+        raise ValueError("reading it would wait for something to be written")
     if len(data) > limit:
         raise ValueError(f"it is larger than {limit // 1024} KiB")
     return data

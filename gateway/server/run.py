@@ -97,7 +97,7 @@ async def serve(options: ServeOptions) -> None:
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
     server = GatewayServer(gateway, ServerContext(deadlines, _LimitsInForce(reloader), gateway.refuse))
     try:
-        with _signals(server, access_log, audit_log):
+        with _signals(server, loop_watch, access_log, audit_log):
             loop_watch.start()
             owner.tasks.supervise("giving memory back", partial(give_memory_back, server.server_state.connections))
             await reloader.start()
@@ -132,7 +132,9 @@ async def _run(
 
 
 @contextlib.contextmanager
-def _signals(server: GatewayServer, access_log: AccessLog, audit_log: AuditLog) -> Iterator[None]:
+def _signals(
+    server: GatewayServer, loop_watch: LoopWatch, access_log: AccessLog, audit_log: AuditLog
+) -> Iterator[None]:
     """Handle signals on the loop, also those that a shell had us ignore, as it does for what runs in its background."""
     loop = asyncio.get_running_loop()
     handlers: dict[int, Callable[[], object]] = {
@@ -143,6 +145,10 @@ def _signals(server: GatewayServer, access_log: AccessLog, audit_log: AuditLog) 
     }
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # The loop is told of it by another way. This is called at once, also where the loop does not turn.
+        signal.signal(number, lambda _number, _frame: loop_watch.end_within(server.seconds_to_end))
+        signal.siginterrupt(number, True)
     try:
         yield
     finally:
@@ -261,11 +267,14 @@ class GatewayServer(_Server):
         return max(LET_IN, self._context.limits().connections // 8)
 
     def drain(self, *, window: bool) -> None:
-        """Begin to end; at the second call end at once."""
-        if self._draining is not None:
-            os.write(2, b"a second signal: ending at once\n")
-            os._exit(1)
-        self._draining = asyncio.create_task(self._drain(window=window))
+        """Begin to end."""
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(window=window))
+
+    @property
+    def seconds_to_end(self) -> float:
+        """After which the process is ended, whatever is left."""
+        return self._drain_settings().deadline + GRACE_SECONDS
 
     def _drain_settings(self) -> Drain:
         snapshot = self.gateway.reloader.current
@@ -275,7 +284,7 @@ class GatewayServer(_Server):
         """Not ready any more, but still serving, until the load balancer has noticed; then stop accepting."""
         settings = self._drain_settings()
         self._deadline = asyncio.get_running_loop().time() + settings.deadline
-        _end_at_the_latest(settings.deadline + GRACE_SECONDS)
+        _end_at_the_latest(self.seconds_to_end)
         self.gateway.draining = self._context.draining = True
         seconds = settings.window if window else 0
         logger.info("draining: not ready, serving for %g s more, ending within %g s", seconds, settings.deadline)

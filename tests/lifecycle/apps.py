@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from gateway.http.messages import Receive, Send
@@ -32,3 +33,9 @@ async def _answer(scope: dict[str, Any], send: Send, body: bytes) -> None:
         raise NotImplementedError(scope["type"])
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
+
+
+async def blocking(scope: Any, receive: Any, send: Any) -> None:
+    """It never lets go of the event loop."""
+    if scope["type"] == "http":
+        time.sleep(600)  # noqa: ASYNC251  that is the point

@@ -122,6 +122,22 @@ async def test_an_application_that_does_not_end_holds_nothing_up(tmp_path: Path)
         assert await _ended(process, 4) == 0
 
 
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_code_that_keeps_the_loop_does_not_keep_the_process(tmp_path: Path, signals: int) -> None:
+    """SIGTERM ends it soon after the deadline, and a second one at once, though the event loop never turns again."""
+    routes = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:blocking\n"
+    deadline = "500ms" if signals == 1 else "1m"
+    with running_gateway(tmp_path, routes, middleware=f"drain: {{window: 0, deadline: {deadline}}}") as process:
+        blocked = asyncio.create_task(exchange(process.port, b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n", seconds=30))
+        await eventually(lambda: "keeps the event loop" in process.log)
+        process.signal(signal.SIGTERM)
+        if signals == 2:
+            await asyncio.sleep(0.1)  # two signals at one moment are one
+            process.signal(signal.SIGTERM)
+        assert await _ended(process, 5) == signals - 1
+        assert await blocked == b""
+
+
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     """Whoever cannot wait asks twice; that is no clean end, and the exit code says so."""
     async with backend() as upstream:
