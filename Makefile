@@ -64,6 +64,8 @@ servers:
 	command -v nginx > /dev/null || missing="$$missing nginx-light"; \
 	command -v haproxy > /dev/null || missing="$$missing haproxy"; \
 	command -v etcd > /dev/null || missing="$$missing etcd-server"; \
+	command -v knotd > /dev/null || missing="$$missing knot"; \
+	command -v nsupdate > /dev/null || missing="$$missing bind9-dnsutils"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then $(call install_quietly,$$missing); \
 	elif [ "$$CI" = true ]; then echo "missing:$$missing (apt-get install$$missing)" >&2; exit 1; \

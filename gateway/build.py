@@ -40,7 +40,7 @@ from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
 from gateway.registry.discovery import Discovery
-from gateway.registry.table import source_of
+from gateway.registry.table import host_name_of, source_of
 from gateway.routes.pattern import PatternError
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.upstream.asgi import Hosted, import_application
@@ -251,17 +251,19 @@ class _Builder:
             settings = Settings(BALANCERS["round_robin"], pool_limits(service.connections))
             discovery = service.discovery
             members = None if discovery else tuple(_member(each) for each in service.endpoints)
-        make = partial(Upstream, name, self._connector, settings, members or (), tls)
-        upstream = self._plan.need(("upstream", target, tls), make, place)
+        host_name = host_name_of(discovery)
+        make = partial(Upstream, name, self._connector, settings, members or (), tls, host_name)
+        upstream = self._plan.need(("upstream", target, tls, host_name), make, place)
         if upstream.settings != settings or (members is not None and upstream.members != members):
             self.changed[upstream] = settings, members
         if discovery is not None:
-            self._plan.need(("discovery", target, tls, discovery), partial(self._discovery, upstream, discovery), place)
+            find = partial(self._discovery, upstream, discovery, place)
+            self._plan.need(("discovery", upstream, discovery), find, place)
         self._upstreams[target] = upstream
         return upstream
 
-    def _discovery(self, upstream: Upstream, config: DiscoveryConfig) -> Discovery:
-        return Discovery(upstream, source_of(config, self._base))
+    def _discovery(self, upstream: Upstream, config: DiscoveryConfig, place: Place) -> Discovery:
+        return Discovery(upstream, source_of(config, self._context, place))
 
     def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
         if service.protocol != "https":

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from gateway.config.models.discovery import Discovery
+from gateway.context import Context
+from gateway.live import Place
+from gateway.outside.names import NameServers
+from gateway.registry.dns import BOTH, DnsSource, Ttl
 from gateway.registry.etcd import EtcdSource
 from gateway.registry.file import FileSource
 from gateway.registry.source import Source
 
 
-def source_of(config: Discovery, base: Path) -> Source:
-    """`base`: the configuration directory."""
+def source_of(config: Discovery, context: Context, place: Place) -> Source:
+    """`place`: where the configuration asks for it."""
     if config.file is not None:
-        return FileSource(base / config.file)
+        return FileSource(context.base / config.file)
+    if config.dns is not None:
+        return _dns(config.dns, config, context, place)
     if config.etcd is not None:
         etcd = config.etcd
         login = (etcd.user, etcd.password.get_secret_value()) if etcd.user and etcd.password else None
-        return EtcdSource(etcd.url, etcd.prefix, login, base / etcd.ca if etcd.ca else None)
+        return EtcdSource(etcd.url, etcd.prefix, login, context.base / etcd.ca if etcd.ca else None)
     raise ValueError("a discovery without a source")
+
+
+def host_name_of(config: Discovery | None) -> str | None:
+    """What the endpoints are asked for, in Host and in TLS, where that is not their addresses."""
+    if config is not None and config.dns is not None:
+        return ".".join(label for label in config.dns.split(".") if config.type != "SRV" or not label.startswith("_"))
+    return None
+
+
+def _dns(name: str, config: Discovery, context: Context, place: Place) -> DnsSource:
+    key, make = ("name servers", config.server), partial(NameServers, config.server)
+    servers: NameServers = context.plan.need(key, make, place)
+    ttl = Ttl(config.ttl.min, config.ttl.max, config.ttl.override)
+    if config.type == "SRV":
+        return DnsSource(name, None, servers, BOTH, ttl, config.hold_missing)
+    families = BOTH if config.type is None else (config.type,)
+    return DnsSource(name, config.port, servers, families, ttl, config.hold_missing)

@@ -3,10 +3,13 @@
 from pydantic import Field, model_validator
 
 from gateway.config.models.base import Model
+from gateway.config.models.dns import DnsName, DnsTtl, NameServersOrOne, RecordType
 from gateway.config.models.registries import Etcd
 from gateway.config.values.kinds import Text, Unset, refuse
+from gateway.config.values.quantities import Duration
 
-SOURCES = ("file", "etcd")
+SOURCES = ("file", "dns", "etcd")
+OF_DNS = ("port", "type", "server", "ttl", "hold_missing")
 
 
 class Discovery(Model):
@@ -18,11 +21,33 @@ class Discovery(Model):
         "watched: a change is used within a second, without a reload.",
         examples=["registry/legacy.yaml"],
     )
-
+    dns: Unset[DnsName] = Field(
+        None,
+        description="A name that name servers know: each of its addresses is an endpoint. It is asked for again before "
+        "the answer expires. A name with a dot is absolute; one without is found as the system does.",
+        examples=["orders.shop.svc.cluster.local"],
+    )
+    port: Unset[int] = Field(None, ge=1, le=65535, description="The port at the addresses of `dns`.")
+    type: Unset[RecordType] = Field(
+        None, description="Records of `dns`. Unset: A and AAAA. SRV: they say the ports, weights and priorities."
+    )
+    server: NameServersOrOne = Field(
+        (), description="The name servers of `dns`, such as `10.0.0.2` or `127.0.0.1:5353`. Empty: the system's."
+    )
+    ttl: DnsTtl = Field(DnsTtl(), description="How long answers of `dns` are used.")
+    hold_missing: Duration = Field(
+        10,
+        description="What answers of `dns` do not hold any more is gone when three lack it, or after this time.",
+    )
     etcd: Unset[Etcd] = Field(None, description="Keys of etcd.")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Discovery":
         if sum(getattr(self, source) is not None for source in SOURCES) != 1:
             raise refuse(f"discovery needs exactly one source: {', '.join(SOURCES)}")
+        given = [key for key in OF_DNS if key in self.model_fields_set]
+        if self.dns is None and given:
+            raise refuse(f'"{given[0]}" has an effect only with "dns"; remove it')
+        if self.dns is not None and (self.port is None) != (self.type == "SRV"):
+            raise refuse("dns needs a port, or type: SRV, whose records say the ports")
         return self

@@ -94,6 +94,37 @@ def test_a_service_without_endpoints_is_refused() -> None:
     assert 'expected "key: value" lines (got nothing)' in errors("services: {a: }\nroutes:\n" + ROUTE)[0]
 
 
+@pytest.mark.parametrize(
+    ("discovery", "problem"),
+    [
+        ("{dns: orders.test}", "dns needs a port, or type: SRV"),
+        ("{dns: _http._tcp.orders.test, type: SRV, port: 80}", "dns needs a port, or type: SRV"),
+        ("{dns: 10.0.0.1, port: 80}", "write it under endpoints"),
+        ("{dns: orders.test, port: 80, server: ns.test}", "a name server is an IP address"),
+        ("{dns: orders.test, port: 80, ttl: {max: 0.5s}}", "at most once a second"),
+        ("{dns: orders.test, port: 80, ttl: {min: 2m, max: 1m}}", "min is more than max"),
+        ("{file: a.yaml, port: 80}", '"port" has an effect only with "dns"'),
+        ("{file: a.yaml, dns: orders.test, port: 80}", "exactly one source"),
+        ("{}", "exactly one source"),
+    ],
+)
+def test_a_wrong_source_is_refused(discovery: str, problem: str) -> None:
+    """With what is wrong, and the remedy."""
+    assert problem in errors(f"services: {{a: {{discovery: {discovery}}}}}\nroutes:\n" + ROUTE)[0]
+
+
+def test_name_servers_are_written_in_several_ways() -> None:
+    """An address has port 53, and one alone need not be a list."""
+    servers = "[10.0.0.2, '127.0.0.1:5353', '::1', '[::1]:5353']"
+    text = f"services: {{a: {{discovery: {{dns: A.test., port: 80, server: {servers}}}}}}}\nroutes:\n" + ROUTE
+    found = routes_of(text).services["a"].discovery
+    assert found is not None
+    assert (found.dns, found.server) == ("a.test", ("10.0.0.2:53", "127.0.0.1:5353", "[::1]:53", "[::1]:5353"))
+    found = routes_of(text.replace(servers, "10.0.0.2")).services["a"].discovery
+    assert found is not None
+    assert found.server == ("10.0.0.2:53",)
+
+
 def test_an_unknown_service_is_told_with_the_likely_one() -> None:
     """A target without a port must be a service of the file."""
     line = errors(SERVICES.replace("target: users", "target: usres"))[0]
