@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,11 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.access.api import blocklist_routes
 from gateway.access.blocklist import Blocklist
 from gateway.admin.access import AccessControl, Credentials, Listening
 from gateway.admin.answers import json_answer, refusal
-from gateway.admin.history import history_routes
+from gateway.admin.blocklist_api import blocklist_operations
+from gateway.admin.history import history_operations
+from gateway.admin.operations import Operation, Parameter, document_of, routes_of
 from gateway.admin.pages import PageError, Shown, find, page_of
 from gateway.admin.tokens import Holder
 from gateway.auth.credentials import query_values
@@ -36,6 +39,7 @@ from gateway.upstream.service import Upstream
 logger = logging.getLogger("gateway.admin")
 
 RELOAD_SECONDS = 3.0  # for a reload to begin, before the caller gets an answer that it will
+PAGE = (Parameter("offset", "The first item, from 0."), Parameter("limit", "How many items, at most."))
 CONFIG_ITEMS = 100  # of each list in /config, unless more or fewer are asked for
 
 
@@ -47,19 +51,47 @@ def admin_app(
     report: Callable[[AdminChange], None],
 ) -> ASGIApp:
     """The admin API of one gateway. `credentials` are asked for at every request; `report` learns of every change."""
-    admin = _Admin(reloader, metrics)
-    routes = [
-        Route("/health", admin.health),
-        Route("/metrics", admin.metrics),
-        Route("/routes", admin.routes),
-        Route("/config", admin.config),
-        Route("/endpoints", admin.endpoints),
-        Route("/explain", admin.explain),
-        Route("/reload", admin.reload, methods=["POST"]),
-        *history_routes(reloader),
-        *blocklist_routes(admin.blocklist),
+    operations = [
+        *_operations(_Admin(reloader, metrics)),
+        *history_operations(reloader),
+        *blocklist_operations(partial(_blocklist, reloader)),
     ]
+    document = document_of(operations, version("flowmaster-gateway"))
+
+    async def openapi(request: Request) -> Response:
+        return json_answer(document)
+
+    routes = [*routes_of(operations), Route("/openapi.json", openapi)]
     return AccessControl(Starlette(routes=routes), listening, credentials, report)
+
+
+def _operations(admin: _Admin) -> list[Operation]:
+    none = {503: "no configuration is loaded"}
+    writing = {
+        409: "one of the files is being written; they are read once it is closed",
+        422: "what is wrong in the files",
+    }
+    asked = (
+        Parameter("url", "The request's path or URL.", required=True),
+        Parameter("method", "GET, unless another is given."),
+        Parameter("header", "`Name: value`; any number of them.", repeated=True),
+        Parameter("client", "The address that the request comes from."),
+    )
+    at = Parameter("at", "The part to show: `/auth.yaml/consumers`.")
+    needs_token = {400: "the request cannot be read", 401: "it has a credential, so it needs a token", **none}
+    return [
+        Operation("GET", "/health", admin.health, "What is loaded, and what does not work."),
+        Operation("GET", "/metrics", admin.metrics, "Metrics for Prometheus.", media_type="text/plain"),
+        Operation("GET", "/routes", admin.routes, "The routes in force.", PAGE, refusals=none),
+        Operation("GET", "/config", admin.config, "The files in force, without secrets.", (at, *PAGE), refusals=none),
+        Operation("GET", "/endpoints", admin.endpoints, "All endpoints, with their counters.", PAGE),
+        Operation("GET", "/explain", admin.explain, "Why a request goes where it goes.", asked, refusals=needs_token),
+        Operation("POST", "/reload", admin.reload, "Read the files again, now.", refusals=writing),
+    ]
+
+
+def _blocklist(reloader: Reloader) -> Blocklist | None:
+    return reloader.current.blocklist if reloader.current is not None else None
 
 
 def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], probes: Iterable[str]) -> ASGIApp:
@@ -142,9 +174,6 @@ class _Admin:
         endpoints = [endpoint for upstream in upstreams for endpoint in upstream.endpoints]
         shown = [_endpoint(endpoint.label, endpoint.counts()) for endpoint in page.of(endpoints)]
         return json_answer(shown, headers=page.next("/endpoints", len(endpoints)))
-
-    def blocklist(self) -> Blocklist | None:
-        return self._reloader.current.blocklist if self._reloader.current is not None else None
 
     async def explain(self, request: Request) -> Response:
         snapshot = self._reloader.current

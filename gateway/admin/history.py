@@ -9,21 +9,35 @@ import asyncio
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from gateway.admin.answers import json_answer, refusal
+from gateway.admin.operations import Operation, Parameter
 from gateway.config.history import Version
 from gateway.config.values.instants import format_instant
 from gateway.reload import Reloader
 
 
-def history_routes(reloader: Reloader) -> list[Route]:
-    """The API of one gateway's configurations."""
+def history_operations(reloader: Reloader) -> list[Operation]:
+    """The API of the configurations that one gateway has served."""
     api = _Api(reloader)
+    old, new = Parameter("from", "Digest. Unset: the one before."), Parameter("to", "Digest. Unset: the one in force.")
+    to = Parameter("to", "Digest, or its beginning.", required=True)
+    unknown = {404: "there is no such configuration in the history"}
+    refused = {**unknown, 422: "it cannot be served any more"}
     return [
-        Route("/config/history", api.history),
-        Route("/config/diff", api.diff),
-        Route("/config/rollback", api.roll_back, methods=["POST"]),
+        Operation("GET", "/config/history", api.history, "The configurations that were served, the newest first."),
+        Operation(
+            "GET",
+            "/config/diff",
+            api.diff,
+            "What changed, as a unified diff without secrets.",
+            (old, new),
+            media_type="text/plain",
+            refusals=unknown,
+        ),
+        Operation(
+            "POST", "/config/rollback", api.roll_back, "Serve a former configuration again.", (to,), refusals=refused
+        ),
     ]
 
 

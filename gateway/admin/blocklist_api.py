@@ -10,11 +10,12 @@ from typing import Any, cast
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from gateway.access.blocklist import Blocklist
 from gateway.access.entries import KINDS, MAX_TEXT, Entry, Key, canonical
 from gateway.access.runtime_entries import BlocklistFull, RuntimeEntries
+from gateway.admin.answers import json_answer, refusal
+from gateway.admin.operations import Operation, Parameter
 from gateway.config.values.instants import format_instant, parse_instant
 from gateway.config.values.quantities import parse_duration
 
@@ -25,13 +26,32 @@ SHOWN = 1000  # entries of a list, unless it is asked for more
 _FIELDS = {"reason", "until", "for"}
 
 
-def blocklist_routes(find: Callable[[], Blocklist | None]) -> list[Route]:
+def blocklist_operations(find: Callable[[], Blocklist | None]) -> list[Operation]:
     """`find` answers None while there is no configuration."""
     api = _Api(find)
+    none = {503: "no configuration is loaded"}
+    text = {"type": "string"}
+    body = {
+        "type": "object",
+        "description": "One of network, consumer, user_agent and path; how long, unless until it is lifted.",
+        "properties": dict.fromkeys((*KINDS, *sorted(_FIELDS)), text),
+        "additionalProperties": False,
+    }
+    limit = Parameter("limit", "How many entries, at most.")
+    key = (Parameter("kind", "What the entry is about.", required=True), Parameter("value", "Whom.", required=True))
+    wrong = {400: "what is wrong with the entry", **none}
+    full = {**wrong, 409: "it is in middleware.yaml", 415: "it is not application/json", 507: "the blocklist is full"}
     return [
-        Route("/blocklist", api.listed, methods=["GET"]),
-        Route("/blocklist", api.add, methods=["POST"]),
-        Route("/blocklist", api.lift, methods=["DELETE"]),
+        Operation("GET", "/blocklist", api.listed, "The entries that hold now.", (limit,), refusals=none),
+        Operation("POST", "/blocklist", api.add, "Block a client.", body=body, status=201, refusals=full),
+        Operation(
+            "DELETE",
+            "/blocklist",
+            api.lift,
+            "Lift an entry.",
+            key,
+            refusals={**wrong, 404: "there is none", 409: "it is in middleware.yaml"},
+        ),
     ]
 
 
@@ -63,7 +83,7 @@ class _Api:
         now = time.time()
         every = [*runtime.entries(), *(entry for entry in entries if entry.holds(now))]
         shown = [_shown(entry) for entry in every[:limit]]
-        return _json({"entries": shown, "count": len(every), **_state(runtime)})
+        return json_answer({"entries": shown, "count": len(every), **_state(runtime)})
 
     async def add(self, request: Request) -> Response:
         try:
@@ -81,7 +101,7 @@ class _Api:
             return _refusal(refused)
         logger.warning("added: %s", entry.described())
         await runtime.settle()
-        return _json({"entry": _shown(entry), **_state(runtime)}, 201)
+        return json_answer({"entry": _shown(entry), **_state(runtime)}, 201)
 
     async def lift(self, request: Request) -> Response:
         try:
@@ -98,15 +118,11 @@ class _Api:
             return _refusal(refused)
         logger.warning("lifted: %s %s", *key)
         await runtime.settle()
-        return _json({"lifted": {"kind": key[0], "value": key[1]}, **_state(runtime)})
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content, option=orjson.OPT_INDENT_2), status, media_type="application/json")
+        return json_answer({"lifted": {"kind": key[0], "value": key[1]}, **_state(runtime)})
 
 
 def _refusal(refused: _Refused) -> Response:
-    return _json({"error": str(refused)}, refused.status)
+    return refusal(refused.status, str(refused))
 
 
 def _state(runtime: RuntimeEntries) -> dict[str, bool | None]:
