@@ -16,6 +16,7 @@ from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import ClientLimits, Connections, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.models.discovery import Discovery as DiscoveryConfig
+from gateway.config.models.health import Health as HealthConfig
 from gateway.config.models.services import EndpointConfig
 from gateway.config.problems import format_path
 from gateway.config.regular_files import read_regular
@@ -47,6 +48,8 @@ from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import Address, Member, TlsSettings
 from gateway.upstream.pool import PoolLimits
+from gateway.upstream.probe import Check
+from gateway.upstream.prober import Prober, ProbeTurns
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector
@@ -156,6 +159,21 @@ def _member(config: EndpointConfig) -> Member:
     return Member(Address(*parse_address(config.address)), config.weight, config.zone, config.priority)
 
 
+def _check(config: HealthConfig) -> Check:
+    return Check(
+        config.path,
+        config.interval,
+        config.timeout,
+        config.unhealthy_after,
+        config.healthy_after,
+        config.initial == "healthy",
+        config.method,
+        (config.host or "").encode(),
+        config.status,
+        (config.body or "").encode(),
+    )
+
+
 def _timeouts(config: TimeoutsConfig) -> Timeouts:
     default = Timeouts()
     idle, event_stream_idle = default.idle, default.event_stream_idle
@@ -243,13 +261,13 @@ class _Builder:
             name, tls = str(Address(target.host, target.port)), TlsSettings() if target.protocol == "https" else None
             members: Sequence[Member] | None = (Member(Address(target.host, target.port)),)
             settings = Settings(BALANCERS["round_robin"])
-            discovery = None
+            discovery, health = None, None
         else:
             service = self._configuration.routes.services[target.name]
             place = ("routes.yaml", ("services", target.name))
             name, tls = target.name, self._tls(target.name, service)
             settings = Settings(BALANCERS["round_robin"], pool_limits(service.connections))
-            discovery = service.discovery
+            discovery, health = service.discovery, service.health
             members = None if discovery else tuple(_member(each) for each in service.endpoints)
         host_name = host_name_of(discovery)
         make = partial(Upstream, name, self._connector, settings, members or (), tls, host_name)
@@ -259,6 +277,9 @@ class _Builder:
         if discovery is not None:
             find = partial(self._discovery, upstream, discovery, place)
             self._plan.need(("discovery", upstream, discovery), find, place)
+        if health is not None:
+            turns = self._plan.need(("health checks",), ProbeTurns, place)
+            self._plan.need(("prober", target, tls, health), partial(Prober, upstream, _check(health), turns), place)
         self._upstreams[target] = upstream
         return upstream
 

@@ -57,6 +57,7 @@ class ErrorKind(Enum):
     UPSTREAM_RESET = ("upstream-reset", 502, "The upstream closed the connection", "upstream")
     UPSTREAM_BAD_RESPONSE = ("upstream-bad-response", 502, "The upstream's response is not valid HTTP", "upstream")
     UPSTREAM_UNAVAILABLE = ("upstream-unavailable", 503, "No upstream endpoint is available", "upstream")
+    UPSTREAM_DOWN = ("upstream-down", 503, "The upstream was found to be down while it was waited for", "upstream")
     UPSTREAM_CONNECT_TIMEOUT = ("upstream-connect-timeout", 504, "The upstream did not accept in time", "upstream")
     UPSTREAM_TIMEOUT = ("upstream-timeout", 504, "The upstream did not answer in time", "upstream")
 

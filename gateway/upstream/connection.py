@@ -48,6 +48,15 @@ class Connection(Protocol):
         """
         ...
 
+    @property
+    def waits_since(self) -> float:
+        """time.perf_counter() when the whole request was sent whose response head has not come; NEVER otherwise."""
+        ...
+
+    def abandon(self) -> None:
+        """Where it waits for the head of a response to what can be asked of another endpoint, have that done."""
+        ...
+
     def idle(self, seconds: float) -> None:
         """It is in no exchange: close after this time, unless one begins."""
         ...

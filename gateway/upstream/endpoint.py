@@ -104,6 +104,7 @@ class Endpoint:
     """One backend address."""
 
     __slots__ = (
+        "_connections",
         "_connector",
         "_pool",
         "address",
@@ -151,6 +152,7 @@ class Endpoint:
         self._connector = connector
         self.retired = False  # no new request comes here
         self._pool: Pool[Connection, asyncio.Future[Connection | None]] = Pool(limits)
+        self._connections: set[Connection] = set()  # of the pool, whatever they are in
 
     def configure(self, limits: PoolLimits) -> None:
         """Take these limits, and new requests."""
@@ -163,6 +165,11 @@ class Endpoint:
         self.retired = True
         for connection in self._pool.drain():
             connection.close()
+
+    def abandon(self) -> None:
+        """It hangs: what waits for the head of its response, and can safely be asked of another endpoint, is to be."""
+        for connection in list(self._connections):
+            connection.abandon()
 
     # What is asked of it, counted.
 
@@ -248,6 +255,7 @@ class Endpoint:
             self._gone(None)
             raise
         connection.owner = self  # only now does its end count: what never was established is not counted twice
+        self._connections.add(connection)
         return connection
 
     async def _next_free(self, seconds: float) -> Connection | None:
@@ -304,6 +312,7 @@ class Endpoint:
 
     def lost(self, connection: Connection) -> None:
         """A connection is closed."""
+        self._connections.discard(connection)
         was_idle = self._gone(connection)
         if was_idle:
             age = time.perf_counter() - connection.idle_since

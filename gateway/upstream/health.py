@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -34,13 +35,24 @@ class Verdict:
         self.until = until  # from then on, it says nothing any more
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the last health check of an endpoint has found."""
+
+    at: float  # Unix time, when it ended
+    seconds: float
+    passed: bool
+    result: str
+
+
 class Health:
     """All that is said of one endpoint. It belongs to the identity of the endpoint: its service and its address."""
 
-    __slots__ = ("_verdicts",)
+    __slots__ = ("_verdicts", "checked")
 
     def __init__(self) -> None:
         self._verdicts: dict[Signal, Verdict] = {}
+        self.checked: Checked | None = None  # None: never
 
     def report(self, signal: Signal, *, up: bool, reason: str, now: float, until: float = FOREVER) -> bool:
         """A signal speaks. Answers whether it says something else than before."""
@@ -63,6 +75,11 @@ class Health:
             if verdict is not None and not verdict.up and now < verdict.until:
                 return signal, verdict
         return None
+
+    def verdict(self, signal: Signal, now: float) -> Verdict | None:
+        """What one signal says now."""
+        verdict = self._verdicts.get(signal)
+        return verdict if verdict is not None and now < verdict.until else None
 
     def verdicts(self, now: float) -> dict[Signal, Verdict]:
         """What each signal says now."""

@@ -10,6 +10,7 @@ from gateway.http.messages import Exchange
 from gateway.upstream.request import Rereadable
 
 NOT_REACHED: Final = "not reached"  # to another endpoint: this one has seen nothing of the request
+FOUND_DOWN: Final = "found down"  # to another endpoint: this one will hardly answer any more
 STALE: Final = "stale connection"  # to the same endpoint, on a fresh connection
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -45,6 +46,8 @@ class OnlyWhatIsSafe:
             return ""
         if not attempt.connected:
             return NOT_REACHED
+        if attempt.failure is ErrorKind.UPSTREAM_DOWN:
+            return FOUND_DOWN
         died = attempt.reused and attempt.failure is ErrorKind.UPSTREAM_RESET
         if not died or exchange.method not in IDEMPOTENT:
             return ""

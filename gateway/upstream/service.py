@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,14 @@ from gateway.upstream.levels import Level, Rules, levels
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.transport import Connector
 
+logger = logging.getLogger("gateway.upstream")
+
 REMEMBERED_SECONDS: Final = 300.0
 """How long the health of an endpoint is known that has left the set, where something was wrong with it: the longest
 ejection."""
+
+HANGING: Final = frozenset({Signal.PROBE, Signal.OUTLIERS, Signal.HEARTBEAT})
+"""Who says that an endpoint may not answer what it was asked already."""
 
 REMEMBERED: Final = 1024  # endpoints, of which each takes some hundred bytes
 
@@ -35,6 +41,14 @@ class Balancer(Protocol):
 
     def draw(self, exchange: Exchange) -> float:
         """From [0, 1), for choosing between priorities: at random, or always the same for the same client."""
+        ...
+
+
+class Follower(Protocol):
+    """Learns when the set of endpoints has changed."""
+
+    def follow(self) -> None:
+        """The endpoints of the service are others now."""
         ...
 
 
@@ -67,6 +81,7 @@ class Upstream:
         "_shared",
         "_tls_context",
         "endpoints",
+        "followers",
         "levels",
         "members",
         "name",
@@ -101,6 +116,7 @@ class Upstream:
         self._order: list[Balancer] = []  # the same
         self._shared = False  # whether several priorities take part of the requests
         self._offered_until = 0.0  # from then on, the balancers have to learn what there is to choose from
+        self.followers: list[Follower] = []
         self.replace(members)
 
     def configure(self, settings: Settings) -> None:
@@ -138,6 +154,8 @@ class Upstream:
             self._remember(endpoint, now)
         self._leaving = [endpoint for endpoint in known.values() if endpoint.in_flight]
         self._offered_until = 0.0
+        for follower in self.followers:
+            follower.follow()
 
     def retire(self) -> None:
         """No route leads here any more: finish what is in flight, keep nothing."""
@@ -174,6 +192,12 @@ class Upstream:
         """A signal says that an endpoint is up or down. Answers whether it says something else than before."""
         changed = endpoint.health.report(signal, up=up, reason=reason, now=now, until=until)
         self._offered_until = 0.0
+        if changed:
+            logger.info(
+                "%s: %s is %s (%s): %s", self.name, endpoint.label, "up" if up else "down", signal.value, reason
+            )
+            if not up and signal in HANGING and any(not each.out for each in self.endpoints if each is not endpoint):
+                endpoint.abandon()
         return changed
 
     def forget(self, endpoint: Endpoint, signal: Signal) -> None:

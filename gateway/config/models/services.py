@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from gateway.config.models.base import Model, Section
 from gateway.config.models.discovery import Discovery
+from gateway.config.models.health import Health
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse, shorthand
 from gateway.config.values.quantities import Duration
@@ -84,6 +85,11 @@ class ServiceConfig(Model):
     protocol: addresses.Protocol = Field("http", description="Protocol of the endpoints.")
     tls: Tls = Field(Tls(), description="Verification of certificates, for `protocol: https`.")
     connections: Connections = Field(Connections(), description="Limits of connections to each endpoint.")
+    health: Unset[Health] = Field(
+        None,
+        description="How it is found out which endpoints can answer. Unset: by what becomes of requests.",
+        examples=[{"path": "/health", "interval": "10s", "timeout": "2s"}],
+    )
 
     @model_validator(mode="after")
     def _has_a_source(self) -> "ServiceConfig":

@@ -36,6 +36,7 @@ from gateway.upstream.http1.codec import (
     encode_request,
 )
 from gateway.upstream.request import Request, is_chunked, request_trailers
+from gateway.upstream.retry import IDEMPOTENT
 from gateway.upstream.tunnel import Side
 
 logger = logging.getLogger("gateway.upstream")
@@ -53,6 +54,7 @@ class Connection(asyncio.BufferedProtocol):
     """A Connection, and the exchange that it is in."""
 
     __slots__ = (
+        "_asked",
         "_authority",
         "_buffer",
         "_closed",
@@ -66,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         "_outbox",
         "_reader",
         "_reading",
+        "_repeatable",
         "_request_sent",
         "_transport",
         "_unsent",
@@ -98,6 +101,8 @@ class Connection(asyncio.BufferedProtocol):
         self._failure: GatewayError | None = None
         self._reading = True
         self._request_sent = False
+        self._asked = NEVER
+        self._repeatable = False
         self._unsent = 0  # bytes in the write buffer when the clock was last set
         self._idle_seconds = NEVER
         self._exchange_ends = NEVER
@@ -225,7 +230,7 @@ class Connection(asyncio.BufferedProtocol):
         exchange, timeouts, reader = request.exchange, request.timeouts, self._reader
         try:
             expecting = exchange.expectation is not None and exchange.expectation.pending
-            self._begin(request, expecting)
+            self._begin(request, attempt, expecting)
             if exchange.body is not None:
                 upload = self._loop.create_task(self._upload(request, exchange.body, attempt, expecting))
             while reader.phase is HEAD:
@@ -261,7 +266,7 @@ class Connection(asyncio.BufferedProtocol):
             self._use_idle_timeout(timeouts.event_stream_idle)
         return Response(status, response_headers(reader.headers, reader.fields), body)
 
-    def _begin(self, request: Request, expecting: bool) -> None:
+    def _begin(self, request: Request, attempt: Attempt, expecting: bool) -> None:
         """Send the head."""
         exchange, timeouts, headers = request.exchange, request.timeouts, request.headers
         if expecting:
@@ -275,6 +280,8 @@ class Connection(asyncio.BufferedProtocol):
         self._exchange_ends = ends = exchange.deadline
         self._idle_seconds = timeouts.idle
         self._request_sent = sent = exchange.body is None
+        self._asked = attempt.started + attempt.waited
+        self._repeatable = sent and exchange.method in IDEMPOTENT
         due = self._loop.time() + (timeouts.response_header if sent else timeouts.idle)
         self.deadline = due if due < ends else ends
         self._unsent = 0
@@ -292,6 +299,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             if await self._send_body(request, body, attempt, expecting):
                 self._request_sent = True
+                self._asked = time.perf_counter()
                 if self._reader.phase is HEAD:
                     self._set_deadline(request.timeouts.response_header)
         except GatewayError as error:
@@ -408,6 +416,17 @@ class Connection(asyncio.BufferedProtocol):
         """Seconds that the `Keep-Alive` of the last response names; NEVER without one."""
         hint = self._reader.fields.get(b"keep-alive")
         return NEVER if hint is None else _seconds_kept(hint)
+
+    @property
+    def waits_since(self) -> float:
+        """When the whole request was sent whose response head has not come; NEVER otherwise."""
+        return self._asked if self._request_sent and self._reader.phase is HEAD and not self._closed else NEVER
+
+    def abandon(self) -> None:
+        """Fail what can be asked of another endpoint, where nothing of a response has come."""
+        if self._repeatable and self.waits_since != NEVER and not self._reader.started:
+            detail = f"{self._label} was found to be down while its response was waited for"
+            self._abort(GatewayError(ErrorKind.UPSTREAM_DOWN, detail, retryable=True))
 
     def idle(self, seconds: float) -> None:
         """Close after this time, unless an exchange begins."""

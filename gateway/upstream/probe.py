@@ -1,0 +1,75 @@
+"""One look at an endpoint: whether it answers as it should."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from gateway.errors import GatewayError
+from gateway.http import Exchange, Headers, Response
+from gateway.http.attempt import Attempt
+from gateway.upstream.connection import Connection
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.health import Checked
+from gateway.upstream.request import Request, Timeouts
+
+BODY_LIMIT = 64 * 1024  # bytes of an answer that are looked at
+
+_HEADERS: Headers = [(b"user-agent", b"gateway-health-check"), (b"accept", b"*/*"), (b"connection", b"close")]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How the endpoints of a service are checked. Times are seconds."""
+
+    path: str | None  # with its query; None: to accept a connection is enough
+    interval: float = 10.0
+    timeout: float = 2.0
+    unhealthy_after: int = 3
+    healthy_after: int = 2
+    initially_up: bool = True
+    method: str = "GET"
+    host: bytes = b""  # empty: that of the endpoint
+    statuses: tuple[tuple[int, int], ...] = ((200, 399),)  # from, to
+    contains: bytes = b""
+
+
+async def probed(endpoint: Endpoint, check: Check) -> Checked:
+    """What came of one check. It takes no longer than its time-out, and does not raise."""
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(check.timeout):
+            connection = await endpoint.connection_apart(check.timeout)
+            try:
+                fault = await _fault(connection, check, started) if check.path is not None else ""
+            finally:
+                connection.close()
+    except TimeoutError:
+        fault = f"no answer in {check.timeout:g} s"
+    except GatewayError as error:
+        fault = error.detail.removeprefix(f"{endpoint.label}: ")
+    return Checked(time.time(), time.perf_counter() - started, not fault, fault or "passed")
+
+
+async def _fault(connection: Connection, check: Check, started: float) -> str:
+    """What is wrong with the answer; empty where nothing is."""
+    path, question, query = (check.path or "").partition("?")
+    exchange = Exchange("", check.method, path, query.encode(), [], {}, "http", "", "", False, "")
+    exchange.target_path, exchange.bare_query = path, bool(question)
+    timeouts = Timeouts(response_header=check.timeout, idle=check.timeout)
+    response = await connection.exchange(Request(exchange, _HEADERS, check.host, timeouts), Attempt("", started))
+    if not any(low <= response.status <= high for low, high in check.statuses):
+        return f"answered {response.status}"
+    if check.contains and check.contains not in await _body(response):
+        return "its answer does not contain what it should"
+    return ""
+
+
+async def _body(response: Response) -> bytes:
+    if isinstance(response.body, bytes):
+        return response.body[:BODY_LIMIT]
+    data = b""
+    while len(data) < BODY_LIMIT and (piece := await response.body.read()):
+        data += piece
+    return data[:BODY_LIMIT]

@@ -1,0 +1,235 @@
+"""Active health checks, against backends that answer as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway.balancing.table import BALANCERS
+from gateway.deadlines import Deadlines
+from gateway.http import Exchange
+from gateway.http.testing import make_exchange
+from gateway.upstream.cluster import Cluster
+from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.health import Signal
+from gateway.upstream.probe import Check
+from gateway.upstream.prober import NOT_CHECKED, Prober, ProbeTurns
+from gateway.upstream.request import Timeouts
+from gateway.upstream.service import Settings, Upstream
+from gateway.upstream.transport import Connector, Resolver
+from tests.support import eventually, free_port, scripted_backend
+from tests.upstream.wire import Wire, read_message
+
+FAST = Check("/health", interval=0.03, timeout=0.03, unhealthy_after=2, healthy_after=2)
+
+
+@dataclass
+class Patient:
+    """A backend whose health can be changed."""
+
+    status: int = 200
+    body: bytes = b"all is well"
+    hangs: bool = False
+    asked: list[Wire] = field(default_factory=list)
+    port: int = 0
+    requests: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            message = await read_message(reader)
+            if "/health" in message.start:
+                self.asked.append(message)
+            else:
+                self.requests += 1
+            if self.hangs:
+                await asyncio.sleep(60)
+            head = f"HTTP/1.1 {self.status} x\r\nContent-Length: {len(self.body)}\r\n\r\n"
+            writer.write(head.encode() + self.body)
+
+
+@contextlib.asynccontextmanager
+async def patients(count: int = 1) -> AsyncIterator[list[Patient]]:
+    async with contextlib.AsyncExitStack() as stack:
+        made = [Patient() for _ in range(count)]
+        for patient in made:
+            patient.port = await stack.enter_async_context(scripted_backend(patient.serve))
+        yield made
+
+
+def upstream_of(*ports: int) -> Upstream:
+    connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
+    members = [Member(Address("127.0.0.1", port)) for port in ports]
+    return Upstream("s", connector, Settings(BALANCERS["round_robin"]), members)
+
+
+@contextlib.asynccontextmanager
+async def probing(upstream: Upstream, check: Check = FAST) -> AsyncIterator[Prober]:
+    prober = Prober(upstream, check, ProbeTurns())
+    await prober.start()
+    yield prober
+    prober.retire()
+
+
+def is_up(endpoint: Endpoint) -> bool:
+    return endpoint.health.out(time.perf_counter()) is None
+
+
+async def test_out_and_in_again() -> None:
+    """An endpoint that fails so many checks in a row gets no requests, until it passes so many in a row."""
+    async with patients() as (patient,):
+        upstream = upstream_of(patient.port)
+        (endpoint,) = upstream.endpoints
+        async with probing(upstream):
+            await eventually(lambda: endpoint.health.checked is not None)
+            assert is_up(endpoint)
+            patient.status = 503
+            await eventually(lambda: not is_up(endpoint))
+            out = endpoint.health.out(time.perf_counter())
+            assert out is not None
+            assert (out[0], out[1].reason) == (Signal.PROBE, "2 checks failed: answered 503")
+            assert upstream.pick(make_exchange(), time.perf_counter(), ()) is not None  # all are down: all are tried
+            asked, patient.status = len(patient.asked), 200
+            await eventually(lambda: is_up(endpoint))
+            assert len(patient.asked) >= asked + 2
+
+
+async def test_one_failed_check_is_none() -> None:
+    """A single failure between passed checks changes nothing."""
+    async with patients() as (patient,):
+        upstream = upstream_of(patient.port)
+        (endpoint,) = upstream.endpoints
+        async with probing(upstream) as prober:
+            for _ in range(3):
+                failures = prober.failures
+                patient.status = 500
+                await eventually(lambda before=failures: prober.failures > before)  # type: ignore[misc]
+                patient.status = 200
+                assert is_up(endpoint)
+                checks = prober.checks
+                await eventually(lambda before=checks: prober.checks > before)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("check", "result"),
+    [
+        (Check("/health?deep=1"), "passed"),
+        (Check("/health", statuses=((204, 204), (300, 399))), "answered 200"),
+        (Check("/health", contains=b"is well"), "passed"),
+        (Check("/health", contains=b"not there"), "its answer does not contain what it should"),
+        (Check(None), "passed"),
+    ],
+)
+async def test_what_passes(check: Check, result: str) -> None:
+    """The status, the text, or the connection alone decide; what came of it can be read, with its time."""
+    async with patients() as (patient,):
+        upstream = upstream_of(patient.port)
+        async with probing(upstream, check):
+            (endpoint,) = upstream.endpoints
+            await eventually(lambda: endpoint.health.checked is not None)
+            checked = endpoint.health.checked
+            assert checked is not None
+            assert (checked.result, checked.passed) == (result, result == "passed")
+            assert 0 < checked.seconds < 2
+            assert time.time() - checked.at < 5
+
+
+async def test_what_is_asked() -> None:
+    """The method, path, query and Host of the check are those of the configuration."""
+    async with patients() as (patient,):
+        upstream = upstream_of(patient.port)
+        async with probing(upstream, Check("/health?deep=1", method="HEAD", host=b"shop.test")):
+            await eventually(lambda: bool(patient.asked))
+        assert patient.asked[0].start == "HEAD /health?deep=1 HTTP/1.1"
+        assert patient.asked[0].fields["host"] == "shop.test"
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_nobody_there(tcp: bool) -> None:
+    """An endpoint that accepts no connection is out, and the reason says so."""
+    upstream = upstream_of(free_port())
+    (endpoint,) = upstream.endpoints
+    async with probing(upstream, Check(None if tcp else "/health", interval=0.03, unhealthy_after=1)):
+        await eventually(lambda: not is_up(endpoint))
+        assert endpoint.health.checked is not None
+        assert endpoint.health.checked.result == "Connection refused"
+
+
+async def test_initially_unhealthy() -> None:
+    """Where that is asked for, an endpoint gets no requests until its first check, of which one is enough."""
+    async with patients() as (patient,):
+        upstream = upstream_of(patient.port)
+        (endpoint,) = upstream.endpoints
+        async with probing(upstream, Check("/health", initially_up=False, healthy_after=3, interval=60)):
+            out = endpoint.health.out(time.perf_counter())
+            assert out is not None
+            assert out[1].reason == NOT_CHECKED
+            await eventually(lambda: is_up(endpoint))
+
+
+async def test_a_changed_check_keeps_the_verdict() -> None:
+    """After a reload with another check an endpoint stays out until that one has passed; without any, it is in."""
+    async with patients() as (patient,):
+        upstream = upstream_of(patient.port)
+        (endpoint,) = upstream.endpoints
+        patient.status = 500
+        async with probing(upstream):
+            await eventually(lambda: not is_up(endpoint))
+            patient.hangs = True
+            slow = Prober(upstream, Check("/health", interval=60, timeout=60), ProbeTurns())
+            await slow.start()
+        assert not is_up(endpoint)
+        slow.retire()
+        assert is_up(endpoint)
+        assert upstream.followers == []
+
+
+async def test_who_joins_is_checked_and_who_leaves_is_not() -> None:
+    """A new endpoint is checked at once, whatever the interval; a removed one never again."""
+    async with patients(2) as (first, second):
+        upstream = upstream_of(first.port)
+        async with probing(upstream, Check("/health", interval=0.2)):
+            await eventually(lambda: len(first.asked) == 1)
+            upstream.replace([Member(Address("127.0.0.1", second.port))])
+            await eventually(lambda: len(second.asked) >= 3)
+            assert len(first.asked) == 1
+
+
+async def test_checks_are_spread() -> None:
+    """Services that begin together do not check in the same moment, and not more at a time than may be."""
+    turns = ProbeTurns()
+    times = [turns.when(5.0) for _ in range(1000)]
+    assert times[0] == 5.0
+    assert times[-1] - times[0] == pytest.approx(999 / ProbeTurns.PER_SECOND)
+    assert turns.when(100.0) == 100.0
+
+
+async def test_waiting_requests_move_on() -> None:
+    """A GET that waits for an endpoint which is found down is answered by another one; a POST goes on waiting."""
+    async with patients(2) as (hanging, well):
+        hanging.hangs = True
+        upstream = upstream_of(hanging.port, well.port)
+        cluster = Cluster("s", upstream, Timeouts(response_header=20))
+
+        async def ask(method: str) -> Exchange:
+            exchange = make_exchange(method)
+            exchange.target_path = "/x"
+            try:
+                await cluster(exchange)
+            finally:
+                exchange.close()
+            return exchange
+
+        asked = [asyncio.create_task(ask(method)) for method in ("GET", "GET", "POST", "POST")]
+        await eventually(lambda: hanging.requests == 2)
+        async with probing(upstream):
+            done = [each for each in await asyncio.gather(*asked[:2]) if len(each.attempts) == 2]
+        assert [(each.retry, each.status) for each in done[0].attempts] == [("found down", 0), ("", 200)]
+        posts = await asyncio.wait(asked[2:], timeout=0.1)
+        assert len(posts[1]) == 1
+        for task in posts[1]:
+            task.cancel()
