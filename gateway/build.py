@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from pathlib import Path
 
 from gateway.access.blocklist import Blocklist, blocklist_of
+from gateway.auth.scheme import Locations, Scheme
 from gateway.balancing.table import BALANCERS
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import ClientLimits, Connections, RouteConfig, ServiceConfig
@@ -36,6 +38,7 @@ from gateway.http.header_filter import HeaderFilter
 from gateway.limits.quota_report import quota_report, report_route
 from gateway.live import Place, Plan
 from gateway.middleware import redirects, request_id
+from gateway.middleware.authentication import Authentication
 from gateway.middleware.order import arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
@@ -81,6 +84,7 @@ class Snapshot:
     header_filters: Mapping[bool, HeaderFilter]  # for what trusted proxies send, and for all other clients
     quota: Handler | None  # what answers /quota
     blocklist: Blocklist
+    credentials: Locations  # where any scheme in use looks for one
 
     @property
     def digest(self) -> str:
@@ -102,8 +106,17 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, *, bas
     ids = request_id.request_ids(configuration.middleware.request_id)
     filters = _header_filters(configuration.middleware.limits)
     report = builder.quota_report()
+    schemes = {id(scheme): scheme for scheme in _schemes(handlers)}
+    credentials = reduce(or_, (scheme.locations for scheme in schemes.values()), Locations())
     plan.after_adoption(partial(_configure, builder.changed))
-    return Snapshot(configuration, table, handlers, proxies, ids, filters, report, builder.blocklist)
+    return Snapshot(configuration, table, handlers, proxies, ids, filters, report, builder.blocklist, credentials)
+
+
+def _schemes(handlers: Sequence[RouteHandler]) -> Iterator[Scheme]:
+    for handler in handlers:
+        for middleware in handler.middlewares:
+            if isinstance(middleware, Authentication):
+                yield from middleware.schemes
 
 
 def _configure(changed: Mapping[Upstream, tuple[Settings, Sequence[Member] | None]]) -> None:

@@ -28,7 +28,7 @@ from gateway.config.named_files import Digests
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.document import Mapping, Sequence
-from gateway.live import Owner, Plan, on_thread
+from gateway.live import Owner, Plan, Worker, on_thread
 from gateway.trial import try_out
 from gateway.upstream.transport import Connector
 
@@ -76,6 +76,7 @@ class Reloader:
         self._secrets = KnownSecrets() if secrets is None else secrets
         self._settling = watch.Settling()
         self._digests = Digests(directory)
+        self._looking = Worker("configuration")
         self._named: set[str] = set()
         self._error: ConfigError | None = None
         self._loaded_at: float | None = None
@@ -180,7 +181,7 @@ class Reloader:
             contents, written = watch.look(self.directory)
             return watch.Seen(contents, named), written
 
-        return await on_thread("configuration", look)
+        return await self._looking.run(look)
 
     async def _wait(self) -> None:
         """Until it is time to look, or a reload is requested."""

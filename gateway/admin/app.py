@@ -29,7 +29,6 @@ from gateway.auth.credentials import query_values
 from gateway.auth.scheme import Locations
 from gateway.build import Snapshot
 from gateway.explain import LOOPBACK, explain
-from gateway.middleware.authentication import Authentication
 from gateway.monitor.audit_log import AdminChange
 from gateway.monitor.metrics import Metrics
 from gateway.reload import Reloader
@@ -40,6 +39,7 @@ logger = logging.getLogger("gateway.admin")
 
 RELOAD_SECONDS = 3.0  # for a reload to begin, before the caller gets an answer that it will
 PAGE = (Parameter("offset", "The first item, from 0."), Parameter("limit", "How many items, at most."))
+_CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})  # also where no scheme reads them
 CONFIG_ITEMS = 100  # of each list in /config, unless more or fewer are asked for
 
 
@@ -215,16 +215,7 @@ class _Admin:
 
 def _shows_credential(snapshot: Snapshot, url: str, headers: list[tuple[str, str]]) -> bool:
     """Whether a request has something where any route looks for a credential."""
-    locations = Locations(headers=frozenset({b"authorization", b"cookie", b"proxy-authorization"}))
-    schemes = {
-        id(scheme): scheme
-        for handler in snapshot.handlers
-        for middleware in handler.middlewares
-        if isinstance(middleware, Authentication)
-        for scheme in middleware.schemes
-    }
-    for scheme in schemes.values():
-        locations |= scheme.locations
+    locations = snapshot.credentials | Locations(headers=_CREDENTIALS)
     names = {name.lower().replace("_", "-").encode("latin-1", "replace") for name, _ in headers}
     query = urlsplit(url).query.encode("latin-1", "replace") if "?" in url else b""
     parameters = (name.decode() for name in locations.parameters)

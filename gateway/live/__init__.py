@@ -2,7 +2,7 @@
 
 from gateway.live.owner import Measured, Owner, Place, Plan, Retiring, Startable, Stoppable, Troubled
 from gateway.live.tasks import Supervised, Tasks
-from gateway.live.thread import on_thread
+from gateway.live.thread import Worker, on_thread
 
 __all__ = [
     "Measured",
@@ -15,5 +15,6 @@ __all__ = [
     "Supervised",
     "Tasks",
     "Troubled",
+    "Worker",
     "on_thread",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -13,7 +14,7 @@ from typing import Final
 import yaml
 
 from gateway.config.regular_files import read_regular
-from gateway.live import on_thread
+from gateway.live import Worker
 from gateway.registry.instances import parse_instance
 from gateway.registry.source import Instances, Sink, SourceLost
 from gateway.upstream.endpoint import Member
@@ -36,29 +37,45 @@ class FileSource:
 
     async def watch(self, sink: Sink) -> None:
         """See `Source`. A file that is written in several steps is read when it stayed the same for one look."""
-        known = ""
-        while True:
-            happened = time.perf_counter()
-            try:
-                revision, members = await on_thread("file-source", partial(self._read, known), READ_SECONDS)
-            except TimeoutError:
-                raise SourceLost(f"{self.path} could not be read in {READ_SECONDS:g} s") from None
-            except OSError as error:
-                raise SourceLost(f"{self.path} cannot be read: {error.strerror or error}") from error
-            except (ValueError, yaml.YAMLError) as error:
-                raise SourceLost(f"{self.path} cannot be used: {' '.join(str(error).split())[:300]}") from error
-            if members is None:
-                sink.alive()
-            else:
-                known = revision
-                sink.deliver(Instances(members, revision, happened))
-            await asyncio.sleep(LOOK_SECONDS)
+        with closing(Worker("file-source")) as worker:
+            known = before = ""
+            while True:
+                happened = time.perf_counter()
+                revision, data = await self._read(worker)
+                if revision == known:
+                    sink.alive()
+                elif revision == before or not known:
+                    members = await worker.run(partial(self._members, data), READ_SECONDS)
+                    known = revision
+                    sink.deliver(Instances(members, revision, happened))
+                before = revision
+                await asyncio.sleep(LOOK_SECONDS)
 
-    def _read(self, known: str) -> tuple[str, tuple[Member, ...] | None]:
-        """The revision of the contents, and the members where it is another one. Raises OSError or ValueError."""
-        data = read_regular(self.path, MAX_BYTES)
-        revision = sha256(data).hexdigest()[:16]
-        return revision, None if revision == known else _members(data)
+    async def _read(self, worker: Worker) -> tuple[str, bytes]:
+        """The revision of the contents, and these. Raises SourceLost."""
+
+        def read() -> tuple[str, bytes]:
+            data = read_regular(self.path, MAX_BYTES)
+            return sha256(data).hexdigest()[:16], data
+
+        try:
+            return await worker.run(read, READ_SECONDS)
+        except TimeoutError:
+            raise SourceLost(f"{self.path} could not be read in {READ_SECONDS:g} s") from None
+        except OSError as error:
+            raise SourceLost(f"{self.path} cannot be read: {error.strerror or error}") from error
+        except ValueError as error:
+            raise self._unusable(error) from error
+
+    def _members(self, data: bytes) -> tuple[Member, ...]:
+        """Raises SourceLost."""
+        try:
+            return _members(data)
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> SourceLost:
+        return SourceLost(f"{self.path} cannot be used: {' '.join(str(error).split())[:300]}")
 
 
 def _members(data: bytes) -> tuple[Member, ...]:
