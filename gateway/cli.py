@@ -16,6 +16,7 @@ import click
 from gateway.admin.blocklist_commands import blocklist
 from gateway.admin.commands import admin as admin_commands
 from gateway.admin.config_commands import config
+from gateway.admin.status_commands import status, top
 from gateway.admin.tables import table
 from gateway.auth.commands import keys
 from gateway.http import messages
@@ -51,6 +52,8 @@ main.add_command(blocklist)
 main.add_command(audit)
 main.add_command(admin_commands)
 main.add_command(config)
+main.add_command(status)
+main.add_command(top)
 
 
 @main.command()

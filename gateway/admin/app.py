@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -23,7 +22,8 @@ from gateway.admin.answers import json_answer, refusal
 from gateway.admin.blocklist_api import blocklist_operations
 from gateway.admin.history import history_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
-from gateway.admin.pages import PageError, Shown, find, page_of
+from gateway.admin.pages import PAGE, PageError, Shown, find, page_of
+from gateway.admin.services_api import services_operations
 from gateway.admin.tokens import Holder
 from gateway.auth.credentials import query_values
 from gateway.auth.scheme import Locations
@@ -32,13 +32,10 @@ from gateway.explain import LOOPBACK, explain
 from gateway.monitor.audit_log import AdminChange
 from gateway.monitor.metrics import Metrics
 from gateway.reload import Reloader
-from gateway.upstream.endpoint import EndpointCounts
-from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.admin")
 
 RELOAD_SECONDS = 3.0  # for a reload to begin, before the caller gets an answer that it will
-PAGE = (Parameter("offset", "The first item, from 0."), Parameter("limit", "How many items, at most."))
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})  # also where no scheme reads them
 CONFIG_ITEMS = 100  # of each list in /config, unless more or fewer are asked for
 
@@ -53,6 +50,7 @@ def admin_app(
     """The admin API of one gateway. `credentials` are asked for at every request; `report` learns of every change."""
     operations = [
         *_operations(_Admin(reloader, metrics)),
+        *services_operations(reloader.owner),
         *history_operations(reloader),
         *blocklist_operations(partial(_blocklist, reloader)),
     ]
@@ -84,7 +82,6 @@ def _operations(admin: _Admin) -> list[Operation]:
         Operation("GET", "/metrics", admin.metrics, "Metrics for Prometheus.", media_type="text/plain"),
         Operation("GET", "/routes", admin.routes, "The routes in force.", PAGE, refusals=none),
         Operation("GET", "/config", admin.config, "The files in force, without secrets.", (at, *PAGE), refusals=none),
-        Operation("GET", "/endpoints", admin.endpoints, "All endpoints, with their counters.", PAGE),
         Operation("GET", "/explain", admin.explain, "Why a request goes where it goes.", asked, refusals=needs_token),
         Operation("POST", "/reload", admin.reload, "Read the files again, now.", refusals=writing),
     ]
@@ -105,16 +102,6 @@ def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], pro
         return Response(body, status, {"cache-control": "no-store"}, media_type="application/json")
 
     return Starlette(routes=[Route("/metrics", page), *(Route(path, probed) for path in sorted(probes))])
-
-
-def _endpoint(label: str, counts: EndpointCounts) -> dict[str, Any]:
-    return {
-        "endpoint": label,
-        "in_flight": counts.in_flight,
-        "requests": counts.requests,
-        "failures": counts.failures,
-        "connections": {"open": counts.open, "idle": counts.idle},
-    }
 
 
 def _nothing_loaded() -> Response:
@@ -164,16 +151,6 @@ class _Admin:
             return refusal(400, str(error))
         shown = await asyncio.to_thread(Shown(page).top, found, at, page)
         return json_answer(shown if at else {"digest": configuration.digest, **shown})
-
-    async def endpoints(self, request: Request) -> Response:
-        try:
-            page = page_of(request.query_params)
-        except PageError as error:
-            return refusal(400, str(error))
-        upstreams = self._reloader.owner.all(Upstream)
-        endpoints = [endpoint for upstream in upstreams for endpoint in upstream.endpoints]
-        shown = [_endpoint(endpoint.label, endpoint.counts()) for endpoint in page.of(endpoints)]
-        return json_answer(shown, headers=page.next("/endpoints", len(endpoints)))
 
     async def explain(self, request: Request) -> Response:
         snapshot = self._reloader.current

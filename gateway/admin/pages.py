@@ -10,12 +10,16 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from gateway.admin.operations import Parameter
 from gateway.config.models.base import hidden_keys, keys_of
 from gateway.config.secrets import HIDDEN
 
 MOST = 10_000  # items of one page
 ITEMS = 1000  # of one list, unless more or fewer are asked for
 NODES = 200_000  # values of one answer, whatever is asked for
+
+PAGE = (Parameter("offset", "The first item, from 0."), Parameter("limit", "How many items, at most."))
+"""What `page_of` reads."""
 
 USER_INFORMATION = re.compile(r"//[^/@]*@")  # of a URL
 

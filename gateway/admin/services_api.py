@@ -1,0 +1,145 @@
+"""The services in the admin API: `GET /services`, `GET /services/{name}`, `GET /endpoints`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.admin.answers import json_answer, refusal
+from gateway.admin.operations import Operation, Parameter
+from gateway.admin.pages import PAGE, PageError, page_of
+from gateway.config.values.instants import format_instant
+from gateway.live import Owner
+from gateway.registry.discovery import Discovery
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.service import Upstream
+
+AT_ONCE = 100  # endpoints that are described before requests get a turn
+
+
+def services_operations(owner: Owner) -> list[Operation]:
+    """The API of the services that live."""
+    api = _Api(owner)
+    unknown = {404: "there is no such service; /services lists them"}
+    service = Parameter("service", "Only those of this service.")
+    return [
+        Operation("GET", "/services", api.services, "The services: source, and how many endpoints are in.", PAGE),
+        Operation("GET", "/services/{name}", api.service, "One service, and all of each endpoint.", refusals=unknown),
+        Operation("GET", "/endpoints", api.endpoints, "The endpoints of all services.", (service, *PAGE)),
+    ]
+
+
+class _Api:
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+
+    async def services(self, request: Request) -> Response:
+        try:
+            page = page_of(request.query_params)
+        except PageError as error:
+            return refusal(400, str(error))
+        upstreams, discoveries, now = self._upstreams(), self._discoveries(), time.perf_counter()
+        shown = [_service(upstream, discoveries.get(upstream), now) for upstream in page.of(upstreams)]
+        return json_answer(shown, headers=page.next("/services", len(upstreams)))
+
+    async def service(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        found = [upstream for upstream in self._upstreams() if upstream.name == name]
+        if not found:
+            return refusal(404, f"no service {name[:80]!r} lives here; GET /services lists those that do")
+        upstream, now = found[0], time.perf_counter()
+        discovery = self._discoveries().get(upstream)
+        endpoints = [_endpoint(upstream, discovery, endpoint, now) for endpoint in upstream.endpoints]
+        return json_answer(_service(upstream, discovery, now) | {"endpoints": endpoints})
+
+    async def endpoints(self, request: Request) -> Response:
+        try:
+            page = page_of(request.query_params)
+        except PageError as error:
+            return refusal(400, str(error))
+        wanted = request.query_params.get("service")
+        every = [
+            (upstream, endpoint)
+            for upstream in self._upstreams()
+            if wanted is None or upstream.name == wanted
+            for endpoint in upstream.endpoints
+        ]
+        discoveries, now = self._discoveries(), time.perf_counter()
+        shown = []
+        for upstream, endpoint in page.of(every):
+            shown.append(_endpoint(upstream, discoveries.get(upstream), endpoint, now))
+            if len(shown) % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return json_answer(shown, headers=page.next("/endpoints", len(every)))
+
+    def _upstreams(self) -> list[Upstream]:
+        return sorted(self._owner.all(Upstream), key=lambda upstream: upstream.name)
+
+    def _discoveries(self) -> dict[Upstream, Discovery]:
+        return {discovery.upstream: discovery for discovery in self._owner.all(Discovery)}
+
+
+def _service(upstream: Upstream, discovery: Discovery | None, now: float) -> dict[str, Any]:
+    usable = sum(endpoint.health.out(now) is None for endpoint in upstream.endpoints)
+    return {
+        "service": upstream.name,
+        "state": "up" if usable == len(upstream.endpoints) > 0 else "degraded" if usable else "down",
+        "in": usable,
+        "of": len(upstream.endpoints),
+        **dict(_source(discovery, now)),
+    }
+
+
+def _source(discovery: Discovery | None, now: float) -> Iterator[tuple[str, Any]]:
+    """Where its endpoints come from, and how fresh that is."""
+    if discovery is None:
+        yield "source", "routes.yaml"
+        return
+    answered = discovery.answered_at
+    yield "source", discovery.source.place
+    yield "revision", discovery.revision
+    yield "source_age_s", None if answered is None else round(now - answered, 1)
+    yield "stale", discovery.lost or None
+
+
+def _endpoint(upstream: Upstream, discovery: Discovery | None, endpoint: Endpoint, now: float) -> dict[str, Any]:
+    """All of one endpoint, as one line of a table."""
+    counts, member, checked = endpoint.counts(), endpoint.member, endpoint.health.checked
+    return {
+        "service": upstream.name,
+        "endpoint": endpoint.label,
+        "weight": member.weight,
+        "zone": member.zone or None,
+        "priority": member.priority,
+        **dict(_source(discovery, now)),
+        **_state(endpoint, now),
+        "last_probe": checked
+        and {
+            "at": format_instant(checked.at),
+            "ms": round(checked.seconds * 1000, 1),
+            "passed": checked.passed,
+            "result": checked.result,
+        },
+        "in_flight": counts.in_flight,
+        "requests": counts.requests,
+        "failures": counts.failures,
+        "connections": {"open": counts.open, "idle": counts.idle},
+    }
+
+
+def _state(endpoint: Endpoint, now: float) -> dict[str, Any]:
+    """In or out, why, and since when."""
+    out = endpoint.health.out(now)
+    if out is not None:
+        signal, verdict = out
+        since = format_instant(time.time() - (now - verdict.since))
+        return {"state": "out", "reason": f"{signal.value}: {verdict.reason}", "since": since}
+    since = format_instant(time.time() - (now - endpoint.started))
+    if endpoint.member.weight == 0:
+        return {"state": "draining", "reason": "weight 0: no new requests", "since": since}
+    return {"state": "in", "reason": None, "since": since}

@@ -1,0 +1,100 @@
+"""`gateway status` and `gateway top`: what a running gateway does, in a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from gateway.admin.client import ADMIN, ask
+from gateway.admin.tables import table
+
+CLEAR = "\033[H\033[2J"
+MOST = 2000  # services or endpoints that are asked for
+_HEAD = ("SERVICE", "ENDPOINT", "WEIGHT", "ZONE", "STATE", "SINCE", "IN FLIGHT", "CONNECTIONS", "PROBE", "REASON")
+
+
+@click.command()
+@ADMIN
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def status(admin: str, as_json: bool) -> None:
+    """Show the configuration, what does not work, and every service. Exit code 2 where something does not work."""
+    health, services = ask(admin, "GET", "/health"), ask(admin, "GET", "/services", params={"limit": MOST})
+    limping = bool(health["errors"] or health["failing"] or any(each["state"] != "up" for each in services))
+    if as_json:
+        import json  # noqa: PLC0415
+
+        click.echo(json.dumps({"health": health, "services": services}, indent=2))
+    else:
+        click.echo("\n".join(_health(health)))
+        rows = [(each["service"], each["state"], f"{each['in']} of {each['of']}", _source(each)) for each in services]
+        click.echo("\n" + table(("SERVICE", "STATE", "ENDPOINTS IN", "SOURCE"), rows))
+    raise SystemExit(2 if limping else 0)
+
+
+@click.command()
+@ADMIN
+@click.option("--service", help="Only this one.")
+@click.option("--interval", default=1.0, show_default=True, type=click.FloatRange(0.2, 60), help="Seconds.")
+@click.option("--count", type=click.IntRange(1), help="How many times to look. Unset: until Ctrl-C.")
+@click.option("--rows", default=40, show_default=True, type=click.IntRange(1), help="Endpoints to show, the busiest.")
+def top(admin: str, service: str | None, interval: float, count: int | None, rows: int) -> None:
+    """Watch the endpoints live: requests and failures per second, in flight, state and why. Ctrl-C ends it."""
+    wanted = {"limit": str(MOST)} | ({"service": service} if service else {})
+    before: Mapping[tuple[str, str], Any] = {}
+    looked, looks = 0.0, 0
+    while True:
+        endpoints, health = ask(admin, "GET", "/endpoints", params=wanted), ask(admin, "GET", "/health")
+        seconds, looked, looks = time.monotonic() - looked, time.monotonic(), looks + 1
+        screen = "\n".join([*_health(health), "", _top(endpoints, before, seconds, rows)])
+        click.echo((CLEAR if sys.stdout.isatty() else "") + screen)
+        if looks == count:
+            return
+        before = {_key(each): each for each in endpoints}
+        try:
+            time.sleep(interval)
+        except KeyboardInterrupt:
+            return
+
+
+def _top(endpoints: Sequence[Any], before: Mapping[tuple[str, str], Any], seconds: float, rows: int) -> str:
+    """The busiest endpoints, with what came since the last look."""
+
+    def rate(each: Any, name: str) -> float:
+        former = before.get(_key(each))
+        return max(0, each[name] - former[name]) / seconds if former else 0.0
+
+    busiest = sorted(endpoints, key=lambda each: (-rate(each, "requests"), -each["in_flight"], _key(each)))
+    head = (*_HEAD[:2], "REQUESTS/S", "FAILURES/S", *_HEAD[2:])
+    lines = []
+    for each in busiest[:rows]:
+        cells = _cells(each)
+        lines.append((*cells[:2], f"{rate(each, 'requests'):.1f}", f"{rate(each, 'failures'):.1f}", *cells[2:]))
+    more = f"\n... and {len(busiest) - rows} more (--rows)" if len(busiest) > rows else ""
+    return table(head, lines) + more
+
+
+def _key(endpoint: Any) -> tuple[str, str]:
+    return endpoint["service"], endpoint["endpoint"]
+
+
+def _cells(each: Any) -> tuple[str, ...]:
+    probe = each["last_probe"]
+    probed = "-" if probe is None else f"{'passed' if probe['passed'] else 'failed'} in {probe['ms']:g} ms"
+    connections = f"{each['connections']['open']} ({each['connections']['idle']} idle)"
+    words = (str(each["weight"]), each["zone"] or "-", each["state"], each["since"] or "-", str(each["in_flight"]))
+    return (each["service"], each["endpoint"], *words, connections, probed, each["reason"] or "-")
+
+
+def _source(service: Any) -> str:
+    return f"{service['source']}, stale: {service['stale']}" if service.get("stale") else service["source"]
+
+
+def _health(health: Any) -> list[str]:
+    """The configuration, and what does not work, a line each."""
+    state = " (rolled back)" if health["rolled_back"] else ""
+    wrong = [f"error: {each}" for each in health["errors"]] + [f"failing: {each}" for each in health["failing"]]
+    return [f"configuration {health['digest'] or '(none)'}{state}, {health['reloads']} reloads", *wrong]
