@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from gateway.live import on_thread
 from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of, whole_body
 from gateway.registry.instances import parse_value
 from gateway.registry.source import Instances, Sink, SourceLost
+from gateway.registry.together import first_of
 from gateway.upstream.endpoint import Member
 
 ANSWER_SECONDS: Final = 5.0  # for etcd to answer, and for a watch to begin
@@ -117,7 +118,7 @@ class EtcdSource:
                     await etcd.log_in(*self._login)
                 while True:
                     await self._list(etcd, sink)
-                    await _first_of(self._follow(etcd, sink), self._check(etcd, sink))
+                    await first_of(self._follow(etcd, sink), self._check(etcd, sink))
         except HTTP_ERRORS as error:
             raise SourceLost(f"it does not answer: {reason_of(error)}") from error
         except TooLargeError as error:
@@ -250,19 +251,6 @@ class _Etcd:
             if response.status_code != 200:
                 raise SourceLost(_refusal(response.status_code, await whole_body(response, MAX_LINE)))
             yield response.aiter_raw()
-
-
-async def _first_of(*works: Coroutine[Any, Any, None]) -> None:
-    """Wait until one of them ends, end the others, and raise what it raised."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-    for task in done:
-        task.result()
 
 
 def _range_of(prefix: bytes) -> dict[str, str]:

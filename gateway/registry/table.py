@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
+from typing import Final
 
 from gateway.config.models.discovery import Discovery
+from gateway.config.models.kubernetes import Kubernetes
 from gateway.context import Context
 from gateway.live import Place
 from gateway.outside.names import NameServers
 from gateway.registry.dns import BOTH, DnsSource, Ttl
 from gateway.registry.etcd import EtcdSource
 from gateway.registry.file import FileSource
+from gateway.registry.kubernetes import KubernetesSource
+from gateway.registry.kubernetes_api import Access
 from gateway.registry.source import Source
+
+IN_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def source_of(config: Discovery, context: Context, place: Place) -> Source:
@@ -20,6 +27,9 @@ def source_of(config: Discovery, context: Context, place: Place) -> Source:
         return FileSource(context.base / config.file)
     if config.dns is not None:
         return _dns(config.dns, config, context, place)
+    if config.kubernetes is not None:
+        asked = config.kubernetes
+        return KubernetesSource(asked.namespace, asked.service, asked.port, _access(asked, context.base))
     if config.etcd is not None:
         etcd = config.etcd
         login = (etcd.user, etcd.password.get_secret_value()) if etcd.user and etcd.password else None
@@ -31,6 +41,8 @@ def host_name_of(config: Discovery | None) -> str | None:
     """What the endpoints are asked for, in Host and in TLS, where that is not their addresses."""
     if config is not None and config.dns is not None:
         return ".".join(label for label in config.dns.split(".") if config.type != "SRV" or not label.startswith("_"))
+    if config is not None and config.kubernetes is not None:
+        return f"{config.kubernetes.service}.{config.kubernetes.namespace}.svc"
     return None
 
 
@@ -42,3 +54,9 @@ def _dns(name: str, config: Discovery, context: Context, place: Place) -> DnsSou
         return DnsSource(name, None, servers, BOTH, ttl, config.hold_missing)
     families = BOTH if config.type is None else (config.type,)
     return DnsSource(name, config.port, servers, families, ttl, config.hold_missing)
+
+
+def _access(config: Kubernetes, base: Path) -> Access:
+    default = Access() if config.url else Access(None, IN_POD / "token", IN_POD / "ca.crt")
+    token = base / config.token_file if config.token_file else default.token
+    return Access(config.url, token, base / config.ca if config.ca else default.ca)

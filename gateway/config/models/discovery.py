@@ -4,11 +4,12 @@ from pydantic import Field, model_validator
 
 from gateway.config.models.base import Model
 from gateway.config.models.dns import DnsName, DnsTtl, NameServersOrOne, RecordType
+from gateway.config.models.kubernetes import Kubernetes
 from gateway.config.models.registries import Etcd
 from gateway.config.values.kinds import Text, Unset, refuse
 from gateway.config.values.quantities import Duration
 
-SOURCES = ("file", "dns", "etcd")
+SOURCES = ("file", "dns", "kubernetes", "etcd")
 OF_DNS = ("port", "type", "server", "ttl", "hold_missing")
 
 
@@ -39,6 +40,7 @@ class Discovery(Model):
         10,
         description="What answers of `dns` do not hold any more is gone when three lack it, or after this time.",
     )
+    kubernetes: Unset[Kubernetes] = Field(None, description="A service in Kubernetes.")
     etcd: Unset[Etcd] = Field(None, description="Keys of etcd.")
 
     @model_validator(mode="after")
