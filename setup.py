@@ -21,7 +21,7 @@ MODULES = """
     http/methods http/frames http/handshake
     routes/table routes/trie routes/candidate routes/pattern http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions
-    algorithms/gcra algorithms/networks algorithms/fairness
+    algorithms/gcra algorithms/networks algorithms/fairness algorithms/windowed_sum algorithms/retry_budget
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/connection upstream/request upstream/http1/codec upstream/http1/connection upstream/tunnel
     upstream/websocket balancing/round_robin

@@ -45,6 +45,7 @@ from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
 from gateway.registry.discovery import Discovery
 from gateway.registry.table import host_name_of, source_of
+from gateway.resilience import Resilience, timeouts_of
 from gateway.routes.pattern import PatternError
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.upstream.asgi import Hosted, import_application
@@ -205,6 +206,7 @@ class _Builder:
         self._connector = connector
         self._base = base
         self._context = Context(configuration, plan, base)
+        self._resilience = Resilience(configuration, plan)
         self._upstreams: dict[Target, Upstream] = {}
         self.changed: dict[Upstream, tuple[Settings, Sequence[Member] | None]] = {}  # of those that live already
         self.blocklist = blocklist_of(self._context)  # which the admin API changes, also where no route has one
@@ -254,9 +256,10 @@ class _Builder:
         return Cluster(
             name=route.target,
             upstream=upstream,
-            timeouts=self._timeouts(route),
+            timeouts=timeouts_of(route, self._timeouts(route)),
             preserve_host=route.preserve_host,
             websocket=self._websocket_limits(),
+            retries=self._resilience.retries(route, target, place),
         )
 
     def _timeouts(self, route: RouteConfig) -> Timeouts:

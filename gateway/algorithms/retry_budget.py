@@ -1,22 +1,19 @@
-"""How many requests may be sent once more: Finagle's retry budget, which Linkerd and tower have, too.
+"""How many requests may be sent once more: a share of those that came, as Finagle, Linkerd and tower limit it.
 
-Each request deposits one, which expires after `ttl`; each retry withdraws 1 / ratio; a reserve lets services with few
-requests retry as well. So in any `ttl` seconds there are at most
+In any `ttl` seconds there are at most
 
-    ratio * requests + minimum_per_second * ttl
+    max(ratio * requests, minimum_per_second * ttl)
 
-retries, and a service that is down gets hardly more requests than one that is up.
+retries, so a service that is down gets hardly more requests than one that is up. The minimum lets services with few
+requests retry as well. It is a floor, as Envoy's `min_retry_concurrency` is, where Finagle adds it to the share: a
+ratio of 20% is to mean that no more than 1.2 times the requests are sent.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Final
 
 from gateway.algorithms.windowed_sum import WindowedSum
-
-_UNIT: Final = 1000  # one request, so that a ratio needs no fractions
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,37 +28,40 @@ class BudgetSettings:
 class RetryBudget:
     """Draw from it when a retry is decided, before any pause: those that wait are spent already."""
 
-    __slots__ = ("_balance", "_deposit", "_price", "_reserve", "exhausted", "settings")
+    __slots__ = ("_requests", "_withdrawn", "exhausted", "settings")
 
     def __init__(self, settings: BudgetSettings) -> None:
         self.exhausted = 0  # retries that were refused
-        self._balance = WindowedSum(settings.ttl)
-        self.configure(settings)
+        self.settings = settings
+        self._requests = WindowedSum(settings.ttl)
+        self._withdrawn = WindowedSum(settings.ttl)
 
     def configure(self, settings: BudgetSettings) -> None:
         """Take these limits from now on. What was deposited and withdrawn is kept."""
         self.settings = settings
-        self._balance.resize(settings.ttl)
-        self._deposit = _UNIT if settings.ratio > 0 else 0
-        self._price = math.ceil(_UNIT / settings.ratio) if settings.ratio > 0 else _UNIT
-        self._reserve = settings.minimum_per_second * settings.ttl * self._price
+        self._requests.resize(settings.ttl)
+        self._withdrawn.resize(settings.ttl)
 
     def deposit(self, now: float) -> None:
         """A request came, which is none of the retries."""
-        self._balance.add(self._deposit, now)
+        self._requests.add(1, now)
 
     def withdraw(self, now: float) -> bool:
         """Whether there may be one more retry. If so, it is paid for."""
-        if self._balance.total(now) + self._reserve < self._price:
+        if not self.available(now):
             self.exhausted += 1
             return False
-        self._balance.add(-self._price, now)
+        self._withdrawn.add(1, now)
         return True
 
     def give_back(self, withdrawn: float, now: float) -> None:
         """The retry that was paid for at `withdrawn` is not sent after all."""
-        self._balance.correct(self._price, withdrawn, now)
+        self._withdrawn.correct(-1, withdrawn, now)
 
     def available(self, now: float) -> int:
         """Retries that would be let through at once."""
-        return max(0, self._balance.total(now) + self._reserve) // self._price
+        settings = self.settings
+        # A share of a whole number of percent, of many requests, must not be one less for want of a binary fraction.
+        share = int(round(settings.ratio * self._requests.total(now), 6))
+        allowed = max(share, settings.minimum_per_second * settings.ttl)
+        return max(0, allowed - self._withdrawn.total(now))

@@ -16,7 +16,7 @@ class Observer(Protocol):
 
 
 class Attempt:
-    """Filled in while it goes on, and reported once, when it is over; from then on it does not change.
+    """Filled in while it goes on, and reported once, when it is over; from then on nothing changes but `retry`.
 
     The counters of an endpoint, the access log, and what judges endpoints all read this.
     """
@@ -26,6 +26,7 @@ class Attempt:
     connected: bool = False  # there was one; without it, the endpoint has seen nothing of the request
     reused: bool = False  # the connection had served others before
     seconds: float | None = None  # from then on until the head of the response
+    took: float = 0.0  # seconds, until it failed without an answer
     status: int = 0  # of the response; 0: none came
     sent: int = 0  # body bytes
     received: int = 0  # body bytes
@@ -49,3 +50,15 @@ class Attempt:
             for observer in self._others:
                 observer.ended(self)
             self._others = ()
+
+    def summary(self) -> dict[str, object]:
+        """For logs: where, how it ended, after how many milliseconds, and why another one followed."""
+        seconds = self.took if self.seconds is None else self.waited + self.seconds
+        told: dict[str, object] = {"endpoint": self.endpoint}
+        if self.status:
+            told["status"] = self.status
+        if self.failure is not None:
+            told["error"] = self.failure.slug
+        told["ms"] = int(seconds * 1e6 + 0.5) / 1e3
+        told["why_next"] = self.retry or None
+        return told

@@ -92,8 +92,8 @@ class AccessLog:
                 "bytes_out": outcome.sent,
                 "duration": _microseconds(outcome.seconds),
                 "upstream_duration": last and last.seconds and _microseconds(last.seconds),
-                "attempts": len(exchange.attempts),
                 "cache": exchange.cache,
+                "attempts": [attempt.summary() for attempt in exchange.attempts],
                 "error": f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else error and repr(error),
             }
         )

@@ -16,12 +16,10 @@ from gateway.http.fields import response_headers
 from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, spelled
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.request import Request, Timeouts, request_headers
-from gateway.upstream.retry import IDEMPOTENT, STALE, OnlyWhatIsSafe, RetryPolicy
+from gateway.upstream.request import Request, Timeouts, request_headers, with_time_left
+from gateway.upstream.retry import IDEMPOTENT, STALE, Again, Retries
 from gateway.upstream.service import Upstream
 from gateway.upstream.websocket import Upgraded, WebSocketLimits
-
-ONLY_WHAT_IS_SAFE: Final = OnlyWhatIsSafe()
 
 SWITCHING: Final = 101
 _HOP: Final = frozenset({b"connection", b"te"})
@@ -36,64 +34,95 @@ class Cluster:
     timeouts: Timeouts
     preserve_host: bool = False
     websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
-    retries: RetryPolicy = ONLY_WHAT_IS_SAFE
+    retries: Retries = field(default_factory=Retries)
     observers: tuple[Observer, ...] = ()  # of every attempt of this route
 
     async def __call__(self, exchange: Exchange) -> Response:
         """Forward the exchange. Raises GatewayError when no endpoint answered."""
         exchange.upstream = self.name
-        timeouts = self.timeouts
-        if timeouts.total != NEVER and not exchange.websocket:
+        timeouts, retries = self.timeouts, self.retries
+        bounded = timeouts.total != NEVER and not exchange.websocket
+        if bounded:
             exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + timeouts.total)
         host = exchange.host.encode("latin-1") if self.preserve_host else b""
-        request = Request(exchange, request_headers(exchange), host, timeouts)
-        once = exchange.body is not None or exchange.method not in IDEMPOTENT
-        tried: list[Endpoint] = []
-        failure: GatewayError | None = None
-        retry = ""
+        headers = request_headers(exchange)
+        request = Request(exchange, headers, host, timeouts)
+        now = time.perf_counter()
+        retries.budget.deposit(now)
+        endpoint = self.upstream.pick(exchange, now, ())
+        if endpoint is None:
+            raise GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{self.name} has no endpoint")
+        tried: list[Endpoint] = [endpoint]
+        again: Again | None = None
+        fresh = False
         while True:
-            now = time.perf_counter()
-            if retry != STALE:
-                picked = self.upstream.pick(exchange, now, tried)
-                if picked is None:
-                    raise failure or GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{self.name} has no endpoint")
-                tried.append(picked)
-            endpoint = tried[-1]
             attempt = endpoint.begin(now, self.observers)
+            exchange.attempts += (attempt,)
+            if bounded:
+                request.headers = with_time_left(headers, exchange.deadline)
             try:
-                exchange.attempts += (attempt,)
-                if exchange.websocket:
-                    return await self._ask_for_websocket(request, endpoint, attempt)
-                connection = endpoint.idle_connection(now, once=once) if retry != STALE else None
-                if connection is None:
-                    connection = await self._connection(endpoint.connection, exchange, attempt)
-                attempt.connected = True
-                attempt.reused = connection.used > 0
-                if exchange.body is not None:
-                    self.retries.prepare(exchange, attempt)
-                response = await connection.exchange(request, attempt)
+                response = await self._answer(request, endpoint, attempt, fresh=fresh)
             except GatewayError as error:
-                retry = self._failed(exchange, attempt, error)
-                if not retry:
+                again = self._failed(exchange, attempt, error, tried)
+                if again is None:
                     raise
-                failure = error
             except BaseException:
                 attempt.end()
                 raise
             else:
-                if not isinstance(response.body, bytes):
-                    exchange.defer(response.body.close)
-                return response
+                again = self._answered(exchange, attempt, response, tried)
+                if again is None:
+                    return response
+            if again.pause:
+                await retries.wait(again)
+            fresh = again.why == STALE
+            if not fresh:
+                endpoint = again.endpoint
+                tried.append(endpoint)
+            now = time.perf_counter()
 
-    def _failed(self, exchange: Exchange, attempt: Attempt, error: GatewayError) -> str:
-        """An attempt is over: why another one follows; empty where none does."""
+    async def _answer(self, request: Request, endpoint: Endpoint, attempt: Attempt, *, fresh: bool) -> Response:
+        """One attempt; `fresh`: not on a connection that has been idle. Raises GatewayError."""
+        exchange = request.exchange
+        if exchange.websocket:
+            return await self._ask_for_websocket(request, endpoint, attempt)
+        once = exchange.body is not None or exchange.method not in IDEMPOTENT
+        connection = None if fresh else endpoint.idle_connection(attempt.started, once=once)
+        if connection is None:
+            connection = await self._connection(endpoint.connection, exchange, attempt)
+        attempt.connected = True
+        attempt.reused = connection.used > 0
+        if exchange.body is not None:
+            self.retries.prepare(exchange)
+        return await connection.exchange(request, attempt)
+
+    def _failed(self, exchange: Exchange, attempt: Attempt, error: GatewayError, tried: list[Endpoint]) -> Again | None:
+        """An attempt is over, without an answer: what follows."""
         attempt.failure = error.kind
         attempt.unanswered = error.retryable
-        attempt.retry = self.retries.again(exchange, attempt)
+        attempt.took = time.perf_counter() - attempt.started
+        again = self.retries.after(exchange, attempt, self.upstream, tried, [])
+        attempt.retry = again.why if again is not None else ""
         attempt.end()
         if attempt.connected:
             error.retryable = False  # the endpoint may have seen the request
-        return attempt.retry
+        return again
+
+    def _answered(
+        self, exchange: Exchange, attempt: Attempt, response: Response, tried: list[Endpoint]
+    ) -> Again | None:
+        """An attempt was answered: what follows. If something does, the answer is given up."""
+        body = response.body
+        if response.status in self.retries.settings.statuses:
+            again = self.retries.after(exchange, attempt, self.upstream, tried, response.headers)
+            if again is not None:
+                attempt.retry = again.why
+                if not isinstance(body, bytes):
+                    body.close()
+                return again
+        if not isinstance(body, bytes):
+            exchange.defer(body.close)
+        return None
 
     async def _connection(
         self, connect: Callable[[float], Awaitable[Connection]], exchange: Exchange, attempt: Attempt
@@ -112,10 +141,10 @@ class Cluster:
         attempt.connected = True
         handshake = Request(exchange, spelled(lines), request.host, self.timeouts)
         response = await connection.exchange(handshake, attempt)
-        if not isinstance(response.body, bytes):
-            exchange.defer(response.body.close)
         if response.status != SWITCHING:
             return response
+        if not isinstance(response.body, bytes):
+            exchange.defer(response.body.close)
         try:
             negotiated = check_answer(lines, response.headers)
         except BadHandshake as error:

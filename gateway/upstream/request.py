@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,9 @@ from gateway.http import Body, Exchange, Headers, WrappedBody
 from gateway.http.fields import may_be_trailer, nominated, tokens
 from gateway.http.forwarded import forwarding_headers
 from gateway.http.header_filter import STRANGERS
+
+TIME_LEFT: Final = b"x-envoy-expected-rq-timeout-ms"
+"""How many milliseconds a backend has to answer. Envoy's name for it, which backends and proxies know."""
 
 REREADABLE_LIMIT: Final = 64 * 1024  # bytes of a request body that are kept until the response begins
 
@@ -63,6 +67,12 @@ def request_headers(exchange: Exchange) -> Headers:
     if b"te" in fields and b"trailers" in tokens(received, b"te"):
         headers += [(b"te", b"trailers"), (b"connection", b"te")]
     return headers
+
+
+def with_time_left(headers: Headers, deadline: float) -> Headers:
+    """These lines, and how long the exchange may take from now on, in place of what the client says of that."""
+    left = max(1, int((deadline - asyncio.get_running_loop().time()) * 1000))
+    return [*(line for line in headers if line[0] != TIME_LEFT), (TIME_LEFT, b"%d" % left)]
 
 
 def request_trailers(exchange: Exchange, trailers: Headers) -> Headers:

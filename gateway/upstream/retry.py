@@ -1,55 +1,156 @@
-"""What of a request may be sent once more, and where. `Cluster` asks after every attempt that failed."""
+"""What of a request may be sent once more, when, and where. `Cluster` asks after every attempt that failed."""
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
 
+from gateway.algorithms.backoff import full_jitter
+from gateway.algorithms.retry_budget import BudgetSettings, RetryBudget
 from gateway.errors import ErrorKind
 from gateway.http.attempt import Attempt
-from gateway.http.messages import Exchange
+from gateway.http.messages import Exchange, Headers
 from gateway.upstream.request import Rereadable
 
-NOT_REACHED: Final = "not reached"  # to another endpoint: this one has seen nothing of the request
-FOUND_DOWN: Final = "found down"  # to another endpoint: this one will hardly answer any more
+if TYPE_CHECKING:
+    from gateway.upstream.endpoint import Endpoint
+    from gateway.upstream.service import Upstream
+
+NOT_REACHED: Final = "not reached"  # the endpoint has seen nothing of the request
+FOUND_DOWN: Final = "found down"  # by a probe, while the request waited: it will hardly be answered any more
 STALE: Final = "stale connection"  # to the same endpoint, on a fresh connection
+UNANSWERED: Final = "no answer"  # the endpoint may have acted on the request, but not a byte of an answer came
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110, 9.2.2, without TRACE, which is never forwarded."""
 
+LONGEST_RETRY_AFTER: Final = 5.0
+"""Seconds of a Retry-After that are waited for; a response that asks for more is passed on."""
 
-class RetryPolicy(Protocol):
-    """Decides what is tried again."""
-
-    def prepare(self, exchange: Exchange, attempt: Attempt) -> None:
-        """The request, which has a body, is about to be sent: keep of that what another attempt will need."""
-        ...
-
-    def again(self, exchange: Exchange, attempt: Attempt) -> str:
-        """Why another attempt follows this one, which failed: NOT_REACHED or STALE; empty where none does."""
-        ...
+FREE: Final = -1.0
 
 
-class OnlyWhatIsSafe:
-    """Another endpoint where this one was not reached, and a fresh connection where an idle one turned out to be dead.
+@dataclass(frozen=True, slots=True)
+class RetrySettings:
+    """What is tried again, at most this often.
 
-    The latter for idempotent requests only: the endpoint may have acted on what it has not answered.
+    `on` has `connect` (the endpoint was not reached: for any method), `reset` (the connection ended before an answer),
+    `timeout` (no answer came in time) and status codes, of responses and of failures alike.
     """
 
-    __slots__ = ()
+    attempts: int = 3  # in all, without those that follow a stale connection
+    unreached: int = 10  # the same, after an endpoint that was not reached
+    on: frozenset[str] = frozenset({"connect", "reset"})
+    statuses: frozenset[int] = frozenset()
+    over_again: bool = False  # where all endpoints were tried, those are tried once more
 
-    def prepare(self, exchange: Exchange, attempt: Attempt) -> None:
-        if attempt.reused and exchange.body is not None and exchange.method in IDEMPOTENT:
-            exchange.body = Rereadable(exchange.body)
 
-    def again(self, exchange: Exchange, attempt: Attempt) -> str:
+class Again:
+    """Another attempt follows."""
+
+    __slots__ = ("drawn", "endpoint", "pause", "why")
+
+    def __init__(self, why: str, endpoint: Endpoint, pause: float = 0.0, drawn: float = FREE) -> None:
+        self.why = why  # STALE: on a fresh connection to the same endpoint
+        self.endpoint = endpoint
+        self.pause = pause  # seconds, before it
+        self.drawn = drawn  # when the budget paid for it; FREE: it did not have to
+
+
+class Retries:
+    """Decides what is tried again, within the budget of the service.
+
+    Never anything of which a client has seen a part; and of what an endpoint may have acted on, only what is idempotent
+    or has an Idempotency-Key, as long as its body can be sent once more.
+    """
+
+    __slots__ = ("budget", "settings")
+
+    def __init__(self, settings: RetrySettings | None = None, budget: RetryBudget | None = None) -> None:
+        self.settings = settings or RetrySettings()
+        self.budget = budget or RetryBudget(BudgetSettings())
+
+    def prepare(self, exchange: Exchange) -> None:
+        """The request, which has a body, is about to be sent: keep of that what another attempt will need."""
+        body = exchange.body
+        if body is not None and not isinstance(body, Rereadable) and may_be_repeated(exchange):
+            exchange.body = Rereadable(body)
+
+    def after(
+        self, exchange: Exchange, attempt: Attempt, upstream: Upstream, tried: list[Endpoint], headers: Headers
+    ) -> Again | None:
+        """What follows an attempt that failed, or was answered with one of the statuses; None where nothing does.
+
+        `tried` has the endpoint of each attempt so far, `headers` are those of the response.
+        """
+        why = self._why(attempt)
+        if not why or (attempt.connected and not _can_be_sent_again(exchange)):
+            return None
+        if why == STALE:
+            return Again(STALE, tried[-1])
+        settings, now = self.settings, time.perf_counter()
+        if len(tried) >= (settings.attempts if attempt.connected else settings.unreached):
+            return None
+        following, pause = upstream.pick(exchange, now, tried), 0.0
+        if following is None and settings.over_again and attempt.failure is not ErrorKind.OVERLOADED:
+            following = upstream.pick(exchange, now, ())
+        if following is None:
+            return None
+        if attempt.connected or following in tried:
+            pause = max(full_jitter(len(tried), random.random()), retry_after(headers))
+        too_late = asyncio.get_running_loop().time() + pause >= exchange.deadline
+        if too_late or pause > LONGEST_RETRY_AFTER or not self.budget.withdraw(now):
+            return None
+        return Again(why, following, pause, now)
+
+    async def wait(self, again: Again) -> None:
+        """Wait before another attempt. Where that is not made after all, because the client went away, it is free."""
+        try:
+            await asyncio.sleep(again.pause)
+        except BaseException:
+            self.budget.give_back(again.drawn, time.perf_counter())
+            raise
+
+    def _why(self, attempt: Attempt) -> str:
+        """Why it may be tried again, as far as the attempt tells; empty where not."""
+        settings, failure = self.settings, attempt.failure
+        if failure is None:
+            return f"status {attempt.status}" if attempt.status in settings.statuses else ""
         if not attempt.unanswered:
             return ""
-        if not attempt.connected:
-            return NOT_REACHED
-        if attempt.failure is ErrorKind.UPSTREAM_DOWN:
+        if attempt.connected and attempt.reused and failure is ErrorKind.UPSTREAM_RESET:
+            return STALE
+        if failure is ErrorKind.UPSTREAM_DOWN:
             return FOUND_DOWN
-        died = attempt.reused and attempt.failure is ErrorKind.UPSTREAM_RESET
-        if not died or exchange.method not in IDEMPOTENT:
-            return ""
-        body = exchange.body
-        return STALE if body is None or (isinstance(body, Rereadable) and body.rewind()) else ""
+        wanted = failure.status in settings.statuses
+        if not attempt.connected:
+            return NOT_REACHED if wanted or "connect" in settings.on else ""
+        word = "timeout" if failure is ErrorKind.UPSTREAM_TIMEOUT else "reset"
+        return UNANSWERED if wanted or word in settings.on else ""
+
+
+def may_be_repeated(exchange: Exchange) -> bool:
+    """Whether sending a request twice does what sending it once does."""
+    return exchange.method in IDEMPOTENT or b"idempotency-key" in exchange.fields
+
+
+def _can_be_sent_again(exchange: Exchange) -> bool:
+    body = exchange.body
+    if not may_be_repeated(exchange):
+        return False
+    return body is None or (isinstance(body, Rereadable) and body.rewind())
+
+
+def retry_after(headers: Headers) -> float:
+    """Seconds for which a response asks its client to wait (RFC 9110, 10.2.3); 0 where it does not."""
+    text = next((value for name, value in headers if name == b"retry-after"), b"").decode("latin-1")
+    if text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time()) if text else 0.0
+    except (ValueError, OverflowError):
+        return 0.0

@@ -20,12 +20,12 @@ def test_a_service_with_few_requests_may_retry_too() -> None:
 
 
 def test_a_fifth_of_the_requests_may_be_retried() -> None:
-    """A thousand requests allow two hundred retries beside the reserve."""
+    """A thousand requests allow two hundred retries, and the minimum none beside them."""
     budget = RetryBudget(BudgetSettings())
     for _ in range(1000):
         budget.deposit(5.5)
-    assert budget.available(5.5) == 300
-    assert drain(budget, 5.5) == 300
+    assert budget.available(5.5) == 200
+    assert drain(budget, 5.5) == 200
     assert budget.exhausted == 1
 
 
@@ -34,15 +34,15 @@ def test_what_was_deposited_and_withdrawn_expires() -> None:
     budget = RetryBudget(BudgetSettings())
     for _ in range(1000):
         budget.deposit(0)
-    assert budget.available(9.9) == 300
+    assert budget.available(9.9) == 200
     drain(budget, 9.9)
     assert budget.available(10) == 0  # the deposits are gone, the retries are not
     assert budget.available(20) == 100
 
 
 def test_a_dead_service_gets_at_most_a_fifth_more() -> None:
-    """Where every request fails, 1,000 a second for a minute, retries add the ratio and the reserve, no more."""
-    budget, retries = RetryBudget(BudgetSettings(minimum_per_second=0)), 0
+    """Where every request fails, 1,000 a second for a minute, retries add the ratio, no more."""
+    budget, retries = RetryBudget(BudgetSettings()), 0
     for millisecond in range(60_000):
         now = millisecond / 1000
         budget.deposit(now)
@@ -60,7 +60,7 @@ def test_a_retry_that_is_not_sent_is_given_back() -> None:
     assert budget.available(10) == 10
 
 
-def test_without_a_ratio_there_is_the_reserve_only() -> None:
+def test_without_a_ratio_there_is_the_minimum_only() -> None:
     """A ratio of zero leaves the minimum, however many requests there are."""
     budget = RetryBudget(BudgetSettings(ratio=0, minimum_per_second=2))
     for _ in range(1000):
@@ -84,7 +84,7 @@ settings = st.builds(
 
 @given(settings, happenings)
 def test_no_stretch_of_time_sees_more_retries(settings: BudgetSettings, happenings: list[tuple[str, int]]) -> None:
-    """In any `ttl` seconds there are at most ratio * requests + minimum * ttl retries, whatever is given back."""
+    """In any `ttl` seconds there are at most max(ratio * requests, minimum * ttl) retries, whatever is given back."""
     budget, now = RetryBudget(settings), 0
     requests, retries = list[int](), list[int]()
     for what, pause in happenings:
@@ -99,6 +99,6 @@ def test_no_stretch_of_time_sees_more_retries(settings: BudgetSettings, happenin
             budget.give_back(retries.pop(), now)
         since = now - settings.ttl
         deposited = sum(time > since for time in requests)
-        bound = settings.ratio * deposited + settings.minimum_per_second * settings.ttl
+        bound = max(settings.ratio * deposited, settings.minimum_per_second * settings.ttl)
         if what == "retry":
             assert sum(time > since for time in retries) <= bound + 1e-9

@@ -18,18 +18,18 @@ from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import Address, EndpointCounts, Member
 from gateway.upstream.request import Timeouts
-from gateway.upstream.retry import NOT_REACHED, STALE, OnlyWhatIsSafe, RetryPolicy
+from gateway.upstream.retry import NOT_REACHED, STALE, Retries, RetrySettings
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver
 from tests.support import free_port, scripted_backend
 from tests.upstream.wire import OK, always, answering, read_message, reset
 
 
-def cluster_of(*ports: int, retries: RetryPolicy | None = None) -> Cluster:
+def cluster_of(*ports: int, retries: Retries | None = None) -> Cluster:
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
     members = [Member(Address("127.0.0.1", port)) for port in ports]
     upstream = Upstream("s", connector, Settings(BALANCERS["round_robin"]), members)
-    return Cluster("s", upstream, Timeouts(), retries=retries or OnlyWhatIsSafe())
+    return Cluster("s", upstream, Timeouts(), retries=retries or Retries())
 
 
 def counts_of(cluster: Cluster) -> list[EndpointCounts]:
@@ -131,20 +131,10 @@ async def asked_with(cluster: Cluster, exchange: Exchange) -> None:
     await cluster(exchange)
 
 
-class Never:
-    """A policy that retries nothing."""
-
-    def prepare(self, exchange: Exchange, attempt: Attempt) -> None:
-        pass
-
-    def again(self, exchange: Exchange, attempt: Attempt) -> str:
-        return ""
-
-
-async def test_the_policy_decides() -> None:
-    """A route whose policy retries nothing gets the first failure, though another endpoint would answer."""
+async def test_a_single_attempt() -> None:
+    """A route with one attempt gets the first failure, though another endpoint would answer."""
     async with scripted_backend(always(OK)) as port:
-        cluster = cluster_of(free_port(), port, retries=Never())
+        cluster = cluster_of(free_port(), port, retries=Retries(RetrySettings(1, 1)))
         with pytest.raises(GatewayError) as failed:
             await cluster(make_exchange())
         assert failed.value.kind is ErrorKind.UPSTREAM_REFUSED

@@ -22,6 +22,7 @@ from gateway.config.models.quotas import Quota
 from gateway.config.models.rate_limits import RateLimit
 from gateway.config.models.redis import Redis
 from gateway.config.models.request_id import RequestIds
+from gateway.config.models.retries import RetryBudget
 from gateway.config.models.timeouts import Timeouts
 from gateway.config.models.trace import Trace
 from gateway.config.values.kinds import Several, Text, Unset, refuse
@@ -85,6 +86,7 @@ class MiddlewareFile(Section):
 
     limits: ClientLimits = Field(ClientLimits(), description="What clients may cost.")
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of every route that does not say otherwise.")
+    retry_budget: RetryBudget = Field(RetryBudget(), description="How much may be sent once more.")
     access_log: AccessLog = Field(AccessLog(), description="One line for each request.")
     drain: Drain = Field(Drain(), description="What happens after SIGTERM.")
     reload: Reload = Field(Reload(), description="New contents of the files on their way to being served.")

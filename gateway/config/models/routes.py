@@ -15,6 +15,7 @@ from gateway.config.models.auth.scheme_keys import SchemeNames
 from gateway.config.models.base import Model
 from gateway.config.models.cache import CacheOfRoute
 from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
+from gateway.config.models.retries import Retry
 from gateway.config.models.services import ServiceConfig
 from gateway.config.models.timeouts import TimeoutsOfRoute
 from gateway.config.values import addresses, paths
@@ -110,6 +111,7 @@ class RouteConfig(Model):
     timeout: Unset[TimeoutsOfRoute] = Field(
         None, description="Timeouts of this route. A bare duration is the same as `total`."
     )
+    retry: Unset[Retry] = Field(None, description="What is sent once more when it fails.")
     allow_encoded_slashes: bool = Field(
         False, description="Let `%2F` and `%5C` in the path through, as they are. Off: such a request is a 400."
     )

@@ -216,7 +216,7 @@ class Connection(asyncio.BufferedProtocol):
             detail = f"{self._label} sent no response in time"
         else:
             detail = f"{self._label} took no more of the request for {self._idle_seconds:g} s"
-        self._abort(GatewayError(ErrorKind.UPSTREAM_TIMEOUT, detail))
+        self._abort(GatewayError(ErrorKind.UPSTREAM_TIMEOUT, detail, retryable=not self._reader.started))
 
     def _takes_request(self) -> bool:
         """Whether the upstream took any of the request since the clock was set, if slowly."""

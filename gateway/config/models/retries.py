@@ -1,0 +1,62 @@
+"""What is sent once more when it fails, and how much of that a service has to bear."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from gateway.config.models.base import Model, Section
+from gateway.config.values.kinds import Kind, SomeOf, Unset, refuse
+from gateway.config.values.quantities import Duration, Percent
+
+WORDS = ("connect", "reset", "timeout")
+
+
+def _check_failure(value: str) -> str:
+    if value not in WORDS and re.fullmatch("[45][0-9][0-9]", value, re.ASCII) is None:
+        raise refuse("expected connect, reset, timeout or a status from 400 to 599")
+    return value
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Failure = Annotated[
+    str,
+    Kind("connect, reset, timeout, or a status"),
+    AfterValidator(_check_failure),
+    BeforeValidator(_as_text, json_schema_input_type=str | int),
+]
+
+
+class Retry(Model):
+    """What of a route is sent once more. Without this key: up to three attempts after `reset`, ten after `connect`.
+
+    Only GET, HEAD, OPTIONS, PUT, DELETE and requests with an `Idempotency-Key` are sent again after they may have been
+    seen by an endpoint, and only with a body of at most 64 KiB; and nothing once a client has a part of a response.
+    """
+
+    attempts: int = Field(3, ge=1, le=10, description="How often a request is sent at most, the first time included.")
+    on: SomeOf[Failure] = Field(
+        ("connect", "reset"),
+        description="After what: `connect`, the endpoint was not reached (of any method); `reset`, the connection "
+        "ended before an answer came; `timeout`, no answer came in time; and statuses, of responses and of these "
+        "failures alike: 502 is a refused connection, too.",
+    )
+    per_try: Unset[Duration] = Field(
+        None,
+        description="How long an attempt may take to connect, and from the end of the request to the head of the "
+        "response, where that is less than `timeout` says. What takes longer is tried again as after `timeout` or 504.",
+    )
+
+
+class RetryBudget(Section):
+    """How much may be sent once more, by service: the larger of the two, in any ten seconds."""
+
+    ratio: Percent = Field(
+        20, description="Retries for each request. `20%`: a service gets at most 1.2 times of what came."
+    )
+    minimum_per_second: int = Field(
+        10, ge=0, le=100_000, description="Retries that there may be however few requests come."
+    )
