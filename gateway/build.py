@@ -44,7 +44,7 @@ from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
 from gateway.registry.discovery import Discovery
-from gateway.registry.table import host_name_of, source_of
+from gateway.registry.table import host_name_of, identity_of, source_of
 from gateway.resilience import Resilience, timeouts_of
 from gateway.routes.pattern import PatternError
 from gateway.routes.table import RouteTable, RuleErrors
@@ -292,7 +292,7 @@ class _Builder:
             self.changed[upstream] = settings, members
         if discovery is not None:
             find = partial(self._discovery, upstream, discovery, place)
-            self._plan.need(("discovery", upstream, discovery), find, place)
+            self._plan.need(("discovery", upstream, identity_of(discovery, self._context)), find, place)
         if health is not None:
             turns = self._plan.need(("health checks",), ProbeTurns, place)
             self._plan.need(("prober", target, tls, health), partial(Prober, upstream, _check(health), turns), place)

@@ -21,6 +21,7 @@ from gateway.admin.tables import table
 from gateway.auth.commands import keys
 from gateway.http import messages
 from gateway.monitor.audit_commands import audit
+from gateway.registry.commands import register
 
 CONFIG = click.option(
     "--config",
@@ -54,6 +55,7 @@ main.add_command(admin_commands)
 main.add_command(config)
 main.add_command(status)
 main.add_command(top)
+main.add_command(register)
 
 
 @main.command()

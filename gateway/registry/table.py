@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -11,11 +12,13 @@ from gateway.config.models.kubernetes import Kubernetes
 from gateway.context import Context
 from gateway.live import Place
 from gateway.outside.names import NameServers
+from gateway.outside.redis_link import redis_identity
 from gateway.registry.dns import BOTH, DnsSource, Ttl
 from gateway.registry.etcd import EtcdSource
 from gateway.registry.file import FileSource
 from gateway.registry.kubernetes import KubernetesSource
 from gateway.registry.kubernetes_api import Access
+from gateway.registry.redis import RedisSource, redis_registry
 from gateway.registry.source import Source
 
 IN_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -34,7 +37,14 @@ def source_of(config: Discovery, context: Context, place: Place) -> Source:
         etcd = config.etcd
         login = (etcd.user, etcd.password.get_secret_value()) if etcd.user and etcd.password else None
         return EtcdSource(etcd.url, etcd.prefix, login, context.base / etcd.ca if etcd.ca else None)
+    if config.redis is not None:
+        return RedisSource(redis_registry(context), config.redis)
     raise ValueError("a discovery without a source")
+
+
+def identity_of(config: Discovery, context: Context) -> Hashable:
+    """What makes it another source: what it is configured with, and what that is of other parts of the files."""
+    return config, redis_identity(context) if config.redis is not None else None
 
 
 def host_name_of(config: Discovery | None) -> str | None:

@@ -78,6 +78,7 @@ class Member:
     priority: int = 0  # requests go to the lowest number while enough of those are up
     up: bool = True  # what the source says of its health
     reason: str = ""  # why, in the words of the source
+    late: bool = False  # it has not sent the heartbeat that is expected of it
 
 
 @dataclass(frozen=True, slots=True)

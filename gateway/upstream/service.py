@@ -148,6 +148,8 @@ class Upstream:
                 endpoint.configure(self.settings.limits)
             if not member.up or endpoint.member.up != member.up:
                 endpoint.health.report(Signal.SOURCE, up=member.up, reason=member.reason, now=now)
+            if member.late or endpoint.member.late:
+                endpoint.health.report(Signal.HEARTBEAT, up=not member.late, reason="its heartbeat is late", now=now)
             endpoint.member = member
         for endpoint in known.values():
             endpoint.retire()
@@ -177,6 +179,7 @@ class Upstream:
     def _remember(self, endpoint: Endpoint, now: float) -> None:
         """Keep what is wrong with an endpoint that leaves: where it comes back soon, that is still true."""
         endpoint.health.forget(Signal.SOURCE)
+        endpoint.health.forget(Signal.HEARTBEAT)
         if endpoint.health.out(now) is None:
             return
         self._remembered = {address: kept for address, kept in self._remembered.items() if now < kept[0]}

@@ -15,16 +15,16 @@ from tests.support import eventually
 SECONDS = 10.0
 
 
-async def shows(url: str, text: str, headers: Mapping[str, str] | None = None) -> None:
-    """Wait until an answer from this address holds a text."""
+async def shows(url: str, text: str, headers: Mapping[str, str] | None = None, *, shown: bool = True) -> None:
+    """Wait until an answer from this address holds a text, or does not."""
     last = "nothing"
     async with httpx2.AsyncClient(headers=headers) as client:
         for _ in range(int(SECONDS / 0.05)):
             last = (await client.get(url)).text
-            if text in last:
+            if (text in last) == shown:
                 return
             await asyncio.sleep(0.05)
-    raise AssertionError(f"no {text!r} in {last!r}")
+    raise AssertionError(f"{'no' if shown else 'still'} {text!r} in {last!r}")
 
 
 class Heard:

@@ -117,6 +117,17 @@ async def test_what_the_source_says_is_true_until_it_says_otherwise() -> None:
     assert shares(upstream, 2) == {A.host: 1, B.host: 1}
 
 
+async def test_a_late_heartbeat_is_a_signal_of_its_own() -> None:
+    """An instance that is late gets no requests, for that reason, until it is heard of again."""
+    upstream = upstream_of(A, B)
+    upstream.replace([Member(A, late=True), Member(B)])
+    assert shares(upstream, 2) == {B.host: 2}
+    signal, verdict = upstream.endpoints[0].health.out(time.perf_counter()) or (None, None)
+    assert (signal, verdict and verdict.reason) == (Signal.HEARTBEAT, "its heartbeat is late")
+    upstream.replace([Member(A), Member(B)])
+    assert shares(upstream, 2) == {A.host: 1, B.host: 1}
+
+
 async def test_priorities() -> None:
     """Endpoints of a higher number are for when none of a lower one is up."""
     upstream = upstream_of(Member(A), Member(B, priority=1), Member(C, priority=1))

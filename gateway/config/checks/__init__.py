@@ -14,6 +14,7 @@ from gateway.config.checks import (
     authorization,
     blocklist,
     consumers,
+    discovery,
     headers,
     outputs,
     paths_in_conditions,
@@ -41,6 +42,7 @@ AS_READ: Mapping[str, Callable[[Any, Document], Iterable[Fault]]] = {"routes.yam
 
 ERRORS = (
     Check("routes.yaml", schemes.unknown_in_routes),
+    Check("routes.yaml", discovery.without_redis),
     Check("middleware.yaml", route_ids.unknown),
     Check("middleware.yaml", headers.request_id_is_an_identity_header),
     Check("middleware.yaml", outputs.check_outputs),

@@ -6,10 +6,11 @@ from gateway.config.models.base import Model
 from gateway.config.models.dns import DnsName, DnsTtl, NameServersOrOne, RecordType
 from gateway.config.models.kubernetes import Kubernetes
 from gateway.config.models.registries import Etcd
+from gateway.config.values.addresses import ServiceName
 from gateway.config.values.kinds import Text, Unset, refuse
 from gateway.config.values.quantities import Duration
 
-SOURCES = ("file", "dns", "kubernetes", "etcd")
+SOURCES = ("file", "dns", "kubernetes", "etcd", "redis")
 OF_DNS = ("port", "type", "server", "ttl", "hold_missing")
 
 
@@ -42,6 +43,12 @@ class Discovery(Model):
     )
     kubernetes: Unset[Kubernetes] = Field(None, description="A service in Kubernetes.")
     etcd: Unset[Etcd] = Field(None, description="Keys of etcd.")
+    redis: Unset[ServiceName] = Field(
+        None,
+        description="Instances that register themselves in the `redis` of middleware.yaml, under this name, and say "
+        "again and again that they live.",
+        examples=["jobs"],
+    )
 
     @model_validator(mode="after")
     def _is_one(self) -> "Discovery":

@@ -1,0 +1,40 @@
+"""`gateway register`: keeps an instance registered that does not do so itself."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("--service", required=True, help="What `discovery: {redis: NAME}` calls it.")
+@click.option("--address", required=True, metavar="HOST:PORT", help="Where the instance is.")
+@click.option("--weight", default=1, show_default=True, type=click.IntRange(0, 1000), help="Its share of the requests.")
+@click.option("--zone", default="", help="Where it is.")
+@click.option("--redis", envvar="GATEWAY_REDIS", default="redis://127.0.0.1:6379/0", show_default=True, metavar="URL")
+@click.option("--prefix", default="gateway:", show_default=True, help="The `redis.prefix` of middleware.yaml.")
+@click.option(
+    "--ttl", default=10.0, show_default=True, type=click.FloatRange(1.0, 3600.0), help="Seconds until it is late."
+)
+def register(service: str, address: str, weight: int, zone: str, redis: str, prefix: str, ttl: float) -> None:
+    """Register an instance in Redis, and say that it lives until this command ends.
+
+    SIGTERM and SIGINT take it out of the registry.
+    """
+    import signal  # noqa: PLC0415  the other commands start faster without these
+    import threading  # noqa: PLC0415
+
+    from gateway.registry.client import Registration  # noqa: PLC0415
+    from gateway.registry.instances import parse_instance  # noqa: PLC0415
+
+    more = {"weight": weight, **({"zone": zone} if zone else {})}
+    try:
+        parse_instance({"address": address, **more})
+        registration = Registration(service, address, redis=redis, prefix=prefix, seconds=ttl, **more)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with registration:
+        click.echo(f"{address} is an instance of {service} until this ends")
+        ended.wait()

@@ -1,0 +1,215 @@
+"""Instances that register themselves in a real Redis, or Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from gateway.outside.redis_link import RedisLink
+from gateway.registry.client import Registration
+from gateway.registry.redis import RedisRegistry, RedisSource
+from gateway.upstream.endpoint import Address, Member
+from tests.lifecycle.support import admin_url
+from tests.redis_server import RedisServer, redis_program, valkey_program
+from tests.registry.support import Heard, listening, shows
+from tests.support import eventually, running_gateway
+from tests.upstream.test_service import named_backends
+
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="module", params=[redis_program, valkey_program], ids=["redis", "valkey"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One that stays up, for all tests of this file."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"), program=request.param)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def service() -> str:
+    return f"service-{next(_NUMBERS)}"
+
+
+@asynccontextmanager
+async def heard_of(server: RedisServer, service: str, recovery: float = 10.0) -> AsyncIterator[Heard]:
+    """What a gateway hears of a service."""
+    link = RedisLink(server.url, 0.2, "gateway:")
+    registry = RedisRegistry(link)
+    await link.start()
+    await registry.start()
+    try:
+        async with listening(RedisSource(registry, service, recovery)) as heard:
+            yield heard
+    finally:
+        await registry.stop()
+        await link.stop()
+
+
+def heartbeat(server: RedisServer, service: str, instance: str, seconds: float) -> None:
+    """What a service in any language does."""
+    with Redis.from_url(server.url) as redis:
+        redis.zadd(f"gateway:registry:{service}", {instance: time.time() + seconds})
+
+
+async def test_instances_register_and_leave(server: RedisServer, service: str) -> None:
+    """Each is used within a second, and gone as soon."""
+    async with heard_of(server, service) as heard:
+        await heard.has()
+        with Registration(service, "10.0.0.1:80", redis=server.url, weight=2, zone="a"):
+            await heard.has("10.0.0.1:80", seconds=1)
+            assert heard.members == [Member(Address("10.0.0.1", 80), 2, "a")]
+            with Registration(service, "10.0.0.2:80", redis=server.url):
+                await heard.has("10.0.0.1:80", "10.0.0.2:80", seconds=1)
+            await heard.has("10.0.0.1:80", seconds=1)
+        await heard.has(seconds=1)
+        assert (heard.lost, heard.faults) == ([], [])
+
+
+async def test_a_heartbeat_that_is_late(server: RedisServer, service: str) -> None:
+    """The instance is known as late, until it is heard of again."""
+    heartbeat(server, service, "10.0.0.1:80", 0.3)
+    heartbeat(server, service, '{"host": "10.0.0.2", "port": 80}', 60)
+    async with heard_of(server, service) as heard:
+        await heard.has("10.0.0.1:80", "10.0.0.2:80")
+        late = Member(Address("10.0.0.1", 80), late=True)
+        await eventually(lambda: late in heard.members, 2)
+        heartbeat(server, service, "10.0.0.1:80", 60)
+        await eventually(lambda: late not in heard.members, 2)
+        await heard.has("10.0.0.1:80", "10.0.0.2:80")
+
+
+async def test_an_instance_that_was_forgotten_long_ago_is_gone(server: RedisServer, service: str) -> None:
+    """A minute after it was late, it is not an instance any more."""
+    heartbeat(server, service, "10.0.0.1:80", -61)
+    heartbeat(server, service, "10.0.0.2:80", 60)
+    async with heard_of(server, service) as heard:
+        await heard.has("10.0.0.2:80")
+
+
+async def test_what_cannot_be_read_costs_no_other_instance(server: RedisServer, service: str) -> None:
+    """It is left out, counted, and named once."""
+    heartbeat(server, service, "http://10.0.0.1", 60)
+    heartbeat(server, service, "10.0.0.2:80", 60)
+    async with heard_of(server, service) as heard:
+        await heard.has("10.0.0.2:80")
+        heartbeat(server, service, "10.0.0.3:80", 60)
+        await heard.has("10.0.0.2:80", "10.0.0.3:80")
+        (fault,) = heard.faults
+        assert "the instance 'http://10.0.0.1' is left out: an address is host:port" in fault
+
+
+async def test_a_key_of_another_program_costs_no_other_service(server: RedisServer, service: str) -> None:
+    """The service that it is in the way of is lost, with the reason."""
+    with Redis.from_url(server.url) as redis:
+        redis.set(f"gateway:registry:{service}", "x")
+    link = RedisLink(server.url, 0.2, "gateway:")
+    registry = RedisRegistry(link)
+    await link.start()
+    await registry.start()
+    heartbeat(server, f"{service}-other", "10.0.0.2:80", 60)
+    async with (
+        listening(RedisSource(registry, service)) as heard,
+        listening(RedisSource(registry, f"{service}-other")) as other,
+    ):
+        await heard.is_lost("Redis cannot read it: WRONGTYPE")
+        await other.has("10.0.0.2:80")
+        with Redis.from_url(server.url) as redis:
+            redis.delete(f"gateway:registry:{service}")
+        heartbeat(server, service, "10.0.0.1:80", 60)
+        await heard.has("10.0.0.1:80")
+    await registry.stop()
+    await link.stop()
+
+
+@pytest.mark.parametrize("program", [redis_program, valkey_program], ids=["redis", "valkey"])
+async def test_a_restart_with_another_set(tmp_path: Path, service: str, program: object) -> None:
+    """Nothing goes while Redis is away and until the instances may have registered again; then those that did count."""
+    server = RedisServer(tmp_path, program=program)  # type: ignore[arg-type]
+    server.start()
+    for number in range(3):
+        heartbeat(server, service, f"10.0.0.{number}:80", 60)
+    before = [f"10.0.0.{number}:80" for number in range(3)]
+    async with heard_of(server, service, recovery=2.0) as heard:
+        await heard.has(*before)
+        server.kill()
+        await heard.is_lost("Redis does not answer")
+        server.start()
+        heartbeat(server, service, "10.0.0.1:80", 60)
+        heartbeat(server, service, "10.0.0.7:80", 60)
+        await heard.has(*before, "10.0.0.7:80", seconds=2)
+        await heard.has("10.0.0.1:80", "10.0.0.7:80")
+        assert len(heard.lost) == 1
+    server.kill()
+
+
+async def test_after_an_outage_none_is_late_for_what_redis_missed(tmp_path: Path, service: str) -> None:
+    """While Redis hung, no heartbeat could arrive."""
+    server = RedisServer(tmp_path)
+    server.start()
+    with Registration(service, "10.0.0.1:80", redis=server.url, seconds=1.2):
+        async with heard_of(server, service, recovery=5.0) as heard:
+            await heard.has("10.0.0.1:80")
+            server.freeze()
+            await heard.is_lost("Redis does not answer")
+            await asyncio.sleep(1.5)  # longer than an instance may be silent
+            server.thaw()
+            delivered = heard.delivered + heard.signs
+            await eventually(lambda: heard.delivered + heard.signs > delivered + 1)
+            assert heard.members == [Member(Address("10.0.0.1", 80), 1)]
+    server.kill()
+
+
+async def test_two_gateways_agree_on_what_a_command_registers(own_redis: RedisServer, tmp_path: Path) -> None:
+    """`gateway register` keeps an instance registered, and takes it out when it is told to end."""
+    routes = "services: {jobs: {discovery: {redis: jobs}}}\nroutes: [{path: /x, target: jobs}]"
+    places = [tmp_path / "a", tmp_path / "b"]
+    for place in places:
+        place.mkdir()
+    middleware = f"redis: {{url: {own_redis.url}, prefix: 'agree:'}}"
+    async with named_backends("one", "two") as (one, two):
+        with (
+            running_gateway(places[0], routes, middleware) as a,
+            running_gateway(places[1], routes, middleware) as b,
+            registering(own_redis, f"127.0.0.1:{one}") as first,
+        ):
+            for gateway in (a, b):
+                await shows(f"{gateway.url}/x", "one")
+            with registering(own_redis, f"127.0.0.1:{two}"):
+                for gateway in (a, b):
+                    await shows(f"{gateway.url}/x", "two")
+                first.send_signal(signal.SIGTERM)
+                assert first.wait(10) == 0
+                for gateway in (a, b):
+                    await shows(admin_url(gateway, "/endpoints"), f"127.0.0.1:{one}", shown=False)
+                    await shows(f"{gateway.url}/x", "two")
+
+
+@contextmanager
+def registering(server: RedisServer, address: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`gateway register`, running."""
+    command = [sys.executable, "-m", "gateway.cli", "register", "--service", "jobs", "--redis", server.url]
+    process = subprocess.Popen([*command, "--prefix", "agree:", "--address", address])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_client_for_services_is_light() -> None:
+    """It imports nothing else of the gateway."""
+    listed = "import sys, gateway.registry.client; print([name for name in sys.modules if name.startswith('gateway')])"
+    imported = subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True).stdout
+    assert imported.strip() == "['gateway', 'gateway.registry', 'gateway.registry.client']"
