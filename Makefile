@@ -1,11 +1,13 @@
 # make run    the gateway on port 9000, with three demo backends behind it
 # make test   everything that is checked: style, types, import rules, tests
 # make gamedays  backends that are killed, stopped and lie, for minutes and under load
+# make kubernetes-test   tests with a real API server, which is built once, in ten minutes (see tests/registry)
 # make bench  CPU per request, beside nginx, Envoy and a plain Python proxy
 # make compiled   the gateway as it is shipped in the image, its request path compiled to C, in .venv/compiled
 # Another interpreter (3.11 or newer):  make PYTHON=python3.13 run
 
 PYTHON ?= python3
+KUBE_APISERVER ?= $(HOME)/.cache/flowmaster-gateway/kube-apiserver-1.20.2
 VENV := .venv
 BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.runnable
@@ -52,6 +54,13 @@ lint: $(TESTABLE)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+kubernetes-test: $(TESTABLE) $(KUBE_APISERVER)
+	KUBE_APISERVER=$(KUBE_APISERVER) $(BIN)/python -m pytest tests/registry/test_kubernetes_server.py
+
+# Outside of the project, so that it is kept: a folder for a CI to keep, too.
+$(KUBE_APISERVER):
+	tests/registry/build_apiserver.sh $@
 
 bench: $(TESTABLE) servers compiled
 	$(BIN)/python -m bench
