@@ -18,20 +18,23 @@ from setuptools import Extension, setup
 MODULES = """
     outbox deadlines turns
     http/messages http/attempt http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
-    http/methods http/frames http/handshake
+    http/methods http/frames http/handshake http/parameters http/retry_after
     routes/table routes/trie routes/candidate routes/pattern http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions
     algorithms/gcra algorithms/networks algorithms/fairness algorithms/windowed_sum algorithms/retry_budget
+    algorithms/weighted_draw algorithms/held_slots algorithms/peak_ewma algorithms/priorities algorithms/bounded_load
+    algorithms/stable_hash
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/connection upstream/request upstream/http1/codec upstream/http1/connection upstream/tunnel
-    upstream/websocket balancing/round_robin
+    upstream/websocket
+    balancing/two_choices balancing/least_request balancing/peak_ewma balancing/weighted_random
+    balancing/round_robin balancing/consistent_hash
     auth/scheme auth/credentials auth/api_key auth/key_ring auth/anonymous
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     monitor/access_log monitor/metrics
-    app/channel app/gateway app/sending app/asgi app/counting
-    server/context server/channel server/head server/progress server/lingering server/accepting
-    server/http1/phase server/http1/reader server/http1/channel server/http1/websocket server/http1/connection
+    app/gateway app/receiving app/sending app/counting
+    server/head server/reader server/progress server/cycle server/protocol
 """
 """Beside these, the policies whose declarations say `compiled=True`."""
 

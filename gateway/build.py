@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway.access.blocklist import Blocklist, blocklist_of
 from gateway.auth.scheme import Locations, Scheme
-from gateway.balancing.table import BALANCERS
+from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import ClientLimits, Connections, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
@@ -51,6 +51,7 @@ from gateway.routes.table import RouteTable, RuleErrors
 from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import Address, Member, TlsSettings
+from gateway.upstream.levels import Rules, Zones
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.probe import Check
 from gateway.upstream.prober import Prober, ProbeTurns
@@ -276,13 +277,13 @@ class _Builder:
         if isinstance(target, AddressTarget):
             name, tls = str(Address(target.host, target.port)), TlsSettings() if target.protocol == "https" else None
             members: Sequence[Member] | None = (Member(Address(target.host, target.port)),)
-            settings = Settings(BALANCERS["round_robin"])
+            settings = Settings(BALANCERS[DEFAULT])
             discovery, health = None, None
         else:
             service = self._configuration.routes.services[target.name]
             place = ("routes.yaml", ("services", target.name))
             name, tls = target.name, self._tls(target.name, service)
-            settings = Settings(BALANCERS["round_robin"], pool_limits(service.connections))
+            settings = Settings(balancing_of(service.balance), pool_limits(service.connections), self._rules(service))
             discovery, health = service.discovery, service.health
             members = None if discovery else tuple(_member(each) for each in service.endpoints)
         host_name = host_name_of(discovery)
@@ -298,6 +299,14 @@ class _Builder:
             self._plan.need(("prober", target, tls, health), partial(Prober, upstream, _check(health), turns), place)
         self._upstreams[target] = upstream
         return upstream
+
+    def _rules(self, service: ServiceConfig) -> Rules:
+        """What depends on the time or on this gateway is not for hashing: all gateways are to agree on it."""
+        config = self._configuration.middleware.zones
+        if service.balance.consistent_hash is not None:
+            return Rules(panic_below=service.panic)
+        zones = Zones(config.own, config.gateways) if config.own else None
+        return Rules(service.slow_start, service.panic, zones)
 
     def _discovery(self, upstream: Upstream, config: DiscoveryConfig, place: Place) -> Discovery:
         return Discovery(upstream, source_of(config, self._context, place))

@@ -25,10 +25,10 @@ from gateway.admin.operations import Operation, Parameter, document_of, routes_o
 from gateway.admin.pages import PAGE, PageError, Shown, find, page_of
 from gateway.admin.services_api import services_operations
 from gateway.admin.tokens import Holder
-from gateway.auth.credentials import query_values
 from gateway.auth.scheme import Locations
 from gateway.build import Snapshot
 from gateway.explain import LOOPBACK, explain
+from gateway.http.parameters import query_values
 from gateway.monitor.audit_log import AdminChange
 from gateway.monitor.metrics import Metrics
 from gateway.reload import Reloader

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.algorithms.stable_hash import stable_hash
@@ -16,27 +16,49 @@ SMALLEST: Final = 1024  # points
 LARGEST: Final = 8_388_608
 
 
+_PARTS: Final = 256  # of the ring, which are sorted one by one
+_PAUSE: Final = 64  # points
+
+
 class HashRing:
-    """The points of all endpoints, in order. Building it takes long: not for the event loop."""
+    """The points of all endpoints, in order."""
 
     __slots__ = ("_owners", "_points")
 
     def __init__(
-        self, names: Sequence[bytes], weights: Sequence[int], smallest: int = SMALLEST, largest: int = LARGEST
+        self,
+        names: Sequence[bytes],
+        weights: Sequence[int],
+        smallest: int = SMALLEST,
+        largest: int = LARGEST,
+        pause: Callable[[], object] = lambda: None,
     ) -> None:
-        """The number of points lies between the two, and gives a whole number of them to the lightest endpoint."""
+        """The number of points lies between the two, and gives a whole number of them to the lightest endpoint.
+
+        The order in which the names are given does not matter. A hundred thousand points take some hundred
+        milliseconds, in which `pause` is called again and again, so that other threads have their turn.
+        """
         total = sum(weights)
         lightest = min(weights) / total
         size = min(math.ceil(lightest * smallest) / lightest, largest)
-        points: list[tuple[int, int]] = []
-        target = 0.0
-        for index, (name, weight) in sorted(enumerate(zip(names, weights, strict=True)), key=lambda pair: pair[1]):
-            target += size * weight / total
-            copies = max(0, math.ceil(target - 1e-9) - len(points))
-            points += [(stable_hash(b"%b_%d" % (name, copy)), index) for copy in range(copies)]
-        points.sort()
-        self._points = [point for point, _ in points]
-        self._owners = [owner for _, owner in points]
+        parts: list[list[tuple[int, int]]] = [[] for _ in range(_PARTS)]
+        target, made = 0.0, 0
+        for index in sorted(range(len(names)), key=lambda index: names[index]):
+            target += size * weights[index] / total
+            copy = 0
+            while made < target - 1e-9:
+                point = stable_hash(b"%b_%d" % (names[index], copy))
+                parts[point * _PARTS >> 64].append((point, index))
+                made, copy = made + 1, copy + 1
+                if not made % _PAUSE:
+                    pause()
+        self._points: list[int] = []
+        self._owners: list[int] = []
+        for part in parts:
+            part.sort()
+            self._points += [point for point, _ in part]
+            self._owners += [owner for _, owner in part]
+            pause()
 
     def __len__(self) -> int:
         return len(self._points)

@@ -7,7 +7,7 @@ turn. When one leaves, its places are shared out, and few others change hands.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.algorithms.stable_hash import stable_hash
@@ -15,10 +15,19 @@ from gateway.algorithms.stable_hash import stable_hash
 SIZE: Final = 65_537  # prime, and more than a hundred times as many as the usual number of endpoints
 
 
-def maglev(names: Sequence[bytes], weights: Sequence[int], size: int = SIZE) -> array[int]:
+_PAUSE: Final = 256  # places
+
+
+def maglev(
+    names: Sequence[bytes],
+    weights: Sequence[int],
+    size: int = SIZE,
+    pause: Callable[[], object] = lambda: None,
+) -> array[int]:
     """For each place the number of an endpoint, in proportion to the weights (above zero). `size` is prime.
 
-    The order in which the names are given does not matter. A few ten milliseconds: not for the event loop.
+    The order in which the names are given does not matter. It takes some tens of milliseconds, in which `pause` is
+    called again and again, so that other threads have their turn.
     """
     order = sorted(range(len(names)), key=lambda index: names[index])
     places = [stable_hash(names[index], b"offset") % size for index in order]
@@ -39,4 +48,6 @@ def maglev(names: Sequence[bytes], weights: Sequence[int], size: int = SIZE) -> 
             table[place] = index
             places[which] = place
             left -= 1
+            if not left % _PAUSE:
+                pause()
     return array("H" if len(names) <= 1 << 16 else "I", table)

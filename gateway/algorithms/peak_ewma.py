@@ -14,9 +14,9 @@ class PeakEwma:
 
     __slots__ = ("_at", "_cost")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self) -> None:
         self._cost = 0.0
-        self._at = now
+        self._at = 0.0
 
     def observe(self, seconds: float, now: float) -> None:
         """It took so long. For what failed or was refused, say how long it shall be avoided."""
@@ -29,7 +29,7 @@ class PeakEwma:
         """The average as of now: what has not been asked for a while becomes cheaper."""
         return self._cost * math.exp(-max(0.0, now - self._at) / DECAY)
 
-    def load(self, in_flight: int, now: float) -> float:
+    def load(self, in_flight: float, now: float) -> float:
         """What one more request will wait for, at a guess. While the first answer is out, none else shall follow."""
         if self._cost == 0.0 and in_flight:
             return UNKNOWN + in_flight

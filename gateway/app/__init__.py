@@ -1,4 +1,4 @@
-"""What answers requests: a head -> Exchange -> Response. `asgi.py`: the same as an ASGI application."""
+"""The only place that speaks ASGI: scope -> Exchange, Response -> send, lifespan, WebSocket."""
 
 from gateway.app.gateway import Gateway
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
-from gateway.auth.credentials import cookie_values, query_values
 from gateway.auth.key_ring import KeyRing
 from gateway.auth.scheme import AuthResult, Locations, Refused
 from gateway.config.models.auth.schemes import ApiKeyScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.fields import values
+from gateway.http.parameters import cookie_values, query_values
 
 MAX_BYTES: Final = 1024  # of a key
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote_plus
-
 from gateway.auth.scheme import Locations
 from gateway.http import Exchange, Headers
 from gateway.http.fields import values
+from gateway.http.parameters import decoded
 
 
 def authorization(exchange: Exchange, scheme: bytes) -> bytes | None:
@@ -21,26 +20,6 @@ def authorization(exchange: Exchange, scheme: bytes) -> bytes | None:
 def has_two(exchange: Exchange, name: bytes) -> bool:
     """Whether a header is there more than once."""
     return len(exchange.fields) != len(exchange.headers) and len(values(exchange.headers, name)) > 1
-
-
-def query_values(query: bytes, name: str) -> list[bytes]:
-    """Every value of a query parameter, decoded; its name may be encoded, too."""
-    if name.encode() not in query and b"%" not in query and b"+" not in query:
-        return []
-    pairs = (pair.partition("=") for pair in query.decode("latin-1").split("&"))
-    return [_decoded(value).encode("utf-8", "replace") for key, _, value in pairs if _decoded(key) == name]
-
-
-def _decoded(text: str) -> str:
-    return unquote_plus(text, encoding="utf-8", errors="replace")
-
-
-def cookie_values(exchange: Exchange, name: bytes) -> list[bytes]:
-    """Every value of a cookie (RFC 6265, 4.2.1), over all lines."""
-    if b"cookie" not in exchange.fields:
-        return []
-    pairs = (pair.partition(b"=") for line in values(exchange.headers, b"cookie") for pair in line.split(b";"))
-    return [value.strip(b' \t"') for key, _, value in pairs if key.strip(b" \t") == name]
 
 
 def protocol_entries(exchange: Exchange) -> list[bytes]:
@@ -93,7 +72,7 @@ def without_parameters(query: bytes, names: frozenset[bytes]) -> bytes:
     """The query, of which nothing else is changed."""
     hidden = {name.decode() for name in names}
     return b"&".join(
-        pair for pair in query.split(b"&") if _decoded(pair.partition(b"=")[0].decode("latin-1")) not in hidden
+        pair for pair in query.split(b"&") if decoded(pair.partition(b"=")[0].decode("latin-1")) not in hidden
     )
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.auth.credentials import authorization, cookie_values, protocol_entries, query_values
+from gateway.auth.credentials import authorization, protocol_entries
 from gateway.auth.scheme import Locations, Refused
 from gateway.config.models import AuthFile
 from gateway.config.models.auth.scheme_keys import TokenFrom
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.fields import values
+from gateway.http.parameters import cookie_values, query_values
 
 MAX_BYTES = 16 * 1024  # of a token that is not in Authorization
 

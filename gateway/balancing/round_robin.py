@@ -58,3 +58,7 @@ class RoundRobin(Generic[E]):
     def draw(self, exchange: Exchange) -> float:
         """See `Balancer`."""
         return self._random()
+
+    def score(self, endpoint: E, now: float) -> str:
+        """See `Balancer`."""
+        return f"{self._credits[self._endpoints.index(endpoint)]:g} of credit"

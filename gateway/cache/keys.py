@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
-from gateway.auth.credentials import query_values
 from gateway.auth.scheme import Locations
 from gateway.cache.store import Key
 from gateway.http import Exchange
 from gateway.http.fields import values
 from gateway.http.forwarded import forwarded_elements, parameter, prefix_before
 from gateway.http.header_filter import STRANGERS, WRITTEN_HERE, is_of_proxies
+from gateway.http.parameters import query_values
 
 REMEMBERED: Final = 1024  # names of headers whose meaning is remembered
 

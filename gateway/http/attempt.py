@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.errors import ErrorKind
+
+REFUSALS: Final = frozenset({429, 503})
+"""Statuses with which an endpoint says that it wants no more for now."""
 
 
 class Observer(Protocol):
@@ -28,6 +31,7 @@ class Attempt:
     seconds: float | None = None  # from then on until the head of the response
     took: float = 0.0  # seconds, until it failed without an answer
     status: int = 0  # of the response; 0: none came
+    retry_after: float = 0.0  # seconds for which a response asks to be left alone, in a refusal
     sent: int = 0  # body bytes
     received: int = 0  # body bytes
     failure: ErrorKind | None = None  # None: the response was whole, or its reader went away

@@ -1,1 +1,1 @@
-"""Running the gateway: client connections, signals, drain."""
+"""Running the gateway: the HTTP protocol class for uvicorn, signals, drain."""

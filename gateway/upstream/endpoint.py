@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.algorithms.held_slots import HeldSlots
+from gateway.algorithms.peak_ewma import PeakEwma
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http.attempt import Attempt, Observer
@@ -20,6 +22,12 @@ from gateway.upstream.transport import Connector
 
 LOOKED_AT: Final = 0.05
 """Seconds of idleness from which on a connection is looked at once more, before a request that cannot be repeated."""
+
+PENALTY_SECONDS: Final = 5.0
+"""For so long a failed attempt counts as one in flight, and as an answer that took so long, where it has no
+`Retry-After`. That of Linkerd."""
+
+LONGEST_PENALTY: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +118,10 @@ class Endpoint:
         "_pool",
         "address",
         "authority",
+        "ewma",
         "failures",
         "health",
+        "held",
         "idle_limit",
         "in_flight",
         "label",
@@ -132,7 +142,6 @@ class Endpoint:
         tls_context: ssl.SSLContext | None = None,
         server_name: str | None = None,
         host_name: str | None = None,
-        health: Health | None = None,
     ) -> None:
         """`host_name`: what it is asked for (Host, and the name in TLS), where that is not its address."""
         address = member.address
@@ -141,11 +150,13 @@ class Endpoint:
         self.address = address
         self.label = str(address)
         self.authority = asked.authority(tls=tls_context is not None)
-        self.health = health or Health()
+        self.health = Health()
         self.out = False  # whether it gets no requests, as its service last saw its health
         self.started = time.perf_counter()  # when it joined, or was well again
         self.idle_limit = IdleLimit()
         self.in_flight = 0
+        self.held: HeldSlots | None = None  # what it has failed lately; None while that is nothing
+        self.ewma: PeakEwma | None = None  # how long it takes, where its balancer wants to know
         self.requests = 0
         self.failures = 0
         self.tls_context = tls_context
@@ -160,6 +171,10 @@ class Endpoint:
         self.retired = False
         self._pool.limits = limits
         self._admit()
+
+    def remember(self, former: Endpoint) -> None:
+        """Be what this endpoint was when it left its service."""
+        self.health, self.idle_limit, self.held, self.ewma = former.health, former.idle_limit, former.held, former.ewma
 
     def retire(self) -> None:
         """No new request comes here: finish what is in flight, keep nothing."""
@@ -195,6 +210,30 @@ class Endpoint:
         failure = attempt.failure
         if failure is not None and failure.origin == "upstream" and attempt.retry != STALE:
             self.failures += 1
+            self._failed(attempt)
+        elif attempt.status >= 500 or attempt.status == 429:
+            self._failed(attempt)
+        elif self.ewma is not None and attempt.seconds is not None:
+            self.ewma.observe(attempt.waited + attempt.seconds, time.perf_counter())
+
+    def _failed(self, attempt: Attempt) -> None:
+        """A failure is never good news to a balancer, however fast it came."""
+        now = time.perf_counter()
+        seconds = min(attempt.retry_after or PENALTY_SECONDS, LONGEST_PENALTY)
+        if self.held is None:
+            self.held = HeldSlots()
+        self.held.hold(seconds, now)
+        if self.ewma is not None:
+            self.ewma.observe(max(seconds, now - attempt.started), now)
+
+    def load(self, now: float) -> float:
+        """Requests in flight, with those that failed lately as if they still were."""
+        if self.held is None:
+            return self.in_flight
+        held = self.held.held(now)
+        if not held:
+            self.held = None
+        return self.in_flight + held
 
     # Its connections.
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from gateway.algorithms import priorities
 from gateway.http.messages import Exchange
 from gateway.upstream.endpoint import Address, Endpoint, Member, TlsSettings
-from gateway.upstream.health import FOREVER, Health, Signal
+from gateway.upstream.health import FOREVER, Signal
 from gateway.upstream.levels import Level, Rules, levels
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.transport import Connector
@@ -19,13 +19,12 @@ from gateway.upstream.transport import Connector
 logger = logging.getLogger("gateway.upstream")
 
 REMEMBERED_SECONDS: Final = 300.0
-"""How long the health of an endpoint is known that has left the set, where something was wrong with it: the longest
-ejection."""
+"""How long an endpoint is known that has left the set, where something was wrong with it: the longest ejection."""
 
 HANGING: Final = frozenset({Signal.PROBE, Signal.OUTLIERS, Signal.HEARTBEAT})
 """Who says that an endpoint may not answer what it was asked already."""
 
-REMEMBERED: Final = 1024  # endpoints, of which each takes some hundred bytes
+REMEMBERED: Final = 1024  # endpoints, of which each takes one or two kilobytes
 
 
 class Balancer(Protocol):
@@ -41,6 +40,10 @@ class Balancer(Protocol):
 
     def draw(self, exchange: Exchange) -> float:
         """From [0, 1), for choosing between priorities: at random, or always the same for the same client."""
+        ...
+
+    def score(self, endpoint: Endpoint, now: float) -> str:
+        """What it goes by with one of those that it chooses among, in a few words, for explanations."""
         ...
 
 
@@ -110,7 +113,7 @@ class Upstream:
         self._tls_context = tls.context() if tls else None
         self._server_name = tls.server_name if tls else None
         self._leaving: list[Endpoint] = []  # not in the set any more, with requests in flight
-        self._remembered: dict[Address, tuple[float, Health]] = {}  # of those that left: until when
+        self._remembered: dict[Address, tuple[float, Endpoint]] = {}  # of those that left: until when
         self.levels: list[Level] = []  # as the balancers know them
         self._balancers: dict[int, Balancer] = {}  # by priority, the most preferred first
         self._order: list[Balancer] = []  # the same
@@ -118,6 +121,7 @@ class Upstream:
         self._offered_until = 0.0  # from then on, the balancers have to learn what there is to choose from
         self.followers: list[Follower] = []
         self.replace(members)
+        self._offer(time.perf_counter())  # here, where it is made, and not on the way of the first request
 
     def configure(self, settings: Settings) -> None:
         """Take what a new configuration says."""
@@ -165,27 +169,24 @@ class Upstream:
             endpoint.retire()
 
     def _endpoint(self, member: Member, now: float) -> Endpoint:
-        until, health = self._remembered.pop(member.address, (0.0, None))
-        return Endpoint(
-            member,
-            self._connector,
-            self.settings.limits,
-            self._tls_context,
-            self._server_name,
-            self._host_name,
-            health if health is not None and now < until else Health(),
+        made = Endpoint(
+            member, self._connector, self.settings.limits, self._tls_context, self._server_name, self._host_name
         )
+        until, former = self._remembered.pop(member.address, (0.0, made))
+        if now < until:
+            made.remember(former)
+        return made
 
     def _remember(self, endpoint: Endpoint, now: float) -> None:
         """Keep what is wrong with an endpoint that leaves: where it comes back soon, that is still true."""
         endpoint.health.forget(Signal.SOURCE)
         endpoint.health.forget(Signal.HEARTBEAT)
-        if endpoint.health.out(now) is None:
+        if endpoint.health.out(now) is None and endpoint.held is None:
             return
         self._remembered = {address: kept for address, kept in self._remembered.items() if now < kept[0]}
         if len(self._remembered) >= REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
-        self._remembered[endpoint.address] = now + REMEMBERED_SECONDS, endpoint.health
+        self._remembered[endpoint.address] = now + REMEMBERED_SECONDS, endpoint
 
     # Who is next.
 

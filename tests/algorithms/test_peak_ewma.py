@@ -10,7 +10,7 @@ from gateway.algorithms.peak_ewma import UNKNOWN, PeakEwma
 
 
 def observed(*times: float, now: float = 100.0) -> PeakEwma:
-    ewma = PeakEwma(now)
+    ewma = PeakEwma()
     for seconds in times:
         ewma.observe(seconds, now)
     return ewma
@@ -57,7 +57,7 @@ steps = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 60)), max_size=30)
 @given(steps)
 def test_the_cost_lies_between_nothing_and_the_worst(steps: list[tuple[float, float]]) -> None:
     """Whatever comes, it is at most the longest time and at least nothing, also when a clock goes back."""
-    ewma, now = PeakEwma(0), 0.0
+    ewma, now = PeakEwma(), 0.0
     for seconds, pause in steps:
         now += pause
         ewma.observe(seconds, now)

@@ -51,7 +51,9 @@ async def test_endpoints(tmp_path: Path) -> None:
             dead = free_port()
             routes = f"""
             services:
-              weighted: {{endpoints: [{{address: '127.0.0.1:{one}', weight: 3}}, '127.0.0.1:{other}']}}
+              weighted:
+                balance: round_robin
+                endpoints: [{{address: '127.0.0.1:{one}', weight: 3}}, '127.0.0.1:{other}']
               ailing: {{endpoints: ['127.0.0.1:{dead}', '127.0.0.1:{hole}', 'nowhere.invalid:80', '127.0.0.1:{one}']}}
               twice: {{endpoints: ['127.0.0.1:{dead}', '127.0.0.1:{dead}']}}
             routes:

@@ -156,7 +156,8 @@ async def test_weight_zero_drains(tmp_path: Path) -> None:
 async def test_routes_to_one_service_take_turns_together(tmp_path: Path) -> None:
     """Two routes that lead to one service share its balancer, and a reload does not begin its round anew."""
     async with named_backends("one", "two", "three") as (one, two, three):
-        services = f"services: {{s: {{endpoints: ['127.0.0.1:{one}', '127.0.0.1:{two}', '127.0.0.1:{three}']}}}}\n"
+        endpoints = f"['127.0.0.1:{one}', '127.0.0.1:{two}', '127.0.0.1:{three}']"
+        services = f"services: {{s: {{balance: round_robin, endpoints: {endpoints}}}}}\n"
         routes = "routes: [{path: /a, target: s}, {path: /b, target: s}%s]\n"
         with running_gateway(tmp_path, services + routes % "") as gateway:
             async with httpx2.AsyncClient(base_url=gateway.url) as client:

@@ -25,6 +25,7 @@ from gateway.config.models.request_id import RequestIds
 from gateway.config.models.retries import RetryBudget
 from gateway.config.models.timeouts import Timeouts
 from gateway.config.models.trace import Trace
+from gateway.config.models.zones import Zones
 from gateway.config.values.kinds import Several, Text, Unset, refuse
 from gateway.config.values.quantities import Duration, DurationOrZero, Size
 
@@ -110,6 +111,7 @@ class MiddlewareFile(Section):
         None, description="Responses that are stored and used again. `{}`: with these defaults."
     )
     content_types: Named[ContentTypes] = Field({}, description="Content types that request bodies may have.")
+    zones: Zones = Field(Zones(), description="Where this gateway stands.")
     redis: Unset[Redis] = Field(None, description="Redis, for what several replicas count together.")
     rate_limits: Named[RateLimit] = Field({}, description="How many requests in a time.")
     quotas: Named[Quota] = Field({}, description="How many requests in a day or month of the calendar.")

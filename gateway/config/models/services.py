@@ -4,12 +4,13 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from gateway.config.models.balance import Balance, BalanceConfig
 from gateway.config.models.base import Model, Section
 from gateway.config.models.discovery import Discovery
 from gateway.config.models.health import Health
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse, shorthand
-from gateway.config.values.quantities import Duration
+from gateway.config.values.quantities import Duration, DurationOrZero, Percent
 
 
 class EndpointConfig(Model):
@@ -82,6 +83,19 @@ class ServiceConfig(Model):
         examples=[["10.0.0.1:8080"]],
     )
     discovery: Unset[Discovery] = Field(None, description="Where the endpoints are found, instead of `endpoints`.")
+    balance: BalanceConfig = Field(
+        Balance(), description="Who gets the next request.", examples=["least_request", "round_robin"]
+    )
+    slow_start: DurationOrZero = Field(
+        0,
+        description="How long the share of an endpoint grows, from a tenth, when it is new or up again. 0: it has its "
+        "whole share at once.",
+    )
+    panic: Percent = Field(
+        50,
+        description="Where fewer endpoints of a priority are up, and all priorities together cannot take the requests, "
+        "all its endpoints are used, up or not. 0: never.",
+    )
     protocol: addresses.Protocol = Field("http", description="Protocol of the endpoints.")
     tls: Tls = Field(Tls(), description="Verification of certificates, for `protocol: https`.")
     connections: Connections = Field(Connections(), description="Limits of connections to each endpoint.")

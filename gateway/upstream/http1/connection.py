@@ -16,9 +16,10 @@ from typing import Final, cast
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Headers, Response
-from gateway.http.attempt import Attempt
+from gateway.http.attempt import REFUSALS, Attempt
 from gateway.http.fields import response_headers
 from gateway.http.frames import FrameReader
+from gateway.http.retry_after import seconds_to_wait
 from gateway.outbox import Outbox, Writer
 from gateway.turns import ClientTurns
 from gateway.upstream.connection import Owner
@@ -252,6 +253,8 @@ class Connection(asyncio.BufferedProtocol):
             raise
         attempt.seconds = time.perf_counter() - attempt.started - attempt.waited
         attempt.status = status = reader.status
+        if status in REFUSALS:
+            attempt.retry_after = seconds_to_wait(reader.fields.get(b"retry-after"), time.time())
         if upload is None and reader.phase is DONE:  # it came whole with its head, as small ones do
             data, trailers = reader.take(), reader.trailers
             headers = response_headers(reader.headers, reader.fields)

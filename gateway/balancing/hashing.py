@@ -1,0 +1,64 @@
+"""What consistent hashing goes by: the key of a request, and the table."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from gateway.algorithms.hash_ring import HashRing
+from gateway.algorithms.maglev import SIZE, maglev
+from gateway.balancing.consistent_hash import ConsistentHash, Lookup
+from gateway.http.messages import Exchange
+from gateway.http.parameters import cookie_values, query_values
+from gateway.upstream.beside import beside
+
+_POINTS = 256  # of the lightest endpoint on a ring, whatever their number: so only what leaves or joins moves keys
+_MOST_POINTS = 1 << 20  # of all, about 50 MiB
+_pause = partial(time.sleep, 0)  # other threads have their turn
+
+
+@dataclass(frozen=True, slots=True)
+class HashKey:
+    """Where the key of a request is. Without a name: the client's address."""
+
+    place: Literal["header", "cookie", "query", "client"]
+    name: str = ""
+
+    def __call__(self, exchange: Exchange) -> bytes | None:
+        """The key; None where the request has none."""
+        if self.place == "client":
+            return exchange.client.encode()
+        if self.place == "header":
+            return exchange.fields.get(self.name.lower().encode()) or None
+        if self.place == "cookie":
+            found = cookie_values(exchange, self.name.encode())
+        else:
+            found = query_values(exchange.query, self.name)
+        return found[0] or None if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Hashing:
+    """Makes balancers that hash. A value, so that a reload can see whether it is the same."""
+
+    key: HashKey
+    ring: bool = False
+    factor: int = 125  # per cent; 0: any load
+
+    def __call__(self) -> ConsistentHash:
+        """One balancer."""
+        return ConsistentHash(self.key, _ring if self.ring else _maglev, beside, self.factor)
+
+
+def _maglev(names: Sequence[bytes], weights: Sequence[int]) -> Lookup:
+    table = maglev(names, weights, pause=_pause)
+    return lambda hashed: table[hashed % SIZE]
+
+
+def _ring(names: Sequence[bytes], weights: Sequence[int]) -> Lookup:
+    points = math.ceil(_POINTS * sum(weights) / min(weights))
+    return HashRing(names, weights, points, _MOST_POINTS, pause=_pause).owner

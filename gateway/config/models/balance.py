@@ -1,0 +1,69 @@
+"""routes.yaml: how the requests of a service are shared by its endpoints."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gateway.config.models.auth.scheme_keys import CookieName
+from gateway.config.models.base import Model
+from gateway.config.values.addresses import HeaderName
+from gateway.config.values.kinds import Kind, Text, Unset, refuse, shorthand
+
+Method = Literal["least_request", "round_robin", "random", "peak_ewma"]
+
+
+class ConsistentHash(Model):
+    """The same endpoint for the same key, by every gateway that knows the same endpoints. Exactly one key.
+
+    A request without the key goes to any endpoint.
+    """
+
+    header: Unset[HeaderName] = Field(None, description="The key is the value of this header.", examples=["X-Session"])
+    cookie: Unset[CookieName] = Field(None, description="The key is the value of this cookie.")
+    query: Unset[Text] = Field(None, description="The key is the value of this query parameter.")
+    client: bool = Field(False, description="The key is the address of the client.")
+    table: Literal["maglev", "ring"] = Field(
+        "maglev",
+        description="With `maglev` the endpoints' shares are even, and a few keys of others move when an endpoint "
+        "leaves. With `ring` only its own keys move, and the shares differ more.",
+    )
+    load_factor: float = Field(
+        1.25,
+        ge=1,
+        le=10,
+        description="No endpoint has more than so many times its share of the requests in flight: what does not fit "
+        "goes to others. 10: practically no limit.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_key(self) -> "ConsistentHash":
+        given = [self.header is not None, self.cookie is not None, self.query is not None, self.client]
+        if sum(given) != 1:
+            raise refuse("consistent_hash needs exactly one key: header, cookie, query, or client: true")
+        return self
+
+
+class Balance(Model):
+    """Who gets the next request. A bare name is the same as `method`."""
+
+    method: Method = Field(
+        "least_request",
+        description="`least_request`: the better of two that are drawn at random, by requests in flight. `peak_ewma`: "
+        "the same by response times, too. `round_robin`: in turn. `random`. All of them by weight.",
+    )
+    consistent_hash: Unset[ConsistentHash] = Field(
+        None, description="The same endpoint for the same client, by a hash. In place of `method`."
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Balance":
+        if len(self.model_fields_set) > 1:
+            raise refuse(f"balance is one of {', '.join(sorted(type(self).model_fields))}; keep one of them")
+        return self
+
+
+BalanceConfig = Annotated[
+    Balance,
+    Kind("name, or keys below"),
+    BeforeValidator(shorthand("method"), json_schema_input_type=Method | Balance),
+]
