@@ -91,11 +91,14 @@ class Cache:
         self.counts.invalidated += 1
         await self.store.drop(resource)
 
-    async def purge(self, purge: Purge) -> int:
-        """Remove what is meant; how many responses that were. Nothing that is on its way now is stored."""
+    async def purge(self, purge: Purge) -> int | None:
+        """Remove what is meant; how many responses that were. Nothing that is on its way now is stored.
+
+        None where the store does not answer.
+        """
         self._purged_at = self.store.now()
         purged = await self.store.purge(purge)
-        self.counts.purged += purged
+        self.counts.purged += purged or 0
         return purged
 
     def measures(self) -> Mapping[str, float]:

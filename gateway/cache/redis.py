@@ -83,20 +83,19 @@ class RedisStore:
         keys = [self._name("r", _digest(resource)), *self._index()]
         await self._link.ask(DROP, keys, [self._name("e", "")], KEEP_SECONDS)
 
-    async def purge(self, purge: Purge) -> int:
-        purged, start = 0, 0
+    async def purge(self, purge: Purge) -> int | None:
+        purged, start, prefix = 0, 0, self._name("e", "")
         while True:
-            found = await self._link.ask(
-                LIST, self._index(), [self._name("e", ""), start, LISTED_AT_ONCE], KEEP_SECONDS
-            )
+            found = await self._link.ask(LIST, self._index(), [prefix, start, LISTED_AT_ONCE], KEEP_SECONDS)
             if not found:
-                return purged
-            start += len(found)
+                return None if found is None else purged
             meant = [name for name, resource, selector in found if _is_meant(purge, resource, selector)]
+            start += len(found) - len(meant)
             if meant:
-                removed = await self._link.ask(REMOVE, self._index(), [self._name("e", ""), *meant], KEEP_SECONDS)
-                purged += removed[0] if removed else 0
-                start -= len(meant)
+                removed = await self._link.ask(REMOVE, self._index(), [prefix, *meant], KEEP_SECONDS)
+                if removed is None:
+                    return None
+                purged += removed[0]
 
     def measures(self) -> Mapping[str, float]:
         return {"gateway_cache_bytes": self._total, "gateway_cache_evicted_total": self._evicted}

@@ -98,8 +98,8 @@ class Store(Protocol):
         """Remove all that is stored of a resource."""
         ...
 
-    async def purge(self, purge: Purge) -> int:
-        """Remove what is meant; how many responses that were."""
+    async def purge(self, purge: Purge) -> int | None:
+        """Remove what is meant; how many responses that were. None where the store does not answer."""
         ...
 
     def measures(self) -> Mapping[str, float]:

@@ -1,0 +1,88 @@
+"""The cache in the admin API: `GET /cache`, `DELETE /cache?all=true`, or by `route`, `host`, `path`, `prefix`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.admin.answers import json_answer, refusal
+from gateway.admin.operations import Operation, Parameter
+from gateway.cache.cache import Cache
+from gateway.cache.store import Purge
+from gateway.reload import Reloader
+
+logger = logging.getLogger("gateway.cache")
+
+_WHAT: Final = ("route", "host", "path", "prefix")
+_REMEDY: Final = "say what to remove: all=true, or route=ID, host=NAME, path=/v1/users (with every query), prefix=/v1/"
+
+
+def cache_operations(reloader: Reloader) -> list[Operation]:
+    """What can be asked of the caches that live."""
+    api = _Api(reloader)
+    meant = (
+        Parameter("all", "`true`: everything. Alone, or else one or more of the others."),
+        Parameter("route", "What this route has stored."),
+        Parameter("host", "What was stored for this host."),
+        Parameter("path", "This path, with every query, or with the one it has."),
+        Parameter("prefix", "Every path that begins so."),
+    )
+    refusals = {400: "it does not say what to remove", 404: "no route has a cache", 503: "Redis does not answer"}
+    return [
+        Operation("GET", "/cache", api.shown, "What the response cache holds, and how requests came out."),
+        Operation("DELETE", "/cache", api.purge, "Remove stored responses.", meant, refusals=refusals),
+    ]
+
+
+class _Refused(Exception):
+    """What is wrong with a purge."""
+
+
+class _Api:
+    def __init__(self, reloader: Reloader) -> None:
+        self._reloader = reloader
+
+    async def shown(self, request: Request) -> Response:
+        measures = [cache.measures() for cache in self._reloader.owner.all(Cache)]
+        named = [{name.removeprefix("gateway_cache_"): value for name, value in each.items()} for each in measures]
+        return json_answer(named)
+
+    async def purge(self, request: Request) -> Response:
+        caches = list(self._reloader.owner.all(Cache))
+        if not caches:
+            return refusal(404, "no route has a cache: see cache in middleware.yaml, and in routes.yaml")
+        try:
+            purge = self._meant(request.query_params)
+        except _Refused as refused:
+            return refusal(400, str(refused))
+        purged = 0
+        for cache in caches:
+            found = await cache.purge(purge)
+            if found is None:
+                return refusal(503, "Redis does not answer; what is stored there is still used, try again")
+            purged += found
+        logger.warning("purged: %d responses, by %s", purged, request.url.query)
+        return json_answer({"purged": purged})
+
+    def _meant(self, parameters: QueryParams) -> Purge:
+        given = dict(parameters)
+        unknown = given.keys() - {*_WHAT, "all"}
+        if unknown or len(parameters.multi_items()) > len(given):
+            raise _Refused(f"each parameter once, and no other; {_REMEDY}")
+        if given.pop("all", None) is not None:
+            if given or parameters["all"] != "true":
+                raise _Refused(f"all=true stands alone; {_REMEDY}")
+            return Purge()
+        if not given or not all(given.values()):
+            raise _Refused(_REMEDY)
+        if "route" in given and given["route"] not in self._route_ids():
+            raise _Refused(f"there is no route {given['route']}; GET /routes lists them")
+        return Purge(**given)
+
+    def _route_ids(self) -> set[str]:
+        snapshot = self._reloader.current
+        return {handler.route.id for handler in snapshot.handlers} if snapshot is not None else set()
