@@ -89,7 +89,7 @@ class Site:
             await asyncio.sleep(0)
 
 
-def answer(body: str = "x", status: int = 200, **headers: str) -> Response:
+def answer(body: str = "x", status: int = 200, /, **headers: str) -> Response:
     """A response with these headers; `x_y` is `X-Y`."""
     lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     return Response(status, lines, body.encode())

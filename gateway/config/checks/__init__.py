@@ -13,6 +13,7 @@ from typing import Any
 from gateway.config.checks import (
     authorization,
     blocklist,
+    cache,
     consumers,
     discovery,
     headers,
@@ -56,8 +57,10 @@ WARNINGS = (
     Check("routes.yaml", paths_in_conditions.unmet),
     Check("routes.yaml", authorization.warnings),
     Check("routes.yaml", headers.dropped_but_matched),
+    Check("routes.yaml", cache.idle_on_routes),
     Check("middleware.yaml", route_ids.idle_patterns),
     Check("middleware.yaml", blocklist.changed_default),
+    Check("middleware.yaml", cache.larger_than_memory),
     Check("middleware.yaml", headers.added_beside_the_gateways_own),
     Check("auth.yaml", schemes.warnings),
 )

@@ -1,0 +1,26 @@
+"""Settings of the response cache that have no effect."""
+
+from collections.abc import Iterator
+
+from gateway.config.models import Configuration
+from gateway.config.problems import Fault
+
+
+def idle_on_routes(configuration: Configuration) -> Iterator[Fault]:
+    """Routes with a cache that nothing is ever stored for."""
+    for index, route in enumerate(configuration.routes.routes):
+        if route.cache is None or not route.cache.enabled:
+            continue
+        place = ("routes", index, "cache")
+        if route.redirect is not None:
+            yield Fault(place, "a redirect is answered by the gateway itself, and not stored; remove this")
+        elif route.methods is not None and not {"GET", "HEAD"}.intersection(route.methods):
+            yield Fault(place, "only answers to GET and HEAD are stored, and the route takes neither; remove this")
+
+
+def larger_than_memory(configuration: Configuration) -> Iterator[Fault]:
+    """Bodies that are allowed, and that memory does not take."""
+    config = configuration.middleware.cache
+    if config is not None and config.store == "memory" and config.max_body > config.size // 16:
+        message = f"memory keeps nothing larger than a sixteenth of cache.size, {config.size // 16} bytes"
+        yield Fault(("cache", "max_body"), f"{message}; make size larger, or this smaller")
