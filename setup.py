@@ -33,8 +33,9 @@ MODULES = """
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     monitor/access_log monitor/metrics
-    app/gateway app/receiving app/sending app/counting
-    server/head server/reader server/progress server/cycle server/protocol
+    app/channel app/gateway app/sending app/asgi app/counting
+    server/context server/channel server/head server/progress server/lingering server/accepting
+    server/http1/phase server/http1/reader server/http1/channel server/http1/websocket server/http1/connection
 """
 """Beside these, the policies whose declarations say `compiled=True`."""
 

@@ -1,4 +1,4 @@
-"""The gateway's application on uvicorn as it comes, to show what the protocol class of `gateway.server` saves.
+"""The gateway's application on uvicorn as it comes, to show what our own server saves.
 
 python -m bench.stock DIRECTORY PORT
 """
@@ -15,6 +15,7 @@ import uvicorn
 import uvloop
 
 from gateway.app import Gateway
+from gateway.app.asgi import Application
 from gateway.deadlines import Deadlines
 from gateway.live import Owner
 from gateway.reload import Reloader
@@ -27,7 +28,12 @@ async def serve(directory: Path, port: int) -> None:
     reloader = Reloader(directory, os.environ, Owner(), connector)
     gateway = Gateway(reloader, ())
     config = uvicorn.Config(
-        cast(Any, gateway), host="127.0.0.1", port=port, http="httptools", log_level="warning", access_log=False
+        cast(Any, Application(gateway)),
+        host="127.0.0.1",
+        port=port,
+        http="httptools",
+        log_level="warning",
+        access_log=False,
     )
     await uvicorn.Server(config).serve()
 

@@ -1,4 +1,4 @@
-"""The only place that speaks ASGI: scope -> Exchange, Response -> send, lifespan, WebSocket."""
+"""What answers requests: a head -> Exchange -> Response. `asgi.py`: the same as an ASGI application."""
 
 from gateway.app.gateway import Gateway
 

@@ -1,9 +1,11 @@
-"""From an ASGI scope to an Exchange, and from what came of it to the client.
+"""From a request to an Exchange, and from what came of it to the client.
 
-Gateway.__call__      which kind of scope
-  _http               health; otherwise an exchange: answered, sent, reported once
-  _websocket          the same for a WebSocket
-  _lifespan           configuration is loaded, and watched
+Gateway.serve      a probe, or an exchange: answered, sent, reported once
+Gateway.refuse     the answer to what cannot be read as a request
+Gateway.exchange   from the head of a request to an Exchange
+Gateway.answer     the response of the route, or a problem
+
+Our own server calls it (`server/channel.py`); on any other one, `asgi.py` does.
 """
 
 from __future__ import annotations
@@ -11,21 +13,18 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
+from urllib.parse import unquote
 
-from gateway.app.counting import Counts
+from gateway.app.channel import Channel, RequestHead
 from gateway.app.health import PROBES, health
-from gateway.app.receiving import request_body, until_disconnect
-from gateway.app.sending import deny_websocket, early_hints, send_response
-from gateway.app.tls import client_certificate
+from gateway.app.sending import send_stream
 from gateway.build import RouteHandler, Snapshot
 from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Exchange, Handler, Headers, Outcome, Report, Response, WebSocketSession
-from gateway.http.handshake import make_key
-from gateway.http.messages import Receive, Send
+from gateway.http import Exchange, Handler, Outcome, Report, Response, WebSocketSession
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, is_plain, normalise
 from gateway.http.problems import problem_for
@@ -38,14 +37,12 @@ from gateway.routes.table import RouteTable
 
 logger = logging.getLogger("gateway")
 
-Scope = dict[str, Any]
-
 _REQUEST_IDS: Final = RequestIds()  # before there is a configuration
 _AS_COMPARED: Final[tuple[str, ...]] = ()
 
 
 class Gateway:
-    """The gateway as an ASGI application. `reloader` holds the Snapshot that new exchanges begin with."""
+    """Answers requests. `reloader` holds the Snapshot that new exchanges begin with."""
 
     def __init__(self, reloader: Reloader, reports: Sequence[Report]) -> None:
         self.reloader = reloader
@@ -54,53 +51,39 @@ class Gateway:
         self._ids = random.Random()
         self._sessions: set[WebSocketSession] = set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI 3."""
-        kind = scope["type"]
-        if kind == "http":
-            extensions = scope.get("extensions") or {}
-            if scope["path"] in PROBES and scope["method"] in ("GET", "HEAD"):
-                await self._probe(scope["path"], send)
-            elif "gateway.cancel" in extensions:
-                await self._http(scope, receive, send, extensions)
-            else:
-                await until_disconnect(self._http, scope, receive, send, extensions)
-        elif kind == "websocket":
-            await self._websocket(scope, receive, send)
-        else:
-            await self._lifespan(receive, send)
-
-    # HTTP.
-
-    async def _probe(self, path: str, send: Send) -> None:
-        answer = health(path, self.reloader, draining=self.draining)
-        await send_response(None, answer, send, Outcome(0, 0))
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send, extensions: dict[str, Any]) -> None:
+    async def serve(self, channel: Channel) -> None:
+        """Answer one request, and see its exchange to its end."""
+        head = channel.head
+        path = unquote(head.path) if "%" in head.path else head.path
+        if path in PROBES and head.method in ("GET", "HEAD"):
+            await self._probe(channel, path)
+            return
         outcome = Outcome(time.time(), time.perf_counter())
         snapshot = self.reloader.current
-        exchange = self._exchange(scope, snapshot)
-        exchange.bare_query = "gateway.bare_query" in extensions
-        exchange.websocket = "gateway.websocket" in extensions
-        exchange.body = body = request_body(exchange, receive, extensions)
-        if "http.response.early_hint" in extensions:
-            exchange.early_hints = early_hints(send)
+        exchange = self.exchange(head, channel.peer, channel.scheme, snapshot)
+        if exchange.scheme == "https":
+            exchange.certificate = channel.certificate
+        exchange.early_hints = channel.hint
+        exchange.body = channel.request_body()
+        exchange.expectation = channel.expectation
         try:
-            response = await self._answer(exchange, snapshot)
+            response = await self.answer(exchange, snapshot)
             outcome.status = response.status
-            if not isinstance(response.body, bytes):
-                exchange.defer(response.body.close)  # which may be the body of a policy, around that of a backend
+            body = response.body
             if response.session is not None:
-                self._begin(response.session, exchange)
-                over = extensions["gateway.websocket"]["accept"](response, outcome)
-                del response  # a WebSocket may be open for days, and there may be many
-                exchange.early_hints = None
+                over = self._accept(channel, exchange, response, outcome)
+                del response, body  # a WebSocket may be open for days, and there may be many
                 await over
-                return
-            can_send_trailers = "http.response.trailers" in extensions
-            await send_response(exchange if can_send_trailers else None, response, send, outcome)
+            elif isinstance(body, bytes):
+                waiting = channel.respond(response.status, response.headers, body)
+                if waiting is not None:
+                    await waiting
+                outcome.sent = len(body)
+            else:
+                exchange.defer(body.close)  # which may be the body of a policy, around that of a backend
+                await send_stream(channel, exchange, response, body, outcome)
         except GatewayError as error:
-            exchange.error = error  # too late for another status: the server cuts the connection off
+            exchange.error = error  # too late for another status: the connection is cut off
         except BaseException as error:
             if not is_failure(error):
                 exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
@@ -111,23 +94,37 @@ class Gateway:
                 logger.exception("request %s: the response cannot be sent", exchange.request_id)
         finally:
             exchange.close()
-            if body is not None:
-                outcome.received = body.received
-            self._report(exchange, outcome)
+            outcome.received = outcome.received or channel.received
+            self.report(exchange, outcome)
+            channel.over()
 
-    def refuse(self, scope: Scope, error: GatewayError) -> Response:
+    async def _probe(self, channel: Channel, path: str) -> None:
+        status, headers, body = health(path, self.reloader, draining=self.draining)
+        waiting = channel.respond(status, headers, body)
+        if waiting is not None:
+            await waiting
+        channel.over()
+
+    def _accept(self, channel: Channel, exchange: Exchange, response: Response, outcome: Outcome) -> Awaitable[None]:
+        session = response.session
+        assert session is not None
+        self.begin(session, exchange)
+        exchange.early_hints = None
+        return channel.accept(response, outcome)
+
+    def refuse(self, head: RequestHead, peer: str, scheme: str, error: GatewayError) -> Response:
         """The answer to what cannot be read as a request: worded and reported as all others are."""
         outcome = Outcome(time.time(), time.perf_counter())
-        exchange = self._exchange(scope, self.reloader.current)
+        exchange = self.exchange(head, peer, scheme, self.reloader.current)
         exchange.error = error
         response = problem_for(error, exchange)
         outcome.status = response.status
         if isinstance(response.body, bytes):
             outcome.sent = len(response.body)
-        self._report(exchange, outcome)
+        self.report(exchange, outcome)
         return response
 
-    async def _answer(self, exchange: Exchange, snapshot: Snapshot | None) -> Response:
+    async def answer(self, exchange: Exchange, snapshot: Snapshot | None) -> Response:
         """The response of the route, or the problem that says why there is none."""
         try:
             if snapshot is None:
@@ -146,12 +143,9 @@ class Gateway:
             exchange.error = error
             return _problem(GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id"), exchange)
 
-    def _exchange(self, scope: Scope, snapshot: Snapshot | None) -> Exchange:
-        headers: Headers = scope["headers"]
-        fields = dict(headers)
-        client = scope.get("client")
-        peer = client[0] if client else "unknown"
-        scheme = scope["scheme"].replace("ws", "http")
+    def exchange(self, head: RequestHead, peer: str, scheme: str, snapshot: Snapshot | None) -> Exchange:
+        """A request, and who sent it. `peer` is the address at the other end, `scheme` http or https."""
+        headers, fields = head.headers, head.fields
         request_ids, address, trusted, outer_host, outer_port = _REQUEST_IDS, peer, False, "", ""
         if snapshot is not None:
             request_ids = snapshot.request_ids
@@ -162,9 +156,9 @@ class Gateway:
         given = request_ids.given(headers, fields, peer_trusted=trusted) if request_ids.header in fields else None
         exchange = Exchange(
             given or self._ids.getrandbits(96).to_bytes(12, "big").hex(),
-            scope.get("method", "GET"),
-            (scope.get("raw_path") or scope["path"].encode()).decode("latin-1"),
-            scope["query_string"],
+            head.method,
+            head.path,
+            head.query,
             headers,
             fields,
             scheme,
@@ -172,54 +166,23 @@ class Gateway:
             peer,
             trusted,
             address,
-            scope["http_version"],
+            head.version,
         )
+        exchange.bare_query = head.bare_query
+        exchange.websocket = head.websocket
         if snapshot is not None:
             exchange.header_filter = snapshot.header_filters[trusted]
             exchange.outer_host, exchange.outer_port = outer_host, outer_port
-        if scheme == "https":
-            exchange.certificate = client_certificate(scope)
         return exchange
 
-    def _report(self, exchange: Exchange, outcome: Outcome) -> None:
+    def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """How an exchange ended, reported once to all that registered for it."""
         outcome.seconds = time.perf_counter() - outcome.started
         for report in self._reports:
             report(exchange, outcome)
 
-    # WebSockets.
-
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        snapshot = self.reloader.current
-        exchange = self._exchange(scope, snapshot)
-        exchange.websocket = True
-        _without_extensions(exchange)
-        outcome = Outcome(time.time(), time.perf_counter())
-        counts = Counts()
-        try:
-            response = await self._answer(exchange, snapshot)
-            outcome.status = response.status
-            if response.session is None:
-                await receive()
-                await deny_websocket(response, scope, counts.sending(send))
-            else:
-                self._begin(response.session, exchange)
-                await response.session.run(counts.receiving(receive), counts.sending(send), response.headers)
-        except GatewayError as error:
-            exchange.error = error
-        except OSError:  # what ASGI servers raise when the client is no longer there
-            exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
-        except BaseException as error:
-            if not is_failure(error):
-                raise
-            logger.exception("WebSocket %s on %s failed", exchange.request_id, exchange.path)
-            exchange.error = error
-        finally:
-            exchange.close()
-            outcome.sent, outcome.received = counts.sent, counts.received
-            self._report(exchange, outcome)
-
-    def _begin(self, session: WebSocketSession, exchange: Exchange) -> None:
+    def begin(self, session: WebSocketSession, exchange: Exchange) -> None:
+        """A WebSocket begins, which lasts as long as its exchange."""
         self._sessions.add(session)
         exchange.defer(partial(self._sessions.discard, session))
 
@@ -227,16 +190,6 @@ class Gateway:
         """End every WebSocket with this code."""
         for session in list(self._sessions):
             session.close(code)
-
-    # Lifespan.
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        await self.reloader.start()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self.reloader.stop()
-        await send({"type": "lifespan.shutdown.complete"})
 
 
 def _problem(error: GatewayError, exchange: Exchange) -> Response:
@@ -246,14 +199,6 @@ def _problem(error: GatewayError, exchange: Exchange) -> Response:
     except Exception:
         logger.exception("the problem document of a request cannot be made")
         return Response(500, [(b"content-length", b"0")])
-
-
-def _without_extensions(exchange: Exchange) -> None:
-    """Make the handshake one of our own, where another server speaks with the client, in messages."""
-    ours = {b"sec-websocket-key": make_key(), b"sec-websocket-version": b"13"}
-    dropped = {*ours, b"sec-websocket-extensions"}
-    exchange.headers = [line for line in exchange.headers if line[0] not in dropped] + list(ours.items())
-    exchange.fields = dict(exchange.headers)
 
 
 def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:

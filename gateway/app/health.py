@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from gateway.http import Response
+from gateway.http import Headers
 from gateway.reload import Reloader
 
 PROBES = frozenset({"/health", "/health/live", "/health/ready"})
@@ -17,12 +17,12 @@ def probe(path: str, reloader: Reloader, *, draining: bool) -> tuple[int, bytes]
     return 200 if well else 503, orjson.dumps({"status": status, "config": reloader.summary()})
 
 
-def health(path: str, reloader: Reloader, *, draining: bool) -> Response:
-    """What the data port answers."""
+def health(path: str, reloader: Reloader, *, draining: bool) -> tuple[int, Headers, bytes]:
+    """What the data port answers: status, headers, body."""
     status, body = probe(path, reloader, draining=draining)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
     ]
-    return Response(status, headers, body)
+    return status, headers, body

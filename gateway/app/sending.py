@@ -1,61 +1,27 @@
-"""Response -> ASGI messages, and what of it was sent."""
+"""A response that streams -> the client, and how much of it was sent."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from gateway.http import Exchange, Headers, Outcome, Response
+from gateway.app.channel import Channel
+from gateway.http import Exchange, Outcome, Response
 from gateway.http.fields import tokens
-from gateway.http.messages import Send
+from gateway.http.messages import Body
 
 
-async def send_response(exchange: Exchange | None, response: Response, send: Send, outcome: Outcome) -> None:
-    """Send a response. Raises GatewayError where its body is cut short.
-
-    `exchange` is given where the server can send trailers (an extension of ASGI).
-    """
-    body = response.body
-    start = {"type": "http.response.start", "status": response.status, "headers": response.headers}
-    if isinstance(body, bytes):
-        await send(start)
-        await send({"type": "http.response.body", "body": body})
-        outcome.sent = len(body)
-        return
-    trailers = exchange is not None and _wants_trailers(exchange, response)
-    await send(start | {"trailers": trailers})
-    if not body.ready:
-        await send({"type": "http.response.body", "body": b"", "more_body": True})  # let the head go
+async def send_stream(channel: Channel, exchange: Exchange, response: Response, body: Body, outcome: Outcome) -> None:
+    """Send a response whose body is `body`. Raises GatewayError where that is cut short."""
+    trailers = channel.sends_trailers and _wants_trailers(exchange, response)
+    waiting = channel.begin(response.status, response.headers, trailers=trailers)
+    if waiting is not None:
+        await waiting
+    if not body.ready and (waiting := channel.write(b"")) is not None:  # let the head go
+        await waiting
     while piece := await body.read():
         outcome.sent += len(piece)
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-    if trailers:
-        await send({"type": "http.response.trailers", "headers": body.trailers, "more_trailers": False})
-
-
-async def deny_websocket(response: Response, scope: dict[str, Any], send: Send) -> None:
-    """Answer a WebSocket handshake with something else than 101."""
-    if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    await send({"type": "websocket.http.response.start", "status": response.status, "headers": response.headers})
-    body = response.body
-    if isinstance(body, bytes):
-        await send({"type": "websocket.http.response.body", "body": body})
-        return
-    while piece := await body.read():
-        await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
-    await send({"type": "websocket.http.response.body", "body": b""})
-
-
-def early_hints(send: Send) -> Callable[[Headers], Awaitable[None]]:
-    """Passes the links of a 103 on (RFC 8297)."""
-
-    async def pass_on(links: Headers) -> None:
-        await send({"type": "http.response.early_hint", "links": [value for _, value in links]})
-
-    return pass_on
+        if (waiting := channel.write(piece)) is not None:
+            await waiting
+    if (waiting := channel.end(body.trailers if trailers else [])) is not None:
+        await waiting
 
 
 def _wants_trailers(exchange: Exchange, response: Response) -> bool:

@@ -1,1 +1,1 @@
-"""Running the gateway: the HTTP protocol class for uvicorn, signals, drain."""
+"""Running the gateway: client connections, signals, drain."""

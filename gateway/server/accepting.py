@@ -30,13 +30,13 @@ Connecting = Coroutine[Any, None, object]  # waits for futures
 
 
 class Acceptor:
-    """Serves listening sockets. `room` is how many connections may wait here."""
+    """Serves listening sockets. `protocol` is given the address of a client; `room` is how many may wait here."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         listeners: Sequence[socket.socket],
-        protocol: Callable[[], asyncio.BaseProtocol],
+        protocol: Callable[[str], asyncio.BaseProtocol],
         tls: ssl.SSLContext | None = None,
         room: Callable[[], int] = lambda: ROOM,
     ) -> None:
@@ -45,7 +45,7 @@ class Acceptor:
         self._protocol = protocol
         self._tls = tls
         self._room = room
-        self._waiting: FairQueue[socket.socket] = FairQueue()
+        self._waiting: FairQueue[tuple[socket.socket, str]] = FairQueue()
         self._listening = False
         self._due = False
         self._last_turn = 0.0  # loop time
@@ -58,7 +58,7 @@ class Acceptor:
             listener.close()
         self._listeners.clear()
         while self._waiting:
-            self._waiting.take().close()
+            self._waiting.take()[0].close()
 
     def _listen(self) -> None:
         if not self._listening:
@@ -77,8 +77,9 @@ class Acceptor:
         """Take what waits in the kernel."""
         try:
             for _ in range(TAKEN_AT_ONCE):
-                accepted, address = listener.accept()
-                self._waiting.put(place_of(address[0]), accepted)
+                accepted, name = listener.accept()
+                address = name[0].partition("%")[0]  # without the zone of a link-local one
+                self._waiting.put(place_of(address), (accepted, address))
         except BlockingIOError:
             pass  # that was all
         except OSError as error:  # otherwise this one is gone already
@@ -97,16 +98,20 @@ class Acceptor:
         most = min(TAKEN_AT_ONCE, max(LET_IN, int((now - self._last_turn) * LET_IN_PER_SECOND)))
         self._last_turn = now
         for _ in range(min(most, len(self._waiting))):
-            self._serve(self._waiting.take())
+            self._serve(*self._waiting.take())
         self._due = len(self._waiting) > 0
         if self._due:
             self._loop.call_soon(self._let_in)
         if not self._listening and len(self._waiting) <= self._room() // 2:
             self._listen()
 
-    def _serve(self, accepted: socket.socket) -> None:
+    def _serve(self, accepted: socket.socket, address: str) -> None:
+        if accepted.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            accepted.close()  # it was reset while it waited: whatever it asked for, nobody is there for the answer
+            return
         accepted.setblocking(False)
-        self._go_on(self._loop.connect_accepted_socket(self._protocol, accepted, ssl=self._tls))
+        protocol = partial(self._protocol, address)
+        self._go_on(self._loop.connect_accepted_socket(protocol, accepted, ssl=self._tls))
 
     def _go_on(self, connecting: Connecting, _: object = None) -> None:
         """What a task would do, which would begin a turn later, and cost as much as all the rest of this."""

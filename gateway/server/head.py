@@ -102,6 +102,7 @@ def _unusual_target(method: str, url: bytes, headers: Headers, fields: dict[byte
     host = fields.get(b"host")
     if host is None:
         headers.append((b"host", authority))
+        fields[b"host"] = authority
     elif _without(port, authority) != _without(port, host):
         raise bad("the request target and the Host header name different hosts")
     if not rest and method == "OPTIONS":

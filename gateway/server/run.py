@@ -28,6 +28,7 @@ from starlette.types import ASGIApp
 from gateway.admin.access import Listening
 from gateway.admin.app import admin_app, metrics_app
 from gateway.app import Gateway
+from gateway.app.asgi import Application
 from gateway.app.health import PROBES, probe
 from gateway.build import Snapshot
 from gateway.config.models import AccessLog as AccessLogConfig
@@ -45,10 +46,11 @@ from gateway.reload import Reloader
 from gateway.server.accepting import LET_IN, Acceptor
 from gateway.server.admin import AdminAccess
 from gateway.server.audit import settings_of_audit_log
+from gateway.server.context import ServerContext
+from gateway.server.http1.connection import Http1Connection
 from gateway.server.listen import BACKLOG, ListenError, address_of, listen
 from gateway.server.loop_watch import LoopWatch
 from gateway.server.memory import give_memory_back
-from gateway.server.protocol import HTTPProtocol, ServerContext
 from gateway.upstream.transport import Connector, Resolver
 
 logger = logging.getLogger("gateway")
@@ -95,11 +97,11 @@ async def serve(options: ServeOptions) -> None:
     loop_watch = LoopWatch()
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
-    server = GatewayServer(gateway, ServerContext(deadlines, _LimitsInForce(reloader), gateway.refuse))
+    server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
     try:
         with _signals(server, loop_watch, access_log, audit_log):
             loop_watch.start()
-            owner.tasks.supervise("giving memory back", partial(give_memory_back, server.server_state.connections))
+            owner.tasks.supervise("giving memory back", partial(give_memory_back, server.context.connections))
             await reloader.start()
             if admin_access.refusal is not None:
                 raise ListenError(admin_access.refusal)
@@ -239,9 +241,8 @@ class GatewayServer(_Server):
     def __init__(self, gateway: Gateway, context: ServerContext) -> None:
         super().__init__(
             uvicorn.Config(
-                cast(Any, gateway),
-                http=cast(Any, partial(HTTPProtocol, context=context)),
-                ws="none",  # the handshake is a request like any other
+                cast(Any, Application(gateway)),  # which is not asked: connections call the gateway itself
+                ws="none",
                 lifespan="off",
                 backlog=BACKLOG,
                 log_config=None,
@@ -251,7 +252,7 @@ class GatewayServer(_Server):
             )
         )
         self.gateway = gateway
-        self._context = context
+        self.context = context
         self._draining: asyncio.Task[None] | None = None
         self._deadline = 0.0
         self._acceptor: Acceptor
@@ -259,12 +260,17 @@ class GatewayServer(_Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve these sockets."""
         await super().startup([])
-        config = self.config
-        make = partial(cast(Any, config.http_protocol_class), config, self.server_state, self.lifespan.state)
-        self._acceptor = Acceptor(asyncio.get_running_loop(), sockets or (), make, config.ssl, self._room)
+        make = partial(Http1Connection, self.context)
+        self._acceptor = Acceptor(self.context.loop, sockets or (), make, self.config.ssl, self._room)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: the Date of responses is written by uvicorn, every second."""
+        ends = await super().on_tick(counter)
+        self.context.date_line = b"".join(b"%b: %b\r\n" % line for line in self.server_state.default_headers)
+        return ends
 
     def _room(self) -> int:
-        return max(LET_IN, self._context.limits().connections // 8)
+        return max(LET_IN, self.context.limits().connections // 8)
 
     def drain(self, *, window: bool) -> None:
         """Begin to end."""
@@ -285,7 +291,7 @@ class GatewayServer(_Server):
         settings = self._drain_settings()
         self._deadline = asyncio.get_running_loop().time() + settings.deadline
         _end_at_the_latest(self.seconds_to_end)
-        self.gateway.draining = self._context.draining = True
+        self.gateway.draining = self.context.draining = True
         seconds = settings.window if window else 0
         logger.info("draining: not ready, serving for %g s more, ending within %g s", seconds, settings.deadline)
         await asyncio.sleep(min(seconds, settings.deadline))
@@ -294,9 +300,9 @@ class GatewayServer(_Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, finish what is in flight, end WebSockets, and close what is left at the deadline."""
         self._acceptor.close()
-        connections = cast(set[Any], self.server_state.connections)
+        connections = self.context.connections
         for connection in list(connections):
-            if isinstance(connection, HTTPProtocol):
+            if isinstance(connection, Http1Connection):
                 connection.shutdown()
         loop = asyncio.get_running_loop()
         while connections and loop.time() < self._deadline:

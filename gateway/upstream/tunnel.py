@@ -28,7 +28,7 @@ from typing import Final, Protocol
 
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http.frames import FAILED, GOING_AWAY, PING, RESTART, FrameReader, close_frame, encode_frame
+from gateway.http.frames import FAILED, GOING_AWAY, PING, FrameReader, close_frame, encode_frame
 from gateway.turns import ClientTurns
 
 CLOSE_SECONDS: Final = 3.0
@@ -415,11 +415,6 @@ class Side(asyncio.BufferedProtocol):
         return True
 
     # The server, at its end.
-
-    def shutdown(self) -> None:
-        """The server stops: a stock uvicorn says so to each of its connections."""
-        if self._tunnel is not None:
-            self._tunnel.close(RESTART)
 
     def abandon(self) -> None:
         """The time is up: reset it, so that nothing that is cut short can pass for whole."""

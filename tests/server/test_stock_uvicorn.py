@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from gateway.app import Gateway
+from gateway.app.asgi import Application
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Outcome
@@ -41,7 +42,9 @@ async def stock_uvicorn(directory: Path, backend: Backend, http: str) -> AsyncIt
         Reloader(directory, {}, Owner(), connector), [lambda exchange, outcome: records.append((exchange, outcome))]
     )
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(cast(Any, gateway), port=port, http=cast(Any, http), log_config=None))
+    server = uvicorn.Server(
+        uvicorn.Config(cast(Any, Application(gateway)), port=port, http=cast(Any, http), log_config=None)
+    )
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started)

@@ -13,10 +13,11 @@ from typing import Any, Final, Protocol
 
 import httptools
 
+from gateway.app.channel import RequestHead
 from gateway.config.models import ClientLimits
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
-from gateway.server.head import Target, bad, check_head, check_method, is_websocket
+from gateway.server.head import bad, check_head, check_method, is_websocket
 
 BLANK_LINES: Final = 8  # before a request (RFC 9112, 2.2 asks for one)
 LINE_OVERHEAD: Final = 48  # bytes of a request line that are not its target
@@ -36,37 +37,14 @@ _REQUEST_LINE: Final = re.compile(rb"(" + _METHOD + _REST_OF_LINE)
 _REQUEST_LINE_SO_FAR: Final = re.compile(_METHOD + rb"(?: (?:" + _TARGET + rb"(?: [HTP/0-9.]{0,8}\r?)?)?)?|\r?")
 
 
-class RequestHead:
-    """A head that may pass."""
-
-    __slots__ = ("expects_continue", "headers", "keep_alive", "length", "method", "target", "version", "websocket")
-
-    def __init__(
-        self,
-        method: str,
-        version: str,
-        target: Target,
-        headers: Headers,
-        keep_alive: bool,
-        websocket: bool,  # a handshake: what follows may be no HTTP
-        length: int | None,  # bytes of the body; None for a chunked one
-        expects_continue: bool,  # the client may wait for a 100 before it sends the body
-    ) -> None:
-        self.method = method
-        self.version = version
-        self.target = target
-        self.headers = headers
-        self.keep_alive = keep_alive
-        self.websocket = websocket
-        self.length = length
-        self.expects_continue = expects_continue
-
-
 class Sink(Protocol):
     """Is notified of what has been read."""
 
-    def on_head(self, head: RequestHead) -> None:
-        """A request begins."""
+    def on_head(self, head: RequestHead, length: int | None, keep_alive: bool, expects_continue: bool) -> None:
+        """A request begins, whose head may pass.
+
+        `length` is that of its body, None for a chunked one; after `expects_continue` the client may wait for a 100.
+        """
         ...
 
     def on_body(self, data: bytes) -> None:
@@ -101,6 +79,7 @@ class RequestReader:
         self._sink: Any = sink
         self._limits = limits
         self._most_headers = limits.headers
+        self._most_bytes = limits.head
         self._longest_line = limits.url + LINE_OVERHEAD
         self._part = LINE
         self._line = b""  # of a request line that has not come whole
@@ -135,6 +114,13 @@ class RequestReader:
     def between_requests(self) -> bool:
         """Whether nothing of a request has come, or all of it."""
         return self._part is LINE and not self._line
+
+    def refused_head(self) -> RequestHead:
+        """What has come of a head that may not pass."""
+        path, _, query = self.url.partition(b"?")
+        headers = self.headers
+        shown = path.decode("latin-1") or "/"
+        return RequestHead(self.method, "1.1", shown, query, headers, dict(headers), bare_query=False, websocket=False)
 
     def read(self, data: bytes) -> bytes:
         """Read up to the end of a request, or a share of a chunked body; what is behind that is returned.
@@ -225,10 +211,15 @@ class RequestReader:
         self._part = HEADERS
 
     def _read_headers(self, data: bytes, start: int = 0) -> bytes:
-        found = -1 if self._tail else data.find(b"\r\n\r\n", start)
-        end = found + 4 if found >= 0 else self._empty_line(data, start)
+        # Only as far as a head may go: looking through all that came would cost more than all else.
+        most = min(len(data), start + self._most_bytes + 4)
+        if self._tail:
+            end = self._empty_line(data, start, most)
+        else:
+            found = data.find(b"\r\n\r\n", start, most)
+            end = found + 4 if found >= 0 else len(data)
         self._size += end
-        if self._size > self._limits.head:
+        if self._size > self._most_bytes:
             raise self._too_large()
         self._parse(data[:end])
         if self._head_complete:
@@ -242,11 +233,11 @@ class RequestReader:
     def _read_chunked(self, data: bytes) -> bytes:
         view, at = memoryview(data), 0
         while at < len(data):
-            start, at = at, self._empty_line(data, at)
+            start, at = at, self._empty_line(data, at, len(data))
             self._size += at - start
             self._parse(view[start:at])
             self._deliver()
-            if self._size > self._limits.head:
+            if self._size > self._most_bytes:
                 raise self._too_large()
             if self._complete:
                 self._end()
@@ -260,8 +251,9 @@ class RequestReader:
             return len(data)
         return framing
 
-    def _empty_line(self, data: bytes, start: int) -> int:
+    def _empty_line(self, data: bytes, start: int, most: int) -> int:
         """Where the next empty line ends, which may have begun in what came before `data`; or where the data ends.
+        Those behind `most` do not count.
 
         A head ends with an empty line, and so does a chunked body.
         """
@@ -269,7 +261,7 @@ class RequestReader:
             straddling = (self._tail + data[:3]).find(b"\r\n\r\n")
             if straddling >= 0:
                 return straddling + 4 - len(self._tail)
-        found = data.find(b"\r\n\r\n", start)
+        found = data.find(b"\r\n\r\n", start, most)
         return found + 4 if found >= 0 else len(data)
 
     def _read_counted(self, data: bytes) -> bytes:
@@ -284,7 +276,7 @@ class RequestReader:
     def _end_of_head(self) -> None:
         method, version, headers = self.method, self._version, self.headers
         fields = dict(headers)
-        target = check_head(method, version, self.url, headers, fields)
+        path, query = check_head(method, version, self.url, headers, fields)
         websocket = False
         if self._parser.should_upgrade():
             websocket = is_websocket(method, version, headers, fields)
@@ -300,7 +292,9 @@ class RequestReader:
         self._size = 0
         self._tail = b""
         expects = b"expect" in fields and version == "1.1"
-        self._sink.on_head(RequestHead(method, version, target, headers, self._keep_alive, websocket, length, expects))
+        bare_query = not query and self.url.endswith(b"?")
+        head = RequestHead(method, version, path.decode("latin-1"), query, headers, fields, bare_query, websocket)
+        self._sink.on_head(head, length, self._keep_alive, expects)
 
     def _ignore_upgrade(self) -> None:
         """An upgrade may be ignored (RFC 9110, 7.8): read the same head again without it, so that its body counts."""

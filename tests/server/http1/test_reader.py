@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.app.channel import RequestHead
 from gateway.config.models import ClientLimits
 from gateway.errors import GatewayError
 from gateway.http import Headers
-from gateway.server.reader import RequestHead, RequestReader
+from gateway.server.http1.reader import RequestReader
 
 
 @dataclass
@@ -20,17 +21,18 @@ class Recorder:
 
     requests: list[tuple[str, bytes, bytes, Headers]] = field(default_factory=list)
     head: RequestHead | None = None
+    keep_alive: bool = False
     body: bytes = b""
 
-    def on_head(self, head: RequestHead) -> None:
-        self.head, self.body = head, b""
+    def on_head(self, head: RequestHead, length: int | None, keep_alive: bool, expects_continue: bool) -> None:
+        self.head, self.keep_alive, self.body = head, keep_alive, b""
 
     def on_body(self, data: bytes) -> None:
         self.body += data
 
     def on_end(self, trailers: Headers) -> None:
         assert self.head is not None
-        self.requests.append((self.head.method, self.head.target[0], self.body, list(trailers)))
+        self.requests.append((self.head.method, self.head.path.encode("latin-1"), self.body, list(trailers)))
 
 
 def read(pieces: list[bytes]) -> tuple[list[tuple[str, bytes, bytes, Headers]], str]:
@@ -130,4 +132,4 @@ def test_who_keeps_the_connection(version: str, connection: str, kept: bool) -> 
     reader = RequestReader(recorder, ClientLimits())
     reader.read(f"GET / HTTP/{version}\r\nhost: a\r\nconnection: {connection}\r\n\r\n".encode())
     assert recorder.head is not None
-    assert recorder.head.keep_alive is kept
+    assert recorder.keep_alive is kept

@@ -1,0 +1,85 @@
+"""What the gateway needs of a client: the head of a request, its body, and a way for the response.
+
+`server/channel.py` has it of our own server's connections, `asgi.py` of any ASGI server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from gateway.http import Headers, Outcome, Response
+from gateway.http.messages import Body, Expectation
+
+
+class RequestHead:
+    """The head of a request, as it was read."""
+
+    __slots__ = ("bare_query", "fields", "headers", "method", "path", "query", "version", "websocket")
+
+    def __init__(
+        self,
+        method: str,
+        version: str,  # "1.1"
+        path: str,  # as the client sent it: octets as characters
+        query: bytes,  # without the "?"
+        headers: Headers,
+        fields: dict[bytes, bytes],  # header name -> its last value
+        bare_query: bool,  # the target has a "?" with nothing behind it
+        websocket: bool,  # a handshake (RFC 6455, 4.1): what follows may be no HTTP
+    ) -> None:
+        self.method = method
+        self.version = version
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.fields = fields
+        self.bare_query = bare_query
+        self.websocket = websocket
+
+
+class Channel:
+    """The client's side of one exchange.
+
+    What sends answers with something to wait for while the client does not read, and with None otherwise. A response
+    is sent by `respond`, or by `begin`, any number of `write`, and `end`.
+    """
+
+    def __init__(self, head: RequestHead, peer: str, scheme: str) -> None:
+        self.head = head
+        self.peer = peer  # the address at the other end of the connection
+        self.scheme = scheme  # http or https
+        self.certificate: bytes | None = None  # of the client, in PEM, where the TLS connection ends here
+        self.expectation: Expectation | None = None  # of a client that waits for a 100 before it sends the body
+        self.sends_trailers = True
+        self.received = 0  # bytes of the request body that were read
+
+    def request_body(self) -> Body | None:
+        """The request body, where the head announces one."""
+        raise NotImplementedError
+
+    async def hint(self, links: Headers) -> None:
+        """Pass the links of a 103 on (RFC 8297)."""
+
+    def respond(self, status: int, headers: Headers, body: bytes) -> Awaitable[None] | None:
+        """Send a whole response."""
+        raise NotImplementedError
+
+    def begin(self, status: int, headers: Headers, *, trailers: bool) -> Awaitable[None] | None:
+        """Send a head, at once or with the first piece of its body. `trailers`: `end` will bring some."""
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """Send a piece of the body. An empty one lets the head go."""
+        raise NotImplementedError
+
+    def end(self, trailers: Headers) -> Awaitable[None] | None:
+        """The body is complete."""
+        raise NotImplementedError
+
+    def accept(self, response: Response, outcome: Outcome) -> Awaitable[None]:
+        """Make the connection one end of a WebSocket, of which `response` is the 101; wait for what is returned until
+        that is over. Raises GatewayError, and so does what is returned."""
+        raise NotImplementedError
+
+    def over(self) -> None:
+        """Nothing more is sent, whether the response is complete or not."""

@@ -1,0 +1,186 @@
+"""One request of a client of ours: drives the gateway that answers it, and hands it the body as it comes.
+
+What a version of HTTP has of its own is in a subclass (`http1/channel.py`): how a response is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final, Protocol
+
+from gateway.app.channel import Channel, RequestHead
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Headers, Outcome, Response
+from gateway.http.messages import Body, Expectation
+from gateway.server.context import ServerContext
+
+BODY_HIGH_WATER: Final = 64 * 1024  # bytes of a request body that were not read yet, above which the client waits
+
+
+class Carrier(Protocol):
+    """The connection that a request came on."""
+
+    drained: asyncio.Future[None] | None  # set while the client does not read
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the client."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Let the client send on."""
+        ...
+
+    def set_deadline(self) -> None:
+        """What is waited for has changed."""
+        ...
+
+    def answered(self) -> None:
+        """All of the response is written."""
+        ...
+
+    def abandon(self) -> None:
+        """The response is not complete, and never will be: the client must not take it for a whole one."""
+        ...
+
+    def accept(self, response: Response, outcome: Outcome) -> Awaitable[None]:
+        """Become one end of a WebSocket."""
+        ...
+
+
+class ServerChannel(Channel):
+    """Created when a request head is complete; over when its response is. It is the request body, too."""
+
+    __deletable__ = ["_carrier"]  # noqa: RUF012  for the compiler
+
+    def __init__(
+        self,
+        context: ServerContext,
+        carrier: Carrier,
+        head: RequestHead,
+        peer: str,
+        scheme: str,
+        *,
+        length: int | None,  # bytes of the body; None where they are not announced
+        keep_alive: bool,
+        expects_continue: bool,  # the client may wait for a 100 before it sends the body
+    ) -> None:
+        super().__init__(head, peer, scheme)
+        self.keep_alive = keep_alive  # the connection can be used again
+        self._context = context
+        self._carrier = carrier
+        self._task: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: GatewayError | None = None
+        self._pieces: list[bytes] = []
+        self._pieces_size = 0
+        self._length = length
+        self._expects_continue = expects_continue
+        self.body_complete = False
+        self.body_left = length or 0  # announced bytes that have not come yet
+        self.trailers: Headers = []
+        self.response_started = False
+        self.response_complete = False
+
+    # What the connection calls.
+
+    def start(self) -> None:
+        """Have the request answered."""
+        self._task = self._context.loop.create_task(self._context.gateway.serve(self))
+
+    def feed(self, data: bytes) -> bool:
+        """A piece of the body. Returns whether the client should wait before it sends more."""
+        self._expects_continue = False  # it did not wait
+        self.body_left -= len(data)
+        self._pieces.append(data)
+        self._pieces_size += len(data)
+        self._wake()
+        return self._pieces_size > BODY_HIGH_WATER
+
+    def end_of_body(self, trailers: Headers) -> None:
+        """All of the body has come."""
+        self.body_complete = True
+        self._expects_continue = False
+        self.trailers = trailers
+        self._wake()
+
+    def fail(self, failure: GatewayError) -> None:
+        """The rest of the body will never come; its reader gets the reason."""
+        self._failure = failure
+        self.keep_alive = False
+        self._wake()
+
+    def disconnect(self) -> None:
+        """The client went away: cancel the task, so that everything that is done for it stops."""
+        if self._task is not None and not self.response_complete:
+            self._task.cancel()
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether body bytes are awaited that the client owes."""
+        return self._waiter is not None and not self.body_complete
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # What the gateway calls: the request body.
+
+    def request_body(self) -> Body | None:
+        if self._length == 0:
+            return None
+        if self._expects_continue:
+            self.expectation = Expectation()
+        return self
+
+    @property
+    def ready(self) -> bool:
+        return len(self._pieces) > 0 or self.body_complete
+
+    async def read(self) -> bytes:
+        if self.expectation is not None:
+            self.expectation.pending = False
+        while not self._pieces:
+            if self.body_complete:
+                return b""
+            if self._failure is not None or self.response_complete:
+                raise self._failure or GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
+            await self._more()
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._pieces_size = 0
+        self.received += len(data)
+        self._carrier.resume_reading()
+        return data
+
+    async def _more(self) -> None:
+        if self._expects_continue and not self.response_started:
+            self._ask_for_body()
+        self._expects_continue = False
+        self._waiter = self._context.loop.create_future()
+        self._carrier.set_deadline()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            self._carrier.set_deadline()
+
+    def _ask_for_body(self) -> None:
+        """Send a 100 (Continue)."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._pieces.clear()
+
+    def accept(self, response: Response, outcome: Outcome) -> Awaitable[None]:
+        return self._carrier.accept(response, outcome)
+
+    def leave(self) -> None:
+        """It has become a WebSocket, which may be open for days: hold nothing of the connection."""
+        self.response_complete = True
+        del self._carrier
+
+    def over(self) -> None:
+        if not self.response_complete:
+            self._carrier.abandon()
+        self._task = None

@@ -1,0 +1,31 @@
+"""What all client connections of one server share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from gateway.app.gateway import Gateway
+from gateway.config.models import ClientLimits
+from gateway.deadlines import Deadlines
+from gateway.outbox import Outbox
+from gateway.turns import Turns
+
+READ_BUFFER: Final = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
+
+
+class ServerContext:
+    """The gateway that answers, the limits in force, and what costs less when it is shared."""
+
+    def __init__(self, gateway: Gateway, deadlines: Deadlines, limits: Callable[[], ClientLimits]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.gateway = gateway
+        self.deadlines = deadlines
+        self.limits = limits
+        self.draining = False  # no connection should be kept
+        self.connections: set[Any] = set()  # those that are open, of whatever protocol
+        self.date_line = b""  # of responses, written anew every second
+        self.outbox = Outbox()
+        self.turns = Turns()
+        self.buffer = memoryview(bytearray(READ_BUFFER))

@@ -1,0 +1,406 @@
+"""A client connection of HTTP/1.1 (RFC 9112), with limits.
+
+It is always in one of these phases, and each has its own clock:
+
+    NEW        connected, nothing has come        header_timeout, then closed without a word
+    HEAD       part of a request head has come    header_timeout, then 408
+    BUSY       a request is being answered        stall, while the client owes body bytes or does not read;
+                                                  HALF_CLOSED_SECONDS, once it has closed its side
+    DISCARD    answered, its body still coming    DISCARD_SECONDS and DISCARD_LIMIT, then it ends
+    IDLE       between requests                   keep_alive, then closed
+    GONE       closed, or another protocol has it: `lingering.py` where everything is said, a tunnel of WebSockets
+
+A request is read (`reader.py`) while the one before it is answered only up to what fits into a buffer. What cannot be
+read as a request is answered at once, without a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final, cast
+
+from gateway.algorithms.fairness import place_of
+from gateway.app.channel import RequestHead
+from gateway.deadlines import NEVER
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Headers, Outcome, Response
+from gateway.outbox import Writer
+from gateway.server.context import READ_BUFFER, ServerContext
+from gateway.server.head import bad
+from gateway.server.http1.channel import DISCARD_LIMIT, Http1Channel
+from gateway.server.http1.phase import BUSY, DISCARD, GONE, HEAD, IDLE, NEW
+from gateway.server.http1.reader import FRAMING_AT_ONCE, RequestReader
+from gateway.server.http1.websocket import join
+from gateway.server.lingering import Lingering, reset
+from gateway.server.progress import Progress
+
+WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, above which a response waits
+DISCARD_SECONDS: Final = 5.0
+CRUMB: Final = 64  # bytes of a body up to which a read is next to nothing
+HALF_CLOSED_SECONDS: Final = 0.5  # without a byte of a response
+
+
+class Http1Connection(asyncio.BufferedProtocol):
+    """One client connection, from this address."""
+
+    def __init__(self, context: ServerContext, address: str) -> None:
+        self._context = context
+        self._limits = context.limits()
+        self._peer = address
+        self.place = place_of(address)  # the client's, where clients take turns
+        self._transport: asyncio.Transport
+        self._writer: Writer
+        self._scheme = "http"
+        self._reader = RequestReader(self, self._limits)
+        self._phase = NEW
+        self.deadline = NEVER
+        self.drained: asyncio.Future[None] | None = None  # set while the client does not read
+        self._progress: Progress | None = None  # made when it is first waited for
+        self._reading = True
+        self._resting = False  # not read for a moment, as its client sends crumbs
+        self._channel: Http1Channel | None = None  # of the request that is being answered
+        self._held = b""  # what came behind that
+        self._unread = b""  # what came of its body, and waits to be parsed
+        self._closing = False  # nothing more is read as a request
+        self._eof = False  # the client has closed its side
+        self._discarded = 0  # bytes of a body
+
+    # The event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = made = cast(asyncio.Transport, transport)
+        made.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        context = self._context
+        self._writer = Writer(made, context.outbox)
+        if made.get_extra_info("sslcontext"):
+            self._scheme = "https"
+        context.connections.add(self)
+        context.deadlines.watch(self)
+        self.deadline = context.loop.time() + self._limits.header_timeout
+        if len(context.connections) > self._limits.connections:
+            detail = f"more than {self._limits.connections} connections are open"
+            self._refuse(GatewayError(ErrorKind.OVERLOADED, detail, headers=((b"retry-after", b"1"),)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._let_go()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.disconnect()
+
+    def eof_received(self) -> bool:
+        """The client will send no more. It is gone, or it only closed its side: what is under way gets a moment."""
+        self._eof = True
+        if self._phase is HEAD:
+            self._refuse(bad("the connection ended in the middle of a request head"))
+        elif self._phase is not BUSY:
+            return False
+        elif self._channel is not None and not self._channel.body_complete:
+            self._channel.fail(bad("the connection ended in the middle of the request body"))
+        self.set_deadline()
+        return True
+
+    def pause_writing(self) -> None:
+        self.drained = self._context.loop.create_future()
+        if self._progress is None:
+            self._progress = Progress(self._transport, self._writer)
+        self._progress.begin(self._context.loop.time())
+        self.set_deadline()
+
+    def resume_writing(self) -> None:
+        if self.drained is not None:
+            if not self.drained.done():
+                self.drained.set_result(None)
+            self.drained = None
+            self.set_deadline()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._context.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._closing:
+            return  # the reader of a body has been told why it ends
+        data = bytes(self._context.buffer[:nbytes])
+        if self._unread:
+            self._unread += data
+        elif self._phase is BUSY and self._channel is not None and self._channel.body_complete:
+            self._hold(data)
+        elif nbytes > FRAMING_AT_ONCE and self._reader.in_chunks and self._context.turns.waiting:
+            self._wait_for_turn(data)
+        else:
+            self._read(data)
+
+    # Reading requests.
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what comes behind a request until that is answered."""
+        self._held += data
+        if len(self._held) >= READ_BUFFER:
+            self._pause_reading()
+
+    def go_on(self) -> None:
+        """Its turn to have more of a chunked body parsed."""
+        data, self._unread = self._unread, b""
+        if data and not self._closing and self._phase is not GONE:
+            self._read(data)
+        self.resume_reading()
+
+    def _read(self, data: bytes) -> None:
+        try:
+            rest = self._reader.read(data)
+        except GatewayError as fault:
+            if self._phase is not BUSY:
+                self._channel = None  # its head was good, and what came with it is not: it has not been started
+            self._refuse(fault)
+            return
+        channel = self._channel
+        if channel is not None and self._phase is not BUSY:
+            self._phase = BUSY
+            self.deadline = NEVER
+            if self.drained is not None or self._eof:
+                self.set_deadline()
+            channel.start()
+        between_requests = self._reader.between_requests
+        read = len(data) - len(rest)
+        if rest and not between_requests:
+            self._wait_for_turn(rest)
+            rest = b""
+        if self._phase is DISCARD:
+            self._discard(read, rest)
+        elif len(data) <= CRUMB and self._phase is BUSY and not between_requests:
+            self._crumb()
+        elif rest:
+            self._hold(rest)
+        elif not between_requests and self._phase in (NEW, IDLE, HEAD):
+            self._piece_of_head()
+
+    def _wait_for_turn(self, unread: bytes) -> None:
+        self._unread = unread
+        self._pause_reading()
+        self._context.turns.join(self.place, self)
+
+    def _piece_of_head(self) -> None:
+        """A head has begun, or goes on."""
+        if self._phase is not HEAD:
+            self._phase = HEAD
+            self.set_deadline()
+        else:
+            self._crumb()
+
+    def _crumb(self) -> None:
+        """Next to nothing has come, which costs us far more than the client."""
+        now = self._context.loop.time()
+        if not self._resting and self._context.turns.is_crumb_too_many(self.place, now):
+            self._resting = True
+            self._pause_reading()
+            self._context.turns.rest(self, now)
+
+    def rested(self) -> None:
+        """More may have come in the meantime."""
+        self._resting = False
+        self.resume_reading()
+
+    def _discard(self, nbytes: int, rest: bytes) -> None:
+        """Something has come of a body that is not read any more."""
+        self._discarded += nbytes
+        self._held = rest
+        if self._reader.between_requests:
+            self._next()
+        elif self._discarded > DISCARD_LIMIT:
+            self._linger()
+
+    def _pause_reading(self) -> None:
+        if self._reading and self._phase is not GONE:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let the client send on, unless it is too far ahead already."""
+        if (
+            not (self._reading or self._unread or self._resting)
+            and len(self._held) < READ_BUFFER
+            and self._phase is not GONE
+        ):
+            self._reading = True
+            self._transport.resume_reading()
+
+    # What the reader calls.
+
+    def on_head(self, head: RequestHead, length: int | None, keep_alive: bool, expects_continue: bool) -> None:
+        """A request begins, whose head may pass. It is answered once all that came with it is read."""
+        # What comes behind a handshake is never read as a request: the client may have meant it for a WebSocket.
+        keep_alive = keep_alive and not head.websocket
+        self._channel = Http1Channel(
+            self._context, self, head, self._peer, self._scheme, length, keep_alive, expects_continue
+        )
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of its body."""
+        if self._channel is not None and self._channel.feed(data):
+            self._pause_reading()
+
+    def on_end(self, trailers: Headers) -> None:
+        """All of it has come."""
+        if self._channel is not None:
+            self._channel.end_of_body(trailers)
+
+    # Answers.
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the client."""
+        if self._phase is not GONE:
+            self._writer.write(data)
+            if self._eof:
+                self.set_deadline()
+
+    def _refuse(self, fault: GatewayError) -> None:
+        """Nothing more that comes here is read. The reader of a body gets the reason; otherwise it is the answer."""
+        self._closing = True
+        self._unread = b""
+        if self._phase is DISCARD:
+            self._linger()
+        elif self._channel is not None:
+            self._channel.fail(fault)
+        elif self._phase is not GONE:
+            head = self._reader.refused_head()
+            response = self._context.gateway.refuse(head, self._peer, self._scheme, fault)
+            channel = self._channel = Http1Channel(
+                self._context, self, head, self._peer, self._scheme, 0, keep_alive=False, expects_continue=False
+            )
+            channel.end_of_body([])
+            self._phase = BUSY
+            channel.answer(response.status, response.headers, cast(bytes, response.body))
+
+    def answered(self) -> None:
+        """Everything of a response is written."""
+        channel = self._channel
+        if channel is None:
+            return
+        if not channel.keep_alive:
+            self._linger()
+        elif channel.body_complete:
+            self._next()
+        else:
+            self._channel = None
+            self._phase = DISCARD
+            self._discarded = 0
+            self.set_deadline()
+            self.resume_reading()
+
+    def _next(self) -> None:
+        """The next request, if it is here already; otherwise wait for one."""
+        self._channel = None
+        if self._closing:
+            self._linger()
+            return
+        held, self._held = self._held, b""
+        self._phase = IDLE
+        self.deadline = self._context.loop.time() + self._limits.keep_alive
+        if not self._reading:
+            self.resume_reading()
+        if held:
+            self._read(held)
+        if self._eof and self._phase in (IDLE, HEAD):
+            self._linger()
+
+    # Clocks.
+
+    def set_deadline(self) -> None:
+        """Set the clock of what the connection is doing now."""
+        seconds = self._seconds()
+        self.deadline = self._context.loop.time() + seconds if seconds < NEVER else NEVER
+
+    def _seconds(self) -> float:
+        limits = self._limits
+        if self._phase in (NEW, HEAD):
+            return limits.header_timeout
+        if self._phase is IDLE:
+            return limits.keep_alive
+        if self._phase is DISCARD:
+            return DISCARD_SECONDS
+        if self.drained is not None:
+            return limits.stall
+        if self._eof:
+            return HALF_CLOSED_SECONDS
+        return limits.stall if self._channel is not None and self._channel.awaits_body else NEVER
+
+    def expired(self, now: float) -> None:
+        """A clock ran out."""
+        if self.drained is not None and self._progress is not None:
+            if self._progress.stalled(now, self._limits.stall):
+                self._cut_off()
+            else:
+                self.deadline = now + self._limits.stall
+        elif self._phase is HEAD:
+            detail = f"the request head took longer than {self._limits.header_timeout:g} s"
+            self._refuse(GatewayError(ErrorKind.REQUEST_TIMEOUT, detail))
+        elif self._phase is DISCARD:
+            self._linger()
+        elif self._phase is BUSY and not self._eof:
+            self.deadline = NEVER
+            detail = f"the client sent nothing more of the request body for {self._limits.stall:g} s"
+            self._refuse(GatewayError(ErrorKind.REQUEST_TIMEOUT, detail))
+        else:
+            self._cut_off()
+
+    # Endings.
+
+    def _let_go(self) -> None:
+        """This protocol has nothing to do with the connection any more."""
+        self._phase = GONE
+        self._context.connections.discard(self)
+        self._context.deadlines.forget(self)
+        self._reader.close()
+        self.resume_writing()
+
+    def _linger(self) -> None:
+        """Everything is said. Close, but not under the hands of a client that is still sending."""
+        channel, self._channel = self._channel, None
+        cut_short = channel is not None and (channel.ended_here or not channel.body_complete)
+        sends = self._closing or self._held or self._phase is DISCARD or cut_short
+        refused = self._closing and (channel is None or channel.body_complete)
+        writer, transport = self._writer, self._transport
+        self._held = self._unread = b""
+        self._let_go()
+        lingering = Lingering(self._context, transport, writer, self.place, self._limits.stall, refused=refused)
+        transport.set_protocol(lingering)
+        if self._eof or not sends:
+            writer.close()
+        else:
+            if not self._reading:
+                transport.resume_reading()
+            writer.write_eof()
+
+    def _cut_off(self) -> None:
+        self.deadline = NEVER
+        self._writer.abort()
+
+    def abandon(self) -> None:
+        """The client must not take what it has of the response for a whole one."""
+        if self._phase is not GONE:
+            reset(self._transport, self._writer)
+
+    def shutdown(self) -> None:
+        """The server stops: close when idle, otherwise after the response that is under way."""
+        if self._phase in (NEW, IDLE, HEAD, DISCARD):
+            self._linger()
+        elif self._channel is not None:
+            self._channel.keep_alive = False
+
+    # WebSockets.
+
+    def accept(self, response: Response, outcome: Outcome) -> Awaitable[None]:
+        return join(self._context, self._transport, self.place, self._switch, response, outcome)
+
+    def _switch(self, head: bytes) -> bytes:
+        """Say 101, and have nothing more to do with the connection. Returns what has come of it meanwhile."""
+        if self._phase is not BUSY or self._eof:
+            raise GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
+        self._writer.write(head)
+        self._writer.flush()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.leave()
+        self._let_go()
+        early, self._held = self._held, b""
+        return early
