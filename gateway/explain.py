@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -20,6 +21,7 @@ from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.routes.explain import Explanation
 from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
 from gateway.upstream.cluster import Cluster
+from gateway.upstream.considered import considered
 from gateway.upstream.request import Timeouts
 
 LOOPBACK = "127.0.0.1"
@@ -175,6 +177,7 @@ def _onward(handler: RouteHandler) -> dict[str, Any]:
             "handlers": [*handlers, f"Cluster({target.name})"],
             "timeouts": _timeouts(target.timeouts),
             "endpoints": [endpoint.label for endpoint in target.upstream.endpoints],
+            "considered": considered(target.upstream, time.perf_counter()),
         }
     return {"handlers": [*handlers, target.name], "endpoints": [target.name]}
 

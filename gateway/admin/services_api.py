@@ -126,6 +126,7 @@ def _endpoint(upstream: Upstream, discovery: Discovery | None, endpoint: Endpoin
             "result": checked.result,
         },
         "in_flight": counts.in_flight,
+        "ewma_ms": None if endpoint.ewma is None else round(endpoint.ewma.cost(now) * 1000, 1),
         "requests": counts.requests,
         "failures": counts.failures,
         "connections": {"open": counts.open, "idle": counts.idle},

@@ -225,6 +225,12 @@ class Upstream:
                 return picked
         return None
 
+    def chosen_from(self, now: float) -> list[tuple[Level, Balancer]]:
+        """What each priority chooses from as of now, and how; the most preferred first."""
+        if now >= self._offered_until:
+            self._offer(now)
+        return list(zip(self.levels, self._order, strict=True))
+
     def _offer(self, now: float) -> None:
         """Say to the balancers what there is to choose from, for as long as that is true."""
         self.levels, self._offered_until = levels(self.endpoints, self.settings.rules, now)

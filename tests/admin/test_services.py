@@ -82,3 +82,11 @@ def test_the_top_command(gateway: GatewayProcess) -> None:
     assert "127.0.0.1:2" in shown
     assert "weight 0: no new requests" in shown
     assert not any(line.startswith("lost ") for line in shown.splitlines())
+
+
+def test_explanations_show_the_endpoints_considered(gateway: GatewayProcess) -> None:
+    """How each stands with the balancer, and why the others are not considered."""
+    first, second = _page(gateway, "/explain?url=/users/1")["considered"]
+    assert first.startswith("127.0.0.1:1: weight 100%, 0 in flight")
+    assert second == "127.0.0.1:2: not considered, weight 0"
+    assert "lost has no endpoint" in _page(gateway, "/explain?url=/lost")["considered"][0]
