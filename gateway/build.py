@@ -70,6 +70,7 @@ class RouteHandler:
     route: RouteConfig
     middlewares: tuple[Middleware, ...]
     target: Cluster | Hosted | Redirect
+    forward: Handler  # behind the policies: the target, with what the route does about failures
     handle: Handler
     reads: Reads | None  # what no request may have twice
 
@@ -218,10 +219,12 @@ class _Builder:
             target = self._target(index, route)
             if target is not None:
                 middlewares = tuple(self._stack(route))
-                handle: Handler = target
+                forward = self._forward(index, route, target)
+                handle: Handler = forward
                 for middleware in reversed(middlewares):
                     handle = middleware.wrap(handle)
-                yield RouteHandler(route, middlewares, target, handle, reads_of(self._configuration, route))
+                reads = reads_of(self._configuration, route)
+                yield RouteHandler(route, middlewares, target, forward, handle, reads)
 
     def _stack(self, route: RouteConfig) -> Iterator[Middleware]:
         for placed in self._stack_in_order:
@@ -262,6 +265,12 @@ class _Builder:
             websocket=self._websocket_limits(),
             retries=self._resilience.retries(route, target, place),
         )
+
+    def _forward(self, index: int, route: RouteConfig, target: Cluster | Hosted | Redirect) -> Handler:
+        if isinstance(target, Redirect):
+            return target
+        place = ("routes.yaml", ("routes", index))
+        return self._resilience.guarded(route, parse_target(route.target), route.target, target, place)
 
     def _timeouts(self, route: RouteConfig) -> Timeouts:
         return _timeouts(self._configuration.middleware.timeouts.overridden_by(route.timeout))

@@ -23,6 +23,7 @@ from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.considered import considered
 from gateway.upstream.request import Timeouts
+from gateway.upstream.telling import told
 
 LOOPBACK = "127.0.0.1"
 PROBES = frozenset({"/health", "/health/live", "/health/ready"})
@@ -128,7 +129,7 @@ async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str,
         if decision.verdict == "unknown":  # and what the rest would say hangs on it
             verdict = f"undecided: {decision.rule}: {decision.reason}"
             break
-    return {"verdict": verdict, "rules": rules}
+    return {"verdict": verdict, "rules": rules, "resilience": list(told(match.value.forward, exchange))}
 
 
 def _split(url: str) -> SplitResult:

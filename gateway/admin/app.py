@@ -20,6 +20,7 @@ from gateway.access.blocklist import Blocklist
 from gateway.admin.access import AccessControl, Credentials, Listening
 from gateway.admin.answers import json_answer, refusal
 from gateway.admin.blocklist_api import blocklist_operations
+from gateway.admin.breakers_api import breakers_operations
 from gateway.admin.cache_api import cache_operations
 from gateway.admin.history import history_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
@@ -52,6 +53,7 @@ def admin_app(
     operations = [
         *_operations(_Admin(reloader, metrics)),
         *services_operations(reloader.owner),
+        *breakers_operations(reloader.owner),
         *history_operations(reloader),
         *blocklist_operations(partial(_blocklist, reloader)),
         *cache_operations(reloader),

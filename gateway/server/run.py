@@ -42,6 +42,7 @@ from gateway.monitor.access_log import AccessLog, AccessLogSettings, check_outpu
 from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
 from gateway.monitor.audit_log import AuditLog
 from gateway.monitor.metrics import Metrics, plain
+from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.reload import Reloader
 from gateway.server.accepting import LET_IN, Acceptor
 from gateway.server.admin import AdminAccess
@@ -96,6 +97,7 @@ async def serve(options: ServeOptions) -> None:
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
     loop_watch = LoopWatch()
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
+    metrics.add_source(partial(resilience_metrics, owner))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,6 +80,13 @@ class Cluster:
                 endpoint = again.endpoint
                 tried.append(endpoint)
             now = time.perf_counter()
+
+    def tell(self, exchange: Exchange) -> Iterator[str]:
+        """What it would do about failures, for `explain`."""
+        settings, budget = self.retries.settings, self.retries.budget
+        after = ", ".join(sorted(settings.on | {str(status) for status in settings.statuses}))
+        left = budget.available(time.perf_counter())
+        yield f"retries at {self.name}: up to {settings.attempts} attempts, after {after}; the budget has {left} left"
 
     async def _answer(self, request: Request, endpoint: Endpoint, attempt: Attempt, *, fresh: bool) -> Response:
         """One attempt; `fresh`: not on a connection that has been idle. Raises GatewayError."""

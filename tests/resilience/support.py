@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,12 +16,14 @@ from gateway.admin.access import Credentials, Listening
 from gateway.admin.app import admin_app
 from gateway.admin.tokens import local_token
 from gateway.app import Gateway
+from gateway.app.asgi import Application
 from gateway.build import RouteHandler
 from gateway.config.models.admin import Admin
 from gateway.deadlines import Deadlines
 from gateway.http import Exchange, Outcome
 from gateway.live import Owner
 from gateway.monitor.metrics import Metrics
+from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.reload import Reloader
 from gateway.upstream.transport import Connector, Resolver
 from tests.upstream.wire import Wire, read_message, reset
@@ -118,6 +121,7 @@ async def running(directory: Path, routes: str, middleware: str = "") -> AsyncIt
     metrics = Metrics()
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
     reloader = Reloader(directory, {}, Owner(), connector)
+    metrics.add_source(partial(resilience_metrics, reloader.owner))
     gateway = Gateway(reloader, [lambda exchange, outcome: told.append((exchange, outcome)), metrics.observe])
     await reloader.start()
     assert reloader.current is not None, reloader.report()
@@ -127,7 +131,7 @@ async def running(directory: Path, routes: str, middleware: str = "") -> AsyncIt
         reloader, metrics, Listening("127.0.0.1", 80), lambda: Credentials(Admin(), token), lambda _: None
     )
     headers = {"authorization": f"Bearer {token.token}"}
-    data = httpx2.AsyncClient(transport=httpx2.ASGITransport(cast(Any, gateway)), base_url="http://a.test")
+    data = httpx2.AsyncClient(transport=httpx2.ASGITransport(cast(Any, Application(gateway))), base_url="http://a.test")
     beside = httpx2.ASGITransport(cast(Any, admin), client=("127.0.0.1", 1))
     async with data, httpx2.AsyncClient(transport=beside, base_url="http://127.0.0.1", headers=headers) as operator:
         try:

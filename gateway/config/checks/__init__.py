@@ -13,6 +13,7 @@ from typing import Any
 from gateway.config.checks import (
     authorization,
     blocklist,
+    breakers,
     cache,
     consumers,
     discovery,
@@ -44,6 +45,7 @@ AS_READ: Mapping[str, Callable[[Any, Document], Iterable[Fault]]] = {"routes.yam
 ERRORS = (
     Check("routes.yaml", schemes.unknown_in_routes),
     Check("routes.yaml", discovery.without_redis),
+    Check("routes.yaml", breakers.unknown_profiles),
     Check("middleware.yaml", route_ids.unknown),
     Check("middleware.yaml", headers.request_id_is_an_identity_header),
     Check("middleware.yaml", outputs.check_outputs),

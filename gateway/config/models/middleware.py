@@ -1,13 +1,14 @@
 """middleware.yaml: what clients may cost, how long things may take, and what is logged."""
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gateway.config.models.admin import Admin
 from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
 from gateway.config.models.blocklist import Blocklist
+from gateway.config.models.breakers import BreakerProfile
 from gateway.config.models.cache import Cache
 from gateway.config.models.client_limits import ClientLimits
 from gateway.config.models.compression import Compression
@@ -26,7 +27,7 @@ from gateway.config.models.retries import RetryBudget
 from gateway.config.models.timeouts import Timeouts
 from gateway.config.models.trace import Trace
 from gateway.config.models.zones import Zones
-from gateway.config.values.kinds import Several, Text, Unset, refuse
+from gateway.config.values.kinds import Several, Text, Unset, or_empty, refuse
 from gateway.config.values.quantities import Duration, DurationOrZero, Size
 
 T = TypeVar("T", RateLimit, Quota)
@@ -88,6 +89,14 @@ class MiddlewareFile(Section):
     limits: ClientLimits = Field(ClientLimits(), description="What clients may cost.")
     timeouts: Timeouts = Field(Timeouts(), description="Timeouts of every route that does not say otherwise.")
     retry_budget: RetryBudget = Field(RetryBudget(), description="How much may be sent once more.")
+    breakers: Annotated[
+        dict[Text, BreakerProfile],
+        BeforeValidator(or_empty({}), json_schema_input_type=dict[str, BreakerProfile] | None),
+    ] = Field(
+        {},
+        description="Profiles for the breakers of routes, by name. `short` (calls of milliseconds), `long-tail` (tools "
+        "that take minutes) and `llm` (models) are there without being written, and can be changed.",
+    )
     access_log: AccessLog = Field(AccessLog(), description="One line for each request.")
     drain: Drain = Field(Drain(), description="What happens after SIGTERM.")
     reload: Reload = Field(Reload(), description="New contents of the files on their way to being served.")

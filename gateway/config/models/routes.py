@@ -13,6 +13,7 @@ from gateway.algorithms.regex_syntax import RegexError
 from gateway.config.models.auth.authorization import Authorize
 from gateway.config.models.auth.scheme_keys import SchemeNames
 from gateway.config.models.base import Model
+from gateway.config.models.breakers import BreakerOfRoute
 from gateway.config.models.cache import CacheOfRoute
 from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
 from gateway.config.models.retries import Retry
@@ -112,6 +113,7 @@ class RouteConfig(Model):
         None, description="Timeouts of this route. A bare duration is the same as `total`."
     )
     retry: Unset[Retry] = Field(None, description="What is sent once more when it fails.")
+    breaker: Unset[BreakerOfRoute] = Field(None, description="When a target is left alone for a while.")
     allow_encoded_slashes: bool = Field(
         False, description="Let `%2F` and `%5C` in the path through, as they are. Off: such a request is a 400."
     )

@@ -1,0 +1,142 @@
+"""The circuit breaker of one route and one service: it is asked before each exchange, and told what came of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.algorithms.circuit_breaker import REFUSED, BreakerSettings, CircuitBreaker, State
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange, Handler, Response
+from gateway.upstream.telling import told
+
+logger = logging.getLogger("gateway.upstream")
+
+
+class Breaker:
+    """One breaker, live. It belongs to a route and its target, whatever a reload changes of either."""
+
+    __slots__ = ("_logged", "circuit", "refused", "route", "settings", "target")
+
+    def __init__(self, route: str, target: str, settings: BreakerSettings) -> None:
+        self.route = route
+        self.target = target
+        self.settings = settings
+        self.circuit = CircuitBreaker(settings, time.perf_counter(), random.random)
+        self.refused = 0  # exchanges
+        self._logged = State.CLOSED
+
+    def configure(self, settings: BreakerSettings) -> None:
+        """Judge by these from now on."""
+        self.settings = settings
+        self.circuit.configure(settings)
+
+    def admit(self, now: float) -> int:
+        """A permit for one exchange, which must be given to `ended` or `give_back`. Raises GatewayError."""
+        permit = self.circuit.acquire(now)
+        if permit == REFUSED:
+            self.refused += 1
+            raise self._refusal(now)
+        return permit
+
+    def ended(self, permit: int, seconds: float, *, failed: bool) -> None:
+        """The exchange was answered after so long, or failed by the fault of the upstream."""
+        circuit = self.circuit
+        circuit.ended(permit, time.perf_counter(), failed=failed, seconds=seconds)
+        if circuit.state is not self._logged:
+            self._log()
+
+    def give_back(self, permit: int, *, answered: bool) -> None:
+        """The exchange says nothing of the upstream."""
+        self.circuit.give_back(permit, time.perf_counter(), answered=answered)
+
+    def force(self, state: str, reason: str) -> None:
+        """`open`, `closed`, or `auto`: judge by calls again."""
+        now, circuit = time.perf_counter(), self.circuit
+        act = {"open": circuit.force_open, "closed": circuit.force_closed, "auto": circuit.automatic}[state]
+        act(now, reason)
+        self._log()
+
+    def _log(self) -> None:
+        self._logged = state = self.circuit.state
+        level = logging.WARNING if state in (State.OPEN, State.FORCED_OPEN) else logging.INFO
+        logger.log(
+            level, "the breaker of route %s for %s is %s: %s", self.route, self.target, state, self.circuit.reason
+        )
+
+    def _refusal(self, now: float) -> GatewayError:
+        circuit = self.circuit
+        seconds = max(1, math.ceil(circuit.until - now)) if circuit.state is State.OPEN else 1
+        detail = f"the breaker of route {self.route} for {self.target} is {circuit.state}: {circuit.reason}"
+        return GatewayError(
+            ErrorKind.CIRCUIT_OPEN, detail, retryable=True, headers=((b"retry-after", b"%d" % seconds),)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Breaking:
+    """A handler behind a breaker. A Handler."""
+
+    handler: Handler
+    breaker: Breaker
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        """Raises GatewayError where the breaker is open."""
+        breaker, began = self.breaker, time.perf_counter()
+        permit = breaker.admit(began)
+        try:
+            response = await self.handler(exchange)
+        except GatewayError as error:
+            if error.kind.origin == "upstream":
+                breaker.ended(permit, time.perf_counter() - began, failed=True)
+            else:
+                breaker.give_back(permit, answered=False)
+            raise
+        except BaseException:
+            breaker.give_back(permit, answered=False)
+            raise
+        call = Call(breaker, permit, time.perf_counter() - began, response.status)
+        # A trial has passed with the head of its response: a stream may take longer than trials may.
+        if isinstance(response.body, bytes) or breaker.circuit.state is State.HALF_OPEN:
+            call.end()
+        else:
+            call.follow(exchange)
+        return response
+
+    def tell(self, exchange: Exchange) -> Iterator[str]:
+        """What it would do, for `explain`."""
+        report = self.breaker.circuit.report(time.perf_counter())
+        yield f"breaker for {self.breaker.target}: {report.state}, {report.reason}"
+        yield from told(self.handler, exchange)
+
+
+class Call:
+    """An exchange that was answered, on its way to its end."""
+
+    __slots__ = ("_breaker", "_permit", "_seconds", "_status")
+
+    def __init__(self, breaker: Breaker, permit: int, seconds: float, status: int) -> None:
+        self._breaker = breaker
+        self._permit = permit
+        self._seconds = seconds
+        self._status = status
+
+    def end(self, *, failed: bool = False, gone: bool = False) -> None:
+        """It is over; after its head, the upstream has failed, or the client has gone."""
+        if 400 <= self._status < 500 or gone:
+            self._breaker.give_back(self._permit, answered=True)
+        else:
+            self._breaker.ended(self._permit, self._seconds, failed=failed or self._status >= 500)
+
+    def follow(self, exchange: Exchange) -> None:
+        """End with the exchange, which closes the body of the response before."""
+        exchange.defer(lambda: self._closed(exchange))
+
+    def _closed(self, exchange: Exchange) -> None:
+        error = exchange.error
+        kind = error.kind if isinstance(error, GatewayError) else None
+        self.end(failed=kind is not None and kind.origin == "upstream", gone=kind is ErrorKind.CLIENT_GONE)
