@@ -26,6 +26,7 @@ MODULES = """
     algorithms/stable_hash
     algorithms/circuit_breaker upstream/breaker upstream/telling
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
+    upstream/outliers algorithms/outlier_detection
     upstream/connection upstream/request upstream/http1/codec upstream/http1/connection upstream/tunnel
     upstream/websocket
     balancing/two_choices balancing/least_request balancing/peak_ewma balancing/weighted_random

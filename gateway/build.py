@@ -18,7 +18,6 @@ from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import ClientLimits, Connections, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.models.discovery import Discovery as DiscoveryConfig
-from gateway.config.models.health import Health as HealthConfig
 from gateway.config.models.services import EndpointConfig
 from gateway.config.problems import format_path
 from gateway.config.regular_files import read_regular
@@ -51,9 +50,9 @@ from gateway.routes.table import RouteTable, RuleErrors
 from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import Address, Member, TlsSettings
+from gateway.upstream.health_settings import check_of, outliers_of
 from gateway.upstream.levels import Rules, Zones
 from gateway.upstream.pool import PoolLimits
-from gateway.upstream.probe import Check
 from gateway.upstream.prober import Prober, ProbeTurns
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Settings, Upstream
@@ -175,21 +174,6 @@ def _member(config: EndpointConfig) -> Member:
     return Member(Address(*parse_address(config.address)), config.weight, config.zone, config.priority)
 
 
-def _check(config: HealthConfig) -> Check:
-    return Check(
-        config.path,
-        config.interval,
-        config.timeout,
-        config.unhealthy_after,
-        config.healthy_after,
-        config.initial == "healthy",
-        config.method,
-        (config.host or "").encode(),
-        config.status,
-        (config.body or "").encode(),
-    )
-
-
 def _timeouts(config: TimeoutsConfig) -> Timeouts:
     default = Timeouts()
     idle, event_stream_idle = default.idle, default.event_stream_idle
@@ -292,7 +276,8 @@ class _Builder:
             service = self._configuration.routes.services[target.name]
             place = ("routes.yaml", ("services", target.name))
             name, tls = target.name, self._tls(target.name, service)
-            settings = Settings(balancing_of(service.balance), pool_limits(service.connections), self._rules(service))
+            limits, outliers = pool_limits(service.connections), outliers_of(service.outliers)
+            settings = Settings(balancing_of(service.balance), limits, self._rules(service), outliers)
             discovery, health = service.discovery, service.health
             members = None if discovery else tuple(_member(each) for each in service.endpoints)
         host_name = host_name_of(discovery)
@@ -305,7 +290,7 @@ class _Builder:
             self._plan.need(("discovery", upstream, identity_of(discovery, self._context)), find, place)
         if health is not None:
             turns = self._plan.need(("health checks",), ProbeTurns, place)
-            self._plan.need(("prober", target, tls, health), partial(Prober, upstream, _check(health), turns), place)
+            self._plan.need(("prober", upstream, health), partial(Prober, upstream, check_of(health), turns), place)
         self._upstreams[target] = upstream
         return upstream
 

@@ -108,6 +108,15 @@ class OutlierDetection:
             return self._eject(record, all_records, now, f"{record.in_a_row_gateway} gateway failures in a row")
         return False
 
+    def hangs(
+        self, record: OutlierRecord, all_records: Collection[OutlierRecord], now: float, waiting: int, seconds: float
+    ) -> bool:
+        """So many requests wait for its answer for so long, while others answer: as failures of now. True: ejected."""
+        settings = self.settings
+        if record.ejected or not settings.consecutive or record.in_a_row + waiting < settings.consecutive:
+            return False
+        return self._eject(record, all_records, now, f"{waiting} requests were not answered in {seconds:.1f} s")
+
     def sweep(self, records: Collection[OutlierRecord], now: float) -> bool:
         """Once in an interval: ends ejections, and judges by what came since the last. True: something changed."""
         changed = False

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.algorithms.held_slots import HeldSlots
 from gateway.algorithms.peak_ewma import PeakEwma
@@ -109,6 +109,14 @@ class EndpointCounts:
         )
 
 
+class Judge(Protocol):
+    """Learns from what an endpoint failed."""
+
+    def judge(self, endpoint: Endpoint, attempt: Attempt) -> None:
+        """An attempt ended with a 5xx, or failed. Must not raise, and must not wait."""
+        ...
+
+
 class Endpoint:
     """One backend address."""
 
@@ -124,6 +132,7 @@ class Endpoint:
         "held",
         "idle_limit",
         "in_flight",
+        "judge",
         "label",
         "member",
         "out",
@@ -153,6 +162,7 @@ class Endpoint:
         self.health = Health()
         self.out = False  # whether it gets no requests, as its service last saw its health
         self.started = time.perf_counter()  # when it joined, or was well again
+        self.judge: Judge | None = None
         self.idle_limit = IdleLimit()
         self.in_flight = 0
         self.held: HeldSlots | None = None  # what it has failed lately; None while that is nothing
@@ -179,6 +189,7 @@ class Endpoint:
     def retire(self) -> None:
         """No new request comes here: finish what is in flight, keep nothing."""
         self.retired = True
+        self.judge = None
         for connection in self._pool.drain():
             connection.close()
 
@@ -207,14 +218,21 @@ class Endpoint:
     def ended(self, attempt: Attempt) -> None:
         """An attempt of `begin` is over."""
         self.in_flight -= 1
-        failure = attempt.failure
-        if failure is not None and failure.origin == "upstream" and attempt.retry != STALE:
+        failure, status = attempt.failure, attempt.status
+        if failure is None and status < 500 and status != 429:
+            if status and self.health.record.in_a_row:
+                self.health.record.succeeded()
+            if self.ewma is not None and attempt.seconds is not None:
+                self.ewma.observe(attempt.waited + attempt.seconds, time.perf_counter())
+            return
+        if failure is not None and (failure.origin != "upstream" or attempt.retry == STALE):
+            return
+        if failure is not None:
             self.failures += 1
-            self._failed(attempt)
-        elif attempt.status >= 500 or attempt.status == 429:
-            self._failed(attempt)
-        elif self.ewma is not None and attempt.seconds is not None:
-            self.ewma.observe(attempt.waited + attempt.seconds, time.perf_counter())
+        self._failed(attempt)
+        known = failure is ErrorKind.UPSTREAM_DOWN or (failure is None and status == 429)
+        if self.judge is not None and not known:
+            self.judge.judge(self, attempt)
 
     def _failed(self, attempt: Attempt) -> None:
         """A failure is never good news to a balancer, however fast it came."""
@@ -234,6 +252,14 @@ class Endpoint:
         if not held:
             self.held = None
         return self.in_flight + held
+
+    def waiting(self, now: float, seconds: float = 0.0) -> int:
+        """How many requests wait for the head of a response for longer than this."""
+        return sum(now - connection.waits_since > seconds for connection in self._connections)
+
+    def longest_wait(self, now: float) -> float:
+        """Seconds for which the first of them has waited."""
+        return max(0.0, now - min((connection.waits_since for connection in self._connections), default=now))
 
     # Its connections.
 

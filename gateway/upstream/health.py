@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from gateway.algorithms.outlier_detection import OutlierRecord
+
 FOREVER: Final = float("inf")
 
 
@@ -48,10 +50,11 @@ class Checked:
 class Health:
     """All that is said of one endpoint. It belongs to the identity of the endpoint: its service and its address."""
 
-    __slots__ = ("_verdicts", "checked")
+    __slots__ = ("_verdicts", "checked", "record")
 
     def __init__(self) -> None:
         self._verdicts: dict[Signal, Verdict] = {}
+        self.record = OutlierRecord()
         self.checked: Checked | None = None  # None: never
 
     def report(self, signal: Signal, *, up: bool, reason: str, now: float, until: float = FOREVER) -> bool:

@@ -41,14 +41,15 @@ class ProbeTurns:
 class _Watched:
     """One endpoint, as its checks go."""
 
-    __slots__ = ("due", "endpoint", "failures", "gone", "passes", "task", "turn")
+    __slots__ = ("due", "endpoint", "failures", "gone", "passes", "passes_ejected", "task", "turn")
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.due = 0.0  # time.perf_counter()
         self.turn = False  # whether `due` is its turn among all services
         self.passes = 0  # in a row
-        self.failures = 0  # the same
+        self.passes_ejected = 0  # the same, since it was ejected for what became of requests
+        self.failures = 0  # in a row
         self.task: asyncio.Task[None] | None = None
         self.gone = False
 
@@ -168,7 +169,7 @@ class Prober:
         self.checks += 1
         if not checked.passed:
             self.failures += 1
-            watched.failures, watched.passes = watched.failures + 1, 0
+            watched.failures, watched.passes, watched.passes_ejected = watched.failures + 1, 0, 0
             if watched.failures >= self.check.unhealthy_after:
                 reason = f"{watched.failures} checks failed: {checked.result}"
                 self.upstream.report(endpoint, Signal.PROBE, up=False, reason=reason, now=now)
@@ -177,3 +178,6 @@ class Prober:
         enough = watched.passes >= self.check.healthy_after
         if verdict is None or (not verdict.up and (enough or verdict.reason == NOT_CHECKED)):
             self.upstream.report(endpoint, Signal.PROBE, up=True, reason="its checks pass", now=now)
+        watched.passes_ejected = watched.passes_ejected + 1 if endpoint.health.record.ejected else 0
+        if watched.passes_ejected >= self.check.healthy_after:
+            self.upstream.passed_checks(endpoint)

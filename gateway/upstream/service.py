@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from gateway.algorithms import priorities
+from gateway.algorithms.outlier_detection import OutlierSettings
+from gateway.http.attempt import Attempt
 from gateway.http.messages import Exchange
 from gateway.upstream.endpoint import Address, Endpoint, Member, TlsSettings
 from gateway.upstream.health import FOREVER, Signal
 from gateway.upstream.levels import Level, Rules, levels
+from gateway.upstream.outliers import Outliers
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.transport import Connector
 
@@ -23,6 +26,8 @@ REMEMBERED_SECONDS: Final = 300.0
 
 HANGING: Final = frozenset({Signal.PROBE, Signal.OUTLIERS, Signal.HEARTBEAT})
 """Who says that an endpoint may not answer what it was asked already."""
+
+LATEST_SWEEP: Final = 60.0  # seconds after its time by which an ejection is over, whatever happens
 
 REMEMBERED: Final = 1024  # endpoints, of which each takes one or two kilobytes
 
@@ -62,6 +67,7 @@ class Settings:
     balancing: Callable[[], Balancer]  # makes the balancer; kept while this is equal
     limits: PoolLimits = field(default_factory=PoolLimits)
     rules: Rules = field(default_factory=Rules)
+    outliers: OutlierSettings | None = None  # None: what becomes of requests has no consequences
 
 
 class Upstream:
@@ -79,6 +85,7 @@ class Upstream:
         "_leaving",
         "_offered_until",
         "_order",
+        "_outliers",
         "_remembered",
         "_server_name",
         "_shared",
@@ -119,7 +126,9 @@ class Upstream:
         self._order: list[Balancer] = []  # the same
         self._shared = False  # whether several priorities take part of the requests
         self._offered_until = 0.0  # from then on, the balancers have to learn what there is to choose from
+        self._outliers: Outliers | None = None
         self.followers: list[Follower] = []
+        self._judge_by(settings.outliers)
         self.replace(members)
         self._offer(time.perf_counter())  # here, where it is made, and not on the way of the first request
 
@@ -130,6 +139,7 @@ class Upstream:
         self.settings = settings
         for endpoint in self.endpoints:
             endpoint.configure(settings.limits)
+        self._judge_by(settings.outliers)
         self._offered_until = 0.0
 
     # The set of endpoints.
@@ -155,6 +165,7 @@ class Upstream:
             if member.late or endpoint.member.late:
                 endpoint.health.report(Signal.HEARTBEAT, up=not member.late, reason="its heartbeat is late", now=now)
             endpoint.member = member
+            endpoint.judge = self
         for endpoint in known.values():
             endpoint.retire()
             self._remember(endpoint, now)
@@ -181,14 +192,14 @@ class Upstream:
         """Keep what is wrong with an endpoint that leaves: where it comes back soon, that is still true."""
         endpoint.health.forget(Signal.SOURCE)
         endpoint.health.forget(Signal.HEARTBEAT)
-        if endpoint.health.out(now) is None and endpoint.held is None:
+        if endpoint.health.out(now) is None and endpoint.held is None and endpoint.health.record.clean:
             return
         self._remembered = {address: kept for address, kept in self._remembered.items() if now < kept[0]}
         if len(self._remembered) >= REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[endpoint.address] = now + REMEMBERED_SECONDS, endpoint
 
-    # Who is next.
+    # What is wrong with them.
 
     def report(
         self, endpoint: Endpoint, signal: Signal, *, up: bool, reason: str, now: float, until: float = FOREVER
@@ -209,8 +220,44 @@ class Upstream:
         endpoint.health.forget(signal)
         self._offered_until = 0.0
 
+    def judge(self, endpoint: Endpoint, attempt: Attempt) -> None:
+        """See `Judge`."""
+        now = time.perf_counter()
+        if self._outliers is not None and self._outliers.failed(endpoint, self.endpoints, attempt, now):
+            self._report_ejection(endpoint, now)
+
+    def passed_checks(self, endpoint: Endpoint) -> None:
+        """Active checks found an endpoint well again, which had been ejected for what became of requests."""
+        endpoint.health.record.passed_check()
+        self._report_ejection(endpoint, time.perf_counter())
+
+    def _judge_by(self, settings: OutlierSettings | None) -> None:
+        if settings is None:
+            for endpoint in self.endpoints:
+                endpoint.health.record.passed_check()
+                endpoint.health.forget(Signal.OUTLIERS)
+            self._outliers = None
+        elif self._outliers is None:
+            self._outliers = Outliers(settings, time.perf_counter())
+        else:
+            self._outliers.configure(settings)
+
+    def _report_ejection(self, endpoint: Endpoint, now: float) -> None:
+        record = endpoint.health.record
+        if record.ejected:  # a sweep ends it, or time does, where there is none
+            until = record.until + LATEST_SWEEP
+            self.report(endpoint, Signal.OUTLIERS, up=False, reason=record.reason, now=now, until=until)
+        else:
+            self.report(endpoint, Signal.OUTLIERS, up=True, reason="its requests are answered", now=now)
+
+    # Who is next.
+
     def pick(self, exchange: Exchange, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
         """The endpoint to try next, or None where none is left."""
+        outliers = self._outliers
+        if outliers is not None and now >= outliers.due:
+            for endpoint in outliers.look(self.endpoints, now):
+                self._report_ejection(endpoint, now)
         if now >= self._offered_until:
             self._offer(now)
         order = self._order

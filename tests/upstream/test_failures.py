@@ -226,3 +226,11 @@ async def test_body_over_the_limit(sites: Sites) -> None:
         chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
         answer = await exchange(sites.gateway.port, head.encode() + chunk * 3 + b"0\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_client_that_takes_too_long(sites: Sites) -> None:
+    """A client that has not sent its body by the end of the total time-out gets a 408: no fault of the backend."""
+    async with sites.backend(always(OK), "bounded") as backend, connected(sites.gateway.port) as (reader, writer):
+        writer.write(f"POST {backend.path}/x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc".encode())
+        answer = await read_message(reader)
+        assert (answer.status, orjson.loads(answer.body)["type"]) == (408, "urn:problem-type:gateway:request-timeout")

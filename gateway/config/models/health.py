@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gateway.config.models.base import Model
+from gateway.config.models.base import Model, Section
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, SomeOf, Text, TextLike, Unset, as_list, refuse
-from gateway.config.values.quantities import Duration
+from gateway.config.values.quantities import Duration, Percent
 
 
 def _range(value: object) -> tuple[int, int]:
@@ -67,3 +67,57 @@ class Health(Model):
         if self.tcp and self.model_fields_set & {"method", "host", "status", "body"}:
             raise refuse("method, host, status and body are about answers, and tcp asks for none; remove them, or tcp")
         return self
+
+
+class SuccessRate(Section):
+    """An endpoint whose share of successes is far below that of the others is ejected."""
+
+    deviations: float = Field(
+        1.9, ge=0, le=100, description="How many standard deviations below the mean are too far. 0: never."
+    )
+    endpoints: int = Field(
+        5, ge=1, description="With fewer that have enough requests, nothing is judged. Of fewer than 5, none can be."
+    )
+    requests: int = Field(100, ge=1, description="Requests of one endpoint in one interval that are enough.")
+
+
+class FailurePercentage(Section):
+    """An endpoint that fails so many of its requests is ejected, whatever the others do."""
+
+    threshold: Percent = Field(85, description="From this share of failures on. 0: never.")
+    endpoints: int = Field(5, ge=1, description="With fewer that have enough requests, nothing is judged.")
+    requests: int = Field(50, ge=1, description="Requests of one endpoint in one interval that are enough.")
+
+
+class Outliers(Section):
+    """Endpoints that fail their requests are left out for a while. `off` in the place of this: never."""
+
+    consecutive: int = Field(
+        5,
+        ge=0,
+        description="Failures in a row: answers of 500 and above, time-outs, resets and failures to connect, and "
+        "requests that wait much longer than any at the other endpoints. 0: does not count.",
+    )
+    consecutive_gateway: int = Field(
+        0, ge=0, description="The same without answers of the backend's own, such as 500. 0: does not count."
+    )
+    interval: Duration = Field(10, description="How often the shares are judged, and ejections end.")
+    base_ejection: Duration = Field(
+        30, description="How long an endpoint is out, times the number of its ejections lately."
+    )
+    max_ejection: Duration = Field(300, description="The longest ejection.")
+    max_ejected: Percent = Field(50, description="At most this share of the endpoints is out, and never the last one.")
+    success_rate: SuccessRate = Field(SuccessRate(), description="Ejection by comparison with the others.")
+    failure_percentage: FailurePercentage = Field(FailurePercentage(), description="Ejection by a fixed share.")
+
+
+def _unless_off(value: object) -> object:
+    return None if value == "off" or value is False else Outliers() if value is None else value
+
+
+OutliersOrOff = Annotated[
+    Outliers | None,
+    Kind("keys below, or off"),
+    BeforeValidator(_unless_off, json_schema_input_type=Outliers | Literal["off", False]),
+]
+"""None for `off`."""

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from gateway.config.models.balance import Balance, BalanceConfig
 from gateway.config.models.base import Model, Section
 from gateway.config.models.discovery import Discovery
-from gateway.config.models.health import Health
+from gateway.config.models.health import Health, Outliers, OutliersOrOff
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse, shorthand
 from gateway.config.values.quantities import Duration, DurationOrZero, Percent
@@ -103,6 +103,12 @@ class ServiceConfig(Model):
         None,
         description="How it is found out which endpoints can answer. Unset: by what becomes of requests.",
         examples=[{"path": "/health", "interval": "10s", "timeout": "2s"}],
+    )
+    outliers: OutliersOrOff = Field(
+        Outliers(),
+        description="Endpoints that fail what they are asked, or leave it unanswered, are left out for a while. "
+        "`off`: never.",
+        examples=[{"consecutive": 5, "interval": "10s", "base_ejection": "30s", "max_ejected": "50%"}],
     )
 
     @model_validator(mode="after")

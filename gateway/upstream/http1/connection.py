@@ -209,15 +209,21 @@ class Connection(asyncio.BufferedProtocol):
         if now < self._exchange_ends and self._takes_request():
             self._set_deadline(self._idle_seconds)
             return
+        kind = ErrorKind.UPSTREAM_TIMEOUT
         if now >= self._exchange_ends:
             detail = f"the exchange with {self._label} took longer than the route's total time-out"
+            if self._reader.phase is HEAD and not self._request_sent and not self._writer.unsent:
+                kind = ErrorKind.REQUEST_TIMEOUT  # it has all that there was: the client is slow
+            elif not self._reading:
+                kind = ErrorKind.CLIENT_GONE  # who does not read
         elif self._reader.phase is BODY:
             detail = f"{self._label} sent nothing more of its response for {self._idle_seconds:g} s"
         elif self._request_sent:
             detail = f"{self._label} sent no response in time"
         else:
             detail = f"{self._label} took no more of the request for {self._idle_seconds:g} s"
-        self._abort(GatewayError(ErrorKind.UPSTREAM_TIMEOUT, detail, retryable=not self._reader.started))
+        retryable = kind is ErrorKind.UPSTREAM_TIMEOUT and not self._reader.started
+        self._abort(GatewayError(kind, detail, retryable=retryable))
 
     def _takes_request(self) -> bool:
         """Whether the upstream took any of the request since the clock was set, if slowly."""

@@ -1,0 +1,231 @@
+"""Passive health: what becomes of requests decides who gets the next ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from gateway.algorithms.outlier_detection import OutlierSettings
+from gateway.balancing.table import BALANCERS
+from gateway.deadlines import Deadlines
+from gateway.errors import GatewayError
+from gateway.http import Exchange
+from gateway.http.testing import make_exchange
+from gateway.upstream.cluster import Cluster
+from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.health import Signal
+from gateway.upstream.probe import Check
+from gateway.upstream.prober import Prober, ProbeTurns
+from gateway.upstream.request import Timeouts
+from gateway.upstream.service import Settings, Upstream
+from gateway.upstream.transport import Connector, Resolver
+from tests.support import eventually, free_port, scripted_backend
+from tests.upstream.wire import read_message
+
+THREE = OutlierSettings(consecutive=3, interval=0.2, base_ejection=0.3)
+
+
+@dataclass
+class Backend:
+    """Answers with a status, or not at all."""
+
+    status: int = 200
+    hangs: bool = False
+    port: int = 0
+    requests: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            start = (await read_message(reader)).start
+            if "/health" not in start:
+                self.requests += 1
+                if self.hangs:
+                    await asyncio.sleep(60)
+            status = 200 if "/health" in start else self.status
+            writer.write(f"HTTP/1.1 {status} x\r\nContent-Length: 2\r\n\r\nok".encode())
+
+
+@contextlib.asynccontextmanager
+async def service(count: int, settings: OutlierSettings | None = THREE) -> AsyncIterator[tuple[Cluster, list[Backend]]]:
+    """A service with so many backends, asked in turn."""
+    async with contextlib.AsyncExitStack() as stack:
+        backends = [Backend() for _ in range(count)]
+        for backend in backends:
+            backend.port = await stack.enter_async_context(scripted_backend(backend.serve))
+        yield cluster_of([backend.port for backend in backends], settings), backends
+
+
+def cluster_of(ports: list[int], settings: OutlierSettings | None = THREE) -> Cluster:
+    connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
+    members = [Member(Address("127.0.0.1", port)) for port in ports]
+    upstream = Upstream("s", connector, Settings(BALANCERS["round_robin"], outliers=settings), members)
+    return Cluster("s", upstream, Timeouts(response_header=20))
+
+
+async def ask(cluster: Cluster, method: str = "GET") -> Exchange:
+    """One request, whatever comes of it."""
+    exchange = make_exchange(method)
+    exchange.target_path = "/x"
+    try:
+        with contextlib.suppress(GatewayError):
+            await cluster(exchange)
+    finally:
+        exchange.close()
+    return exchange
+
+
+def out(endpoint: Endpoint) -> str:
+    """Why an endpoint gets no requests; empty where it does."""
+    found = endpoint.health.out(time.perf_counter())
+    return f"{found[0].value}: {found[1].reason}" if found else ""
+
+
+async def test_failures_in_a_row() -> None:
+    """Three answers of 500 and above in a row take an endpoint out, and after a while it is in again."""
+    async with service(3) as (cluster, backends):
+        bad = cluster.upstream.endpoints[1]
+        backends[1].status = 500
+        for _ in range(9):
+            await ask(cluster)
+        assert backends[1].requests == 3
+        assert out(bad) == "outliers: 3 failures in a row"
+        for _ in range(4):
+            await ask(cluster)
+        assert backends[1].requests == 3
+        backends[1].status = 200
+
+        async def asked_again() -> None:
+            while backends[1].requests == 3:
+                await ask(cluster)
+
+        await asyncio.wait_for(asked_again(), 5)
+        assert out(bad) == ""
+
+
+async def test_a_success_begins_the_row_anew() -> None:
+    """Two failures, a success and two failures are no three in a row; a 404 is a success."""
+    async with service(2) as (cluster, backends):
+        for status in (500, 500, 404, 500, 500, 200, 503, 503):
+            backends[0].status = status
+            for _ in range(2):
+                await ask(cluster)
+        assert out(cluster.upstream.endpoints[0]) == ""
+
+
+async def test_who_cannot_be_reached() -> None:
+    """Failures to connect count, also where another endpoint answers the request."""
+    async with service(1) as (_, backends):
+        cluster = cluster_of([free_port(), backends[0].port])
+        for _ in range(6):
+            assert (await ask(cluster)).attempts[-1].status == 200
+        assert out(cluster.upstream.endpoints[0]) == "outliers: 3 failures in a row"
+
+
+async def test_never_the_last() -> None:
+    """One endpoint alone is never taken out, and neither is the last of which nothing is wrong otherwise."""
+    async with service(2, replace(THREE, max_ejected=100)) as (cluster, backends):
+        upstream = cluster.upstream
+        backends[0].status = backends[1].status = 500
+        upstream.report(upstream.endpoints[0], Signal.OPERATOR, up=False, reason="a test", now=time.perf_counter())
+        for _ in range(10):
+            await ask(cluster)
+        assert out(upstream.endpoints[1]) == ""
+
+
+async def test_what_a_client_gives_up_is_no_failure() -> None:
+    """Requests whose client goes away say nothing of the endpoint."""
+    async with service(2) as (cluster, backends):
+        backends[0].hangs = True
+        for _ in range(10):
+            task = asyncio.create_task(ask(cluster))
+            await asyncio.sleep(0.01)
+            task.cancel()
+        assert out(cluster.upstream.endpoints[0]) == ""
+
+
+async def test_off() -> None:
+    """Without outlier detection nothing becomes of failures; a reload that turns it off takes everybody in."""
+    async with service(2) as (cluster, backends):
+        backends[0].status = 500
+        for _ in range(6):
+            await ask(cluster)
+        assert out(cluster.upstream.endpoints[0])
+        cluster.upstream.configure(replace(cluster.upstream.settings, outliers=None))
+        for _ in range(20):
+            await ask(cluster)
+        assert out(cluster.upstream.endpoints[0]) == ""
+        assert backends[0].requests > 10
+
+
+async def test_a_black_hole() -> None:
+    """An endpoint that never answers is found out while requests wait for it, and they are answered elsewhere."""
+    async with service(2) as (cluster, backends):
+        backends[1].hangs = True
+        held = [asyncio.create_task(ask(cluster)) for _ in range(6)]
+        while not out(cluster.upstream.endpoints[1]) and len(held) < 100:
+            held.append(asyncio.create_task(ask(cluster)))
+            await asyncio.sleep(0.05)
+        assert "requests were not answered in 1.0 s" in out(cluster.upstream.endpoints[1])
+        assert {(await each).attempts[-1].status for each in held} == {200}
+
+
+async def test_slow_is_not_silent() -> None:
+    """Where all endpoints take their time, none of them is taken for a black hole."""
+    async with service(2, replace(THREE, interval=10)) as (cluster, backends):
+        for backend in backends:
+            backend.hangs = True
+        held = [asyncio.create_task(ask(cluster)) for _ in range(8)]
+        await asyncio.sleep(1.3)
+        backends[0].hangs = False
+        for _ in range(10):
+            held.append(asyncio.create_task(ask(cluster)))
+            await asyncio.sleep(0.05)
+        assert [out(endpoint) for endpoint in cluster.upstream.endpoints] == ["", ""]
+        for task in held:
+            task.cancel()
+
+
+async def test_a_return_within_the_ejection() -> None:
+    """An endpoint that leaves its service while it is ejected, and comes back, is still out."""
+    async with service(3, replace(THREE, base_ejection=60)) as (cluster, backends):
+        upstream = cluster.upstream
+        backends[0].status = 500
+        for _ in range(9):
+            await ask(cluster)
+        members = upstream.members
+        upstream.replace(members[1:])
+        upstream.replace(members)
+        assert out(upstream.endpoints[0]) == "outliers: 3 failures in a row"
+        assert upstream.endpoints[0].health.record.ejections == 1
+
+
+async def test_active_checks_end_an_ejection() -> None:
+    """An endpoint that passes its active checks while it is ejected is in again before its time."""
+    async with service(2, replace(THREE, base_ejection=60)) as (cluster, backends):
+        backends[0].status = 500
+        for _ in range(6):
+            await ask(cluster)
+        assert out(cluster.upstream.endpoints[0])
+        prober = Prober(cluster.upstream, Check("/health", interval=0.05, healthy_after=2), ProbeTurns())
+        await prober.start()
+        await eventually(lambda: out(cluster.upstream.endpoints[0]) == "")
+        prober.retire()
+
+
+@pytest.mark.parametrize("count", [5, 6])
+async def test_success_rate(count: int) -> None:
+    """One that fails half of its requests among five is out after an interval, though never three in a row."""
+    settings = replace(THREE, success_rate_requests=10, base_ejection=60, interval=0.5)
+    async with service(count, settings) as (cluster, backends):
+        end = time.perf_counter() + 5
+        while not out(cluster.upstream.endpoints[0]) and time.perf_counter() < end:
+            backends[0].status = 500 if backends[0].status == 200 else 200
+            for _ in range(count):
+                await ask(cluster)
+        assert out(cluster.upstream.endpoints[0]).startswith("outliers: success rate")
+        assert [out(each) for each in cluster.upstream.endpoints[1:]] == [""] * (count - 1)
