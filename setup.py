@@ -28,7 +28,7 @@ MODULES = """
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/outliers algorithms/outlier_detection
     upstream/connection upstream/request upstream/http1/codec upstream/http1/connection upstream/tunnel
-    upstream/websocket
+    upstream/websocket upstream/affinity
     balancing/two_choices balancing/least_request balancing/peak_ewma balancing/weighted_random
     balancing/round_robin balancing/consistent_hash
     auth/scheme auth/credentials auth/api_key auth/key_ring auth/anonymous

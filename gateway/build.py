@@ -47,6 +47,7 @@ from gateway.registry.table import host_name_of, identity_of, source_of
 from gateway.resilience import Resilience, timeouts_of
 from gateway.routes.pattern import PatternError
 from gateway.routes.table import RouteTable, RuleErrors
+from gateway.upstream.affinity import KEY_FILE, CookieKey, StickyCookie
 from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import Address, Member, TlsSettings
@@ -276,8 +277,13 @@ class _Builder:
             service = self._configuration.routes.services[target.name]
             place = ("routes.yaml", ("services", target.name))
             name, tls = target.name, self._tls(target.name, service)
-            limits, outliers = pool_limits(service.connections), outliers_of(service.outliers)
-            settings = Settings(balancing_of(service.balance), limits, self._rules(service), outliers)
+            settings = Settings(
+                balancing_of(service.balance),
+                pool_limits(service.connections),
+                self._rules(service),
+                outliers_of(service.outliers),
+                self._sticky(service, place),
+            )
             discovery, health = service.discovery, service.health
             members = None if discovery else tuple(_member(each) for each in service.endpoints)
         host_name = host_name_of(discovery)
@@ -293,6 +299,16 @@ class _Builder:
             self._plan.need(("prober", upstream, health), partial(Prober, upstream, check_of(health), turns), place)
         self._upstreams[target] = upstream
         return upstream
+
+    def _sticky(self, service: ServiceConfig, place: Place) -> StickyCookie | None:
+        config = service.balance.sticky
+        if config is None:
+            return None
+        secret = config.secret.get_secret_value() if config.secret is not None else ""
+        path = None if secret else self._base / self._configuration.middleware.state_directory / KEY_FILE
+        key = self._plan.need(("sticky key", secret, path), partial(CookieKey, secret, path), place)
+        max_age = round(config.max_age) if config.max_age is not None else None
+        return StickyCookie(config.cookie, key, max_age, config.same_site)
 
     def _rules(self, service: ServiceConfig) -> Rules:
         """What depends on the time or on this gateway is not for hashing: all gateways are to agree on it."""

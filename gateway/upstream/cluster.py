@@ -129,6 +129,8 @@ class Cluster:
                 return again
         if not isinstance(body, bytes):
             exchange.defer(body.close)
+        if self.upstream.affinity is not None:
+            self.upstream.affinity.remember(exchange, tried[-1], response)
         return None
 
     async def _connection(

@@ -12,6 +12,7 @@ from gateway.algorithms import priorities
 from gateway.algorithms.outlier_detection import OutlierSettings
 from gateway.http.attempt import Attempt
 from gateway.http.messages import Exchange
+from gateway.upstream.affinity import Affinity, StickyCookie
 from gateway.upstream.endpoint import Address, Endpoint, Member, TlsSettings
 from gateway.upstream.health import FOREVER, Signal
 from gateway.upstream.levels import Level, Rules, levels
@@ -68,6 +69,7 @@ class Settings:
     limits: PoolLimits = field(default_factory=PoolLimits)
     rules: Rules = field(default_factory=Rules)
     outliers: OutlierSettings | None = None  # None: what becomes of requests has no consequences
+    sticky: StickyCookie | None = None
 
 
 class Upstream:
@@ -90,6 +92,7 @@ class Upstream:
         "_server_name",
         "_shared",
         "_tls_context",
+        "affinity",
         "endpoints",
         "followers",
         "levels",
@@ -113,6 +116,7 @@ class Upstream:
         """
         self.name = name
         self.settings = settings
+        self.affinity: Affinity | None = None  # where clients stay with their endpoints
         self.members: tuple[Member, ...] = ()
         self.endpoints: tuple[Endpoint, ...] = ()
         self._connector = connector
@@ -130,6 +134,7 @@ class Upstream:
         self.followers: list[Follower] = []
         self._judge_by(settings.outliers)
         self.replace(members)
+        self._bind()
         self._offer(time.perf_counter())  # here, where it is made, and not on the way of the first request
 
     def configure(self, settings: Settings) -> None:
@@ -137,10 +142,18 @@ class Upstream:
         if settings.balancing != self.settings.balancing:
             self._balancers = {}
         self.settings = settings
+        self._bind()
         for endpoint in self.endpoints:
             endpoint.configure(settings.limits)
         self._judge_by(settings.outliers)
         self._offered_until = 0.0
+
+    def _bind(self) -> None:
+        cookie = self.settings.sticky
+        if cookie is None:
+            self.affinity = None
+        elif self.affinity is None or self.affinity.cookie != cookie:
+            self.affinity = Affinity(self.name, cookie)
 
     # The set of endpoints.
 
@@ -260,6 +273,10 @@ class Upstream:
                 self._report_ejection(endpoint, now)
         if now >= self._offered_until:
             self._offer(now)
+        if self.affinity is not None:
+            bound = self.affinity.bound(exchange)
+            if bound is not None and not bound.out and bound not in excluded:
+                return bound
         order = self._order
         if self._shared and order:
             loads = [level.load for level in self.levels]
@@ -287,6 +304,8 @@ class Upstream:
         self._order = list(self._balancers.values())
         for level, balancer in zip(self.levels, self._order, strict=True):
             balancer.replace(level.weighted)
+        if self.affinity is not None:
+            self.affinity.offer(self.endpoints)
 
 
 def _merged(members: Sequence[Member]) -> dict[Address, Member]:

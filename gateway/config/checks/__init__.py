@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.config.checks import (
     authorization,
+    balancing,
     blocklist,
     breakers,
     cache,
@@ -56,6 +57,7 @@ ERRORS = (
 
 WARNINGS = (
     Check("routes.yaml", routes.warnings),
+    Check("routes.yaml", balancing.warnings),
     Check("routes.yaml", paths_in_conditions.unmet),
     Check("routes.yaml", authorization.warnings),
     Check("routes.yaml", headers.dropped_but_matched),

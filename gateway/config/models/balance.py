@@ -1,13 +1,14 @@
 """routes.yaml: how the requests of a service are shared by its endpoints."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from gateway.config.models.auth.scheme_keys import CookieName
 from gateway.config.models.base import Model
 from gateway.config.values.addresses import HeaderName
 from gateway.config.values.kinds import Kind, Text, Unset, refuse, shorthand
+from gateway.config.values.quantities import Duration
 
 Method = Literal["least_request", "round_robin", "random", "peak_ewma"]
 
@@ -43,6 +44,34 @@ class ConsistentHash(Model):
         return self
 
 
+class Sticky(Model):
+    """Clients stay with their endpoint while it is up, by a cookie that the gateway sets.
+
+    Who has no cookie gets an endpoint as with `least_request`. An endpoint of weight 0 keeps its clients.
+    """
+
+    cookie: CookieName = Field(description="The name of the cookie: another one for each service.", examples=["gw"])
+    secret: Unset[Annotated[SecretStr, Kind("text")]] = Field(
+        None,
+        description="What the cookie is signed with, the same for all gateways that serve the same clients: "
+        "`${STICKY_SECRET}`, not the text itself; at least 16 characters. Unset: one that is made at the first start "
+        "and kept in the file `sticky-key` of `state_directory`.",
+    )
+    max_age: Unset[Duration] = Field(
+        None, description="How long browsers keep the cookie. Unset: until they are closed."
+    )
+    same_site: Literal["lax", "strict", "none"] = Field(
+        "lax", description="Whether pages of other sites may send it. `none` needs https on all ways to clients."
+    )
+
+    @field_validator("secret", mode="before")
+    @classmethod
+    def _is_long(cls, value: Any) -> Any:
+        if isinstance(value, str) and len(value) >= 16:
+            return SecretStr(value)
+        raise refuse("expected a text of at least 16 characters")
+
+
 class Balance(Model):
     """Who gets the next request. A bare name is the same as `method`."""
 
@@ -53,6 +82,9 @@ class Balance(Model):
     )
     consistent_hash: Unset[ConsistentHash] = Field(
         None, description="The same endpoint for the same client, by a hash. In place of `method`."
+    )
+    sticky: Unset[Sticky] = Field(
+        None, description="Clients stay with their endpoint, by a cookie. In place of `method`."
     )
 
     @model_validator(mode="after")

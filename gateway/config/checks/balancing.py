@@ -1,0 +1,28 @@
+"""What has no effect, or not the one that is meant, in the way that services share their requests."""
+
+from collections.abc import Iterator
+
+from gateway.config.models import Configuration
+from gateway.config.problems import Fault
+
+
+def warnings(configuration: Configuration) -> Iterator[Fault]:
+    """One cookie for two services, and what has no effect together."""
+    own = configuration.middleware.zones.own
+    cookies: dict[str, str] = {}
+    for name, service in configuration.routes.services.items():
+        sticky, hashed = service.balance.sticky, service.balance.consistent_hash is not None
+        if sticky is not None and cookies.setdefault(sticky.cookie, name) != name:
+            message = (
+                f"{cookies[sticky.cookie]} has this cookie, too, and each overwrites the other's; use another name"
+            )
+            yield Fault(("services", name, "balance", "sticky", "cookie"), message)
+        if hashed and service.slow_start:
+            message = (
+                "it has no effect with consistent_hash, where the key says which endpoint it is; remove one of them"
+            )
+            yield Fault(("services", name, "slow_start"), message)
+        zoned = next((index for index, each in enumerate(service.endpoints) if each.zone), None)
+        if zoned is not None and (hashed or not own):
+            reason = "with consistent_hash" if hashed else "without zones.own in middleware.yaml; add that"
+            yield Fault(("services", name, "endpoints", zoned, "zone"), f"zones make no difference {reason}")

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.checks import WARNINGS, run
+from tests.config.support import parsed
+
+
+def warnings(services: str, middleware: str = "") -> list[str]:
+    routes = f"services: {{{services}}}\nroutes: [{{path: /x, target: a}}, {{path: /y, target: b}}]"
+    configuration = parsed(routes, middleware=middleware)
+    found = [str(problem) for problem in run(WARNINGS, configuration, "warning")]
+    return [line for line in found if "services." in line]
+
+
+OTHER = "b: {endpoints: ['127.0.0.1:2']}"
+STICKY = "{balance: {sticky: {cookie: gw}}, endpoints: ['127.0.0.1:1']}"
+ZONED = "{endpoints: [{address: '127.0.0.1:1', zone: x}]}"
+HASHED = "balance: {consistent_hash: {client: true}}, endpoints: [{address: '127.0.0.1:1', zone: x}]"
+
+
+@pytest.mark.parametrize(
+    ("services", "middleware", "said"),
+    [
+        (f"a: {STICKY}, b: {STICKY}", "", ["a has this cookie, too"]),
+        (f"a: {STICKY}, {OTHER}", "", []),
+        (f"a: {ZONED}, {OTHER}", "", ["without zones.own in middleware.yaml; add that"]),
+        (f"a: {ZONED}, {OTHER}", "zones: {own: x}", []),
+        (f"a: {{{HASHED}, slow_start: 5s}}, {OTHER}", "zones: {own: x}", ["no effect", "with consistent_hash"]),
+    ],
+)
+def test_what_has_no_effect_is_said(services: str, middleware: str, said: list[str]) -> None:
+    """A cookie of two services, zones without an own one, and what hashing does not look at."""
+    found = warnings(services, middleware)
+    assert len(found) == len(said)
+    assert all(part in line for part, line in zip(said, found, strict=True))
