@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import reduce
 from operator import or_
 from typing import Final
@@ -18,6 +19,7 @@ from gateway.cache.route import RouteCache
 from gateway.config.models import AuthFile, RouteConfig
 from gateway.config.models.cache import Cache as CacheConfig
 from gateway.context import Context
+from gateway.http import Exchange, Response
 from gateway.live import Place
 from gateway.outside.redis_link import redis_identity, redis_link
 
@@ -40,6 +42,18 @@ def route_cache(context: Context, route: RouteConfig) -> RouteCache | None:
         return None
     keys = context.once("cache keys", lambda: _keys(context))
     return context.once(("cache", route.id), lambda: RouteCache(cache_of(context), keys, _rules(context, route)))
+
+
+def stale_copies(context: Context, route: RouteConfig) -> Callable[[Exchange], Awaitable[Response | None]] | None:
+    """What answers with a stale copy where a request of this route has failed; None where the route has no cache.
+
+    With it, responses are stored that nothing else could use.
+    """
+    cache = route_cache(context, route)
+    if cache is None:
+        return None
+    cache.keep_copies()
+    return cache.stale
 
 
 def cache_of(context: Context) -> Cache:

@@ -52,7 +52,7 @@ class Fetch:
             answer = await self._ask(held, self.stored)
         except GatewayError as error:
             held.close()
-            self._land("not stored")
+            self._land("failed")
             if error.kind.status in ERRORS and (stale := self._instead(error.kind.status)) is not None:
                 return stale
             raise
@@ -70,6 +70,7 @@ class Fetch:
     async def _ask(self, held: Deferred, stored: Stored | None) -> Response:
         """One request, which `held` is to close."""
         exchange = self.asked.exchange
+        exchange.cache = "miss"
         before = exchange.hidden_headers, exchange.extra_headers, exchange.deferred
         if self.plain or stored is not None:
             exchange.hidden_headers = exchange.hidden_headers | CONDITIONS
@@ -93,7 +94,7 @@ class Fetch:
             answer = await self._ask(held, None)
         if answer.status in ERRORS and (stale := self._instead(answer.status)) is not None:
             held.close()
-            self._land("not stored")
+            self._land("failed")
             return stale
         return await self._new(answer, held)
 
@@ -124,7 +125,7 @@ class Fetch:
             terms=terms,
         )
         kept = not terms.refusal and await self._keep(fresh)
-        self._land("stored" if kept and _is_fresh(fresh) else "not stored")
+        self._land(_landing(fresh, kept=kept))
         self.asked.exchange.cache = "revalidated"
         self.cache.counts.revalidated += 1
         said = b"fwd=stale; fwd-status=304" + (b"; stored" if kept else b"")
@@ -134,7 +135,6 @@ class Fetch:
 
     async def _new(self, answer: Response, held: Deferred) -> Response:
         exchange = self.asked.exchange
-        exchange.cache = "miss"
         self.cache.counts.misses += 1
         now = time.time()
         terms = terms_of(answer.status, answer.headers, now, heuristic=self.rules.heuristic)
@@ -142,7 +142,7 @@ class Fetch:
         refusal = self._refusal(answer, made)
         if refusal:
             exchange.defer(held.close)
-            self._land("not stored")
+            self._land("apart" if answer.status not in ERRORS else "failed")
             if terms.refusal and answer.status < 500 and self.stored is not None and not self.asked.credential:
                 await self.cache.store.drop(self.asked.key.resource)
         elif isinstance(answer.body, bytes):
@@ -158,7 +158,9 @@ class Fetch:
         headers = _dated([line for line in answer.headers if line[0] not in _NOT_STORED], now)
         if self.asked.exchange.method == "HEAD":
             headers += [line for line in answer.headers if line[0] == b"content-length"]
-        vary = tuple(sorted({*(vary_names(answer.headers) or ()), *self.rules.vary}))
+        said = vary_names(answer.headers) or ()
+        coded = [b"accept-encoding"] if any(name == b"content-encoding" for name, _ in headers) else []
+        vary = tuple(sorted({*said, *coded, *self.rules.vary}))
         age = initial_age(answer.headers, time.monotonic() - self.sent_at, now)
         at = self.cache.store.now()
         return Stored(answer.status, tuple(headers), b"", age, at, vary, self.asked.variant_of(vary), terms)
@@ -170,6 +172,9 @@ class Fetch:
             return terms.refusal
         if self.asked.credential and not terms.for_all:
             return "the request has a credential"
+        attempts = self.asked.exchange.attempts
+        if attempts and attempts[-1].open_ended:
+            return "nothing tells whether it is whole"
         length = dict(answer.headers).get(b"content-length", b"")
         if self.asked.exchange.method != "HEAD" and length.isdigit() and int(length) > self.rules.max_body:
             return "it is larger than max_body"
@@ -187,7 +192,7 @@ class Fetch:
 
         def kept(whole: bytes | None) -> None:
             if whole is None:
-                self._land("not stored")
+                self._land("apart" if recording.passes_on else "failed")
             else:
                 self.cache.run(self._arrived(made, whole))
 
@@ -207,7 +212,7 @@ class Fetch:
         except asyncio.CancelledError:
             self._land("lost")
             raise
-        self._land("stored" if kept and _is_fresh(whole) else "not stored")
+        self._land(_landing(whole, kept=kept))
 
     async def _keep(self, stored: Stored) -> bool:
         seconds = max(0.0, stored.terms.lifetime - stored.initial_age) + self.rules.keep_stale
@@ -218,6 +223,12 @@ class Fetch:
             self.cache.flights.end(self.what, self.flight, landing, time.monotonic())
         elif landing == "stored":
             self.cache.flights.came(self.what)
+
+
+def _landing(stored: Stored, *, kept: bool) -> Landing:
+    if not _is_fresh(stored):
+        return "apart"
+    return "stored" if kept else "failed"
 
 
 def _is_fresh(stored: Stored) -> bool:

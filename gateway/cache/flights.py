@@ -7,8 +7,9 @@ from typing import Final, Literal
 
 from gateway.algorithms.byte_cache import ByteCache
 
-Landing = Literal["stored", "not stored", "lost"]
-"""How a fetch ended: what came can be looked up; each must ask for itself; whoever asked is gone, somebody else may."""
+Landing = Literal["stored", "apart", "failed", "lost"]
+"""How a fetch ended: what came can be looked up; each must ask for itself, also for what comes next; each must ask for
+itself this time; whoever asked is gone, and another may ask for all."""
 
 APART_SECONDS: Final = 60.0  # for which what could not be shared is asked for by each request itself
 FAILED_SECONDS: Final = 1.0  # after a failure, for which a stale response is used without asking again
@@ -62,7 +63,7 @@ class Flights:
         flight.land(landing)
         if self._flights.get(what) is flight:
             del self._flights[what]
-        if landing == "not stored":
+        if landing == "apart":
             self._apart.put(what, now + APART_SECONDS)
         elif landing == "stored":
             self.came(what)

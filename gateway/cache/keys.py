@@ -92,6 +92,7 @@ class Keys:
         parts = [
             exchange.target_path.encode("latin-1"),
             exchange.scheme.encode(),
+            exchange.host.encode("latin-1"),
             prefix_before(exchange, exchange.target_path),
             *self._from_proxies(exchange),
         ]

@@ -23,6 +23,8 @@ class _Resource:
 class MemoryStore:
     """At most `size` bytes of responses. One resource takes at most 1/16 of that."""
 
+    elsewhere = ""
+
     def __init__(self, size: int) -> None:
         self._kept: ByteCache[str, _Resource] = ByteCache(size)
 

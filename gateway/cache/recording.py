@@ -51,7 +51,7 @@ class Recording:
         self._pieces: list[bytes] = []
         self._unread: deque[bytes] = deque()
         self._size = 0
-        self._passes_on = False  # it is larger: what follows is read by the client
+        self.passes_on = False  # it is larger: what follows is read by the client
         self._over = False  # the whole body is here, or its error
         self._ran = False  # `run` has ended
         self._client_gone = False
@@ -64,7 +64,7 @@ class Recording:
         try:
             while piece := await self._body.read():
                 if not self._take(piece):
-                    self._passes_on = True
+                    self.passes_on = True
                     self._done(None)
                     break
             else:
@@ -115,11 +115,11 @@ class Recording:
 
     @property
     def trailers(self) -> Headers:
-        return self._body.trailers if self._passes_on else self._trailers
+        return self._body.trailers if self.passes_on else self._trailers
 
     @property
     def ready(self) -> bool:
-        return bool(self._unread) or self._over or (self._passes_on and self._body.ready)
+        return bool(self._unread) or self._over or (self.passes_on and self._body.ready)
 
     async def read(self) -> bytes:
         while True:
@@ -129,7 +129,7 @@ class Recording:
                 return piece
             if self._over:
                 return self._end()
-            if self._passes_on:
+            if self.passes_on:
                 return await self._body.read()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -149,5 +149,5 @@ class Recording:
         self._client_gone = True
         self._unread.clear()
         self._free()
-        if self._passes_on:
+        if self.passes_on:
             self._release()

@@ -25,6 +25,8 @@ LISTED_AT_ONCE: Final = 500
 class RedisStore:
     """At most `size` bytes in this Redis."""
 
+    elsewhere = "; Redis is not asked for an explanation"
+
     def __init__(self, link: RedisLink, size: int) -> None:
         self.size = size
         self._link = link

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from copy import copy
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
@@ -34,6 +35,10 @@ class RouteCache:
         self.rules = rules
         self._keys = keys
 
+    def keep_copies(self) -> None:
+        """Store also what only `stale` could use."""
+        self.rules = replace(self.rules, stale_copies=True)
+
     async def answer(self, exchange: Exchange, handler: Handler) -> Response:
         """The answer to a request that `handler` would forward. Raises GatewayError."""
         credential = self._keys.has_credential(exchange)
@@ -51,7 +56,7 @@ class RouteCache:
             if flight is None or left <= 0:
                 break
             collapsed = True
-            if await flight.wait(left) == "not stored":
+            if await flight.wait(left) in ("apart", "failed"):
                 return await self._fetch(asked, stored, what)
         else:
             return await self._fetch(asked, stored, what)
@@ -83,7 +88,7 @@ class RouteCache:
             return "passed by: the client says no-store"
         stored = self.cache.store.peek(asked.key, asked.variant_of)
         if stored is None or (credential and not stored.terms.for_all):
-            return "nothing is stored for it here"
+            return f"nothing is known here to be stored for it{self.cache.store.elsewhere}"
         age = stored.age(self.cache.store.now())
         said = verdict(stored.terms, age, asked.wish, self.rules.leeway)
         return f"{_SAID[said]}: its age is {age:.0f} s, its lifetime {stored.terms.lifetime:.0f} s"
@@ -171,10 +176,11 @@ class RouteCache:
     def _refresh(self, asked: Asked, stored: Stored, what: bytes) -> None:
         """Ask for a new one while the stale one is used, once for all."""
         cache = self.cache
-        whole = asked.exchange.method == "GET"
-        if whole and cache.refreshing < MOST_REFRESHES and cache.flights.under_way(what) is None:
+        flights, whole = cache.flights, asked.exchange.method == "GET"
+        busy = flights.under_way(what) is not None or flights.failed_lately(what, time.monotonic())
+        if whole and not busy and cache.refreshing < MOST_REFRESHES:
             cache.refreshing += 1
-            cache.run(self._refreshed(asked, stored, what, cache.flights.begin(what)))
+            cache.run(self._refreshed(asked, stored, what, flights.begin(what)))
 
     async def _refreshed(self, asked: Asked, stored: Stored, what: bytes, flight: Flight) -> None:
         exchange = copy(asked.exchange)
@@ -188,6 +194,7 @@ class RouteCache:
             if not isinstance(response.body, bytes):
                 response.body.close()
         except GatewayError as error:
+            self.cache.flights.failed(what, time.monotonic())
             logger.debug("a stale response could not be refreshed: %s", error)
         finally:
             exchange.close()

@@ -70,6 +70,11 @@ class Store(Protocol):
     """Keeps responses. Nothing here raises: what cannot be read is not there, and what cannot be kept is not kept."""
 
     @property
+    def elsewhere(self) -> str:
+        """What an explanation adds where `peek` does not know everything."""
+        ...
+
+    @property
     def size(self) -> int:
         """Bytes that it takes at most."""
         ...

@@ -35,6 +35,7 @@ class Attempt:
     sent: int = 0  # body bytes
     received: int = 0  # body bytes
     failure: ErrorKind | None = None  # None: the response was whole, or its reader went away
+    open_ended: bool = False  # the response ends with the connection: nothing tells whether it is whole
     unanswered: bool = False  # it failed before a byte of an answer came
     retry: str = ""  # why another attempt followed; empty where none did
 

@@ -42,12 +42,18 @@ class Site:
     """One configuration. `route`: which of its routes is asked."""
 
     def __init__(
-        self, backend: Backend, cache: str = "cache: {}", *, routes: str = ROUTES, sources: Lines | None = None
+        self,
+        backend: Backend,
+        cache: str = "cache: {}",
+        *,
+        routes: str = ROUTES,
+        sources: Lines | None = None,
+        policies: list[ResponseCache] | None = None,
     ) -> None:
         self.backend = backend
+        self.policies = policies or []
         built = context(cache, routes=routes, sources=sources)
-        self.policies: list[ResponseCache] = []
-        for index in range(len(built.configuration.routes.routes)):
+        for index in range(len(built.configuration.routes.routes) if policies is None else 0):
             self.policies += [each for each in build(built, route=index) if isinstance(each, ResponseCache)]
         self.cache = self.policies[0].cache
         self.clock = 0.0

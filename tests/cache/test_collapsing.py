@@ -134,6 +134,33 @@ async def test_an_error_is_not_shared() -> None:
     assert [body(other) for other in others if isinstance(other, Response)] == ["fine", "fine"]
 
 
+async def test_after_an_error_requests_are_shared_again() -> None:
+    """A moment of failure is no reason to ask for each of what can be shared."""
+    backend = Backend(answer("", 503), answer("fine", cache_control=FRESH))
+    site = Site(backend)
+    await site.ask()
+    backend.held = asyncio.Event()
+    tasks = await asking(site, 5)
+    backend.held.set()
+    assert {body(response) for response in await asyncio.gather(*tasks)} == {"fine"}
+    assert backend.count == 2
+
+
+async def test_a_backend_that_fails_is_not_asked_for_each_stale_response() -> None:
+    """What is refreshed in the background is left alone for a moment after a failure."""
+    backend = Backend(
+        answer("one", cache_control="max-age=10, stale-while-revalidate=60"),
+        GatewayError(ErrorKind.UPSTREAM_REFUSED, "dead"),
+    )
+    site = Site(backend)
+    await site.ask()
+    site.later(20)
+    for _ in range(5):
+        assert body(await site.ask()) == "one"
+        await site.settle()
+    assert backend.count == 2
+
+
 async def test_variants_do_not_wait_for_each_other_for_ever() -> None:
     """When it is known what tells requests apart, those of one kind share one request."""
 

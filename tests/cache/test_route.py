@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.cache.configured import stale_copies
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Response
 from gateway.http.testing import Pieces
+from gateway.middleware.cache import ResponseCache
 from tests.cache.support import Backend, Site, answer, body, said
-from tests.middleware.support import header
+from tests.middleware.support import build, context, header
 
 FRESH = "max-age=60"
 
@@ -367,16 +369,23 @@ async def test_a_stale_response_is_used_while_a_new_one_comes() -> None:
 
 
 async def test_a_stale_copy_is_there_for_a_fallback() -> None:
-    """However old it is, as long as it is kept."""
-    site = Site(Backend(answer("one", cache_control="max-age=10")))
-    route = site.policies[0].route
-    assert route is not None
-    assert await route.stale(site.exchange()) is None
+    """However old, as long as it is kept, also where the response says nothing; but not what must not be stale."""
+    backend = Backend(answer("one"), answer("", 503), answer("mine", cache_control="must-revalidate"))
+    built = context("cache: {}")
+    stale = stale_copies(built, built.configuration.routes.routes[0])
+    assert stale is not None
+    (policy,) = (each for each in build(built) if isinstance(each, ResponseCache))
+    site = Site(backend, policies=[policy])
+    assert await stale(site.exchange()) is None
     await site.ask()
     site.later(1000)
-    copy = await route.stale(site.exchange())
+    assert (await site.ask()).status == 503
+    copy = await stale(site.exchange())
     assert copy is not None
     assert (body(copy), header(copy, b"age")) == ("one", [b"1000"])
+    assert await stale(site.exchange(headers=[("cookie", "a=b")])) is None
+    await site.ask("/b")
+    assert await stale(site.exchange("/b")) is None
 
 
 async def test_a_clock_that_goes_back_makes_nothing_younger() -> None:
@@ -406,7 +415,10 @@ async def test_it_is_explained() -> None:
     """What would be done, and why."""
     site = Site(Backend(answer(cache_control=FRESH)))
     policy = site.policies[0]
-    for expected in ("nothing is stored for it here", "a stored response is used: its age is 0 s, its lifetime 60 s"):
+    for expected in (
+        "nothing is known here to be stored for it",
+        "a stored response is used: its age is 0 s, its lifetime 60 s",
+    ):
         decision = await policy.explain(site.exchange())
         assert decision is not None
         assert decision.reason == expected

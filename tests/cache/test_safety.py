@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http import Exchange, Identity
+from gateway.http import Exchange, Identity, Response
+from gateway.http.attempt import Attempt
 from gateway.http.header_filter import HeaderFilter
 from tests.cache.support import Backend, Site, answer, body
 from tests.middleware.support import errors
@@ -197,6 +198,37 @@ async def test_identity_headers_of_the_gateway_count_for_vary() -> None:
         return exchange
 
     assert await numbers(it, asked("a"), asked("b"), asked("a")) == ["0", "1", "0"]
+
+
+async def test_the_host_counts_as_it_is_written() -> None:
+    """A backend may repeat it: what one client writes in capitals, others do not get to see."""
+    it = site(counting(cache_control=FRESH))
+    shouted = it.exchange()
+    shouted.host = "API.example.com"
+    assert await numbers(it, shouted, it.exchange()) == ["0", "1"]
+    await it.cache.invalidate("api.example.com /a")
+    assert await numbers(it, shouted, it.exchange()) == ["2", "3"]
+
+
+async def test_a_coding_is_for_who_asked_for_it() -> None:
+    """Also where the backend forgot to say so in Vary."""
+    it = site(counting(cache_control=FRESH, content_encoding="gzip"))
+    packed = [it.exchange(headers=[("accept-encoding", "gzip")]) for _ in range(2)]
+    assert await numbers(it, *packed, it.exchange()) == ["0", "0", "1"]
+
+
+async def test_what_may_have_been_cut_short_is_not_stored() -> None:
+    """A body that ends with its connection may be half of one whose backend was killed."""
+
+    def reply(exchange: Exchange) -> Response:
+        attempt = Attempt("10.0.0.1:80", 0)
+        attempt.open_ended = len(backend.asked) < 2
+        exchange.attempts += (attempt,)
+        return answer(str(len(backend.asked)), cache_control=FRESH)
+
+    backend = Backend(reply)
+    it = site(backend)
+    assert await numbers(it, *(it.exchange() for _ in range(3))) == ["1", "2", "2"]
 
 
 def test_a_store_in_redis_needs_redis() -> None:

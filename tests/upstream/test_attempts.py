@@ -66,6 +66,19 @@ async def test_an_endpoint_that_is_not_reached() -> None:
         assert sum(counts_of(cluster), EndpointCounts()) == EndpointCounts(2, 1, 0, 1, 1)
 
 
+@pytest.mark.parametrize(("head", "open_ended"), [(b"Content-Length: 2\r\n", False), (b"", True)])
+async def test_a_response_that_ends_with_its_connection(head: bytes, open_ended: bool) -> None:
+    """It is told from one of which the end is marked: nothing says whether it is whole."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + head + b"\r\nok")
+
+    async with scripted_backend(script) as port:
+        exchange = await asked(cluster_of(port))
+        assert [each.open_ended for each in exchange.attempts] == [open_ended]
+
+
 async def test_a_connection_that_turned_out_to_be_dead() -> None:
     """The endpoint is asked again on a fresh one, and is not blamed; a request that may not be repeated fails."""
     async with scripted_backend(answering(OK)) as port:

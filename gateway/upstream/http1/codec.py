@@ -85,7 +85,6 @@ class ResponseReader:
         "_parser",
         "_pieces",
         "_section",
-        "_until_eof",
         "_upgrade",
         "behind",
         "continued",
@@ -97,6 +96,7 @@ class ResponseReader:
         "started",
         "status",
         "trailers",
+        "until_eof",
     )
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class ResponseReader:
         self._informational = 0
         self._pieces: list[bytes] = []
         self._buffered = 0
-        self._until_eof = False  # then, as after a 101, no other response follows
+        self.until_eof = False  # then, as after a 101, no other response follows
         self.begin("")
         self.phase = IDLE
 
@@ -159,7 +159,7 @@ class ResponseReader:
 
     def eof(self) -> None:
         """The upstream closed. Raises CutShort unless that is how this body ends."""
-        if self.phase is BODY and self._until_eof:
+        if self.phase is BODY and self.until_eof:
             self.phase = DONE
         elif self.phase in (HEAD, BODY):
             raise CutShort
@@ -232,7 +232,7 @@ class ResponseReader:
         if self._method == "HEAD":
             self._end_without_body()
         elif coding is None and b"content-length" not in fields and status not in _NO_BODY:
-            self._until_eof = True
+            self.until_eof = True
 
     def _is_oddly_framed(self, coding: bytes | None) -> bool:
         """Of a coding or a 204: whether what follows may be something else to the upstream than it is here."""

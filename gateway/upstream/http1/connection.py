@@ -259,6 +259,7 @@ class Connection(asyncio.BufferedProtocol):
             raise
         attempt.seconds = time.perf_counter() - attempt.started - attempt.waited
         attempt.status = status = reader.status
+        attempt.open_ended = reader.until_eof
         if status in REFUSALS:
             attempt.retry_after = seconds_to_wait(reader.fields.get(b"retry-after"), time.time())
         if upload is None and reader.phase is DONE:  # it came whole with its head, as small ones do
