@@ -56,6 +56,7 @@ from gateway.upstream.levels import Rules, Zones
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.prober import Prober, ProbeTurns
 from gateway.upstream.request import Timeouts
+from gateway.upstream.retry import Retries, RetrySettings
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector
 from gateway.upstream.websocket import WebSocketLimits
@@ -193,8 +194,8 @@ class _Builder:
         self._connector = connector
         self._base = base
         self._context = Context(configuration, plan, base)
-        self._resilience = Resilience(configuration, plan)
-        self._upstreams: dict[Target, Upstream] = {}
+        self._resilience = Resilience(self._context)
+        self._upstreams: dict[tuple[Target, bool], Upstream] = {}
         self.changed: dict[Upstream, tuple[Settings, Sequence[Member] | None]] = {}  # of those that live already
         self.blocklist = blocklist_of(self._context)  # which the admin API changes, also where no route has one
         self._stack_in_order, self.problems = arrange(self._context)
@@ -231,31 +232,38 @@ class _Builder:
     def _target(self, index: int, route: RouteConfig) -> Cluster | Hosted | Redirect | None:
         if route.redirect is not None:
             return redirects.redirect(route.redirect)
-        target = parse_target(route.target)
-        place = ("routes.yaml", ("routes", index, "target"))
+        return self._way(route, route.target, ("routes", index, "target"))
+
+    def _way(self, route: RouteConfig, text: str, path: _Place, *, mirror: bool = False) -> Cluster | Hosted | None:
+        """The way of a route to a target, named at this place; None, with a problem, where it cannot be used."""
+        target, place = parse_target(text), ("routes.yaml", path)
+        timeouts, websocket = timeouts_of(route, self._timeouts(route)), self._websocket_limits()
         try:
             if isinstance(target, AsgiTarget):
                 make = partial(import_application, target.module, target.attribute)
-                application = self._plan.need(target, make, place)
-                return Hosted(application, self._timeouts(route), self._websocket_limits())
-            upstream = self._upstream(target, place)
+                return Hosted(self._plan.need(target, make, place), self._timeouts(route), websocket)
+            upstream = self._upstream(target, place, mirror=mirror)
         except (OSError, ImportError, AttributeError, TypeError) as error:
-            self._problem(("routes", index, "target"), f"{route.target} cannot be used: {error}")
+            self._problem(path, f"{text} cannot be used: {error}")
             return None
-        return Cluster(
-            name=route.target,
-            upstream=upstream,
-            timeouts=timeouts_of(route, self._timeouts(route)),
-            preserve_host=route.preserve_host,
-            websocket=self._websocket_limits(),
-            retries=self._resilience.retries(route, target, place),
-        )
+        retries = Retries(RetrySettings(1, 1)) if mirror else self._resilience.retries(route, target, place)
+        return Cluster(text, upstream, timeouts, route.preserve_host, websocket, retries)
 
     def _forward(self, index: int, route: RouteConfig, target: Cluster | Hosted | Redirect) -> Handler:
+        """What stands behind the policies of a route."""
         if isinstance(target, Redirect):
             return target
-        place = ("routes.yaml", ("routes", index))
-        return self._resilience.guarded(route, parse_target(route.target), route.target, target, place)
+        resilience, place = self._resilience, ("routes", index)
+
+        def way(text: str, path: _Place) -> Handler | None:
+            made = self._way(route, text, path)
+            return None if made is None else resilience.guarded(route, text, path, made)
+
+        def mirror(text: str, path: _Place) -> Handler | None:
+            return self._way(route, text, path, mirror=True)
+
+        guarded = resilience.guarded(route, route.target, (*place, "target"), target)
+        return resilience.around(route, place, guarded, way, mirror)
 
     def _timeouts(self, route: RouteConfig) -> Timeouts:
         return _timeouts(self._configuration.middleware.timeouts.overridden_by(route.timeout))
@@ -264,8 +272,9 @@ class _Builder:
         config = self._configuration.middleware.websocket
         return WebSocketLimits(config.max_message, config.ping_interval)
 
-    def _upstream(self, target: ServiceTarget | AddressTarget, place: Place) -> Upstream:
-        known = self._upstreams.get(target)
+    def _upstream(self, target: ServiceTarget | AddressTarget, place: Place, *, mirror: bool = False) -> Upstream:
+        """`mirror`: with endpoints and connections of its own, which nothing else of the service learns from."""
+        known = self._upstreams.get((target, mirror))
         if known is not None:
             return known
         if isinstance(target, AddressTarget):
@@ -287,8 +296,10 @@ class _Builder:
             discovery, health = service.discovery, service.health
             members = None if discovery else tuple(_member(each) for each in service.endpoints)
         host_name = host_name_of(discovery)
+        if mirror:
+            name, health = f"mirror:{name}", None
         make = partial(Upstream, name, self._connector, settings, members or (), tls, host_name)
-        upstream = self._plan.need(("upstream", target, tls, host_name), make, place)
+        upstream = self._plan.need(("upstream", target, tls, host_name, mirror), make, place)
         if upstream.settings != settings or (members is not None and upstream.members != members):
             self.changed[upstream] = settings, members
         if discovery is not None:
@@ -297,7 +308,7 @@ class _Builder:
         if health is not None:
             turns = self._plan.need(("health checks",), ProbeTurns, place)
             self._plan.need(("prober", upstream, health), partial(Prober, upstream, check_of(health), turns), place)
-        self._upstreams[target] = upstream
+        self._upstreams[target, mirror] = upstream
         return upstream
 
     def _sticky(self, service: ServiceConfig, place: Place) -> StickyCookie | None:

@@ -2,43 +2,105 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from gateway.algorithms.circuit_breaker import BreakerSettings
+from gateway.algorithms.conditions import Calendar, compile_condition
+from gateway.algorithms.linear_regex import LinearRegex
 from gateway.algorithms.retry_budget import BudgetSettings, RetryBudget
-from gateway.config.models import Configuration, RouteConfig
+from gateway.cache.configured import route_cache
+from gateway.config.models import Predicate, RouteConfig
 from gateway.config.models.breakers import Breaker as BreakerConfig
 from gateway.config.models.breakers import BreakerProfile
+from gateway.config.models.fallbacks import Fallback as FallbackConfig
+from gateway.config.models.mirrors import Mirror as MirrorConfig
+from gateway.config.models.splits import SplitWhen
+from gateway.config.problems import Path
 from gateway.config.values.addresses import Target
+from gateway.context import Context
 from gateway.http import Handler
-from gateway.live import Place, Plan
+from gateway.live import Place
 from gateway.upstream.breaker import Breaker, Breaking
+from gateway.upstream.fallback import Fallback, FixedAnswer, OtherTarget
+from gateway.upstream.mirror import Mirroring, MirrorQueue
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings
+from gateway.upstream.split import Asked, Choice, Split, When
+
+Way = Callable[[str, Path], Handler | None]
+"""The way to another target of a route, named at this place; None where it cannot be used, which is reported."""
 
 
 class Resilience:
     """One pass over the routes of a configuration."""
 
-    def __init__(self, configuration: Configuration, plan: Plan) -> None:
-        self._configuration = configuration
-        self._plan = plan
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._configuration = context.configuration
+        self._plan = context.plan
         self._budgets: dict[Target, RetryBudget] = {}
+
+    def around(self, route: RouteConfig, path: Path, target: Handler, way: Way, mirror: Way) -> Handler:
+        """A route to its target, with all that it does about failures. `path` leads to the route in routes.yaml;
+        `mirror` makes a way with connections of its own."""
+        handler = target
+        if route.split:
+            handler = self._split(route, path, handler, way)
+        if route.mirror is not None:
+            handler = self._mirroring(route, route.mirror, path, handler, mirror)
+        if route.fallback is not None:
+            handler = self._fallback(route, route.fallback, path, handler, way)
+        return handler
+
+    def _split(self, route: RouteConfig, path: Path, target: Handler, way: Way) -> Handler:
+        auth = self._configuration.auth
+        calendar = Calendar(ZoneInfo(auth.timezone))
+        choices = []
+        for number, entry in enumerate(route.split):
+            own = entry.target == route.target
+            handler = target if own else way(entry.target, (*path, "split", number, "target"))
+            if handler is not None:
+                when = _when(entry.when, calendar) if entry.when is not None else None
+                choices.append(Choice(entry.target, handler, entry.weight, when))
+        anonymous = frozenset(name for name, scheme in auth.schemes.items() if scheme.kind == "anonymous")
+        return Split(route.id, tuple(choices), Choice(route.target, target, 1), anonymous)
+
+    def _mirroring(self, route: RouteConfig, config: MirrorConfig, path: Path, handler: Handler, way: Way) -> Handler:
+        copies = way(config.target, (*path, "mirror", "target"))
+        if copies is None:
+            return handler
+        place = ("routes.yaml", (*path, "mirror"))
+        key = ("mirror", route.id, config.target)
+        queue = self._plan.need(key, partial(MirrorQueue, route.id, config.target), place)
+        return Mirroring(handler, copies, queue, config.percent / 100, config.max_body)
+
+    def _fallback(self, route: RouteConfig, config: FallbackConfig, path: Path, handler: Handler, way: Way) -> Handler:
+        if config.target is not None:
+            other = way(config.target, (*path, "fallback", "target"))
+            return handler if other is None else Fallback(handler, OtherTarget(other), config.target)
+        if config.stale:
+            cache = route_cache(self._context, route)
+            return handler if cache is None else Fallback(handler, cache.stale, "a stale copy")
+        body, content_type = (config.body or "").encode(), config.content_type.encode("latin-1", "replace")
+        answer = FixedAnswer(config.status or 503, body, content_type)
+        return Fallback(handler, answer, f"a fixed {answer.status}")
 
     def retries(self, route: RouteConfig, target: Target, place: Place) -> Retries:
         """What of the route is tried again at this service, within the budget that all its routes share."""
         return Retries(_retry_settings(route), self._budget(target, place))
 
-    def guarded(self, route: RouteConfig, target: Target, name: str, handler: Handler, place: Place) -> Handler:
+    def guarded(self, route: RouteConfig, target: str, path: Path, handler: Handler) -> Handler:
         """The way to one target of a route, with what stands in front of it."""
         if route.breaker is not None:
-            handler = Breaking(handler, self._breaker(route.id, target, name, route.breaker, place))
+            handler = Breaking(handler, self._breaker(route.id, target, route.breaker, ("routes.yaml", path)))
         return handler
 
-    def _breaker(self, route: str, target: Target, name: str, config: BreakerConfig, place: Place) -> Breaker:
+    def _breaker(self, route: str, target: str, config: BreakerConfig, place: Place) -> Breaker:
         settings = _breaker_settings(config.judged_by(self._configuration.middleware.breakers))
-        made = self._plan.need(("breaker", route, target), partial(Breaker, route, name, settings), place)
+        made = self._plan.need(("breaker", route, target), partial(Breaker, route, target, settings), place)
         if made.settings != settings:
             self._plan.after_adoption(partial(made.configure, settings))
         return made
@@ -53,6 +115,30 @@ class Resilience:
             if known.settings != settings:
                 self._plan.after_adoption(partial(known.configure, settings))
         return known
+
+
+def _when(config: SplitWhen, calendar: Calendar) -> When:
+    named = (("header", config.header), ("cookie", config.cookie), ("query", config.query))
+    return When(
+        asked=tuple(_asked(kind, name, each) for kind, several in named for name, each in several.items()),
+        groups=_names(config.group),
+        consumers=_names(config.consumer),
+        tenants=_names(config.tenant),
+        condition=compile_condition(config.condition) if config.condition is not None else None,
+        calendar=calendar,
+    )
+
+
+def _asked(kind: str, name: str, config: Predicate) -> Asked:
+    if config.exact is not None:
+        return Asked(kind, name, config.exact.__eq__)
+    if config.regex is not None:
+        return Asked(kind, name, LinearRegex(config.regex).matches)
+    return Asked(kind, name, None, config.present is not False)
+
+
+def _names(names: tuple[str, ...] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
 
 
 def _retry_settings(route: RouteConfig) -> RetrySettings:

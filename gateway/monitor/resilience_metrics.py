@@ -10,11 +10,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from gateway.algorithms.circuit_breaker import State
 from gateway.live import Owner
 from gateway.upstream.breaker import Breaker
+from gateway.upstream.mirror import MirrorQueue
 
 
 def resilience_metrics(owner: Owner) -> Iterator[Metric]:
     """All of it, as of now."""
     yield from _breakers(list(owner.all(Breaker)))
+    yield from _mirrors(list(owner.all(MirrorQueue)))
 
 
 def _breakers(breakers: list[Breaker]) -> Iterator[Metric]:
@@ -29,3 +31,18 @@ def _breakers(breakers: list[Breaker]) -> Iterator[Metric]:
         opened.add_metric(named, breaker.circuit.opened)
         refused.add_metric(named, breaker.refused)
     yield from (states, opened, refused)
+
+
+def _mirrors(queues: list[MirrorQueue]) -> Iterator[Metric]:
+    labels = ["route", "target"]
+    copies = CounterMetricFamily("gateway_mirror_copies", "Copies for a mirror.", labels=[*labels, "result"])
+    seconds = CounterMetricFamily(
+        "gateway_mirror_response_seconds", "Time to the head of answers that both gave.", labels=[*labels, "side"]
+    )
+    for queue in queues:
+        named = [queue.route, queue.target]
+        for result in ("same", "different", "failed", "dropped", "left_out"):
+            copies.add_metric([*named, result], getattr(queue, result))
+        seconds.add_metric([*named, "real"], queue.real_seconds)
+        seconds.add_metric([*named, "mirror"], queue.mirror_seconds)
+    yield from (copies, seconds)

@@ -88,7 +88,7 @@ class Retries:
         `tried` has the endpoint of each attempt so far, `headers` are those of the response.
         """
         why = self._why(attempt)
-        if not why or (attempt.connected and not _can_be_sent_again(exchange)):
+        if not why or (attempt.connected and not can_be_sent_again(exchange)):
             return None
         if why == STALE:
             return Again(STALE, tried[-1])
@@ -138,7 +138,8 @@ def may_be_repeated(exchange: Exchange) -> bool:
     return exchange.method in IDEMPOTENT or b"idempotency-key" in exchange.fields
 
 
-def _can_be_sent_again(exchange: Exchange) -> bool:
+def can_be_sent_again(exchange: Exchange) -> bool:
+    """Whether it may be repeated, and its body begins anew."""
     body = exchange.body
     if not may_be_repeated(exchange):
         return False

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from gateway.config.problems import Fault, format_path, suggest
+from gateway.config.problems import Fault, Path, format_path, suggest
 from gateway.config.values.addresses import ServiceTarget, parse_target
 from gateway.config.yaml.document import Document
 from gateway.config.yaml.expand import BROKEN
@@ -27,16 +27,29 @@ def check_references(value: Any, document: Document) -> Iterator[Fault]:
             if route.keys().isdisjoint(("target", "redirect")):
                 message = 'the key "target" is missing; add it, such as target: users:8080, or redirect: /v2/$1'
                 yield Fault(("routes", index), message, show_value=False)
-            yield from _check_target(index, route.get("target"), names)
+            for place, target in _targets(index, route):
+                yield from _check_target(place, target, names)
             yield from _check_id(index, route.get("id"), ids, document)
 
 
-def _check_target(index: int, target: Any, names: list[str] | None) -> Iterator[Fault]:
+def _targets(index: int, route: dict[Any, Any]) -> Iterator[tuple[Path, Any]]:
+    """Everything in a route that names a service, and where it does."""
+    yield ("routes", index, "target"), route.get("target")
+    for key in ("mirror", "fallback"):
+        if isinstance(route.get(key), dict):
+            yield ("routes", index, key, "target"), route[key].get("target")
+    split = route.get("split")
+    for number, entry in enumerate(split if isinstance(split, list) else ()):
+        if isinstance(entry, dict):
+            yield ("routes", index, "split", number, "target"), entry.get("target")
+
+
+def _check_target(place: Path, target: Any, names: list[str] | None) -> Iterator[Fault]:
     if names is None or not isinstance(target, str) or ":" in target or target in names or not _is_service(target):
         return
     likely = suggest(target, names)
     message = "services has no entry of this name; define it, or write host:port"
-    yield Fault(("routes", index, "target"), message, f'; did you mean "{likely}"?' if likely else "")
+    yield Fault(place, message, f'; did you mean "{likely}"?' if likely else "")
 
 
 def _is_service(target: str) -> bool:

@@ -10,7 +10,8 @@ from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Model, Section
 from gateway.config.models.client_limits import ClientLimits
 from gateway.config.models.middleware import AccessLog, Drain, MiddlewareFile, WebSocket
-from gateway.config.models.routes import Predicate, RouteConfig, RoutesFile
+from gateway.config.models.predicates import Predicate
+from gateway.config.models.routes import RouteConfig, RoutesFile
 from gateway.config.models.services import Connections, EndpointConfig, ServiceConfig, Tls
 from gateway.config.models.timeouts import RouteTimeouts, Timeouts
 from gateway.config.problems import Path

@@ -8,53 +8,23 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from gateway.algorithms.linear_regex import LinearRegex
-from gateway.algorithms.regex_syntax import RegexError
 from gateway.config.models.auth.authorization import Authorize
 from gateway.config.models.auth.scheme_keys import SchemeNames
 from gateway.config.models.base import Model
 from gateway.config.models.breakers import BreakerOfRoute
 from gateway.config.models.cache import CacheOfRoute
+from gateway.config.models.fallbacks import Fallback
+from gateway.config.models.mirrors import Mirror
+from gateway.config.models.predicates import ValuePredicate
 from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
 from gateway.config.models.retries import Retry
 from gateway.config.models.services import ServiceConfig
+from gateway.config.models.splits import SplitEntry
 from gateway.config.models.timeouts import TimeoutsOfRoute
 from gateway.config.values import addresses, paths
-from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, as_list, or_empty, refuse, shorthand
+from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, as_list, or_empty, refuse
 from gateway.config.values.quantities import Size
 
-
-class Predicate(Model):
-    """What a header or query parameter must be. Exactly one of the three; a bare text is the same as `exact`."""
-
-    exact: Unset[Text] = Field(None, description="The value, character by character.")
-    present: Unset[bool] = Field(None, description="true: it is there, whatever its value; false: it is not there.")
-    regex: Unset[Text] = Field(
-        None, description="A regular expression for the whole value, as those of `matches`; see Conditions."
-    )
-
-    @field_validator("regex")
-    @classmethod
-    def _compiles(cls, regex: str) -> str:
-        try:
-            LinearRegex(regex)
-        except RegexError as error:
-            message = f"this regular expression cannot be used: see character {error.offset + 1}"
-            raise refuse(message, f", {error}") from None
-        return regex
-
-    @model_validator(mode="after")
-    def _is_one(self) -> "Predicate":
-        if sum(value is not None for value in (self.exact, self.present, self.regex)) != 1:
-            raise refuse("exactly one of exact, present and regex is needed")
-        return self
-
-
-ValuePredicate = Annotated[
-    Predicate,
-    Kind("text, or keys below"),
-    BeforeValidator(shorthand("exact"), json_schema_input_type=str | Predicate),
-]
 Hosts = Annotated[
     SomeOf[addresses.HostPattern],
     Kind("host, or list of them"),
@@ -114,6 +84,13 @@ class RouteConfig(Model):
     )
     retry: Unset[Retry] = Field(None, description="What is sent once more when it fails.")
     breaker: Unset[BreakerOfRoute] = Field(None, description="When a target is left alone for a while.")
+    split: SomeOf[SplitEntry] = Field(
+        (),
+        description="Where else requests go. The first entry whose `when` holds gets the request; the weights of all "
+        "divide the others, client by client, and where none has a weight, those go to `target`.",
+    )
+    mirror: Unset[Mirror] = Field(None, description="A service that gets copies of requests.")
+    fallback: Unset[Fallback] = Field(None, description="What clients get where there is no answer of the backend.")
     allow_encoded_slashes: bool = Field(
         False, description="Let `%2F` and `%5C` in the path through, as they are. Off: such a request is a 400."
     )

@@ -62,6 +62,7 @@ class Application:
         """Let the application answer. Raises GatewayError where it fails before it does, or takes too long."""
         exchange.upstream = self.name
         attempt = Attempt(self.name, time.perf_counter())
+        attempt.connected = True
         exchange.attempts += (attempt,)
         loop = asyncio.get_running_loop()
         if timeouts.total != NEVER and not exchange.websocket:

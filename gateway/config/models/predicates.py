@@ -1,0 +1,43 @@
+"""What a header, cookie or query parameter must be."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from gateway.algorithms.linear_regex import LinearRegex
+from gateway.algorithms.regex_syntax import RegexError
+from gateway.config.models.base import Model
+from gateway.config.values.kinds import Kind, Text, Unset, refuse, shorthand
+
+
+class Predicate(Model):
+    """What a header or query parameter must be. Exactly one of the three; a bare text is the same as `exact`."""
+
+    exact: Unset[Text] = Field(None, description="The value, character by character.")
+    present: Unset[bool] = Field(None, description="true: it is there, whatever its value; false: it is not there.")
+    regex: Unset[Text] = Field(
+        None, description="A regular expression for the whole value, as those of `matches`; see Conditions."
+    )
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, regex: str) -> str:
+        try:
+            LinearRegex(regex)
+        except RegexError as error:
+            message = f"this regular expression cannot be used: see character {error.offset + 1}"
+            raise refuse(message, f", {error}") from None
+        return regex
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Predicate":
+        if sum(value is not None for value in (self.exact, self.present, self.regex)) != 1:
+            raise refuse("exactly one of exact, present and regex is needed")
+        return self
+
+
+ValuePredicate = Annotated[
+    Predicate,
+    Kind("text, or keys below"),
+    BeforeValidator(shorthand("exact"), json_schema_input_type=str | Predicate),
+]

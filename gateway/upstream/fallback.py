@@ -1,0 +1,72 @@
+"""What a client gets in the place of a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from gateway.errors import GatewayError
+from gateway.http import Decision, Exchange, Handler, Response
+from gateway.upstream.retry import can_be_sent_again
+from gateway.upstream.telling import told
+
+Instead = Callable[[Exchange], Awaitable[Response | None]]
+"""The other answer; None where there is none, so that the client gets the failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A handler whose failures are replaced, where they are of 5xx. A Handler. Responses are passed on as they are."""
+
+    handler: Handler
+    instead: Instead
+    what: str  # `503`, `other`, `stale`
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        """Raises GatewayError where there is nothing in the place of it either."""
+        try:
+            return await self.handler(exchange)
+        except GatewayError as error:
+            if error.kind.status < 500:
+                raise
+            response = await self.instead(exchange)
+            if response is None:
+                raise
+            reason = f"{self.what} in the place of {error.kind.slug}"
+            exchange.decisions += (Decision("fallback", "allow", reason),)
+            return response
+
+    def tell(self, exchange: Exchange) -> Iterator[str]:
+        """For `explain`."""
+        yield f"fallback, where the gateway has no answer: {self.what}"
+        yield from told(self.handler, exchange)
+
+
+@dataclass(frozen=True, slots=True)
+class FixedAnswer:
+    """The same for all."""
+
+    status: int
+    body: bytes
+    content_type: bytes
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        """Never None."""
+        headers = [(b"content-length", b"%d" % len(self.body)), (b"cache-control", b"no-store")]
+        if self.body:
+            headers.append((b"content-type", self.content_type))
+        return Response(self.status, headers, self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherTarget:
+    """Another service gets the request."""
+
+    handler: Handler
+
+    async def __call__(self, exchange: Exchange) -> Response | None:
+        """None where an endpoint may have acted on the request, and it may not be repeated."""
+        seen = any(attempt.connected for attempt in exchange.attempts)
+        if seen and not can_be_sent_again(exchange):
+            return None
+        return await self.handler(exchange)

@@ -1,0 +1,141 @@
+"""A route that leads to several services: which one a request gets, always the same for one client."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from gateway.algorithms.conditions import Calendar, Condition, Facts
+from gateway.algorithms.linear_regex import TextTooLong
+from gateway.algorithms.stable_hash import stable_hash
+from gateway.http import Exchange, Handler, Response
+from gateway.http.fields import lines_of
+from gateway.http.parameters import cookie_values, query_values
+from gateway.upstream.telling import told
+
+Kind = str
+"""`header`, `cookie` or `query`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a value of the request must be. `fits` is None where only presence (or absence) is asked for."""
+
+    kind: Kind
+    name: str
+    fits: Callable[[str], bool] | None
+    present: bool = True
+
+    def holds(self, exchange: Exchange) -> bool:
+        """A value that the request has twice does not fit: the backend may take the other one."""
+        values = self._values(exchange)
+        if self.fits is None:
+            return bool(values) is self.present
+        return len(values) == 1 and self.fits(values[0].decode("utf-8", "replace"))
+
+    def _values(self, exchange: Exchange) -> Sequence[bytes]:
+        if self.kind == "header":
+            return lines_of(exchange.headers, exchange.fields, self.name.lower().encode())
+        if self.kind == "cookie":
+            return cookie_values(exchange, self.name.encode())
+        return query_values(exchange.query, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Which requests an entry gets, whatever the weights: all of this must hold. What is None is not asked for."""
+
+    asked: tuple[Asked, ...]
+    groups: frozenset[str] | None
+    consumers: frozenset[str] | None
+    tenants: frozenset[str] | None
+    condition: Condition | None
+    calendar: Calendar
+
+    def holds(self, exchange: Exchange) -> bool:
+        """Whether it is one of them."""
+        try:
+            fits = self._caller_fits(exchange) and all(each.holds(exchange) for each in self.asked)
+            return fits and self._met(exchange)
+        except TextTooLong:
+            return False
+
+    def _caller_fits(self, exchange: Exchange) -> bool:
+        identity = exchange.identity
+        if self.groups is self.consumers is self.tenants is None:
+            return True
+        if identity is None:
+            return False
+        return (
+            (self.groups is None or not self.groups.isdisjoint(identity.groups))
+            and (self.consumers is None or identity.consumer in self.consumers)
+            and (self.tenants is None or identity.tenant in self.tenants)
+        )
+
+    def _met(self, exchange: Exchange) -> bool:
+        return self.condition is None or self.condition.holds(Facts(exchange, time.time(), self.calendar))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the services."""
+
+    name: str
+    handler: Handler
+    weight: int = 0
+    when: When | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Hands a request to one of several services. A Handler.
+
+    The first `when` that holds decides. Otherwise a number from [0, 1) does, which is the same for a client on all
+    gateways: a hash of who calls or, where that is not known, of the client's address. The entries share [0, 1) by
+    their weights, in their order, so that a small change of weights moves few clients.
+    """
+
+    route: str
+    choices: tuple[Choice, ...]
+    rest: Choice  # where there are no weights
+    anonymous: frozenset[str] = frozenset()  # schemes that do not tell clients apart
+    _matching: tuple[Choice, ...] = field(init=False)
+    _weighted: tuple[Choice, ...] = field(init=False)
+    _bounds: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        weighted = tuple(choice for choice in self.choices if choice.weight) or (self.rest,)
+        object.__setattr__(self, "_matching", tuple(choice for choice in self.choices if choice.when is not None))
+        object.__setattr__(self, "_weighted", weighted)
+        object.__setattr__(self, "_bounds", tuple(accumulate(choice.weight for choice in weighted)))
+
+    def __call__(self, exchange: Exchange) -> Awaitable[Response]:
+        """Forward it."""
+        return self.choose(exchange).handler(exchange)
+
+    def choose(self, exchange: Exchange) -> Choice:
+        """Who gets it."""
+        for choice in self._matching:
+            if choice.when is not None and choice.when.holds(exchange):
+                return choice
+        if len(self._weighted) == 1:
+            return self._weighted[0]
+        place = (stable_hash(self._client(exchange)) * self._bounds[-1]) >> 64
+        return self._weighted[bisect_right(self._bounds, place)]
+
+    def _client(self, exchange: Exchange) -> bytes:
+        identity = exchange.identity
+        known = identity is not None and identity.scheme not in self.anonymous
+        who = f"@{identity.consumer}" if known and identity is not None else exchange.client
+        return f"{self.route} {who}".encode()
+
+    def tell(self, exchange: Exchange) -> Iterator[str]:
+        """Who gets it and why, for `explain`."""
+        chosen = self.choose(exchange)
+        matches = chosen.when is not None and chosen.when.holds(exchange)
+        share = f"the client falls into its share of {chosen.weight} in {self._bounds[-1]}"
+        yield f"split: {chosen.name}, since {'its `when` holds' if matches else share}"
+        yield from told(chosen.handler, exchange)
