@@ -5,7 +5,7 @@ A handler chain, in the order of `middleware/table.py`, is composed once per rou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import or_
@@ -49,6 +49,7 @@ from gateway.routes.pattern import PatternError
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.upstream.affinity import KEY_FILE, CookieKey, StickyCookie
 from gateway.upstream.asgi import Hosted, import_application
+from gateway.upstream.beside import Beside
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import Address, Member, TlsSettings
 from gateway.upstream.health_settings import check_of, outliers_of
@@ -57,7 +58,7 @@ from gateway.upstream.pool import PoolLimits
 from gateway.upstream.prober import Prober, ProbeTurns
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings
-from gateway.upstream.service import Settings, Upstream
+from gateway.upstream.service import Balancer, Settings, Upstream
 from gateway.upstream.transport import Connector
 from gateway.upstream.websocket import WebSocketLimits
 
@@ -287,7 +288,7 @@ class _Builder:
             place = ("routes.yaml", ("services", target.name))
             name, tls = target.name, self._tls(target.name, service)
             settings = Settings(
-                balancing_of(service.balance),
+                self._balancing(service, place),
                 pool_limits(service.connections),
                 self._rules(service),
                 outliers_of(service.outliers),
@@ -310,6 +311,9 @@ class _Builder:
             self._plan.need(("prober", upstream, health), partial(Prober, upstream, check_of(health), turns), place)
         self._upstreams[target, mirror] = upstream
         return upstream
+
+    def _balancing(self, service: ServiceConfig, place: Place) -> Callable[[], Balancer]:
+        return balancing_of(service.balance, self._plan.need(("beside",), Beside, place))
 
     def _sticky(self, service: ServiceConfig, place: Place) -> StickyCookie | None:
         config = service.balance.sticky

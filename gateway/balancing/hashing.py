@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,7 +14,7 @@ from gateway.algorithms.maglev import SIZE, maglev
 from gateway.balancing.consistent_hash import ConsistentHash, Lookup
 from gateway.http.messages import Exchange
 from gateway.http.parameters import cookie_values, query_values
-from gateway.upstream.beside import beside
+from gateway.upstream.beside import Work
 
 _POINTS = 256  # of the lightest endpoint on a ring, whatever their number: so only what leaves or joins moves keys
 _MOST_POINTS = 1 << 20  # of all, about 50 MiB
@@ -43,15 +43,19 @@ class HashKey:
 
 @dataclass(frozen=True, slots=True)
 class Hashing:
-    """Makes balancers that hash. A value, so that a reload can see whether it is the same."""
+    """Makes balancers that hash. A value, so that a reload can see whether it is the same.
+
+    `beside` does something long where it holds nothing up.
+    """
 
     key: HashKey
+    beside: Callable[[Work], None]
     ring: bool = False
     factor: int = 125  # per cent; 0: any load
 
     def __call__(self) -> ConsistentHash:
         """One balancer."""
-        return ConsistentHash(self.key, _ring if self.ring else _maglev, beside, self.factor)
+        return ConsistentHash(self.key, _ring if self.ring else _maglev, self.beside, self.factor)
 
 
 def _maglev(names: Sequence[bytes], weights: Sequence[int]) -> Lookup:

@@ -11,6 +11,7 @@ from gateway.balancing.peak_ewma import LeastCost
 from gateway.balancing.round_robin import RoundRobin
 from gateway.balancing.weighted_random import WeightedRandom
 from gateway.config.models.balance import Balance
+from gateway.upstream.beside import Work
 from gateway.upstream.service import Balancer
 
 BALANCERS: Final[Mapping[str, Callable[[], Balancer]]] = {
@@ -24,8 +25,8 @@ BALANCERS: Final[Mapping[str, Callable[[], Balancer]]] = {
 DEFAULT: Final = "least_request"
 
 
-def balancing_of(config: Balance) -> Callable[[], Balancer]:
-    """What makes the balancers of a service; equal for equal settings."""
+def balancing_of(config: Balance, beside: Callable[[Work], None]) -> Callable[[], Balancer]:
+    """What makes the balancers of a service; equal for equal settings. `beside` does long work."""
     hashing = config.consistent_hash
     if hashing is None:
         return BALANCERS[config.method]
@@ -36,4 +37,4 @@ def balancing_of(config: Balance) -> Callable[[], Balancer]:
         key = HashKey("cookie", hashing.cookie)
     elif hashing.query is not None:
         key = HashKey("query", hashing.query)
-    return Hashing(key, hashing.table == "ring", round(hashing.load_factor * 100))
+    return Hashing(key, beside, hashing.table == "ring", round(hashing.load_factor * 100))

@@ -13,6 +13,7 @@ from gateway.balancing.table import balancing_of
 from gateway.config.models.balance import Balance
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
+from gateway.upstream.beside import Beside
 from gateway.upstream.service import Balancer
 from tests.balancing.support import Picks
 from tests.support import eventually
@@ -38,9 +39,9 @@ class Waiting:
             self.works.pop(0)()
 
 
-def made(waiting: Waiting, hashing: Hashing) -> Balancer:
-    balancer = hashing()
-    return ConsistentHash(hashing.key, balancer._build, waiting, hashing.factor, random.Random(1).random)
+def made(waiting: Waiting, *, ring: bool = False, factor: int = 125) -> Balancer:
+    build = Hashing(SESSION, waiting, ring)()._build
+    return ConsistentHash(SESSION, build, waiting, factor, random.Random(1).random)
 
 
 @pytest.mark.parametrize("ring", [False, True])
@@ -48,7 +49,7 @@ def made(waiting: Waiting, hashing: Hashing) -> Balancer:
 async def test_each_key_has_its_endpoint_and_each_endpoint_its_share(ring: bool, weights: list[float]) -> None:
     """The same session goes to the same endpoint, and sessions are shared by weight."""
     waiting = Waiting()
-    picks = Picks(made(waiting, Hashing(SESSION, ring=ring)), weights)
+    picks = Picks(made(waiting, ring=ring), weights)
     waiting.done()
     places = [picks(asks(f"s{number}")) for number in range(4000)]
     assert places == [picks(asks(f"s{number}")) for number in range(4000)]
@@ -60,7 +61,7 @@ async def test_each_key_has_its_endpoint_and_each_endpoint_its_share(ring: bool,
 async def test_one_that_leaves_moves_hardly_any_other_key(ring: bool, moved: float) -> None:
     """At once and after the new table, keys of the others stay; those of the one that left are shared."""
     waiting = Waiting()
-    picks = Picks(made(waiting, Hashing(SESSION, ring=ring)), [1] * 10)
+    picks = Picks(made(waiting, ring=ring), [1] * 10)
     waiting.done()
     before = [picks(asks(f"s{number}")) for number in range(2000)]
     picks.offer([0] + [1] * 9)
@@ -78,7 +79,7 @@ async def test_one_that_leaves_moves_hardly_any_other_key(ring: bool, moved: flo
 async def test_while_a_table_is_built_changes_are_not_lost() -> None:
     """Two changes during one build end in a table of the last."""
     waiting = Waiting()
-    picks = Picks(made(waiting, Hashing(SESSION)), [1] * 4)
+    picks = Picks(made(waiting), [1] * 4)
     picks.offer([1, 1, 1, 0])
     picks.offer([1, 1, 0, 0])
     assert len(waiting.works) == 1
@@ -91,7 +92,7 @@ async def test_while_a_table_is_built_changes_are_not_lost() -> None:
 async def test_a_hot_key_spills_over_and_keeps_the_bound() -> None:
     """All requests have one key: none of four endpoints has more than 1.25 times its share, and none is idle."""
     waiting = Waiting()
-    picks = Picks(made(waiting, Hashing(SESSION)), [1] * 4)
+    picks = Picks(made(waiting), [1] * 4)
     waiting.done()
     for count in range(1, 101):
         number = picks(asks("hot"))
@@ -104,7 +105,7 @@ async def test_a_hot_key_spills_over_and_keeps_the_bound() -> None:
 async def test_without_a_bound_a_key_never_moves() -> None:
     """With a factor of 0 the endpoint of a key takes all its requests."""
     waiting = Waiting()
-    picks = Picks(made(waiting, Hashing(SESSION, factor=0)), [1] * 4)
+    picks = Picks(made(waiting, factor=0), [1] * 4)
     waiting.done()
     home = picks(asks("hot"))
     assert home is not None
@@ -115,7 +116,7 @@ async def test_without_a_bound_a_key_never_moves() -> None:
 async def test_a_retry_goes_elsewhere() -> None:
     """What was tried is left out, and the same key finds the same second endpoint."""
     waiting = Waiting()
-    picks = Picks(made(waiting, Hashing(SESSION)), [1] * 4)
+    picks = Picks(made(waiting), [1] * 4)
     waiting.done()
     first = picks(asks("a"))
     assert first is not None
@@ -127,7 +128,7 @@ async def test_a_retry_goes_elsewhere() -> None:
 async def test_requests_without_the_key_go_anywhere() -> None:
     """They are shared at random."""
     waiting = Waiting()
-    picks = Picks(made(waiting, Hashing(SESSION)), [1] * 4)
+    picks = Picks(made(waiting), [1] * 4)
     waiting.done()
     assert picks.shares(4000) == pytest.approx([0.25] * 4, abs=0.03)
 
@@ -135,7 +136,7 @@ async def test_requests_without_the_key_go_anywhere() -> None:
 async def test_the_same_client_draws_the_same_level() -> None:
     """Between priorities a key chooses, not chance, so that it stays where it is."""
     waiting = Waiting()
-    balancer = made(waiting, Hashing(SESSION))
+    balancer = made(waiting)
     draws = [balancer.draw(asks(f"s{number}")) for number in range(1000)]
     assert draws == [balancer.draw(asks(f"s{number}")) for number in range(1000)]
     assert sum(draws) / 1000 == pytest.approx(0.5, abs=0.05)
@@ -144,7 +145,7 @@ async def test_the_same_client_draws_the_same_level() -> None:
 
 async def test_a_table_is_built_beside_the_requests() -> None:
     """On an event loop, a change of a thousand endpoints is taken in a moment, and a thread makes the table."""
-    picks = Picks(Hashing(SESSION)(), [1] * 1000)
+    picks = Picks(Hashing(SESSION, Beside())(), [1] * 1000)
     started = time.perf_counter()
     picks.offer([0] + [1] * 999)
     assert picks(asks("a")) is not None
@@ -175,8 +176,6 @@ def test_where_the_key_is(key: HashKey, value: bytes | None) -> None:
 def test_equal_settings_are_equal() -> None:
     """A reload that changes nothing of it keeps the balancer."""
     config = Balance.model_validate({"consistent_hash": {"cookie": "gw", "table": "ring", "load_factor": 2.0}})
-    assert (
-        balancing_of(config)
-        == balancing_of(config.model_copy(deep=True))
-        == Hashing(HashKey("cookie", "gw"), True, 200)
-    )
+    beside = Beside()
+    expected = Hashing(HashKey("cookie", "gw"), beside, True, 200)
+    assert balancing_of(config, beside) == balancing_of(config.model_copy(deep=True), beside) == expected

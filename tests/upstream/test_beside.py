@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from gateway.upstream.beside import Beside
+from tests.support import eventually
+
+
+def test_without_a_loop_it_is_done_at_once() -> None:
+    """Where no request can be held up, there is nothing to wait for."""
+    done = list[int]()
+    Beside()(lambda: done.append(threading.get_ident()))
+    assert done == [threading.get_ident()]
+
+
+async def test_on_a_loop_one_thread_does_it_all() -> None:
+    """However much is asked for at once, one other thread does it in order, and what fails stops nothing."""
+    beside, done, finished = Beside(), list[int](), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def fail() -> None:
+        raise ValueError("a test")
+
+    def finish() -> None:
+        loop.call_soon_threadsafe(finished.set)
+
+    beside(fail)
+    for _ in range(100):
+        beside(lambda: done.append(threading.get_ident()))
+    beside(finish)
+    await finished.wait()
+    assert len(done) == 100
+    assert set(done).isdisjoint({threading.get_ident()})
+    assert len(set(done)) == 1
+    beside.retire()
+    await eventually(lambda: not any(thread.ident == done[0] for thread in threading.enumerate()))
