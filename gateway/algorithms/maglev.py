@@ -50,4 +50,4 @@ def maglev(
             left -= 1
             if not left % _PAUSE:
                 pause()
-    return array("H" if len(names) <= 1 << 16 else "I", table)
+    return array("B" if len(names) <= 1 << 8 else "H" if len(names) <= 1 << 16 else "I", table)

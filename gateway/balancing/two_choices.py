@@ -39,7 +39,9 @@ class TwoChoices:
         number = len(self.endpoints)
         if number < 2:
             return self.endpoints[0] if number else None
-        return self.endpoints[self._choose(self._draw, now)]
+        first = self._draw.draw(self._random())
+        second = self._draw.draw_other(first, self._random())
+        return self.endpoints[second if self._better(second, first, now) else first]
 
     def draw(self, exchange: Exchange) -> float:
         """See `Balancer`."""
@@ -54,12 +56,6 @@ class TwoChoices:
         rest = type(self)(self._random)
         rest.replace([(endpoint, weight) for endpoint, weight in pairs if endpoint not in excluded])
         return rest.pick(exchange, now, ())
-
-    def _choose(self, draw: WeightedDraw, now: float) -> int:
-        """The number of one; there are at least two."""
-        first = draw.draw(self._random())
-        second = draw.draw_other(first, self._random())
-        return second if self._better(second, first, now) else first
 
     def _better(self, second: int, first: int, now: float) -> bool:
         """Whether the second is clearly better than the first."""
