@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.algorithms.http_cache.directives import http_date
-from gateway.algorithms.http_cache.reuse import ERRORS, may_be_stale_copy, may_replace_error
+from gateway.algorithms.http_cache.reuse import ERRORS, may_be_stale_copy, may_replace_error, verdict
 from gateway.algorithms.http_cache.terms import Terms, initial_age, terms_of
 from gateway.algorithms.http_cache.validation import CONDITIONS, conditions_for, is_confirmed, updated
 from gateway.algorithms.http_cache.vary import vary_names
@@ -124,11 +124,13 @@ class Fetch:
             at=self.cache.store.now(),
             terms=terms,
         )
-        kept = not terms.refusal and await self._keep(fresh)
-        self._land(_landing(fresh, kept=kept))
+        if terms.refusal:
+            self._land("apart")
+        else:
+            await self._store(fresh)
         self.asked.exchange.cache = "revalidated"
         self.cache.counts.revalidated += 1
-        said = b"fwd=stale; fwd-status=304" + (b"; stored" if kept else b"")
+        said = b"fwd=stale; fwd-status=304" + (b"" if terms.refusal else b"; stored")
         return from_store(self.asked.exchange, fresh, fresh.initial_age, said)
 
     # What came is used.
@@ -138,8 +140,8 @@ class Fetch:
         self.cache.counts.misses += 1
         now = time.time()
         terms = terms_of(answer.status, answer.headers, now, heuristic=self.rules.heuristic)
-        made = self._made(answer, terms, now)
-        refusal = self._refusal(answer, made)
+        age = initial_age(answer.headers, time.monotonic() - self.sent_at, now)
+        refusal = terms.refusal or self._refusal(answer, terms, age)
         if refusal:
             exchange.defer(held.close)
             self._land("apart" if answer.status not in ERRORS else "failed")
@@ -147,29 +149,14 @@ class Fetch:
                 await self.cache.store.drop(self.asked.key.resource)
         elif isinstance(answer.body, bytes):
             held.close()
-            await self._arrived(made, answer.body)
+            await self._put(self._made(answer, terms, age, now), answer.body)
         else:
-            self._record(answer, answer.body, made, held)
+            self._record(answer, answer.body, self._made(answer, terms, age, now), held)
         tell(answer.headers, self.why + b"; fwd-status=%d" % answer.status + (b"" if refusal else b"; stored"))
         return conditional(exchange, answer) if self.plain else answer
 
-    def _made(self, answer: Response, terms: Terms, now: float) -> Stored:
-        """The response as it would be stored, as yet without its body."""
-        headers = _dated([line for line in answer.headers if line[0] not in _NOT_STORED], now)
-        if self.asked.exchange.method == "HEAD":
-            headers += [line for line in answer.headers if line[0] == b"content-length"]
-        said = vary_names(answer.headers) or ()
-        coded = [b"accept-encoding"] if any(name == b"content-encoding" for name, _ in headers) else []
-        vary = tuple(sorted({*said, *coded, *self.rules.vary}))
-        age = initial_age(answer.headers, time.monotonic() - self.sent_at, now)
-        at = self.cache.store.now()
-        return Stored(answer.status, tuple(headers), b"", age, at, vary, self.asked.variant_of(vary), terms)
-
-    def _refusal(self, answer: Response, made: Stored) -> str:
-        """Why a response is not stored; empty where it is."""
-        terms = made.terms
-        if terms.refusal:
-            return terms.refusal
+    def _refusal(self, answer: Response, terms: Terms, age: float) -> str:
+        """Why a response that may be stored is not; empty where it is."""
         if self.asked.credential and not terms.for_all:
             return "the request has a credential"
         attempts = self.asked.exchange.attempts
@@ -180,12 +167,24 @@ class Fetch:
             return "it is larger than max_body"
         if isinstance(answer.body, bytes) and len(answer.body) > self.rules.max_body:
             return "it is larger than max_body"
-        return "" if terms.has_validator or _is_fresh(made) or self._may_be_stale(made) else "nothing could use it"
+        return "" if self._is_of_use(terms, age) else "nothing could use it"
 
-    def _may_be_stale(self, made: Stored) -> bool:
-        terms, leeway = made.terms, self.rules.leeway
-        copies = self.rules.stale_copies and may_be_stale_copy(terms)
-        return copies or may_replace_error(replace(terms, lifetime=made.initial_age), made.initial_age, leeway=leeway)
+    def _is_of_use(self, terms: Terms, age: float) -> bool:
+        leeway = self.rules.leeway
+        if terms.has_validator or verdict(terms, age, leeway=leeway) != "validate":
+            return True
+        return may_replace_error(terms, age, leeway=leeway) or (self.rules.stale_copies and may_be_stale_copy(terms))
+
+    def _made(self, answer: Response, terms: Terms, age: float, now: float) -> Stored:
+        """The response as it is stored, as yet without its body."""
+        headers = _dated([line for line in answer.headers if line[0] not in _NOT_STORED], now)
+        if self.asked.exchange.method == "HEAD":
+            headers += [line for line in answer.headers if line[0] == b"content-length"]
+        said = vary_names(answer.headers) or ()
+        coded = [b"accept-encoding"] if any(name == b"content-encoding" for name, _ in headers) else []
+        vary = tuple(sorted({*said, *coded, *self.rules.vary}))
+        at = self.cache.store.now()
+        return Stored(answer.status, tuple(headers), b"", age, at, vary, self.asked.variant_of(vary), terms)
 
     def _record(self, answer: Response, body: Body, made: Stored, held: Deferred) -> None:
         """Have the body read into the store, and by the client from there."""
@@ -194,29 +193,34 @@ class Fetch:
             if whole is None:
                 self._land("apart" if recording.passes_on else "failed")
             else:
-                self.cache.run(self._arrived(made, whole))
+                self.cache.run(self._put(made, whole))
 
         recording = Recording(body, self.rules.max_body, self.cache.room, kept, held.close)
         answer.body = recording
         self.asked.exchange.defer(recording.close)
         self.cache.run(recording.run())
 
-    async def _arrived(self, made: Stored, body: bytes) -> None:
-        """The whole response is here."""
+    async def _put(self, made: Stored, body: bytes) -> None:
+        """The whole response is here; it is stored at once, or where that may take long, beside what goes on."""
         headers = made.headers
         if self.asked.exchange.method != "HEAD" and made.status != 204:
             headers += ((b"content-length", b"%d" % len(body)),)
-        whole = replace(made, headers=headers, body=body)
+        await self._store(replace(made, headers=headers, body=body))
+
+    async def _store(self, stored: Stored) -> None:
+        if self.cache.store.local:
+            await self._keep(stored)
+        else:
+            self.cache.run(self._keep(stored))
+
+    async def _keep(self, stored: Stored) -> None:
+        seconds = max(0.0, stored.terms.lifetime - stored.initial_age) + self.rules.keep_stale
         try:
-            kept = await self._keep(whole)
+            kept = await self.cache.keep(self.asked.key, stored, self.began, seconds)
         except asyncio.CancelledError:
             self._land("lost")
             raise
-        self._land(_landing(whole, kept=kept))
-
-    async def _keep(self, stored: Stored) -> bool:
-        seconds = max(0.0, stored.terms.lifetime - stored.initial_age) + self.rules.keep_stale
-        return await self.cache.keep(self.asked.key, stored, self.began, seconds)
+        self._land(_landing(stored, kept=kept))
 
     def _land(self, landing: Landing) -> None:
         if self.flight is not None:

@@ -75,16 +75,17 @@ class Keys:
         """Whether a request has an identity, or shows anything by which any route could find out who calls."""
         if exchange.identity is not None or exchange.query_concealed or exchange.certificate is not None:
             return True
-        if not self._headers.isdisjoint(exchange.fields):
-            return True
-        if self._protocols and b"sec-websocket-protocol" in exchange.fields:
+        fields = exchange.fields
+        if not self._headers.isdisjoint(fields) or (self._protocols and b"sec-websocket-protocol" in fields):
             return True
         if exchange.query and any(query_values(exchange.query, name) for name in self._parameters):
             return True
-        return any(
-            (self._meaning(name) == _CALLER and _passes(exchange, name)) or name.replace(b"_", b"-") in self._headers
-            for name in exchange.fields
-        )
+        return any(self._says_who(exchange, name) for name in fields)
+
+    def _says_who(self, exchange: Exchange, name: bytes) -> bool:
+        """Whether a header is a proxy's for the caller, and passes; or one of a scheme's, written with underscores."""
+        says = self._meaning(name) == _CALLER and _passes(exchange, name)
+        return says or (b"_" in name and name.replace(b"_", b"-") in self._headers)
 
     def key(self, exchange: Exchange, route: str, method: str) -> Key:
         """`route` begins with the route's id, and has what else is the same for all requests of it."""

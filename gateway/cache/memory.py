@@ -23,7 +23,7 @@ class _Resource:
 class MemoryStore:
     """At most `size` bytes of responses. One resource takes at most 1/16 of that."""
 
-    elsewhere = ""
+    local = True
 
     def __init__(self, size: int) -> None:
         self._kept: ByteCache[str, _Resource] = ByteCache(size)

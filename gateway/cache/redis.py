@@ -25,7 +25,7 @@ LISTED_AT_ONCE: Final = 500
 class RedisStore:
     """At most `size` bytes in this Redis."""
 
-    elsewhere = "; Redis is not asked for an explanation"
+    local = False
 
     def __init__(self, link: RedisLink, size: int) -> None:
         self.size = size
@@ -83,7 +83,7 @@ class RedisStore:
 
     async def drop(self, resource: str) -> None:
         keys = [self._name("r", _digest(resource)), *self._index()]
-        await self._link.ask(DROP, keys, [self._name("e", "")], KEEP_SECONDS)
+        await self._link.ask(DROP, keys, [self._name("e", "")])  # for which the request waits that changed it
 
     async def purge(self, purge: Purge) -> int | None:
         purged, start, prefix = 0, 0, self._name("e", "")

@@ -48,9 +48,9 @@ class RouteCache:
         until, collapsed = time.monotonic() + self.rules.wait, False
         for _ in range(ROUNDS):
             stored = await self._find(asked)
-            what = self._what(asked)
-            if (response := self._use(asked, stored, what, collapsed=collapsed)) is not None:
+            if (response := self._use(asked, stored, collapsed=collapsed)) is not None:
                 return response
+            what = self._what(asked)
             flight = self._other(asked, what)
             left = until - time.monotonic()
             if flight is None or left <= 0:
@@ -88,7 +88,8 @@ class RouteCache:
             return "passed by: the client says no-store"
         stored = self.cache.store.peek(asked.key, asked.variant_of)
         if stored is None or (credential and not stored.terms.for_all):
-            return f"nothing is known here to be stored for it{self.cache.store.elsewhere}"
+            local = self.cache.store.local
+            return "nothing is stored for it" if local else "Redis is asked first, which is not done for an explanation"
         age = stored.age(self.cache.store.now())
         said = verdict(stored.terms, age, asked.wish, self.rules.leeway)
         return f"{_SAID[said]}: its age is {age:.0f} s, its lifetime {stored.terms.lifetime:.0f} s"
@@ -123,20 +124,22 @@ class RouteCache:
         age = stored.age(self.cache.store.now())
         return verdict(stored.terms, age, asked.wish, self.rules.leeway), age
 
-    def _use(self, asked: Asked, stored: Stored | None, what: bytes, *, collapsed: bool) -> Response | None:
+    def _use(self, asked: Asked, stored: Stored | None, *, collapsed: bool) -> Response | None:
         """What is stored, where it may be used. Raises GatewayError where it must be, and may not."""
         if stored is not None:
             said, age = self._verdict(asked, stored)
-            if said == "validate" and self.cache.flights.failed_lately(what, time.monotonic()):
-                replaces = may_replace_error(stored.terms, age, asked.wish, self.rules.leeway)
-                said = "stale" if replaces and not asked.wish.no_cache else said
+            if said == "validate" and not asked.wish.no_cache and self._failed_lately(asked):
+                said = "stale" if may_replace_error(stored.terms, age, asked.wish, self.rules.leeway) else said
             if said != "validate":
                 if said == "refresh":
-                    self._refresh(asked, stored, what)
+                    self._refresh(asked, stored, self._what(asked))
                 return self._serve(asked, stored, age, fresh=said == "fresh", collapsed=collapsed)
         if asked.wish.only_if_cached:
             raise GatewayError(ErrorKind.NOT_CACHED, "the request is only for what is stored, and nothing is")
         return None
+
+    def _failed_lately(self, asked: Asked) -> bool:
+        return self.cache.flights.failed_lately(self._what(asked), time.monotonic())
 
     def _serve(self, asked: Asked, stored: Stored, age: float, *, fresh: bool, collapsed: bool) -> Response:
         counts = self.cache.counts
@@ -156,8 +159,9 @@ class RouteCache:
 
     def _what(self, asked: Asked) -> bytes:
         """What a fetch is for: those with the same wait for it."""
-        names = self.cache.vary(asked.key)
-        return blake2b(f"{asked.key}".encode() + asked.variant_of(names), digest_size=16).digest()
+        key, names = asked.key, self.cache.vary(asked.key)
+        text = f"{key.resource}\0{key.selector}\0".encode()
+        return blake2b(text + asked.variant_of(names), digest_size=16).digest()
 
     def _may_be_shared(self, asked: Asked, what: bytes) -> bool:
         wish = asked.wish

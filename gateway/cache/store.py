@@ -70,8 +70,8 @@ class Store(Protocol):
     """Keeps responses. Nothing here raises: what cannot be read is not there, and what cannot be kept is not kept."""
 
     @property
-    def elsewhere(self) -> str:
-        """What an explanation adds where `peek` does not know everything."""
+    def local(self) -> bool:
+        """Whether it is in this process: then it answers at once, and `peek` knows everything."""
         ...
 
     @property

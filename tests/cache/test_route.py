@@ -368,6 +368,19 @@ async def test_a_stale_response_is_used_while_a_new_one_comes() -> None:
     assert (body(await site.ask()), backend.count) == ("two", 2)
 
 
+async def test_what_is_stale_from_the_beginning_may_be_of_use() -> None:
+    """`max-age=0` with `stale-while-revalidate`: nobody waits, and each use asks for a new one."""
+    backend = Backend(
+        *(answer(str(number), cache_control="max-age=0, stale-while-revalidate=60") for number in range(9))
+    )
+    site = Site(backend)
+    got = []
+    for _ in range(3):
+        got.append(body(await site.ask()))
+        await site.settle()
+    assert got == ["0", "0", "1"]
+
+
 async def test_a_stale_copy_is_there_for_a_fallback() -> None:
     """However old, as long as it is kept, also where the response says nothing; but not what must not be stale."""
     backend = Backend(answer("one"), answer("", 503), answer("mine", cache_control="must-revalidate"))
@@ -416,7 +429,7 @@ async def test_it_is_explained() -> None:
     site = Site(Backend(answer(cache_control=FRESH)))
     policy = site.policies[0]
     for expected in (
-        "nothing is known here to be stored for it",
+        "nothing is stored for it",
         "a stored response is used: its age is 0 s, its lifetime 60 s",
     ):
         decision = await policy.explain(site.exchange())
