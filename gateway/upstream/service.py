@@ -219,7 +219,7 @@ class Upstream:
     ) -> bool:
         """A signal says that an endpoint is up or down. Answers whether it says something else than before."""
         changed = endpoint.health.report(signal, up=up, reason=reason, now=now, until=until)
-        self._offered_until = 0.0
+        self._offered_until = 0.0 if changed else min(self._offered_until, until)
         if changed:
             logger.info(
                 "%s: %s is %s (%s): %s", self.name, endpoint.label, "up" if up else "down", signal.value, reason
