@@ -24,7 +24,7 @@ MODULES = """
     algorithms/gcra algorithms/networks algorithms/fairness algorithms/windowed_sum algorithms/retry_budget
     algorithms/weighted_draw algorithms/held_slots algorithms/peak_ewma algorithms/priorities algorithms/bounded_load
     algorithms/stable_hash
-    algorithms/circuit_breaker upstream/breaker upstream/fallback upstream/split
+    algorithms/circuit_breaker upstream/breaker upstream/fallback upstream/split upstream/concurrency
     upstream/telling
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/outliers algorithms/outlier_detection

@@ -256,15 +256,18 @@ class _Builder:
             return target
         resilience, place = self._resilience, ("routes", index)
 
+        def guard(text: str, path: _Place, made: Cluster | Hosted) -> Handler:
+            hedged = resilience.hedged(route, made, ("routes.yaml", path)) if isinstance(made, Cluster) else made
+            return resilience.guarded(route, text, path, hedged)
+
         def way(text: str, path: _Place) -> Handler | None:
             made = self._way(route, text, path)
-            return None if made is None else resilience.guarded(route, text, path, made)
+            return None if made is None else guard(text, path, made)
 
         def mirror(text: str, path: _Place) -> Handler | None:
             return self._way(route, text, path, mirror=True)
 
-        guarded = resilience.guarded(route, route.target, (*place, "target"), target)
-        return resilience.around(route, place, guarded, way, mirror)
+        return resilience.around(route, place, guard(route.target, (*place, "target"), target), way, mirror)
 
     def _timeouts(self, route: RouteConfig) -> Timeouts:
         return _timeouts(self._configuration.middleware.timeouts.overridden_by(route.timeout))

@@ -45,6 +45,8 @@ class ErrorKind(Enum):
     NO_CONFIGURATION = ("no-configuration", 503, "No configuration is loaded", "gateway")
     OVERLOADED = ("overloaded", 503, "The gateway is at its limit", "gateway")
     CIRCUIT_OPEN = ("circuit-open", 503, "The service fails, and is left alone for a while", "gateway")
+    CONCURRENCY_LIMIT = ("concurrency-limit", 503, "The service has as many requests as it may have", "gateway")
+    LOAD_SHED = ("load-shed", 503, "The gateway has more to do than it can", "gateway")
     MAINTENANCE = ("maintenance", 503, "The service is under maintenance", "gateway")
     AUTH_UNAVAILABLE = ("auth-unavailable", 503, "The caller cannot be verified now", "gateway")
     AUDIT_UNAVAILABLE = ("audit-unavailable", 503, "Requests cannot be recorded now", "gateway")

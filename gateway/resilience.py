@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from zoneinfo import ZoneInfo
 
+from gateway.algorithms.adaptive_concurrency import GradientSettings
 from gateway.algorithms.circuit_breaker import BreakerSettings
 from gateway.algorithms.conditions import Calendar, compile_condition
 from gateway.algorithms.linear_regex import LinearRegex
@@ -24,7 +25,10 @@ from gateway.context import Context
 from gateway.http import Handler
 from gateway.live import Place
 from gateway.upstream.breaker import Breaker, Breaking
+from gateway.upstream.cluster import Cluster
+from gateway.upstream.concurrency import Limited, ServiceLimit
 from gateway.upstream.fallback import Fallback, FixedAnswer, OtherTarget
+from gateway.upstream.hedging import Hedged, Latencies
 from gateway.upstream.mirror import Mirroring, MirrorQueue
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings
@@ -94,9 +98,32 @@ class Resilience:
 
     def guarded(self, route: RouteConfig, target: str, path: Path, handler: Handler) -> Handler:
         """The way to one target of a route, with what stands in front of it."""
+        limit = self._limit(target)
+        if limit is not None:
+            handler = Limited(handler, limit)
         if route.breaker is not None:
             handler = Breaking(handler, self._breaker(route.id, target, route.breaker, ("routes.yaml", path)))
         return handler
+
+    def hedged(self, route: RouteConfig, cluster: Cluster, place: Place) -> Handler:
+        """A cluster, with a second attempt where the route asks for it."""
+        if route.hedge is None:
+            return cluster
+        latencies = self._plan.need(("hedging", route.id, cluster.name), Latencies, place)
+        cluster = replace(cluster, observers=(*cluster.observers, latencies))
+        return Hedged(cluster, replace(cluster, retries=Retries(RetrySettings(1, 1))), latencies, route.hedge.after)
+
+    def _limit(self, target: str) -> ServiceLimit | None:
+        service = self._configuration.routes.services.get(target)
+        if service is None or service.concurrency is None:
+            return None
+        config, place = service.concurrency, ("routes.yaml", ("services", target, "concurrency"))
+        settings = GradientSettings(config.minimum, config.maximum) if config.limit is None else config.limit
+        key = ("concurrency", target, config.adaptive)
+        limit = self._plan.need(key, partial(ServiceLimit, target, settings), place)
+        if limit.settings != settings:
+            self._plan.after_adoption(partial(limit.configure, settings))
+        return limit
 
     def _breaker(self, route: str, target: str, config: BreakerConfig, place: Place) -> Breaker:
         settings = _breaker_settings(config.judged_by(self._configuration.middleware.breakers))

@@ -28,6 +28,7 @@ HELP: Final = {
     "gateway_config_refusals_total": "Configurations that were refused.",
     "gateway_troubles": "Long-lived tasks that fail again and again; /health of the admin port names them.",
     "gateway_task_deaths_total": "Long-lived tasks that ended by an error and were begun again.",
+    "gateway_loop_lag_seconds": "How late the event loop is; measured where routes have a priority.",
     "gateway_loop_stalls_total": "Times that code kept everything waiting for over a second; the log names its place.",
     "gateway_loop_stalled_seconds_total": "How long it did.",
     "gateway_redis_up": "1 while Redis answers; while it is 0, limits go on as their on_failure says.",

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from gateway.algorithms.circuit_breaker import State
 from gateway.live import Owner
 from gateway.upstream.breaker import Breaker
+from gateway.upstream.concurrency import ServiceLimit
 from gateway.upstream.mirror import MirrorQueue
 
 
@@ -17,6 +18,7 @@ def resilience_metrics(owner: Owner) -> Iterator[Metric]:
     """All of it, as of now."""
     yield from _breakers(list(owner.all(Breaker)))
     yield from _mirrors(list(owner.all(MirrorQueue)))
+    yield from _limits(list(owner.all(ServiceLimit)))
 
 
 def _breakers(breakers: list[Breaker]) -> Iterator[Metric]:
@@ -46,3 +48,15 @@ def _mirrors(queues: list[MirrorQueue]) -> Iterator[Metric]:
         seconds.add_metric([*named, "real"], queue.real_seconds)
         seconds.add_metric([*named, "mirror"], queue.mirror_seconds)
     yield from (copies, seconds)
+
+
+def _limits(limits: list[ServiceLimit]) -> Iterator[Metric]:
+    labels = ["service"]
+    number = GaugeMetricFamily("gateway_concurrency_limit", "Requests that a service may have at once.", labels=labels)
+    refused = CounterMetricFamily(
+        "gateway_concurrency_refused", "Requests that were too many for a service.", labels=["service"]
+    )
+    for each in limits:
+        number.add_metric([each.service], each.limit.limit)
+        refused.add_metric([each.service], each.refused)
+    yield from (number, refused)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
@@ -37,8 +37,12 @@ class Cluster:
     retries: Retries = field(default_factory=Retries)
     observers: tuple[Observer, ...] = ()  # of every attempt of this route
 
-    async def __call__(self, exchange: Exchange) -> Response:
+    def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, Response]:
         """Forward the exchange. Raises GatewayError when no endpoint answered."""
+        return self.send(exchange, ())
+
+    async def send(self, exchange: Exchange, avoided: Sequence[Endpoint]) -> Response:
+        """The same, to none of these endpoints."""
         exchange.upstream = self.name
         timeouts, retries = self.timeouts, self.retries
         bounded = timeouts.total != NEVER and not exchange.websocket
@@ -49,7 +53,7 @@ class Cluster:
         request = Request(exchange, headers, host, timeouts)
         now = time.perf_counter()
         retries.budget.deposit(now)
-        endpoint = self.upstream.pick(exchange, now, ())
+        endpoint = self.upstream.pick(exchange, now, avoided)
         if endpoint is None:
             raise GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{self.name} has no endpoint")
         tried: list[Endpoint] = [endpoint]

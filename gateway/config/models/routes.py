@@ -4,7 +4,7 @@ Everything is checked here that one value or one route can show; what concerns s
 duplicated, names of services) is in `gateway.config.checks`.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -14,6 +14,7 @@ from gateway.config.models.base import Model
 from gateway.config.models.breakers import BreakerOfRoute
 from gateway.config.models.cache import CacheOfRoute
 from gateway.config.models.fallbacks import Fallback
+from gateway.config.models.hedges import Hedge
 from gateway.config.models.mirrors import Mirror
 from gateway.config.models.predicates import ValuePredicate
 from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
@@ -91,6 +92,12 @@ class RouteConfig(Model):
     )
     mirror: Unset[Mirror] = Field(None, description="A service that gets copies of requests.")
     fallback: Unset[Fallback] = Field(None, description="What clients get where there is no answer of the backend.")
+    hedge: Unset[Hedge] = Field(None, description="A second attempt beside a slow first one. Unset: none.")
+    priority: Literal["high", "normal", "low"] = Field(
+        "high",
+        description="What is refused (503) while the gateway has more to do than it can: `low` from 100 ms on that its "
+        "event loop is late, `normal` from 400 ms on, `high` never.",
+    )
     allow_encoded_slashes: bool = Field(
         False, description="Let `%2F` and `%5C` in the path through, as they are. Off: such a request is a 400."
     )

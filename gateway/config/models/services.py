@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from gateway.config.models.balance import Balance, BalanceConfig
 from gateway.config.models.base import Model, Section
+from gateway.config.models.concurrency import ConcurrencyOfService
 from gateway.config.models.discovery import Discovery
 from gateway.config.models.health import Health, Outliers, OutliersOrOff
 from gateway.config.values import addresses
@@ -109,6 +110,10 @@ class ServiceConfig(Model):
         description="Endpoints that fail what they are asked, or leave it unanswered, are left out for a while. "
         "`off`: never.",
         examples=[{"consecutive": 5, "interval": "10s", "base_ejection": "30s", "max_ejected": "50%"}],
+    )
+
+    concurrency: Unset[ConcurrencyOfService] = Field(
+        None, description="How many requests it has at once. Unset: as many as come.", examples=[200]
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,101 @@
+"""How many requests a service has at once, whichever route they come by: a fixed number, or one that adapts."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.algorithms.adaptive_concurrency import GradientLimit, GradientSettings
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange, Handler, Response
+from gateway.upstream.telling import told
+
+_LATER: Final = ((b"retry-after", b"1"),)
+
+
+class FixedLimit:
+    """Asked and told as GradientLimit is."""
+
+    __slots__ = ("in_flight", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.in_flight = 0
+
+    def acquire(self, now: float) -> bool:
+        """Whether one more may be sent now."""
+        if self.in_flight >= self.limit:
+            return False
+        self.in_flight += 1
+        return True
+
+    def ended(self, began: float, now: float) -> None:
+        """A request was answered."""
+        self.in_flight -= 1
+
+    def lost(self) -> None:
+        """A request ended without an answer."""
+        self.in_flight -= 1
+
+
+class ServiceLimit:
+    """The limit of one service, live."""
+
+    def __init__(self, service: str, settings: int | GradientSettings) -> None:
+        self.service = service
+        self.settings = settings
+        self.refused = 0  # requests
+        self.limit: FixedLimit | GradientLimit = (
+            FixedLimit(settings)
+            if isinstance(settings, int)
+            else GradientLimit(settings, time.perf_counter(), random.random)
+        )
+
+    def configure(self, settings: int | GradientSettings) -> None:
+        """Take other settings of the same kind."""
+        self.settings = settings
+        if isinstance(settings, int) and isinstance(self.limit, FixedLimit):
+            self.limit.limit = settings
+        elif isinstance(settings, GradientSettings) and isinstance(self.limit, GradientLimit):
+            self.limit.configure(settings)
+
+    def admit(self, now: float) -> None:
+        """Count one more request. Raises GatewayError where there are too many."""
+        if not self.limit.acquire(now):
+            self.refused += 1
+            detail = f"{self.service} has {self.limit.in_flight} requests at once, which is its limit"
+            raise GatewayError(ErrorKind.CONCURRENCY_LIMIT, detail, retryable=True, headers=_LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """A handler behind the limit of its service. A Handler."""
+
+    handler: Handler
+    limit: ServiceLimit
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        """Raises GatewayError where the service has too many requests."""
+        if exchange.websocket:
+            return await self.handler(exchange)
+        limit, began = self.limit.limit, time.perf_counter()
+        self.limit.admit(began)
+        try:
+            response = await self.handler(exchange)
+        except BaseException:
+            limit.lost()
+            raise
+        if isinstance(response.body, bytes):
+            limit.ended(began, time.perf_counter())
+        else:
+            exchange.defer(lambda: limit.ended(began, time.perf_counter()))
+        return response
+
+    def tell(self, exchange: Exchange) -> Iterator[str]:
+        """For `explain`."""
+        limit = self.limit.limit
+        yield f"concurrency of {self.limit.service}: {limit.in_flight} of {limit.limit} requests at once"
+        yield from told(self.handler, exchange)

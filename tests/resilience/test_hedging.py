@@ -1,0 +1,74 @@
+"""A second attempt beside a slow first one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from tests.resilience.support import backend, response, running
+from tests.upstream.wire import Wire
+
+SLOW, FAST = response(200, b"slow"), response(200, b"fast")
+
+
+async def after_a_second(message: Wire) -> bytes:
+    await asyncio.sleep(1)
+    return SLOW
+
+
+def routes(slow: str, fast: str, hedge: str) -> str:
+    services = f"services: {{s: {{endpoints: ['{slow}', '{fast}'], balance: round_robin}}}}\n"
+    return services + f"routes: [{{path: /*, target: s, hedge: {hedge}}}]\n"
+
+
+async def test_the_first_answer_wins(tmp_path: Path) -> None:
+    """Where the first endpoint is slow, another one is asked as well, and the client has its answer at once."""
+    async with (
+        backend(after_a_second) as slow,
+        backend(FAST) as fast,
+        running(tmp_path, routes(slow.address, fast.address, "{after: 50ms}")) as gateway,
+    ):
+        began = time.monotonic()
+        for _ in range(4):
+            assert (await gateway.get()).text == "fast"
+        assert time.monotonic() - began < 1
+        assert len(slow.requests) == 2
+        hedged = [exchange.attempts for exchange, _ in gateway.told if len(exchange.attempts) > 1]
+        assert [[(each.endpoint, each.retry) for each in attempts] for attempts in hedged] == [
+            [(slow.address, "hedged"), (fast.address, "")]
+        ] * 2
+        endpoints = (await gateway.admin.get("/endpoints")).json()
+        assert [each["in_flight"] for each in endpoints] == [0, 0]
+
+
+async def test_what_is_usual(tmp_path: Path) -> None:
+    """Without a time, it is learned: after twenty answers, what 95% of them took."""
+    answers = [FAST] * 30
+    async with (
+        backend(*answers, after_a_second) as slow,
+        backend(FAST) as fast,
+        running(tmp_path, routes(slow.address, fast.address, "{}")) as gateway,
+    ):
+        for _ in range(60):
+            await gateway.get()
+        began = time.monotonic()
+        await asyncio.sleep(1)  # what is usual is worked out once a second
+        began = time.monotonic()
+        assert [(await gateway.get()).text for _ in range(2)] == ["fast", "fast"]
+        assert time.monotonic() - began < 1
+        assert len(slow.requests) == 31
+
+
+async def test_only_what_may_be_asked_twice(tmp_path: Path) -> None:
+    """A POST is not, and nothing is where the budget of the service is spent."""
+    async with (
+        backend(after_a_second) as slow,
+        backend(after_a_second) as other,
+        running(tmp_path, routes(slow.address, other.address, "{after: 20ms}")) as gateway,
+    ):
+        await gateway.client.post("/", content=b"order")
+        assert len(slow.requests) + len(other.requests) == 1
+        await gateway.reload(middleware="retry_budget: {ratio: 0%, minimum_per_second: 0}")
+        await gateway.get()
+        assert len(slow.requests) + len(other.requests) == 2

@@ -1,0 +1,79 @@
+"""How many requests a service has at once, and what is refused when the gateway has too much to do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from gateway.live import LoopLag
+from tests.resilience.support import InProcess, backend, response, running
+from tests.support import eventually
+from tests.upstream.wire import Wire
+
+OK = response(200, b"ok")
+
+
+async def test_a_fixed_limit(tmp_path: Path) -> None:
+    """The third of three requests at once is a 503 of its own kind; when one is over, there is room again."""
+    go = asyncio.Event()
+
+    async def held(message: Wire) -> bytes:
+        await go.wait()
+        return OK
+
+    async with backend(held) as busy:
+        files = f"services: {{s: {{endpoints: ['{busy.address}'], concurrency: 2}}}}\nroutes: [{{path: /*, target: s}}]"
+        async with running(tmp_path, files) as gateway:
+            tasks = [asyncio.create_task(gateway.get()) for _ in range(2)]
+            await eventually(lambda: len(busy.requests) == 2)
+            refused = await gateway.get()
+            assert (refused.status_code, refused.json()["type"]) == (503, "urn:problem-type:gateway:concurrency-limit")
+            assert refused.headers["retry-after"] == "1"
+            tasks[0].cancel()
+            await asyncio.wait({tasks[0]})
+            go.set()
+            assert (await gateway.get()).text == "ok"
+            assert (await tasks[1]).text == "ok"
+            assert 'gateway_concurrency_refused_total{service="s"} 1.0' in gateway.metrics.render().decode()
+
+
+async def test_a_limit_that_adapts(tmp_path: Path) -> None:
+    """It begins at its minimum, and grows as long as answers come as fast as without load."""
+    async with backend(OK) as quick:
+        files = f"services: {{s: {{endpoints: ['{quick.address}'], concurrency: {{adaptive: true}}}}}}\n"
+        async with running(tmp_path, files + "routes: [{path: /*, target: s}]") as gateway:
+
+            def limit() -> float:
+                lines = gateway.metrics.render().decode().splitlines()
+                return float(next(line for line in lines if "concurrency_limit{" in line).rpartition(" ")[2])
+
+            assert limit() == 3
+            async with asyncio.timeout(20):
+                while limit() <= 3:
+                    assert (await gateway.get()).status_code == 200
+
+
+def priorities(address: str) -> str:
+    named = "".join(
+        f"- {{path: /{name}, target: '{address}', priority: {name}}}\n" for name in ("high", "normal", "low")
+    )
+    return f"routes:\n{named}- {{path: /unset, target: '{address}'}}\n"
+
+
+async def statuses(gateway: InProcess) -> list[int]:
+    return [(await gateway.get(f"/{name}")).status_code for name in ("high", "normal", "low", "unset")]
+
+
+async def test_priorities(tmp_path: Path) -> None:
+    """While the loop is late, what has low priority is refused first; when it is in time again, all is served."""
+    async with backend(OK) as backing, running(tmp_path, priorities(backing.address)) as gateway:
+        assert await statuses(gateway) == [200] * 4
+        (lag,) = gateway.reloader.owner.all(LoopLag)
+        time.sleep(0.5)  # noqa: ASYNC251  keeps the loop, as too much work does
+        await eventually(lambda: lag.seconds > 0.25)
+        refused = await gateway.get("/low")
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:problem-type:gateway:load-shed")
+        assert (await gateway.get("/high")).status_code == 200
+        await eventually(lambda: lag.seconds < 0.05)
+        assert await statuses(gateway) == [200] * 4
