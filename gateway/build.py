@@ -12,6 +12,7 @@ from operator import or_
 from pathlib import Path
 
 from gateway.access.blocklist import Blocklist, blocklist_of
+from gateway.algorithms.networks import NetworkMap
 from gateway.auth.scheme import Locations, Scheme
 from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.load import ConfigError, Configuration, Problem
@@ -42,7 +43,7 @@ from gateway.middleware.order import arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
-from gateway.registry.discovery import Discovery
+from gateway.registry.discovery import Caution, Discovery
 from gateway.registry.table import host_name_of, identity_of, source_of
 from gateway.resilience import Resilience, timeouts_of
 from gateway.routes.pattern import PatternError
@@ -337,7 +338,11 @@ class _Builder:
         return Rules(service.slow_start, service.panic, zones)
 
     def _discovery(self, upstream: Upstream, config: DiscoveryConfig, place: Place) -> Discovery:
-        return Discovery(upstream, source_of(config, self._context, place))
+        allowed = (
+            NetworkMap((network, True) for network in config.allowed_networks) if config.allowed_networks else None
+        )
+        caution = Caution(config.hold_empty, allowed, config.first_answer)
+        return Discovery(upstream, source_of(config, self._context, place), caution)
 
     def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
         if service.protocol != "https":

@@ -29,6 +29,7 @@ from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.document import Mapping, Sequence
 from gateway.live import Owner, Plan, Worker, on_thread
+from gateway.registry.discovery import Discovery
 from gateway.trial import try_out
 from gateway.upstream.transport import Connector
 
@@ -87,6 +88,7 @@ class Reloader:
         self._wanted: Version | None = None  # to be served again
         self._held: Held | None = None
         self.history = History()
+        self.waiting = False  # for what the sources of endpoints say first, after the start
         self.compiling = False  # a configuration is on its way to be served or refused
 
     async def start(self) -> None:
@@ -221,8 +223,13 @@ class Reloader:
         self._held = None if version is None else Held(version, seen.contents)
         if not isinstance(contents, ConfigError):
             self.history.add(Version(snapshot.digest, time.time(), "rollback" if version else cause, contents))
+        first = self.current is None
+        if first:
+            self.waiting = True
+            self.owner.tasks.supervise("the wait for the first answers of sources", self._first_answers)
+        else:
+            await self._first_answers()  # the former configuration serves meanwhile
         former, self.current = self.current, snapshot
-        first = former is None
         self._error = None
         self._loaded_at = time.time()
         self._reloads += not first
@@ -234,6 +241,11 @@ class Reloader:
         how = "loaded" if first else "rolled back to" if version else "reloaded"
         logger.info("configuration %s %s: %d routes", snapshot.digest, how, count)
         return None
+
+    async def _first_answers(self) -> None:
+        """Wait until all sources have said once which instances there are, each no longer than it is set to."""
+        await asyncio.gather(*(discovery.first_answer() for discovery in self.owner.all(Discovery)))
+        self.waiting = False
 
     async def _compiled(self, seen: watch.Seen, contents: watch.Contents, plan: Plan) -> Snapshot:
         """Raises ConfigError."""

@@ -12,7 +12,9 @@ PROBES = frozenset({"/health", "/health/live", "/health/ready"})
 
 def probe(path: str, reloader: Reloader, *, draining: bool) -> tuple[int, bytes]:
     """Status and JSON. Live: the process answers. Ready, and `/health` itself: send traffic."""
-    status = "draining" if draining else "ok" if reloader.current else "no configuration"
+    status = "draining" if draining else "no configuration" if reloader.current is None else "ok"
+    if status == "ok" and reloader.waiting:
+        status = "waiting for the instances of services"
     well = status == "ok" or path == "/health/live"
     return 200 if well else 503, orjson.dumps({"status": status, "config": reloader.summary()})
 

@@ -50,6 +50,8 @@ HELP: Final = {
     "gateway_quota_file_up": "1 while the file of the quotas can be used.",
     "gateway_quota_file_failures_total": "Failures to use the file of the quotas.",
     "gateway_quota_file_outages_total": "Times that the file of the quotas could not be used for a while.",
+    "gateway_health_checks_total": "Health checks of endpoints.",
+    "gateway_health_check_failures_total": "Health checks that failed.",
 }
 """What numbers without labels are, by name. docs/operating.md has the same."""
 

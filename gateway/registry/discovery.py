@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from gateway.algorithms.networks import NetworkMap
 from gateway.live import Tasks
 from gateway.outside.throttled_log import ThrottledLog
+from gateway.registry.durations import Durations
 from gateway.registry.source import Instances, Source, SourceLost
-from gateway.upstream.service import Upstream
+from gateway.upstream.endpoint import Member
+from gateway.upstream.service import STEP, Upstream
 
 logger = logging.getLogger("gateway.registry")
 
 FIRST_PAUSE: Final = 0.2  # seconds until a lost source is asked again; doubled each time, spread by a half
 LONGEST_PAUSE: Final = 10.0
+SHOWN: Final = 3  # instances, of those that are dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """How far a source is believed."""
+
+    hold_empty: float = 30.0  # seconds that the last instances stay in use when it says that there are none
+    allowed: NetworkMap[bool] | None = None  # where instances may be; None: anywhere
+    first_answer: float = 10.0  # seconds that a gateway which starts is not ready without it
 
 
 class Discovery:
@@ -26,7 +41,7 @@ class Discovery:
     While the source is lost, the last set stays in use, marked as stale. Times are those of time.perf_counter().
     """
 
-    def __init__(self, upstream: Upstream, source: Source) -> None:
+    def __init__(self, upstream: Upstream, source: Source, caution: Caution | None = None) -> None:
         self.upstream = upstream
         self.source = source
         self.tasks = Tasks()
@@ -35,13 +50,27 @@ class Discovery:
         self.lost = ""  # why the set is stale; empty while it is not
         self.changes = 0
         self.faults = 0
-        self.seconds_to_use = 0.0  # of the last change: from the source's event until it was used
+        self.dropped = 0  # instances outside of what is allowed, in the last set
+        self.use = Durations()  # from the source's event until a change was used
+        self._caution = caution or Caution()
+        self._known = asyncio.Event()  # the source has said once which instances there are
+        self._news = asyncio.Event()
+        self._last: Instances | None = None  # what the source said
+        self._empty_since: float | None = None
+        self._outside: Sequence[str] = ()  # some of those that are dropped
         self._failures = 0  # in a row
         self._log = ThrottledLog(logger.warning, seconds=60.0)
 
     async def start(self) -> None:
         """Begin to ask. A source that does not answer is no reason to refuse a configuration."""
         self.tasks.supervise(f"the discovery of {self.upstream.name}", self._run)
+        self.tasks.supervise(f"using what is discovered of {self.upstream.name}", self._use)
+
+    async def first_answer(self) -> None:
+        """Wait until the source has said once which instances there are, and they are used; not longer than is set."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._caution.first_answer):
+                await self._known.wait()
 
     async def stop(self) -> None:
         """Ask no more; the endpoints stay what they are."""
@@ -50,16 +79,10 @@ class Discovery:
     # What the source says.
 
     def deliver(self, instances: Instances) -> None:
-        """See `Sink`."""
+        """See `Sink`. It is used beside this; of several sets that come quickly, the last."""
         self.alive()
-        self.revision = instances.revision
-        if tuple(instances.members) == self.upstream.members:
-            return
-        self.upstream.replace(instances.members)
-        self.changes += 1
-        if instances.happened is not None:
-            self.seconds_to_use = time.perf_counter() - instances.happened
-        logger.info("%s has %d instances now (%s)", self.upstream.name, len(self.upstream.endpoints), self.source.place)
+        self._last = instances
+        self._news.set()
 
     def alive(self) -> None:
         """See `Sink`."""
@@ -78,20 +101,85 @@ class Discovery:
 
     def troubles(self) -> Iterable[str]:
         """See `Troubled`."""
+        name, place = self.upstream.name, self.source.place
         if self.lost:
             age = "never answered" if self.answered_at is None else f"answered {self._age():.0f} s ago"
-            yield f"the endpoints of {self.upstream.name} are stale: {self.source.place} {age}: {self.lost}"
+            yield f"the endpoints of {name} are stale: {place} {age}: {self.lost}"
+        elif self.answered_at is None:
+            yield f"the endpoints of {name} are not known: {place} has not answered yet"
+        elif self._empty_since is not None:
+            yield f"{place} says that {name} has no instances any more; the last ones stay for {self._held():.0f} s"
+        elif not self.upstream.endpoints:
+            yield f"{name} has no endpoints: {place} says that there are none"
+        if self.dropped:
+            some = ", ".join(self._outside)
+            yield f"{self.dropped} instances of {name} ({some}) are not used: they are outside of allowed_networks"
 
-    def measures(self) -> Mapping[str, float]:
-        """See `Measured`."""
-        return {
-            "gateway_discovery_changes_total": self.changes,
-            "gateway_discovery_faults_total": self.faults,
-            "gateway_discovery_stale_services": 1 if self.lost else 0,
-        }
+    def age(self, now: float) -> float | None:
+        """Seconds since the source last sent anything; None where it never did."""
+        return None if self.answered_at is None else now - self.answered_at
 
     def _age(self) -> float:
-        return time.perf_counter() - (self.answered_at or 0.0)
+        return self.age(time.perf_counter()) or 0.0
+
+    def _held(self) -> float:
+        """How long an empty set is held back still."""
+        since = self._empty_since if self._empty_since is not None else float("-inf")
+        return max(0.0, since + self._caution.hold_empty - time.perf_counter())
+
+    # Using it.
+
+    async def _use(self) -> None:
+        """Replace the endpoints when the source has said something, a part of them at a time."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._last is None:
+                continue
+            said = self._last
+            members = await self._allowed(said.members)
+            if members or not self.upstream.endpoints:
+                self._empty_since = None
+            elif self._empty_since is None:
+                self._empty_since = time.perf_counter()
+            if self._empty_since is not None and (left := self._held()) > 0:
+                asyncio.get_running_loop().call_later(left, self._news.set)
+                continue
+            await self._replace(members, said)
+
+    async def _replace(self, members: Sequence[Member], said: Instances) -> None:
+        before = self.upstream.replaced
+        for _ in self.upstream.replacing(members):
+            await asyncio.sleep(0)
+        self.revision, self._empty_since = said.revision, None
+        self._known.set()
+        if self.upstream.replaced == before:
+            return
+        self.changes += 1
+        if said.happened is not None:
+            self.use.observe(time.perf_counter() - said.happened)
+        logger.info("%s has %d instances now (%s)", self.upstream.name, len(self.upstream.endpoints), self.source.place)
+
+    async def _allowed(self, members: Sequence[Member]) -> Sequence[Member]:
+        """Those in the allowed networks: there, an instance needs an IP address, since a name may lead anywhere."""
+        networks = self._caution.allowed
+        if networks is None:
+            return members
+        inside: list[Member] = []
+        outside: list[str] = []
+        for start in range(0, len(members), STEP):
+            for member in members[start : start + STEP]:
+                if networks.covering(member.address.name):
+                    inside.append(member)
+                else:
+                    outside.append(str(member.address))
+            await asyncio.sleep(0)
+        shown = outside[:SHOWN]
+        if shown != self._outside or len(outside) != self.dropped:
+            self._outside, self.dropped = shown, len(outside)
+            for trouble in self.troubles() if outside else ():
+                logger.warning("%s", trouble)
+        return inside
 
     async def _run(self) -> None:
         while True:

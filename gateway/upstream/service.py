@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from gateway.algorithms import priorities
 from gateway.algorithms.outlier_detection import OutlierSettings
@@ -30,7 +30,11 @@ HANGING: Final = frozenset({Signal.PROBE, Signal.OUTLIERS, Signal.HEARTBEAT})
 
 LATEST_SWEEP: Final = 60.0  # seconds after its time by which an ejection is over, whatever happens
 
+STEP: Final = 250  # endpoints, which take about a millisecond
+
 REMEMBERED: Final = 1024  # endpoints, of which each takes one or two kilobytes
+
+T = TypeVar("T")
 
 
 class Balancer(Protocol):
@@ -82,6 +86,7 @@ class Upstream:
 
     __slots__ = (
         "_balancers",
+        "_by_address",
         "_connector",
         "_host_name",
         "_leaving",
@@ -89,6 +94,7 @@ class Upstream:
         "_order",
         "_outliers",
         "_remembered",
+        "_replacements",
         "_server_name",
         "_shared",
         "_tls_context",
@@ -98,6 +104,7 @@ class Upstream:
         "levels",
         "members",
         "name",
+        "replaced",
         "settings",
     )
 
@@ -123,7 +130,10 @@ class Upstream:
         self._host_name = host_name
         self._tls_context = tls.context() if tls else None
         self._server_name = tls.server_name if tls else None
-        self._leaving: list[Endpoint] = []  # not in the set any more, with requests in flight
+        self._by_address: dict[Address, Endpoint] = {}
+        self._leaving: dict[Address, Endpoint] = {}  # not in the set any more, with requests in flight
+        self._replacements = 0  # begun so far
+        self.replaced = 0  # times that the set, or what is said of an endpoint, became another
         self._remembered: dict[Address, tuple[float, Endpoint]] = {}  # of those that left: until when
         self.levels: list[Level] = []  # as the balancers know them
         self._balancers: dict[int, Balancer] = {}  # by priority, the most preferred first
@@ -162,30 +172,58 @@ class Upstream:
 
         What goes takes no new requests, finishes those that it has, and keeps no connection.
         """
-        now = time.perf_counter()
-        known = {endpoint.address: endpoint for endpoint in (*self._leaving, *self.endpoints)}
-        self.members = tuple(members)
-        merged = _merged(members)
-        self.endpoints = tuple(
-            known.pop(address) if address in known else self._endpoint(member, now)
-            for address, member in merged.items()
-        )
-        for endpoint, member in zip(self.endpoints, merged.values(), strict=True):
-            if endpoint.retired:  # it was on its way out
-                endpoint.configure(self.settings.limits)
-            if not member.up or endpoint.member.up != member.up:
-                endpoint.health.report(Signal.SOURCE, up=member.up, reason=member.reason, now=now)
-            if member.late or endpoint.member.late:
-                endpoint.health.report(Signal.HEARTBEAT, up=not member.late, reason="its heartbeat is late", now=now)
-            endpoint.member = member
-            endpoint.judge = self
-        for endpoint in known.values():
-            endpoint.retire()
-            self._remember(endpoint, now)
-        self._leaving = [endpoint for endpoint in known.values() if endpoint.in_flight]
+        for _ in self.replacing(members):
+            pass
+
+    def replacing(self, members: Sequence[Member]) -> Iterator[None]:
+        """The same in steps, between which requests may be served: thousands of endpoints take some milliseconds.
+
+        A replacement that is begun later takes the place of one that is under way.
+        """
+        self._replacements += 1
+        replacement, now = self._replacements, time.perf_counter()
+        merged: dict[Address, Member] = {}
+        for some in _in_steps(members):
+            _merge(merged, some)
+            yield
+        endpoints: dict[Address, Endpoint] = {}
+        others = False
+        for some in _in_steps(list(merged.values())):
+            if self._replacements != replacement:
+                return
+            for member in some:
+                endpoint = self._by_address.get(member.address) or self._leaving.get(member.address)
+                if endpoint is None:
+                    endpoint = self._endpoint(member, now)
+                    others = True
+                elif endpoint.retired or (endpoint.member is not member and endpoint.member != member):
+                    endpoint.configure(self.settings.limits)  # it may have been on its way out
+                    endpoint.judge = self
+                    _tell(endpoint, member, now)
+                    others = True
+                endpoints[member.address] = endpoint
+            yield
+        if self._replacements == replacement:
+            self.members = tuple(members)
+            if others or len(endpoints) != len(self._by_address):
+                yield from self._install(endpoints, now)
+
+    def _install(self, endpoints: dict[Address, Endpoint], now: float) -> Iterator[None]:
+        """Use these from now on."""
+        gone = set(self.endpoints).difference(endpoints.values())
+        self.endpoints, self._by_address = tuple(endpoints.values()), endpoints
+        self.replaced += 1
+        leaving = (*self._leaving.values(), *gone)
+        self._leaving = {each.address: each for each in leaving if each.in_flight and each.address not in endpoints}
         self._offered_until = 0.0
         for follower in self.followers:
             follower.follow()
+        for some in _in_steps(list(gone)):
+            for endpoint in some:
+                if self._by_address.get(endpoint.address) is not endpoint:  # it may have come back
+                    endpoint.retire()
+                    self._remember(endpoint, now)
+            yield
 
     def retire(self) -> None:
         """No route leads here any more: finish what is in flight, keep nothing."""
@@ -196,9 +234,11 @@ class Upstream:
         made = Endpoint(
             member, self._connector, self.settings.limits, self._tls_context, self._server_name, self._host_name
         )
-        until, former = self._remembered.pop(member.address, (0.0, made))
+        until, former = self._remembered.get(member.address, (0.0, made))
         if now < until:
             made.remember(former)
+        made.judge = self
+        _tell(made, member, now)
         return made
 
     def _remember(self, endpoint: Endpoint, now: float) -> None:
@@ -308,10 +348,22 @@ class Upstream:
             self.affinity.offer(self.endpoints)
 
 
-def _merged(members: Sequence[Member]) -> dict[Address, Member]:
-    """By address; the weights of one that is listed twice added up."""
-    merged: dict[Address, Member] = {}
+def _merge(merged: dict[Address, Member], members: Sequence[Member]) -> None:
+    """Put members in by their addresses; the weights of one that is listed twice are added up."""
     for member in members:
         before = merged.get(member.address)
         merged[member.address] = member if before is None else replace(before, weight=before.weight + member.weight)
-    return merged
+
+
+def _in_steps(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(things), STEP):
+        yield things[start : start + STEP]
+
+
+def _tell(endpoint: Endpoint, member: Member, now: float) -> None:
+    """Let an endpoint know what its source says of it."""
+    if not member.up or endpoint.member.up != member.up:
+        endpoint.health.report(Signal.SOURCE, up=member.up, reason=member.reason, now=now)
+    if member.late or endpoint.member.late:
+        endpoint.health.report(Signal.HEARTBEAT, up=not member.late, reason="its heartbeat is late", now=now)
+    endpoint.member = member

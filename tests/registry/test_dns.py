@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.outside.names import Found, NameServers
-from gateway.registry.discovery import Discovery
+from gateway.registry.discovery import Caution, Discovery
 from gateway.registry.dns import BOTH, DnsSource, Ttl, _weighted
 from tests.lifecycle.support import admin_url
 from tests.registry.knot import Knot, running_knot
@@ -33,7 +33,7 @@ def knot(tmp_path: Path) -> Iterator[Knot]:
 async def discovered(knot: Knot, name: str, *, srv: bool = False, ttl: Ttl | None = None) -> AsyncIterator[Discovery]:
     """A service whose instances have this name."""
     source = DnsSource(name, None if srv else 80, NameServers((knot.address,)), BOTH, ttl, hold=3)
-    discovery = Discovery(upstream_of(), source)
+    discovery = Discovery(upstream_of(), source, Caution(hold_empty=0))
     await discovery.start()
     try:
         yield discovery

@@ -14,7 +14,7 @@ from tests.support import running_gateway
 from tests.upstream.test_service import named_backends
 
 ROUTES = """
-services: {legacy: {discovery: {file: registry/legacy.yaml}}}
+services: {legacy: {discovery: {file: registry/legacy.yaml, first_answer: 0s}}}
 routes: [{path: /x, target: legacy}]
 """
 

@@ -224,3 +224,22 @@ async def streaming(script: Script, timeouts: Timeouts) -> AsyncIterator[Body]:
         assert not isinstance(response.body, bytes)
         yield response.body
         exchange.close()
+
+
+async def test_thousands_of_endpoints_are_replaced_in_steps() -> None:
+    """Between two of them requests find a whole set, the former or the new one; a later replacement wins."""
+    members = [Member(Address(f"10.{number // 250}.0.{number % 250}", 80)) for number in range(2000)]
+    upstream = upstream_of(*members)
+    first = upstream.replacing([Member(A), *members[1:]])
+    sizes = set()
+    for _ in range(4):
+        next(first)
+        sizes.add(len(upstream.endpoints))
+    assert sizes == {2000}
+    second = upstream.replacing([Member(B), *members[1:]])
+    assert len(list(second)) > 8
+    assert not [None for _ in first if upstream.endpoints[0].address != B]
+    assert {endpoint.address for endpoint in upstream.endpoints} == {B, *(member.address for member in members[1:])}
+    assert upstream.replaced == 2
+    upstream.replace([Member(B), *(Member(member.address) for member in members[1:])])
+    assert upstream.replaced == 2

@@ -6,9 +6,9 @@ from gateway.config.models.base import Model
 from gateway.config.models.dns import DnsName, DnsTtl, NameServersOrOne, RecordType
 from gateway.config.models.kubernetes import Kubernetes
 from gateway.config.models.registries import Etcd
-from gateway.config.values.addresses import ServiceName
-from gateway.config.values.kinds import Text, Unset, refuse
-from gateway.config.values.quantities import Duration
+from gateway.config.values.addresses import Network, ServiceName
+from gateway.config.values.kinds import Several, Text, Unset, refuse
+from gateway.config.values.quantities import Duration, DurationOrZero
 
 SOURCES = ("file", "dns", "kubernetes", "etcd", "redis")
 OF_DNS = ("port", "type", "server", "ttl", "hold_missing")
@@ -48,6 +48,20 @@ class Discovery(Model):
         description="Instances that register themselves in the `redis` of middleware.yaml, under this name, and say "
         "again and again that they live.",
         examples=["jobs"],
+    )
+
+    hold_empty: DurationOrZero = Field(
+        30,
+        description="When the source says that there are no instances any more, the last ones stay in use for so long.",
+    )
+    allowed_networks: Several[Network] = Field(
+        (),
+        description="Networks where the instances must be. Others are not used, nor are instances with a name instead "
+        "of an address. Empty: anywhere.",
+        examples=[["10.0.0.0/8"]],
+    )
+    first_answer: DurationOrZero = Field(
+        10, description="When the gateway starts, it is not ready before the source has answered, or this time is over."
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,169 @@
+"""How far a source is believed, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import ip_network
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from gateway.algorithms.networks import NetworkMap
+from gateway.registry.discovery import Caution, Discovery
+from gateway.registry.source import Instances, Sink, SourceLost
+from gateway.upstream.endpoint import Address, Member
+from tests.lifecycle.support import admin_url
+from tests.registry.support import shows
+from tests.support import eventually, running_gateway
+from tests.upstream.test_service import named_backends, upstream_of
+
+A, B = (Member(Address(f"10.0.0.{number}", 80)) for number in (1, 2))
+
+
+class Told:
+    """A source that says what it is told."""
+
+    place = "a test"
+
+    def __init__(self) -> None:
+        self._said: asyncio.Queue[Sequence[Member] | str] = asyncio.Queue()
+        self.taken = 0
+
+    def say(self, *members: Member) -> None:
+        self._said.put_nowait(members)
+
+    def lose(self, reason: str) -> None:
+        self._said.put_nowait(reason)
+
+    async def watch(self, sink: Sink) -> None:
+        while True:
+            said = await self._said.get()
+            if isinstance(said, str):
+                raise SourceLost(said)
+            sink.deliver(Instances(said, "7", time.perf_counter()))
+            self.taken += 1
+
+
+@contextlib.asynccontextmanager
+async def told(caution: Caution | None = None) -> AsyncIterator[tuple[Discovery, Told]]:
+    source = Told()
+    discovery = Discovery(upstream_of(), source, caution)
+    await discovery.start()
+    try:
+        yield discovery, source
+    finally:
+        await discovery.stop()
+
+
+async def has(discovery: Discovery, *members: Member) -> None:
+    await eventually(lambda: {each.member for each in discovery.upstream.endpoints} == set(members))
+
+
+def trouble(discovery: Discovery) -> str:
+    return "; ".join(discovery.troubles())
+
+
+async def test_an_empty_set_is_held_back() -> None:
+    """For the configured time; one that is filled again meanwhile has never been empty."""
+    async with told(Caution(hold_empty=0.3)) as (discovery, source):
+        source.say(A, B)
+        await has(discovery, A, B)
+        source.say()
+        await eventually(lambda: "has no instances any more; the last ones stay" in trouble(discovery))
+        source.say(A)
+        await has(discovery, A)
+        assert not trouble(discovery)
+        began = time.perf_counter()
+        source.say()
+        source.say()
+        await has(discovery)
+        assert time.perf_counter() - began >= 0.3
+        assert "has no endpoints: a test says that there are none" in trouble(discovery)
+
+
+async def test_a_source_that_is_lost_keeps_the_set() -> None:
+    """It is stale then, and says since when."""
+    async with told() as (discovery, source):
+        assert "has not answered yet" in trouble(discovery)
+        source.say(A)
+        await has(discovery, A)
+        source.lose("it is gone")
+        await eventually(lambda: "are stale: a test answered 0 s ago: it is gone" in trouble(discovery))
+        await has(discovery, A)
+        source.say(B)
+        await has(discovery, B)
+        assert not trouble(discovery)
+
+
+async def test_only_allowed_networks_are_used(caplog: pytest.LogCaptureFixture) -> None:
+    """What is outside is counted and named; a name instead of an address may lead anywhere, and is outside, too."""
+    allowed = NetworkMap([(ip_network("10.0.0.0/31"), True), (ip_network("::1/128"), True)])
+    name, local = Member(Address("metadata.test", 80)), Member(Address("::1", 80))
+    async with told(Caution(allowed=allowed)) as (discovery, source):
+        source.say(A, B, name, local)
+        await has(discovery, A, local)
+        expected = "2 instances of s (10.0.0.2:80, metadata.test:80) are not used: they are outside of allowed_networks"
+        assert (discovery.dropped, trouble(discovery)) == (2, expected)
+        assert expected in caplog.text
+        source.say(A)
+        await has(discovery, A)
+        assert not discovery.dropped
+
+
+async def test_the_last_of_several_sets_counts() -> None:
+    """Those that come at once are one change, and a set that is the same is none."""
+    async with told() as (discovery, source):
+        source.say(A)
+        source.say(A, B)
+        source.say(B)
+        await has(discovery, B)
+        assert (discovery.changes, discovery.revision) == (1, "7")
+        source.say(Member(B.address))
+        await eventually(lambda: source.taken == 4)
+        source.say(A)
+        await has(discovery, A)
+        assert discovery.changes == 2
+        assert discovery.use.last is not None
+        assert discovery.use.last < 1
+
+
+async def test_a_gateway_is_ready_when_its_sources_have_answered(tmp_path: Path) -> None:
+    """Before that it serves what it can; each service is told of in metrics."""
+    routes = """
+    services: {legacy: {discovery: {file: legacy.yaml, first_answer: 60s}}}
+    routes: [{path: /x, target: legacy}]
+    """
+    async with named_backends("one") as (port,):
+        with running_gateway(tmp_path, routes, ready=False) as gateway:
+            unready = httpx2.get(f"{gateway.url}/health/ready")
+            assert (unready.status_code, unready.json()["status"]) == (503, "waiting for the instances of services")
+            assert httpx2.get(f"{gateway.url}/x").status_code == 503
+            (gateway.directory / "legacy.yaml").write_text(f"['127.0.0.1:{port}']")
+            await shows(f"{gateway.url}/x", "one")
+            await shows(f"{gateway.url}/health/ready", '"ok"')
+            await shows(admin_url(gateway, "/metrics"), 'gateway_discovery_endpoints{service="legacy"} 1.0')
+            metrics = httpx2.get(admin_url(gateway, "/metrics")).text
+            assert 'gateway_discovery_use_seconds_bucket{le="1.0",service="legacy"} 1.0' in metrics
+            assert 'gateway_discovery_stale{service="legacy"} 0.0' in metrics
+
+
+async def test_a_new_service_has_its_instances_when_it_is_served(tmp_path: Path) -> None:
+    """A reload waits for the first answers of sources, while the former configuration serves."""
+    before = "routes: [{path: /x, target: '127.0.0.1:1'}]"
+    routes = """
+    services: {legacy: {discovery: {file: legacy.yaml}}}
+    routes: [{path: /x, target: legacy}]
+    """
+    async with named_backends("one") as (port,):
+        with running_gateway(tmp_path, before) as gateway:
+            (gateway.directory / "legacy.yaml").write_text(f"['127.0.0.1:{port}']")
+            gateway.write(routes)
+            seen = set()
+            async with httpx2.AsyncClient() as client:
+                while "one" not in seen:
+                    seen.add((await client.get(f"{gateway.url}/x")).text)
+            assert not any("has no endpoint" in text for text in seen)
