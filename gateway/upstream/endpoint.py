@@ -141,6 +141,7 @@ class Endpoint:
         "server_name",
         "started",
         "tls_context",
+        "unreachable",
     )
 
     def __init__(
@@ -162,6 +163,7 @@ class Endpoint:
         self.health = Health()
         self.out = False  # whether it gets no requests, as its service last saw its health
         self.started = time.perf_counter()  # when it joined, or was well again
+        self.unreachable = False  # the last attempt to connect failed, a health check's included
         self.judge: Judge | None = None
         self.idle_limit = IdleLimit()
         self.in_flight = 0
@@ -299,15 +301,20 @@ class Endpoint:
 
     async def connection_apart(self, seconds: float) -> Connection:
         """A fresh connection outside the pool, for what stays open as long as its client. Raises GatewayError."""
-        connection = await self._connector.connect(
-            self.label,
-            self.authority,
-            self.address.host,
-            self.address.port,
-            tls=self.tls_context,
-            server_name=self.server_name,
-            seconds=seconds,
-        )
+        try:
+            connection = await self._connector.connect(
+                self.label,
+                self.authority,
+                self.address.host,
+                self.address.port,
+                tls=self.tls_context,
+                server_name=self.server_name,
+                seconds=seconds,
+            )
+        except GatewayError as error:
+            self.unreachable = error.kind.origin == "upstream"
+            raise
+        self.unreachable = False
         if not connection.available:
             detail = f"{self.label} closed the connection before it was used"
             raise GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=True)

@@ -13,6 +13,7 @@ from gateway.upstream.health import FOREVER
 
 _STEPS: Final = 30  # in which slow start raises a weight, but not more often than every _SHORTEST_STEP
 _SHORTEST_STEP: Final = 0.1
+_PANIC_STEP: Final = 1.0  # seconds, after which it is looked again which can be reached
 _LEAST: Final = 1e-6
 """Of a weight, for endpoints of zones that get nothing: they are for requests that the others have failed."""
 
@@ -64,7 +65,10 @@ def levels(endpoints: Sequence[Endpoint], rules: Rules, now: float) -> tuple[lis
     counts = [priorities.Level(len(healthy[number]), len(members[number])) for number in numbers]
     found = []
     for number, load in zip(numbers, priorities.loads(counts, rules.panic_below), strict=True):
-        usable = members[number] if load.panic else healthy[number]
+        usable = healthy[number]
+        if load.panic:  # but where nobody listens, nobody is relieved
+            usable = [each for each in members[number] if not (each.out and each.unreachable)] or members[number]
+            until = min(until, now + _PANIC_STEP)
         weights = [float(endpoint.member.weight) for endpoint in usable]
         if rules.slow_start:
             until = min(until, _start_slowly(usable, weights, rules.slow_start, now))

@@ -175,9 +175,15 @@ class Prober:
                 self.upstream.report(endpoint, Signal.PROBE, up=False, reason=reason, now=now)
             return
         watched.failures, watched.passes = 0, watched.passes + 1
-        enough = watched.passes >= self.check.healthy_after
-        if verdict is None or (not verdict.up and (enough or verdict.reason == NOT_CHECKED)):
-            self.upstream.report(endpoint, Signal.PROBE, up=True, reason="its checks pass", now=now)
         watched.passes_ejected = watched.passes_ejected + 1 if endpoint.health.record.ejected else 0
-        if watched.passes_ejected >= self.check.healthy_after:
+        # Where every endpoint is out, there is nothing to lose by taking the first that is well at once.
+        needed = self.check.healthy_after if any(_is_in(each, now) for each in self.upstream.endpoints) else 1
+        waits = verdict is not None and verdict.reason == NOT_CHECKED
+        if verdict is None or (not verdict.up and (waits or watched.passes >= needed)):
+            self.upstream.report(endpoint, Signal.PROBE, up=True, reason="its checks pass", now=now)
+        if watched.passes_ejected >= needed:
             self.upstream.passed_checks(endpoint)
+
+
+def _is_in(endpoint: Endpoint, now: float) -> bool:
+    return endpoint.health.out(now) is None

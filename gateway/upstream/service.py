@@ -327,6 +327,13 @@ class Upstream:
             picked = balancer.pick(exchange, now, excluded)
             if picked is not None:
                 return picked
+        return self._last_resort(excluded) if excluded else None
+
+    def _last_resort(self, excluded: Collection[Endpoint]) -> Endpoint | None:
+        """Where all that are up have failed one request: one that is out for what became of requests, if there is."""
+        for endpoint in self.endpoints:
+            if endpoint.health.record.ejected and endpoint.member.weight > 0 and endpoint not in excluded:
+                return endpoint
         return None
 
     def chosen_from(self, now: float) -> list[tuple[Level, Balancer]]:

@@ -229,3 +229,14 @@ async def test_success_rate(count: int) -> None:
                 await ask(cluster)
         assert out(cluster.upstream.endpoints[0]).startswith("outliers: success rate")
         assert [out(each) for each in cluster.upstream.endpoints[1:]] == [""] * (count - 1)
+
+
+async def test_the_last_resort() -> None:
+    """Where all that are in cannot be reached, a request goes to one that was ejected before it fails."""
+    async with service(1) as (_, backends):
+        cluster = cluster_of([backends[0].port, free_port()], replace(THREE, base_ejection=60))
+        backends[0].status = 500
+        while not out(cluster.upstream.endpoints[0]):
+            await ask(cluster)
+        backends[0].status = 200
+        assert [each.status for each in (await ask(cluster)).attempts] == [0, 200]

@@ -95,9 +95,23 @@ async def test_out_and_in_again() -> None:
             assert out is not None
             assert (out[0], out[1].reason) == (Signal.PROBE, "2 checks failed: answered 503")
             assert upstream.pick(make_exchange(), time.perf_counter(), ()) is not None  # all are down: all are tried
-            asked, patient.status = len(patient.asked), 200
+            patient.status = 200
             await eventually(lambda: is_up(endpoint))
-            assert len(patient.asked) >= asked + 2
+
+
+async def test_back_again() -> None:
+    """One passed check is not enough to be in again, unless every endpoint is out."""
+    async with patients(2) as (patient, other):
+        upstream = upstream_of(patient.port, other.port)
+        patient.status = 500
+        async with probing(upstream, Check("/health", interval=0.1, unhealthy_after=1)) as prober:
+            await eventually(lambda: not is_up(upstream.endpoints[0]))
+            patient.fails_every_second, patient.status = True, 200
+            checks = prober.checks
+            await eventually(lambda: prober.checks >= checks + 8)
+            assert not is_up(upstream.endpoints[0])
+            other.status = 500
+            await eventually(lambda: is_up(upstream.endpoints[0]))
 
 
 async def test_one_failed_check_is_none() -> None:

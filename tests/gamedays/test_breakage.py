@@ -1,0 +1,145 @@
+"""Backends that are killed, stopped, lie and come back, while requests go on: what the client sees of it.
+
+The long versions are those of `make gamedays`: 200 requests a second for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.gamedays.support import Backend, Client, Seen, backends, percentile
+from tests.support import GatewayProcess, running_gateway
+
+ROUTES = """\
+services:
+  shop:
+    endpoints: [{addresses}]
+    outliers: {{consecutive: 3}}
+    health: {{path: /health, interval: {interval}, timeout: 1s}}
+routes:
+- path: /*
+  target: shop
+  timeout: {{response_header: 1s}}
+"""
+
+LONG = pytest.mark.long
+
+
+@dataclass
+class Day:
+    """Three backends behind a gateway, and a client."""
+
+    backends: list[Backend]
+    gateway: GatewayProcess
+    client: Client
+
+    def after(self, moment: float) -> list[Seen]:
+        return [each for each in self.client.seen if each.started > moment]
+
+
+@contextmanager
+def day(directory: Path, interval: str = "10s", count: int = 3) -> Iterator[Day]:
+    with backends(count) as started:
+        routes = ROUTES.format(addresses=", ".join(each.address for each in started), interval=interval)
+        with running_gateway(directory, routes) as gateway:
+            client = Client(gateway.port)
+            try:
+                yield Day(started, gateway, client)
+            finally:
+                client.close()
+
+
+@pytest.mark.parametrize("seconds", [4, pytest.param(30, marks=LONG)])
+@pytest.mark.timeout(120)
+async def test_one_is_killed(tmp_path: Path, seconds: float) -> None:
+    """When one of three is killed, no GET fails."""
+    with day(tmp_path) as it:
+        load = asyncio.create_task(it.client.steadily(200, seconds))
+        await asyncio.sleep(seconds / 4)
+        it.backends[0].kill()
+        await load
+        assert it.client.failed() == []
+
+
+@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=LONG)])
+@pytest.mark.timeout(150)
+async def test_one_is_stopped(tmp_path: Path, seconds: float) -> None:
+    """When one of three hangs, at most 10 requests fail, and 3 s later the others are answered as fast as before."""
+    with day(tmp_path) as it:
+        load = asyncio.create_task(it.client.steadily(200, seconds))
+        await asyncio.sleep(2)
+        it.backends[0].signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        await load
+        before = percentile([each for each in it.client.seen if each.started < stopped], 0.99)
+        assert len(it.client.failed()) <= 10
+        assert percentile(it.after(stopped + 3), 0.99) < max(0.1, 5 * before)
+
+
+@pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=LONG)])
+@pytest.mark.timeout(150)
+async def test_one_fails_half_of_its_requests(tmp_path: Path, seconds: float) -> None:
+    """When one of three answers every second request with a 500, it gets hardly any more."""
+    with day(tmp_path) as it:
+        load = asyncio.create_task(it.client.steadily(200, seconds))
+        await asyncio.sleep(1)
+        await it.backends[0].become("errors=50")
+        await load
+        assert len(it.client.failed()) < 0.02 * len(it.client.seen)
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=LONG)])
+@pytest.mark.timeout(150)
+async def test_one_drips(tmp_path: Path, seconds: float) -> None:
+    """When one of three sends its answers byte by byte, the others take over, and nothing fails."""
+    with day(tmp_path) as it:
+        load = asyncio.create_task(it.client.steadily(200, seconds))
+        await asyncio.sleep(1)
+        await it.backends[0].become("drip=0.01")
+        dripping = time.monotonic()
+        await load
+        assert it.client.failed() == []
+        assert percentile(it.after(dripping + 1), 0.5) < 0.1
+
+
+@pytest.mark.timeout(150)
+async def test_all_are_down(tmp_path: Path) -> None:
+    """With all backends gone requests fail at once; when one is back, they are answered within one check."""
+    with day(tmp_path, interval="1s") as it:
+        await it.client.steadily(100, 1)
+        for backend in it.backends:
+            backend.kill()
+        await it.client.steadily(50, 4)
+        down = [each.seconds for each in it.client.failed()]
+        assert len(down) >= 190
+        assert sorted(down)[len(down) // 2] < 0.05
+        it.backends[0].start()
+        await asyncio.sleep(1.3)
+        since = time.monotonic()
+        await it.client.steadily(100, 2)
+        assert Counter(each.status for each in it.after(since)) == {200: 200}
+
+
+@pytest.mark.parametrize("seconds", [6, pytest.param(30, marks=LONG)])
+@pytest.mark.timeout(150)
+async def test_one_flaps(tmp_path: Path, seconds: int) -> None:
+    """When one of three goes and comes back every second, no GET fails."""
+    with day(tmp_path) as it:
+        load = asyncio.create_task(it.client.steadily(200, seconds))
+        for number in range(seconds - 1):
+            await asyncio.sleep(1)
+            if number % 2:
+                await asyncio.to_thread(it.backends[0].start)
+            else:
+                it.backends[0].kill()
+        await load
+        assert it.client.failed() == []
