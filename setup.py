@@ -25,7 +25,6 @@ MODULES = """
     algorithms/weighted_draw algorithms/held_slots algorithms/peak_ewma algorithms/priorities algorithms/bounded_load
     algorithms/stable_hash
     algorithms/circuit_breaker upstream/breaker upstream/fallback upstream/split upstream/concurrency
-    upstream/telling
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/outliers algorithms/outlier_detection
     upstream/connection upstream/request upstream/http1/codec upstream/http1/connection upstream/tunnel
