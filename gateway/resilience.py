@@ -20,7 +20,6 @@ from gateway.config.models.fallbacks import Fallback as FallbackConfig
 from gateway.config.models.mirrors import Mirror as MirrorConfig
 from gateway.config.models.splits import SplitWhen
 from gateway.config.problems import Path
-from gateway.config.values.addresses import Target
 from gateway.context import Context
 from gateway.http import Handler
 from gateway.live import Place
@@ -31,7 +30,7 @@ from gateway.upstream.fallback import Fallback, FixedAnswer, OtherTarget
 from gateway.upstream.hedging import Hedged, Latencies
 from gateway.upstream.mirror import Mirroring, MirrorQueue
 from gateway.upstream.request import Timeouts
-from gateway.upstream.retry import Retries, RetrySettings
+from gateway.upstream.retry import Retries, RetrySettings, ServiceBudget
 from gateway.upstream.split import Asked, Choice, Split, When
 
 Way = Callable[[str, Path], Handler | None]
@@ -45,7 +44,7 @@ class Resilience:
         self._context = context
         self._configuration = context.configuration
         self._plan = context.plan
-        self._budgets: dict[Target, RetryBudget] = {}
+        self._budgets: dict[str, RetryBudget] = {}
 
     def around(self, route: RouteConfig, path: Path, target: Handler, way: Way, mirror: Way) -> Handler:
         """A route to its target, with all that it does about failures. `path` leads to the route in routes.yaml;
@@ -92,7 +91,7 @@ class Resilience:
         answer = FixedAnswer(config.status or 503, body, content_type)
         return Fallback(handler, answer, f"a fixed {answer.status}")
 
-    def retries(self, route: RouteConfig, target: Target, place: Place) -> Retries:
+    def retries(self, route: RouteConfig, target: str, place: Place) -> Retries:
         """What of the route is tried again at this service, within the budget that all its routes share."""
         return Retries(_retry_settings(route), self._budget(target, place))
 
@@ -132,16 +131,17 @@ class Resilience:
             self._plan.after_adoption(partial(made.configure, settings))
         return made
 
-    def _budget(self, target: Target, place: Place) -> RetryBudget:
-        known = self._budgets.get(target)
-        if known is None:
+    def _budget(self, service: str, place: Place) -> RetryBudget:
+        if service not in self._budgets:
             config = self._configuration.middleware.retry_budget
             settings = BudgetSettings(config.ratio / 100, config.minimum_per_second)
-            known = self._plan.need(("retry_budget", target), partial(RetryBudget, settings), place)
-            self._budgets[target] = known
-            if known.settings != settings:
-                self._plan.after_adoption(partial(known.configure, settings))
-        return known
+            made = self._plan.need(
+                ("retry_budget", service), lambda: ServiceBudget(service, RetryBudget(settings)), place
+            )
+            self._budgets[service] = made.budget
+            if made.budget.settings != settings:
+                self._plan.after_adoption(partial(made.budget.configure, settings))
+        return self._budgets[service]
 
 
 def _when(config: SplitWhen, calendar: Calendar) -> When:

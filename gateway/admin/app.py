@@ -23,6 +23,7 @@ from gateway.admin.blocklist_api import blocklist_operations
 from gateway.admin.breakers_api import breakers_operations
 from gateway.admin.cache_api import cache_operations
 from gateway.admin.history import history_operations
+from gateway.admin.limits_api import limits_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
 from gateway.admin.pages import PAGE, PageError, Shown, find, page_of
 from gateway.admin.services_api import services_operations
@@ -54,6 +55,7 @@ def admin_app(
         *_operations(_Admin(reloader, metrics)),
         *services_operations(reloader.owner),
         *breakers_operations(reloader.owner),
+        *limits_operations(reloader.owner),
         *history_operations(reloader),
         *blocklist_operations(partial(_blocklist, reloader)),
         *cache_operations(reloader),

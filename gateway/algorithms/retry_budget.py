@@ -28,9 +28,10 @@ class BudgetSettings:
 class RetryBudget:
     """Draw from it when a retry is decided, before any pause: those that wait are spent already."""
 
-    __slots__ = ("_requests", "_withdrawn", "exhausted", "settings")
+    __slots__ = ("_requests", "_withdrawn", "drawn", "exhausted", "settings")
 
     def __init__(self, settings: BudgetSettings) -> None:
+        self.drawn = 0  # retries that were paid for, without those that were given back
         self.exhausted = 0  # retries that were refused
         self.settings = settings
         self._requests = WindowedSum(settings.ttl)
@@ -52,11 +53,13 @@ class RetryBudget:
             self.exhausted += 1
             return False
         self._withdrawn.add(1, now)
+        self.drawn += 1
         return True
 
     def give_back(self, withdrawn: float, now: float) -> None:
         """The retry that was paid for at `withdrawn` is not sent after all."""
         self._withdrawn.correct(-1, withdrawn, now)
+        self.drawn -= 1
 
     def available(self, now: float) -> int:
         """Retries that would be let through at once."""

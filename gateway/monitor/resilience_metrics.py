@@ -12,6 +12,7 @@ from gateway.live import Owner
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.concurrency import ServiceLimit
 from gateway.upstream.mirror import MirrorQueue
+from gateway.upstream.retry import ServiceBudget
 
 
 def resilience_metrics(owner: Owner) -> Iterator[Metric]:
@@ -19,6 +20,7 @@ def resilience_metrics(owner: Owner) -> Iterator[Metric]:
     yield from _breakers(list(owner.all(Breaker)))
     yield from _mirrors(list(owner.all(MirrorQueue)))
     yield from _limits(list(owner.all(ServiceLimit)))
+    yield from _budgets(list(owner.all(ServiceBudget)))
 
 
 def _breakers(breakers: list[Breaker]) -> Iterator[Metric]:
@@ -60,3 +62,13 @@ def _limits(limits: list[ServiceLimit]) -> Iterator[Metric]:
         number.add_metric([each.service], each.limit.limit)
         refused.add_metric([each.service], each.refused)
     yield from (number, refused)
+
+
+def _budgets(budgets: list[ServiceBudget]) -> Iterator[Metric]:
+    labels = ["service"]
+    drawn = CounterMetricFamily("gateway_retries", "Retries that a budget paid for.", labels=labels)
+    refused = CounterMetricFamily("gateway_retries_refused", "Retries that a budget did not pay for.", labels=labels)
+    for each in budgets:
+        drawn.add_metric([each.service], each.budget.drawn)
+        refused.add_metric([each.service], each.budget.exhausted)
+    yield from (drawn, refused)

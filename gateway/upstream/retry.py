@@ -49,6 +49,14 @@ class RetrySettings:
     over_again: bool = False  # where all endpoints were tried, those are tried once more
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceBudget:
+    """The retry budget of one service, which all routes to it share."""
+
+    service: str
+    budget: RetryBudget
+
+
 class Again:
     """Another attempt follows."""
 

@@ -30,6 +30,8 @@ async def test_a_fixed_limit(tmp_path: Path) -> None:
             refused = await gateway.get()
             assert (refused.status_code, refused.json()["type"]) == (503, "urn:problem-type:gateway:concurrency-limit")
             assert refused.headers["retry-after"] == "1"
+            (shown,) = (await gateway.admin.get("/limits")).json()
+            assert (shown["in_flight"], shown["limit"], shown["refused"]) == (2, 2, 1)
             tasks[0].cancel()
             await asyncio.wait({tasks[0]})
             go.set()

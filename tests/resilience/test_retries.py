@@ -182,6 +182,10 @@ async def test_a_dead_service_gets_hardly_more(tmp_path: Path) -> None:
         route = "retry: {attempts: 10, on: [connect, reset, 503]}"
         async with running(tmp_path, routes(*(each.address for each in bad), route=route)) as gateway:
             assert 1.1 < await attempts_of(bad, gateway, 1000) <= 1.2
+            (shown,) = (await gateway.admin.get("/budgets")).json()
+            assert (shown["service"], shown["available"], shown["retries"]) == ("s", 0, 200)
+            assert shown["refused"] > 0
+            assert 'gateway_retries_total{service="s"} 200.0' in gateway.metrics.render().decode()
 
 
 async def test_the_budget_survives_a_reload_and_is_shared(tmp_path: Path) -> None:
