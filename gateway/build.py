@@ -162,8 +162,8 @@ def _problem(configuration: Configuration, place: _Place, message: str) -> Probl
     return Problem("routes.yaml", line, column, format_path(place), message)
 
 
-def pool_limits(connections: Connections) -> PoolLimits:
-    """As the pool takes them."""
+def pool_limits(connections: Connections, drain: float) -> PoolLimits:
+    """As the pool takes them. `drain`: seconds for the streams of an endpoint that has left."""
     return PoolLimits(
         connections.max,
         connections.pending,
@@ -171,6 +171,7 @@ def pool_limits(connections: Connections) -> PoolLimits:
         connections.idle_timeout,
         connections.max_age,
         connections.max_requests or 0,
+        drain,
     )
 
 
@@ -197,6 +198,7 @@ class _Builder:
         self._base = base
         self._context = Context(configuration, plan, base)
         self._resilience = Resilience(self._context)
+        self._drain = configuration.middleware.drain.deadline
         self._upstreams: dict[tuple[Target, bool], Upstream] = {}
         self.changed: dict[Upstream, tuple[Settings, Sequence[Member] | None]] = {}  # of those that live already
         self.blocklist = blocklist_of(self._context)  # which the admin API changes, also where no route has one
@@ -285,7 +287,7 @@ class _Builder:
         if isinstance(target, AddressTarget):
             name, tls = str(Address(target.host, target.port)), TlsSettings() if target.protocol == "https" else None
             members: Sequence[Member] | None = (Member(Address(target.host, target.port)),)
-            settings = Settings(BALANCERS[DEFAULT])
+            settings = Settings(BALANCERS[DEFAULT], PoolLimits(drain=self._drain))
             discovery, health = None, None
         else:
             service = self._configuration.routes.services[target.name]
@@ -293,7 +295,7 @@ class _Builder:
             name, tls = target.name, self._tls(target.name, service)
             settings = Settings(
                 self._balancing(service, place),
-                pool_limits(service.connections),
+                pool_limits(service.connections, self._drain),
                 self._rules(service),
                 outliers_of(service.outliers),
                 self._sticky(service, place),

@@ -137,7 +137,7 @@ def running_gateway(
 ) -> Iterator[GatewayProcess]:
     """A gateway process on these files, below `directory` (a tmp_path); ended afterwards."""
     config = directory / "config"
-    config.mkdir()
+    config.mkdir(exist_ok=True)
     gateway = GatewayProcess(config, environment=environment or {}, arguments=arguments)
     gateway.write(routes, middleware, auth)
     try:

@@ -28,6 +28,7 @@ PROTOCOL_ERROR: Final = 1002
 INVALID_DATA: Final = 1007
 TOO_BIG: Final = 1009
 FAILED: Final = 1011
+RESTART: Final = 1012  # the client may come back at once (registered with IANA)
 
 RSV1: Final = 0x40
 RESERVED: Final = 0x70

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from gateway.deadlines import NEVER
@@ -166,4 +167,6 @@ class Cluster:
         answered = [line for line in response.headers if line[0].startswith(b"sec-websocket-")]
         others = [line for line in response.headers if line not in answered and line[0] != b"content-length"]
         session = Upgraded(connection, answered, negotiated, self.websocket, exchange.deadline)
+        endpoint.sessions.add(session)
+        exchange.defer(partial(endpoint.sessions.discard, session))
         return Response(SWITCHING, response_headers(others), session=session)

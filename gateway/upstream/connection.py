@@ -61,6 +61,10 @@ class Connection(Protocol):
         """It is in no exchange: close after this time, unless one begins."""
         ...
 
+    def leave(self) -> None:
+        """End the event stream that it is in, if it is in one: nothing else would."""
+        ...
+
     def switch(self, frames: FrameReader, turns: ClientTurns) -> End:
         """After a 101: one end of a tunnel in place of this. Raises GatewayError where it has closed meanwhile."""
         ...

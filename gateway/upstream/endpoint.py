@@ -13,6 +13,7 @@ from gateway.algorithms.peak_ewma import PeakEwma
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http.attempt import Attempt, Observer
+from gateway.http.frames import RESTART
 from gateway.upstream.connection import Connection
 from gateway.upstream.health import Health
 from gateway.upstream.idle_limit import IdleLimit
@@ -117,12 +118,21 @@ class Judge(Protocol):
         ...
 
 
+class Session(Protocol):
+    """A WebSocket."""
+
+    def close(self, code: int) -> None:
+        """End both sides with this code."""
+        ...
+
+
 class Endpoint:
     """One backend address."""
 
     __slots__ = (
         "_connections",
         "_connector",
+        "_leaving",
         "_pool",
         "address",
         "authority",
@@ -139,6 +149,7 @@ class Endpoint:
         "requests",
         "retired",
         "server_name",
+        "sessions",
         "started",
         "tls_context",
         "unreachable",
@@ -177,10 +188,15 @@ class Endpoint:
         self.retired = False  # no new request comes here
         self._pool: Pool[Connection, asyncio.Future[Connection | None]] = Pool(limits)
         self._connections: set[Connection] = set()  # of the pool, whatever they are in
+        self.sessions: set[Session] = set()  # WebSockets
+        self._leaving: asyncio.TimerHandle | None = None  # until its streams are ended
 
     def configure(self, limits: PoolLimits) -> None:
         """Take these limits, and new requests."""
         self.retired = False
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         self._pool.limits = limits
         self._admit()
 
@@ -189,11 +205,19 @@ class Endpoint:
         self.health, self.idle_limit, self.held, self.ewma = former.health, former.idle_limit, former.held, former.ewma
 
     def retire(self) -> None:
-        """No new request comes here: finish what is in flight, keep nothing."""
+        """No new request comes here: finish what is in flight, keep nothing. Streams get a limit, having no end."""
         self.retired = True
         self.judge = None
         for connection in self._pool.drain():
             connection.close()
+        if self.in_flight and self._leaving is None:
+            self._leaving = asyncio.get_running_loop().call_later(self._pool.limits.drain, self._end_streams)
+
+    def _end_streams(self) -> None:
+        for session in list(self.sessions):
+            session.close(RESTART)
+        for connection in list(self._connections):
+            connection.leave()
 
     def abandon(self) -> None:
         """It hangs: what waits for the head of its response, and can safely be asked of another endpoint, is to be."""

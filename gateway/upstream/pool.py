@@ -32,6 +32,7 @@ class PoolLimits:
     idle_seconds: float = 60.0
     age: float = 3600.0  # seconds after which a connection serves no other request
     requests: int = 0  # that one connection serves; 0: any number
+    drain: float = 30.0  # seconds for which streams go on when the endpoint has left its service
 
 
 class Pool(Generic[C, W]):

@@ -41,12 +41,16 @@ class AccessLog(Section):
 
 
 class Drain(Section):
-    """What happens after SIGTERM."""
+    """What happens after SIGTERM, and to the streams of an endpoint that has left its service."""
 
     window: DurationOrZero = Field(
         5, description="How long new requests are still served, for a load balancer that learns of the end late."
     )
-    deadline: Duration = Field(30, description="When the process ends, whatever is still in flight.")
+    deadline: Duration = Field(
+        30,
+        description="When the process ends, whatever is still in flight. WebSockets and event streams of an endpoint "
+        "that has left its service are ended after the same time; its other requests finish.",
+    )
 
 
 class Reload(Section):

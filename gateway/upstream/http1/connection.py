@@ -61,6 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         "_closed",
         "_continue",
         "_drained",
+        "_endless",
         "_exchange_ends",
         "_failure",
         "_idle_seconds",
@@ -99,6 +100,7 @@ class Connection(asyncio.BufferedProtocol):
         self._continue: asyncio.Future[None] | None = None  # set while a 100 is waited for
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._endless = False  # it is in an event stream
         self._failure: GatewayError | None = None
         self._reading = True
         self._request_sent = False
@@ -272,7 +274,8 @@ class Connection(asyncio.BufferedProtocol):
         body = StreamedBody(self, self._label, attempt, upload)
         if reader.phase is SWITCHED:
             return Response(status, reader.headers, body)
-        if timeouts.event_stream_idle != timeouts.idle and _is_event_stream(reader.fields):
+        if _is_event_stream(reader.fields):
+            self._endless = True
             self._use_idle_timeout(timeouts.event_stream_idle)
         return Response(status, response_headers(reader.headers, reader.fields), body)
 
@@ -284,6 +287,7 @@ class Connection(asyncio.BufferedProtocol):
         host = request.host or self._authority
         head = encode_request(exchange.method, exchange.target_path, exchange.query_part(), host, headers)
         self.used += 1
+        self._endless = False
         self._reader.begin(exchange.method, upgrade=exchange.websocket)
         # Not in `exchange`, where the compiler would take it for None in all that follows.
         self._failure = None
@@ -437,6 +441,12 @@ class Connection(asyncio.BufferedProtocol):
         if self._repeatable and self.waits_since != NEVER and not self._reader.started:
             detail = f"{self._label} was found to be down while its response was waited for"
             self._abort(GatewayError(ErrorKind.UPSTREAM_DOWN, detail, retryable=True))
+
+    def leave(self) -> None:
+        """See `Connection`."""
+        if self._endless:
+            detail = f"{self._label} has left its service, and the time of its streams is over"
+            self._abort(GatewayError(ErrorKind.UPSTREAM_RESET, detail))
 
     def idle(self, seconds: float) -> None:
         """Close after this time, unless an exchange begins."""
