@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 FACTOR: Final = 125  # c, per cent
+_TOGETHER: Final = 2
+"""Requests of one key that stay together though there is next to no other: as in Envoy, which counts without the one in
+question."""
+
 _MULTIPLIER: Final = 6364136223846793005  # of Knuth's MMIX
 _MASK: Final = (1 << 64) - 1
 
@@ -25,7 +29,7 @@ def choose(first: int, key: int, active: Sequence[int], weights: Sequence[int], 
     together, total_weight = sum(active), sum(weights)
 
     def overload(index: int) -> float:
-        return (active[index] + 1) / slots(together, weights[index], total_weight, factor)
+        return (active[index] + 1) / max(_TOGETHER, slots(together, weights[index], total_weight, factor))
 
     least, best = overload(first), first
     if least <= 1:

@@ -24,7 +24,7 @@ requests = st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=200)
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), requests)
 def test_nobody_has_more_than_its_share_by_the_factor(weights: list[int], requests: list[tuple[int, bool]]) -> None:
-    """However uneven the keys, when it gets a request an endpoint has at most ceil(1.25 x its share of all)."""
+    """However uneven the keys, when it gets a request an endpoint has at most ceil(1.25 x its share of all), or two."""
     active, total = [0] * len(weights), sum(weights)
     for key, ends in requests:
         if ends and any(active):
@@ -32,7 +32,13 @@ def test_nobody_has_more_than_its_share_by_the_factor(weights: list[int], reques
             continue
         chosen = choose(key % len(weights), key, active, weights)
         active[chosen] += 1
-        assert active[chosen] <= math.ceil(math.ceil(1.25 * sum(active)) * weights[chosen] / total)
+        assert active[chosen] <= max(2, math.ceil(math.ceil(1.25 * sum(active)) * weights[chosen] / total))
+
+
+def test_two_requests_of_one_client_stay_together() -> None:
+    """Where nothing else is going on a second request of the same key is not sent away, and a third is."""
+    assert choose(3, 7, [0, 0, 0, 1, 0, 0], [1] * 6) == 3
+    assert choose(3, 7, [0, 0, 0, 2, 0, 0], [1] * 6) != 3
 
 
 def test_one_hot_key_spills_in_an_order_of_its_own() -> None:

@@ -85,7 +85,9 @@ class ServiceConfig(Model):
     )
     discovery: Unset[Discovery] = Field(None, description="Where the endpoints are found, instead of `endpoints`.")
     balance: BalanceConfig = Field(
-        Balance(), description="Who gets the next request.", examples=["least_request", "round_robin"]
+        Balance(),
+        description="Who gets the next request: `least_request`, unless another way is named.",
+        examples=["least_request", "round_robin"],
     )
     slow_start: DurationOrZero = Field(
         0,
