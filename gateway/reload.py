@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 Caller = asyncio.Future[ConfigError | None]
 
+ENDING = ConfigError([Problem("routes.yaml", 0, 0, "", "nothing is loaded any more: the gateway ends")])
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -103,6 +105,9 @@ class Reloader:
 
     async def stop(self) -> None:
         """Stop watching, and all that lives."""
+        for caller in self._callers:
+            if not caller.done():
+                caller.set_result(ENDING)
         await self.owner.stop()
 
     def reload(self) -> Caller:

@@ -3,6 +3,7 @@ looking at its files."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from gateway.check import check
 from tests.lifecycle.support import get, health, reload
-from tests.support import GatewayProcess, eventually
+from tests.support import GatewayProcess, eventually, running_gateway
 
 ROUTES = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
 POLICIES = "reload: {policy_timeout: 3s}\npolicies: {mine: {class: 'p.py:P'}}\n"
@@ -166,3 +167,22 @@ async def test_a_reason_that_is_no_unicode_is_told(gateway: GatewayProcess) -> N
     assert "ValueError: \\ud800" in health(gateway)["errors"][0]
     (gateway.directory / "p.py").write_text(good)
     assert reload(gateway).status_code == 200
+
+
+async def test_who_asks_for_a_reload_is_answered_when_the_gateway_ends(tmp_path: Path) -> None:
+    """A reload that is not over at the end is refused for that reason, and no traceback is in the log."""
+    with running_gateway(tmp_path, ROUTES, "drain: {window: 0}") as gateway:
+        (gateway.directory / "p.py").write_text(IMPORT.format("import time; time.sleep(60)"))
+        gateway.write(middleware="reload: {policy_timeout: 1m}\npolicies: {mine: {class: 'p.py:P'}}\n")
+        asked = asyncio.create_task(asyncio.to_thread(reload, gateway))
+        await eventually(lambda: tried(gateway) > 0)
+        gateway.signal(signal.SIGTERM)
+        answer = await asked
+        assert (answer.status_code, "the gateway ends" in answer.text) == (422, True), answer.text
+        assert await asyncio.to_thread(gateway.wait) == 0
+        assert "Traceback" not in gateway.log
+
+
+def tried(gateway: GatewayProcess) -> int:
+    """The processes in which it tries policies."""
+    return sum(len(each.read_text().split()) for each in Path(f"/proc/{gateway.pid}/task").glob("*/children"))
