@@ -97,11 +97,14 @@ def _faults(order: Sequence[str], known: list[str]) -> Iterator[Fault]:
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
     """An order that leaves names out, or has something too far out."""
-    yield from misorders(configuration.middleware)
     order = configuration.middleware.order
+    if not order:
+        return
+    yield from misorders(configuration.middleware)
     missing = [policy.name for policy in POLICIES if not _is_placed(policy, configuration.middleware)]
-    if order and missing:
-        behind = {name: _USUAL[index - 1] if index else "nothing" for index, name in enumerate(_USUAL)}
+    if missing:
+        whole = completed(order)
+        behind = {name: whole[index - 1] if index else "nothing" for index, name in enumerate(whole)}
         places = ", ".join(f"{name} (behind {behind[name]})" for name in missing)
         remedy = "name it to say so, or to have it elsewhere"
         yield Fault(("order",), f"what it does not name takes its usual place: {places}; {remedy}")
@@ -116,14 +119,14 @@ def _is_placed(policy: Declaration, middleware: MiddlewareFile) -> bool:
 
 
 def misorders(middleware: MiddlewareFile) -> Iterator[Fault]:
-    """Where in the order something stands too far out, and what comes of it."""
-    places = {name: index for index, name in enumerate(middleware.order)}
+    """Where in the order, with what it leaves out, something stands too far out, and what comes of it."""
+    order = middleware.order
+    places = {name: index for index, name in enumerate(completed(order))}
     for first, second, consequence in _sequences():
-        if first not in places:
-            continue
         for name in (second, *_misplaced(second, middleware)):
-            if name in places and places[name] < places[first]:
-                yield Fault(("order", places[name]), f"{name} is in front of {first}, so that {consequence}")
+            if name in places and places[name] < places[first] and (first in order or name in order):
+                place = ("order", order.index(name)) if name in order else ("order",)
+                yield Fault(place, f"{name} is in front of {first}, so that {consequence}")
 
 
 def _misplaced(name: str, middleware: MiddlewareFile) -> Iterator[str]:

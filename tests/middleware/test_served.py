@@ -202,6 +202,16 @@ def test_check_says_what_an_order_leaves_out_and_what_stands_in_front_of_the_aut
     ]
 
 
+def test_check_says_where_what_an_order_leaves_out_really_stands(tmp_path: Path) -> None:
+    """And what comes of it, where no place is right: the quota that the file puts in front cannot be behind it."""
+    names = [policy.name for policy in table.POLICIES if policy.name not in ("quotas", "authorization")]
+    (tmp_path / "routes.yaml").write_text("- {id: a, path: /*, redirect: /there}\n")
+    (tmp_path / "middleware.yaml").write_text(f"order: [quotas, {', '.join(names)}]\n")
+    told = [str(problem) for problem in check(tmp_path, {})]
+    assert "takes its usual place: authorization (behind authentication)" in told[0]
+    assert any("quotas is in front of authorization, so that" in line for line in told), told
+
+
 @pytest.mark.parametrize(("per", "warned"), [("", True), (", per: [address]", False), (", per: [consumer]", False)])
 def test_check_warns_where_a_file_relies_on_the_former_default(tmp_path: Path, per: str, warned: bool) -> None:
     """Who is banned has changed: a file that does not say it is pointed to."""
