@@ -15,7 +15,8 @@ from hashlib import sha256
 from gateway.algorithms.structured_fields import Bare, InnerList, Item, Parameters, StructureError, parse_dictionary
 from gateway.auth.body_digest import Digest, digested, named_digest
 from gateway.auth.context import AuthContext
-from gateway.auth.replays import Replays
+from gateway.auth.replays import SERVICE as REPLAYS
+from gateway.auth.replays import ReplayMemory
 from gateway.auth.scheme import AuthResult, Locations, Recognised, Refused, unavailable
 from gateway.auth.signature_base import ComponentError, covered_names, signature_base
 from gateway.auth.signature_keys import SignatureKey, SignatureKeyError, public_key, shared_key
@@ -77,12 +78,13 @@ class Demands:
 
 @dataclass(frozen=True, slots=True)
 class HttpSignature:
-    """The scheme of kind `http_signature`. `signers` by key id; `replays` None: a message may come again."""
+    """The scheme of kind `http_signature`. `signers` by key id; `once`: no message may come again."""
 
     name: str
     signers: Mapping[str, Signer]
     demands: Demands
-    replays: Replays | None
+    memory: ReplayMemory
+    once: bool
     realm: str
     forward: bool
     mode: Mode = "enforce"  # what becomes of a body that turns out to be wrong
@@ -162,15 +164,18 @@ class HttpSignature:
 
     def _refuse_replay(self, signer: Signer, signature: Signature, base: bytes, now: float) -> Refused | None:
         """By what was signed: for some algorithms, a second valid signature can be made from a first one."""
-        if self.replays is None:
+        replays, created = self.memory.of(self.name), _time(signature.parameters.get("created")) or 0
+        if not self.once:
+            replays.let_pass(created)
             return None
         key, seconds = signer.holder.identity.fingerprint, self.demands.max_age + 2 * self.demands.leeway
-        if self.replays.is_full(key, now, seconds):
+        if replays.is_full(key, now, seconds):
             return FULL
-        created = _time(signature.parameters.get("created")) or 0
-        if self.replays.may_be_forgotten(created):
+        if replays.may_be_forgotten(created):
             return FORGOTTEN
-        return None if self.replays.is_new(key, sha256(base).digest(), now, seconds, created) else REPLAYED
+        digest = sha256(base).digest()
+        known = self.memory.came(digest) or not replays.is_new(key, digest, now, seconds, created)
+        return REPLAYED if known else None
 
     def challenge(self, refused: Refused | None) -> bytes:
         """There is no registered scheme for signatures: this one says what must be covered."""
@@ -218,11 +223,9 @@ def _signatures(exchange: Exchange, tag: str | None) -> Iterator[Signature]:
 def http_signature(auth: AuthContext, name: str, config: HttpSignatureScheme) -> HttpSignature:
     """The scheme that auth.yaml describes; what is wrong with keys is a problem of `auth`."""
     demands = Demands(frozenset(config.components), config.body == "signed", config.max_age, config.leeway, config.tag)
-    replays = None
-    if config.replay == "once":
-        replays = auth.plan.need(("replays", name), Replays, ("auth.yaml", ("schemes", name)))
-    signers, mode = dict(_signers(auth, name)), auth.config.mode
-    return HttpSignature(name, signers, demands, replays, config.realm, config.forward, mode)
+    memory = auth.plan.need(REPLAYS, ReplayMemory, ("auth.yaml", ("schemes", name)))
+    signers, once, mode = dict(_signers(auth, name)), config.replay == "once", auth.config.mode
+    return HttpSignature(name, signers, demands, memory, once, config.realm, config.forward, mode)
 
 
 def _signers(auth: AuthContext, scheme: str) -> Iterator[tuple[str, Signer]]:

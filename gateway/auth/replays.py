@@ -9,8 +9,29 @@ MAX_MESSAGES = 300_000
 MAX_OF_ONE = 200_000  # of them with one key: none uses up the room of all
 
 
+SERVICE = ("replays",)
+
+
+class ReplayMemory:
+    """A service: the messages that came under each scheme, also under those that the configuration has no more.
+
+    So none comes in again where a scheme is renamed, or taken out and put back.
+    """
+
+    def __init__(self) -> None:
+        self._schemes: dict[str, Replays] = {}
+
+    def of(self, scheme: str) -> Replays:
+        """Those that came under this name."""
+        return self._schemes.setdefault(scheme, Replays())
+
+    def came(self, digest: bytes) -> bool:
+        """Whether a message is remembered under any name."""
+        return any(digest in replays for replays in self._schemes.values())
+
+
 class Replays:
-    """A service that remembers messages by their digests. It outlives a reload, and is bounded.
+    """What remembers messages by their digests. It outlives a reload, and is bounded.
 
     It never forgets early to make room: that would let a message in twice. It is full before. `now` is in seconds, of
     any clock, and `seconds` for how long a message can be valid, at most. A reload may raise that: then messages hold
@@ -28,6 +49,13 @@ class Replays:
         """Whether no message with this key can be taken now."""
         self._forget(now - seconds)
         return len(self._seen) >= MAX_MESSAGES or self._of[key] >= MAX_OF_ONE
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._seen
+
+    def let_pass(self, created: float) -> None:
+        """A message comes in that is not remembered, because it may come again."""
+        self._forgotten = max(self._forgotten, created)
 
     def may_be_forgotten(self, created: float) -> bool:
         """Whether a message that was created then could have come before without being remembered."""

@@ -30,6 +30,8 @@ from gateway.admin.app import admin_app, metrics_app
 from gateway.app import Gateway
 from gateway.app.asgi import Application
 from gateway.app.health import PROBES, probe
+from gateway.auth.replays import SERVICE as REPLAYS
+from gateway.auth.replays import ReplayMemory
 from gateway.build import Snapshot
 from gateway.config.models import AccessLog as AccessLogConfig
 from gateway.config.models import ClientLimits, Drain
@@ -89,6 +91,7 @@ async def serve(options: ServeOptions) -> None:
     access_log = AccessLog(_access_log_settings(AccessLogConfig(), options.log_format))
     owner = Owner()
     audit_log = owner.hold(AUDIT_LOG, AuditLog())
+    owner.hold(REPLAYS, ReplayMemory())
     admin_access = AdminAccess(options.directory, options.admin, options.secrets)
 
     def prepare(snapshot: Snapshot, plan: Plan) -> None:

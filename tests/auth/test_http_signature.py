@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.algorithms.structured_fields import parse_dictionary, serialise
-from gateway.auth.replays import MAX_MESSAGES, MAX_OF_ONE, Replays
+from gateway.auth.replays import MAX_MESSAGES, MAX_OF_ONE, SERVICE, ReplayMemory, Replays
 from gateway.auth.scheme import Recognised, Scheme
 from gateway.auth.schemes import schemes_of
 from gateway.config.problems import ConfigError
@@ -222,6 +222,40 @@ async def test_a_raised_window_lets_nothing_in_again(
     recognised(await raised.authenticate(late))
     assert "came before" in await told(raised, late)
     assert "older than what is remembered" in await told(raised, signer.sign(make_exchange(), created=clock - 110))
+
+
+@pytest.mark.parametrize(
+    ("between", "comes_in"),
+    [
+        ({"signed": {"http_signature": {"replay": "window"}}}, [True, True, False, False]),
+        ({"renamed": {"http_signature": {}}}, [False, True, False, False]),
+        ({"keys": {"api_key": {}}}, [False, False, False, True]),
+    ],
+    ids=["may come again", "renamed", "taken out"],
+)
+async def test_a_message_is_taken_once_whatever_was_configured_meanwhile(
+    signer: Signer, between: dict[str, Any], comes_in: list[bool]
+) -> None:
+    """A scheme that is renamed, taken out and put back, or lenient for a while lets in nothing that came before."""
+    owner, outcomes = Owner(), []
+    owner.hold(SERVICE, ReplayMemory())
+    first, second = (signer.sign(make_exchange(), nonce=nonce) for nonce in "12")
+
+    async def configure(schemes: dict[str, Any]) -> Scheme:
+        consumers = [] if "keys" in schemes else [signer.consumer]
+        auth = json.dumps({"schemes": schemes, "consumers": consumers})
+        made = Context(parsed(auth=auth), owner.plan(), Path("/nowhere"))
+        (found,) = schemes_of(made).values()
+        await owner.adopt(made.plan)
+        await owner.release()
+        return found
+
+    usual: dict[str, Any] = {"signed": {"http_signature": {}}}
+    recognised(await (await configure(usual)).authenticate(first))
+    for schemes in (between, usual):
+        policy = await configure(schemes)
+        outcomes += [isinstance(await policy.authenticate(message), Recognised) for message in (first, second)]
+    assert outcomes == comes_in
 
 
 async def test_two_signatures_are_ambiguous(signer: Signer) -> None:

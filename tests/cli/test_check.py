@@ -75,6 +75,20 @@ def test_an_application_that_cannot_be_imported_is_an_error(
     assert "Traceback" not in ended.stderr
 
 
+def test_what_an_application_leaves_running_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a thread nor work for the end of the process keeps the command."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "busy.py").write_text(
+        "import atexit, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "atexit.register(time.sleep, 600)\n"
+        "async def app(scope, receive, send): ...\n"
+    )
+    configured(tmp_path, "routes:\n- path: /a\n  target: asgi:busy:app\n")
+    assert gateway("check", config=tmp_path).returncode == 0
+    assert gateway("routes", config=tmp_path).returncode == 0
+
+
 WARNED = """\
 base_path: /api
 accept_rewritten: true

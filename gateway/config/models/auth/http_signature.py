@@ -82,8 +82,8 @@ class HttpSignatureScheme(Section):
         "once",
         description="`once`: a signed message is taken once by each process of the gateway; a caller that sends the "
         "same twice within a second adds a `nonce`, and one key can sign 200,000 messages in the time in which one is "
-        "valid. What came is remembered over reloads, but not over a restart: messages that are still valid then can "
-        "come once more. `window`: as often as it comes before it is too old.",
+        "valid. What came is remembered over reloads, whatever they change, but not over a restart: messages that are "
+        "still valid then can come once more. `window`: as often as it comes before it is too old.",
     )
     tag: Unset[Text] = Field(
         None, description="The `tag` that a signature must have; others are not looked at. Unset: any, or none."
