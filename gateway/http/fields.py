@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import ErrorKind, GatewayError
+from gateway.http.hosts import normalise_host
 from gateway.http.messages import Headers
 
 CONNECTION_FIELDS: Final = frozenset(
@@ -187,10 +188,15 @@ def values(headers: Headers, name: bytes) -> list[bytes]:
 
 
 def lines_of(headers: Headers, fields: dict[bytes, bytes], name: bytes) -> Sequence[bytes]:
-    """Every value of a field, the lines of a list as one. Where there are several, none can be relied on."""
+    """Every value of a field, the lines of a list as one, and `Host` as hosts are compared.
+
+    Where there are several, none can be relied on.
+    """
     last = fields.get(name)
     if last is None:
         return ()
+    if name == b"host":
+        return (normalise_host(last.decode("latin-1")).encode("latin-1", "replace"),)
     if len(fields) == len(headers):
         return (last,)
     found = values(headers, name)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from gateway.errors import GatewayError
+from gateway.http.hosts import normalise_host
 from gateway.http.paths import merge_slashes
 from gateway.routes.conditions import Asked, Condition, conditions_of
-from gateway.routes.hosts import normalise_host
 from gateway.routes.pattern import Pattern, PatternError, parse, split
 from gateway.routes.rewrite import (
     Reader,

@@ -10,6 +10,7 @@ from gateway.algorithms.regex_syntax import RegexError
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
 from gateway.http.fields import lines_of, repeated
+from gateway.http.hosts import normalise_host
 from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Predicate, Rule
 
@@ -84,14 +85,18 @@ class Condition:
 
 def conditions_of(rule: Rule) -> tuple[Condition, ...]:
     """Compile the predicates of `rule`. Raises `PatternError` for a regular expression that cannot be used."""
-    headers = [Condition("header", lower_case(p), _test(rule, p)) for p in rule.headers]
+    lower = [lower_case(p) for p in rule.headers]
+    headers = [Condition("header", p, _test(rule, p)) for p in lower]
     query = [Condition("query parameter", p, _test(rule, p)) for p in rule.query]
     return (*headers, *query)
 
 
 def lower_case(header: Predicate) -> Predicate:
-    """Return the predicate with the header name as it is looked up."""
-    return Predicate(header.name.lower(), header.equals, header.regex, header.present)
+    """Return the predicate with the header name as it is looked up, and a host as hosts are compared."""
+    name, equals = header.name.lower(), header.equals
+    if name == "host" and equals is not None:
+        equals = normalise_host(equals)
+    return Predicate(name, equals, header.regex, header.present)
 
 
 def _test(rule: Rule, predicate: Predicate) -> Callable[[str], object] | None:

@@ -1,21 +1,9 @@
-"""Host names: how they are compared, and which of several patterns is the more specific."""
+"""Host names: which of several patterns is the more specific."""
 
 from typing import Final
-from urllib.parse import unquote
 
 _LONGEST: Final = 253
 """Octets in a host name (RFC 1035, section 2.3.4). Longer ones have no wildcard looked up label by label."""
-
-
-def normalise_host(host: str) -> str:
-    """Return a `Host` header value or a configured host as it is compared: lower case, no port, no trailing dot.
-
-    Escapes are decoded, as in a path (RFC 3986, 6.2.2.2): a backend may take `%61pi.test` for `api.test`.
-    """
-    host = (unquote(host, "latin-1") if "%" in host else host).lower()
-    if host.startswith("["):
-        return host[: host.find("]") + 1]
-    return host.partition(":")[0].removesuffix(".")
 
 
 def wildcards(host: str) -> list[str]:

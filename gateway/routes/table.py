@@ -34,10 +34,11 @@ from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
 from gateway.http import Headers
+from gateway.http.hosts import normalise_host
 from gateway.routes.candidate import Candidate, candidates_of
 from gateway.routes.conditions import Asked
 from gateway.routes.explain import Explanation, Request, explain
-from gateway.routes.hosts import normalise_host, wildcards
+from gateway.routes.hosts import wildcards
 from gateway.routes.pattern import PatternError
 from gateway.routes.rewrite import parse_prefix
 from gateway.routes.rule import Match, NoMatch, Rule

@@ -123,6 +123,14 @@ def test_an_address_within_an_address_is_found() -> None:
     assert not holds('client not in "10.0.0.0/8"', exchange(client="unknown"))
 
 
+@pytest.mark.parametrize("host", ["api.test", "API.Test", "api.test:9000", "api.test.", "api.test.:80", "%61pi.test"])
+def test_a_host_is_compared_as_routes_compare_it(host: str) -> None:
+    """Another way to write it passes no condition that is about the host."""
+    request = make_exchange(headers=[("Host", host)])
+    assert holds('headers.host == "api.test" and headers.host.endswith(".test")', request)
+    assert not holds('headers.host != "api.test"', request)
+
+
 def test_several_lines_of_a_list_are_one_value() -> None:
     """A second line of a header cannot hide behind the first."""
     request = exchange()
@@ -181,6 +189,9 @@ WRONG = [
     ("claims.a in []", 13, "expected a text or a number in the list"),
     ('consumer.name == "x"', 0, "has nothing in it"),
     ("claims.a == 1.2.3", 12, "not a number"),
+    ('headers.host == "API.test"', 16, 'lower case, without its port: write "api.test"'),
+    ('headers.host in ["a.test:80"]', 17, 'write "a.test"'),
+    ('headers.host.endswith(".Test")', 22, 'write ".test"'),
     ("__import__('os').system('x')", 0, "functions stand behind a value"),
     ("claims.__class__ == path.__class__", 20, "has nothing in it"),
     ("lambda: 1", 6, "has no meaning here"),

@@ -38,6 +38,13 @@ def test_an_ipv6_customer_is_one_client() -> None:
     assert key("address", client="::ffff:10.0.0.1") == key("address", client="10.0.0.1")
 
 
+def test_a_host_counts_however_it_is_written() -> None:
+    """A client has no second budget in capitals, with a port or with a dot."""
+    keys = {key("header:host", Host=host) for host in ("api.test", "API.TEST", "api.test:9000", "api.test.")}
+    assert len(keys) == 1
+    assert key("header:host", Host="other.test") not in keys
+
+
 def test_secrets_are_not_kept() -> None:
     """Of the values of headers and claims there is only a hash in the key."""
     assert "secret" not in key("header:authorization", authorization="Bearer secret")

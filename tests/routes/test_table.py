@@ -249,6 +249,14 @@ def test_header_predicates_hold_for_whole_values(predicate: Predicate, headers: 
     assert isinstance(ask(table(Rule("r", "/x", headers=(predicate,))), "/x", headers=headers), Match) is fits
 
 
+@pytest.mark.parametrize("host", ["api.test", "API.test", "api.test:80", "api.test."])
+@pytest.mark.parametrize("wanted", ["api.test", "API.test:9000"])
+def test_a_predicate_on_the_host_compares_hosts(host: str, wanted: str) -> None:
+    """As `host` of a rule does: the same host, written in another way, takes no other route."""
+    routes = table(Rule("closed", "/x", headers=(Predicate("Host", equals=wanted),)), Rule("open", "/x"))
+    assert winner(ask(routes, "/x", headers={"host": host})) == "closed"
+
+
 @pytest.mark.parametrize(
     ("predicate", "lines", "query"),
     [

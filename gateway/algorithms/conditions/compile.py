@@ -13,6 +13,7 @@ from gateway.algorithms.conditions.names import (
     ADDRESS,
     CLAIM,
     DATE,
+    HOST,
     IDENTITY,
     LIST,
     MAPPING,
@@ -140,7 +141,8 @@ def _call(node: Call) -> Test:
     make = _FUNCTIONS.get(node.function)
     if make is None:
         raise ConditionError(f'unknown function "{node.function}"; known are {", ".join(_FUNCTIONS)}', node.at)
-    if node.function == "startswith" and (remedy := operand.kind.remedy(argument)):
+    affix = node.function == "startswith" or (node.function == "endswith" and operand.kind is HOST)
+    if affix and (remedy := operand.kind.remedy(argument)):
         raise ConditionError(remedy, node.argument.at)
     fits, get = make(node.argument), operand.get
 

@@ -53,7 +53,13 @@ def _address(text: str) -> str | None:
     return None
 
 
+def _host(text: str) -> str | None:
+    normal = text.lower() if text.startswith("[") else text.lower().partition(":")[0]
+    return None if text == normal else f'a host is compared in lower case, without its port: write "{normal}"'
+
+
 TEXT = Kind("a text", str)
+HOST = Kind("a host", str, _host)
 METHOD = Kind("a method", str, _method)
 PATH = Kind("a path", str, _path)
 WEEKDAY = Kind("a weekday", str, _weekday)
@@ -66,7 +72,7 @@ LIST = Kind("a list of texts", None)
 MAPPING = Kind("a group of names", None)
 
 OPAQUE = (LIST, MAPPING)
-TEXTS = (TEXT, METHOD, PATH)
+TEXTS = (TEXT, HOST, METHOD, PATH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +171,7 @@ def _headers(path: Path) -> Named:
     if _FIELD.fullmatch(name) is None:
         raise ConditionError(f'"{name}" cannot be the name of a header', path.at)
     field = name.encode()
-    return Named(TEXT, lambda facts: facts.header(field))
+    return Named(HOST if name == "host" else TEXT, lambda facts: facts.header(field))
 
 
 def _query(path: Path) -> Named:

@@ -8,10 +8,10 @@ from typing import Literal
 from gateway.config.models import Configuration
 from gateway.config.problems import Fault
 from gateway.config.route_rules import rules
+from gateway.http.hosts import normalise_host
 from gateway.http.paths import PathError, normalise
 from gateway.routes.candidate import Candidate, is_one_way
 from gateway.routes.conditions import lower_case
-from gateway.routes.hosts import normalise_host
 from gateway.routes.rewrite import parse_prefix
 from gateway.routes.rule import Rule
 from gateway.routes.table import RouteTable
