@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,14 @@ def test_a_ca_file_without_certificates_is_refused(tmp_path: Path, content: str)
         ("{state_directory: ., quotas: {m: {limit: 1, window: day, file: routes.yaml}}}", "it is routes.yaml"),
         ("{state_directory: ., quotas: {m: {limit: 1, window: day, file: blocklist.sqlite}}}", "writes it, too"),
         ("{state_directory: ., audit_log: {file: blocklist.sqlite-wal}}", "writes it, too"),
+        ("{state_directory: ., audit_log: {file: admin-token}}", "state_directory writes it, too"),
+        ("state_directory: routes.yaml", "state_directory: BASE/routes.yaml is not a directory"),
+        ("state_directory: link/state", "state_directory: BASE/link is not a directory"),
+        ("state_directory: pipe", "state_directory: BASE/pipe is not a directory"),
+        ("audit_log: {file: pipe}", "audit_log.file: this file cannot be written: pipe is no regular file"),
+        ("audit_log: {file: .}", "is no regular file"),
+        ("access_log: {output: BASE}", "access_log.output: this file cannot be written"),
+        ("{state_directory: ., quotas: {m: {limit: 1, window: day, file: pipe}}}", "pipe is no regular file"),
     ],
 )
 def test_what_is_written_is_not_what_is_read(tmp_path: Path, middleware: str, told: str) -> None:
@@ -122,10 +131,11 @@ def test_what_is_written_is_not_what_is_read(tmp_path: Path, middleware: str, to
     (tmp_path / "secret").write_text("a secret of so many characters that it does\n")
     (tmp_path / "link").symlink_to("routes.yaml")
     (tmp_path / "hard").hardlink_to(tmp_path / "routes.yaml")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "middleware.yaml").write_text(middleware.replace("BASE", str(tmp_path)))
     problems = [str(problem) for problem in check(tmp_path, {}) if problem.severity == "error"]
     assert len(problems) == 1, problems
-    assert told in problems[0]
+    assert told.replace("BASE", str(tmp_path)) in problems[0]
     assert problems[0].startswith("middleware.yaml:1:")
 
 

@@ -12,6 +12,7 @@ from gateway.config.problems import Fault
 from gateway.config.problems import Path as Way
 
 BLOCKLIST = "blocklist.sqlite"  # in the state directory
+ADMIN_TOKEN = "admin-token"  # the same
 _BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
 
 _Identity = str | tuple[int, int]
@@ -25,8 +26,14 @@ def check_outputs(configuration: Configuration) -> Iterator[Fault]:
     for name, path in inputs.items():
         for identity in _identities(path):
             taken.setdefault(identity, ("", f"it is {name}, which the configuration is read from"))
+    if (obstacle := _obstacle(base / configuration.middleware.state_directory)) is not None:
+        yield Fault(("state_directory",), f"{obstacle} is not a directory; name another one")
+        return
     for kind, where, paths in _outputs(configuration, base):
         for path in paths:
+            if _is_wrong(path, kind):
+                yield Fault(where, f"this file cannot be written: {path.name} is no regular file; name another one")
+                break
             found = [taken[identity] for identity in _identities(path) if identity in taken]
             others = [reason for other, reason in found if other != kind]
             if others:
@@ -41,6 +48,7 @@ def _outputs(configuration: Configuration, base: Path) -> Iterator[tuple[str, Wa
     middleware = configuration.middleware
     state = base / middleware.state_directory
     yield "blocklist", ("state_directory",), _sqlite(state / BLOCKLIST)
+    yield "admin token", ("state_directory",), [state / ADMIN_TOKEN]
     for name, quota in middleware.quotas.items():
         if quota.store != "redis":
             yield "quotas", ("quotas", name, "file"), _sqlite(state / quota.file)
@@ -56,6 +64,19 @@ def _audit_log(path: Path) -> list[Path]:
 
 def _sqlite(path: Path) -> list[Path]:
     return [Path(f"{path}{ending}") for ending in _BESIDE_SQLITE]
+
+
+def _obstacle(directory: Path) -> Path | None:
+    """What stands in the way of a directory, which need not be there yet."""
+    existing = next((path for path in (directory, *directory.parents) if os.path.lexists(path)), directory)
+    return existing if os.path.lexists(existing) and not existing.is_dir() else None
+
+
+def _is_wrong(path: Path, kind: str) -> bool:
+    """Whether there is something else than a file. An access log may go to a pipe or a device."""
+    if kind == "access log":
+        return path.is_dir()
+    return path.exists() and not path.is_file()
 
 
 def _identities(path: Path) -> list[_Identity]:
