@@ -12,8 +12,8 @@ from gateway.http import Exchange, Response
 class Redirect:
     """Leads to the path that the route table made of the request's, at `origin` (empty: where the request came to).
 
-    No request can choose the host: `origin` comes from the configuration, and of several slashes at the beginning of
-    the path, which browsers take for a host, one is left. A Handler.
+    No request can choose the host: `origin` comes from the configuration, and where there is none, one is left of
+    several slashes at the beginning of the path, which browsers would take for a host. A Handler.
     """
 
     origin: bytes
@@ -27,7 +27,8 @@ class Redirect:
 
     async def __call__(self, exchange: Exchange) -> Response:
         """The redirect."""
-        location = self.origin + b"/" + exchange.target_path.encode("ascii").lstrip(b"/")
+        path = exchange.target_path.encode("ascii")
+        location = self.origin + b"/" + (path.removeprefix(b"/") if self.origin else path.lstrip(b"/"))
         if self.keep_query:
             location += exchange.query_part()
         return Response(self.status, [(b"location", location), (b"content-length", b"0")])

@@ -27,6 +27,7 @@ routes:
 - {{id: packages, path: /npm/*, target: 'b', allow_encoded_slashes: true}}
 - {{id: up, path: /up/*, redirect: /$1}}
 - {{id: away, path: /away/*, redirect: 'https://a.example/x/$1'}}
+- {{id: out, path: /out/*, redirect: 'https://a.example/$1'}}
 services:
   b: {{endpoints: ['127.0.0.1:{port}']}}
 """
@@ -171,6 +172,9 @@ async def test_an_encoded_slash_is_refused_with_the_remedy(gateway: GatewayProce
         ("/api/up//evil.example", "/api//evil.example"),
         ("//api/up/a%3Ab?", "/api/a%3Ab?"),
         ("/away//b//c%3a?", "https://a.example/x//b//c%3a?"),
+        ("/out//b.example//c", "https://a.example//b.example//c"),
+        ("/out///", "https://a.example///"),
+        ("/out", "https://a.example/"),
     ],
 )
 async def test_a_redirect_keeps_the_spelling_but_never_names_a_host(
