@@ -75,7 +75,7 @@ class GatewayProcess:
             self.process = subprocess.Popen([*command, *self.arguments], stdout=out, stderr=err, env=environment)
         self.wait_until_healthy("/health/ready" if ready else "/health/live")
 
-    def wait_until_healthy(self, path: str = "/health/ready", seconds: float = 20.0) -> None:
+    def wait_until_healthy(self, path: str = "/health/ready", seconds: float = 60.0) -> None:
         """Poll until the probe answers 200."""
         until(lambda: self._answers(path), seconds, f"the gateway is not up: {self.log}")
 

@@ -281,10 +281,6 @@ class Exchange:
         else:
             self.deferred.close()
 
-    def share(self, other: Exchange) -> None:
-        """Be one request with `other`: what either defers is closed at the end of both."""
-        self.deferred = other._shared()
-
     def _shared(self) -> Deferred:
         if self.deferred is None:
             self.deferred = Deferred()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from types import NoneType
 from typing import Any, Final
 
+from gateway.http.attempt import Attempt
 from gateway.http.fields import FRAMING_FIELDS, folded
-from gateway.http.messages import Exchange, Headers, Response
+from gateway.http.header_filter import HeaderFilter
+from gateway.http.messages import Decision, Exchange, Expectation, Headers, Identity, Response
 
 _LINES: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9a-z-]+\0[\t\x20-\x7e\x80-\xff]*\n)*")  # name, NUL, value, LF
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
@@ -15,6 +19,25 @@ _QUERY: Final = re.compile(rb"[^\x00-\x20\x7f]*")
 _WORDS: Final = re.compile(r"[^\x00-\x20\x7f]*")
 _NOT_TO_ADD: Final = FRAMING_FIELDS | {b"host"}
 _BODYLESS: Final = frozenset({204, 304})
+_KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
+    **dict.fromkeys(("request_id", "method", "path", "original_path", "scheme", "host", "peer", "client"), str),
+    **dict.fromkeys(("outer_host", "outer_port", "http_version", "target_path"), str),
+    **dict.fromkeys(("route", "upstream", "cache", "trace_id", "claimed_consumer"), (str, NoneType)),
+    **dict.fromkeys(("attempts", "decisions", "extra_headers"), tuple),
+    **dict.fromkeys(("query_concealed", "bare_query", "peer_trusted", "websocket"), bool),
+    "query": bytes,
+    "certificate": (bytes, NoneType),
+    "headers": list,
+    "fields": dict,
+    "parameters": Mapping,
+    "hidden_headers": frozenset,
+    "identity": (Identity, NoneType),
+    "expectation": (Expectation, NoneType),
+    "header_filter": (HeaderFilter, NoneType),
+    "error": (BaseException, NoneType),
+    "deadline": (int, float),
+}
+"""What the attributes of an exchange are, which reports and all that is further out rely on."""
 
 
 def check_response(answer: object, exchange: Exchange) -> Response:
@@ -24,8 +47,10 @@ def check_response(answer: object, exchange: Exchange) -> Response:
     status: Any = answer.status
     if type(status) is not int or not (200 <= status <= 999 or (status == 101 and answer.session is not None)):
         raise ValueError(f"the status of its response is {status!r}, which is no final one")
+    if answer.session is not None and status != 101:
+        raise ValueError("its response has a session, which only a WebSocket has")
     body: Any = answer.body
-    if not isinstance(body, bytes) and not all(hasattr(body, name) for name in ("read", "close", "ready")):
+    if not isinstance(body, bytes) and not _is_body(body):
         raise TypeError(f"the body of its response is {type(body).__name__}, neither bytes nor a stream")
     if not isinstance(answer.headers, (list, tuple)):
         raise TypeError(f"the headers of its response are {type(answer.headers).__name__}, not a list")
@@ -45,23 +70,51 @@ def check_response(answer: object, exchange: Exchange) -> Response:
 
 def check_request(exchange: Exchange) -> None:
     """Raises TypeError or ValueError where the backend cannot be sent this, or would read something else in it."""
+    check_exchange(exchange)
     if not _TARGET.fullmatch(f"{exchange.method} {exchange.target_path}") or not _QUERY.fullmatch(exchange.query):
         raise ValueError(
             f"the request line {exchange.method} {exchange.target_path!r} {exchange.query!r} cannot be sent"
         )
     if not _WORDS.fullmatch("".join((exchange.scheme, exchange.host, exchange.client, exchange.request_id))):
         raise ValueError("scheme, host, client or request_id of the exchange hold a space or a control character")
-    if not isinstance(exchange.deadline, (int, float)) or exchange.deadline != exchange.deadline:
-        raise TypeError(f"the deadline of the exchange is {exchange.deadline!r}, which is no time")
-    if not isinstance(exchange.attempts, tuple):
-        exchange.attempts = ()  # which the access log reads
-        raise TypeError("the attempts of the exchange are the gateway's to count")
+    if exchange.deadline != exchange.deadline:
+        raise ValueError("the deadline of the exchange is no time")
     if exchange.extra_headers:
         added = [(name.lower(), value) for name, value in exchange.extra_headers]
         if not _well_formed(added):
             _refuse_malformed(added)
         if framing := [name for name, _ in added if folded(name) in _NOT_TO_ADD]:
             raise ValueError(f"it adds the header {framing[0].decode()}, which is for the gateway to say")
+
+
+def check_exchange(exchange: Exchange) -> None:
+    """Raises TypeError where an attribute is not of its kind."""
+    for name in _misfits(exchange):
+        raise TypeError(f"{name} of the exchange is {getattr(exchange, name)!r:.100}, which it cannot be")
+
+
+def repair(exchange: Exchange, former: Exchange) -> None:
+    """Give back what is not of its kind the value that it had."""
+    for name in _misfits(exchange):
+        setattr(exchange, name, getattr(former, name))
+
+
+def _misfits(exchange: Exchange) -> Iterator[str]:
+    for name, kind in _KINDS.items():
+        if not isinstance(getattr(exchange, name), kind):
+            yield name
+    if exchange.body is not None and not _is_body(exchange.body):
+        yield "body"
+    if exchange.early_hints is not None and not callable(exchange.early_hints):
+        yield "early_hints"
+    for name, part in (("attempts", Attempt), ("decisions", Decision)):
+        parts = getattr(exchange, name)
+        if isinstance(parts, tuple) and not all(isinstance(each, part) for each in parts):
+            yield name
+
+
+def _is_body(value: object) -> bool:
+    return all(hasattr(value, name) for name in ("read", "close", "ready"))
 
 
 def _well_formed(headers: Headers) -> bool:

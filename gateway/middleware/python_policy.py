@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -24,7 +25,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
-from gateway.http.validity import check_request, check_response
+from gateway.http.validity import check_exchange, check_request, check_response, repair
 from gateway.middleware.declaration import Declaration, Rules
 from gateway.middleware.policy_loading import PolicyError, load
 
@@ -60,6 +61,7 @@ class PythonPolicy:
             _ASKED.set(asked)
             try:
                 response = check_response(await wrapped(exchange), exchange)
+                check_exchange(exchange)
                 if asked.reached or (self.mode == "enforce" and response.status < 400):
                     return response
                 enforced, reason = self.mode == "enforce", f"the policy answered {response.status}"
@@ -67,11 +69,13 @@ class PythonPolicy:
                 if enforced:
                     return response
             except BaseException as error:
+                repair(exchange, asked.former)
                 if not is_failure(error):
                     raise
                 self._raised(asked, error)
             finally:
                 _ASKED.set(outer)
+                exchange.deferred = asked.former.deferred  # whatever the policy made of it
             return asked.response or await handler(exchange)
 
         return guarded
@@ -107,10 +111,11 @@ class PythonPolicy:
 class _Asked:
     """A policy is asked about an exchange: what came of handing it on, the last time that it did."""
 
-    __slots__ = ("exchange", "failure", "reached", "response", "task")
+    __slots__ = ("exchange", "failure", "former", "reached", "response", "task")
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
+        self.former = copy(exchange)
         self.task = current_task()
         self.reached = False
         self.failure: BaseException | None = None
@@ -128,8 +133,7 @@ def _behind(handler: Handler) -> Handler:
         asked = _ASKED.get()
         if asked is None:  # not within a request
             return await handler(exchange)
-        if exchange is not asked.exchange:  # a copy, or one that the policy made itself
-            exchange.share(asked.exchange)
+        exchange.deferred = asked.former.deferred  # also that of a copy, or of one that the policy made itself
         task = current_task()
         if task is not None and task is not asked.task:
             exchange.defer(task.cancel)

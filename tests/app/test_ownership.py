@@ -15,6 +15,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 from websockets.exceptions import InvalidStatus
 
+from gateway.http import Exchange
 from tests.support import GatewayProcess, eventually, read_head, scripted_backend
 
 POLICY = '''
@@ -107,7 +108,13 @@ class Policy:
                 raise GatewayError(ErrorKind.FORBIDDEN, "no")
             if case in CHANGES:
                 CHANGES[case](exchange)
+            spoilt = exchange.fields.get(b"spoilt", b"").decode()
+            value = None if exchange.fields.get(b"by") == b"none" else 5
+            if case == "spoils_before":
+                setattr(exchange, spoilt, value)
             response = await handler(exchange)
+            if case == "spoils_after":
+                setattr(exchange, spoilt, value)
             if case in SPOILS:
                 SPOILS[case](response)
                 return response
@@ -296,6 +303,23 @@ async def test_what_cannot_be_sent_is_the_failure_of_a_policy(site: Served) -> N
             assert (case, (await client.get("/x", headers={"case": case})).status_code) == (case, 500)
     await site.at_rest()
     assert "Exception in callback" not in site.gateway.log
+
+
+async def test_an_exchange_that_a_policy_has_spoilt_is_let_go_and_reported(site: Served) -> None:
+    """Whatever attribute it overwrites, and whenever: the connection is free again, and the access log has its line."""
+    url, asked = site.gateway.url + "/x", 0
+    async with httpx2.AsyncClient() as client:
+        for attribute in Exchange.__slots__:
+            for case in ("spoils_before", "spoils_after"):
+                for value in ("none", "number"):
+                    headers = {"case": case, "spoilt": attribute, "by": value}
+                    async with client.stream("GET", url, headers=headers) as response:
+                        # 503: both connections of those before are still being closed.
+                        assert (attribute, response.status_code in (200, 500, 503)) == (attribute, True)
+                    asked += 1
+    await site.at_rest()
+    await eventually(lambda: site.gateway.access_log.count("\n") == asked)
+    assert "the application failed" not in site.gateway.log
 
 
 async def test_what_a_policy_raises_is_in_the_log_with_its_place(site: Served) -> None:
