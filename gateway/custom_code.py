@@ -12,6 +12,8 @@ from typing import Any
 
 logger = logging.getLogger("gateway")
 
+MAX_TEXT = 2000  # characters of what an error says
+
 _LIBRARIES = tuple(
     {*(sysconfig.get_path(name) + "/" for name in ("stdlib", "purelib", "platlib")), f"{Path(__file__).parent}/"}
 )
@@ -50,11 +52,21 @@ def is_library(file: str) -> bool:
 
 def described(error: BaseException) -> str:
     """`ValueError: no such thing (policies/p.py:12)`"""
+    return f"{named(error)} ({place_of(error)})"
+
+
+def named(error: BaseException) -> str:
+    """`ValueError: no such thing`"""
+    return f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, which may be anything, and of any length: as much of it as people read."""
     try:
         text = (error.msg if isinstance(error, SyntaxError) else None) or str(error)
     except BaseException:
-        text = ""
-    return f"{type(error).__name__}{': ' if text else ''}{text} ({place_of(error)})"
+        return ""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... ({len(text)} characters)"
 
 
 def run_through(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]) -> None:

@@ -28,6 +28,7 @@ from gateway.config.named_files import Digests
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.document import Mapping, Sequence
+from gateway.custom_code import described
 from gateway.live import Owner, Plan, Worker, on_thread
 from gateway.registry.discovery import Discovery
 from gateway.trial import try_out
@@ -299,7 +300,7 @@ def _guarded(work: Callable[[], T]) -> T:
         raise
     except BaseException as error:  # an import may raise anything at all
         logger.exception("the configuration could not be compiled")
-        raise ConfigError([Problem("routes.yaml", 0, 0, "", f"it cannot be compiled: {error!r}")]) from None
+        raise ConfigError([Problem("routes.yaml", 0, 0, "", f"it cannot be compiled: {described(error)}")]) from None
 
 
 @contextlib.contextmanager

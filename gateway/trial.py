@@ -31,6 +31,7 @@ from gateway.config.problems import ConfigError, Problem, format_path
 from gateway.config.problems import Path as Way
 from gateway.config.values.addresses import AsgiTarget, parse_target
 from gateway.context import Context
+from gateway.custom_code import named, text_of
 from gateway.live import Owner
 from gateway.middleware import policy_loading
 from gateway.upstream.asgi import import_application
@@ -224,4 +225,4 @@ async def _tried(trial: _Trial, report: BinaryIO) -> None:
 
 def _reason(error: BaseException) -> str:
     usual = isinstance(error, (OSError, ImportError, AttributeError, TypeError))
-    return str(error) if usual else f"{type(error).__name__}: {error}".removesuffix(": ")
+    return text_of(error) if usual else named(error)

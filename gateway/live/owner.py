@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from gateway.config.problems import ConfigError, Path, Problem, format_path
+from gateway.custom_code import named
 from gateway.live.tasks import Tasks
 
 logger = logging.getLogger("gateway.live")
@@ -298,7 +299,7 @@ def _own(error: BaseException) -> BaseException | None:
 
 
 def _described(error: BaseException) -> str:
-    return str(error) if isinstance(error, _TooLongError) else f"{type(error).__name__}: {error}".removesuffix(": ")
+    return str(error) if isinstance(error, _TooLongError) else named(error)
 
 
 def _name(key: Hashable) -> str:

@@ -27,7 +27,7 @@ from gateway.config.models.python_policies import PythonPolicy, split_class
 from gateway.config.problems import ConfigError, Fault, Problem, suggest
 from gateway.config.yaml.places import to_problem
 from gateway.context import Context, Middleware
-from gateway.custom_code import is_failure
+from gateway.custom_code import is_failure, named
 from gateway.http import Exchange, Response
 
 _FILE = "middleware.yaml"
@@ -165,7 +165,7 @@ class _Loading:
     def failure(self, error: BaseException, what: str) -> PolicyError:
         """What the policy's own code raised, at the line of its file where there is one."""
         file, _, _ = split_class(self.config.class_)
-        reason = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
+        reason = named(error)
         place = _line(error, str(self.context.base / file)) if file else None
         if place is None:
             return self._fault(("class",), f"{what}: {reason}")
