@@ -1,5 +1,6 @@
 """What holds for all tests, and the Redis that some of them share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from tests.redis_server import RedisServer, running_redis
 # A machine whose cores are all busy makes examples slowly, and that is no fault of what is tested.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
+
+# Tests start hundreds of gateways. Each would compile all sources anew, which is a third of what a start costs.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="module")
