@@ -44,6 +44,7 @@ from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
 from gateway.registry.discovery import Caution, Discovery
+from gateway.registry.registered import registered_of
 from gateway.registry.table import host_name_of, identity_of, source_of
 from gateway.resilience import Resilience, timeouts_of
 from gateway.routes.pattern import PatternError
@@ -202,6 +203,10 @@ class _Builder:
         self._upstreams: dict[tuple[Target, bool], Upstream] = {}
         self.changed: dict[Upstream, tuple[Settings, Sequence[Member] | None]] = {}  # of those that live already
         self.blocklist = blocklist_of(self._context)  # which the admin API changes, also where no route has one
+        if any(
+            service.discovery and service.discovery.registered for service in configuration.routes.services.values()
+        ):
+            registered_of(self._context)  # which the admin API changes, also where no route leads to the service
         self._stack_in_order, self.problems = arrange(self._context)
 
     def handlers(self) -> Iterator[RouteHandler]:
@@ -344,7 +349,7 @@ class _Builder:
             NetworkMap((network, True) for network in config.allowed_networks) if config.allowed_networks else None
         )
         caution = Caution(config.hold_empty, allowed, config.first_answer)
-        return Discovery(upstream, source_of(config, self._context, place), caution)
+        return Discovery(upstream, source_of(upstream.name, config, self._context, place), caution)
 
     def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
         if service.protocol != "https":

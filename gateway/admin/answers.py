@@ -6,7 +6,42 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from starlette.requests import Request
 from starlette.responses import Response
+
+
+class Refused(Exception):
+    """Why something is not done, and what to do; with the status that says so."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def answer(self) -> Response:
+        """The answer that says it."""
+        return refusal(self.status, str(self))
+
+
+async def json_body(request: Request, most: int, what: str, example: str) -> dict[str, Any]:
+    """The object in a request's body, of at most so many bytes. Raises Refused.
+
+    Only as application/json, which no page of another site can make a browser send without asking.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(415, f"send {what} as application/json")
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > most:
+            raise Refused(413, f"{what} has at most {most} bytes")
+    try:
+        fields = orjson.loads(bytes(body))
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise Refused(400, f"expected a JSON object such as {example}")
+    return fields
 
 
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

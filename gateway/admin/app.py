@@ -26,6 +26,7 @@ from gateway.admin.history import history_operations
 from gateway.admin.limits_api import limits_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
 from gateway.admin.pages import PAGE, PageError, Shown, find, page_of
+from gateway.admin.registry_api import registry_operations
 from gateway.admin.services_api import services_operations
 from gateway.admin.tokens import Holder
 from gateway.auth.scheme import Locations
@@ -57,6 +58,7 @@ def admin_app(
         *breakers_operations(reloader.owner),
         *limits_operations(reloader.owner),
         *history_operations(reloader),
+        *registry_operations(reloader),
         *blocklist_operations(partial(_blocklist, reloader)),
         *cache_operations(reloader),
     ]

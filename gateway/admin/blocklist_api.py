@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access.blocklist import Blocklist
 from gateway.access.entries import KINDS, MAX_TEXT, Entry, Key, canonical
 from gateway.access.runtime_entries import BlocklistFull, RuntimeEntries
-from gateway.admin.answers import json_answer, refusal
+from gateway.admin.answers import Refused, json_answer, json_body, refusal
 from gateway.admin.operations import Operation, Parameter
 from gateway.config.values.instants import format_instant, parse_instant
 from gateway.config.values.quantities import parse_duration
@@ -22,6 +21,7 @@ from gateway.config.values.quantities import parse_duration
 logger = logging.getLogger("gateway.blocklist")
 
 MAX_BODY = 16 * 1024
+EXAMPLE = '{"network": "203.0.113.0/24", "reason": "...", "for": "1h"}'
 SHOWN = 1000  # entries of a list, unless it is asked for more
 _FIELDS = {"reason", "until", "for"}
 
@@ -55,14 +55,6 @@ def blocklist_operations(find: Callable[[], Blocklist | None]) -> list[Operation
     ]
 
 
-class _Refused(Exception):
-    """With the status that says so."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 class _Api:
     def __init__(self, find: Callable[[], Blocklist | None]) -> None:
         self._find = find
@@ -70,7 +62,7 @@ class _Api:
     def _found(self) -> Blocklist:
         found = self._find()
         if found is None:
-            raise _Refused(503, "no configuration is loaded: /health says why")
+            raise Refused(503, "no configuration is loaded: /health says why")
         return found
 
     async def listed(self, request: Request) -> Response:
@@ -78,8 +70,8 @@ class _Api:
             found = self._found()
             runtime, entries = found.runtime, found.file.entries
             limit = _limit(request.query_params.get("limit", str(SHOWN)))
-        except _Refused as refused:
-            return _refusal(refused)
+        except Refused as refused:
+            return refused.answer
         now = time.time()
         every = [*runtime.entries(), *(entry for entry in entries if entry.holds(now))]
         shown = [_shown(entry) for entry in every[:limit]]
@@ -89,16 +81,14 @@ class _Api:
         try:
             found = self._found()
             runtime, entries = found.runtime, found.file.entries
-            entry = _entry(await _body(request), time.time())
+            entry = _entry(await json_body(request, MAX_BODY, "an entry", EXAMPLE), time.time())
             if any(known.key == entry.key for known in entries):
-                raise _Refused(409, f"{entry.kind} {entry.value} is in middleware.yaml; change it there")
+                raise Refused(409, f"{entry.kind} {entry.value} is in middleware.yaml; change it there")
             entry = runtime.add(entry)
         except BlocklistFull:
-            return _refusal(
-                _Refused(507, "the blocklist is full; lift entries, or block whole networks and wider patterns")
-            )
-        except _Refused as refused:
-            return _refusal(refused)
+            return refusal(507, "the blocklist is full; lift entries, or block whole networks and wider patterns")
+        except Refused as refused:
+            return refused.answer
         logger.warning("added: %s", entry.described())
         await runtime.settle()
         return json_answer({"entry": _shown(entry), **_state(runtime)}, 201)
@@ -113,16 +103,12 @@ class _Api:
                 remedy = (
                     "it is in middleware.yaml; remove it there" if in_file else "GET /blocklist lists what there is"
                 )
-                raise _Refused(409 if in_file else 404, f"there is no entry to lift for {key[0]} {key[1]}: {remedy}")
-        except _Refused as refused:
-            return _refusal(refused)
+                raise Refused(409 if in_file else 404, f"there is no entry to lift for {key[0]} {key[1]}: {remedy}")
+        except Refused as refused:
+            return refused.answer
         logger.warning("lifted: %s %s", *key)
         await runtime.settle()
         return json_answer({"lifted": {"kind": key[0], "value": key[1]}, **_state(runtime)})
-
-
-def _refusal(refused: _Refused) -> Response:
-    return refusal(refused.status, str(refused))
 
 
 def _state(runtime: RuntimeEntries) -> dict[str, bool | None]:
@@ -144,62 +130,42 @@ def _shown(entry: Entry) -> dict[str, Any]:
 
 def _limit(text: str) -> int:
     if not text.isdecimal() or len(text) > 9:
-        raise _Refused(400, "limit is a number of entries")
+        raise Refused(400, "limit is a number of entries")
     return int(text)
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    """An object. Only as application/json, which no page of another site can make a browser send without asking."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise _Refused(415, "send the entry as application/json")
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY:
-            raise _Refused(413, f"an entry has at most {MAX_BODY} bytes")
-    try:
-        fields = orjson.loads(body)
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise _Refused(
-            400, 'expected a JSON object such as {"network": "203.0.113.0/24", "reason": "...", "for": "1h"}'
-        )
-    return fields
 
 
 def _entry(fields: dict[str, Any], now: float) -> Entry:
     kinds = [kind for kind in KINDS if kind in fields]
     unknown = fields.keys() - set(KINDS) - _FIELDS
     if unknown:
-        raise _Refused(400, f"unknown: {', '.join(sorted(unknown))}; there are {', '.join((*KINDS, *sorted(_FIELDS)))}")
+        raise Refused(400, f"unknown: {', '.join(sorted(unknown))}; there are {', '.join((*KINDS, *sorted(_FIELDS)))}")
     if len(kinds) != 1:
-        raise _Refused(400, f"exactly one of {', '.join(KINDS)} is needed")
+        raise Refused(400, f"exactly one of {', '.join(KINDS)} is needed")
     kind, value = _key(kinds[0], fields[kinds[0]])
     reason = fields.get("reason", "")
     if not isinstance(reason, str) or not reason.isprintable() or len(reason) > MAX_TEXT:
-        raise _Refused(400, f"reason: expected a text of at most {MAX_TEXT} characters, without line ends")
+        raise Refused(400, f"reason: expected a text of at most {MAX_TEXT} characters, without line ends")
     return Entry(kind, value, reason, _until(fields, now), "admin")
 
 
 def _key(kind: str | None, value: Any) -> Key:
     if kind not in KINDS:
-        raise _Refused(400, f"kind is one of {', '.join(KINDS)}")
+        raise Refused(400, f"kind is one of {', '.join(KINDS)}")
     try:
         return cast(Any, kind), canonical(kind, value)
     except ValueError as error:
-        raise _Refused(400, f"{kind}: {error}") from None
+        raise Refused(400, f"{kind}: {error}") from None
 
 
 def _until(fields: dict[str, Any], now: float) -> float | None:
     if "for" in fields and "until" in fields:
-        raise _Refused(400, "for and until exclude each other; give one, or none: until it is lifted")
+        raise Refused(400, "for and until exclude each other; give one, or none: until it is lifted")
     try:
         if "for" in fields:
             return now + parse_duration(fields["for"])
         until = parse_instant(fields["until"]) if fields.get("until") is not None else None
     except ValueError as error:
-        raise _Refused(400, f"{'for' if 'for' in fields else 'until'}: {error}") from None
+        raise Refused(400, f"{'for' if 'for' in fields else 'until'}: {error}") from None
     if until is not None and until <= now:
-        raise _Refused(400, "until is over already; name a later time")
+        raise Refused(400, "until is over already; name a later time")
     return until

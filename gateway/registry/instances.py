@@ -40,6 +40,14 @@ def parse_instance(value: Any) -> Member:
     )
 
 
+def written(member: Member) -> dict[str, Any]:
+    """The mapping that `parse_instance` reads as this one."""
+    more = {"weight": (member.weight, 1), "zone": (member.zone, ""), "priority": (member.priority, 0)}
+    health = "passing" if member.up else "failing"
+    named = {key: value for key, (value, default) in more.items() if value != default}
+    return {"host": member.address.host, "port": member.address.port, **named, "health": health}
+
+
 def parse_value(text: str) -> Member:
     """The same, as the value of a key has it: `host:port`, or JSON. Raises ValueError."""
     if not text.lstrip().startswith(("{", '"')):

@@ -19,13 +19,14 @@ from gateway.registry.file import FileSource
 from gateway.registry.kubernetes import KubernetesSource
 from gateway.registry.kubernetes_api import Access
 from gateway.registry.redis import RedisSource, redis_registry
+from gateway.registry.registered import RegisteredSource, registered_identity, registered_of
 from gateway.registry.source import Source
 
 IN_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-def source_of(config: Discovery, context: Context, place: Place) -> Source:
-    """`place`: where the configuration asks for it."""
+def source_of(service: str, config: Discovery, context: Context, place: Place) -> Source:
+    """`service`: its name; `place`: where the configuration asks for it."""
     if config.file is not None:
         return FileSource(context.base / config.file)
     if config.dns is not None:
@@ -39,11 +40,15 @@ def source_of(config: Discovery, context: Context, place: Place) -> Source:
         return EtcdSource(etcd.url, etcd.prefix, login, context.base / etcd.ca if etcd.ca else None)
     if config.redis is not None:
         return RedisSource(redis_registry(context), config.redis)
+    if config.registered is not None:
+        return RegisteredSource(registered_of(context), service)
     raise ValueError("a discovery without a source")
 
 
 def identity_of(config: Discovery, context: Context) -> Hashable:
     """What makes it another source: what it is configured with, and what that is of other parts of the files."""
+    if config.registered is not None:
+        return config, registered_identity(context)
     return config, redis_identity(context) if config.redis is not None else None
 
 

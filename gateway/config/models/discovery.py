@@ -1,5 +1,7 @@
 """Where the endpoints of a service are found, in place of a list in the file."""
 
+from typing import Annotated, Literal
+
 from pydantic import Field, model_validator
 
 from gateway.config.models.base import Model
@@ -7,10 +9,10 @@ from gateway.config.models.dns import DnsName, DnsTtl, NameServersOrOne, RecordT
 from gateway.config.models.kubernetes import Kubernetes
 from gateway.config.models.registries import Etcd
 from gateway.config.values.addresses import Network, ServiceName
-from gateway.config.values.kinds import Several, Text, Unset, refuse
+from gateway.config.values.kinds import Kind, Several, Text, Unset, refuse
 from gateway.config.values.quantities import Duration, DurationOrZero
 
-SOURCES = ("file", "dns", "kubernetes", "etcd", "redis")
+SOURCES = ("file", "dns", "kubernetes", "etcd", "redis", "registered")
 OF_DNS = ("port", "type", "server", "ttl", "hold_missing")
 
 
@@ -49,6 +51,16 @@ class Discovery(Model):
         "again and again that they live.",
         examples=["jobs"],
     )
+    registered: Unset[Annotated[Literal[True], Kind("`true`")]] = Field(
+        None,
+        description="Instances that the admin API registers (`POST /registry`). They are kept in the state directory, "
+        "and shared with all gateways of the same `redis`, if middleware.yaml has one.",
+    )
+
+    @property
+    def source(self) -> str:
+        """The key of its source."""
+        return next(source for source in SOURCES if getattr(self, source) is not None)
 
     hold_empty: DurationOrZero = Field(
         30,

@@ -1,0 +1,253 @@
+"""What registers instances, and what monitors say of them, in the admin API: `/registry` and `/health-feedback`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.admin.answers import Refused, json_answer, json_body, refusal
+from gateway.admin.operations import Handle, Operation
+from gateway.admin.pages import PAGE, PageError, page_of
+from gateway.config.models import ServiceConfig
+from gateway.config.problems import format_path, suggest
+from gateway.config.values.addresses import parse_address
+from gateway.config.values.instants import format_instant
+from gateway.events import HealthFeedback, Message, ServiceRegistry
+from gateway.registry.discovery import Discovery
+from gateway.registry.instances import parse_instance, written
+from gateway.registry.registered import Change, Registered
+from gateway.reload import Reloader
+from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.health import Signal
+from gateway.upstream.service import Upstream
+
+MAX_BODY: Final = 4 * 1024**2
+MOST: Final = 10_000  # instances of a service
+INLINE: Final = 500  # instances that are read at once; more of them on a thread
+FEEDBACK_SECONDS: Final = 60.0  # for which a monitor's message holds
+
+_INSTANCE = '{"weight": 2, "zone": "a"}'
+_REGISTRY = '{"service": "user-api", "instances": [{"host": "10.0.1.5", "port": 8080, "health": "passing"}]}'
+_FEEDBACK = '{"service": "user-api", "instance": "10.0.1.6:8080", "status": "failing", "error_rate": 0.42}'
+
+M = TypeVar("M", bound=Message)
+
+
+def registry_operations(reloader: Reloader) -> list[Operation]:
+    """`reloader` knows the services, and what lives for them."""
+    api = _Api(reloader)
+    none = {503: "no configuration is loaded"}
+    unknown = {404: "there is no such service, or no such instance", **none}
+    wrong = {400: "what is wrong with it", 409: "the service has another source", 415: "it is not application/json"}
+    one = "/registry/{service}/instances/{instance}"
+    instance = {"type": "object", "description": "Nothing, or weight, zone, priority and health."}
+    return [
+        Operation("GET", "/registry", _answers(api.listed), "The services, and all instances.", PAGE, refusals=none),
+        Operation(
+            "POST",
+            "/registry",
+            _answers(api.replace),
+            "Say all instances of a service with `registered: true`.",
+            body=ServiceRegistry.model_json_schema(),
+            refusals=wrong | unknown,
+        ),
+        Operation(
+            "PUT",
+            one,
+            _answers(api.put),
+            "Register an instance, or change it.",
+            body=instance,
+            refusals=wrong | unknown,
+        ),
+        Operation("DELETE", one, _answers(api.delete), "Take an instance out.", refusals=unknown | {409: wrong[409]}),
+        Operation(
+            "POST",
+            "/health-feedback",
+            _answers(api.feedback),
+            "Say that an instance fails, which holds for a minute, or that it does not.",
+            body=HealthFeedback.model_json_schema(),
+            refusals={400: wrong[400], 415: wrong[415], **unknown},
+        ),
+    ]
+
+
+def _answers(handle: Handle) -> Handle:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handle(request)
+        except Refused as refused:
+            return refused.answer
+
+    return answer
+
+
+class _Api:
+    def __init__(self, reloader: Reloader) -> None:
+        self._reloader = reloader
+
+    async def listed(self, request: Request) -> Response:
+        try:
+            page = page_of(request.query_params)
+        except PageError as error:
+            return refusal(400, str(error))
+        services = self._services()
+        upstreams = {upstream.name: upstream for upstream in self._reloader.owner.all(Upstream)}
+        discoveries = {each.upstream.name: each for each in self._reloader.owner.all(Discovery)}
+        now = time.perf_counter()
+        shown = [_service(name, upstreams.get(name), discoveries.get(name), now) for name in page.of(list(services))]
+        return json_answer(shown, headers=page.next("/registry", len(services)))
+
+    async def replace(self, request: Request) -> Response:
+        message = _message(ServiceRegistry, await json_body(request, MAX_BODY, "a message", _REGISTRY))
+        registered = self._registered(message.service)
+        parse = partial(_members, message.instances)
+        members = parse() if len(message.instances) <= INLINE else await asyncio.to_thread(parse)
+        return await _register(registered, message.service, lambda _: members)
+
+    async def put(self, request: Request) -> Response:
+        service, address = request.path_params["service"], _address(request.path_params["instance"])
+        registered = self._registered(service)
+        has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+        fields = await json_body(request, MAX_BODY, "an instance", _INSTANCE) if has_body else {}
+        member = _member({"host": address.host, "port": address.port, **fields})
+        if member.address != address:
+            raise Refused(400, f"host and port are those of the path, {address}; leave them out")
+
+        def change(known: Sequence[Member]) -> Sequence[Member]:
+            others = [each for each in known if each.address != address]
+            if len(others) >= MOST:
+                raise Refused(400, f"{service} has {MOST} instances already; take some out")
+            return [*others, member]
+
+        return await _register(registered, service, change)
+
+    async def delete(self, request: Request) -> Response:
+        service, address = request.path_params["service"], _address(request.path_params["instance"])
+        registered = self._registered(service)
+
+        def change(known: Sequence[Member]) -> Sequence[Member]:
+            others = [each for each in known if each.address != address]
+            if len(others) == len(known):
+                raise Refused(404, f"{service} has no instance {address}; GET /registry lists those that it has")
+            return others
+
+        return await _register(registered, service, change)
+
+    async def feedback(self, request: Request) -> Response:
+        message = _message(HealthFeedback, await json_body(request, MAX_BODY, "a message", _FEEDBACK))
+        self._service(message.service)
+        upstream, endpoint = self._endpoint(message.service, _address(message.instance))
+        until = None
+        if message.status == "passing":
+            upstream.forget(endpoint, Signal.FEEDBACK)
+        else:
+            now = time.perf_counter()
+            rate = "" if message.error_rate is None else f", {message.error_rate:.0%} errors"
+            reason = f"a monitor says failing{rate}"
+            upstream.report(endpoint, Signal.FEEDBACK, up=False, reason=reason, now=now, until=now + FEEDBACK_SECONDS)
+            until = format_instant(time.time() + FEEDBACK_SECONDS)
+        return json_answer(
+            {"service": upstream.name, "instance": endpoint.label, "status": message.status, "until": until}
+        )
+
+    def _services(self) -> Mapping[str, ServiceConfig]:
+        snapshot = self._reloader.current
+        if snapshot is None:
+            raise Refused(503, "no configuration is loaded: /health says why")
+        return snapshot.configuration.routes.services
+
+    def _service(self, name: str) -> ServiceConfig:
+        services = self._services()
+        if name not in services:
+            likely = suggest(name, list(services))
+            remedy = f'did you mean "{likely}"?' if likely else "GET /registry lists those that there are"
+            raise Refused(404, f"service: routes.yaml has no service {name[:80]!r}; {remedy}")
+        return services[name]
+
+    def _registered(self, name: str) -> Registered:
+        discovery = self._service(name).discovery
+        if discovery is None or discovery.registered is None:
+            source = "endpoints" if discovery is None else f"discovery: {discovery.source}"
+            message = (
+                f"service: the instances of {name} come from {source} in routes.yaml; change them there, or give it"
+            )
+            raise Refused(409, f"{message} discovery: {{registered: true}}")
+        return next(iter(self._reloader.owner.all(Registered)))
+
+    def _endpoint(self, service: str, address: Address) -> tuple[Upstream, Endpoint]:
+        upstreams = [upstream for upstream in self._reloader.owner.all(Upstream) if upstream.name == service]
+        if not upstreams:
+            raise Refused(404, f"service: no route leads to {service}, so it has no instances here")
+        for upstream in upstreams:
+            for endpoint in upstream.endpoints:
+                if endpoint.address == address:
+                    return upstream, endpoint
+        raise Refused(404, f"instance: {service} has none at {address}; GET /registry lists those that it has")
+
+
+async def _register(registered: Registered, service: str, change: Change) -> Response:
+    document = await registered.register(service, change)
+    return json_answer(
+        {
+            "service": service,
+            "revision": document.revision,
+            "instances": len(document.members),
+            "kept": registered.kept,
+            "shared": registered.published,
+        }
+    )
+
+
+def _message(kind: type[M], fields: dict[str, Any]) -> M:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = format_path(tuple(part for part in first["loc"] if part not in ("str", "dict[str,any]")))
+        raise Refused(400, f"{place}: {first['msg']}") from None
+
+
+def _members(instances: Sequence[Any]) -> tuple[Member, ...]:
+    if len(instances) > MOST:
+        raise Refused(400, f"instances: a service has at most {MOST}")
+    members: dict[Address, Member] = {}
+    for number, instance in enumerate(instances):
+        place = f"instances[{number}]"
+        member = _member(instance, f"{place}: ")
+        if member.address in members:
+            raise Refused(400, f"{place}: {member.address} is listed twice; remove one")
+        members[member.address] = member
+    return tuple(members.values())
+
+
+def _member(instance: Any, place: str = "") -> Member:
+    try:
+        return parse_instance(instance)
+    except ValueError as error:
+        raise Refused(400, f"{place}{error}") from None
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address(*parse_address(text))
+    except ValueError as error:
+        raise Refused(400, f"instance: {error}") from None
+
+
+def _service(name: str, upstream: Upstream | None, discovery: Discovery | None, now: float) -> dict[str, Any]:
+    answered = None if discovery is None else discovery.answered_at
+    return {
+        "service": name,
+        "source": "routes.yaml" if discovery is None else discovery.source.place,
+        "revision": None if discovery is None else discovery.revision,
+        "age_s": None if answered is None else round(now - answered, 1),
+        "stale": (discovery.lost or None) if discovery is not None else None,
+        "instances": [written(member) for member in upstream.members] if upstream is not None else [],
+    }
