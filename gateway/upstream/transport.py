@@ -20,35 +20,58 @@ T = TypeVar("T")
 
 
 class Resolver:
-    """Host names to addresses, remembered for TTL seconds, and longer while the name service does not answer."""
+    """Host names to addresses, as the system finds them, which tells no TTL.
+
+    What is found is used for TTL seconds, and longer while the name service does not answer. After that it is asked for
+    again beside the requests: only the first in a minute waits for the answer.
+    """
 
     TTL = 10.0  # seconds
+    UNUSED = 60.0  # seconds behind the TTL, after which what is known may be wrong
     LIMIT = 4096  # names
 
     def __init__(self, fixed: dict[str, str]) -> None:
         self._fixed = fixed
-        self._known: dict[tuple[str, int], tuple[float, list[str]]] = {}
+        self._known: dict[str, tuple[float, list[str]]] = {}  # until when it is used as it is
+        self._asking: dict[str, asyncio.Task[list[str]]] = {}
 
-    async def addresses(self, host: str, port: int) -> list[str]:
+    async def addresses(self, host: str) -> list[str]:
         """Every address of a host. Raises OSError where there is none."""
         if host in self._fixed:
             return [self._fixed[host]]
+        now = asyncio.get_running_loop().time()
+        until, addresses = self._known.get(host, (0.0, []))
+        if now < until:
+            return addresses
+        asking = self._asking.get(host)
+        if asking is None:
+            asking = self._asking[host] = asyncio.create_task(self._ask(host, addresses))
+            asking.add_done_callback(_retrieved)
+        if addresses and now < until + self.UNUSED:
+            return addresses
+        return await asyncio.shield(asking)
+
+    async def _ask(self, host: str, known: list[str]) -> list[str]:
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        known = self._known.get((host, port))
-        if known and now < known[0]:
-            return known[1]
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
         except OSError:
-            if known:
-                return known[1]
-            raise
-        addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
+            if not known:
+                raise
+            addresses = known
+        finally:
+            del self._asking[host]
         if len(self._known) >= self.LIMIT:
             self._known.clear()
-        self._known[host, port] = (now + self.TTL, addresses)
+        self._known[host] = (loop.time() + self.TTL, addresses)
         return addresses
+
+
+def _retrieved(task: asyncio.Task[list[str]]) -> None:
+    """Nobody may be waiting for it any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 class Connector:
@@ -99,7 +122,7 @@ class Connector:
 
     async def _addresses(self, host: str, port: int) -> list[str]:
         try:
-            return await self._resolver.addresses(host, port)
+            return await self._resolver.addresses(host)
         except OSError as error:
             reason = error.strerror or error
             detail = f"{host} does not resolve ({reason}): check the target's name and the name service"
