@@ -34,6 +34,7 @@ class OutlierRecord:
     """What is known of one endpoint. It belongs to the endpoint's identity, and outlives its place in a set."""
 
     __slots__ = (
+        "counted",
         "ejected",
         "ejections",
         "failures",
@@ -53,6 +54,7 @@ class OutlierRecord:
         self.until = 0.0  # the first sweep from then on ends it
         self.ejections = 0  # in all
         self.multiplier = 0
+        self.counted = 0  # requests before this interval, where those are counted elsewhere
         self.clear()
 
     def clear(self) -> None:

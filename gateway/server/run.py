@@ -43,6 +43,7 @@ from gateway.live import Owner, Plan
 from gateway.monitor.access_log import AccessLog, AccessLogSettings, check_output
 from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
 from gateway.monitor.audit_log import AuditLog
+from gateway.monitor.endpoint_series import endpoint_series
 from gateway.monitor.metrics import Metrics, plain
 from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.registry.discovery import Discovery
@@ -56,6 +57,7 @@ from gateway.server.http1.connection import Http1Connection
 from gateway.server.listen import BACKLOG, ListenError, address_of, listen
 from gateway.server.loop_watch import LoopWatch
 from gateway.server.memory import give_memory_back
+from gateway.upstream.service import Upstream
 from gateway.upstream.transport import Connector, Resolver
 
 logger = logging.getLogger("gateway")
@@ -102,6 +104,7 @@ async def serve(options: ServeOptions) -> None:
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
     loop_watch = LoopWatch()
     metrics.add_source(lambda: series(owner.all(Discovery)))
+    metrics.add_source(lambda: endpoint_series(owner.all(Upstream)))
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     metrics.add_source(partial(resilience_metrics, owner))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))

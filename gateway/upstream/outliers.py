@@ -17,27 +17,30 @@ from gateway.http.attempt import Attempt
 from gateway.upstream.endpoint import Endpoint
 
 LOOK_SECONDS: Final = 0.25  # between two looks at what waits
+MANY: Final = 2000  # endpoints, with which it is looked half as often
 PATIENCE: Final = 1.0  # seconds, at least, until a request that waits can count as a failure
 TIMES_LONGER: Final = 2.0  # than the longest wait at any other endpoint lately
 
 
 class _Seen:
-    """What was seen of an endpoint at the last looks. Times are those of time.perf_counter()."""
+    """What was seen of an endpoint at the last looks, since it had requests in flight."""
 
-    __slots__ = ("answered", "answered_at", "ended", "longest", "longest_at", "waits")
+    __slots__ = ("_answered", "_others", "answered_at", "longest", "longest_at", "others_at", "waits")
 
-    def __init__(self, endpoint: Endpoint, now: float) -> None:
-        self.ended = endpoint.requests - endpoint.in_flight  # at the last sweep
-        self.answered = 0  # attempts that did not fail
-        self.answered_at = now  # when that was last seen to grow
+    def __init__(self, now: float) -> None:
+        self._answered = self._others = 0
+        self.answered_at = now  # when it was last seen to have answered more
+        self.others_at = 0.0  # the same, of all others together
         self.waits = 0.0  # seconds, the request that waits longest
         self.longest = 0.0  # the same, the longest of the last interval
         self.longest_at = now
 
-    def look(self, endpoint: Endpoint, interval: float, now: float) -> None:
-        answered = endpoint.requests - endpoint.in_flight - endpoint.failures
-        if answered != self.answered:
-            self.answered, self.answered_at = answered, now
+    def look(self, endpoint: Endpoint, answered_by_all: int, interval: float, now: float) -> None:
+        answered = _answered(endpoint)
+        if answered != self._answered:
+            self._answered, self.answered_at = answered, now
+        if answered_by_all - answered != self._others:
+            self._others, self.others_at = answered_by_all - answered, now
         self.waits = endpoint.longest_wait(now) if endpoint.in_flight else 0.0
         if self.waits >= self.longest or now - self.longest_at > interval:
             self.longest, self.longest_at = self.waits, now
@@ -51,7 +54,7 @@ class Outliers:
     def __init__(self, settings: OutlierSettings, now: float) -> None:
         self.due = now  # when to look next
         self._detection = OutlierDetection(settings, random.random)
-        self._seen: dict[Endpoint, _Seen] = {}
+        self._seen: dict[Endpoint, _Seen] = {}  # of those that have requests in flight, or had lately
         self._swept_at = now
 
     def configure(self, settings: OutlierSettings) -> None:
@@ -61,43 +64,56 @@ class Outliers:
     def failed(self, endpoint: Endpoint, endpoints: Sequence[Endpoint], attempt: Attempt, now: float) -> bool:
         """An attempt failed. True: its endpoint is ejected for that."""
         gateway = attempt.failure is not None or 502 <= attempt.status <= 504
-        return self._detection.failed(endpoint.health.record, _records(endpoints), now, gateway=gateway)
+        settings, record = self._detection.settings, endpoint.health.record
+        decides = _is_multiple(record.in_a_row + 1, settings.consecutive) or (
+            gateway and _is_multiple(record.in_a_row_gateway + 1, settings.consecutive_gateway)
+        )
+        return self._detection.failed(record, _records(endpoints) if decides else (), now, gateway=gateway)
 
     def look(self, endpoints: Sequence[Endpoint], now: float) -> list[Endpoint]:
         """Those that are ejected now, or no longer, by what came of requests lately and by what waits."""
-        self.due = now + LOOK_SECONDS
+        self.due = now + LOOK_SECONDS * (1 + len(endpoints) / MANY)
         interval = self._detection.settings.interval
-        self._seen = {each: self._seen.get(each) or _Seen(each, now) for each in endpoints}
-        for endpoint, seen in self._seen.items():
-            seen.look(endpoint, interval, now)
-        before = [each.health.record.ejected for each in endpoints]
-        if (intervals := int((now - self._swept_at) / interval)) > 0:
-            self._sweep(endpoints, intervals, now)
-        for endpoint, seen in self._seen.items():
-            if seen.waits >= PATIENCE and len(endpoints) > 1:
-                self._judge_silence(endpoint, seen, now)
-        return [
-            each for each, ejected in zip(endpoints, before, strict=True) if each.health.record.ejected is not ejected
-        ]
+        changed = self._sweep(endpoints, now) if now - self._swept_at >= interval else []
+        answered = sum(map(_answered, endpoints))
+        former, self._seen = self._seen, {}
+        for endpoint in endpoints:
+            seen = former.get(endpoint)
+            if endpoint.in_flight or (seen is not None and now - seen.longest_at <= interval):
+                seen = self._seen[endpoint] = seen or _Seen(now)
+                seen.look(endpoint, answered, interval, now)
+        return changed + [each for each, seen in self._seen.items() if self._is_silent(each, seen, endpoints, now)]
 
-    def _sweep(self, endpoints: Sequence[Endpoint], intervals: int, now: float) -> None:
+    def _sweep(self, endpoints: Sequence[Endpoint], now: float) -> list[Endpoint]:
+        intervals = int((now - self._swept_at) / self._detection.settings.interval)
         self._swept_at = now
-        for endpoint, seen in self._seen.items():
+        before = [each.health.record.ejected for each in endpoints]
+        for endpoint in endpoints:
             record, ended = endpoint.health.record, endpoint.requests - endpoint.in_flight
-            record.requests, seen.ended = ended - seen.ended, ended
+            record.requests, record.counted = max(0, ended - record.counted), ended
             if not record.ejected:  # while nobody asked, there was nothing to sweep
                 record.multiplier = max(0, record.multiplier - (intervals - 1))
         self._detection.sweep(_records(endpoints), now)
+        return [each for each, was in zip(endpoints, before, strict=True) if each.health.record.ejected is not was]
 
-    def _judge_silence(self, endpoint: Endpoint, seen: _Seen, now: float) -> None:
-        """Eject it where its requests wait much longer than any at the others, while the others answer."""
-        others = [(each, other) for each, other in self._seen.items() if each is not endpoint]
-        limit = max(PATIENCE, TIMES_LONGER * max(other.longest for _, other in others))
-        answering = any(not each.out and now - other.answered_at <= PATIENCE for each, other in others)
-        if answering and seen.waits > limit and now - seen.answered_at >= limit:
-            waiting = endpoint.waiting(now, limit)
-            records = _records(list(self._seen))
-            self._detection.hangs(endpoint.health.record, records, now, waiting, limit)
+    def _is_silent(self, endpoint: Endpoint, seen: _Seen, endpoints: Sequence[Endpoint], now: float) -> bool:
+        """Whether it is ejected because its requests wait much longer than any at the others, while those answer."""
+        if seen.waits < PATIENCE or now - seen.others_at > PATIENCE:
+            return False
+        longest = max((other.longest for each, other in self._seen.items() if each is not endpoint), default=0.0)
+        limit = max(PATIENCE, TIMES_LONGER * longest)
+        if seen.waits <= limit or now - seen.answered_at < limit:
+            return False
+        waiting = endpoint.waiting(now, limit)
+        return self._detection.hangs(endpoint.health.record, _records(endpoints), now, waiting, limit)
+
+
+def _answered(endpoint: Endpoint) -> int:
+    return endpoint.requests - endpoint.in_flight - endpoint.failures
+
+
+def _is_multiple(count: int, of: int) -> bool:
+    return of > 0 and count % of == 0
 
 
 def _records(endpoints: Sequence[Endpoint]) -> list[OutlierRecord]:

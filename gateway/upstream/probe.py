@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from typing import Final
 
-from gateway.errors import GatewayError
+from gateway.deadlines import NEVER
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Response
 from gateway.http.attempt import Attempt
 from gateway.upstream.connection import Connection
@@ -14,9 +16,10 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Checked
 from gateway.upstream.request import Request, Timeouts
 
-BODY_LIMIT = 64 * 1024  # bytes of an answer that are looked at
+BODY_LIMIT: Final = 64 * 1024  # bytes of an answer that are looked at
 
-_HEADERS: Headers = [(b"user-agent", b"gateway-health-check"), (b"accept", b"*/*"), (b"connection", b"close")]
+_TIMEOUTS: Final = Timeouts(NEVER, NEVER, NEVER)  # but the deadline of the exchange
+_HEADERS: Final[Headers] = [(b"user-agent", b"gateway-health-check"), (b"accept", b"*/*"), (b"connection", b"close")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +40,25 @@ class Check:
 
 async def probed(endpoint: Endpoint, check: Check) -> Checked:
     """What came of one check. It takes no longer than its time-out, and does not raise."""
-    started = time.perf_counter()
+    started, ends = time.perf_counter(), asyncio.get_running_loop().time() + check.timeout
     try:
-        async with asyncio.timeout(check.timeout):
-            connection = await endpoint.connection_apart(check.timeout)
-            try:
-                fault = await _fault(connection, check, started) if check.path is not None else ""
-            finally:
-                connection.close()
-    except TimeoutError:
-        fault = f"no answer in {check.timeout:g} s"
+        connection = await endpoint.connection_apart(check.timeout)
+        try:
+            fault = await _fault(connection, check, started, ends) if check.path is not None else ""
+        finally:
+            connection.close()
     except GatewayError as error:
-        fault = error.detail.removeprefix(f"{endpoint.label}: ")
+        late = error.kind is ErrorKind.UPSTREAM_TIMEOUT or error.kind is ErrorKind.UPSTREAM_CONNECT_TIMEOUT
+        fault = f"no answer in {check.timeout:g} s" if late else error.detail.removeprefix(f"{endpoint.label}: ")
     return Checked(time.time(), time.perf_counter() - started, not fault, fault or "passed")
 
 
-async def _fault(connection: Connection, check: Check, started: float) -> str:
-    """What is wrong with the answer; empty where nothing is."""
+async def _fault(connection: Connection, check: Check, started: float, ends: float) -> str:
+    """What is wrong with the answer; empty where nothing is. Raises GatewayError."""
     path, question, query = (check.path or "").partition("?")
     exchange = Exchange("", check.method, path, query.encode(), [], {}, "http", "", "", False, "")
-    exchange.target_path, exchange.bare_query = path, bool(question)
-    timeouts = Timeouts(response_header=check.timeout, idle=check.timeout)
-    response = await connection.exchange(Request(exchange, _HEADERS, check.host, timeouts), Attempt("", started))
+    exchange.target_path, exchange.bare_query, exchange.deadline = path, bool(question), ends
+    response = await connection.exchange(Request(exchange, _HEADERS, check.host, _TIMEOUTS), Attempt("", started))
     if not any(low <= response.status <= high for low, high in check.statuses):
         return f"answered {response.status}"
     if check.contains and check.contains not in await _body(response):

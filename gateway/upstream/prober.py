@@ -19,6 +19,8 @@ from gateway.upstream.service import Upstream
 logger = logging.getLogger("gateway.upstream")
 
 
+EARLY: Final = 0.002  # seconds; timers count in milliseconds, and wake up before their time
+AT_A_TIME: Final = 500  # endpoints that join before requests get a turn
 NOT_CHECKED: Final = "it was not checked yet"
 
 
@@ -99,13 +101,19 @@ class Prober:
         now, present = time.perf_counter(), set(self.upstream.endpoints)
         for endpoint in [each for each in self._watched if each not in present]:
             self._end(self._watched.pop(endpoint))
-        for endpoint in self.upstream.endpoints:
-            if endpoint not in self._watched:
-                watched = self._watched[endpoint] = _Watched(endpoint)
-                if not self.check.initially_up and endpoint.health.verdict(Signal.PROBE, now) is None:
-                    self.upstream.report(endpoint, Signal.PROBE, up=False, reason=NOT_CHECKED, now=now)
-                self._plan(watched, now)
+        joined = [endpoint for endpoint in self.upstream.endpoints if endpoint not in self._watched]
+        for endpoint in joined[:AT_A_TIME]:
+            watched = self._watched[endpoint] = _Watched(endpoint)
+            if not self.check.initially_up and endpoint.health.verdict(Signal.PROBE, now) is None:
+                self.upstream.report(endpoint, Signal.PROBE, up=False, reason=NOT_CHECKED, now=now)
+            self._plan(watched, now)
+        if len(joined) > AT_A_TIME:
+            asyncio.get_running_loop().call_soon(self._follow_on)
         self._set_timer(now)
+
+    def _follow_on(self) -> None:
+        if self in self.upstream.followers:
+            self.follow()
 
     def measures(self) -> Mapping[str, float]:
         """See `Measured`."""
@@ -133,15 +141,15 @@ class Prober:
 
     def _wake(self) -> None:
         now = time.perf_counter()
-        while self._queue and self._queue[0][0] <= now:
+        while self._queue and self._queue[0][0] <= now + EARLY:
             watched = heapq.heappop(self._queue)[2]
             if watched.gone:
                 continue
-            if not watched.turn:
-                watched.turn = True
-                self._plan(watched, self._turns.when(now))
+            turn = now if watched.turn else self._turns.when(now)
+            watched.turn = turn > now + EARLY
+            if watched.turn:
+                self._plan(watched, turn)
             else:
-                watched.turn = False
                 watched.task = asyncio.create_task(self._probe(watched))
         self._set_timer(now)
 
