@@ -16,19 +16,14 @@ DIRECT: Final = 16 * 1024  # bytes that one connection may collect; beyond that,
 class Outbox:
     """The connections of one loop that have something to write."""
 
-    __slots__ = ("_writers",)
+    __slots__ = ("writers",)
 
     def __init__(self) -> None:
-        self._writers: list[Writer] = []
+        self.writers: list[Writer] = []
 
-    def add(self, writer: Writer) -> None:
-        """Flush it with the others."""
-        if not self._writers:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._writers.append(writer)
-
-    def _flush(self) -> None:
-        writers, self._writers = self._writers, []
+    def flush(self) -> None:
+        """Have all of them write. The first of a turn of the loop calls for it."""
+        writers, self.writers = self.writers, []
         for writer in writers:
             writer.flush()
 
@@ -52,7 +47,10 @@ class Writer:
     def write(self, data: bytes) -> None:
         """Send bytes, at the end of this turn of the loop at the latest."""
         if not self._pieces:
-            self._outbox.add(self)
+            writers = self._outbox.writers
+            if not writers:
+                asyncio.get_running_loop().call_soon(self._outbox.flush)
+            writers.append(self)
         self._pieces.append(data)
         self._size += len(data)
         if self._size > DIRECT:

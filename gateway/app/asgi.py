@@ -21,7 +21,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Outcome, Response
 from gateway.http.fields import announces_body
 from gateway.http.handshake import make_key
-from gateway.http.messages import Body, Expectation, Message, Receive, Send
+from gateway.http.messages import Expectation, Message, Receive, Send
 
 logger = logging.getLogger("gateway")
 
@@ -85,29 +85,25 @@ class Application:
 
 
 class AsgiChannel(Channel):
-    """A client that another server speaks with. It is the request body, too."""
+    """A client that another server speaks with."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__(_head(scope), *_origin(scope))
+        self.head = head = _head(scope)
+        self.peer, self.scheme = _origin(scope)
+        self.certificate = client_certificate(scope)
+        self.has_body = announces_body(head.fields)
+        if b"expect" in head.fields and head.version != "1.0":
+            self.expectation = Expectation()
         extensions = scope.get("extensions") or {}
         self.sends_trailers = "http.response.trailers" in extensions
-        self.certificate = client_certificate(scope)
+        self.trailers = []
         self._sends_hints = "http.response.early_hint" in extensions
         self._receive = receive
         self._send = send
         self._promises_trailers = False
         self._over = False
-        self.trailers: Headers = []
 
     # The request body.
-
-    def request_body(self) -> Body | None:
-        fields = self.head.fields
-        if not announces_body(fields):
-            return None
-        if b"expect" in fields and self.head.version != "1.0":
-            self.expectation = Expectation()
-        return self
 
     @property
     def ready(self) -> bool:
@@ -186,7 +182,7 @@ async def _until_disconnect(gateway: Gateway, scope: Scope, receive: Receive, se
         return message
 
     async def listen() -> None:
-        if announces_body(channel.head.fields):
+        if channel.has_body:
             await body_over.wait()
         while (await receive())["type"] != "http.disconnect":
             pass

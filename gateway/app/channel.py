@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from gateway.http import Headers, Outcome, Response
-from gateway.http.messages import Body, Expectation
+from gateway.http.messages import Expectation
 
 
 class RequestHead:
@@ -38,24 +38,38 @@ class RequestHead:
 
 
 class Channel:
-    """The client's side of one exchange.
+    """The client's side of one exchange, and its request body.
 
     What sends answers with something to wait for while the client does not read, and with None otherwise. A response
     is sent by `respond`, or by `begin`, any number of `write`, and `end`.
     """
 
-    def __init__(self, head: RequestHead, peer: str, scheme: str) -> None:
-        self.head = head
-        self.peer = peer  # the address at the other end of the connection
-        self.scheme = scheme  # http or https
-        self.certificate: bytes | None = None  # of the client, in PEM, where the TLS connection ends here
-        self.expectation: Expectation | None = None  # of a client that waits for a 100 before it sends the body
-        self.sends_trailers = True
-        self.received = 0  # bytes of the request body that were read
+    head: RequestHead
+    peer: str  # the address at the other end of the connection
+    scheme: str  # http or https
+    certificate: bytes | None = None  # of the client, in PEM, where the TLS connection ends here
+    has_body: bool  # whether a request body is announced
+    expectation: Expectation | None = None  # of a client that waits for a 100 before it sends the body
+    received: int = 0  # bytes of the request body that were read
+    sends_trailers: bool = True
 
-    def request_body(self) -> Body | None:
-        """The request body, where the head announces one."""
+    # The request body: a Body.
+
+    trailers: Headers
+
+    @property
+    def ready(self) -> bool:
+        """Whether `read` would answer at once."""
         raise NotImplementedError
+
+    async def read(self) -> bytes:
+        """The next piece, of any size above zero; b"" at the end. Raises GatewayError where it is cut short."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """What still comes is not wanted."""
+
+    # The response.
 
     async def hint(self, links: Headers) -> None:
         """Pass the links of a 103 on (RFC 8297)."""

@@ -64,8 +64,9 @@ class Gateway:
         if exchange.scheme == "https":
             exchange.certificate = channel.certificate
         exchange.early_hints = channel.hint
-        exchange.body = channel.request_body()
-        exchange.expectation = channel.expectation
+        if channel.has_body:
+            exchange.body = channel
+            exchange.expectation = channel.expectation
         try:
             response = await self.answer(exchange, snapshot)
             outcome.status = response.status

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from gateway.app.channel import Channel, RequestHead
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Outcome, Response
-from gateway.http.messages import Body, Expectation
+from gateway.http.messages import Expectation
 from gateway.server.context import ServerContext
 
 BODY_HIGH_WATER: Final = 64 * 1024  # bytes of a request body that were not read yet, above which the client waits
@@ -49,9 +49,16 @@ class Carrier(Protocol):
 
 
 class ServerChannel(Channel):
-    """Created when a request head is complete; over when its response is. It is the request body, too."""
+    """Created when a request head is complete; over when its response is."""
 
     __deletable__ = ["_carrier"]  # noqa: RUF012  for the compiler
+
+    response_started: bool = False
+    response_complete: bool = False
+    _task: asyncio.Task[None] | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _failure: GatewayError | None = None
+    _pieces_size: int = 0
 
     def __init__(
         self,
@@ -60,32 +67,29 @@ class ServerChannel(Channel):
         head: RequestHead,
         peer: str,
         scheme: str,
-        *,
         length: int | None,  # bytes of the body; None where they are not announced
         keep_alive: bool,
         expects_continue: bool,  # the client may wait for a 100 before it sends the body
     ) -> None:
-        super().__init__(head, peer, scheme)
+        self.head = head
+        self.peer = peer
+        self.scheme = scheme
         self.keep_alive = keep_alive  # the connection can be used again
+        self.has_body = length != 0
+        self.body_complete = length == 0
+        self.body_left = length or 0  # announced bytes that have not come yet
+        self.trailers = []
         self._context = context
         self._carrier = carrier
-        self._task: asyncio.Task[None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._failure: GatewayError | None = None
+        self._expects_continue = expects_continue and self.has_body
         self._pieces: list[bytes] = []
-        self._pieces_size = 0
-        self._length = length
-        self._expects_continue = expects_continue
-        self.body_complete = False
-        self.body_left = length or 0  # announced bytes that have not come yet
-        self.trailers: Headers = []
-        self.response_started = False
-        self.response_complete = False
 
     # What the connection calls.
 
     def start(self) -> None:
         """Have the request answered."""
+        if self._expects_continue:
+            self.expectation = Expectation()
         self._task = self._context.loop.create_task(self._context.gateway.serve(self))
 
     def feed(self, data: bytes) -> bool:
@@ -125,13 +129,6 @@ class ServerChannel(Channel):
             self._waiter.set_result(None)
 
     # What the gateway calls: the request body.
-
-    def request_body(self) -> Body | None:
-        if self._length == 0:
-            return None
-        if self._expects_continue:
-            self.expectation = Expectation()
-        return self
 
     @property
     def ready(self) -> bool:

@@ -1,5 +1,8 @@
 """What must not pass, sent whole and byte by byte: the same answer, a closed connection, and nothing at the backend."""
 
+import asyncio
+import socket
+
 import pytest
 
 from tests.server.client import connected, statuses
@@ -253,6 +256,30 @@ async def test_at_a_limit_and_over(site: Site, make: object, limit: int, status:
         async with connected(site.port) as client:
             await client.send(make(size), piece=piece)
             assert statuses(await client.rest()) == [expected]
+
+
+@pytest.mark.parametrize("size", [8 * 1024, 60 * 1024, 200 * 1024])
+@pytest.mark.parametrize(("make", "status"), [(head_of_size, 431), (target_of_size, 414)])
+async def test_who_sent_far_too_much_gets_the_answer(site: Site, make: object, status: int, size: int) -> None:
+    """A client that sends all of a head that is far too large before it reads gets its refusal, and an orderly end."""
+    assert callable(make)
+
+    def ask() -> bytes:
+        with socket.create_connection(("127.0.0.1", site.port), 10) as client:
+            client.sendall(make(size))
+            return b"".join(iter(lambda: client.recv(65536), b""))
+
+    answer = await asyncio.to_thread(ask)
+    assert statuses(answer) == [status]
+    assert answer.endswith(b"}")
+
+
+async def test_who_never_stops_is_cut_off(site: Site) -> None:
+    """Of a head that goes on and on after it was refused, only a little is read."""
+    async with connected(site.port) as client:
+        piece = b"GET / HTTP/1.1\r\nA: " + b"b" * 64 * 1024
+        with pytest.raises(ConnectionError):
+            await client.send(piece * 1000)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,8 @@ from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Final
 
-from gateway.app.channel import RequestHead
 from gateway.http import Headers
-from gateway.server.channel import Carrier, ServerChannel
-from gateway.server.context import ServerContext
+from gateway.server.channel import ServerChannel
 
 DISCARD_LIMIT: Final = 256 * 1024  # bytes of an unread request body that are read and thrown away to keep a connection
 JOIN_LIMIT: Final = 16 * 1024  # bytes up to which head and body are copied into one piece
@@ -33,34 +31,13 @@ STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 100
 class Http1Channel(ServerChannel):
     """One request and its response on a connection of HTTP/1.1."""
 
-    def __init__(
-        self,
-        context: ServerContext,
-        carrier: Carrier,
-        head: RequestHead,
-        peer: str,
-        scheme: str,
-        length: int | None,
-        keep_alive: bool,
-        expects_continue: bool,
-    ) -> None:
-        super().__init__(
-            context,
-            carrier,
-            head,
-            peer,
-            scheme,
-            length=length,
-            keep_alive=keep_alive,
-            expects_continue=expects_continue,
-        )
-        self.ended_here = False  # a policy or a backend ends the connection, which the client may not expect
-        self._head: bytes | None = None  # not sent yet
-        self._bodyless = False
-        self._chunked = False
-        self._owed: int | None = None  # bytes of the announced length that were not sent yet
-        self._length_stands = False  # in the lines of the response
-        self._promises_trailers = False
+    ended_here: bool = False  # a policy or a backend ends the connection, which the client may not expect
+    _head: bytes | None = None  # not sent yet
+    _bodyless: bool = False
+    _chunked: bool = False
+    _owed: int | None = None  # bytes of the announced length that were not sent yet
+    _length_stands: bool = False  # in the lines of the response
+    _promises_trailers: bool = False
 
     def _ask_for_body(self) -> None:
         self._carrier.write(b"HTTP/1.1 100 Continue\r\n\r\n")

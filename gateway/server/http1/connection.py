@@ -160,6 +160,8 @@ class Http1Connection(asyncio.BufferedProtocol):
             if self.drained is not None or self._eof:
                 self.set_deadline()
             channel.start()
+        if not rest and self._phase is BUSY and len(data) > CRUMB:
+            return  # as it mostly is
         between_requests = self._reader.between_requests
         read = len(data) - len(rest)
         if rest and not between_requests:
@@ -267,7 +269,6 @@ class Http1Connection(asyncio.BufferedProtocol):
             channel = self._channel = Http1Channel(
                 self._context, self, head, self._peer, self._scheme, 0, keep_alive=False, expects_continue=False
             )
-            channel.end_of_body([])
             self._phase = BUSY
             channel.answer(response.status, response.headers, cast(bytes, response.body))
 

@@ -43,7 +43,8 @@ class Sink(Protocol):
     def on_head(self, head: RequestHead, length: int | None, keep_alive: bool, expects_continue: bool) -> None:
         """A request begins, whose head may pass.
 
-        `length` is that of its body, None for a chunked one; after `expects_continue` the client may wait for a 100.
+        `length` is that of its body, None for a chunked one; if it is 0, neither `on_body` nor `on_end` follows. After
+        `expects_continue` the client may wait for a 100.
         """
         ...
 
@@ -87,6 +88,7 @@ class RequestReader:
         self._tail = b""  # up to three bytes before what comes next
         self._size = 0  # bytes of the headers, or of what is not data in a chunked body
         self._left = 0  # bytes of the body
+        self._has_body = False
         self._body: list[bytes] = []  # what the parser has just found of it
         self._fault: GatewayError | None = None  # found inside a callback, which can only raise through the parser
         self._forget()
@@ -288,6 +290,7 @@ class RequestReader:
         elif b"transfer-encoding" in fields:
             length = None
         self._part = CHUNKED if length is None else LENGTH
+        self._has_body = length != 0
         self._left = length or 0
         self._size = 0
         self._tail = b""
@@ -307,7 +310,8 @@ class RequestReader:
 
     def _end(self) -> None:
         self._part = LINE
-        self._sink.on_end(self._trailers)
+        if self._has_body:
+            self._sink.on_end(self._trailers)
         self._forget()
 
     def _deliver(self) -> None:

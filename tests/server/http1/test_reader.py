@@ -26,6 +26,8 @@ class Recorder:
 
     def on_head(self, head: RequestHead, length: int | None, keep_alive: bool, expects_continue: bool) -> None:
         self.head, self.keep_alive, self.body = head, keep_alive, b""
+        if length == 0:
+            self.on_end([])
 
     def on_body(self, data: bytes) -> None:
         self.body += data
