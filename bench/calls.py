@@ -1,8 +1,9 @@
 """What one request touches: `python -m bench.calls`.
 
-Counts the calls of Python functions, and the files that they are in, from the first byte of a request to the end of
-all that it caused: an API key and a rate limit stand before the backend, on connections that are open already. A
-coroutine that goes on after a wait counts again. The gateway runs interpreted, in this process; the backend is nginx.
+Counts the calls of the gateway's own functions, and the files that they are in, from the first byte of a request to the
+end of all that it caused: an API key, a rate limit and an access log stand before the backend, on connections that are
+open already. A coroutine that goes on after a wait counts again. The gateway runs interpreted, in this process; the
+backend is nginx.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ COUNTED = 20  # of which the one with the fewest calls counts: clocks tick meanw
 SETTLING = 0.02  # seconds that a request has to end after its answer
 START_SECONDS = 30.0
 
-_ROOT = str(Path(cli.__file__).parent)
+_ROOT = f"{Path(cli.__file__).parent}/"
 
 Calls = Counter[CodeType]
 
@@ -44,7 +45,7 @@ class Recorder:
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         """What `sys.setprofile` calls."""
-        if self._calls is not None and event == "call":
+        if self._calls is not None and event == "call" and frame.f_code.co_filename.startswith(_ROOT):
             self._calls[frame.f_code] += 1
 
     @contextmanager
@@ -88,7 +89,7 @@ def trace() -> Calls:
         directory = Path(name)
         directory.chmod(0o755)  # nginx reads it as another user
         workshop = Workshop(directory, free_port())
-        program = Chains(workshop).gateway()
+        program = Chains(workshop).gateway(trace=False)
         arguments = program.command[program.command.index("serve") :]
 
         def ask() -> None:
@@ -117,15 +118,11 @@ def main() -> None:
     calls = trace()
     files: dict[str, Calls] = {}
     for code, count in calls.items():
-        files.setdefault(_shown(code.co_filename), Counter())[code] = count
+        files.setdefault(code.co_filename.removeprefix(_ROOT), Counter())[code] = count
     for file, called in sorted(files.items()):
         names = (f"{code.co_name} {count}" if count > 1 else code.co_name for code, count in called.items())
         print(f"{called.total():4}  {file}: {', '.join(names)}")
     print(f"{calls.total()} calls in {len(files)} files")
-
-
-def _shown(file: str) -> str:
-    return file.removeprefix(_ROOT + "/") if file.startswith(_ROOT) else Path(file).name
 
 
 if __name__ == "__main__":

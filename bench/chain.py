@@ -120,7 +120,9 @@ class Chains:
         earlier = [self.gateway(name, interpreted=interpreted, before=True) for name, interpreted in versions]
         return [self.nginx(), *self.envoy(), self.gateway(), *interpreted, *earlier]
 
-    def gateway(self, name: str = "gateway", *, interpreted: bool = False, before: bool = False) -> Program:
+    def gateway(
+        self, name: str = "gateway", *, interpreted: bool = False, before: bool = False, trace: bool = True
+    ) -> Program:
         """The gateway: keys are known by their hashes, so that one has to be made of each key that comes."""
         files = self.workshop.gateway_files(f"chain {name}")
         log = _log(files)
@@ -132,7 +134,7 @@ class Chains:
         auth = {"schemes": {"keys": {"api_key": {"header": KEY_HEADER}}}, "default": ["keys"], "consumers": consumers}
         middleware = {
             "access_log": {"output": str(log)},
-            "trace": {"enabled": True},
+            "trace": {"enabled": trace},
             "rate_limits": {"per-consumer": limit},
         }
         (files / "auth.yaml").write_text(json.dumps(auth))

@@ -213,12 +213,15 @@ def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:
     if path == QUOTA_PATH and snapshot.quota is not None:
         exchange.route = QUOTA_PATH
         return snapshot.quota
-    match = _match(snapshot.table, exchange, path, pieces)
+    table, method = snapshot.table, exchange.method
+    match = (_of_announced(table, exchange, path, pieces) if method == "OPTIONS" else None) or table.match(
+        method, exchange.host, path, exchange.query, exchange.headers, exchange.fields, pieces
+    )
     if isinstance(match, NoMatch):
         raise _no_match(exchange, match)
     rule, value, exchange.target_path, exchange.parameters, _, exchange.path = match
     exchange.route = rule.id
-    if rule.methods is None and exchange.method not in REGISTERED:
+    if rule.methods is None and method not in REGISTERED:
         raise _unknown_method(exchange)
     if has_encoded_slash and not rule.allow_encoded_slashes:
         raise GatewayError(ErrorKind.AMBIGUOUS_PATH, encoded_slash_refused(rule))
@@ -239,15 +242,16 @@ async def _answer_for_all(exchange: Exchange) -> Response:
     return Response(204, [(b"content-length", b"0")])
 
 
-def _match(
+def _of_announced(
     table: RouteTable[RouteHandler], exchange: Exchange, path: str, pieces: tuple[str, ...]
-) -> Match[RouteHandler] | NoMatch:
-    """The route of an exchange. A preflight is for the route of the request that it announces, if that answers it."""
-    if exchange.method == "OPTIONS" and (announced := announced_method(exchange)) is not None:
+) -> Match[RouteHandler] | None:
+    """The route of the request that a preflight announces, if that answers it."""
+    announced = announced_method(exchange)
+    if announced is not None:
         match = table.match(announced, exchange.host, path, exchange.query, exchange.headers, exchange.fields, pieces)
         if not isinstance(match, NoMatch) and any(isinstance(each, Cors) for each in match.value.middlewares):
             return match
-    return table.match(exchange.method, exchange.host, path, exchange.query, exchange.headers, exchange.fields, pieces)
+    return None
 
 
 def _no_match(exchange: Exchange, match: NoMatch) -> GatewayError:

@@ -53,8 +53,9 @@ class ApiKeys:
 
     def _presented(self, exchange: Exchange) -> list[bytes]:
         keys: list[bytes] = []
-        if self.header is not None and self.header in exchange.fields:
-            keys = values(exchange.headers, self.header)
+        fields, headers = exchange.fields, exchange.headers
+        if self.header is not None and self.header in fields:
+            keys = [fields[self.header]] if len(fields) == len(headers) else values(headers, self.header)
         if self.query is not None and exchange.query:
             keys += query_values(exchange.query, self.query)
         if self.cookie is not None:

@@ -56,7 +56,13 @@ def _single(part: Part, address: Key) -> Key:
     def single(exchange: Exchange) -> str:
         return _or_address(part(exchange), exchange, address)
 
-    return single
+    def consumer(exchange: Exchange) -> str:
+        identity = exchange.identity
+        if identity is not None and len(identity.consumer) <= LONGEST and identity.consumer.isprintable():
+            return "=" + identity.consumer  # what `single` says, in one call: it is what most limits count by
+        return single(exchange)
+
+    return consumer if part is _consumer else single
 
 
 def _or_address(value: str | None, exchange: Exchange, address: Key) -> str:

@@ -36,15 +36,14 @@ class WindowSet:
 
     def passed(self, debts: Sequence[int]) -> tuple[Field, Field]:
         """The fields of a response, when so much is owed after the request."""
-        items = [self._item(index, owed) for index, owed in enumerate(debts)]
+        items: list[str] = []
+        for index, owed in enumerate(debts):
+            # gcra.remaining and gcra.until_next in one: this is done for every request.
+            _, interval, capacity = self.intervals[index]
+            left, rest = divmod(capacity - owed, interval)
+            seconds = -(-min(owed, interval - rest) // NANOSECONDS)
+            items.append(f"{self._prefixes[index]}{left};t={seconds}")
         return self.policy, (b"ratelimit", ", ".join(items).encode())
-
-    def _item(self, index: int, owed: int) -> str:
-        # gcra.remaining and gcra.until_next in one: this is done for every request.
-        _, interval, capacity = self.intervals[index]
-        left, rest = divmod(capacity - owed, interval)
-        seconds = -(-min(owed, interval - rest) // NANOSECONDS)
-        return f"{self._prefixes[index]}{left};t={seconds}"
 
     def refused(self, debts: Sequence[int], cost: int) -> tuple[int, tuple[Field, ...]]:
         """Seconds until a request of this cost would pass, and the fields of its refusal.

@@ -73,7 +73,8 @@ class AccessLog:
             return
         error = exchange.error
         last = exchange.attempts[-1] if exchange.attempts else None
-        self(
+        original = exchange.original_path
+        self._take(
             {
                 "time": outcome.at,
                 "request_id": exchange.request_id,
@@ -83,7 +84,7 @@ class AccessLog:
                 "method": exchange.method,
                 "host": without_userinfo(exchange.host) if "@" in exchange.host else exchange.host,
                 "path": without_userinfo(exchange.path) if "@" in exchange.path else exchange.path,
-                "original_path": _original_path(exchange),
+                "original_path": without_userinfo(original) if "@" in original else original,
                 "route": exchange.route,
                 "upstream": exchange.upstream,
                 "endpoint": last and last.endpoint,
@@ -98,7 +99,7 @@ class AccessLog:
             }
         )
 
-    def __call__(self, record: Record) -> None:
+    def _take(self, record: Record) -> None:
         """Take a record; never blocks. It is made a line at once: bytes wait more cheaply than what made them."""
         waiting = self._queue
         if len(waiting) >= QUEUE_LIMIT or self._put - self._taken >= QUEUE_BYTES:
@@ -209,11 +210,6 @@ def _open(settings: AccessLogSettings) -> _Destination:
     # O_NONBLOCK, because opening a named pipe without a reader would otherwise wait for one.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     return _Destination(settings, os.open(settings.output, flags, 0o640))
-
-
-def _original_path(exchange: Exchange) -> str:
-    path = exchange.original_path
-    return without_userinfo(path) if "@" in path else path
 
 
 def _microseconds(seconds: float) -> float:

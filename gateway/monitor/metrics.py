@@ -67,10 +67,6 @@ class _Durations:
         self.counts = [0] * (len(BUCKETS) + 1)
         self.total = 0.0
 
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.total += seconds
-
     def cumulative(self) -> list[tuple[str, float]]:
         running, buckets = 0, []
         for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
@@ -102,7 +98,8 @@ class Metrics(Collector):
         durations = self._durations.get(route)
         if durations is None:
             durations = self._new_route(route)
-        durations.observe(outcome.seconds)
+        durations.counts[bisect_left(BUCKETS, outcome.seconds)] += 1
+        durations.total += outcome.seconds
         if exchange.identity is not None:
             name = exchange.identity.consumer
             known = name in self._consumers or len(self._consumers) < CONSUMERS

@@ -77,7 +77,9 @@ class Http1Channel(ServerChannel):
         if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
             raise ValueError("a response header holds a line break")
         date = b"" if b"date" in fields else self._context.date_line
-        self._head = b"".join((lines, b"\r\n", date, self._framing(status), b"\r\n"))
+        usual = self._length_stands and self.keep_alive and self.body_complete and self.head.version != "1.0"
+        framing = b"" if usual and not self._context.draining else self._framing(status)
+        self._head = b"".join((lines, b"\r\n", date, framing, b"\r\n"))
         self._promises_trailers = trailers and self._chunked
         self.response_started = True
         return self._carrier.drained

@@ -9,9 +9,6 @@ It is always in one of these phases, and each has its own clock:
     DISCARD    answered, its body still coming    DISCARD_SECONDS and DISCARD_LIMIT, then it ends
     IDLE       between requests                   keep_alive, then closed
     GONE       closed, or another protocol has it: `lingering.py` where everything is said, a tunnel of WebSockets
-
-A request is read (`reader.py`) while the one before it is answered only up to what fits into a buffer. What cannot be
-read as a request is answered at once, without a task.
 """
 
 from __future__ import annotations
@@ -308,28 +305,27 @@ class Http1Connection(asyncio.BufferedProtocol):
 
     def set_deadline(self) -> None:
         """Set the clock of what the connection is doing now."""
-        seconds = self._seconds()
-        self.deadline = self._context.loop.time() + seconds if seconds < NEVER else NEVER
-
-    def _seconds(self) -> float:
-        limits = self._limits
+        limits, seconds = self._limits, NEVER
         if self._phase in (NEW, HEAD):
-            return limits.header_timeout
-        if self._phase is IDLE:
-            return limits.keep_alive
-        if self._phase is DISCARD:
-            return DISCARD_SECONDS
-        if self.drained is not None:
-            return limits.stall
-        if self._eof:
-            return HALF_CLOSED_SECONDS
-        return limits.stall if self._channel is not None and self._channel.awaits_body else NEVER
+            seconds = limits.header_timeout
+        elif self._phase is IDLE:
+            seconds = limits.keep_alive
+        elif self._phase is DISCARD:
+            seconds = DISCARD_SECONDS
+        elif self.drained is not None:
+            seconds = limits.stall
+        elif self._eof:
+            seconds = HALF_CLOSED_SECONDS
+        elif self._channel is not None and self._channel.awaits_body:
+            seconds = limits.stall
+        self.deadline = self._context.loop.time() + seconds
 
     def expired(self, now: float) -> None:
         """A clock ran out."""
+        self.deadline = NEVER
         if self.drained is not None and self._progress is not None:
             if self._progress.stalled(now, self._limits.stall):
-                self._cut_off()
+                self._writer.abort()
             else:
                 self.deadline = now + self._limits.stall
         elif self._phase is HEAD:
@@ -338,11 +334,10 @@ class Http1Connection(asyncio.BufferedProtocol):
         elif self._phase is DISCARD:
             self._linger()
         elif self._phase is BUSY and not self._eof:
-            self.deadline = NEVER
             detail = f"the client sent nothing more of the request body for {self._limits.stall:g} s"
             self._refuse(GatewayError(ErrorKind.REQUEST_TIMEOUT, detail))
         else:
-            self._cut_off()
+            self._writer.abort()
 
     # Endings.
 
@@ -357,9 +352,10 @@ class Http1Connection(asyncio.BufferedProtocol):
     def _linger(self) -> None:
         """Everything is said. Close, but not under the hands of a client that is still sending."""
         channel, self._channel = self._channel, None
-        cut_short = channel is not None and (channel.ended_here or not channel.body_complete)
-        sends = self._closing or self._held or self._phase is DISCARD or cut_short
-        refused = self._closing and (channel is None or channel.body_complete)
+        body_complete = channel is None or channel.body_complete
+        ended_here = channel is not None and channel.ended_here
+        sends = self._closing or self._held or self._phase is DISCARD or ended_here or not body_complete
+        refused = self._closing and body_complete
         writer, transport = self._writer, self._transport
         self._held = self._unread = b""
         self._let_go()
@@ -371,10 +367,6 @@ class Http1Connection(asyncio.BufferedProtocol):
             if not self._reading:
                 transport.resume_reading()
             writer.write_eof()
-
-    def _cut_off(self) -> None:
-        self.deadline = NEVER
-        self._writer.abort()
 
     def abandon(self) -> None:
         """The client must not take what it has of the response for a whole one."""

@@ -24,6 +24,7 @@ LINE_OVERHEAD: Final = 48  # bytes of a request line that are not its target
 CHUNKS_AT_ONCE: Final = 64  # lines of a chunked body that are read in one call
 FRAMING_AT_ONCE: Final = 1024  # bytes of a chunked body that are read in one call where it has more lines
 BESIDE_HEAD: Final = 8 * 1024  # the same, in the call that has read the head: what is broken there is not begun with
+LARGE: Final = 4 * 1024  # bytes from which on the end of a head is looked for line by line
 LOGGED_URL: Final = 1024  # bytes of a target that is too long that are remembered of it
 CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of a chunked body
 
@@ -91,8 +92,9 @@ class RequestReader:
         self._has_body = False
         self._body: list[bytes] = []  # what the parser has just found of it
         self._fault: GatewayError | None = None  # found inside a callback, which can only raise through the parser
+        self._parser: Any = None  # made for the first request, as what comes may be none
+        self._complete = self._keep_alive = False
         self._forget()
-        self._new_parser()
 
     def _forget(self) -> None:
         """No request has begun."""
@@ -105,7 +107,7 @@ class RequestReader:
 
     def _new_parser(self) -> None:
         self._head_complete = self._complete = self._keep_alive = False
-        self._parser: Any = httptools.HttpRequestParser(self)
+        self._parser = httptools.HttpRequestParser(self)
 
     def close(self) -> None:
         """Nothing more is read. (What knows each other would be kept until a collector comes.)"""
@@ -210,15 +212,15 @@ class RequestReader:
             raise self._url_too_long()
         if self._version not in ("1.1", "1.0"):
             raise GatewayError(ErrorKind.VERSION_NOT_SUPPORTED, f"the request line names HTTP/{self._version}")
+        if self._parser is None:
+            self._new_parser()
         self._part = HEADERS
 
     def _read_headers(self, data: bytes, start: int = 0) -> bytes:
-        # Only as far as a head may go: looking through all that came would cost more than all else.
-        most = min(len(data), start + self._most_bytes + 4)
-        if self._tail:
-            end = self._empty_line(data, start, most)
+        if self._tail or len(data) > LARGE:
+            end = self._end_of_large_head(data, start)
         else:
-            found = data.find(b"\r\n\r\n", start, most)
+            found = data.find(b"\r\n\r\n", start)
             end = found + 4 if found >= 0 else len(data)
         self._size += end
         if self._size > self._most_bytes:
@@ -229,13 +231,32 @@ class RequestReader:
             if self._complete:
                 self._end()
         else:
-            self._tail = (self._tail + data[-3:])[-3:]
+            self._tail = (self._tail + data[max(0, end - 3) : end])[-3:]
         return data[end:]
+
+    def _end_of_large_head(self, data: bytes, start: int) -> int:
+        """Where it ends, or else where it is known to be too large, or where the data ends.
+
+        It looks no further than a head may go, and line by line: a search for four bytes takes twenty times as long as
+        one for a single byte.
+        """
+        at, most = start, start + self._most_bytes + 4
+        if self._tail:
+            straddling = (self._tail + data[:3]).find(b"\r\n\r\n")
+            if straddling >= 0:
+                return straddling + 4 - len(self._tail)
+        for _ in range(self._most_headers + 2):
+            at = data.find(b"\n", at, most) + 1
+            if not at:
+                return len(data)
+            if data[at - 2 : at + 2] == b"\r\n\r\n":
+                return at + 2
+        return at  # the parser finds out that there are too many
 
     def _read_chunked(self, data: bytes) -> bytes:
         view, at = memoryview(data), 0
         while at < len(data):
-            start, at = at, self._empty_line(data, at, len(data))
+            start, at = at, self._empty_line(data, at)
             self._size += at - start
             self._parse(view[start:at])
             self._deliver()
@@ -253,17 +274,16 @@ class RequestReader:
             return len(data)
         return framing
 
-    def _empty_line(self, data: bytes, start: int, most: int) -> int:
+    def _empty_line(self, data: bytes, start: int) -> int:
         """Where the next empty line ends, which may have begun in what came before `data`; or where the data ends.
-        Those behind `most` do not count.
 
-        A head ends with an empty line, and so does a chunked body.
+        A chunked body ends with one.
         """
         if self._tail and not start:
             straddling = (self._tail + data[:3]).find(b"\r\n\r\n")
             if straddling >= 0:
                 return straddling + 4 - len(self._tail)
-        found = data.find(b"\r\n\r\n", start, most)
+        found = data.find(b"\r\n\r\n", start)
         return found + 4 if found >= 0 else len(data)
 
     def _read_counted(self, data: bytes) -> bytes:
