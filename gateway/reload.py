@@ -232,9 +232,11 @@ class Reloader:
         first = self.current is None
         if first:
             self.waiting = True
-            self.owner.tasks.supervise("the wait for the first answers of sources", self._first_answers)
+            self.owner.tasks.supervise(
+                "the wait for the first answers of sources", partial(self._first_answers, or_failure=False)
+            )
         else:
-            await self._first_answers()  # the former configuration serves meanwhile
+            await self._first_answers(or_failure=True)  # the former configuration serves meanwhile
         former, self.current = self.current, snapshot
         self._error = None
         self._loaded_at = time.time()
@@ -248,9 +250,10 @@ class Reloader:
         logger.info("configuration %s %s: %d routes", snapshot.digest, how, count)
         return None
 
-    async def _first_answers(self) -> None:
+    async def _first_answers(self, *, or_failure: bool) -> None:
         """Wait until all sources have said once which instances there are, each no longer than it is set to."""
-        await asyncio.gather(*(discovery.first_answer() for discovery in self.owner.all(Discovery)))
+        discoveries = self.owner.all(Discovery)
+        await asyncio.gather(*(discovery.first_answer(or_failure=or_failure) for discovery in discoveries))
         self.waiting = False
 
     async def _compiled(self, seen: watch.Seen, contents: watch.Contents, plan: Plan) -> Snapshot:

@@ -54,6 +54,8 @@ class Discovery:
         self.use = Durations()  # from the source's event until a change was used
         self._caution = caution or Caution()
         self._known = asyncio.Event()  # the source has said once which instances there are
+        self._tried = asyncio.Event()  # it has, or it has failed
+        self._patient_until = 0.0  # loop time
         self._news = asyncio.Event()
         self._last: Instances | None = None  # what the source said
         self._empty_since: float | None = None
@@ -63,14 +65,15 @@ class Discovery:
 
     async def start(self) -> None:
         """Begin to ask. A source that does not answer is no reason to refuse a configuration."""
+        self._patient_until = asyncio.get_running_loop().time() + self._caution.first_answer
         self.tasks.supervise(f"the discovery of {self.upstream.name}", self._run)
         self.tasks.supervise(f"using what is discovered of {self.upstream.name}", self._use)
 
-    async def first_answer(self) -> None:
+    async def first_answer(self, *, or_failure: bool) -> None:
         """Wait until the source has said once which instances there are, and they are used; not longer than is set."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._caution.first_answer):
-                await self._known.wait()
+            async with asyncio.timeout_at(self._patient_until):
+                await (self._tried if or_failure else self._known).wait()
 
     async def stop(self) -> None:
         """Ask no more; the endpoints stay what they are."""
@@ -153,6 +156,7 @@ class Discovery:
             await asyncio.sleep(0)
         self.revision, self._empty_since = said.revision, None
         self._known.set()
+        self._tried.set()
         if self.upstream.replaced == before:
             return
         self.changes += 1
@@ -189,6 +193,7 @@ class Discovery:
             except SourceLost as error:
                 reason = str(error)
             self.lost = reason
+            self._tried.set()
             self._failures += 1
             self._log.line(
                 "%s: %s is lost, the last %d instances stay in use: %s",

@@ -152,11 +152,13 @@ async def test_a_gateway_is_ready_when_its_sources_have_answered(tmp_path: Path)
 
 
 async def test_a_new_service_has_its_instances_when_it_is_served(tmp_path: Path) -> None:
-    """A reload waits for the first answers of sources, while the former configuration serves."""
+    """A reload waits for first answers of sources, while the former configuration serves; not for one that fails."""
     before = "routes: [{path: /x, target: '127.0.0.1:1'}]"
     routes = """
-    services: {legacy: {discovery: {file: legacy.yaml}}}
-    routes: [{path: /x, target: legacy}]
+    services:
+      legacy: {discovery: {file: legacy.yaml}}
+      missing: {discovery: {file: missing.yaml, first_answer: 1h}}
+    routes: [{path: /x, target: legacy}, {path: /y, target: missing}]
     """
     async with named_backends("one") as (port,):
         with running_gateway(tmp_path, before) as gateway:
