@@ -9,10 +9,12 @@ from typing import Final
 
 from gateway.config.models.discovery import Discovery
 from gateway.config.models.kubernetes import Kubernetes
+from gateway.config.models.registries import Consul
 from gateway.context import Context
 from gateway.live import Place
 from gateway.outside.names import NameServers
 from gateway.outside.redis_link import redis_identity
+from gateway.registry.consul import ConsulQuery, ConsulSource
 from gateway.registry.dns import BOTH, DnsSource, Ttl
 from gateway.registry.etcd import EtcdSource
 from gateway.registry.file import FileSource
@@ -31,18 +33,11 @@ def source_of(service: str, config: Discovery, context: Context, place: Place) -
         return FileSource(context.base / config.file)
     if config.dns is not None:
         return _dns(config.dns, config, context, place)
-    if config.kubernetes is not None:
-        asked = config.kubernetes
-        return KubernetesSource(asked.namespace, asked.service, asked.port, _access(asked, context.base))
-    if config.etcd is not None:
-        etcd = config.etcd
-        login = (etcd.user, etcd.password.get_secret_value()) if etcd.user and etcd.password else None
-        return EtcdSource(etcd.url, etcd.prefix, login, context.base / etcd.ca if etcd.ca else None)
     if config.redis is not None:
         return RedisSource(redis_registry(context), config.redis)
     if config.registered is not None:
         return RegisteredSource(registered_of(context), service)
-    raise ValueError("a discovery without a source")
+    return _over_http(config, context.base)
 
 
 def identity_of(config: Discovery, context: Context) -> Hashable:
@@ -61,6 +56,18 @@ def host_name_of(config: Discovery | None) -> str | None:
     return None
 
 
+def _over_http(config: Discovery, base: Path) -> Source:
+    if config.kubernetes is not None:
+        asked = config.kubernetes
+        return KubernetesSource(asked.namespace, asked.service, asked.port, _access(asked, base))
+    if config.consul is not None:
+        return ConsulSource(_consul_query(config.consul, base))
+    etcd = config.etcd
+    assert etcd is not None  # as there is exactly one
+    login = (etcd.user, etcd.password.get_secret_value()) if etcd.user and etcd.password else None
+    return EtcdSource(etcd.url, etcd.prefix, login, base / etcd.ca if etcd.ca else None)
+
+
 def _dns(name: str, config: Discovery, context: Context, place: Place) -> DnsSource:
     key, make = ("name servers", config.server), partial(NameServers, config.server)
     servers: NameServers = context.plan.need(key, make, place)
@@ -75,3 +82,15 @@ def _access(config: Kubernetes, base: Path) -> Access:
     default = Access() if config.url else Access(None, IN_POD / "token", IN_POD / "ca.crt")
     token = base / config.token_file if config.token_file else default.token
     return Access(config.url, token, base / config.ca if config.ca else default.ca)
+
+
+def _consul_query(config: Consul, base: Path) -> ConsulQuery:
+    return ConsulQuery(
+        config.url,
+        config.service,
+        config.tag,
+        config.datacenter,
+        config.stale,
+        config.token.get_secret_value() if config.token else None,
+        base / config.ca if config.ca else None,
+    )

@@ -7,12 +7,12 @@ from pydantic import Field, model_validator
 from gateway.config.models.base import Model
 from gateway.config.models.dns import DnsName, DnsTtl, NameServersOrOne, RecordType
 from gateway.config.models.kubernetes import Kubernetes
-from gateway.config.models.registries import Etcd
+from gateway.config.models.registries import Consul, Etcd
 from gateway.config.values.addresses import Network, ServiceName
 from gateway.config.values.kinds import Kind, Several, Text, Unset, refuse
 from gateway.config.values.quantities import Duration, DurationOrZero
 
-SOURCES = ("file", "dns", "kubernetes", "etcd", "redis", "registered")
+SOURCES = ("file", "dns", "kubernetes", "etcd", "consul", "redis", "registered")
 OF_DNS = ("port", "type", "server", "ttl", "hold_missing")
 
 
@@ -45,6 +45,7 @@ class Discovery(Model):
     )
     kubernetes: Unset[Kubernetes] = Field(None, description="A service in Kubernetes.")
     etcd: Unset[Etcd] = Field(None, description="Keys of etcd.")
+    consul: Unset[Consul] = Field(None, description="A service in Consul.")
     redis: Unset[ServiceName] = Field(
         None,
         description="Instances that register themselves in the `redis` of middleware.yaml, under this name, and say "

@@ -16,6 +16,13 @@ Ca = Field(
 )
 
 
+def secret_text(value: Any) -> SecretStr:
+    """A validator of secrets that are sent in a header or in JSON."""
+    if isinstance(value, str) and value.isascii() and value.isprintable():
+        return SecretStr(value)
+    raise refuse("expected a text of plain characters")
+
+
 class Etcd(Model):
     """Instances under a prefix of etcd (3.4 or newer), whose JSON gateway is asked."""
 
@@ -37,15 +44,26 @@ class Etcd(Model):
     password: Unset[Secret] = Field(None, description="Its password: `${ETCD_PASSWORD}`, not the text itself.")
     ca: Unset[Text] = Ca
 
-    @field_validator("password", mode="before")
-    @classmethod
-    def _is_text(cls, value: Any) -> Any:
-        if isinstance(value, str) and value.isprintable():
-            return SecretStr(value)
-        raise refuse("expected a text of printable characters")
+    _is_text = field_validator("password", mode="before")(secret_text)
 
     @model_validator(mode="after")
     def _has_both(self) -> "Etcd":
         if (self.user is None) != (self.password is None):
             raise refuse("user and password belong together; add the other one")
         return self
+
+
+class Consul(Model):
+    """Instances in Consul, with the health that it knows of them."""
+
+    url: HttpUrl = Field(description="An agent.", examples=["http://127.0.0.1:8500"])
+    service: Text = Field(min_length=1, description="What Consul calls the service.", examples=["mail"])
+    tag: Unset[Text] = Field(None, description="Only instances with this tag.")
+    datacenter: Unset[Text] = Field(None, description="Unset: that of the agent.")
+    stale: bool = Field(
+        True, description="Let any server answer, which may be some milliseconds behind. Off: only the leader does."
+    )
+    token: Unset[Secret] = Field(None, description="An ACL token: `${CONSUL_TOKEN}`, not the text itself.")
+    ca: Unset[Text] = Ca
+
+    _is_text = field_validator("token", mode="before")(secret_text)
