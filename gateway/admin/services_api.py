@@ -129,6 +129,7 @@ def _endpoint(upstream: Upstream, discovery: Discovery | None, endpoint: Endpoin
         "ewma_ms": None if endpoint.ewma is None else round(endpoint.ewma.cost(now) * 1000, 1),
         "requests": counts.requests,
         "failures": counts.failures,
+        "ejections": endpoint.health.record.ejections,
         "connections": {"open": counts.open, "idle": counts.idle},
     }
 

@@ -219,16 +219,22 @@ class Endpoint:
         for connection in list(self._connections):
             connection.leave()
 
-    def abandon(self) -> None:
-        """It hangs: what waits for the head of its response, and can safely be asked of another endpoint, is to be."""
+    def abandon(self, since: float) -> None:
+        """It hangs: what has waited for a head since then, and can safely be asked of another endpoint, is to be."""
         for connection in list(self._connections):
-            connection.abandon()
+            if connection.waits_since <= since:
+                connection.abandon()
 
     # What is asked of it, counted.
 
     def counts(self) -> EndpointCounts:
         """As of now."""
         return EndpointCounts(self.requests, self.failures, self.in_flight, *self.connections)
+
+    @property
+    def answered(self) -> int:
+        """Attempts that have ended, and not by its fault."""
+        return self.requests - self.in_flight - self.failures
 
     @property
     def connections(self) -> tuple[int, int]:

@@ -36,7 +36,7 @@ class _Seen:
         self.longest_at = now
 
     def look(self, endpoint: Endpoint, answered_by_all: int, interval: float, now: float) -> None:
-        answered = _answered(endpoint)
+        answered = endpoint.answered
         if answered != self._answered:
             self._answered, self.answered_at = answered, now
         if answered_by_all - answered != self._others:
@@ -75,7 +75,7 @@ class Outliers:
         self.due = now + LOOK_SECONDS * (1 + len(endpoints) / MANY)
         interval = self._detection.settings.interval
         changed = self._sweep(endpoints, now) if now - self._swept_at >= interval else []
-        answered = sum(map(_answered, endpoints))
+        answered = sum(endpoint.answered for endpoint in endpoints)
         former, self._seen = self._seen, {}
         for endpoint in endpoints:
             seen = former.get(endpoint)
@@ -106,10 +106,6 @@ class Outliers:
             return False
         waiting = endpoint.waiting(now, limit)
         return self._detection.hangs(endpoint.health.record, _records(endpoints), now, waiting, limit)
-
-
-def _answered(endpoint: Endpoint) -> int:
-    return endpoint.requests - endpoint.in_flight - endpoint.failures
 
 
 def _is_multiple(count: int, of: int) -> bool:

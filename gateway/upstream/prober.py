@@ -154,15 +154,19 @@ class Prober:
         self._set_timer(now)
 
     async def _probe(self, watched: _Watched) -> None:
-        first, started = watched.endpoint.health.checked is None, time.perf_counter()
+        endpoint, started = watched.endpoint, time.perf_counter()
+        first = endpoint.health.checked is None
         try:
             async with self._turns.room:
-                checked = await probed(watched.endpoint, self.check)
+                answered = endpoint.answered
+                checked = await probed(endpoint, self.check)
             if not watched.gone:
-                watched.endpoint.health.checked = checked
+                endpoint.health.checked = checked
                 self._judge(watched, checked)
+                if not checked.passed and endpoint.answered == answered:
+                    self.upstream.move_waiting(endpoint, checked.seconds)
         except Exception:  # one that goes wrong must not be the last
-            logger.exception("the health check of %s went wrong", watched.endpoint.label)
+            logger.exception("the health check of %s went wrong", endpoint.label)
         watched.task = None
         if not watched.gone:
             # At first, checks are spread over the interval; from then on, they must not fall into step.

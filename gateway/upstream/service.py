@@ -264,9 +264,14 @@ class Upstream:
             logger.info(
                 "%s: %s is %s (%s): %s", self.name, endpoint.label, "up" if up else "down", signal.value, reason
             )
-            if not up and signal in HANGING and any(not each.out for each in self.endpoints if each is not endpoint):
-                endpoint.abandon()
+            if not up and signal in HANGING:
+                self.move_waiting(endpoint)
         return changed
+
+    def move_waiting(self, endpoint: Endpoint, seconds: float = 0.0) -> None:
+        """What has waited for so long for an endpoint that hangs is to be asked of another one, where that is safe."""
+        if any(not each.out for each in self.endpoints if each is not endpoint):
+            endpoint.abandon(time.perf_counter() - seconds)
 
     def forget(self, endpoint: Endpoint, signal: Signal) -> None:
         """A signal says nothing of an endpoint any more."""

@@ -244,3 +244,26 @@ async def test_waiting_requests_move_on() -> None:
         assert len(posts[1]) == 1
         for task in posts[1]:
             task.cancel()
+
+
+async def test_one_failed_check_moves_what_waits() -> None:
+    """A GET that waits for longer than a check had for its answer moves on, long before the endpoint is found down."""
+    async with patients(2) as (hanging, well):
+        hanging.hangs = True
+        upstream = upstream_of(hanging.port, well.port)
+        cluster = Cluster("s", upstream, Timeouts(response_header=20))
+
+        async def ask() -> list[str]:
+            exchange = make_exchange()
+            exchange.target_path = "/x"
+            try:
+                await cluster(exchange)
+            finally:
+                exchange.close()
+            return [each.retry for each in exchange.attempts]
+
+        asked = [asyncio.create_task(ask()) for _ in range(2)]
+        await eventually(lambda: hanging.requests == 1)
+        async with probing(upstream, Check("/health", interval=60, timeout=0.2, unhealthy_after=3)):
+            assert sorted(await asyncio.gather(*asked)) == [[""], ["found down", ""]]
+            assert is_up(upstream.endpoints[0])

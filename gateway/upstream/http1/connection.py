@@ -295,7 +295,8 @@ class Connection(asyncio.BufferedProtocol):
         self._idle_seconds = timeouts.idle
         self._request_sent = sent = exchange.body is None
         self._asked = attempt.started + attempt.waited
-        self._repeatable = sent and exchange.method in IDEMPOTENT
+        # Once only: what makes its endpoints hang is not to go through all of them.
+        self._repeatable = sent and exchange.method in IDEMPOTENT and len(exchange.attempts) <= 1
         due = self._loop.time() + (timeouts.response_header if sent else timeouts.idle)
         self.deadline = due if due < ends else ends
         self._unsent = 0
