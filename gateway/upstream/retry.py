@@ -44,7 +44,7 @@ class RetrySettings:
 
     attempts: int = 3  # in all, without those that follow a stale connection
     unreached: int = 10  # the same, after an endpoint that was not reached
-    on: frozenset[str] = frozenset({"connect", "reset"})
+    on: frozenset[str] = frozenset({"connect", "reset", "timeout"})
     statuses: frozenset[int] = frozenset()
     over_again: bool = False  # where all endpoints were tried, those are tried once more
 

@@ -218,3 +218,25 @@ async def test_a_client_that_leaves_in_a_pause(tmp_path: Path) -> None:
             await asyncio.wait({task})
             assert budget.available(time.perf_counter()) == 10
             assert len(busy.requests) == 1
+
+
+async def test_an_endpoint_that_hangs(tmp_path: Path) -> None:
+    """A GET that has no answer in time is answered by another endpoint, without any configuration; a POST is a 504."""
+
+    async def silent(message: Wire) -> bytes:
+        await asyncio.sleep(60)
+        return b""
+
+    async with (
+        backend(silent) as hung,
+        backend(OK) as good,
+        running(tmp_path, routes(hung.address, good.address, route="timeout: {response_header: 100ms}")) as gateway,
+    ):
+        while not hung.requests:
+            assert (await gateway.get()).text == "ok"
+        hung.requests.clear()
+        statuses = set()
+        while not hung.requests:
+            statuses.add((await gateway.client.post("/", content=b"order")).status_code)
+        assert statuses <= {200, 504}
+        assert 504 in statuses

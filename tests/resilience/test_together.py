@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from gateway.config.checks import WARNINGS, run
+from gateway.config.load import parse
 from tests.resilience.support import backend, response, running
 from tests.support import eventually, free_port, running_gateway, scripted_backend
 from tests.upstream.wire import connected, read_message
@@ -84,6 +88,21 @@ async def test_a_body_that_comes_slowly(tmp_path: Path) -> None:
                 writer.write(b"6\r\nsecond\r\n0\r\n\r\n")
                 answer = await read_message(reader)
                 assert (answer.status, b"second" in answer.body) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("route", "warned"),
+    [
+        ("redirect: /b, retry: {attempts: 2}, fallback: {body: x}", ["retry", "fallback"]),
+        ("target: 'asgi:tests.lifecycle.apps:one', retry: {attempts: 2}, breaker: llm", ["retry"]),
+        ("target: 'a:1', retry: {attempts: 2}, breaker: llm, hedge: {}", []),
+    ],
+)
+def test_what_has_no_effect(tmp_path: Path, route: str, warned: list[str]) -> None:
+    """`gateway check` warns of it."""
+    files = {"routes.yaml": f"routes: [{{path: /a, {route}}}]".encode()}
+    warnings = [str(each) for each in run(WARNINGS, parse(files, {}, base=tmp_path), "warning")]
+    assert [each.partition(":")[0] for each in (text.partition("routes[0].")[2] for text in warnings)] == warned
 
 
 async def test_without_any_endpoint(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ Failure = Annotated[
 
 
 class Retry(Model):
-    """What of a route is sent once more. Without this key: up to three attempts after `reset`, ten after `connect`.
+    """What of a route is sent once more. Without this key: up to ten attempts after `connect`, three after
+    `reset` and `timeout`.
 
     Only GET, HEAD, OPTIONS, PUT, DELETE and requests with an `Idempotency-Key` are sent again after they may have been
     seen by an endpoint, and only with a body of at most 64 KiB; and nothing once a client has a part of a response.
@@ -39,7 +40,7 @@ class Retry(Model):
 
     attempts: int = Field(3, ge=1, le=10, description="How often a request is sent at most, the first time included.")
     on: SomeOf[Failure] = Field(
-        ("connect", "reset"),
+        ("connect", "reset", "timeout"),
         description="After what: `connect`, the endpoint was not reached (of any method); `reset`, the connection "
         "ended before an answer came; `timeout`, no answer came in time; and statuses, of responses and of these "
         "failures alike: 502 is a refused connection, too.",

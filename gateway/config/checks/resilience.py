@@ -1,0 +1,34 @@
+"""What a route says about failures, and nothing ever comes of."""
+
+from collections.abc import Iterator, Sequence
+
+from gateway.config.models import Configuration
+from gateway.config.problems import Fault
+
+_FORWARDING: Sequence[str] = ("split", "mirror", "retry", "breaker", "fallback", "hedge")
+_OF_CONNECTIONS: Sequence[str] = ("retry", "hedge")
+
+
+def warnings(configuration: Configuration) -> Iterator[Fault]:
+    """Keys without an effect."""
+    for index, route in enumerate(configuration.routes.routes):
+        if route.redirect is not None:
+            keys, why = _FORWARDING, "the route is a redirect, which asks no backend"
+        elif route.target.startswith("asgi:") and not route.split:
+            keys, why = _OF_CONNECTIONS, "the target is an application in this process, which is always there"
+        else:
+            continue
+        for key in keys:
+            if key in route.model_fields_set:
+                yield Fault(("routes", index, key), f"this has no effect: {why}; remove it", show_value=False)
+
+
+def stale_without_cache(configuration: Configuration) -> Iterator[Fault]:
+    """Stale copies of responses that are not stored."""
+    anywhere = configuration.middleware.cache
+    for index, route in enumerate(configuration.routes.routes):
+        own = route.cache
+        stored = own.enabled if own is not None else anywhere is not None and anywhere.applies_to(route.id)
+        if route.fallback is not None and route.fallback.stale and not stored:
+            message = "this has no effect: no response of the route is stored; give it a cache, or another fallback"
+            yield Fault(("routes", index, "fallback", "stale"), message)
