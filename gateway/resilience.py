@@ -69,7 +69,10 @@ class Resilience:
                 when = _when(entry.when, calendar) if entry.when is not None else None
                 choices.append(Choice(entry.target, handler, entry.weight, when))
         anonymous = frozenset(name for name, scheme in auth.schemes.items() if scheme.kind == "anonymous")
-        return Split(route.id, tuple(choices), Choice(route.target, target, 1), anonymous)
+        split = Split(route.id, tuple(choices), Choice(route.target, target, 1), anonymous)
+        if (cache := route_cache(self._context, route)) is not None:
+            cache.split_by(lambda exchange: split.choose(exchange).name)
+        return split
 
     def _mirroring(self, route: RouteConfig, config: MirrorConfig, path: Path, handler: Handler, way: Way) -> Handler:
         copies = way(config.target, (*path, "mirror", "target"))

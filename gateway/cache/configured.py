@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import reduce
 from operator import or_
 from typing import Final
@@ -19,7 +18,6 @@ from gateway.cache.route import RouteCache
 from gateway.config.models import AuthFile, RouteConfig
 from gateway.config.models.cache import Cache as CacheConfig
 from gateway.context import Context
-from gateway.http import Exchange, Response
 from gateway.live import Place
 from gateway.outside.redis_link import redis_identity, redis_link
 
@@ -44,18 +42,6 @@ def route_cache(context: Context, route: RouteConfig) -> RouteCache | None:
     return context.once(("cache", route.id), lambda: RouteCache(cache_of(context), keys, _rules(context, route)))
 
 
-def stale_copies(context: Context, route: RouteConfig) -> Callable[[Exchange], Awaitable[Response | None]] | None:
-    """What answers with a stale copy where a request of this route has failed; None where the route has no cache.
-
-    With it, responses are stored that nothing else could use.
-    """
-    cache = route_cache(context, route)
-    if cache is None:
-        return None
-    cache.keep_copies()
-    return cache.stale
-
-
 def cache_of(context: Context) -> Cache:
     """What all routes share. Another size changes what there is; another store is another cache."""
     config = _config(context)
@@ -77,7 +63,8 @@ def _rules(context: Context, route: RouteConfig) -> Rules:
     changed = own.model_dump(exclude_none=True, include=set(CacheConfig.model_fields)) if own is not None else {}
     config = config.model_copy(update=changed)
     return Rules(
-        route=f"{route.id} {route.target}",
+        route=route.id,
+        target=route.target,
         max_body=config.max_body,
         wait=config.wait,
         keep_stale=max(config.keep_stale, config.stale_if_error, config.stale_while_revalidate),

@@ -26,6 +26,9 @@ from gateway.errors import GatewayError
 from gateway.http import Body, Headers, Response
 from gateway.http.messages import Deferred
 
+FALLBACK: Final = "fallback"
+"""The rule of the decision by which a route's fallback says that it answered (`upstream/fallback.py`)."""
+
 _NOT_STORED: Final = frozenset({b"age", b"content-length", b"cache-status"})
 """What is made anew whenever a stored response is sent."""
 
@@ -44,6 +47,7 @@ class Fetch:
     plain: bool = True  # ask without the client's conditions, for a response that can be stored
     began: float = 0.0  # by the store's clock
     sent_at: float = 0.0
+    _fell_back: bool = False
 
     async def response(self) -> Response:
         """What the client gets. Raises GatewayError."""
@@ -78,13 +82,18 @@ class Fetch:
             exchange.extra_headers += tuple(conditions_for(list(stored.headers)))
         exchange.deferred = held
         self.began, self.sent_at = self.cache.store.now(), time.monotonic()
+        decided = len(exchange.decisions)
         try:
-            return await self.asked.handler(exchange)
+            answer = await self.asked.handler(exchange)
+            self._fell_back = any(decision.rule == FALLBACK for decision in exchange.decisions[decided:])
+            return answer
         finally:
             exchange.hidden_headers, exchange.extra_headers, exchange.deferred = before
 
     async def _settle(self, answer: Response, held: Deferred) -> Response:
         stored = self.stored
+        if self._fell_back:
+            return self._fallen_back(answer, held)
         if answer.status == 304 and stored is not None and stored.terms.has_validator:
             held.close()
             if is_confirmed(list(stored.headers), answer.headers):
@@ -97,6 +106,17 @@ class Fetch:
             self._land("failed")
             return stale
         return await self._new(answer, held)
+
+    def _fallen_back(self, answer: Response, held: Deferred) -> Response:
+        """The route's fallback answered: a stale response goes before it, and nothing of it is stored."""
+        self._land("failed")
+        if (stale := self._instead(502)) is not None:
+            held.close()
+            return stale
+        self.asked.exchange.defer(held.close)
+        if self.asked.exchange.cache != "stale":  # which is a copy of this cache
+            tell(answer.headers, self.why)
+        return answer
 
     # What is stored is used.
 

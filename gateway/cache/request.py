@@ -20,10 +20,11 @@ PLAIN_METHODS: Final = frozenset({"GET", "HEAD"})
 class Rules:
     """What one route wants. Times are in seconds, sizes in bytes.
 
-    `route`: what its keys begin with: its id, and where it leads.
+    `route`: its id, with which its keys begin, and `target`, where it leads: another one is another answer.
     """
 
     route: str
+    target: str
     max_body: int
     wait: float  # for a fetch of another request
     keep_stale: float  # behind its lifetime, to be validated, or served where the backend fails
@@ -39,13 +40,14 @@ class Asked:
 
     __slots__ = ("_sent", "credential", "exchange", "get_key", "handler", "key", "wish")
 
-    def __init__(self, exchange: Exchange, handler: Handler, keys: Keys, rules: Rules, *, credential: bool) -> None:
+    def __init__(self, exchange: Exchange, handler: Handler, keys: Keys, route: str, *, credential: bool) -> None:
+        """`route` is what the keys begin with."""
         self.exchange = exchange
         self.handler = handler
         self.credential = credential
         self.wish: Wish = wish_of(exchange.headers, exchange.fields)
-        self.get_key = keys.key(exchange, rules.route, "GET")
-        self.key: Key = keys.key(exchange, rules.route, "HEAD") if exchange.method == "HEAD" else self.get_key
+        self.get_key = keys.key(exchange, route, "GET")
+        self.key: Key = keys.key(exchange, route, "HEAD") if exchange.method == "HEAD" else self.get_key
         self._sent: Headers | None = None
 
     def variant_of(self, names: tuple[bytes, ...]) -> bytes:

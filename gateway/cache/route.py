@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from copy import copy
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
@@ -34,10 +34,11 @@ class RouteCache:
         self.cache = cache
         self.rules = rules
         self._keys = keys
+        self._choose: Callable[[Exchange], str] | None = None
 
-    def keep_copies(self) -> None:
-        """Store also what only `stale` could use."""
-        self.rules = replace(self.rules, stale_copies=True)
+    def split_by(self, choose: Callable[[Exchange], str]) -> None:
+        """The route leads to several services: `choose` says to which one a request goes, which only answers it."""
+        self._choose = choose
 
     async def answer(self, exchange: Exchange, handler: Handler) -> Response:
         """The answer to a request that `handler` would forward. Raises GatewayError."""
@@ -100,7 +101,8 @@ class RouteCache:
         return why_not(exchange)
 
     def _asked(self, exchange: Exchange, handler: Handler, credential: bool) -> Asked:
-        return Asked(exchange, handler, self._keys, self.rules, credential=credential)
+        target = self.rules.target if self._choose is None else self._choose(exchange)
+        return Asked(exchange, handler, self._keys, f"{self.rules.route} {target}", credential=credential)
 
     async def _pass(self, exchange: Exchange, handler: Handler) -> Response:
         """Forward it, and leave the store alone."""

@@ -7,13 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.cache.configured import stale_copies
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Exchange, Response
+from gateway.http import Decision, Exchange, Response
 from gateway.http.testing import Pieces
-from gateway.middleware.cache import ResponseCache
 from tests.cache.support import Backend, Site, answer, body, said
-from tests.middleware.support import build, context, header
+from tests.middleware.support import header
 
 FRESH = "max-age=60"
 
@@ -384,11 +382,10 @@ async def test_what_is_stale_from_the_beginning_may_be_of_use() -> None:
 async def test_a_stale_copy_is_there_for_a_fallback() -> None:
     """However old, as long as it is kept, also where the response says nothing; but not what must not be stale."""
     backend = Backend(answer("one"), answer("", 503), answer("mine", cache_control="must-revalidate"))
-    built = context("cache: {}")
-    stale = stale_copies(built, built.configuration.routes.routes[0])
-    assert stale is not None
-    (policy,) = (each for each in build(built) if isinstance(each, ResponseCache))
-    site = Site(backend, policies=[policy])
+    site = Site(backend, routes="- {id: test, path: /*, target: 'backend:80', fallback: {stale: true}}\n")
+    route = site.policies[0].route
+    assert route is not None
+    stale = route.stale
     assert await stale(site.exchange()) is None
     await site.ask()
     site.later(1000)
@@ -399,6 +396,39 @@ async def test_a_stale_copy_is_there_for_a_fallback() -> None:
     assert await stale(site.exchange(headers=[("cookie", "a=b")])) is None
     await site.ask("/b")
     assert await stale(site.exchange("/b")) is None
+
+
+async def test_what_a_fallback_answers_is_not_stored() -> None:
+    """Nor does it remove what is; a stale response that may replace an error goes before it."""
+
+    def fallen(exchange: Exchange) -> Response:
+        exchange.decisions += (Decision("fallback", "allow", "a fixed 200 in the place of upstream-refused"),)
+        return answer("soon", cache_control=FRESH)
+
+    backend = Backend(fallen, answer("one", cache_control="max-age=10, stale-if-error=20"), fallen, fallen, fallen)
+    site = Site(backend)
+    assert [body(await site.ask()), body(await site.ask())] == ["soon", "one"]
+    site.later(15)
+    assert body(await site.ask()) == "one"
+    site.later(100)
+    last = await site.ask()
+    assert (body(last), said(last)) == ("soon", "gateway; fwd=stale")
+    assert site.cache.counts.stored == 1
+
+
+async def test_a_split_tells_requests_apart() -> None:
+    """What one of the services of a route answers is not what the clients of another one get."""
+    routes = "- {id: test, path: /*, target: 'a:1', split: [{target: 'a:1', weight: 1}, {target: 'b:1', weight: 1}]}\n"
+    site = Site(Backend(lambda exchange: answer(exchange.client, cache_control=FRESH)), routes=routes)
+    route = site.policies[0].route
+    assert route is not None
+    route.split_by(lambda exchange: "a" if exchange.client < "192.0.2.2" else "b")
+    got = []
+    for number in (0, 3, 1, 4):
+        exchange = site.exchange()
+        exchange.client = f"192.0.2.{number}"
+        got.append(body(await site.send(exchange)))
+    assert got == ["192.0.2.0", "192.0.2.3", "192.0.2.0", "192.0.2.3"]
 
 
 async def test_a_clock_that_goes_back_makes_nothing_younger() -> None:

@@ -13,7 +13,8 @@ import httpx2
 from gateway.check import check
 from tests.lifecycle.support import admin_url
 from tests.redis_server import RedisServer
-from tests.support import GatewayProcess, eventually, read_head, running_gateway, scripted_backend
+from tests.resilience.support import backend, response, running
+from tests.support import GatewayProcess, eventually, read_head, running_gateway, scripted_backend, until
 
 ROUTES = """
 - {id: pages, path: /pages/*, target: '127.0.0.1:%d'}
@@ -54,9 +55,9 @@ class Backend:
 
 @asynccontextmanager
 async def served(
-    tmp_path: Path, middleware: str, backend: Backend, auth: str = ""
+    tmp_path: Path, middleware: str, site: Backend, auth: str = ""
 ) -> AsyncIterator[tuple[GatewayProcess, httpx2.AsyncClient]]:
-    async with scripted_backend(backend) as port:
+    async with scripted_backend(site) as port:
         routes = "".join(
             line.replace("%d", str(port)) for line in ROUTES.splitlines(keepends=True) if auth or "auth" not in line
         )
@@ -68,9 +69,9 @@ async def served(
 
 async def test_the_second_client_gets_what_the_first_one_got(tmp_path: Path) -> None:
     """Compressed for whom wants that, a 304 to whom has it, the head to HEAD; the log says where it came from."""
-    backend = Backend()
+    site = Backend()
     middleware = "cache: {}\ncompression: {encodings: [gzip]}\n"
-    async with served(tmp_path, middleware, backend) as (gateway, client):
+    async with served(tmp_path, middleware, site) as (gateway, client):
         url = f"{gateway.url}/pages/1"
         first = await client.get(url, headers={"Accept-Encoding": "identity"})
         packed = await client.get(url, headers={"Accept-Encoding": "gzip"})
@@ -81,7 +82,7 @@ async def test_the_second_client_gets_what_the_first_one_got(tmp_path: Path) -> 
         assert (head.status_code, head.headers["content-length"], known.status_code) == (200, "2000", 304)
         assert first.headers["cache-status"] == "gateway; fwd=miss; fwd-status=200; stored"
         assert all(each.headers["cache-status"].startswith("gateway; hit; ttl=") for each in (packed, head, known))
-        assert backend.count == 1
+        assert site.count == 1
         await eventually(lambda: gateway.access_log.count('"/pages/1"') >= 8)
         lines = [json.loads(line) for line in gateway.access_log.splitlines()]
         assert [line["cache"] for line in lines if line["path"] == "/pages/1"] == ["miss", "hit", "hit", "hit"]
@@ -93,22 +94,22 @@ async def test_the_second_client_gets_what_the_first_one_got(tmp_path: Path) -> 
 
 async def test_a_client_that_leaves_in_the_middle_leaves_a_whole_page(tmp_path: Path) -> None:
     """Over the wire: the connection to the backend goes on to the end of the response."""
-    backend = Backend()
-    async with served(tmp_path, "cache: {}\n", backend) as (gateway, client):
+    site = Backend()
+    async with served(tmp_path, "cache: {}\n", site) as (gateway, client):
         url = f"{gateway.url}/pages/large"
         async with client.stream("GET", url) as response:
             await anext(response.aiter_raw())
         second = asyncio.create_task(client.get(url))
-        backend.more.set()
+        site.more.set()
         assert (await second).content == LARGE
         assert (await client.get(url)).content == LARGE
-        assert backend.count == 1
+        assert site.count == 1
 
 
 async def test_a_purge_is_for_who_may_change_things(tmp_path: Path) -> None:
     """By route, path or prefix; what it was and who did it are in the log; a mistake says what there is."""
-    backend = Backend()
-    async with served(tmp_path, "cache: {}\naudit_log: {file: audit.log}\n", backend) as (gateway, client):
+    site = Backend()
+    async with served(tmp_path, "cache: {}\naudit_log: {file: audit.log}\n", site) as (gateway, client):
 
         async def purge(query: str, status: int = 200) -> httpx2.Response:
             answer = await client.delete(admin_url(gateway, f"/cache?{query}"), headers=gateway.admin_token)
@@ -133,8 +134,8 @@ async def test_a_purge_is_for_who_may_change_things(tmp_path: Path) -> None:
 
 async def test_a_key_in_the_query_is_a_credential_on_every_route(tmp_path: Path) -> None:
     """Also on one that does not ask for it, where it is taken out of what the backend gets."""
-    backend = Backend()
-    async with served(tmp_path, "cache: {}\n", backend, AUTH % ("sha256:" + "0" * 64)) as (gateway, client):
+    site = Backend()
+    async with served(tmp_path, "cache: {}\n", site, AUTH % ("sha256:" + "0" * 64)) as (gateway, client):
         for number in ("1", "2"):
             answer = await client.get(f"{gateway.url}/pages/1?key=secret")
             assert (answer.headers["x-number"], answer.headers["cache-status"]) == (number, "gateway; fwd=bypass")
@@ -143,18 +144,39 @@ async def test_a_key_in_the_query_is_a_credential_on_every_route(tmp_path: Path)
 
 async def test_gateways_share_what_is_in_redis(tmp_path: Path, redis: RedisServer) -> None:
     """One answers with what the other has stored."""
-    backend = Backend()
+    site = Backend()
     middleware = f"redis: {{url: '{redis.url}', timeout: 500ms}}\ncache: {{store: redis}}\n"
     (tmp_path / "other").mkdir()
-    async with served(tmp_path, middleware, backend) as (one, client):
+    async with served(tmp_path, middleware, site) as (one, client):
         routes = (one.directory / "routes.yaml").read_text()
         with running_gateway(tmp_path / "other", routes, middleware) as two:
-            answers = [
-                await client.get(f"{gateway.url}/pages/1", headers={"Host": "api.example.com"})
-                for gateway in (one, two)
-            ]
-    assert [answer.headers["x-number"] for answer in answers] == ["1", "1"]
-    assert answers[1].headers["cache-status"].startswith("gateway; hit; ttl=")
+            headers = {"Host": "api.example.com"}
+            first = await client.get(f"{one.url}/pages/1", headers=headers)
+            until(lambda: httpx2.get(admin_url(one, "/cache")).json()[0]["stored_total"] == 1)
+            second = await client.get(f"{two.url}/pages/1", headers=headers)
+    assert (first.headers["x-number"], second.headers["x-number"]) == ("1", "1")
+    assert second.headers["cache-status"].startswith("gateway; hit; ttl=")
+
+
+async def test_a_canary_is_not_served_to_everybody(tmp_path: Path) -> None:
+    """A route with a split: the cache keeps what each of its services answers apart."""
+    page = "Cache-Control: max-age=60"
+    routes = """
+routes:
+- path: /*
+  target: '{old}'
+  cache: {{}}
+  split: [{{target: '{old}', weight: 1}}, {{target: '{new}', weight: 0, when: {{header: {{x-canary: "yes"}}}}}}]
+"""
+    async with (
+        backend(response(200, b"old", page)) as old,
+        backend(response(200, b"new", page)) as new,
+        running(tmp_path, routes.format(old=old.address, new=new.address)) as gateway,
+    ):
+        headers: tuple[dict[str, str], ...] = ({"x-canary": "yes"}, {})
+        texts = [(await gateway.get("/a", headers=each)).text for each in headers * 2]
+        assert texts == ["new", "old", "new", "old"]
+        assert (len(old.requests), len(new.requests)) == (1, 1)
 
 
 def test_check_warns_of_what_has_no_effect(tmp_path: Path) -> None:
