@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body
 from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.endpoint import Address, Endpoint, Member, TlsSettings
 from gateway.upstream.health import Signal
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Settings, Upstream
@@ -243,3 +244,25 @@ async def test_thousands_of_endpoints_are_replaced_in_steps() -> None:
     assert upstream.replaced == 2
     upstream.replace([Member(B), *(Member(member.address) for member in members[1:])])
     assert upstream.replaced == 2
+
+
+async def test_discovered_endpoints_have_the_discovered_name() -> None:
+    """In Host and in TLS, unless the service says which name the certificate has."""
+    connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
+    settings = Settings(BALANCERS["round_robin"])
+    found = []
+    for tls in (TlsSettings(), TlsSettings(server_name="other.test")):
+        upstream = Upstream("s", connector, settings, [Member(Address("10.0.0.1", 443))], tls, "orders.test")
+        found += [(endpoint.authority, endpoint.server_name) for endpoint in upstream.endpoints]
+    assert found == [(b"orders.test", "orders.test"), (b"orders.test", "other.test")]
+
+
+async def test_nothing_is_left_of_endpoints_that_have_gone() -> None:
+    """After a thousand changes there are as many as the last set has."""
+    upstream = upstream_of()
+    for number in range(1000):
+        upstream.replace([Member(Address(f"churn-{number}-{last}", 80)) for last in range(5)])
+        assert picked(upstream) is not None
+    gc.collect()
+    left = [thing for thing in gc.get_objects() if isinstance(thing, Endpoint) and thing.label.startswith("churn-")]
+    assert len(left) == 5
