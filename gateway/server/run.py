@@ -16,7 +16,7 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -113,7 +113,8 @@ async def serve(options: ServeOptions) -> None:
         with _signals(server, loop_watch, access_log, audit_log):
             loop_watch.start()
             owner.tasks.supervise("giving memory back", partial(give_memory_back, server.context.connections))
-            await reloader.start()
+            if not await server.prepared(reloader.start()):
+                return
             if admin_access.refusal is not None:
                 raise ListenError(admin_access.refusal)
             places = [address_of(each) for each in (sockets, admin_sockets, metrics_sockets)]
@@ -264,6 +265,7 @@ class GatewayServer(_Server):
         )
         self.gateway = gateway
         self.context = context
+        self._preparing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._deadline = 0.0
         self._acceptor: Acceptor
@@ -283,9 +285,21 @@ class GatewayServer(_Server):
     def _room(self) -> int:
         return max(LET_IN, self.context.limits().connections // 8)
 
+    async def prepared(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do what must be done before anything is served. Whether it was: a signal that ends the process ends it."""
+        self._preparing = asyncio.create_task(work)
+        try:
+            await self._preparing
+        except asyncio.CancelledError:
+            logger.info("ended before anything was served")
+            return False
+        return True
+
     def drain(self, *, window: bool) -> None:
         """Begin to end."""
-        if self._draining is None:
+        if self._preparing is not None and not self._preparing.done():
+            self._preparing.cancel()
+        elif self._draining is None:
             self._draining = asyncio.create_task(self._drain(window=window))
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lifecycle.support import answers, get, health
-from tests.support import GatewayProcess, eventually, free_port, running_gateway
+from tests.support import GatewayProcess, eventually, free_port, running_gateway, until
 
 ROUTES = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
 
@@ -109,3 +109,20 @@ def test_signals_end_a_gateway_in_the_background_of_a_shell(tmp_path: Path, numb
         signal.signal(signal.SIGINT, old)
     os.kill(process.pid, number)
     assert process.wait(5) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_gateway_that_does_not_serve_yet(tmp_path: Path, number: signal.Signals) -> None:
+    """While policies are tried for the first time there is nobody to wait for: it is gone at once, with 0."""
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    (tmp_path / "middleware.yaml").write_text("reload: {policy_timeout: 1m}\npolicies: {mine: {class: 'p.py:P'}}\n")
+    (tmp_path / "p.py").write_text(
+        "import os, time\nopen(os.path.join(os.path.dirname(__file__), 'begun'), 'w').close()\ntime.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(tmp_path), "--host", "127.0.0.1"]
+    with subprocess.Popen([*command, "--port", "0", "--admin", "off"], stderr=subprocess.PIPE) as process:
+        until((tmp_path / "begun").exists, 60)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert b"ended before anything was served" in said
