@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.algorithms.http_cache.directives import http_date
 from gateway.algorithms.http_cache.reuse import ERRORS, may_be_stale_copy, may_replace_error, verdict
 from gateway.algorithms.http_cache.terms import Terms, initial_age, terms_of
-from gateway.algorithms.http_cache.validation import CONDITIONS, conditions_for, is_confirmed, updated
+from gateway.algorithms.http_cache.validation import CONDITIONS, conditions_for, differs, is_confirmed, updated
 from gateway.algorithms.http_cache.vary import vary_names
 from gateway.cache.cache import Cache
 from gateway.cache.flights import Flight, Landing
@@ -48,39 +48,33 @@ class Fetch:
     began: float = 0.0  # by the store's clock
     sent_at: float = 0.0
     _fell_back: bool = False
+    _held: Deferred = field(default_factory=Deferred)
 
     async def response(self) -> Response:
         """What the client gets. Raises GatewayError."""
-        held = Deferred()
         try:
-            answer = await self._ask(held, self.stored)
+            return await self._settle(await self._ask())
         except GatewayError as error:
-            held.close()
+            self._held.close()
             self._land("failed")
             if error.kind.status in ERRORS and (stale := self._instead(error.kind.status)) is not None:
                 return stale
             raise
         except BaseException:
-            held.close()
-            self._land("lost")
-            raise
-        try:
-            return await self._settle(answer, held)
-        except BaseException:
-            held.close()
+            self._held.close()
             self._land("lost")
             raise
 
-    async def _ask(self, held: Deferred, stored: Stored | None) -> Response:
-        """One request, which `held` is to close."""
+    async def _ask(self) -> Response:
+        """One request, of which `_held` closes what must be closed."""
         exchange = self.asked.exchange
         exchange.cache = "miss"
         before = exchange.hidden_headers, exchange.extra_headers, exchange.deferred
-        if self.plain or stored is not None:
+        if self.plain:
             exchange.hidden_headers = exchange.hidden_headers | CONDITIONS
-        if stored is not None:
-            exchange.extra_headers += tuple(conditions_for(list(stored.headers)))
-        exchange.deferred = held
+        if self.stored is not None:
+            exchange.extra_headers += tuple(conditions_for(list(self.stored.headers)))
+        exchange.deferred = self._held = Deferred()
         self.began, self.sent_at = self.cache.store.now(), time.monotonic()
         decided = len(exchange.decisions)
         try:
@@ -90,30 +84,29 @@ class Fetch:
         finally:
             exchange.hidden_headers, exchange.extra_headers, exchange.deferred = before
 
-    async def _settle(self, answer: Response, held: Deferred) -> Response:
+    async def _settle(self, answer: Response) -> Response:
         stored = self.stored
         if self._fell_back:
-            return self._fallen_back(answer, held)
+            return self._fallen_back(answer)
         if answer.status == 304 and stored is not None and stored.terms.has_validator:
-            held.close()
+            self._held.close()
             if is_confirmed(list(stored.headers), answer.headers):
                 return await self._confirmed(stored, answer)
-            held, self.stored = Deferred(), None  # it is about something else: ask for the whole
-            self.plain = True
-            answer = await self._ask(held, None)
+            self.stored = None  # it is about something else: ask for the whole
+            return await self._settle(await self._ask())
         if answer.status in ERRORS and (stale := self._instead(answer.status)) is not None:
-            held.close()
+            self._held.close()
             self._land("failed")
             return stale
-        return await self._new(answer, held)
+        return await self._new(answer)
 
-    def _fallen_back(self, answer: Response, held: Deferred) -> Response:
+    def _fallen_back(self, answer: Response) -> Response:
         """The route's fallback answered: a stale response goes before it, and nothing of it is stored."""
         self._land("failed")
         if (stale := self._instead(502)) is not None:
-            held.close()
+            self._held.close()
             return stale
-        self.asked.exchange.defer(held.close)
+        self.asked.exchange.defer(self._held.close)
         if self.asked.exchange.cache != "stale":  # which is a copy of this cache
             tell(answer.headers, self.why)
         return answer
@@ -155,7 +148,7 @@ class Fetch:
 
     # What came is used.
 
-    async def _new(self, answer: Response, held: Deferred) -> Response:
+    async def _new(self, answer: Response) -> Response:
         exchange = self.asked.exchange
         self.cache.counts.misses += 1
         now = time.time()
@@ -163,17 +156,25 @@ class Fetch:
         age = initial_age(answer.headers, time.monotonic() - self.sent_at, now)
         refusal = terms.refusal or self._refusal(answer, terms, age)
         if refusal:
-            exchange.defer(held.close)
+            exchange.defer(self._held.close)
             self._land("apart" if answer.status not in ERRORS else "failed")
             if terms.refusal and answer.status < 500 and self.stored is not None and not self.asked.credential:
                 await self.cache.store.drop(self.asked.key.resource)
         elif isinstance(answer.body, bytes):
-            held.close()
+            self._held.close()
             await self._put(self._made(answer, terms, age, now), answer.body)
         else:
-            self._record(answer, answer.body, self._made(answer, terms, age, now), held)
+            self._record(answer, answer.body, self._made(answer, terms, age, now))
+        if exchange.method == "HEAD" and answer.status == 200:
+            await self._compare(answer.headers)
         tell(answer.headers, self.why + b"; fwd-status=%d" % answer.status + (b"" if refusal else b"; stored"))
         return conditional(exchange, answer) if self.plain else answer
+
+    async def _compare(self, head: Headers) -> None:
+        """A HEAD may show that the whole response that is stored is not the present one (RFC 9111, 4.3.5)."""
+        whole = await self.cache.store.find(self.asked.get_key, self.asked.variant_of)
+        if whole is not None and differs(list(whole.headers), head):
+            await self.cache.store.drop(self.asked.key.resource)
 
     def _refusal(self, answer: Response, terms: Terms, age: float) -> str:
         """Why a response that may be stored is not; empty where it is."""
@@ -206,7 +207,7 @@ class Fetch:
         at = self.cache.store.now()
         return Stored(answer.status, tuple(headers), b"", age, at, vary, self.asked.variant_of(vary), terms)
 
-    def _record(self, answer: Response, body: Body, made: Stored, held: Deferred) -> None:
+    def _record(self, answer: Response, body: Body, made: Stored) -> None:
         """Have the body read into the store, and by the client from there."""
 
         def kept(whole: bytes | None) -> None:
@@ -215,7 +216,7 @@ class Fetch:
             else:
                 self.cache.run(self._put(made, whole))
 
-        recording = Recording(body, self.rules.max_body, self.cache.room, kept, held.close)
+        recording = Recording(body, self.rules.max_body, self.cache.room, kept, self._held.close)
         answer.body = recording
         self.asked.exchange.defer(recording.close)
         self.cache.run(recording.run())

@@ -194,6 +194,21 @@ async def test_head_is_answered_from_a_whole_response() -> None:
     assert (body(head), header(head, b"content-length"), site.backend.count) == ("", [b"5"], 2)
 
 
+async def test_a_head_may_show_that_something_changed() -> None:
+    """What is stored is not used any more, though it may be stale, when the backend says another version is there."""
+    backend = Backend(
+        answer("one", cache_control="max-age=10, stale-while-revalidate=99", etag='"1"'),
+        answer("", cache_control="no-store", etag='"2"'),
+        answer("two", cache_control=FRESH, etag='"2"'),
+    )
+    site = Site(backend)
+    await site.ask()
+    site.later(120)
+    await site.ask(method="HEAD")
+    assert site.cache.measures()["gateway_cache_resources"] == 0
+    assert body(await site.ask()) == "two"
+
+
 async def test_ranges_and_bodies_are_left_alone() -> None:
     """They go to the backend as they are, and so does what it answers."""
     site = Site(Backend(answer(cache_control=FRESH)))

@@ -55,6 +55,13 @@ def is_confirmed(stored: Headers, answer: Headers) -> bool:
     return tag is None or _opaque(tag) == _opaque(dict(stored).get(b"etag", tag))
 
 
+def differs(stored: Headers, head: Headers) -> bool:
+    """Whether the answer to a HEAD is about another response than the stored one (RFC 9111, 4.3.5)."""
+    old, new = dict(stored), dict(head)
+    told = (name for name in (b"etag", b"last-modified", b"content-length") if name in old and name in new)
+    return any(old[name] != new[name] for name in told)
+
+
 def is_not_modified(request: Headers, response: Headers) -> bool:
     """Whether a client who sent these conditions has this response already (RFC 9110, 13.2.2)."""
     tags = values(request, b"if-none-match")
