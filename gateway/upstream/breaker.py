@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.algorithms.circuit_breaker import REFUSED, BreakerSettings, CircuitBreaker, State
 from gateway.errors import ErrorKind, GatewayError
@@ -43,10 +44,10 @@ class Breaker:
             raise self._refusal(now)
         return permit
 
-    def ended(self, permit: int, seconds: float, *, failed: bool) -> None:
+    def ended(self, permit: int, seconds: float, now: float, *, failed: bool) -> None:
         """The exchange was answered after so long, or failed by the fault of the upstream."""
         circuit = self.circuit
-        circuit.ended(permit, time.perf_counter(), failed=failed, seconds=seconds)
+        circuit.ended(permit, now, failed=failed, seconds=seconds)
         if circuit.state is not self._logged:
             self._log()
 
@@ -92,19 +93,22 @@ class Breaking:
             response = await self.handler(exchange)
         except GatewayError as error:
             if error.kind.origin == "upstream":
-                breaker.ended(permit, time.perf_counter() - began, failed=True)
+                now = time.perf_counter()
+                breaker.ended(permit, now - began, now, failed=True)
             else:
                 breaker.give_back(permit, answered=False)
             raise
         except BaseException:
             breaker.give_back(permit, answered=False)
             raise
-        call = Call(breaker, permit, time.perf_counter() - began, response.status)
+        now, status = time.perf_counter(), response.status
+        if 400 <= status < 500:
+            breaker.give_back(permit, answered=True)
         # A trial has passed with the head of its response: a stream may take longer than trials may.
-        if isinstance(response.body, bytes) or breaker.circuit.state is State.HALF_OPEN:
-            call.end()
+        elif status >= 500 or isinstance(response.body, bytes) or breaker.circuit.state is State.HALF_OPEN:
+            breaker.ended(permit, now - began, now, failed=status >= 500)
         else:
-            call.follow(exchange)
+            exchange.defer(partial(_over, breaker, permit, now - began, exchange))
         return response
 
     def tell(self, exchange: Exchange) -> Iterator[str]:
@@ -114,29 +118,12 @@ class Breaking:
         yield from told(self.handler, exchange)
 
 
-class Call:
-    """An exchange that was answered, on its way to its end."""
-
-    __slots__ = ("_breaker", "_permit", "_seconds", "_status")
-
-    def __init__(self, breaker: Breaker, permit: int, seconds: float, status: int) -> None:
-        self._breaker = breaker
-        self._permit = permit
-        self._seconds = seconds
-        self._status = status
-
-    def end(self, *, failed: bool = False, gone: bool = False) -> None:
-        """It is over; after its head, the upstream has failed, or the client has gone."""
-        if 400 <= self._status < 500 or gone:
-            self._breaker.give_back(self._permit, answered=True)
-        else:
-            self._breaker.ended(self._permit, self._seconds, failed=failed or self._status >= 500)
-
-    def follow(self, exchange: Exchange) -> None:
-        """End with the exchange, which closes the body of the response before."""
-        exchange.defer(lambda: self._closed(exchange))
-
-    def _closed(self, exchange: Exchange) -> None:
-        error = exchange.error
-        kind = error.kind if isinstance(error, GatewayError) else None
-        self.end(failed=kind is not None and kind.origin == "upstream", gone=kind is ErrorKind.CLIENT_GONE)
+def _over(breaker: Breaker, permit: int, seconds: float, exchange: Exchange) -> None:
+    """An exchange is over whose response was a stream: what became of it."""
+    error = exchange.error
+    kind = error.kind if isinstance(error, GatewayError) else None
+    if kind is ErrorKind.CLIENT_GONE:
+        breaker.give_back(permit, answered=True)
+    else:
+        failed = kind is not None and kind.origin == "upstream"
+        breaker.ended(permit, seconds, time.perf_counter(), failed=failed)

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.config.load import ConfigError, parse
 from tests.resilience.support import InProcess, backend, response, running
-from tests.support import eventually
-from tests.upstream.wire import Wire
+from tests.support import eventually, exchange, running_gateway, scripted_backend
+from tests.upstream.wire import Wire, read_message
 
 OK, BAD = response(200, b"ok"), response(500)
 SAMPLE = "breaker: {error_ratio: 50%, minimum: 20, window: 30s, open: 10s, profile: short}"
@@ -166,3 +166,23 @@ async def test_profiles(tmp_path: Path) -> None:
         parse({"routes.yaml": routes("a:1", "breaker: {profile: shrt}").encode()}, {}, base=tmp_path)
     (problem,) = refused.value.problems
     assert 'did you mean "short"' in str(problem)
+
+
+async def test_responses_that_are_cut_short(tmp_path: Path) -> None:
+    """A stream that ends in its middle is a failure, though its head was a 200."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        writer.write(head)
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(b"abc")
+
+    async with scripted_backend(script) as port:
+        with running_gateway(tmp_path, routes(f"127.0.0.1:{port}", "breaker: {minimum: 4, open: 60s}")) as gateway:
+            for _ in range(4):
+                answer = await exchange(gateway.port, b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                assert b"200 OK" in answer
+            answer = await exchange(gateway.port, b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert b"circuit-open" in answer
