@@ -97,13 +97,14 @@ class Connector:
         """A new connection. Raises GatewayError, always before anything of a request was sent."""
 
         async def to(address: str) -> Connection:
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(label, authority, self._buffer, self._deadlines, self._outbox),
-                address,
-                port,
-                ssl=tls,
-                server_hostname=server_name if tls else None,
-            )
+            connection = Connection(label, authority, self._buffer, self._deadlines, self._outbox)
+            try:
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, address, port, ssl=tls, server_hostname=server_name if tls else None
+                )
+            except BaseException:
+                connection.give_up()  # of which the loop says nothing, also where it was made already
+                raise
             return connection
 
         return await self._first(to, label, host, port, seconds)

@@ -8,6 +8,7 @@ at most what it had when it was paused: HIGH_WATER and one buffer more.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import select
 import time
@@ -85,6 +86,7 @@ class Connection(asyncio.BufferedProtocol):
         "owner",
         "used",
     )
+    __deletable__ = ["_transport", "_writer"]  # noqa: RUF012  for the compiler
 
     def __init__(self, label: str, authority: bytes, buffer: memoryview, deadlines: Deadlines, outbox: Outbox) -> None:
         self.owner: Owner | None = None
@@ -174,6 +176,14 @@ class Connection(asyncio.BufferedProtocol):
             self._drained.set_result(None)
         if self.owner is not None:
             self.owner.lost(self)
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more, at the moment when it is made: the loop closes it without `connection_lost`."""
+        self._closed = True
+        self.deadlines.forget(self)
+        self._reader.forget()
+        with contextlib.suppress(AttributeError):  # where it was not made yet
+            del self._transport, self._writer  # which know this, and would keep it alive
 
     def _dropped_by_peer(self) -> None:
         """The upstream closes it, unless that was done here."""
