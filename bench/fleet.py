@@ -149,7 +149,7 @@ async def measure(plan: Plan, port: int) -> None:
 
 async def _run(fleet: Fleet, plan: Plan) -> tuple[Counter[int], list[float], list[float]]:
     slots, late, changes = Counter[int](), list[float](), list[float]()
-    began, cpu, next_change, before = time.perf_counter(), time.process_time(), 0.0, fleet.checks
+    began, cpu, next_change, before = time.perf_counter(), os.times(), 0.0, fleet.checks
     while (now := time.perf_counter() - began) < plan.seconds:
         await asyncio.sleep(LOOK)
         late.append(time.perf_counter() - began - now - LOOK)
@@ -158,8 +158,9 @@ async def _run(fleet: Fleet, plan: Plan) -> tuple[Counter[int], list[float], lis
         if now >= next_change:
             changes.append(fleet.change())
             next_change += plan.change
-    share = (time.process_time() - cpu) / (time.perf_counter() - began)
-    print(f"CPU: {share:.1%} of a core, this measurement's own part included")
+    seconds, now_cpu = time.perf_counter() - began, os.times()
+    user, system = (now_cpu.user - cpu.user) / seconds, (now_cpu.system - cpu.system) / seconds
+    print(f"CPU: {user + system:.1%} of a core ({system:.1%} in the kernel), this measurement's own part included")
     return slots, late, changes
 
 
@@ -176,7 +177,7 @@ async def _churn(fleet: Fleet, plan: Plan) -> None:
     for _ in range(plan.churns):
         fleet.change()
         await asyncio.sleep(0.001)
-    await asyncio.sleep(1)
+    await asyncio.sleep(plan.interval)
     after = state()
     for prober in fleet.probers:
         prober.retire()

@@ -19,6 +19,7 @@ from gateway.upstream.service import Upstream
 logger = logging.getLogger("gateway.upstream")
 
 
+SPARE: Final = 16  # entries of endpoints that are gone, which stay in the queue until their time
 EARLY: Final = 0.002  # seconds; timers count in milliseconds, and wake up before their time
 AT_A_TIME: Final = 500  # endpoints that join before requests get a turn
 NOT_CHECKED: Final = "it was not checked yet"
@@ -101,6 +102,9 @@ class Prober:
         now, present = time.perf_counter(), set(self.upstream.endpoints)
         for endpoint in [each for each in self._watched if each not in present]:
             self._end(self._watched.pop(endpoint))
+        if len(self._queue) > 2 * len(self._watched) + SPARE:
+            self._queue = [entry for entry in self._queue if not entry[2].gone]
+            heapq.heapify(self._queue)
         joined = [endpoint for endpoint in self.upstream.endpoints if endpoint not in self._watched]
         for endpoint in joined[:AT_A_TIME]:
             watched = self._watched[endpoint] = _Watched(endpoint)

@@ -19,6 +19,7 @@ from gateway.config.checks import (
     consumers,
     discovery,
     headers,
+    outliers,
     outputs,
     paths_in_conditions,
     references,
@@ -59,6 +60,7 @@ ERRORS = (
 WARNINGS = (
     Check("routes.yaml", routes.warnings),
     Check("routes.yaml", balancing.warnings),
+    Check("routes.yaml", outliers.warnings),
     Check("routes.yaml", paths_in_conditions.unmet),
     Check("routes.yaml", resilience.warnings),
     Check("routes.yaml", resilience.stale_without_cache),
