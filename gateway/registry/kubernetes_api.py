@@ -8,12 +8,14 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 import orjson
 
+from gateway.config.regular_files import read_secret
 from gateway.live import on_thread
 from gateway.outside.http_client import whole_body
 from gateway.registry.endpoint_slices import Slice, parse_slice
@@ -130,7 +132,7 @@ class Api:
         now = time.perf_counter()
         if now - self._token_read > TOKEN_SECONDS:
             try:
-                text = await on_thread("kubernetes-token", self._token_file.read_text, ANSWER_SECONDS)
+                text = await on_thread("kubernetes-token", partial(read_secret, self._token_file), ANSWER_SECONDS)
             except (OSError, ValueError) as error:
                 raise SourceLost(f"the token in {self._token_file} cannot be read: {error}") from None
             self._token, self._token_read = text.strip(), now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -167,6 +168,18 @@ async def test_a_refusal_says_what_helps(version: str, name: str, remedy: str, t
         await said.is_lost(remedy)
         await said.has(ONE, THREE)
         assert server.asked[0][2] == "bearer first"
+
+
+@pytest.mark.parametrize("kind", ["/dev/zero", "pipe"])
+async def test_a_token_is_no_endless_file(tmp_path: Path, kind: str) -> None:
+    """What never ends, or waits for a writer, is told as what it is, and is not read."""
+    token = tmp_path / "token"
+    if kind == "pipe":
+        os.mkfifo(token)
+    else:
+        token.symlink_to(kind)
+    async with api_server() as server, heard(server, token=token) as said:
+        await said.is_lost("it is not a regular file")
 
 
 async def test_a_token_that_has_changed_is_used(tmp_path: Path) -> None:
