@@ -100,8 +100,13 @@ class _Api:
         services = self._services()
         upstreams = {upstream.name: upstream for upstream in self._reloader.owner.all(Upstream)}
         discoveries = {each.upstream.name: each for each in self._reloader.owner.all(Discovery)}
-        now = time.perf_counter()
-        shown = [_service(name, upstreams.get(name), discoveries.get(name), now) for name in page.of(list(services))]
+        shown = []
+        for name in page.of(list(services)):
+            upstream, discovery = upstreams.get(name), services[name].discovery
+            members = upstream.members if upstream is not None else ()
+            if discovery is not None and discovery.registered:
+                members = self._registered(name).document(name).members
+            shown.append(_service(name, members, discoveries.get(name)))
         return json_answer(shown, headers=page.next("/registry", len(services)))
 
     async def replace(self, request: Request) -> Response:
@@ -241,13 +246,13 @@ def _address(text: str) -> Address:
         raise Refused(400, f"instance: {error}") from None
 
 
-def _service(name: str, upstream: Upstream | None, discovery: Discovery | None, now: float) -> dict[str, Any]:
-    answered = None if discovery is None else discovery.answered_at
+def _service(name: str, members: Sequence[Member], discovery: Discovery | None) -> dict[str, Any]:
+    age = None if discovery is None else discovery.age(time.perf_counter())
     return {
         "service": name,
         "source": "routes.yaml" if discovery is None else discovery.source.place,
         "revision": None if discovery is None else discovery.revision,
-        "age_s": None if answered is None else round(now - answered, 1),
-        "stale": (discovery.lost or None) if discovery is not None else None,
-        "instances": [written(member) for member in upstream.members] if upstream is not None else [],
+        "age_s": None if age is None else round(age, 1),
+        "stale": None if discovery is None else discovery.lost or None,
+        "instances": [written(member) for member in members],
     }

@@ -37,6 +37,7 @@ class Registration:
         self._instance = json.dumps({"address": address, **more}, sort_keys=True)
         self._seconds = seconds
         self._redis = Redis.from_url(redis, socket_timeout=seconds / 3, socket_connect_timeout=seconds / 3)
+        self._answers = True
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"registration of {address}", daemon=True)
 
@@ -61,6 +62,9 @@ class Registration:
             now = seconds + microseconds / 1e6
             self._redis.zadd(self._key, {self._instance: now + self._seconds if here else -now})
         except RedisError as error:
-            logger.warning("%s is not registered: Redis does not answer: %s", self._instance, error)
+            if self._answers:
+                logger.warning("%s is not registered: Redis does not answer: %s", self._instance, error)
+            self._answers = False
             return False
+        self._answers = True
         return True

@@ -96,7 +96,7 @@ class EtcdSource:
         self._compare = compare
         self._grace = grace
         self._keys: Keys = {}
-        self._deleted: set[str] = set()  # since the last list that is compared was asked for
+        self._deleted: set[str] | None = None  # keys, while a list is compared
         self._revision = 0  # of the last change that is known
 
     @property
@@ -188,7 +188,8 @@ class EtcdSource:
         self._revision = max(self._revision, change.revision)
         if change.value is None:
             self._keys.pop(change.key, None)
-            self._deleted.add(change.key)
+            if self._deleted is not None:
+                self._deleted.add(change.key)
             return
         self._keys[change.key], fault = _held(change.key, change.revision, change.value, self._keys.get(change.key))
         if fault:
@@ -198,10 +199,12 @@ class EtcdSource:
         """Compare with a list now and then. Returns where the watch has missed a change."""
         while True:
             await asyncio.sleep(self._compare)
-            self._deleted.clear()
+            deleted: set[str] = set()
+            self._deleted = deleted
             revision, listed, _ = await self._listed(etcd)
             await asyncio.sleep(self._grace)
-            missed = [key for key, held in listed.items() if key not in self._deleted and self._is_older(key, held)]
+            self._deleted = None
+            missed = [key for key, held in listed.items() if key not in deleted and self._is_older(key, held)]
             missed += [key for key, held in self._keys.items() if key not in listed and held.revision <= revision]
             if missed:
                 sink.fault(f"its watch has missed {len(missed)} changes; the keys are listed again")

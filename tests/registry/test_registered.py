@@ -110,6 +110,7 @@ def test_instances_that_are_refused(gateway: GatewayProcess) -> None:
 def test_a_service_without_a_route(gateway: GatewayProcess) -> None:
     """What is registered for it is kept until there is one."""
     assert send(gateway, "PUT", "/registry/unrouted/instances/a:1")["kept"]
+    assert registered(gateway, "unrouted") == [{"host": "a", "port": 1, "health": "passing"}]
 
 
 def test_changes_are_in_the_audit_log(gateway: GatewayProcess) -> None:
