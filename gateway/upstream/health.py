@@ -10,6 +10,9 @@ from gateway.algorithms.outlier_detection import OutlierRecord
 
 FOREVER: Final = float("inf")
 
+NOT_CHECKED: Final = "it was not checked yet"
+"""Why an endpoint is out that has to pass a check first."""
+
 
 class Signal(Enum):
     """Who says that an endpoint is up or down. Where several say that it is down, the first of this list is shown."""
@@ -78,6 +81,11 @@ class Health:
             if verdict is not None and not verdict.up and now < verdict.until:
                 return signal, verdict
         return None
+
+    def awaits_check(self, now: float) -> bool:
+        """It has to pass its first check before it gets any request."""
+        verdict = self.verdict(Signal.PROBE, now)
+        return verdict is not None and not verdict.up and verdict.reason == NOT_CHECKED
 
     def verdict(self, signal: Signal, now: float) -> Verdict | None:
         """What one signal says now."""

@@ -66,8 +66,9 @@ def levels(endpoints: Sequence[Endpoint], rules: Rules, now: float) -> tuple[lis
     found = []
     for number, load in zip(numbers, priorities.loads(counts, rules.panic_below), strict=True):
         usable = healthy[number]
-        if load.panic:  # but where nobody listens, nobody is relieved
-            usable = [each for each in members[number] if not (each.out and each.unreachable)] or members[number]
+        if load.panic:  # where nobody listens, nobody is relieved
+            asked = [each for each in members[number] if not each.health.awaits_check(now)]
+            usable = [each for each in asked if not (each.out and each.unreachable)] or asked
             until = min(until, now + _PANIC_STEP)
         weights = [float(endpoint.member.weight) for endpoint in usable]
         if rules.slow_start:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.health import Checked, Signal
+from gateway.upstream.health import NOT_CHECKED, Checked, Signal
 from gateway.upstream.probe import Check, probed
 from gateway.upstream.service import Upstream
 
@@ -22,7 +22,6 @@ logger = logging.getLogger("gateway.upstream")
 SPARE: Final = 16  # entries of endpoints that are gone, which stay in the queue until their time
 EARLY: Final = 0.002  # seconds; timers count in milliseconds, and wake up before their time
 AT_A_TIME: Final = 500  # endpoints that join before requests get a turn
-NOT_CHECKED: Final = "it was not checked yet"
 
 
 class ProbeTurns:
@@ -194,8 +193,7 @@ class Prober:
         watched.passes_ejected = watched.passes_ejected + 1 if endpoint.health.record.ejected else 0
         # Where every endpoint is out, there is nothing to lose by taking the first that is well at once.
         needed = self.check.healthy_after if any(_is_in(each, now) for each in self.upstream.endpoints) else 1
-        waits = verdict is not None and verdict.reason == NOT_CHECKED
-        if verdict is None or (not verdict.up and (waits or watched.passes >= needed)):
+        if verdict is None or (not verdict.up and (endpoint.health.awaits_check(now) or watched.passes >= needed)):
             self.upstream.report(endpoint, Signal.PROBE, up=True, reason="its checks pass", now=now)
         if watched.passes_ejected >= needed:
             self.upstream.passed_checks(endpoint)

@@ -62,6 +62,18 @@ async def test_a_level_in_panic_uses_all_it_has() -> None:
     assert len(weights(among, Rules(panic_below=0))) == 2
 
 
+async def test_panic_leaves_out_where_nobody_listens() -> None:
+    """Those that do not accept a connection relieve nobody, unless all are like that."""
+    among = endpoints(*(member(number) for number in range(4)))
+    for endpoint in among[:3]:
+        down(endpoint)
+        endpoint.unreachable = True
+    assert len(weights(among, Rules())) == 1
+    down(among[3])
+    among[3].unreachable = True
+    assert len(weights(among, Rules())) == 4
+
+
 async def test_a_new_endpoint_gets_its_share_gradually() -> None:
     """It begins at a tenth, and has all of it after the time of the slow start."""
     among = endpoints(member(1, weight=4), member(2, weight=4))

@@ -16,9 +16,9 @@ from gateway.http import Exchange
 from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import Address, Endpoint, Member
-from gateway.upstream.health import Signal
+from gateway.upstream.health import NOT_CHECKED, Signal
 from gateway.upstream.probe import Check
-from gateway.upstream.prober import NOT_CHECKED, Prober, ProbeTurns
+from gateway.upstream.prober import Prober, ProbeTurns
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver
@@ -179,6 +179,7 @@ async def test_initially_unhealthy() -> None:
             out = endpoint.health.out(time.perf_counter())
             assert out is not None
             assert out[1].reason == NOT_CHECKED
+            assert upstream.pick(make_exchange(), time.perf_counter(), ()) is None
             await eventually(lambda: is_up(endpoint))
 
 
