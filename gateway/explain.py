@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,16 +14,18 @@ from gateway.build import RouteHandler, Snapshot
 from gateway.context import Explaining
 from gateway.deadlines import NEVER
 from gateway.errors import GatewayError
-from gateway.http import Exchange, Headers
+from gateway.http import Exchange, Handler, Headers
 from gateway.http.fields import announces_body
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
+from gateway.middleware.redirects import Redirect
 from gateway.routes.explain import Explanation
 from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
+from gateway.upstream.asgi import Hosted
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.considered import considered
 from gateway.upstream.request import Timeouts
-from gateway.upstream.telling import told
+from gateway.upstream.telling import Standing, chain
 
 LOOPBACK = "127.0.0.1"
 PROBES = frozenset({"/health", "/health/live", "/health/ready"})
@@ -129,7 +131,20 @@ async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str,
         if decision.verdict == "unknown":  # and what the rest would say hangs on it
             verdict = f"undecided: {decision.rule}: {decision.reason}"
             break
-    return {"verdict": verdict, "rules": rules, "resilience": list(told(match.value.forward, exchange))}
+    way = list(chain(match.value.forward, exchange))
+    return _onward(match.value, way[-1]) | {
+        "verdict": verdict,
+        "rules": rules,
+        "resilience": list(_told(way, exchange)),
+    }
+
+
+def _told(way: Sequence[Handler], exchange: Exchange) -> Iterator[str]:
+    for handler in way:
+        if isinstance(handler, Standing):
+            yield handler.tell(exchange)
+        elif isinstance(handler, Cluster):
+            yield handler.tell()
 
 
 def _split(url: str) -> SplitResult:
@@ -159,7 +174,7 @@ def _outcome(method: str, path: NormalisedPath, match: Match[RouteHandler] | NoM
     if path.has_encoded_slash and not match.rule.allow_encoded_slashes:
         return {"result": f"400: {encoded_slash_refused(match.rule)}"}
     taken = {"result": f'route "{match.rule.id}"', "why": _why(match.form, match.rule.path), "sent": match.path}
-    return taken | {"parameters": dict(match.parameters)} | _onward(match.value)
+    return taken | {"parameters": dict(match.parameters)}
 
 
 def _why(form: Form, pattern: str) -> str:
@@ -170,8 +185,9 @@ def _why(form: Form, pattern: str) -> str:
     return f"the path fits {pattern}, the most specific that does"
 
 
-def _onward(handler: RouteHandler) -> dict[str, Any]:
-    target = handler.target
+def _onward(handler: RouteHandler, last: Handler) -> dict[str, Any]:
+    """Through which handlers, and where to: `last` is where this request would go, of several services of a split."""
+    target = last if isinstance(last, Cluster | Hosted | Redirect) else handler.target
     handlers = [repr(middleware) for middleware in handler.middlewares]
     if isinstance(target, Cluster):
         return {

@@ -6,14 +6,12 @@ import logging
 import math
 import random
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from gateway.algorithms.circuit_breaker import REFUSED, BreakerSettings, CircuitBreaker, State
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Response
-from gateway.upstream.telling import told
 
 logger = logging.getLogger("gateway.upstream")
 
@@ -111,11 +109,14 @@ class Breaking:
             exchange.defer(partial(_over, breaker, permit, now - began, exchange))
         return response
 
-    def tell(self, exchange: Exchange) -> Iterator[str]:
-        """What it would do, for `explain`."""
+    def tell(self, exchange: Exchange) -> str:
+        """See `Standing`."""
         report = self.breaker.circuit.report(time.perf_counter())
-        yield f"breaker for {self.breaker.target}: {report.state}, {report.reason}"
-        yield from told(self.handler, exchange)
+        return f"breaker for {self.breaker.target}: {report.state}, {report.reason}"
+
+    def behind(self, exchange: Exchange) -> Handler:
+        """See `Standing`."""
+        return self.handler
 
 
 def _over(breaker: Breaker, permit: int, seconds: float, exchange: Exchange) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -86,12 +86,12 @@ class Cluster:
                 tried.append(endpoint)
             now = time.perf_counter()
 
-    def tell(self, exchange: Exchange) -> Iterator[str]:
+    def tell(self) -> str:
         """What it would do about failures, for `explain`."""
         settings, budget = self.retries.settings, self.retries.budget
         after = ", ".join(sorted(settings.on | {str(status) for status in settings.statuses}))
         left = budget.available(time.perf_counter())
-        yield f"retries at {self.name}: up to {settings.attempts} attempts, after {after}; the budget has {left} left"
+        return f"retries at {self.name}: up to {settings.attempts} attempts, after {after}; the budget has {left} left"
 
     async def _answer(self, request: Request, endpoint: Endpoint, attempt: Attempt, *, fresh: bool) -> Response:
         """One attempt; `fresh`: not on a connection that has been idle. Raises GatewayError."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.algorithms.adaptive_concurrency import GradientLimit, GradientSettings
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Response
-from gateway.upstream.telling import told
 
 _LATER: Final = ((b"retry-after", b"1"),)
 
@@ -94,8 +92,11 @@ class Limited:
             exchange.defer(lambda: limit.ended(began, time.perf_counter()))
         return response
 
-    def tell(self, exchange: Exchange) -> Iterator[str]:
-        """For `explain`."""
+    def tell(self, exchange: Exchange) -> str:
+        """See `Standing`."""
         limit = self.limit.limit
-        yield f"concurrency of {self.limit.service}: {limit.in_flight} of {limit.limit} requests at once"
-        yield from told(self.handler, exchange)
+        return f"concurrency of {self.limit.service}: {limit.in_flight} of {limit.limit} requests at once"
+
+    def behind(self, exchange: Exchange) -> Handler:
+        """See `Standing`."""
+        return self.handler

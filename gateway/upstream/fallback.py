@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.upstream.retry import can_be_sent_again
-from gateway.upstream.telling import told
 
 Instead = Callable[[Exchange], Awaitable[Response | None]]
 """The other answer; None where there is none, so that the client gets the failure."""
@@ -36,10 +35,13 @@ class Fallback:
             exchange.decisions += (Decision("fallback", "allow", reason),)
             return response
 
-    def tell(self, exchange: Exchange) -> Iterator[str]:
-        """For `explain`."""
-        yield f"fallback, where the gateway has no answer: {self.what}"
-        yield from told(self.handler, exchange)
+    def tell(self, exchange: Exchange) -> str:
+        """See `Standing`."""
+        return f"fallback, where the gateway has no answer: {self.what}"
+
+    def behind(self, exchange: Exchange) -> Handler:
+        """See `Standing`."""
+        return self.handler
 
 
 @dataclass(frozen=True, slots=True)

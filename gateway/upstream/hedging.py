@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.algorithms.percentiles import RecentQuantile
 from gateway.errors import GatewayError
-from gateway.http import Exchange, Response
+from gateway.http import Exchange, Handler, Response
 from gateway.http.attempt import Attempt
 from gateway.upstream.cluster import Cluster
 
@@ -89,12 +89,15 @@ class Hedged:
         _give_up(second if winner is first else first)
         return winner.result()
 
-    def tell(self, exchange: Exchange) -> Iterator[str]:
-        """For `explain`."""
+    def tell(self, exchange: Exchange) -> str:
+        """See `Standing`."""
         usual = self.latencies.quantile.value(time.perf_counter())
         delay = self.after if self.after is not None else usual
-        yield f"hedge: {'not yet, too few answers' if delay is None else f'after {delay * 1000:.0f} ms'}"
-        yield from self.cluster.tell(exchange)
+        return f"hedge: {'not yet, too few answers' if delay is None else f'after {delay * 1000:.0f} ms'}"
+
+    def behind(self, exchange: Exchange) -> Handler:
+        """See `Standing`."""
+        return self.cluster
 
 
 def _is_good(task: asyncio.Future[Response]) -> bool:

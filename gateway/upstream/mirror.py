@@ -7,7 +7,6 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +14,6 @@ from typing import Final
 from gateway.deadlines import NEVER
 from gateway.errors import GatewayError
 from gateway.http import Body, Exchange, Handler, Headers, Response, WrappedBody
-from gateway.upstream.telling import told
 
 logger = logging.getLogger("gateway.upstream")
 
@@ -145,10 +143,13 @@ class Mirroring:
             return
         self.queue.offer(MirrorCopy(self.mirror, exchange, body, answered.status, answered.seconds))
 
-    def tell(self, exchange: Exchange) -> Iterator[str]:
-        """For `explain`."""
-        yield f"mirror: {self.share:.0%} of the requests are copied to {self.queue.target}"
-        yield from told(self.handler, exchange)
+    def tell(self, exchange: Exchange) -> str:
+        """See `Standing`."""
+        return f"mirror: {self.share:.0%} of the requests are copied to {self.queue.target}"
+
+    def behind(self, exchange: Exchange) -> Handler:
+        """See `Standing`."""
+        return self.handler
 
 
 class Answered:

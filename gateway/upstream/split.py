@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
@@ -15,7 +15,6 @@ from gateway.algorithms.linear_regex import TextTooLong
 from gateway.http import Exchange, Handler, Response
 from gateway.http.fields import lines_of
 from gateway.http.parameters import cookie_values, query_values
-from gateway.upstream.telling import told
 
 _SPREAD: Final = 0x9E3779B1
 
@@ -136,10 +135,13 @@ class Split:
         who = f"@{identity.consumer}" if known and identity is not None else exchange.client
         return f"{self.route} {who}".encode()
 
-    def tell(self, exchange: Exchange) -> Iterator[str]:
-        """Who gets it and why, for `explain`."""
+    def tell(self, exchange: Exchange) -> str:
+        """Who gets it, and why."""
         chosen = self.choose(exchange)
         matches = chosen.when is not None and chosen.when.holds(exchange)
         share = f"the client falls into its share of {chosen.weight} in {self._bounds[-1]}"
-        yield f"split: {chosen.name}, since {'its `when` holds' if matches else share}"
-        yield from told(chosen.handler, exchange)
+        return f"split: {chosen.name}, since {'its `when` holds' if matches else share}"
+
+    def behind(self, exchange: Exchange) -> Handler:
+        """See `Standing`."""
+        return self.choose(exchange).handler

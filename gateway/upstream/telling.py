@@ -1,4 +1,4 @@
-"""What stands between the policies of a route and its endpoints, in words, for `gateway explain`."""
+"""What stands between the policies of a route and its endpoints, one behind the other, for `gateway explain`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from gateway.http import Exchange, Handler
 
 
 @runtime_checkable
-class Telling(Protocol):
-    """A handler that can say what it would do, without doing it."""
+class Standing(Protocol):
+    """A handler in front of others."""
 
-    def tell(self, exchange: Exchange) -> Iterator[str]:
-        """A sentence for each thing, and then those of the handlers behind it."""
+    def tell(self, exchange: Exchange) -> str:
+        """What it would do, without doing it."""
+        ...
+
+    def behind(self, exchange: Exchange) -> Handler:
+        """The next, for this exchange."""
         ...
 
 
-def told(handler: Handler, exchange: Exchange) -> Iterator[str]:
-    """What a handler says of this exchange."""
-    if isinstance(handler, Telling):
-        yield from handler.tell(exchange)
+def chain(handler: Handler, exchange: Exchange) -> Iterator[Handler]:
+    """All that this exchange would pass, from `handler` to the last, which forwards it."""
+    yield handler
+    while isinstance(handler, Standing):
+        handler = handler.behind(exchange)
+        yield handler

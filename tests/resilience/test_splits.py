@@ -50,6 +50,7 @@ async def test_the_sample(tmp_path: Path) -> None:
         assert counted["user-api-v2"] / 4000 == pytest.approx(0.05, abs=0.015)
         explained = await gateway.admin.get("/explain", params={"url": "/v1/users/1", "header": "X-Canary: yes"})
         assert "split: user-api-v2, since its `when` holds" in explained.json()["resilience"]
+        assert explained.json()["endpoints"] == [new.address]
 
 
 async def test_few_clients_move_when_weights_change(tmp_path: Path) -> None:
