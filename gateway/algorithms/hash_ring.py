@@ -6,6 +6,7 @@ When one of N leaves, exactly its own share of the keys goes to others.
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -18,6 +19,8 @@ LARGEST: Final = 8_388_608
 
 _PARTS: Final = 256  # of the ring, which are sorted one by one
 _PAUSE: Final = 64  # points
+_OWNER_BITS: Final = 32
+_OWNER: Final = (1 << _OWNER_BITS) - 1
 
 
 class HashRing:
@@ -41,23 +44,24 @@ class HashRing:
         total = sum(weights)
         lightest = min(weights) / total
         size = min(math.ceil(lightest * smallest) / lightest, largest)
-        parts: list[list[tuple[int, int]]] = [[] for _ in range(_PARTS)]
+        parts: list[list[int]] = [[] for _ in range(_PARTS)]  # of points, with their owners in the lowest bits
         target, made = 0.0, 0
         for index in sorted(range(len(names)), key=lambda index: names[index]):
             target += size * weights[index] / total
             copy = 0
             while made < target - 1e-9:
                 point = stable_hash(b"%b_%d" % (names[index], copy))
-                parts[point * _PARTS >> 64].append((point, index))
+                parts[point * _PARTS >> 64].append(point << _OWNER_BITS | index)
                 made, copy = made + 1, copy + 1
                 if not made % _PAUSE:
                     pause()
-        self._points: list[int] = []
-        self._owners: list[int] = []
+        self._points = array("Q")
+        self._owners = array("I")
         for part in parts:
             part.sort()
-            self._points += [point for point, _ in part]
-            self._owners += [owner for _, owner in part]
+            self._points.extend([point >> _OWNER_BITS for point in part])
+            self._owners.extend([point & _OWNER for point in part])
+            part.clear()  # all at once it would take long
             pause()
 
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ from gateway.algorithms.stable_hash import stable_hash
 SIZE: Final = 65_537  # prime, and more than a hundred times as many as the usual number of endpoints
 
 
-_PAUSE: Final = 256  # places
+_PAUSE: Final = 1024  # places that are looked at
 
 
 def maglev(
@@ -35,7 +35,7 @@ def maglev(
     shares = [weights[index] for index in order]
     dearest = max(shares)
     due = [0] * len(order)  # an endpoint sits out turns while its share is behind this
-    table, left, turn = [-1] * size, size, 0
+    table, left, turn, looks = [-1] * size, size, 0, 0
     while left:
         turn += 1
         for which, index in enumerate(order):
@@ -45,9 +45,11 @@ def maglev(
             place, step = places[which], steps[which]
             while table[place] >= 0:
                 place = (place + step) % size
+                looks += 1
+                if looks >= _PAUSE:  # the last free places are found after many that are not
+                    looks = 0
+                    pause()
             table[place] = index
             places[which] = place
             left -= 1
-            if not left % _PAUSE:
-                pause()
     return array("B" if len(names) <= 1 << 8 else "H" if len(names) <= 1 << 16 else "I", table)

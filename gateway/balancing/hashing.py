@@ -17,7 +17,7 @@ from gateway.http.parameters import cookie_values, query_values
 from gateway.upstream.beside import Work
 
 _POINTS = 256  # of the lightest endpoint on a ring, whatever their number: so only what leaves or joins moves keys
-_MOST_POINTS = 1 << 20  # of all, about 50 MiB
+_MOST_POINTS = 1 << 20  # of all, 12 MiB
 _pause = partial(time.sleep, 0)  # other threads have their turn
 
 
