@@ -58,6 +58,7 @@ ERRORS = (
 """A configuration in which one of these finds something is refused."""
 
 WARNINGS = (
+    Check("routes.yaml", discovery.open_prefixes),
     Check("routes.yaml", routes.warnings),
     Check("routes.yaml", balancing.warnings),
     Check("routes.yaml", outliers.warnings),

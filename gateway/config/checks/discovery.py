@@ -13,3 +13,12 @@ def without_redis(configuration: Configuration) -> Iterator[Fault]:
             if service.discovery is not None and service.discovery.redis is not None:
                 message = "it is found in the Redis of middleware.yaml, which has no redis: with its url; add that"
                 yield Fault(("services", name, "discovery", "redis"), message)
+
+
+def open_prefixes(configuration: Configuration) -> Iterator[Fault]:
+    """Prefixes of etcd that other services' keys may begin with, too."""
+    for name, service in configuration.routes.services.items():
+        etcd = service.discovery.etcd if service.discovery is not None else None
+        if etcd is not None and not etcd.prefix.endswith("/"):
+            message = "keys of other services may begin with this, too; end it with /"
+            yield Fault(("services", name, "discovery", "etcd", "prefix"), message)

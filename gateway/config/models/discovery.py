@@ -1,8 +1,8 @@
 """Where the endpoints of a service are found, in place of a list in the file."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateway.config.models.base import Model
 from gateway.config.models.dns import DnsName, DnsTtl, NameServersOrOne, RecordType
@@ -52,11 +52,18 @@ class Discovery(Model):
         "again and again that they live.",
         examples=["jobs"],
     )
-    registered: Unset[Annotated[Literal[True], Kind("`true`")]] = Field(
+    registered: Unset[Annotated[bool, Kind("`true`")]] = Field(
         None,
         description="Instances that the admin API registers (`POST /registry`). They are kept in the state directory, "
         "and shared with all gateways of the same `redis`, if middleware.yaml has one.",
     )
+
+    @field_validator("registered")
+    @classmethod
+    def _is_true(cls, registered: bool | None) -> bool | None:
+        if registered is False:
+            raise refuse("registered is true, or is not there: name another source instead")
+        return registered
 
     @property
     def source(self) -> str:

@@ -35,7 +35,6 @@ class Etcd(Model):
         examples=["http://127.0.0.1:2379"],
     )
     prefix: Text = Field(
-        min_length=1,
         description="What the keys begin with. The value of each is an instance: `host:port`, or JSON with `host`, "
         "`port`, and if need be `weight`, `zone`, `priority` and `health`.",
         examples=["/services/stock/"],
@@ -45,6 +44,13 @@ class Etcd(Model):
     ca: Unset[Text] = Ca
 
     _is_text = field_validator("password", mode="before")(secret_text)
+
+    @field_validator("prefix")
+    @classmethod
+    def _is_some(cls, prefix: str) -> str:
+        if not prefix:
+            raise refuse("without a prefix every key of etcd would be an instance; write one, such as /services/stock/")
+        return prefix
 
     @model_validator(mode="after")
     def _has_both(self) -> "Etcd":
@@ -57,7 +63,7 @@ class Consul(Model):
     """Instances in Consul, with the health that it knows of them."""
 
     url: HttpUrl = Field(description="An agent.", examples=["http://127.0.0.1:8500"])
-    service: Text = Field(min_length=1, description="What Consul calls the service.", examples=["mail"])
+    service: Text = Field(description="What Consul calls the service.", examples=["mail"])
     tag: Unset[Text] = Field(None, description="Only instances with this tag.")
     datacenter: Unset[Text] = Field(None, description="Unset: that of the agent.")
     stale: bool = Field(
@@ -67,3 +73,10 @@ class Consul(Model):
     ca: Unset[Text] = Ca
 
     _is_text = field_validator("token", mode="before")(secret_text)
+
+    @field_validator("service")
+    @classmethod
+    def _is_named(cls, service: str) -> str:
+        if not service:
+            raise refuse("the name of the service in Consul is needed, such as mail")
+        return service
