@@ -54,7 +54,7 @@ async def test_the_same_key_goes_to_the_same_endpoint(
 ) -> None:
     """From the first request on; different keys are spread over all endpoints."""
     async with answers(tmp_path, f"balance: {{consistent_hash: {{{key}}}}}") as client:
-        places: dict[int, set[str]] = {number: set() for number in range(20)}
+        places: dict[int, set[str]] = {number: set() for number in range(60)}
         for _ in range(2):
             for number, seen in places.items():
                 filled = {name: value.replace("%d", str(number)) for name, value in headers.items()}
