@@ -23,8 +23,6 @@ LIMIT: Final = 30.0  # seconds
 FEW: Final = 256 * 1024  # bytes that are dropped of what is no request
 BULK: Final = 16 * 1024  # bytes of a read from which on the next one waits for its turn
 
-_CORK: Final[int | None] = getattr(socket, "TCP_CORK", None)  # Linux only
-
 
 class Lingering(asyncio.BufferedProtocol):
     """A connection that only its client has still to close. Takes the place of the protocol that answered it."""
@@ -47,9 +45,8 @@ class Lingering(asyncio.BufferedProtocol):
         self._refused = refused
         self._received = 0  # bytes, since the last look
         self._open = True
-        if _CORK is not None:  # the answer, which is not sent yet, and the end go in one packet
-            with suppress(OSError, AttributeError):
-                transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _CORK, 1)
+        with suppress(OSError, AttributeError):  # on Linux, the answer and the end of it go in one packet
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
         now = context.loop.time()
         self._until = now + LIMIT
         self._progress = Progress(transport, writer)
