@@ -78,7 +78,7 @@ async def test_percent_and_large_bodies(tmp_path: Path) -> None:
     async with (
         backend(OK) as real,
         backend(OK) as shadow,
-        running(tmp_path, routes(real.address, shadow.address, "{target: shadow, percent: 10}")) as gateway,
+        running(tmp_path, routes(real.address, shadow.address, "{target: shadow, percent: 10%}")) as gateway,
     ):
         for _ in range(300):
             await gateway.get("/a")
