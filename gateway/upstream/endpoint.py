@@ -138,6 +138,7 @@ class Endpoint:
         "authority",
         "ewma",
         "failures",
+        "given_up",
         "health",
         "held",
         "idle_limit",
@@ -182,6 +183,7 @@ class Endpoint:
         self.ewma: PeakEwma | None = None  # how long it takes, where its balancer wants to know
         self.requests = 0
         self.failures = 0
+        self.given_up = 0  # by the client, or before the endpoint saw them
         self.tls_context = tls_context
         self.server_name = server_name or asked.name
         self._connector = connector
@@ -233,8 +235,8 @@ class Endpoint:
 
     @property
     def answered(self) -> int:
-        """Attempts that have ended, and not by its fault."""
-        return self.requests - self.in_flight - self.failures
+        """Attempts that have ended with an answer."""
+        return self.requests - self.in_flight - self.failures - self.given_up
 
     @property
     def connections(self) -> tuple[int, int]:
@@ -252,12 +254,15 @@ class Endpoint:
         self.in_flight -= 1
         failure, status = attempt.failure, attempt.status
         if failure is None and status < 500 and status != 429:
-            if status and self.health.record.in_a_row:
+            if not status:
+                self.given_up += 1
+            elif self.health.record.in_a_row:
                 self.health.record.succeeded()
             if self.ewma is not None and attempt.seconds is not None:
                 self.ewma.observe(attempt.waited + attempt.seconds, time.perf_counter())
             return
         if failure is not None and (failure.origin != "upstream" or attempt.retry == STALE):
+            self.given_up += 1
             return
         if failure is not None:
             self.failures += 1

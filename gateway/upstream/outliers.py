@@ -19,7 +19,8 @@ from gateway.upstream.endpoint import Endpoint
 LOOK_SECONDS: Final = 0.25  # between two looks at what waits
 MANY: Final = 2000  # endpoints, with which it is looked half as often
 PATIENCE: Final = 1.0  # seconds, at least, until a request that waits can count as a failure
-TIMES_LONGER: Final = 2.0  # than the longest wait at any other endpoint lately
+TIMES_LONGER: Final = 2.0  # than the longest wait at any other endpoint lately, and the longest that had an answer
+USUAL_SECONDS: Final = 300.0  # for which the latter is remembered
 
 
 class _Seen:
@@ -35,13 +36,19 @@ class _Seen:
         self.longest = 0.0  # the same, the longest of the last interval
         self.longest_at = now
 
-    def look(self, endpoint: Endpoint, answered_by_all: int, interval: float, now: float) -> None:
-        answered = endpoint.answered
-        if answered != self._answered:
-            self._answered, self.answered_at = answered, now
+    def look(self, endpoint: Endpoint, answered_by_all: int, interval: float, now: float) -> float:
+        """How long something has waited that was answered since the last look; 0 where that is not known."""
+        answered, before = endpoint.answered, self.waits
+        more, self._answered = answered - self._answered, answered
+        if more:
+            self.answered_at = now
         if answered_by_all - answered != self._others:
             self._others, self.others_at = answered_by_all - answered, now
         self.waits = endpoint.longest_wait(now) if endpoint.in_flight else 0.0
+        self._remember_longest(interval, now)
+        return before if more and self.waits < before else 0.0
+
+    def _remember_longest(self, interval: float, now: float) -> None:
         if self.waits >= self.longest or now - self.longest_at > interval:
             self.longest, self.longest_at = self.waits, now
 
@@ -49,13 +56,15 @@ class _Seen:
 class Outliers:
     """Judges the endpoints of one service. Times are those of time.perf_counter()."""
 
-    __slots__ = ("_detection", "_seen", "_swept_at", "due")
+    __slots__ = ("_detection", "_seen", "_swept_at", "_usual", "_usual_at", "due")
 
     def __init__(self, settings: OutlierSettings, now: float) -> None:
         self.due = now  # when to look next
         self._detection = OutlierDetection(settings, random.random)
         self._seen: dict[Endpoint, _Seen] = {}  # of those that have requests in flight, or had lately
         self._swept_at = now
+        self._usual = 0.0  # seconds, the longest wait that ended with an answer lately: of a long poll, say
+        self._usual_at = now
 
     def configure(self, settings: OutlierSettings) -> None:
         """Judge by these from now on."""
@@ -81,7 +90,9 @@ class Outliers:
             seen = former.get(endpoint)
             if endpoint.in_flight or (seen is not None and now - seen.longest_at <= interval):
                 seen = self._seen[endpoint] = seen or _Seen(now)
-                seen.look(endpoint, answered, interval, now)
+                usual = seen.look(endpoint, answered, interval, now)
+                if usual >= self._usual or now - self._usual_at > USUAL_SECONDS:
+                    self._usual, self._usual_at = usual, now
         return changed + [each for each, seen in self._seen.items() if self._is_silent(each, seen, endpoints, now)]
 
     def _sweep(self, endpoints: Sequence[Endpoint], now: float) -> list[Endpoint]:
@@ -89,7 +100,7 @@ class Outliers:
         self._swept_at = now
         before = [each.health.record.ejected for each in endpoints]
         for endpoint in endpoints:
-            record, ended = endpoint.health.record, endpoint.requests - endpoint.in_flight
+            record, ended = endpoint.health.record, endpoint.answered + endpoint.failures
             record.requests, record.counted = max(0, ended - record.counted), ended
             if not record.ejected:  # while nobody asked, there was nothing to sweep
                 record.multiplier = max(0, record.multiplier - (intervals - 1))
@@ -101,7 +112,7 @@ class Outliers:
         if seen.waits < PATIENCE or now - seen.others_at > PATIENCE:
             return False
         longest = max((other.longest for each, other in self._seen.items() if each is not endpoint), default=0.0)
-        limit = max(PATIENCE, TIMES_LONGER * longest)
+        limit = max(PATIENCE, TIMES_LONGER * longest, TIMES_LONGER * self._usual)
         if seen.waits <= limit or now - seen.answered_at < limit:
             return False
         waiting = endpoint.waiting(now, limit)

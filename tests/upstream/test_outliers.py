@@ -36,6 +36,7 @@ class Backend:
 
     status: int = 200
     hangs: bool = False
+    delay: float = 0.0
     port: int = 0
     requests: int = 0
 
@@ -46,6 +47,7 @@ class Backend:
                 self.requests += 1
                 if self.hangs:
                     await asyncio.sleep(60)
+                await asyncio.sleep(self.delay)
             status = 200 if "/health" in start else self.status
             writer.write(f"HTTP/1.1 {status} x\r\nContent-Length: 2\r\n\r\nok".encode())
 
@@ -188,6 +190,37 @@ async def test_slow_is_not_silent() -> None:
         assert [out(endpoint) for endpoint in cluster.upstream.endpoints] == ["", ""]
         for task in held:
             task.cancel()
+
+
+async def test_long_polls_are_no_black_hole() -> None:
+    """Where requests have waited for long and were answered, the next ones may wait as long, though others are fast."""
+    async with service(2) as (cluster, backends):
+        backends[0].delay = backends[1].delay = 1.4
+        polls = [asyncio.create_task(ask(cluster)) for _ in range(8)]
+        await asyncio.sleep(0)
+        while not all(poll.done() for poll in polls):
+            cluster.upstream.pick(make_exchange(), time.perf_counter(), ())  # which looks at what waits
+            await asyncio.sleep(0.05)
+        backends[0].delay = 0.0
+        for _ in range(30):
+            polls.append(asyncio.create_task(ask(cluster)))
+            await asyncio.sleep(0.05)
+        assert out(cluster.upstream.endpoints[1]) == ""
+        assert {(await each).attempts[0].status for each in polls} == {200}
+
+
+async def test_what_clients_give_up_is_no_answer() -> None:
+    """A black hole is found out also while impatient clients leave it."""
+    async with service(2) as (cluster, backends):
+        backends[1].hangs = True
+        held = [asyncio.create_task(ask(cluster)) for _ in range(8)]
+        while not out(cluster.upstream.endpoints[1]) and len(held) < 100:
+            leaving = asyncio.create_task(ask(cluster))
+            held.append(asyncio.create_task(ask(cluster)))
+            await asyncio.sleep(0.05)
+            leaving.cancel()
+        assert "requests were not answered" in out(cluster.upstream.endpoints[1])
+        assert {(await each).attempts[-1].status for each in held} == {200}
 
 
 async def test_a_return_within_the_ejection() -> None:
