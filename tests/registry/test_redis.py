@@ -171,36 +171,32 @@ async def test_after_an_outage_none_is_late_for_what_redis_missed(tmp_path: Path
     server.kill()
 
 
-async def test_two_gateways_agree_on_what_a_command_registers(own_redis: RedisServer, tmp_path: Path) -> None:
-    """`gateway register` keeps an instance registered, and takes it out when it is told to end."""
+async def test_what_a_command_registers(own_redis: RedisServer, tmp_path: Path) -> None:
+    """`gateway register` keeps an instance registered, and takes it out when it is told to end; all readers agree."""
     routes = "services: {jobs: {discovery: {redis: jobs}}}\nroutes: [{path: /x, target: jobs}]"
-    places = [tmp_path / "a", tmp_path / "b"]
-    for place in places:
-        place.mkdir()
-    middleware = f"redis: {{url: {own_redis.url}, prefix: 'agree:'}}"
     async with named_backends("one", "two") as (one, two):
         with (
-            running_gateway(places[0], routes, middleware) as a,
-            running_gateway(places[1], routes, middleware) as b,
             registering(own_redis, f"127.0.0.1:{one}") as first,
+            registering(own_redis, f"127.0.0.1:{two}"),
+            running_gateway(tmp_path, routes, f"redis: {{url: {own_redis.url}}}") as gateway,
         ):
-            for gateway in (a, b):
+            async with heard_of(own_redis, "jobs") as other:
+                await other.has(f"127.0.0.1:{one}", f"127.0.0.1:{two}", seconds=30)
                 await shows(f"{gateway.url}/x", "one")
-            with registering(own_redis, f"127.0.0.1:{two}"):
-                for gateway in (a, b):
-                    await shows(f"{gateway.url}/x", "two")
+                await shows(f"{gateway.url}/x", "two")
                 first.send_signal(signal.SIGTERM)
-                assert first.wait(10) == 0
-                for gateway in (a, b):
-                    await shows(admin_url(gateway, "/endpoints"), f"127.0.0.1:{one}", shown=False)
-                    await shows(f"{gateway.url}/x", "two")
+                await eventually(lambda: first.poll() is not None)
+                assert first.returncode == 0
+                await other.has(f"127.0.0.1:{two}")
+                await shows(admin_url(gateway, "/endpoints"), f"127.0.0.1:{one}", shown=False)
+                await shows(f"{gateway.url}/x", "two")
 
 
 @contextmanager
 def registering(server: RedisServer, address: str) -> Iterator[subprocess.Popen[bytes]]:
     """`gateway register`, running."""
     command = [sys.executable, "-m", "gateway.cli", "register", "--service", "jobs", "--redis", server.url]
-    process = subprocess.Popen([*command, "--prefix", "agree:", "--address", address])
+    process = subprocess.Popen([*command, "--address", address])
     try:
         yield process
     finally:
