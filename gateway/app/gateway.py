@@ -55,48 +55,48 @@ class Gateway:
         """Answer one request, and see its exchange to its end."""
         head = channel.head
         path = unquote(head.path) if "%" in head.path else head.path
-        if path in PROBES and head.method in ("GET", "HEAD"):
-            await self._probe(channel, path)
-            return
         outcome = Outcome(time.time(), time.perf_counter())
         snapshot = self.reloader.current
-        exchange = self.exchange(head, channel.peer, channel.scheme, snapshot)
-        if exchange.scheme == "https":
-            exchange.certificate = channel.certificate
-        exchange.early_hints = channel.hint
-        if channel.has_body:
-            exchange.body = channel
-            exchange.expectation = channel.expectation
         try:
-            response = await self.answer(exchange, snapshot)
-            outcome.status = response.status
-            body = response.body
-            if response.session is not None:
-                over = self._accept(channel, exchange, response, outcome)
-                del response, body  # a WebSocket may be open for days, and there may be many
-                await over
-            elif isinstance(body, bytes):
-                waiting = channel.respond(response.status, response.headers, body)
-                if waiting is not None:
-                    await waiting
-                outcome.sent = len(body)
-            else:
-                exchange.defer(body.close)  # which may be the body of a policy, around that of a backend
-                await send_stream(channel, exchange, response, body, outcome)
-        except GatewayError as error:
-            exchange.error = error  # too late for another status: the connection is cut off
-        except BaseException as error:
-            if not is_failure(error):
-                exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
-                outcome.status = outcome.status or ErrorKind.CLIENT_GONE.status
-                raise
-            exchange.error = error
-            if not isinstance(error, OSError):  # which some servers raise when the client is no longer there
-                logger.exception("request %s: the response cannot be sent", exchange.request_id)
+            if path in PROBES and head.method in ("GET", "HEAD"):
+                await self._probe(channel, path)
+                return
+            exchange = self.exchange(head, channel.peer, channel.scheme, snapshot)
+            if exchange.scheme == "https":
+                exchange.certificate = channel.certificate
+            exchange.early_hints = channel.hint
+            if channel.has_body:
+                exchange.body = channel
+                exchange.expectation = channel.expectation
+            try:
+                response = await self.answer(exchange, snapshot)
+                outcome.status = response.status
+                body = response.body
+                if response.session is not None:
+                    over = self._accept(channel, exchange, response, outcome)
+                    del response, body  # a WebSocket may be open for days, and there may be many
+                    await over
+                elif isinstance(body, bytes):
+                    waiting = channel.respond(response.status, response.headers, body)
+                    if waiting is not None:
+                        await waiting
+                    outcome.sent = len(body)
+                else:
+                    exchange.defer(body.close)  # which may be the body of a policy, around that of a backend
+                    await send_stream(channel, exchange, response, body, outcome)
+            except GatewayError as error:
+                exchange.error = error  # too late for another status: the connection is cut off
+            except BaseException as error:
+                if not is_failure(error):
+                    exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
+                    outcome.status = outcome.status or ErrorKind.CLIENT_GONE.status
+                    raise
+                _cannot_be_sent(exchange, error)
+            finally:
+                exchange.close()
+                outcome.received = outcome.received or channel.received
+                self.report(exchange, outcome)
         finally:
-            exchange.close()
-            outcome.received = outcome.received or channel.received
-            self.report(exchange, outcome)
             channel.over()
 
     async def _probe(self, channel: Channel, path: str) -> None:
@@ -104,7 +104,6 @@ class Gateway:
         waiting = channel.respond(status, headers, body)
         if waiting is not None:
             await waiting
-        channel.over()
 
     def _accept(self, channel: Channel, exchange: Exchange, response: Response, outcome: Outcome) -> Awaitable[None]:
         session = response.session
@@ -191,6 +190,12 @@ class Gateway:
         """End every WebSocket with this code."""
         for session in list(self._sessions):
             session.close(code)
+
+
+def _cannot_be_sent(exchange: Exchange, error: BaseException) -> None:
+    exchange.error = error
+    if not isinstance(error, OSError):  # which some servers raise when the client is no longer there
+        logger.exception("request %s: the response cannot be sent", exchange.request_id, exc_info=error)
 
 
 def _problem(error: GatewayError, exchange: Exchange) -> Response:
