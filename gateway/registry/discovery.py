@@ -147,20 +147,20 @@ class Discovery:
                 self._empty_since = time.perf_counter()
             if self._empty_since is not None and (left := self._held()) > 0:
                 asyncio.get_running_loop().call_later(left, self._news.set)
-                continue
-            await self._replace(members, said)
+            else:
+                await self._replace(members, said)
+            self._known.set()
+            self._tried.set()
 
     async def _replace(self, members: Sequence[Member], said: Instances) -> None:
         before = self.upstream.replaced
         for _ in self.upstream.replacing(members):
             await asyncio.sleep(0)
         self.revision, self._empty_since = said.revision, None
-        self._known.set()
-        self._tried.set()
         if self.upstream.replaced == before:
             return
         self.changes += 1
-        if said.happened is not None:
+        if said.happened is not None and members:  # an empty set may have been held back
             self.use.observe(time.perf_counter() - said.happened)
         logger.info("%s has %d instances now (%s)", self.upstream.name, len(self.upstream.endpoints), self.source.place)
 

@@ -82,6 +82,8 @@ async def test_an_empty_set_is_held_back() -> None:
         source.say()
         await has(discovery)
         assert time.perf_counter() - began >= 0.3
+        assert discovery.use.last is not None
+        assert discovery.use.last < 0.3
         assert "has no endpoints: a test says that there are none" in trouble(discovery)
 
 
