@@ -110,14 +110,14 @@ class Client:
         self._idle.append((reader, writer))
         return answer.status
 
-    async def steadily(self, rate: float, seconds: float) -> None:
-        """So many GETs a second, each at its time, whatever becomes of those before."""
+    async def steadily(self, rate: float, seconds: float, method: str = "GET") -> None:
+        """So many requests a second, each at its time, whatever becomes of those before."""
         began, asked = asyncio.get_running_loop().time(), set[asyncio.Task[Seen]]()
         for number in range(int(rate * seconds)):
             due = began + number / rate
             if (wait := due - asyncio.get_running_loop().time()) > 0:
                 await asyncio.sleep(wait)
-            asked.add(asyncio.create_task(self.ask()))
+            asked.add(asyncio.create_task(self.ask(method)))
         await asyncio.gather(*asked)
 
     def failed(self) -> list[Seen]:

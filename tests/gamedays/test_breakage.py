@@ -143,3 +143,41 @@ async def test_one_flaps(tmp_path: Path, seconds: int) -> None:
                 it.backends[0].kill()
         await load
         assert it.client.failed() == []
+
+
+DISCOVERED = """\
+services:
+  shop:
+    discovery: {file: instances.yaml}
+    outliers: {consecutive: 3}
+routes:
+- path: /*
+  target: shop
+  timeout: {response_header: 1s}
+"""
+
+
+def write_instances(directory: Path, listed: list[Backend]) -> None:
+    temporary = directory / "instances.new"
+    temporary.write_text("[" + ", ".join(each.address for each in listed) + "]\n")
+    temporary.rename(directory / "instances.yaml")
+
+
+@pytest.mark.parametrize("pause", [1.5, pytest.param(5, marks=LONG)])
+@pytest.mark.timeout(150)
+async def test_a_rolling_restart(tmp_path: Path, pause: float) -> None:
+    """When each of three leaves its source a while before it stops, and comes back, no GET and no POST fails."""
+    with backends(3, "idle=5") as started, running_gateway(tmp_path, DISCOVERED, ready=False) as gateway:
+        write_instances(gateway.directory, started)
+        gateway.wait_until_healthy()
+        client = Client(gateway.port)
+        load = [asyncio.create_task(client.steadily(100, 3 * pause + 4, method)) for method in ("GET", "POST")]
+        for backend in started:
+            write_instances(gateway.directory, [each for each in started if each is not backend])
+            await asyncio.sleep(pause)
+            backend.kill()
+            await asyncio.to_thread(backend.start)
+            write_instances(gateway.directory, started)
+        await asyncio.gather(*load)
+        assert client.failed() == []
+        client.close()
