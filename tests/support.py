@@ -18,6 +18,8 @@ from pathlib import Path
 
 import httpx2
 
+from tests.forking import Forked, fork
+
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -39,7 +41,7 @@ class GatewayProcess:
     admin_port: int = field(default_factory=free_port)
     environment: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def url(self) -> str:
@@ -65,14 +67,22 @@ class GatewayProcess:
         """What it wrote to stdout: the access log, unless configured otherwise."""
         return (self.directory.parent / "stdout.log").read_text()
 
-    def start(self, *, ready: bool = True) -> None:
-        """Start it, and wait until it is ready (or, with ready=False, until it is alive)."""
-        command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(self.directory)]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--admin", f"127.0.0.1:{self.admin_port}"]
-        parent = self.directory.parent
-        with (parent / "stdout.log").open("wb") as out, (parent / "stderr.log").open("wb") as err:
-            environment = {**os.environ, **self.environment}
-            self.process = subprocess.Popen([*command, *self.arguments], stdout=out, stderr=err, env=environment)
+    def start(self, *, ready: bool = True, forked: bool = True) -> None:
+        """Start it, and wait until it is ready (or, with ready=False, until it is alive).
+
+        With forked=False in a process of its own from the beginning, which inherits what this one has.
+        """
+        arguments = ["serve", "--config", str(self.directory), "--host", "127.0.0.1", "--port", str(self.port)]
+        arguments += ["--admin", f"127.0.0.1:{self.admin_port}", *self.arguments]
+        out, err = self.directory.parent / "stdout.log", self.directory.parent / "stderr.log"
+        for file in (out, err):
+            file.write_bytes(b"")
+        environment = {**os.environ, **self.environment}
+        self.process = fork(arguments, environment, out, err) if forked else None
+        if self.process is None:
+            command = [sys.executable, "-m", "gateway.cli", *arguments]
+            with out.open("wb") as written, err.open("wb") as logged:
+                self.process = subprocess.Popen(command, stdout=written, stderr=logged, env=environment)
         self.wait_until_healthy("/health/ready" if ready else "/health/live")
 
     def wait_until_healthy(self, path: str = "/health/ready", seconds: float = 60.0) -> None:

@@ -104,7 +104,7 @@ def test_signals_end_a_gateway_in_the_background_of_a_shell(tmp_path: Path, numb
     process.write(ROUTES, middleware="drain: {window: 0}")
     old = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is ignored here stays ignored in a child
     try:
-        process.start()
+        process.start(forked=False)
     finally:
         signal.signal(signal.SIGINT, old)
     os.kill(process.pid, number)
