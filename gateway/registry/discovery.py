@@ -95,6 +95,18 @@ class Discovery:
             self._log.always("%s: %s answers again", self.upstream.name, self.source.place)
             self.lost = ""
 
+    def failing(self, reason: str) -> None:
+        """See `Sink`."""
+        self.lost = reason
+        self._tried.set()
+        self._log.line(
+            "%s: %s is lost, the last %d instances stay in use: %s",
+            self.upstream.name,
+            self.source.place,
+            len(self.upstream.endpoints),
+            reason,
+        )
+
     def fault(self, kind: str) -> None:
         """See `Sink`."""
         self.faults += 1
@@ -192,15 +204,7 @@ class Discovery:
                 reason = "its watch ended"
             except SourceLost as error:
                 reason = str(error)
-            self.lost = reason
-            self._tried.set()
+            self.failing(reason)
             self._failures += 1
-            self._log.line(
-                "%s: %s is lost, the last %d instances stay in use: %s",
-                self.upstream.name,
-                self.source.place,
-                len(self.upstream.endpoints),
-                reason,
-            )
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures - 1, 10))
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))

@@ -33,6 +33,10 @@ class Sink(Protocol):
         """The source has sent something that changes nothing, such as a bookmark."""
         ...
 
+    def failing(self, reason: str) -> None:
+        """It cannot be asked now, and the source goes on trying by itself: as SourceLost, with its text."""
+        ...
+
     def fault(self, kind: str) -> None:
         """Something was wrong that the source mended itself, such as a watch that had missed an event. Counted."""
         ...

@@ -49,6 +49,9 @@ class Heard:
     def alive(self) -> None:
         self.signs += 1
 
+    def failing(self, reason: str) -> None:
+        self.lost.append(reason)
+
     def fault(self, kind: str) -> None:
         self.faults.append(kind)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from gateway.registry.file import FileSource
 from gateway.registry.instances import parse_instance
 from gateway.upstream.endpoint import Address, Member
 from tests.lifecycle.support import admin_url
-from tests.registry.support import shows
-from tests.support import running_gateway
+from tests.registry.support import Heard, shows
+from tests.support import eventually, running_gateway
 from tests.upstream.test_service import named_backends
 
 ROUTES = """
@@ -34,6 +36,46 @@ async def test_a_file_of_instances_is_used_when_it_changes(tmp_path: Path) -> No
             complaint = "legacy.yaml cannot be used: instance 1: port is missing"
             await shows(admin_url(gateway, "/health"), complaint, gateway.admin_token)
             await shows(f"{gateway.url}/x", "two")
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"- " * 20_000,
+        b"[" * 20_000 + b"]" * 20_000,
+        b"a: &a {b: 1}\n"
+        + b"".join(b"%c: &%c {<<: [%b]}\n" % (c, c, b", ".join([b"*%c" % (c - 1)] * 9)) for c in range(98, 114)),
+    ],
+)
+async def test_what_would_exhaust_the_stack_or_the_memory_is_no_list_of_instances(
+    tmp_path: Path, contents: bytes
+) -> None:
+    """A file that is nested without end, or made of aliases of aliases, is refused like any that cannot be used."""
+    path = tmp_path / "legacy.yaml"
+    path.write_bytes(contents)
+    source = FileSource(path)
+    heard = Heard(source)
+    watching = asyncio.create_task(heard.run())
+    await eventually(lambda: "legacy.yaml cannot be used" in "".join(heard.lost))
+    watching.cancel()
+
+
+async def test_a_corrected_file_is_used_at_once(tmp_path: Path) -> None:
+    """However often it was found not to be usable: nobody who mends a file waits for the end of a pause."""
+    path = tmp_path / "legacy.yaml"
+    path.write_text("[127.0.0.1:0]")
+    source = FileSource(path)
+    heard = Heard(source)
+    watching = asyncio.create_task(source.watch(heard))
+    await eventually(lambda: len(heard.lost) > 0)
+    path.write_text("[127.0.0.1:80]")
+    await eventually(lambda: heard.addresses == ["127.0.0.1:80"])
+    path.unlink()
+    await eventually(lambda: len(heard.lost) > 1)
+    path.write_text("[127.0.0.1:80]")
+    signs = heard.signs
+    await eventually(lambda: heard.signs > signs)
+    watching.cancel()
 
 
 @pytest.mark.parametrize(
