@@ -16,7 +16,7 @@ COMPILED := $(VENV)/compiled
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # What is compiled is what these tests run, in their own process and in the gateways that they start.
-COMPILED_TESTS := tests/server tests/upstream tests/balancing tests/routes tests/middleware tests/cli
+COMPILED_TESTS := tests/server tests/upstream tests/resilience tests/balancing tests/routes tests/middleware tests/cli
 ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
 # One worker for each core. Tests of one `xdist_group` share a worker, since they need the same fixed ports.
