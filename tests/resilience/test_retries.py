@@ -20,7 +20,8 @@ RETRY = "retry: {attempts: 3, on: [connect, reset, 502, 503, 504], per_try: 2s}"
 def routes(*addresses: str, route: str = "") -> str:
     """One service with these endpoints."""
     endpoints = ", ".join(f"'{address}'" for address in addresses)
-    return f"services: {{s: {{endpoints: [{endpoints}]}}}}\nroutes:\n- {{path: /*, target: s, {route}}}\n"
+    services = f"services: {{s: {{endpoints: [{endpoints}], balance: round_robin}}}}\n"
+    return services + f"routes:\n- {{path: /*, target: s, {route}}}\n"
 
 
 def reasons(gateway: InProcess) -> list[str]:
