@@ -112,3 +112,10 @@ def reset(transport: asyncio.Transport, writer: Writer) -> None:
     with suppress(OSError, AttributeError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.abort()
+
+
+def is_reset(transport: asyncio.Transport) -> bool:
+    """Whether the client has reset the connection, of which the loop learns only after what it had sent before."""
+    with suppress(OSError, AttributeError):
+        return bool(transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    return False

@@ -29,7 +29,7 @@ from gateway.server.http1.channel import DISCARD_LIMIT, Http1Channel
 from gateway.server.http1.phase import BUSY, DISCARD, GONE, HEAD, IDLE, NEW
 from gateway.server.http1.reader import FRAMING_AT_ONCE, RequestReader
 from gateway.server.http1.websocket import join
-from gateway.server.lingering import Lingering, reset
+from gateway.server.lingering import Lingering, is_reset, reset
 from gateway.server.progress import Progress
 
 WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, above which a response waits
@@ -152,6 +152,9 @@ class Http1Connection(asyncio.BufferedProtocol):
             return
         channel = self._channel
         if channel is not None and self._phase is not BUSY:
+            if self._phase is NEW and is_reset(self._transport):
+                self._writer.abort()
+                return
             self._phase = BUSY
             self.deadline = NEVER
             if self.drained is not None or self._eof:
@@ -379,8 +382,6 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._linger()
         elif self._channel is not None:
             self._channel.keep_alive = False
-
-    # WebSockets.
 
     def accept(self, response: Response, outcome: Outcome) -> Awaitable[None]:
         return join(self._context, self._transport, self.place, self._switch, response, outcome)
