@@ -119,11 +119,15 @@ def _index_of(headers: httpx2.Headers) -> int:
     if headers.get("x-consul-knownleader", "true").lower() == "false":
         raise SourceLost("it has no leader, so what it knows may be old")
     contact, index = headers.get("x-consul-lastcontact", "0"), headers.get("x-consul-index", "")
-    if contact.isdecimal() and int(contact) > OLD_MILLISECONDS:
+    if _is_number(contact) and int(contact) > OLD_MILLISECONDS:
         raise SourceLost(f"its server has not heard of the leader for {int(contact) // 1000} s")
-    if not index.isdecimal():
+    if not _is_number(index):
         raise SourceLost("it answers without an index; the url is that of an agent of Consul, http://host:8500")
     return int(index)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(2**64))
 
 
 def _parsed(body: bytes) -> tuple[tuple[Member, ...], frozenset[str]]:

@@ -60,7 +60,6 @@ class Discovery:
         self._last: Instances | None = None  # what the source said
         self._empty_since: float | None = None
         self._outside: Sequence[str] = ()  # some of those that are dropped
-        self._failures = 0  # in a row
         self._log = ThrottledLog(logger.warning, seconds=60.0)
 
     async def start(self) -> None:
@@ -90,7 +89,6 @@ class Discovery:
     def alive(self) -> None:
         """See `Sink`."""
         self.answered_at = time.perf_counter()
-        self._failures = 0
         if self.lost:
             self._log.always("%s: %s answers again", self.upstream.name, self.source.place)
             self.lost = ""
@@ -198,13 +196,17 @@ class Discovery:
         return inside
 
     async def _run(self) -> None:
+        pause = 0.0
         while True:
+            began = time.perf_counter()
             try:
                 await self.source.watch(self)
                 reason = "its watch ended"
             except SourceLost as error:
                 reason = str(error)
             self.failing(reason)
-            self._failures += 1
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures - 1, 10))
+            # One that answers something and fails at once, such as a registry that may be listed but not watched, is
+            # not asked all the more often for that.
+            held = self.answered_at is not None and self.answered_at >= began and time.perf_counter() - began > pause
+            pause = FIRST_PAUSE if held or not pause else min(LONGEST_PAUSE, 2 * pause)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))

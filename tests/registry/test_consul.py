@@ -119,6 +119,7 @@ async def test_an_index_of_zero() -> None:
         ({"X-Consul-KnownLeader": "false"}, "it has no leader"),
         ({"X-Consul-LastContact": "61000"}, "has not heard of the leader for 61 s"),
         ({"X-Consul-Index": ""}, "it answers without an index"),
+        ({"X-Consul-Index": "9" * 5000}, "it answers without an index"),
     ],
 )
 async def test_answers_that_cannot_be_right(headers: dict[str, str], reason: str) -> None:

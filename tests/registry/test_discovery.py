@@ -171,3 +171,20 @@ async def test_a_new_service_has_its_instances_when_it_is_served(tmp_path: Path)
                 while "one" not in seen:
                     seen.add((await client.get(f"{gateway.url}/x")).text)
             assert not any("has no endpoint" in text for text in seen)
+
+
+async def test_a_source_that_answers_and_fails_at_once_is_asked_less_often() -> None:
+    """One that may list but not watch is not asked several times a second for ever."""
+
+    class Listing(Told):
+        async def watch(self, sink: Sink) -> None:
+            self.taken += 1
+            sink.deliver(Instances([A], "1"))
+            raise SourceLost("watching is forbidden")
+
+    source = Listing()
+    discovery = Discovery(upstream_of(), source)
+    await discovery.start()
+    await asyncio.sleep(2.0)
+    await discovery.stop()
+    assert 3 <= source.taken <= 6
