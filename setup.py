@@ -23,7 +23,7 @@ MODULES = """
     routes/conditions
     algorithms/gcra algorithms/networks algorithms/fairness algorithms/windowed_sum algorithms/retry_budget
     algorithms/weighted_draw algorithms/held_slots algorithms/peak_ewma algorithms/priorities algorithms/bounded_load
-    algorithms/stable_hash
+    algorithms/stable_hash algorithms/histogram
     algorithms/circuit_breaker upstream/breaker upstream/fallback upstream/split upstream/concurrency
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/outliers algorithms/outlier_detection

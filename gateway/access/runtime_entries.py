@@ -17,7 +17,8 @@ from heapq import nsmallest
 from gateway.access.entries import Entry, EntryTable, Key
 from gateway.access.sharing import SharedEntries
 from gateway.access.store import EntryFile
-from gateway.algorithms.sliding_window import SlidingWindow, backoff
+from gateway.algorithms.backoff import doubled
+from gateway.algorithms.sliding_window import SlidingWindow
 from gateway.config.models.blocklist import MAX_PATTERNS, AutomaticBans
 from gateway.live import Tasks
 
@@ -108,7 +109,7 @@ class RuntimeEntries:
         if former is not None and former.holds(now):
             return
         bans = former.bans + 1 if former is not None and not former.is_over(now) else 1
-        until = now + backoff(settings.ban, bans, settings.longest)
+        until = now + doubled(settings.ban, bans, settings.longest)
         reason = f"{settings.failures} failed authentications within {settings.window:g} s"
         entry = Entry(*key, reason, until, "automatic", bans=bans, kept=until + settings.longest)
         try:

@@ -32,8 +32,3 @@ class SlidingWindow:
 
     def __len__(self) -> int:
         return len(self._times)
-
-
-def backoff(first: float, times: int, longest: float) -> float:
-    """Exponential backoff: how long something takes the `times`-th time (from 1), when it doubles each time."""
-    return min(first * 2.0 ** min(times - 1, 60), longest)

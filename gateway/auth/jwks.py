@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.algorithms.backoff import doubled
 from gateway.auth.fetching import Fetched, Fetcher, FetchError
 from gateway.auth.jwk import KeyUnfitError, from_jwks
 from gateway.auth.key_set import KeySet
@@ -200,7 +201,7 @@ class PublishedKeys:
 
     def _failed(self, reason: str) -> None:
         self.failures += 1
-        self._next = min(RETRY_LAST, self.settings.retry * 2 ** min(self.failures - 1, 10)) * random.uniform(0.75, 1.25)
+        self._next = doubled(self.settings.retry, self.failures, RETRY_LAST) * random.uniform(0.75, 1.25)
         left = max(0.0, self._until - self._clock())
         held = f"the old ones hold for {left:.0f} s more" if left else "there are none"
         logger.warning("keys of %s cannot be fetched, %s: %s", self.settings.issuer, held, reason)

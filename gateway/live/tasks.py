@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from gateway.algorithms.backoff import doubled
 from gateway.custom_code import is_failure
 
 logger = logging.getLogger("gateway.live")
@@ -87,7 +88,7 @@ class Supervised:
         logger.error("%s ended unexpectedly; it is restarted", self.name, exc_info=error)
 
     async def _pause(self) -> None:
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._in_a_row - 1, 10))
+        longest = doubled(FIRST_PAUSE, self._in_a_row, LONGEST_PAUSE)
         with suppress(TimeoutError):
             async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):
                 await self._ending.wait()

@@ -6,7 +6,6 @@ configuration, and consumers beyond CONSUMERS, which a token issuer may invent w
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
@@ -15,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.algorithms.histogram import Histogram
 from gateway.http import Exchange, Outcome
 
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
@@ -58,29 +58,12 @@ HELP: Final = {
 Source = Callable[[], Iterable[Metric]]
 
 
-class _Durations:
-    """A histogram of one route."""
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BUCKETS) + 1)
-        self.total = 0.0
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        running, buckets = 0, []
-        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
-            running += count
-            buckets.append((bound, float(running)))
-        return buckets
-
-
 class Metrics(Collector):
     """The numbers of one process."""
 
     def __init__(self) -> None:
         self._requests: Counter[tuple[str, int]] = Counter()
-        self._durations: dict[str, _Durations] = {}
+        self._durations: dict[str, Histogram] = {}
         self._consumers: Counter[str] = Counter()
         self._decisions: Counter[tuple[str, str]] = Counter()
         self._sources: list[Source] = []
@@ -98,8 +81,7 @@ class Metrics(Collector):
         durations = self._durations.get(route)
         if durations is None:
             durations = self._new_route(route)
-        durations.counts[bisect_left(BUCKETS, outcome.seconds)] += 1
-        durations.total += outcome.seconds
+        durations.observe(outcome.seconds)
         if exchange.identity is not None:
             name = exchange.identity.consumer
             known = name in self._consumers or len(self._consumers) < CONSUMERS
@@ -107,11 +89,11 @@ class Metrics(Collector):
         for decision in exchange.decisions:
             self._decisions[decision.rule, decision.verdict] += 1
 
-    def _new_route(self, route: str) -> _Durations:
+    def _new_route(self, route: str) -> Histogram:
         if len(self._durations) >= ROUTES:
             self._durations.clear()
             self._requests.clear()
-        durations = self._durations[route] = _Durations()
+        durations = self._durations[route] = Histogram(BUCKETS)
         return durations
 
     def collect(self) -> Iterator[Metric]:

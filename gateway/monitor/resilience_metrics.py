@@ -25,9 +25,15 @@ def resilience_metrics(owner: Owner) -> Iterator[Metric]:
 
 def _breakers(breakers: list[Breaker]) -> Iterator[Metric]:
     labels, now = ["route", "target"], time.perf_counter()
-    states = GaugeMetricFamily("gateway_breaker_state", "1 for the state of a breaker.", labels=[*labels, "state"])
-    opened = CounterMetricFamily("gateway_breaker_opened", "Times that a breaker opened.", labels=labels)
-    refused = CounterMetricFamily("gateway_breaker_refused", "Requests that a breaker refused.", labels=labels)
+    states = GaugeMetricFamily(
+        "gateway_breaker_state", "1 for the state of a breaker, by route, target and state.", labels=[*labels, "state"]
+    )
+    opened = CounterMetricFamily(
+        "gateway_breaker_opened", "Times that a breaker opened, by route and target.", labels=labels
+    )
+    refused = CounterMetricFamily(
+        "gateway_breaker_refused", "Requests that a breaker refused, by route and target.", labels=labels
+    )
     for breaker in breakers:
         named, current = [breaker.route, breaker.target], breaker.circuit.report(now).state
         for state in State:
@@ -39,9 +45,13 @@ def _breakers(breakers: list[Breaker]) -> Iterator[Metric]:
 
 def _mirrors(queues: list[MirrorQueue]) -> Iterator[Metric]:
     labels = ["route", "target"]
-    copies = CounterMetricFamily("gateway_mirror_copies", "Copies for a mirror.", labels=[*labels, "result"])
+    copies = CounterMetricFamily(
+        "gateway_mirror_copies", "Copies for a mirror, by route, target and result.", labels=[*labels, "result"]
+    )
     seconds = CounterMetricFamily(
-        "gateway_mirror_response_seconds", "Time to the head of answers that both gave.", labels=[*labels, "side"]
+        "gateway_mirror_response_seconds",
+        "Time to the head of answers that both gave, by route, target and side.",
+        labels=[*labels, "side"],
     )
     for queue in queues:
         named = [queue.route, queue.target]
@@ -54,9 +64,11 @@ def _mirrors(queues: list[MirrorQueue]) -> Iterator[Metric]:
 
 def _limits(limits: list[ServiceLimit]) -> Iterator[Metric]:
     labels = ["service"]
-    number = GaugeMetricFamily("gateway_concurrency_limit", "Requests that a service may have at once.", labels=labels)
+    number = GaugeMetricFamily(
+        "gateway_concurrency_limit", "Requests that a service may have at once, by service.", labels=labels
+    )
     refused = CounterMetricFamily(
-        "gateway_concurrency_refused", "Requests that were too many for a service.", labels=["service"]
+        "gateway_concurrency_refused", "Requests that were too many for a service, by service.", labels=["service"]
     )
     for each in limits:
         number.add_metric([each.service], each.limit.limit)
@@ -66,8 +78,10 @@ def _limits(limits: list[ServiceLimit]) -> Iterator[Metric]:
 
 def _budgets(budgets: list[ServiceBudget]) -> Iterator[Metric]:
     labels = ["service"]
-    drawn = CounterMetricFamily("gateway_retries", "Retries that a budget paid for.", labels=labels)
-    refused = CounterMetricFamily("gateway_retries_refused", "Retries that a budget did not pay for.", labels=labels)
+    drawn = CounterMetricFamily("gateway_retries", "Retries that a budget paid for, by service.", labels=labels)
+    refused = CounterMetricFamily(
+        "gateway_retries_refused", "Retries that a budget did not pay for, by service.", labels=labels
+    )
     for each in budgets:
         drawn.add_metric([each.service], each.budget.drawn)
         refused.add_metric([each.service], each.budget.exhausted)

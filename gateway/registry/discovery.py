@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.algorithms.histogram import Histogram
 from gateway.algorithms.networks import NetworkMap
 from gateway.live import Tasks
 from gateway.outside.throttled_log import ThrottledLog
-from gateway.registry.durations import Durations
 from gateway.registry.source import Instances, Source, SourceLost
 from gateway.upstream.endpoint import Member
 from gateway.upstream.service import STEP, Upstream
@@ -23,6 +23,7 @@ logger = logging.getLogger("gateway.registry")
 
 FIRST_PAUSE: Final = 0.2  # seconds until a lost source is asked again; doubled each time, spread by a half
 LONGEST_PAUSE: Final = 10.0
+USE_SECONDS: Final = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 30.0)  # bounds of a histogram
 SHOWN: Final = 3  # instances, of those that are dropped
 
 
@@ -51,7 +52,7 @@ class Discovery:
         self.changes = 0
         self.faults = 0
         self.dropped = 0  # instances outside of what is allowed, in the last set
-        self.use = Durations()  # from the source's event until a change was used
+        self.use = Histogram(USE_SECONDS)  # from the source's event until a change was used
         self._caution = caution or Caution()
         self._known = asyncio.Event()  # the source has said once which instances there are
         self._tried = asyncio.Event()  # it has, or it has failed

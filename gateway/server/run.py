@@ -43,11 +43,11 @@ from gateway.live import Owner, Plan
 from gateway.monitor.access_log import AccessLog, AccessLogSettings, check_output
 from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
 from gateway.monitor.audit_log import AuditLog
-from gateway.monitor.endpoint_series import endpoint_series
+from gateway.monitor.endpoint_metrics import endpoint_metrics
 from gateway.monitor.metrics import Metrics, plain
 from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.registry.discovery import Discovery
-from gateway.registry.series import series
+from gateway.registry.metrics import discovery_metrics
 from gateway.reload import Reloader
 from gateway.server.accepting import LET_IN, Acceptor
 from gateway.server.admin import AdminAccess
@@ -103,8 +103,8 @@ async def serve(options: ServeOptions) -> None:
 
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
     loop_watch = LoopWatch()
-    metrics.add_source(lambda: series(owner.all(Discovery)))
-    metrics.add_source(lambda: endpoint_series(owner.all(Upstream)))
+    metrics.add_source(lambda: discovery_metrics(owner.all(Discovery)))
+    metrics.add_source(lambda: endpoint_metrics(owner.all(Upstream)))
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     metrics.add_source(partial(resilience_metrics, owner))
     gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))

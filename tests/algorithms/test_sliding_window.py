@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.algorithms.sliding_window import SlidingWindow, backoff
+from gateway.algorithms.sliding_window import SlidingWindow
 
 
 def test_events_are_counted_within_their_window() -> None:
@@ -35,8 +35,3 @@ def test_keys_are_bounded() -> None:
     assert len(window) == 100
     assert window.add(999, 1000, limit=2, window=1e9)
     assert not window.add(0, 1000, limit=2, window=1e9)
-
-
-def test_a_backoff_doubles_up_to_a_cap() -> None:
-    """Each is twice as long as the one before, however often."""
-    assert [backoff(10, times, 60) for times in (1, 2, 3, 4, 10_000)] == [10, 20, 40, 60, 60]

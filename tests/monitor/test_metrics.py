@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""What Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import httpx2
 import gateway
 from gateway.http import Decision, Identity, Outcome
 from gateway.http.testing import make_exchange
+from gateway.live import Owner
+from gateway.monitor.endpoint_metrics import endpoint_metrics
 from gateway.monitor.metrics import CONSUMERS, HELP, Metrics, plain
+from gateway.monitor.resilience_metrics import resilience_metrics
+from gateway.registry.metrics import discovery_metrics
 from tests.support import free_port, running_gateway
 
 
@@ -41,9 +45,12 @@ def test_decisions_are_counted_by_rule() -> None:
 def test_every_number_has_a_sentence() -> None:
     """Prometheus shows what a number means, and the documentation has the same sentences."""
     root = Path(gateway.__file__).parent
-    told = {name for file in root.rglob("*.py") for name in re.findall(r'"(gateway_[a-z_]+)": [^"]', file.read_text())}
-    assert told == set(HELP)
-    pages = (*plain(dict.fromkeys(HELP, 1.0)), *Metrics().collect())
+    plain_names = {
+        name for file in root.rglob("*.py") for name in re.findall(r'"(gateway_[a-z_]+)": [^"]', file.read_text())
+    }
+    assert plain_names == set(HELP)
+    labelled = (*endpoint_metrics([]), *discovery_metrics([]), *resilience_metrics(Owner()))
+    pages = (*Metrics().collect(), *plain(dict.fromkeys(HELP, 1.0)), *labelled)
     sentences = {metric.name + "_total" * (metric.type == "counter"): metric.documentation for metric in pages}
     rows = re.findall(r"^\| `(gateway_\w+)` \| (.*) \|$", (root.parent / "docs/operating.md").read_text(), re.MULTILINE)
     assert dict(rows) == sentences

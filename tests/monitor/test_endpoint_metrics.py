@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from gateway.balancing.table import BALANCERS
 from gateway.deadlines import Deadlines
-from gateway.monitor.endpoint_series import ENDPOINTS, endpoint_series
+from gateway.monitor.endpoint_metrics import ENDPOINTS, endpoint_metrics
 from gateway.upstream.endpoint import Address, Member
 from gateway.upstream.health import Signal
 from gateway.upstream.service import Settings, Upstream
@@ -27,7 +27,7 @@ def upstream_of(count: int, name: str = "shop") -> Upstream:
 def lines(*upstreams: Upstream) -> set[str]:
     class All(Collector):
         def collect(self):  # type: ignore[no-untyped-def]
-            return endpoint_series(upstreams)
+            return endpoint_metrics(upstreams)
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(All())

@@ -1,4 +1,4 @@
-"""What metrics tell of services and endpoints, read from them at every scrape: a series ends with its endpoint."""
+"""Metrics of services and endpoints, read from them at every scrape: a series ends with its endpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENDPOINTS: Final = 1000
 """With more than so many in all, only those have series of their own that get no requests, and no more of them."""
 
 
-def endpoint_series(upstreams: Iterable[Upstream]) -> Iterator[Metric]:
+def endpoint_metrics(upstreams: Iterable[Upstream]) -> Iterator[Metric]:
     """Series of services by name, and of endpoints by service and address."""
     now, services = time.perf_counter(), list(upstreams)
     every = [(upstream.name, endpoint) for upstream in services for endpoint in upstream.endpoints]
@@ -27,7 +27,9 @@ def endpoint_series(upstreams: Iterable[Upstream]) -> Iterator[Metric]:
 
 
 def _counts(services: list[Upstream], out: set[Endpoint]) -> Metric:
-    family = GaugeMetricFamily("gateway_service_endpoints", "Endpoints in and out.", labels=["service", "state"])
+    family = GaugeMetricFamily(
+        "gateway_service_endpoints", "Endpoints by service and state, `in` or `out`.", labels=["service", "state"]
+    )
     for upstream in services:
         down = sum(endpoint in out for endpoint in upstream.endpoints)
         family.add_metric([upstream.name, "in"], len(upstream.endpoints) - down)
@@ -37,12 +39,18 @@ def _counts(services: list[Upstream], out: set[Endpoint]) -> Metric:
 
 def _of_endpoints(every: list[tuple[str, Endpoint]], out: set[Endpoint]) -> Iterator[Metric]:
     labels = ["service", "endpoint"]
-    is_in = GaugeMetricFamily("gateway_endpoint_in", "1 while an endpoint may get requests.", labels=labels)
-    flight = GaugeMetricFamily("gateway_endpoint_in_flight", "Requests that it has now.", labels=labels)
-    opened = GaugeMetricFamily("gateway_endpoint_connections", "Connections to it, kept ones included.", labels=labels)
-    requests = CounterMetricFamily("gateway_endpoint_requests", "Attempts that it got.", labels=labels)
-    failures = CounterMetricFamily("gateway_endpoint_failures", "Attempts that failed by its fault.", labels=labels)
-    ejections = CounterMetricFamily("gateway_endpoint_ejections", "Times that it was ejected.", labels=labels)
+    is_in = GaugeMetricFamily(
+        "gateway_endpoint_in", "1 while an endpoint may get requests, by service and endpoint.", labels=labels
+    )
+    flight = GaugeMetricFamily("gateway_endpoint_in_flight", "Requests that an endpoint has now.", labels=labels)
+    opened = GaugeMetricFamily(
+        "gateway_endpoint_connections", "Connections to an endpoint, idle ones included.", labels=labels
+    )
+    requests = CounterMetricFamily("gateway_endpoint_requests", "Attempts that an endpoint got.", labels=labels)
+    failures = CounterMetricFamily(
+        "gateway_endpoint_failures", "Attempts that failed by the fault of an endpoint.", labels=labels
+    )
+    ejections = CounterMetricFamily("gateway_endpoint_ejections", "Times that an endpoint was ejected.", labels=labels)
     for name, endpoint in every:
         values, counts = [name, endpoint.label], endpoint.counts()
         is_in.add_metric(values, endpoint not in out)
