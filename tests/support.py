@@ -14,9 +14,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-
-import httpx2
 
 from tests.forking import Forked, fork
 
@@ -93,10 +92,14 @@ class GatewayProcess:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the gateway ended with {self.process.returncode}: {self.log}")
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)  # a client of httpx2 loads certificates first
         try:
-            return httpx2.get(self.url + path, timeout=5).status_code == 200
-        except httpx2.TransportError:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
             return False
+        finally:
+            connection.close()
 
     def write(self, routes: str | None = None, middleware: str | None = None, auth: str | None = None) -> None:
         """Write configuration files, each in one go."""

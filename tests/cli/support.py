@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.forking import fork
 
 SAMPLE = """\
 base_path: /api
@@ -42,9 +46,23 @@ def gateway(*arguments: str, config: Path | None = None, given: str | None = Non
     """Run `gateway` with these arguments; `given` is its standard input."""
     environment = {**os.environ, **({"GATEWAY_CONFIG": str(config)} if config else {})}
     command = [sys.executable, "-m", "gateway.cli", *arguments]
+    if given is None and (ended := _forked(arguments, environment)) is not None:
+        return ended
     return subprocess.run(
         command, capture_output=True, text=True, timeout=30, check=False, env=environment, input=given
     )
+
+
+def _forked(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str] | None:
+    with TemporaryDirectory() as directory:
+        out, err = Path(directory, "out"), Path(directory, "err")
+        for file in (out, err):
+            file.touch()
+        process = fork(arguments, environment, out, err)
+        if process is None:
+            return None
+        code = process.wait(30)
+        return subprocess.CompletedProcess(list(arguments), code, out.read_text(), err.read_text())
 
 
 def configured(directory: Path, routes: str = SAMPLE) -> Path:

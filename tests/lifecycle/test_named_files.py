@@ -118,11 +118,9 @@ def test_a_ca_file_without_certificates_is_refused(tmp_path: Path, content: str)
         ("{state_directory: ., audit_log: {file: admin-token}}", "state_directory writes it, too"),
         ("state_directory: routes.yaml", "state_directory: BASE/routes.yaml is not a directory"),
         ("state_directory: link/state", "state_directory: BASE/link is not a directory"),
-        ("state_directory: pipe", "state_directory: BASE/pipe is not a directory"),
         ("audit_log: {file: pipe}", "audit_log.file: this file cannot be written: pipe is no regular file"),
         ("audit_log: {file: .}", "is no regular file"),
         ("access_log: {output: BASE}", "access_log.output: this file cannot be written"),
-        ("{state_directory: ., quotas: {m: {limit: 1, window: day, file: pipe}}}", "pipe is no regular file"),
     ],
 )
 def test_what_is_written_is_not_what_is_read(tmp_path: Path, middleware: str, told: str) -> None:
@@ -137,6 +135,23 @@ def test_what_is_written_is_not_what_is_read(tmp_path: Path, middleware: str, to
     assert len(problems) == 1, problems
     assert told.replace("BASE", str(tmp_path)) in problems[0]
     assert problems[0].startswith("middleware.yaml:1:")
+
+
+@pytest.mark.parametrize(
+    ("middleware", "told"),
+    [
+        ("state_directory: pipe", "state_directory: BASE/pipe is not a directory, so that nothing is kept"),
+        ("{state_directory: ., quotas: {m: {limit: 1, window: day, file: pipe}}}", "pipe is no regular file, so that"),
+    ],
+)
+def test_check_warns_where_nothing_can_be_kept(tmp_path: Path, middleware: str, told: str) -> None:
+    """It can be served all the same."""
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "middleware.yaml").write_text(middleware)
+    problems = check(tmp_path, {})
+    assert [problem for problem in problems if problem.severity == "error"] == []
+    assert any(told.replace("BASE", str(tmp_path)) in str(problem) for problem in problems), problems
 
 
 def test_outputs_that_differ_are_fine(tmp_path: Path) -> None:

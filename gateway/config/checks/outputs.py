@@ -13,6 +13,7 @@ from gateway.config.problems import Path as Way
 
 BLOCKLIST = "blocklist.sqlite"  # in the state directory
 ADMIN_TOKEN = "admin-token"  # the same
+_REFUSED = ("audit log", "access log")  # without which nothing is served; all others are done without
 _BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
 
 _Identity = str | tuple[int, int]
@@ -27,7 +28,8 @@ def check_outputs(configuration: Configuration) -> Iterator[Fault]:
         for identity in _identities(path):
             taken.setdefault(identity, ("", f"it is {name}, which the configuration is read from"))
     if (obstacle := _obstacle(base / configuration.middleware.state_directory)) is not None:
-        yield Fault(("state_directory",), f"{obstacle} is not a directory; name another one")
+        if known := [taken[identity] for identity in _identities(obstacle) if identity in taken]:
+            yield Fault(("state_directory",), f"{obstacle} is not a directory: {known[0][1]}; name another one")
         return
     for kind, where, paths in _outputs(configuration, base):
         for path in paths:
@@ -41,6 +43,19 @@ def check_outputs(configuration: Configuration) -> Iterator[Fault]:
                 break
             for identity in _identities(path):
                 taken[identity] = kind, f"{'.'.join(map(str, where))} writes it, too"
+
+
+def unwritable(configuration: Configuration) -> Iterator[Fault]:
+    """What can be served without, although nothing can be kept there."""
+    base, middleware = configuration.base, configuration.middleware
+    if (obstacle := _obstacle(base / middleware.state_directory)) is not None:
+        message = f"{obstacle} is not a directory, so that nothing is kept over a restart; name another one"
+        yield Fault(("state_directory",), message)
+        return
+    for kind, where, paths in _outputs(configuration, base):
+        wrong = [path.name for path in paths if kind not in _REFUSED and path.exists() and not path.is_file()]
+        if wrong:
+            yield Fault(where, f"{wrong[0]} is no regular file, so that nothing is kept over a restart; remove it")
 
 
 def _outputs(configuration: Configuration, base: Path) -> Iterator[tuple[str, Way, Iterable[Path]]]:
@@ -73,10 +88,8 @@ def _obstacle(directory: Path) -> Path | None:
 
 
 def _is_wrong(path: Path, kind: str) -> bool:
-    """Whether there is something else than a file. An access log may go to a pipe or a device."""
-    if kind == "access log":
-        return path.is_dir()
-    return path.exists() and not path.is_file()
+    """Whether there is something that cannot be served with. An access log may go to a pipe or a device."""
+    return path.is_dir() if kind == "access log" else kind in _REFUSED and path.exists() and not path.is_file()
 
 
 def _identities(path: Path) -> list[_Identity]:
