@@ -35,6 +35,13 @@ async def test_without_a_lifetime_nothing_is_used_again() -> None:
     assert [body(await site.ask()), body(await site.ask())] == ["one", "two"]
 
 
+async def test_a_route_that_allows_stale_answers_makes_none_of_what_has_no_lifetime() -> None:
+    """`stale_while_revalidate` of the route lengthens a lifetime; a response without one still goes to one client."""
+    routes = "- {id: test, path: /*, target: 'backend:80', cache: {stale_while_revalidate: 30s}}\n"
+    site = Site(Backend(answer("one"), answer("two")), routes=routes)
+    assert [body(await site.ask()), body(await site.ask())] == ["one", "two"]
+
+
 async def test_other_requests_are_not_answered_by_it() -> None:
     """Path, query, a question mark with nothing behind it, host and scheme tell them apart."""
     site = Site(Backend(answer(cache_control=FRESH)))

@@ -73,7 +73,8 @@ def verdict(terms: Terms, age: float, wish: Wish = NO_WISH, leeway: Leeway = NO_
         return "validate"
     if wish.max_stale is not None and -left <= wish.max_stale and not terms.never_stale_unless_said:
         return "stale"
-    return "refresh" if -left < _allowed(terms.while_revalidate, leeway.while_revalidate, terms) else "validate"
+    configured = leeway.while_revalidate if terms.lifetime > 0 else 0  # what was never fresh is not used again unasked
+    return "refresh" if -left < _allowed(terms.while_revalidate, configured, terms) else "validate"
 
 
 def may_replace_error(terms: Terms, age: float, wish: Wish = NO_WISH, leeway: Leeway = NO_LEEWAY) -> bool:

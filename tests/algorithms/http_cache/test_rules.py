@@ -185,6 +185,8 @@ def test_the_configuration_may_allow_what_a_response_leaves_open() -> None:
     assert verdict(terms(cache_control="max-age=10"), 15, leeway=leeway) == "refresh"
     assert verdict(terms(cache_control="max-age=10, stale-while-revalidate=1"), 15, leeway=leeway) == "validate"
     assert verdict(terms(cache_control="s-maxage=10"), 15, leeway=leeway) == "validate"
+    for never_fresh in ("public", "max-age=0"):
+        assert verdict(terms(cache_control=never_fresh), 1, leeway=leeway) == "validate"
     assert may_replace_error(terms(cache_control="max-age=10"), 25, leeway=leeway)
     assert not may_replace_error(terms(cache_control="max-age=10"), 31, leeway=leeway)
     assert not may_replace_error(terms(cache_control="max-age=10, stale-if-error=1"), 25, leeway=leeway)
