@@ -48,7 +48,9 @@ def _of_endpoints(every: list[tuple[str, Endpoint]], out: set[Endpoint]) -> Iter
     )
     requests = CounterMetricFamily("gateway_endpoint_requests", "Attempts that an endpoint got.", labels=labels)
     failures = CounterMetricFamily(
-        "gateway_endpoint_failures", "Attempts that failed by the fault of an endpoint.", labels=labels
+        "gateway_endpoint_failures",
+        "Attempts that failed by the fault of an endpoint, answers of 5xx too.",
+        labels=labels,
     )
     ejections = CounterMetricFamily("gateway_endpoint_ejections", "Times that an endpoint was ejected.", labels=labels)
     for name, endpoint in every:

@@ -72,6 +72,7 @@ class Cluster:
                 if again is None:
                     raise
             except BaseException:
+                attempt.took = time.perf_counter() - attempt.started
                 attempt.end()
                 raise
             else:

@@ -95,7 +95,7 @@ class EndpointCounts:
     """What an endpoint has had and has now, at one moment. The counts of several processes add up."""
 
     requests: int = 0  # attempts, begun
-    failures: int = 0  # attempts that failed by its fault
+    failures: int = 0  # attempts that failed by its fault, answers of 500 and above included
     in_flight: int = 0
     open: int = 0  # connections
     idle: int = 0  # of those, without a request
@@ -153,6 +153,7 @@ class Endpoint:
         "sessions",
         "started",
         "tls_context",
+        "unanswered",
         "unreachable",
     )
 
@@ -183,6 +184,7 @@ class Endpoint:
         self.ewma: PeakEwma | None = None  # how long it takes, where its balancer wants to know
         self.requests = 0
         self.failures = 0
+        self.unanswered = 0  # of these, without a whole answer
         self.given_up = 0  # by the client, or before the endpoint saw them
         self.tls_context = tls_context
         self.server_name = server_name or asked.name
@@ -236,7 +238,7 @@ class Endpoint:
     @property
     def answered(self) -> int:
         """Attempts that have ended with an answer."""
-        return self.requests - self.in_flight - self.failures - self.given_up
+        return self.requests - self.in_flight - self.unanswered - self.given_up
 
     @property
     def connections(self) -> tuple[int, int]:
@@ -265,6 +267,8 @@ class Endpoint:
             self.given_up += 1
             return
         if failure is not None:
+            self.unanswered += 1
+        if failure is not None or status >= 500:
             self.failures += 1
         self._failed(attempt)
         known = failure is ErrorKind.UPSTREAM_DOWN or (failure is None and status == 429)

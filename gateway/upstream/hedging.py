@@ -15,7 +15,7 @@ from gateway.http import Exchange, Handler, Response
 from gateway.http.attempt import Attempt
 from gateway.upstream.cluster import Cluster
 
-HEDGED: Final = "hedged"  # another attempt was made beside it
+HEDGED: Final = "hedged"  # another attempt was made beside it, whose answer was taken
 USUAL: Final = 0.95  # share of the answers that come before a second attempt is made
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -74,8 +74,6 @@ class Hedged:
     ) -> Response:
         """The first answer below 500, or else the last. The other one is given up."""
         self.latencies.sent += 1
-        for attempt in exchange.attempts[-1:]:
-            attempt.retry = HEDGED
         first, second = tasks
         done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         winner = next((task for task in done if _is_good(task)), None)
@@ -83,8 +81,9 @@ class Hedged:
             await asyncio.wait(pending)
             winner = next((task for task in pending if _is_good(task)), None)
         winner = winner or first
-        both = (exchange.attempts, twin.attempts) if winner is second else (twin.attempts, exchange.attempts)
-        exchange.attempts = both[0] + both[1]  # what the client got is the last
+        lost, won = (exchange.attempts, twin.attempts) if winner is second else (twin.attempts, exchange.attempts)
+        _mark(lost)
+        exchange.attempts = lost + won  # what the client got is the last
         self.latencies.won += winner is second
         _give_up(second if winner is first else first)
         return winner.result()
@@ -102,6 +101,14 @@ class Hedged:
 
 def _is_good(task: asyncio.Future[Response]) -> bool:
     return not task.cancelled() and task.exception() is None and task.result().status < 500
+
+
+def _mark(attempts: Sequence[Attempt]) -> None:
+    """Say of the last of these that the answer of another one was taken, and how long it had waited until then."""
+    for attempt in attempts[-1:]:
+        attempt.retry = HEDGED
+        if not attempt.status and attempt.failure is None:
+            attempt.took = time.perf_counter() - attempt.started
 
 
 def _give_up(task: asyncio.Future[Response]) -> None:

@@ -100,7 +100,7 @@ class Outliers:
         self._swept_at = now
         before = [each.health.record.ejected for each in endpoints]
         for endpoint in endpoints:
-            record, ended = endpoint.health.record, endpoint.answered + endpoint.failures
+            record, ended = endpoint.health.record, endpoint.answered + endpoint.unanswered
             record.requests, record.counted = max(0, ended - record.counted), ended
             if not record.ejected:  # while nobody asked, there was nothing to sweep
                 record.multiplier = max(0, record.multiplier - (intervals - 1))

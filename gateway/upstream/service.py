@@ -306,7 +306,7 @@ class Upstream:
             until = record.until + LATEST_SWEEP
             self.report(endpoint, Signal.OUTLIERS, up=False, reason=record.reason, now=now, until=until)
         else:
-            self.report(endpoint, Signal.OUTLIERS, up=True, reason="its requests are answered", now=now)
+            self.report(endpoint, Signal.OUTLIERS, up=True, reason="its ejection is over", now=now)
 
     # Who is next.
 

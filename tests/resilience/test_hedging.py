@@ -42,6 +42,26 @@ async def test_the_first_answer_wins(tmp_path: Path) -> None:
         assert [each["in_flight"] for each in endpoints] == [0, 0]
 
 
+async def after_a_while(message: Wire) -> bytes:
+    await asyncio.sleep(0.2)
+    return response(200, b"first")
+
+
+async def test_where_the_first_one_wins_after_all(tmp_path: Path) -> None:
+    """The second attempt is the one that was given up, and the log says so, and how long it had been waited for."""
+    async with (
+        backend(after_a_while) as slow,
+        backend(after_a_second) as slower,
+        running(tmp_path, routes(slow.address, slower.address, "{after: 50ms}")) as gateway,
+    ):
+        assert (await gateway.get()).text == "first"
+        ((exchange, _),) = gateway.told
+        lost, won = [attempt.summary() for attempt in exchange.attempts]
+        assert (lost["endpoint"], lost["why_next"]) == (slower.address, "hedged")
+        assert (won["endpoint"], won["status"], won["why_next"]) == (slow.address, 200, None)
+        assert 100 < lost["ms"] < 1000  # type: ignore[operator]
+
+
 async def test_what_is_usual(tmp_path: Path) -> None:
     """Without a time, it is learned: after twenty answers, what 95% of them took."""
     answers = [FAST] * 30

@@ -136,12 +136,23 @@ async def test_a_client_that_goes_away() -> None:
             await task
         (attempt,) = exchange.attempts
         assert (attempt.status, attempt.failure) == (0, None)
+        assert attempt.summary()["ms"] > 0  # type: ignore[operator]
         (counts,) = counts_of(cluster)
         assert (counts.requests, counts.failures, counts.in_flight) == (1, 0, 0)
 
 
 async def asked_with(cluster: Cluster, exchange: Exchange) -> None:
     await cluster(exchange)
+
+
+async def test_an_answer_of_500_is_a_failure_of_the_endpoint() -> None:
+    """It is counted among its failures, as by what ejects it; a 404 is not, and both were answered."""
+    for status, failures in (("500 No", 1), ("404 Not Found", 0)):
+        async with scripted_backend(always(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())) as port:
+            cluster = cluster_of(port)
+            await asked(cluster)
+            (endpoint,) = cluster.upstream.endpoints
+            assert (endpoint.counts().failures, endpoint.answered) == (failures, 1)
 
 
 async def test_a_single_attempt() -> None:
