@@ -104,7 +104,8 @@ class DnsSource:
         except NoAnswer as reason:
             answers.unanswered[self.name] = str(reason)
             return answers
-        records = [record for record in services.records if record.value]  # "." is for: not here
+        # A target of "." says that the service is not here, and nothing listens at port 0.
+        records = [record for record in services.records if record.value and record.port]
         answers.ttl = min((record.ttl for record in records), default=answers.ttl)
         await asyncio.gather(
             *(self._resolve(answers, record.value, member, services.beside) for record, member in _weighted(records))

@@ -83,12 +83,13 @@ def test_how_long_answers_are_used() -> None:
 
 
 async def test_service_records(knot: Knot) -> None:
-    """SRV records say ports, weights and priorities; a target without an address is no instance."""
+    """SRV records say ports, weights and priorities; a target without an address or a port is no instance."""
     await knot.start(
         "_http._tcp.orders SRV 1 10 8080 a.orders",
         "_http._tcp.orders SRV 1 30 8081 a.orders",
         "_http._tcp.orders SRV 2 0 8082 b.orders",
         "_http._tcp.orders SRV 2 0 8083 nowhere.orders",
+        "_http._tcp.orders SRV 2 0 0 b.orders",
         "a.orders A 127.0.0.1",
         "b.orders A 127.0.0.2",
         "b.orders AAAA ::1",
