@@ -9,18 +9,24 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.build import Snapshot
+from gateway.reload import Reloader
+
 
 class Refused(Exception):
-    """Why something is not done, and what to do; with the status that says so."""
+    """Why something is not done, and what to do: what an operation that raises it answers with this status."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers
 
-    @property
-    def answer(self) -> Response:
-        """The answer that says it."""
-        return refusal(self.status, str(self))
+
+def loaded(reloader: Reloader) -> Snapshot:
+    """The configuration in force. Raises Refused where there is none."""
+    if reloader.current is None:
+        raise Refused(503, "no configuration is loaded: /health says why")
+    return reloader.current
 
 
 async def json_body(request: Request, most: int, what: str, example: str) -> dict[str, Any]:
@@ -48,8 +54,3 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
     """JSON that a person may read."""
     body = orjson.dumps(content, option=orjson.OPT_INDENT_2)
     return Response(body, status, headers, media_type="application/json")
-
-
-def refusal(status: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Why it was not done, and what to do."""
-    return json_answer({"error": error}, status, headers)

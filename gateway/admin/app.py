@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from functools import partial
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
@@ -16,17 +15,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.access.blocklist import Blocklist
 from gateway.admin.access import AccessControl, Credentials, Listening
-from gateway.admin.answers import json_answer, refusal
+from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.blocklist_api import blocklist_operations
-from gateway.admin.breakers_api import breakers_operations
 from gateway.admin.cache_api import cache_operations
 from gateway.admin.history import history_operations
-from gateway.admin.limits_api import limits_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
-from gateway.admin.pages import PAGE, PageError, Shown, find, page_of
+from gateway.admin.pages import PAGE, Shown, find, page_of
 from gateway.admin.registry_api import registry_operations
+from gateway.admin.resilience_api import resilience_operations
 from gateway.admin.services_api import services_operations
 from gateway.admin.tokens import Holder
 from gateway.auth.scheme import Locations
@@ -55,11 +52,10 @@ def admin_app(
     operations = [
         *_operations(_Admin(reloader, metrics)),
         *services_operations(reloader.owner),
-        *breakers_operations(reloader.owner),
-        *limits_operations(reloader.owner),
+        *resilience_operations(reloader.owner),
         *history_operations(reloader),
         *registry_operations(reloader),
-        *blocklist_operations(partial(_blocklist, reloader)),
+        *blocklist_operations(reloader),
         *cache_operations(reloader),
     ]
     document = document_of(operations, version("flowmaster-gateway"))
@@ -95,10 +91,6 @@ def _operations(admin: _Admin) -> list[Operation]:
     ]
 
 
-def _blocklist(reloader: Reloader) -> Blocklist | None:
-    return reloader.current.blocklist if reloader.current is not None else None
-
-
 def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], probes: Iterable[str]) -> ASGIApp:
     """What is open to every collector of metrics: these, and the probes of the data port, by their paths."""
 
@@ -110,10 +102,6 @@ def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], pro
         return Response(body, status, {"cache-control": "no-store"}, media_type="application/json")
 
     return Starlette(routes=[Route("/metrics", page), *(Route(path, probed) for path in sorted(probes))])
-
-
-def _nothing_loaded() -> Response:
-    return refusal(503, "no configuration is loaded: /health says why")
 
 
 class _Admin:
@@ -128,13 +116,8 @@ class _Admin:
         return Response(self._metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
     async def routes(self, request: Request) -> Response:
-        snapshot = self._reloader.current
-        if snapshot is None:
-            return _nothing_loaded()
-        try:
-            page = page_of(request.query_params)
-        except PageError as error:
-            return refusal(400, str(error))
+        snapshot = loaded(self._reloader)
+        page = page_of(request.query_params)
         handlers = page.of(snapshot.handlers)
         shown = await asyncio.to_thread(
             lambda: [handler.route.model_dump(mode="json", exclude_defaults=True) for handler in handlers]
@@ -142,9 +125,7 @@ class _Admin:
         return json_answer(shown, headers=page.next("/routes", len(snapshot.handlers)))
 
     async def config(self, request: Request) -> Response:
-        snapshot = self._reloader.current
-        if snapshot is None:
-            return _nothing_loaded()
+        snapshot = loaded(self._reloader)
         configuration = snapshot.configuration
         files = {
             "routes.yaml": configuration.routes,
@@ -152,21 +133,16 @@ class _Admin:
             "auth.yaml": configuration.auth,
         }
         at = request.query_params.get("at", "")
-        try:
-            page = page_of(request.query_params, CONFIG_ITEMS)
-            found = find(files, at)
-        except PageError as error:
-            return refusal(400, str(error))
+        page = page_of(request.query_params, CONFIG_ITEMS)
+        found = find(files, at)
         shown = await asyncio.to_thread(Shown(page).top, found, at, page)
         return json_answer(shown if at else {"digest": configuration.digest, **shown})
 
     async def explain(self, request: Request) -> Response:
-        snapshot = self._reloader.current
+        snapshot = loaded(self._reloader)
         url = request.query_params.get("url")
-        if snapshot is None:
-            return _nothing_loaded()
         if not url:
-            return refusal(400, "name the request: /explain?method=GET&url=/v1/users&header=Name: value")
+            raise Refused(400, "name the request: /explain?method=GET&url=/v1/users&header=Name: value")
         method = request.query_params.get("method", "GET").upper()
         headers = [header.partition(":")[::2] for header in request.query_params.getlist("header")]
         pairs = [(name.strip(), value.strip()) for name, value in headers]
@@ -176,11 +152,11 @@ class _Admin:
                 "to explain a request with a credential needs a token, since it tells whether that is right; send "
             )
             message += "Authorization: Bearer TOKEN"
-            return refusal(401, message, {"www-authenticate": "Bearer"})
+            raise Refused(401, message, {"www-authenticate": "Bearer"})
         try:
             answer = await explain(snapshot, method, url, pairs, request.query_params.get("client", LOOPBACK))
         except ValueError as error:
-            return refusal(400, str(error))
+            raise Refused(400, str(error)) from None
         if shows_credential and holder is not None:
             path = answer.get("path", "?")
             logger.info("explained to %s, with a credential: %s %s: %s", holder.name, method, path, answer["result"])
@@ -191,7 +167,7 @@ class _Admin:
         while not (await asyncio.wait({caller}, timeout=RELOAD_SECONDS))[0]:
             if not self._reloader.compiling:  # which has limits of its own
                 message = "a program is still writing one of the files; they are loaded as soon as it has closed it"
-                return refusal(409, message)
+                raise Refused(409, message)
         error = caller.result()
         if error is not None:
             return json_answer({"errors": self._reloader.shown(error)}, 422)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.access.blocklist import Blocklist
 from gateway.access.entries import KINDS, MAX_TEXT, Entry, Key, canonical
 from gateway.access.runtime_entries import BlocklistFull, RuntimeEntries
-from gateway.admin.answers import Refused, json_answer, json_body, refusal
+from gateway.admin.answers import Refused, json_answer, json_body, loaded
 from gateway.admin.operations import Operation, Parameter
 from gateway.config.values.instants import format_instant, parse_instant
 from gateway.config.values.quantities import parse_duration
+from gateway.reload import Reloader
 
 logger = logging.getLogger("gateway.blocklist")
 
@@ -26,9 +25,9 @@ SHOWN = 1000  # entries of a list, unless it is asked for more
 _FIELDS = {"reason", "until", "for"}
 
 
-def blocklist_operations(find: Callable[[], Blocklist | None]) -> list[Operation]:
-    """`find` answers None while there is no configuration."""
-    api = _Api(find)
+def blocklist_operations(reloader: Reloader) -> list[Operation]:
+    """The API of the blocklist in force."""
+    api = _Api(reloader)
     none = {503: "no configuration is loaded"}
     text = {"type": "string"}
     body = {
@@ -56,56 +55,41 @@ def blocklist_operations(find: Callable[[], Blocklist | None]) -> list[Operation
 
 
 class _Api:
-    def __init__(self, find: Callable[[], Blocklist | None]) -> None:
-        self._find = find
-
-    def _found(self) -> Blocklist:
-        found = self._find()
-        if found is None:
-            raise Refused(503, "no configuration is loaded: /health says why")
-        return found
+    def __init__(self, reloader: Reloader) -> None:
+        self._reloader = reloader
 
     async def listed(self, request: Request) -> Response:
-        try:
-            found = self._found()
-            runtime, entries = found.runtime, found.file.entries
-            limit = _limit(request.query_params.get("limit", str(SHOWN)))
-        except Refused as refused:
-            return refused.answer
+        found = loaded(self._reloader).blocklist
+        runtime, entries = found.runtime, found.file.entries
+        limit = _limit(request.query_params.get("limit", str(SHOWN)))
         now = time.time()
         every = [*runtime.entries(), *(entry for entry in entries if entry.holds(now))]
         shown = [_shown(entry) for entry in every[:limit]]
         return json_answer({"entries": shown, "count": len(every), **_state(runtime)})
 
     async def add(self, request: Request) -> Response:
+        found = loaded(self._reloader).blocklist
+        runtime, entries = found.runtime, found.file.entries
+        entry = _entry(await json_body(request, MAX_BODY, "an entry", EXAMPLE), time.time())
+        if any(known.key == entry.key for known in entries):
+            raise Refused(409, f"{entry.kind} {entry.value} is in middleware.yaml; change it there")
         try:
-            found = self._found()
-            runtime, entries = found.runtime, found.file.entries
-            entry = _entry(await json_body(request, MAX_BODY, "an entry", EXAMPLE), time.time())
-            if any(known.key == entry.key for known in entries):
-                raise Refused(409, f"{entry.kind} {entry.value} is in middleware.yaml; change it there")
             entry = runtime.add(entry)
         except BlocklistFull:
-            return refusal(507, "the blocklist is full; lift entries, or block whole networks and wider patterns")
-        except Refused as refused:
-            return refused.answer
+            message = "the blocklist is full; lift entries, or block whole networks and wider patterns"
+            raise Refused(507, message) from None
         logger.warning("added: %s", entry.described())
         await runtime.settle()
         return json_answer({"entry": _shown(entry), **_state(runtime)}, 201)
 
     async def lift(self, request: Request) -> Response:
-        try:
-            found = self._found()
-            runtime, entries = found.runtime, found.file.entries
-            key = _key(request.query_params.get("kind"), request.query_params.get("value"))
-            if not runtime.lift(key):
-                in_file = any(entry.key == key for entry in entries)
-                remedy = (
-                    "it is in middleware.yaml; remove it there" if in_file else "GET /blocklist lists what there is"
-                )
-                raise Refused(409 if in_file else 404, f"there is no entry to lift for {key[0]} {key[1]}: {remedy}")
-        except Refused as refused:
-            return refused.answer
+        found = loaded(self._reloader).blocklist
+        runtime, entries = found.runtime, found.file.entries
+        key = _key(request.query_params.get("kind"), request.query_params.get("value"))
+        if not runtime.lift(key):
+            in_file = any(entry.key == key for entry in entries)
+            remedy = "it is in middleware.yaml; remove it there" if in_file else "GET /blocklist lists what there is"
+            raise Refused(409 if in_file else 404, f"there is no entry to lift for {key[0]} {key[1]}: {remedy}")
         logger.warning("lifted: %s %s", *key)
         await runtime.settle()
         return json_answer({"lifted": {"kind": key[0], "value": key[1]}, **_state(runtime)})

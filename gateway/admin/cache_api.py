@@ -9,7 +9,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.admin.answers import json_answer, refusal
+from gateway.admin.answers import Refused, json_answer
 from gateway.admin.operations import Operation, Parameter
 from gateway.cache.cache import Cache
 from gateway.cache.store import Purge
@@ -38,10 +38,6 @@ def cache_operations(reloader: Reloader) -> list[Operation]:
     ]
 
 
-class _Refused(Exception):
-    """What is wrong with a purge."""
-
-
 class _Api:
     def __init__(self, reloader: Reloader) -> None:
         self._reloader = reloader
@@ -54,16 +50,13 @@ class _Api:
     async def purge(self, request: Request) -> Response:
         caches = list(self._reloader.owner.all(Cache))
         if not caches:
-            return refusal(404, "no route has a cache: see cache in middleware.yaml, and in routes.yaml")
-        try:
-            purge = self._meant(request.query_params)
-        except _Refused as refused:
-            return refusal(400, str(refused))
+            raise Refused(404, "no route has a cache: see cache in middleware.yaml, and in routes.yaml")
+        purge = self._meant(request.query_params)
         purged = 0
         for cache in caches:
             found = await cache.purge(purge)
             if found is None:
-                return refusal(503, "Redis does not answer; what is stored there is still used, try again")
+                raise Refused(503, "Redis does not answer; what is stored there is still used, try again")
             purged += found
         logger.warning("purged: %d responses, by %s", purged, request.url.query)
         return json_answer({"purged": purged})
@@ -72,15 +65,15 @@ class _Api:
         given = dict(parameters)
         unknown = given.keys() - {*_WHAT, "all"}
         if unknown or len(parameters.multi_items()) > len(given):
-            raise _Refused(f"each parameter once, and no other; {_REMEDY}")
+            raise Refused(400, f"each parameter once, and no other; {_REMEDY}")
         if given.pop("all", None) is not None:
             if given or parameters["all"] != "true":
-                raise _Refused(f"all=true stands alone; {_REMEDY}")
+                raise Refused(400, f"all=true stands alone; {_REMEDY}")
             return Purge()
         if not given or not all(given.values()):
-            raise _Refused(_REMEDY)
+            raise Refused(400, _REMEDY)
         if "route" in given and given["route"] not in self._route_ids():
-            raise _Refused(f"there is no route {given['route']}; GET /routes lists them")
+            raise Refused(400, f"there is no route {given['route']}; GET /routes lists them")
         return Purge(**given)
 
     def _route_ids(self) -> set[str]:

@@ -10,7 +10,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from gateway.admin.answers import json_answer, refusal
+from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.operations import Operation, Parameter
 from gateway.config.history import Version
 from gateway.config.values.instants import format_instant
@@ -41,10 +41,6 @@ def history_operations(reloader: Reloader) -> list[Operation]:
     ]
 
 
-class _Unknown(Exception):
-    """No such version. The text is for operators."""
-
-
 class _Api:
     def __init__(self, reloader: Reloader) -> None:
         self._reloader = reloader
@@ -62,30 +58,24 @@ class _Api:
         return json_answer({"versions": versions, "rolled_back": self._reloader.summary()["rolled_back"]})
 
     async def diff(self, request: Request) -> Response:
+        loaded(self._reloader)
         versions = list(self._reloader.history)
-        if not versions:
-            return refusal(503, "no configuration is loaded: /health says why")
-        try:
-            new = self._named(request.query_params.get("to") or versions[-1].digest)
-            older = [version for version in versions if version.digest != new.digest]
-            old = self._named(request.query_params.get("from") or (older[-1].digest if older else new.digest))
-        except _Unknown as error:
-            return refusal(404, str(error))
+        new = self._named(request.query_params.get("to") or versions[-1].digest)
+        older = [version for version in versions if version.digest != new.digest]
+        old = self._named(request.query_params.get("from") or (older[-1].digest if older else new.digest))
         return PlainTextResponse(await asyncio.to_thread(self._reloader.difference, old, new))
 
     async def roll_back(self, request: Request) -> Response:
-        try:
-            version = self._named(request.query_params.get("to", ""))
-        except _Unknown as unknown:
-            return refusal(404, str(unknown))
+        version = self._named(request.query_params.get("to", ""))
         error = await self._reloader.roll_back(version)
         if error is not None:
             return json_answer({"errors": self._reloader.shown(error)}, 422)
         return json_answer(self._reloader.report())
 
     def _named(self, digest: str) -> Version:
-        """Raises _Unknown."""
+        """Raises Refused."""
         version = self._reloader.history.find(digest)
         if version is None:
-            raise _Unknown(f"no configuration {digest[:40]!r} in the history; GET /config/history lists their digests")
+            message = f"no configuration {digest[:40]!r} in the history; GET /config/history lists their digests"
+            raise Refused(404, message)
         return version

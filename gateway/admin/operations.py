@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.admin.answers import Refused, json_answer
+
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -44,7 +46,7 @@ class Operation:
 
     method: str
     path: str  # as Starlette writes it
-    handle: Handle
+    handle: Handle  # raises Refused
     summary: str
     parameters: Sequence[Parameter] = ()
     body: Mapping[str, Any] | None = None  # JSON Schema of the request's body, which is application/json
@@ -83,7 +85,17 @@ class Operation:
 
 def routes_of(operations: Sequence[Operation]) -> list[Route]:
     """As Starlette takes them."""
-    return [Route(each.path, each.handle, methods=[each.method]) for each in operations]
+    return [Route(each.path, _answering(each.handle), methods=[each.method]) for each in operations]
+
+
+def _answering(handle: Handle) -> Handle:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handle(request)
+        except Refused as refused:
+            return json_answer({"error": str(refused)}, refused.status, refused.headers)
+
+    return answer
 
 
 def document_of(operations: Sequence[Operation], version: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from gateway.admin.answers import Refused
 from gateway.admin.operations import Parameter
 from gateway.config.models.base import hidden_keys, keys_of
 from gateway.config.secrets import HIDDEN
@@ -22,10 +23,6 @@ PAGE = (Parameter("offset", "The first item, from 0."), Parameter("limit", "How 
 """What `page_of` reads."""
 
 USER_INFORMATION = re.compile(r"//[^/@]*@")  # of a URL
-
-
-class PageError(ValueError):
-    """A page that cannot be shown. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +46,23 @@ class Page:
 
 
 def page_of(parameters: Mapping[str, str], limit: int = ITEMS) -> Page:
-    """The page that a query asks for. Raises PageError."""
+    """The page that a query asks for. Raises Refused."""
     return Page(_number(parameters, "offset", 0, 10**9), _number(parameters, "limit", limit, MOST))
 
 
 def _number(parameters: Mapping[str, str], name: str, default: int, most: int) -> int:
     text = parameters.get(name, str(default))
     if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > most:
-        raise PageError(f"{name}: expected a whole number of at most {most}")
+        raise Refused(400, f"{name}: expected a whole number of at most {most}")
     return int(text)
 
 
 def find(value: Any, at: str) -> Any:
-    """What `at` leads to: keys and indexes, separated by slashes. Raises PageError."""
+    """What `at` leads to: keys and indexes, separated by slashes. Raises Refused."""
     for step in filter(None, at.split("/")):
         below = _step(value, step)
         if below is None:
-            raise PageError(f"there is no {step!r} in {at!r}")
+            raise Refused(400, f"there is no {step!r} in {at!r}")
         value = below
     return value
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.admin.answers import Refused, json_answer, json_body, refusal
-from gateway.admin.operations import Handle, Operation
-from gateway.admin.pages import PAGE, PageError, page_of
+from gateway.admin.answers import Refused, json_answer, json_body, loaded
+from gateway.admin.operations import Operation
+from gateway.admin.pages import PAGE, page_of
 from gateway.config.models import ServiceConfig
 from gateway.config.problems import format_path, suggest
 from gateway.config.values.addresses import parse_address
@@ -49,11 +49,11 @@ def registry_operations(reloader: Reloader) -> list[Operation]:
     one = "/registry/{service}/instances/{instance}"
     instance = {"type": "object", "description": "Nothing, or weight, zone, priority and health."}
     return [
-        Operation("GET", "/registry", _answers(api.listed), "The services, and all instances.", PAGE, refusals=none),
+        Operation("GET", "/registry", api.listed, "The services, and all instances.", PAGE, refusals=none),
         Operation(
             "POST",
             "/registry",
-            _answers(api.replace),
+            api.replace,
             "Say all instances of a service with `registered: true`.",
             body=ServiceRegistry.model_json_schema(),
             refusals=wrong | unknown,
@@ -61,16 +61,16 @@ def registry_operations(reloader: Reloader) -> list[Operation]:
         Operation(
             "PUT",
             one,
-            _answers(api.put),
+            api.put,
             "Register an instance, or change it.",
             body=instance,
             refusals=wrong | unknown,
         ),
-        Operation("DELETE", one, _answers(api.delete), "Take an instance out.", refusals=unknown | {409: wrong[409]}),
+        Operation("DELETE", one, api.delete, "Take an instance out.", refusals=unknown | {409: wrong[409]}),
         Operation(
             "POST",
             "/health-feedback",
-            _answers(api.feedback),
+            api.feedback,
             "Say that an instance fails, which holds for a minute, or that it does not.",
             body=HealthFeedback.model_json_schema(),
             refusals={400: wrong[400], 415: wrong[415], **unknown},
@@ -78,25 +78,12 @@ def registry_operations(reloader: Reloader) -> list[Operation]:
     ]
 
 
-def _answers(handle: Handle) -> Handle:
-    async def answer(request: Request) -> Response:
-        try:
-            return await handle(request)
-        except Refused as refused:
-            return refused.answer
-
-    return answer
-
-
 class _Api:
     def __init__(self, reloader: Reloader) -> None:
         self._reloader = reloader
 
     async def listed(self, request: Request) -> Response:
-        try:
-            page = page_of(request.query_params)
-        except PageError as error:
-            return refusal(400, str(error))
+        page = page_of(request.query_params)
         services = self._services()
         upstreams = {upstream.name: upstream for upstream in self._reloader.owner.all(Upstream)}
         discoveries = {each.upstream.name: each for each in self._reloader.owner.all(Discovery)}
@@ -163,10 +150,7 @@ class _Api:
         )
 
     def _services(self) -> Mapping[str, ServiceConfig]:
-        snapshot = self._reloader.current
-        if snapshot is None:
-            raise Refused(503, "no configuration is loaded: /health says why")
-        return snapshot.configuration.routes.services
+        return loaded(self._reloader).configuration.routes.services
 
     def _service(self, name: str) -> ServiceConfig:
         services = self._services()

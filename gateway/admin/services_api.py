@@ -10,9 +10,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.admin.answers import json_answer, refusal
+from gateway.admin.answers import Refused, json_answer
 from gateway.admin.operations import Operation, Parameter
-from gateway.admin.pages import PAGE, PageError, page_of
+from gateway.admin.pages import PAGE, page_of
 from gateway.config.values.instants import format_instant
 from gateway.live import Owner
 from gateway.registry.discovery import Discovery
@@ -39,10 +39,7 @@ class _Api:
         self._owner = owner
 
     async def services(self, request: Request) -> Response:
-        try:
-            page = page_of(request.query_params)
-        except PageError as error:
-            return refusal(400, str(error))
+        page = page_of(request.query_params)
         upstreams, discoveries, now = self._upstreams(), self._discoveries(), time.perf_counter()
         shown = [_service(upstream, discoveries.get(upstream), now) for upstream in page.of(upstreams)]
         return json_answer(shown, headers=page.next("/services", len(upstreams)))
@@ -51,17 +48,14 @@ class _Api:
         name = request.path_params["name"]
         found = [upstream for upstream in self._upstreams() if upstream.name == name]
         if not found:
-            return refusal(404, f"no service {name[:80]!r} lives here; GET /services lists those that do")
+            raise Refused(404, f"no service {name[:80]!r} lives here; GET /services lists those that do")
         upstream, now = found[0], time.perf_counter()
         discovery = self._discoveries().get(upstream)
         endpoints = [_endpoint(upstream, discovery, endpoint, now) for endpoint in upstream.endpoints]
         return json_answer(_service(upstream, discovery, now) | {"endpoints": endpoints})
 
     async def endpoints(self, request: Request) -> Response:
-        try:
-            page = page_of(request.query_params)
-        except PageError as error:
-            return refusal(400, str(error))
+        page = page_of(request.query_params)
         wanted = request.query_params.get("service")
         every = [
             (upstream, endpoint)
