@@ -26,7 +26,7 @@ MODULES = """
     algorithms/stable_hash algorithms/histogram
     algorithms/circuit_breaker upstream/breaker upstream/fallback upstream/split upstream/concurrency
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
-    upstream/outliers algorithms/outlier_detection
+    upstream/member upstream/outliers algorithms/outlier_detection
     upstream/connection upstream/request upstream/http1/codec upstream/http1/connection upstream/tunnel
     upstream/websocket upstream/affinity
     balancing/two_choices balancing/least_request balancing/peak_ewma balancing/weighted_random

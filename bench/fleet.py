@@ -29,7 +29,7 @@ from gateway.algorithms.outlier_detection import OutlierSettings
 from gateway.balancing.table import BALANCERS
 from gateway.deadlines import Deadlines
 from gateway.http.testing import make_exchange
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 from gateway.upstream.probe import Check
 from gateway.upstream.prober import Prober, ProbeTurns
 from gateway.upstream.service import Settings, Upstream

@@ -53,15 +53,15 @@ from gateway.upstream.affinity import KEY_FILE, CookieKey, StickyCookie
 from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.beside import Beside
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.endpoint import Address, Member, TlsSettings
 from gateway.upstream.health_settings import check_of, outliers_of
 from gateway.upstream.levels import Rules, Zones
+from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.prober import Prober, ProbeTurns
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings
 from gateway.upstream.service import Balancer, Settings, Upstream
-from gateway.upstream.transport import Connector
+from gateway.upstream.transport import Connector, TlsSettings
 from gateway.upstream.websocket import WebSocketLimits
 
 MAX_CA_BYTES = 4 * 1024**2

@@ -24,8 +24,9 @@ from gateway.registry.discovery import Discovery
 from gateway.registry.instances import parse_instance, written
 from gateway.registry.registered import Change, Registered
 from gateway.reload import Reloader
-from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Signal
+from gateway.upstream.member import Address, Member
 from gateway.upstream.service import Upstream
 
 MAX_BODY: Final = 4 * 1024**2

@@ -24,7 +24,7 @@ from gateway.live import on_thread
 from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of, whole_body
 from gateway.registry.instances import MAX_WEIGHT, parse_instance
 from gateway.registry.source import Instances, Sink, SourceLost
-from gateway.upstream.endpoint import Member
+from gateway.upstream.member import Member
 
 ANSWER_SECONDS: Final = 5.0
 WAIT_SECONDS: Final = 55  # for a change; the server adds up to a sixteenth

@@ -16,7 +16,7 @@ from gateway.algorithms.networks import NetworkMap
 from gateway.live import Tasks
 from gateway.outside.throttled_log import ThrottledLog
 from gateway.registry.source import Instances, Source, SourceLost
-from gateway.upstream.endpoint import Member
+from gateway.upstream.member import Member
 from gateway.upstream.service import STEP, Upstream
 
 logger = logging.getLogger("gateway.registry")

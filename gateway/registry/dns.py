@@ -13,7 +13,7 @@ from typing import Final, Literal
 from gateway.outside.names import Found, NameServers, NoAnswer
 from gateway.registry.sightings import Sighting, Sightings
 from gateway.registry.source import Instances, Sink, SourceLost
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 
 Family = Literal["A", "AAAA"]
 

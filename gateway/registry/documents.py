@@ -11,7 +11,7 @@ import orjson
 from gateway.outside.redis_link import RedisLink
 from gateway.outside.redis_scripts import Script
 from gateway.registry.instances import parse_instance, written
-from gateway.upstream.endpoint import Member
+from gateway.upstream.member import Member
 
 CALL_SECONDS: Final = 2.0
 BATCH: Final = 50  # documents of a call, so that none keeps Redis busy for long

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 

@@ -26,7 +26,7 @@ from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client,
 from gateway.registry.instances import parse_value
 from gateway.registry.source import Instances, Sink, SourceLost
 from gateway.registry.together import first_of
-from gateway.upstream.endpoint import Member
+from gateway.upstream.member import Member
 
 ANSWER_SECONDS: Final = 5.0  # for etcd to answer, and for a watch to begin
 SILENCE_SECONDS: Final = 60.0  # of a watch, until another one is opened

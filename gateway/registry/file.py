@@ -18,7 +18,7 @@ from gateway.config.yaml.document import Mapping, Node, Scalar, Sequence, resolv
 from gateway.live import Worker
 from gateway.registry.instances import parse_instance
 from gateway.registry.source import Instances, Sink, SourceLost
-from gateway.upstream.endpoint import Member
+from gateway.upstream.member import Member
 
 LOOK_SECONDS: Final = 0.25  # between two looks at the file
 MAX_BYTES: Final = 4 * 1024**2

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.values.addresses import parse_address, parse_host_name
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 
 PASSING = frozenset({"", "passing", "healthy", "up", "warning", "unknown"})
 FAILING = frozenset({"failing", "critical", "unhealthy", "down", "maintenance"})

@@ -24,7 +24,7 @@ from gateway.outside.redis_link import REDIS_PLACE, RedisLink, redis_identity, r
 from gateway.outside.redis_scripts import Script
 from gateway.registry.instances import parse_value
 from gateway.registry.source import Instances, Sink, SourceLost
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 
 ROUND_SECONDS: Final = 0.5
 CALL_SECONDS: Final = 2.0

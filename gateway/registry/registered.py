@@ -24,7 +24,7 @@ from gateway.outside.sqlite_file import SqliteFile
 from gateway.outside.throttled_log import ThrottledLog
 from gateway.registry.documents import UNKNOWN, Document, SharedDocuments
 from gateway.registry.source import Instances, Sink
-from gateway.upstream.endpoint import Member
+from gateway.upstream.member import Member
 
 logger = logging.getLogger("gateway.registry")
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 
 MISSES: Final = 3  # answers in a row, after which what they do not hold is gone
 

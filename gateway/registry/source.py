@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.upstream.endpoint import Member
+from gateway.upstream.member import Member
 
 
 class SourceLost(Exception):

@@ -17,6 +17,7 @@ from gateway.http.frames import RESTART
 from gateway.upstream.connection import Connection
 from gateway.upstream.health import Health
 from gateway.upstream.idle_limit import IdleLimit
+from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import Pool, PoolLimits, Verdict
 from gateway.upstream.retry import STALE
 from gateway.upstream.transport import Connector
@@ -29,65 +30,6 @@ PENALTY_SECONDS: Final = 5.0
 `Retry-After`. That of Linkerd."""
 
 LONGEST_PENALTY: Final = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class TlsSettings:
-    """How an https endpoint proves who it is."""
-
-    ca: str | None = None  # certificates in PEM; None: what the system trusts
-    server_name: str | None = None  # None: the host of the address
-    verify: bool = True
-
-    def context(self) -> ssl.SSLContext:
-        """A client context. Raises ssl.SSLError or ValueError where the certificates are none."""
-        # To `ssl` an empty text is none at all, which means what the system trusts.
-        if self.ca is not None and "-----BEGIN" not in self.ca:
-            raise ValueError("it has no certificate in PEM; put in those of the authorities that are to be trusted")
-        context = ssl.create_default_context(cadata=self.ca)
-        if self.ca is not None and not context.cert_store_stats()["x509"]:
-            raise ValueError("it has no certificate that can be trusted; put in those of the authorities")
-        context.set_alpn_protocols(["http/1.1"])
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """What an endpoint of a service is known by."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    def authority(self, *, tls: bool) -> bytes:
-        """The Host that this endpoint is asked for: without the default port, and without the zone of an IPv6 address,
-        which means something on this machine only (RFC 6874, 4)."""
-        host = str(Address(self.name, self.port))
-        return (host.rpartition(":")[0] if self.port == (443 if tls else 80) else host).encode()
-
-    @property
-    def name(self) -> str:
-        """The host, without the zone of an IPv6 address."""
-        return self.host.partition("%")[0] if ":" in self.host else self.host
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One endpoint of a service as its source (a file, a registry) describes it."""
-
-    address: Address
-    weight: int = 1  # share of the requests; 0: no new ones, while those that it has go on
-    zone: str = ""  # where it is; empty: not known
-    priority: int = 0  # requests go to the lowest number while enough of those are up
-    up: bool = True  # what the source says of its health
-    reason: str = ""  # why, in the words of the source
-    late: bool = False  # it has not sent the heartbeat that is expected of it
 
 
 @dataclass(frozen=True, slots=True)

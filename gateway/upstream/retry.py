@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from gateway.algorithms.backoff import full_jitter
@@ -14,6 +13,7 @@ from gateway.algorithms.retry_budget import BudgetSettings, RetryBudget
 from gateway.errors import ErrorKind
 from gateway.http.attempt import Attempt
 from gateway.http.messages import Exchange, Headers
+from gateway.http.retry_after import seconds_to_wait
 from gateway.upstream.request import Rereadable
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ class Retries:
         if following is None:
             return None
         if attempt.connected or following in tried:
-            pause = max(full_jitter(len(tried), random.random()), retry_after(headers))
+            asked = next((value for name, value in headers if name == b"retry-after"), None)
+            pause = max(full_jitter(len(tried), random.random()), seconds_to_wait(asked, time.time()))
         too_late = asyncio.get_running_loop().time() + pause >= exchange.deadline
         if too_late or pause > LONGEST_RETRY_AFTER or not self.budget.withdraw(now):
             return None
@@ -152,14 +153,3 @@ def can_be_sent_again(exchange: Exchange) -> bool:
     if not may_be_repeated(exchange):
         return False
     return body is None or (isinstance(body, Rereadable) and body.rewind())
-
-
-def retry_after(headers: Headers) -> float:
-    """Seconds for which a response asks its client to wait (RFC 9110, 10.2.3); 0 where it does not."""
-    text = next((value for name, value in headers if name == b"retry-after"), b"").decode("latin-1")
-    if text.isdecimal():
-        return float(text[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time()) if text else 0.0
-    except (ValueError, OverflowError):
-        return 0.0

@@ -13,12 +13,13 @@ from gateway.algorithms.outlier_detection import OutlierSettings
 from gateway.http.attempt import Attempt
 from gateway.http.messages import Exchange
 from gateway.upstream.affinity import Affinity, StickyCookie
-from gateway.upstream.endpoint import Address, Endpoint, Member, TlsSettings
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import FOREVER, Signal
 from gateway.upstream.levels import Level, Rules, levels
+from gateway.upstream.member import Address, Member
 from gateway.upstream.outliers import Outliers
 from gateway.upstream.pool import PoolLimits
-from gateway.upstream.transport import Connector
+from gateway.upstream.transport import Connector, TlsSettings
 
 logger = logging.getLogger("gateway.upstream")
 

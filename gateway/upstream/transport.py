@@ -1,4 +1,4 @@
-"""How connections to endpoints come to be: names to addresses, addresses to sockets."""
+"""How connections to endpoints come to be: names to addresses, addresses to sockets, and TLS."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from gateway.deadlines import Deadlines
@@ -17,6 +18,29 @@ from gateway.outbox import Outbox
 from gateway.upstream.http1.connection import READ_BUFFER, Connection
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """How an https endpoint proves who it is."""
+
+    ca: str | None = None  # certificates in PEM; None: what the system trusts
+    server_name: str | None = None  # None: the host of the address
+    verify: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """A client context. Raises ssl.SSLError or ValueError where the certificates are none."""
+        # To `ssl` an empty text is none at all, which means what the system trusts.
+        if self.ca is not None and "-----BEGIN" not in self.ca:
+            raise ValueError("it has no certificate in PEM; put in those of the authorities that are to be trusted")
+        context = ssl.create_default_context(cadata=self.ca)
+        if self.ca is not None and not context.cert_store_stats()["x509"]:
+            raise ValueError("it has no certificate that can be trusted; put in those of the authorities")
+        context.set_alpn_protocols(["http/1.1"])
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
 
 class Resolver:

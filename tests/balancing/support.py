@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 from gateway.deadlines import Deadlines
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
-from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.service import Balancer
 from gateway.upstream.transport import Connector, Resolver

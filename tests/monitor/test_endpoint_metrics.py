@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 from gateway.balancing.table import BALANCERS
 from gateway.deadlines import Deadlines
 from gateway.monitor.endpoint_metrics import ENDPOINTS, endpoint_metrics
-from gateway.upstream.endpoint import Address, Member
 from gateway.upstream.health import Signal
+from gateway.upstream.member import Address, Member
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver
 

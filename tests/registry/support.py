@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import httpx2
 
 from gateway.registry.source import Instances, Source, SourceLost
-from gateway.upstream.endpoint import Member
+from gateway.upstream.member import Member
 from tests.support import eventually
 
 SECONDS = 10.0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.registry.consul import ConsulQuery, ConsulSource
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 from tests.registry.fake_consul import FakeConsul, entry
 from tests.registry.support import Heard, listening, shows
 from tests.support import eventually, free_port, running_gateway, scripted_backend

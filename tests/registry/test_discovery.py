@@ -15,7 +15,7 @@ import pytest
 from gateway.algorithms.networks import NetworkMap
 from gateway.registry.discovery import Caution, Discovery
 from gateway.registry.source import Instances, Sink, SourceLost
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 from tests.lifecycle.support import admin_url
 from tests.registry.support import shows
 from tests.support import eventually, running_gateway

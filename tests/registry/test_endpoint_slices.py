@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.registry.endpoint_slices import instances_of, parse_slice
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 from tests.registry.api_server import slice_of
 
 

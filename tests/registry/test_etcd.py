@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.registry.etcd import EtcdSource
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 from tests.etcd_server import EtcdServer
 from tests.registry.support import listening, shows
 from tests.support import eventually, free_port, running_gateway, scripted_backend

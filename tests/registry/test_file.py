@@ -9,7 +9,7 @@ import pytest
 
 from gateway.registry.file import FileSource
 from gateway.registry.instances import parse_instance
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 from tests.lifecycle.support import admin_url
 from tests.registry.support import Heard, shows
 from tests.support import eventually, running_gateway

@@ -18,7 +18,7 @@ from redis import Redis
 from gateway.outside.redis_link import RedisLink
 from gateway.registry.client import Registration
 from gateway.registry.redis import RedisRegistry, RedisSource
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 from tests.lifecycle.support import admin_url
 from tests.redis_server import RedisServer, redis_program, valkey_program
 from tests.registry.support import Heard, listening, shows

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from gateway.registry.registered import Registered
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 from tests.lifecycle.support import admin_url
 from tests.redis_server import RedisServer
 from tests.registry.support import shows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.registry.sightings import Sighting, Sightings
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 
 A, B = (Member(Address(f"10.0.0.{number}", 80)) for number in (1, 2))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from gateway.upstream.considered import SHOWN, considered
-from gateway.upstream.endpoint import Address, Member
+from gateway.upstream.member import Address, Member
 from tests.upstream.test_service import A, B, C, report, upstream_of
 
 

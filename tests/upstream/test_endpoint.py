@@ -15,7 +15,8 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http.attempt import Attempt
 from gateway.http.testing import make_exchange
 from gateway.upstream.connection import Connection
-from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.request import Request, Timeouts
 from gateway.upstream.transport import Connector, Resolver

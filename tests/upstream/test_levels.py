@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.deadlines import Deadlines
-from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import FOREVER, Signal
 from gateway.upstream.levels import Rules, Zones, levels
+from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.transport import Connector, Resolver
 

@@ -13,7 +13,8 @@ from gateway.deadlines import Deadlines
 from gateway.errors import GatewayError
 from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.member import Address, Member
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver

@@ -15,8 +15,9 @@ from gateway.deadlines import Deadlines
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.endpoint import Address, Endpoint, Member
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import NOT_CHECKED, Signal
+from gateway.upstream.member import Address, Member
 from gateway.upstream.probe import Check
 from gateway.upstream.prober import Prober, ProbeTurns
 from gateway.upstream.request import Timeouts

@@ -19,11 +19,12 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body
 from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.endpoint import Address, Endpoint, Member, TlsSettings
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Signal
+from gateway.upstream.member import Address, Member
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Settings, Upstream
-from gateway.upstream.transport import Connector, Resolver
+from gateway.upstream.transport import Connector, Resolver, TlsSettings
 from tests.lifecycle.support import admin_url
 from tests.support import eventually, running_gateway, scripted_backend
 from tests.upstream.wire import Script, always, read_message
