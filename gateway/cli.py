@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from gateway.admin.blocklist_commands import blocklist
+from gateway.admin.client import ADMIN, ask
 from gateway.admin.commands import admin as admin_commands
 from gateway.admin.config_commands import config
 from gateway.admin.status_commands import status, top
@@ -152,17 +153,30 @@ def check(directory: Path, resolve: str) -> None:
     help="A request header. A secret's value is @FILE, or @- for standard input; @@ is for a value that begins with @.",
 )
 @click.option("--client", default="127.0.0.1", show_default=True, help="Address that the request comes from.")
+@click.option("--running", is_flag=True, help="Ask the gateway that runs: it knows endpoints, health and breakers.")
+@ADMIN
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def explain(directory: Path, method: str, url: str, headers: Sequence[str], client: str, as_json: bool) -> None:
-    """Say which route takes a request and why, which rule would allow or refuse it, and why not the other routes."""
-    from gateway.explain import explain as run  # noqa: PLC0415
+def explain(
+    directory: Path,
+    method: str,
+    url: str,
+    headers: Sequence[str],
+    client: str,
+    running: bool,
+    admin: str,
+    as_json: bool,
+) -> None:
+    """Say which route takes a request and why, which rule would allow or refuse it, and why not the other routes.
 
+    By the files, as if the gateway had just started; with --running, as it stands.
+    """
     lines = [_header(header) for header in headers]
-    snapshot = _snapshot(directory)
-    try:
-        explained = asyncio.run(run(snapshot, method.upper(), url, lines, client))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    if running:
+        sent = [f"{name}: {value}" for name, value in lines]
+        wanted = {"method": method, "url": url, "client": client, "header": sent}
+        explained = ask(admin, "GET", "/explain", params=wanted)
+    else:
+        explained = _explained_by_files(directory, method, url, lines, client)
     if as_json:
         click.echo(json.dumps(explained, indent=2))
         return
@@ -173,6 +187,18 @@ def explain(directory: Path, method: str, url: str, headers: Sequence[str], clie
                 click.echo(f"  {_line(item)}")
         else:
             click.echo(f"{key}: {value}")
+
+
+def _explained_by_files(
+    directory: Path, method: str, url: str, headers: Sequence[tuple[str, str]], client: str
+) -> dict[str, Any]:
+    from gateway.explain import explain as run  # noqa: PLC0415
+
+    snapshot = _snapshot(directory)
+    try:
+        return asyncio.run(run(snapshot, method.upper(), url, headers, client))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _header(text: str) -> tuple[str, str]:

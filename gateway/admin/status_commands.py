@@ -23,13 +23,15 @@ _HEAD = ("SERVICE", "ENDPOINT", "WEIGHT", "ZONE", "STATE", "SINCE", "IN FLIGHT",
 def status(admin: str, as_json: bool) -> None:
     """Show the configuration, what does not work, and every service. Exit code 2 where something does not work."""
     health, services = ask(admin, "GET", "/health"), ask(admin, "GET", "/services", params={"limit": MOST})
-    limping = bool(health["errors"] or health["failing"] or any(each["state"] != "up" for each in services))
+    known = ask(admin, "GET", "/breakers", params={"limit": MOST})
+    breakers = [each for each in known if each["state"] != "closed"]
+    limping = bool(breakers or health["errors"] or health["failing"] or any(each["state"] != "up" for each in services))
     if as_json:
         import json  # noqa: PLC0415
 
-        click.echo(json.dumps({"health": health, "services": services}, indent=2))
+        click.echo(json.dumps({"health": health, "services": services, "breakers": breakers}, indent=2))
     else:
-        click.echo("\n".join(_health(health)))
+        click.echo("\n".join([*_health(health), *map(_breaker, breakers)]))
         rows = [(each["service"], each["state"], f"{each['in']} of {each['of']}", _source(each)) for each in services]
         click.echo("\n" + table(("SERVICE", "STATE", "ENDPOINTS IN", "SOURCE"), rows))
     raise SystemExit(2 if limping else 0)
@@ -91,6 +93,10 @@ def _cells(each: Any) -> tuple[str, ...]:
 
 def _source(service: Any) -> str:
     return f"{service['source']}, stale: {service['stale']}" if service.get("stale") else service["source"]
+
+
+def _breaker(each: Any) -> str:
+    return f"breaker of route {each['route']} for {each['target']}: {each['state']}, {each['reason']}"
 
 
 def _health(health: Any) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.http import Exchange, Outcome
+from gateway.http import Decision, Exchange, Outcome
 from gateway.http.redaction import without_userinfo
 
 logger = logging.getLogger("gateway.access_log")
@@ -94,6 +94,7 @@ class AccessLog:
                 "duration": _microseconds(outcome.seconds),
                 "upstream_duration": last and last.seconds and _microseconds(last.seconds),
                 "cache": exchange.cache,
+                "fallback": _fallback(exchange.decisions) if exchange.decisions else None,
                 "attempts": [attempt.summary() for attempt in exchange.attempts],
                 "error": f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else error and repr(error),
             }
@@ -194,6 +195,11 @@ class AccessLog:
             logger.error(
                 "%s: %s; access log lines are lost until it can be written", self.settings.output, error.strerror
             )
+
+
+def _fallback(decisions: tuple[Decision, ...]) -> str | None:
+    """What stood in the place of which failure."""
+    return next((decision.reason for decision in decisions if decision.rule == "fallback"), None)
 
 
 def check_output(settings: AccessLogSettings) -> None:

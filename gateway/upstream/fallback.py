@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.errors import GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.upstream.retry import can_be_sent_again
+
+FALLBACK: Final = "fallback"  # another service was asked
 
 Instead = Callable[[Exchange], Awaitable[Response | None]]
 """The other answer; None where there is none, so that the client gets the failure."""
@@ -71,4 +74,6 @@ class OtherTarget:
         seen = any(attempt.connected for attempt in exchange.attempts)
         if seen and not can_be_sent_again(exchange):
             return None
+        for attempt in exchange.attempts[-1:]:
+            attempt.retry = FALLBACK
         return await self.handler(exchange)

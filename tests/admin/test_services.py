@@ -20,7 +20,7 @@ services:
   lost: {discovery: {file: nowhere.yaml}}
 routes:
 - {path: /users/*, target: users}
-- {path: /lost, target: lost}
+- {path: /lost, target: lost, breaker: short}
 """
 
 
@@ -73,6 +73,21 @@ def test_the_status_command(gateway: GatewayProcess) -> None:
     assert "failing: the endpoints of lost are stale" in shown
     assert any(line.startswith("users") and line.endswith("routes.yaml") for line in shown.splitlines())
     assert json.loads(_command(gateway, "status", "--json", code=2))["services"][1]["service"] == "users"
+
+
+def test_the_status_command_names_breakers_that_refuse(gateway: GatewayProcess) -> None:
+    """One that is open, or was forced, is a reason why a service gets no requests."""
+    assert "breaker of" not in _command(gateway, "status", code=2)
+    body = {"state": "open", "reason": "migration"}
+    httpx2.put(admin_url(gateway, "/breakers/lost"), json=body, headers=gateway.admin_token)
+    assert "breaker of route lost for lost: forced_open, migration" in _command(gateway, "status", code=2)
+
+
+def test_the_explain_command_asks_the_running_gateway(gateway: GatewayProcess) -> None:
+    """With --running it knows what became of requests, and needs no files."""
+    shown = _command(gateway, "explain", "get", "/users/1", "-H", "X-Stage: draft", "--running")
+    assert 'result: route "users"' in shown
+    assert "  127.0.0.1:2: not considered, weight 0" in shown
 
 
 def test_the_top_command(gateway: GatewayProcess) -> None:

@@ -44,6 +44,8 @@ routes:
 """
         async with running(tmp_path, files) as gateway:
             assert (await gateway.client.post("/dead", content=b"order")).text == "other"
+            failed, answered = gateway.last.attempts
+            assert (failed.retry, answered.endpoint) == ("fallback", other.address)
             assert other.requests[-1].body == b"order"
             assert (await gateway.client.put("/bad", content=b"order")).text == "other"
             assert other.requests[-1].body == b"order"

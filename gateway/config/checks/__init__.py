@@ -68,6 +68,7 @@ WARNINGS = (
     Check("routes.yaml", authorization.warnings),
     Check("routes.yaml", headers.dropped_but_matched),
     Check("routes.yaml", cache.idle_on_routes),
+    Check("routes.yaml", cache.credentials_everywhere),
     Check("middleware.yaml", outputs.unwritable),
     Check("middleware.yaml", route_ids.idle_patterns),
     Check("middleware.yaml", blocklist.changed_default),

@@ -18,6 +18,17 @@ def idle_on_routes(configuration: Configuration) -> Iterator[Fault]:
             yield Fault(place, "only answers to GET and HEAD are stored, and the route takes neither; remove this")
 
 
+def credentials_everywhere(configuration: Configuration) -> Iterator[Fault]:
+    """Routes with a cache that no request may use, because all that pass have an identity, anonymous ones too."""
+    for index, route in enumerate(configuration.routes.routes):
+        if route.cache is None or not route.cache.enabled or route.cache.with_credentials:
+            continue
+        if configuration.auth.default if route.auth is None else route.auth:
+            message = "it has no effect: every caller has an identity, and what such a request gets is not stored; add "
+            message += "with_credentials: true where all may share what responses declare public, or remove this"
+            yield Fault(("routes", index, "cache"), message, show_value=False)
+
+
 def larger_than_memory(configuration: Configuration) -> Iterator[Fault]:
     """Bodies that are allowed, and that memory does not take."""
     config = configuration.middleware.cache

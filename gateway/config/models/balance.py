@@ -1,11 +1,12 @@
 """routes.yaml: how the requests of a service are shared by its endpoints."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from gateway.config.models.auth.scheme_keys import CookieName
 from gateway.config.models.base import Model
+from gateway.config.problems import quote, suggest
 from gateway.config.values.addresses import HeaderName
 from gateway.config.values.kinds import Kind, Text, Unset, refuse, shorthand
 from gateway.config.values.quantities import Duration
@@ -86,6 +87,16 @@ class Balance(Model):
     sticky: Unset[Sticky] = Field(
         None, description="Clients stay with their endpoint, by a cookie. In place of `method`."
     )
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _is_known(cls, value: Any) -> Any:
+        names = list(get_args(Method))
+        if value in names:
+            return value
+        forms = f"{', '.join(names)}, {{consistent_hash: {{header: NAME}}}} or {{sticky: {{cookie: NAME}}}}"
+        likely = suggest(value, names) if isinstance(value, str) else None
+        raise refuse(f"expected {forms}", f"; did you mean {quote(likely)}?" if likely else "")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Balance":

@@ -19,7 +19,9 @@ _EXPECTED = {
     "dict_type": 'expected "key: value" lines',
     "model_type": 'expected "key: value" lines',
     "literal_error": "expected {expected}",
+    "greater_than": "expected a number greater than {gt}",
     "greater_than_equal": "expected a number of at least {ge}",
+    "less_than": "expected a number less than {lt}",
     "less_than_equal": "expected a number of at most {le}",
 }
 

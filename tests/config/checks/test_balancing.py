@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config.checks import WARNINGS, run
-from tests.config.support import parsed
+from tests.config.support import errors, parsed
 
 
 def warnings(services: str, middleware: str = "") -> list[str]:
@@ -34,3 +34,18 @@ def test_what_has_no_effect_is_said(services: str, middleware: str, said: list[s
     found = warnings(services, middleware)
     assert len(found) == len(said)
     assert all(part in line for part, line in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("balance", "said"),
+    [
+        ("sticky", "or {sticky: {cookie: NAME}} (got"),
+        ("maglev", "{consistent_hash: {header: NAME}} or"),
+        ("least_requests", 'did you mean "least_request"?'),
+    ],
+)
+def test_a_balancer_that_does_not_exist(balance: str, said: str) -> None:
+    """All forms are named, with the likely one."""
+    (error,) = errors(f"services: {{s: {{endpoints: ['b:1'], balance: {balance}}}}}\nroutes: [{{path: /, target: s}}]")
+    assert "services.s.balance: expected least_request" in error
+    assert said in error
