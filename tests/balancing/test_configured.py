@@ -75,7 +75,10 @@ async def test_an_endpoint_that_fails_fast_is_avoided(tmp_path: Path, balance: s
 @pytest.mark.parametrize(
     ("balance", "message"),
     [
-        ("balance: fastest", '"least_request", "round_robin", "random" or "peak_ewma"'),
+        (
+            "balance: fastest",
+            "expected least_request, round_robin, random, peak_ewma, {consistent_hash: {header: NAME}} or",
+        ),
         ("balance: {consistent_hash: {}}", "exactly one key: header, cookie, query, or client: true"),
         ("balance: {consistent_hash: {header: A, query: b}}", "exactly one key"),
         ("balance: {method: random, consistent_hash: {header: A}}", "balance is one of"),

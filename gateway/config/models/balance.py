@@ -95,7 +95,7 @@ class Balance(Model):
         if value in names:
             return value
         forms = f"{', '.join(names)}, {{consistent_hash: {{header: NAME}}}} or {{sticky: {{cookie: NAME}}}}"
-        likely = suggest(value, names) if isinstance(value, str) else None
+        likely = suggest(value, names, 0.8) if isinstance(value, str) else None
         raise refuse(f"expected {forms}", f"; did you mean {quote(likely)}?" if likely else "")
 
     @model_validator(mode="after")
