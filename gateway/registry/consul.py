@@ -20,8 +20,8 @@ import httpx2
 import orjson
 
 from gateway.http.redaction import shown_url
-from gateway.live import on_thread
-from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of, whole_body
+from gateway.outside.http_client import whole_body
+from gateway.registry.asking import UNREADABLE, client_of, parsed
 from gateway.registry.instances import MAX_WEIGHT, parse_instance
 from gateway.registry.source import Instances, Sink, SourceLost
 from gateway.upstream.member import Member
@@ -31,9 +31,6 @@ WAIT_SECONDS: Final = 55  # for a change; the server adds up to a sixteenth
 APART_SECONDS: Final = 0.1  # between two queries, however often it answers
 OLD_MILLISECONDS: Final = 60_000  # since an answer's server heard of its leader
 MAX_BYTES: Final = 64 * 1024**2
-INLINE: Final = 32 * 1024  # bytes that are parsed at once; more of them on a thread
-
-UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +62,8 @@ class ConsulSource:
     async def watch(self, sink: Sink) -> None:
         """See `Source`."""
         seconds = self._wait * 17 / 16 + ANSWER_SECONDS
-        try:
-            async with await http_client(seconds, ca=self._query.ca) as client:
-                await self._follow(client, seconds, sink)
-        except TimeoutError as error:
-            raise SourceLost(f"it did not answer within {seconds:g} s") from error
-        except HTTP_ERRORS as error:
-            raise SourceLost(f"it does not answer: {reason_of(error)}") from error
-        except TooLargeError as error:
-            raise SourceLost(f"it {error}") from error
+        async with client_of(seconds, self._query.ca) as client:
+            await self._follow(client, seconds, sink)
 
     async def _follow(self, client: httpx2.AsyncClient, seconds: float, sink: Sink) -> None:
         index, known = 0, b""
@@ -106,8 +96,7 @@ class ConsulSource:
         return _index_of(response.headers), body
 
     async def _members(self, body: bytes, sink: Sink) -> Sequence[Member]:
-        parse = partial(_parsed, body)
-        members, bad = parse() if len(body) <= INLINE else await on_thread("consul", parse)
+        members, bad = await parsed("consul", partial(_parsed, body), len(body))
         for wrong in sorted(bad - self._bad):
             sink.fault(wrong)
         self._bad = bad

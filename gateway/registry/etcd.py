@@ -22,10 +22,10 @@ import orjson
 
 from gateway.http.redaction import shown_url
 from gateway.live import on_thread
-from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of, whole_body
+from gateway.outside.http_client import whole_body
+from gateway.registry.asking import MAX_LINE, UNREADABLE, client_of, first_of, lines_of
 from gateway.registry.instances import parse_value
 from gateway.registry.source import Instances, Sink, SourceLost
-from gateway.registry.together import first_of
 from gateway.upstream.member import Member
 
 ANSWER_SECONDS: Final = 5.0  # for etcd to answer, and for a watch to begin
@@ -35,8 +35,6 @@ GRACE_SECONDS: Final = 2.0  # in which the watch must deliver what a list has
 SHORT_SECONDS: Final = 1.0  # a watch that ended sooner was refused
 LIST_SECONDS: Final = 30.0  # for all of a list
 MAX_LIST: Final = 64 * 1024**2  # bytes of an answer
-MAX_LINE: Final = 16 * 1024**2  # bytes of one message of a watch
-UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError)  # what comes of JSON with another shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +109,13 @@ class EtcdSource:
     async def watch(self, sink: Sink) -> None:
         """See `Source`."""
         self._turn += 1
-        try:
-            async with await http_client(ANSWER_SECONDS, ca=self._ca) as client:
-                etcd = _Etcd(client, self._url)
-                if self._login is not None:
-                    await etcd.log_in(*self._login)
-                while True:
-                    await self._list(etcd, sink)
-                    await first_of(self._follow(etcd, sink), self._check(etcd, sink))
-        except HTTP_ERRORS as error:
-            raise SourceLost(f"it does not answer: {reason_of(error)}") from error
-        except TooLargeError as error:
-            raise SourceLost(f"it {error}; choose a longer prefix") from error
+        async with client_of(ANSWER_SECONDS, self._ca, remedy="; choose a longer prefix") as client:
+            etcd = _Etcd(client, self._url)
+            if self._login is not None:
+                await etcd.log_in(*self._login)
+            while True:
+                await self._list(etcd, sink)
+                await first_of(self._follow(etcd, sink), self._check(etcd, sink))
 
     def _deliver(self, sink: Sink, happened: float) -> None:
         members = [held.member for held in self._keys.values() if held.member is not None]
@@ -149,15 +142,11 @@ class EtcdSource:
             wanted = {"create_request": {**self._range, "start_revision": self._revision + 1, "progress_notify": True}}
             try:
                 async with asyncio.timeout(ANSWER_SECONDS) as patience, etcd.stream("/v3/watch", wanted) as pieces:
-                    rest = b""
-                    async for piece in pieces:
+                    async for lines in lines_of(pieces):
                         happened, heard = time.perf_counter(), True
                         patience.reschedule(loop.time() + self._silence)
-                        *lines, rest = (rest + piece).split(b"\n")
-                        if not self._take([line for line in lines if line.strip()], sink, happened):
+                        if not self._take(lines, sink, happened):
                             return
-                        if len(rest) > MAX_LINE:
-                            raise SourceLost(f"a message of its watch is longer than {MAX_LINE // 1024**2} MiB")
             except TimeoutError:
                 if not heard:
                     raise SourceLost(f"its watch did not begin within {ANSWER_SECONDS:g} s") from None

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
-from gateway.live import on_thread
-from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of
+from gateway.outside.http_client import HTTP_ERRORS
+from gateway.registry.asking import client_of, first_of, lines_of, parsed
 from gateway.registry.endpoint_slices import Slice, instances_of
 from gateway.registry.kubernetes_api import ANSWER_SECONDS, Access, Api, ExpiredError, parse_event, parse_page
 from gateway.registry.source import Instances, Sink, SourceLost
-from gateway.registry.together import first_of
-
-T = TypeVar("T")
 
 LIST_SECONDS: Final = 60.0  # for all pages of a list
 SILENCE_SECONDS: Final = 90.0  # of a watch, which has a bookmark every minute
@@ -32,8 +29,6 @@ SHORT_SECONDS: Final = 1.0  # a watch that ends sooner is no reason to open the 
 FIRST_LIMIT: Final = 5  # slices of up to a hundred endpoints each, unless the cluster is set up otherwise
 LARGEST_LIMIT: Final = 500
 PAGE_BYTES: Final = 128 * 1024  # that the next page should have
-THREAD_BYTES: Final = 64 * 1024  # from which on what is read becomes instances on a thread
-MAX_LINE: Final = 16 * 1024**2
 
 
 class KubernetesSource:
@@ -64,19 +59,14 @@ class KubernetesSource:
 
     async def watch(self, sink: Sink) -> None:
         """See `Source`."""
-        try:
-            async with await http_client(ANSWER_SECONDS, ca=self._access.ca) as client:
-                api = Api(client, self._access, self._namespace, self._service)
-                await api.choose_version()
-                while True:
-                    listed_at = time.perf_counter()
-                    self._revision, self._slices = await self._listed(api)
-                    self._deliver(sink, listed_at)
-                    await first_of(self._follow(api, sink, listed_at), self._check(api, sink))
-        except HTTP_ERRORS as error:  # those of time-outs, too
-            raise SourceLost(f"the API server does not answer: {reason_of(error)}") from error
-        except TooLargeError as error:
-            raise SourceLost(f"the API server {error}") from error
+        async with client_of(ANSWER_SECONDS, self._access.ca, "the API server") as client:
+            api = Api(client, self._access, self._namespace, self._service)
+            await api.choose_version()
+            while True:
+                listed_at = time.perf_counter()
+                self._revision, self._slices = await self._listed(api)
+                self._deliver(sink, listed_at)
+                await first_of(self._follow(api, sink, listed_at), self._check(api, sink))
 
     def _deliver(self, sink: Sink, happened: float) -> None:
         slices = self._slices.values()
@@ -89,7 +79,7 @@ class KubernetesSource:
     async def _listed(self, api: Api) -> tuple[str, dict[str, Slice]]:
         """The revision to watch from, and the slices by name.
 
-        A list that expires between two pages goes on with a later revision; what lies between is told again by the
+        A list that expires between two pages goes on with a later revision; what lies between is sent again by the
         watch, which begins at that of the first page. Raises SourceLost, one of HTTP_ERRORS, or TooLargeError.
         """
         slices: dict[str, Slice] = {}
@@ -103,7 +93,7 @@ class KubernetesSource:
                         raise SourceLost("the API server forgets a list before all of it was read") from None
                     go_on = expired.go_on
                     continue
-                page = await _read(partial(parse_page, body, self._port), len(body))
+                page = await parsed("kubernetes-json", partial(parse_page, body, self._port), len(body))
                 revision, go_on = revision or page.revision, page.go_on
                 slices |= page.slices
                 if not go_on:
@@ -134,14 +124,10 @@ class KubernetesSource:
             began, heard = loop.time(), False
             try:
                 async with asyncio.timeout(self._silence) as patience, api.watch(self._revision) as pieces:
-                    rest = b""
-                    async for piece in pieces:
+                    async for lines in lines_of(pieces):
                         happened, heard = time.perf_counter(), True
                         patience.reschedule(loop.time() + self._silence)
-                        *lines, rest = (rest + piece).split(b"\n")
                         await self._take(lines, sink, happened)
-                        if len(rest) > MAX_LINE:
-                            raise SourceLost(f"a message of its watch is longer than {MAX_LINE // 1024**2} MiB")
             except ExpiredError:
                 if time.perf_counter() - listed_at < SHORT_SECONDS:
                     raise SourceLost("the API server forgets what it has just listed") from None
@@ -160,9 +146,7 @@ class KubernetesSource:
         """Take messages of a watch. Raises ExpiredError, SourceLost."""
         changed = False
         for line in lines:
-            if not line.strip():
-                continue
-            event = await _read(partial(parse_event, line, self._port), len(line))
+            event = await parsed("kubernetes-json", partial(parse_event, line, self._port), len(line))
             self._revision = event.revision
             if event.slice is not None:
                 self._slices[event.name] = event.slice
@@ -174,7 +158,3 @@ class KubernetesSource:
             self._deliver(sink, happened)
         elif lines:
             sink.alive()
-
-
-async def _read(read: Callable[[], T], size: int) -> T:
-    return await on_thread("kubernetes-json", read) if size > THREAD_BYTES else read()

@@ -18,6 +18,7 @@ import orjson
 from gateway.config.regular_files import read_secret
 from gateway.live import on_thread
 from gateway.outside.http_client import whole_body
+from gateway.registry.asking import UNREADABLE
 from gateway.registry.endpoint_slices import Slice, parse_slice
 from gateway.registry.source import SourceLost
 
@@ -26,7 +27,6 @@ WATCH_SECONDS: Final = 300.0  # that a watch is asked to last; by chance up to a
 TOKEN_SECONDS: Final = 60.0  # until a token is read again
 MAX_BODY: Final = 32 * 1024**2
 EXPIRED: Final = 410
-UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError)  # what comes of another shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.context import Context
-from gateway.live import Tasks, on_thread
+from gateway.live import Tasks
 from gateway.outside.redis_link import REDIS_PLACE, RedisLink, redis_identity, redis_link
 from gateway.outside.redis_scripts import Script
+from gateway.registry.asking import parsed
 from gateway.registry.instances import parse_value
 from gateway.registry.source import Instances, Sink, SourceLost
 from gateway.upstream.member import Address, Member
@@ -31,7 +32,6 @@ CALL_SECONDS: Final = 2.0
 BATCH: Final = 50  # services of a call, so that none keeps Redis busy for long
 KEPT_SECONDS: Final = 60  # for which a late instance is shown as late, until it is forgotten
 RECOVERY_SECONDS: Final = 10.0  # in which instances register again after Redis was away
-INLINE: Final = 32 * 1024  # bytes that are parsed at once; more of them on a thread
 
 _READ: Final = Script(
     """
@@ -182,8 +182,7 @@ class RedisSource:
             self._sink.deliver(Instances(self._members(), digest[:16], happened))
 
     async def _learn(self, digest: str, text: bytes) -> None:
-        parse = partial(_parsed, text, self._known.values)
-        known = parse() if len(text) <= INLINE else await on_thread("redis-registry", parse)
+        known = await parsed("redis-registry", partial(_parsed, text, self._known.values), len(text))
         for written in known.values.keys() - self._known.values.keys():
             wrong = known.values[written]
             if isinstance(wrong, str) and self._sink is not None:

@@ -1,0 +1,67 @@
+"""What sources have in common that ask a registry: the client, reading what is long, and two works side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx2
+
+from gateway.live import on_thread
+from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of
+from gateway.registry.source import SourceLost
+
+T = TypeVar("T")
+
+UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+"""What comes of JSON with another shape than expected."""
+
+MAX_LINE: Final = 16 * 1024**2  # bytes of one message of a watch
+INLINE: Final = 32 * 1024  # bytes that are parsed at once; more of them on a thread
+
+
+@asynccontextmanager
+async def client_of(
+    seconds: float, ca: Path | None, who: str = "it", remedy: str = ""
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client (`outside/http_client.py`) for asking `who`. What goes wrong with it raises SourceLost."""
+    try:
+        async with await http_client(seconds, ca=ca) as client:
+            yield client
+    except TimeoutError as error:
+        raise SourceLost(f"{who} does not answer in time") from error
+    except HTTP_ERRORS as error:
+        raise SourceLost(f"{who} does not answer: {reason_of(error)}") from error
+    except TooLargeError as error:
+        raise SourceLost(f"{who} {error}{remedy}") from error
+
+
+async def lines_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """The messages of a watch, of which each is a line: those that each piece completes. Raises SourceLost."""
+    rest = b""
+    async for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield [line for line in lines if line.strip()]
+        if len(rest) > MAX_LINE:
+            raise SourceLost(f"a message of its watch is longer than {MAX_LINE // 1024**2} MiB")
+
+
+async def parsed(name: str, parse: Callable[[], T], size: int) -> T:
+    """What `parse` makes of so many bytes, on a thread of this name where that takes long."""
+    return parse() if size <= INLINE else await on_thread(name, parse)
+
+
+async def first_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Wait until one of them ends, end the others, and raise what it raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()
