@@ -27,6 +27,7 @@ BESIDE_HEAD: Final = 8 * 1024  # the same, in the call that has read the head: w
 LARGE: Final = 4 * 1024  # bytes from which on the end of a head is looked for line by line
 LOGGED_URL: Final = 1024  # bytes of a target that is too long that are remembered of it
 CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of a chunked body
+EXTENSIONS: Final = 8 * 1024  # bytes of framing beyond that, before trailers; no larger than a head may be
 
 _STAND_IN: Final = b"POST"  # what llhttp reads in place of a method that it may not know, or not of HTTP
 _PLAIN_METHOD: Final = rb"GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS"
@@ -82,6 +83,7 @@ class RequestReader:
         self._limits = limits
         self._most_headers = limits.headers
         self._most_bytes = limits.head
+        self._most_extensions = min(limits.head, EXTENSIONS)
         self._longest_line = limits.url + LINE_OVERHEAD
         self._part = LINE
         self._line = b""  # of a request line that has not come whole
@@ -260,7 +262,7 @@ class RequestReader:
             self._size += at - start
             self._parse(view[start:at])
             self._deliver()
-            if self._size > self._most_bytes:
+            if self._size > (self._most_bytes if self._trailers else self._most_extensions):
                 raise self._too_large()
             if self._complete:
                 self._end()
@@ -376,8 +378,10 @@ class RequestReader:
 
     def _too_large(self) -> GatewayError:
         limits = self._limits
-        what = "the request headers are" if self._part is HEADERS else "chunk extensions and trailers are"
-        return GatewayError(ErrorKind.HEADERS_TOO_LARGE, f"{what} over {limits.head} bytes or {limits.headers} lines")
+        what = f"the request headers are over {limits.head} bytes or {limits.headers} lines"
+        if self._part is not HEADERS:
+            what = f"chunk extensions are over {self._most_extensions} bytes, or with trailers over {limits.head}"
+        return GatewayError(ErrorKind.HEADERS_TOO_LARGE, what)
 
 
 def _no_request() -> GatewayError:

@@ -118,6 +118,31 @@ def test_small_chunks_are_no_attack(size: int) -> None:
     assert len(requests[0][2]) == size * 2000
 
 
+CHUNKED = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("chunks", [b"1;" + b"a" * 10_000, (b"1;" + b"a" * 400 + b"\r\na\r\n") * 25])
+def test_chunk_extensions_are_bounded_though_heads_may_be_larger(chunks: bytes) -> None:
+    """10,000 bytes of chunk extensions, of one chunk or of many, are refused in the read that brings their head."""
+    reader = RequestReader(Recorder(), ClientLimits())
+    with pytest.raises(GatewayError, match="chunk extensions"):
+        reader.read(CHUNKED + chunks)
+
+
+def test_extensions_and_trailers_below_their_bounds() -> None:
+    """A signature on each chunk, and trailers that are as large as a head may be, pass."""
+    signed = b"1000;chunk-signature=" + b"f" * 64 + b"\r\n" + b"x" * 4096 + b"\r\n"
+    trailers = b"".join(b"t%d: %b\r\n" % (number, b"a" * 1000) for number in range(30))
+    recorder = Recorder()
+    reader = RequestReader(recorder, ClientLimits())
+    rest = CHUNKED + signed * 10 + b"0\r\n" + trailers + b"\r\n"
+    while rest:
+        rest = reader.read(rest)
+    ((_, _, body, fields),) = recorder.requests
+    assert len(body) == 4096 * 10
+    assert len(fields) == 30
+
+
 @pytest.mark.parametrize(
     ("version", "connection", "kept"),
     [
