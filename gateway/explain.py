@@ -24,8 +24,8 @@ from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
 from gateway.upstream.asgi import Hosted
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.considered import considered
+from gateway.upstream.layers import Layer, layers
 from gateway.upstream.request import Timeouts
-from gateway.upstream.telling import Standing, chain
 
 LOOPBACK = "127.0.0.1"
 PROBES = frozenset({"/health", "/health/live", "/health/ready"})
@@ -131,20 +131,20 @@ async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str,
         if decision.verdict == "unknown":  # and what the rest would say hangs on it
             verdict = f"undecided: {decision.rule}: {decision.reason}"
             break
-    way = list(chain(match.value.forward, exchange))
+    way = list(layers(match.value.forward, exchange))
     return _onward(match.value, way[-1]) | {
         "verdict": verdict,
         "rules": rules,
-        "resilience": list(_told(way, exchange)),
+        "resilience": list(_described(way, exchange)),
     }
 
 
-def _told(way: Sequence[Handler], exchange: Exchange) -> Iterator[str]:
+def _described(way: Sequence[Handler], exchange: Exchange) -> Iterator[str]:
     for handler in way:
-        if isinstance(handler, Standing):
-            yield handler.tell(exchange)
+        if isinstance(handler, Layer):
+            yield handler.describe(exchange)
         elif isinstance(handler, Cluster):
-            yield handler.tell()
+            yield handler.describe()
 
 
 def _split(url: str) -> SplitResult:

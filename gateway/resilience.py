@@ -31,7 +31,7 @@ from gateway.upstream.hedging import Hedged, Latencies
 from gateway.upstream.mirror import Mirroring, MirrorQueue
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings, ServiceBudget
-from gateway.upstream.split import Asked, Choice, Split, When
+from gateway.upstream.split import Choice, Requirement, Split, When
 
 Way = Callable[[str, Path], Handler | None]
 """The way to another target of a route, named at this place; None where it cannot be used, which is reported."""
@@ -150,7 +150,7 @@ class Resilience:
 def _when(config: SplitWhen, calendar: Calendar) -> When:
     named = (("header", config.header), ("cookie", config.cookie), ("query", config.query))
     return When(
-        asked=tuple(_asked(kind, name, each) for kind, several in named for name, each in several.items()),
+        requirements=tuple(_requirement(kind, name, each) for kind, several in named for name, each in several.items()),
         groups=_names(config.group),
         consumers=_names(config.consumer),
         tenants=_names(config.tenant),
@@ -159,12 +159,12 @@ def _when(config: SplitWhen, calendar: Calendar) -> When:
     )
 
 
-def _asked(kind: str, name: str, config: Predicate) -> Asked:
+def _requirement(kind: str, name: str, config: Predicate) -> Requirement:
     if config.exact is not None:
-        return Asked(kind, name, config.exact.__eq__)
+        return Requirement(kind, name, config.exact.__eq__)
     if config.regex is not None:
-        return Asked(kind, name, LinearRegex(config.regex).matches)
-    return Asked(kind, name, None, config.present is not False)
+        return Requirement(kind, name, LinearRegex(config.regex).matches)
+    return Requirement(kind, name, None, config.present is not False)
 
 
 def _names(names: tuple[str, ...] | None) -> frozenset[str] | None:

@@ -23,7 +23,7 @@ class GradientSettings:
 
     minimum: int = 3
     maximum: int = 1000
-    window: float = 0.1  # after which the limit is computed anew
+    window: float = 0.1  # after which the limit is computed again
     quantile: float = 0.5  # of the samples in a window
     buffer: float = 0.25  # by so much longer than unloaded is as good
     interval: float = 60.0  # between measurements of the unloaded round trip
@@ -33,7 +33,7 @@ class GradientSettings:
 
 
 class GradientLimit:
-    """Asked before each request whether there is room, and told once how it ended."""
+    """Says before each request whether there is room, and learns once how it ended."""
 
     __slots__ = (
         "_deferred",

@@ -1,4 +1,4 @@
-"""Consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam 2016): nobody gets more than its share by c.
+"""Consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam 2016): none gets more than c times its share.
 
 What does not fit goes to the others in an order that is shuffled by the key, as in Envoy: the same for the same key,
 and without the neighbour on the ring taking it all.

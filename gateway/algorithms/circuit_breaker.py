@@ -88,7 +88,7 @@ class BreakerReport:
 
 
 class CircuitBreaker:
-    """Asked before each call for a permit, and told once how the call ended.
+    """Gives a permit before each call, and learns once how the call ended.
 
     A permit stands for the period in which it was given: what ends in a later one says nothing about that, and is not
     counted.
@@ -182,11 +182,11 @@ class CircuitBreaker:
     # What operators ask and tell.
 
     def force_open(self, now: float, reason: str) -> None:
-        """Let nothing pass, until it is told otherwise."""
+        """Let nothing pass, until another call says otherwise."""
         self._move(Event.FORCE_OPEN, now, reason)
 
     def force_closed(self, now: float, reason: str) -> None:
-        """Let all pass, until it is told otherwise."""
+        """Let all pass, until another call says otherwise."""
         self._move(Event.FORCE_CLOSED, now, reason)
 
     def automatic(self, now: float, reason: str) -> None:

@@ -38,8 +38,8 @@ class _Table:
 class ConsistentHash:
     """A Balancer. A new table is built beside the requests; meanwhile the former one serves, without those that left.
 
-    Nobody gets more than `factor` per cent of its share of the requests in flight: what does not fit goes to others, in
-    an order that depends on the key.
+    No endpoint gets more than `factor` per cent of its share of the requests in flight: what does not fit goes to
+    others, in an order that depends on the key.
     """
 
     __slots__ = ("_beside", "_build", "_building", "_factor", "_key", "_lock", "_now", "_numbers", "_random", "_served")

@@ -102,7 +102,7 @@ class Cache:
         return purged
 
     def measures(self) -> Mapping[str, float]:
-        """What metrics tell."""
+        """The numbers of the cache, for metrics."""
         counts = self.counts
         return {
             "gateway_cache_hits_total": counts.hits,

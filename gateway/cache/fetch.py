@@ -20,7 +20,7 @@ from gateway.cache.cache import Cache
 from gateway.cache.flights import Flight, Landing
 from gateway.cache.recording import Recording
 from gateway.cache.request import Asked, Rules
-from gateway.cache.responses import conditional, from_store, tell
+from gateway.cache.responses import add_cache_status, conditional, from_store
 from gateway.cache.store import Stored
 from gateway.errors import GatewayError
 from gateway.http import Body, Headers, Response
@@ -30,7 +30,7 @@ FALLBACK: Final = "fallback"
 """The rule of the decision by which a route's fallback says that it answered (`upstream/fallback.py`)."""
 
 _NOT_STORED: Final = frozenset({b"age", b"content-length", b"cache-status"})
-"""What is made anew whenever a stored response is sent."""
+"""What is made again each time a stored response is sent."""
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class Fetch:
             return stale
         self.asked.exchange.defer(self._held.close)
         if self.asked.exchange.cache != "stale":  # which is a copy of this cache
-            tell(answer.headers, self.why)
+            add_cache_status(answer.headers, self.why)
         return answer
 
     # What is stored is used.
@@ -167,7 +167,9 @@ class Fetch:
             self._record(answer, answer.body, self._made(answer, terms, age, now))
         if exchange.method == "HEAD" and answer.status == 200:
             await self._compare(answer.headers)
-        tell(answer.headers, self.why + b"; fwd-status=%d" % answer.status + (b"" if refusal else b"; stored"))
+        add_cache_status(
+            answer.headers, self.why + b"; fwd-status=%d" % answer.status + (b"" if refusal else b"; stored")
+        )
         return conditional(exchange, answer) if self.plain else answer
 
     async def _compare(self, head: Headers) -> None:
@@ -182,7 +184,7 @@ class Fetch:
             return "the request has a credential"
         attempts = self.asked.exchange.attempts
         if attempts and attempts[-1].open_ended:
-            return "nothing tells whether it is whole"
+            return "it is not known whether it is whole"
         length = dict(answer.headers).get(b"content-length", b"")
         if self.asked.exchange.method != "HEAD" and length.isdigit() and int(length) > self.rules.max_body:
             return "it is larger than max_body"

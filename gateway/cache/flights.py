@@ -9,7 +9,7 @@ from gateway.algorithms.byte_cache import ByteCache
 
 Landing = Literal["stored", "apart", "failed", "lost"]
 """How a fetch ended: what came can be looked up; each must ask for itself, also for what comes next; each must ask for
-itself this time; whoever asked is gone, and another may ask for all."""
+itself this time; the one that asked is gone, and another may ask for all."""
 
 APART_SECONDS: Final = 60.0  # for which what could not be shared is asked for by each request itself
 FAILED_SECONDS: Final = 1.0  # after a failure, for which a stale response is used without asking again

@@ -97,7 +97,7 @@ class Recording:
         return fits
 
     def _free(self) -> None:
-        """Give back the memory once nobody reads it any more."""
+        """Give back the memory once it is read by no one any more."""
         if self._ran and not self._unread:
             self._room.give_back(self._size)
             self._size = 0

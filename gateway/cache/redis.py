@@ -17,7 +17,7 @@ from gateway.cache.scripts import DROP, FIND, KEEP, LIST, REMOVE
 from gateway.cache.store import MOST_VARIANTS, Key, Purge, Stored, VariantOf
 from gateway.outside.redis_link import RedisLink
 
-KEEP_SECONDS: Final = 1.0  # for Redis to take a response; nobody waits for that
+KEEP_SECONDS: Final = 1.0  # for Redis to take a response; no request waits for that
 REMEMBERED_BYTES: Final = 1024 * 1024  # of what Vary said last, by key
 LISTED_AT_ONCE: Final = 500
 

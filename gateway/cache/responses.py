@@ -43,7 +43,7 @@ def from_store(exchange: Exchange, stored: Stored, age: float, status: bytes) ->
     """The answer to this request; `status` are the parameters of Cache-Status."""
     headers = list(stored.headers)
     headers.append((b"age", b"%d" % age))
-    tell(headers, status)
+    add_cache_status(headers, status)
     if stored.status == 200 and _has_conditions(exchange) and is_not_modified(exchange.headers, headers):
         return Response(304, of_a_304(headers))
     if stored.status in _NO_BODY:
@@ -67,6 +67,6 @@ def _has_conditions(exchange: Exchange) -> bool:
     return not CONDITIONS.isdisjoint(exchange.fields)
 
 
-def tell(headers: Headers, status: bytes) -> None:
+def add_cache_status(headers: Headers, status: bytes) -> None:
     """Add what this cache did; what caches behind it say of themselves stands in front."""
     headers.append((b"cache-status", NAME + b"; " + status))

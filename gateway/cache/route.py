@@ -16,7 +16,7 @@ from gateway.cache.fetch import Fetch
 from gateway.cache.flights import Flight
 from gateway.cache.keys import Keys
 from gateway.cache.request import Asked, Rules, why_not
-from gateway.cache.responses import from_store, tell
+from gateway.cache.responses import add_cache_status, from_store
 from gateway.cache.store import Stored
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
@@ -69,7 +69,7 @@ class RouteCache:
         credential = self._keys.has_credential(exchange)
         if self._why_not(exchange, credential=credential):
             return None
-        asked = self._asked(exchange, _nobody, credential)
+        asked = self._asked(exchange, _never_forwarded, credential)
         stored = await self._find(asked)
         if stored is None or not may_be_stale_copy(stored.terms):
             return None
@@ -84,7 +84,7 @@ class RouteCache:
         credential = self._keys.has_credential(exchange)
         if reason := self._why_not(exchange, credential=credential):
             return f"passed by: {reason}"
-        asked = self._asked(exchange, _nobody, credential)
+        asked = self._asked(exchange, _never_forwarded, credential)
         if asked.wish.no_store:
             return "passed by: the client says no-store"
         stored = self.cache.store.peek(asked.key, asked.variant_of)
@@ -110,7 +110,7 @@ class RouteCache:
         self.cache.counts.bypassed += 1
         response = await handler(exchange)
         if response.session is None:
-            tell(response.headers, b"fwd=bypass")
+            add_cache_status(response.headers, b"fwd=bypass")
         return response
 
     # What is stored.
@@ -215,5 +215,5 @@ _SAID: Final[dict[Verdict, str]] = {
 }
 
 
-async def _nobody(exchange: Exchange) -> Response:
-    raise GatewayError(ErrorKind.INTERNAL, "a look into the cache asks nobody")
+async def _never_forwarded(exchange: Exchange) -> Response:
+    raise GatewayError(ErrorKind.INTERNAL, "a request that is only looked up is not forwarded")

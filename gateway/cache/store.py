@@ -108,5 +108,5 @@ class Store(Protocol):
         ...
 
     def measures(self) -> Mapping[str, float]:
-        """What metrics tell of it."""
+        """Its numbers, for metrics."""
         ...

@@ -1,4 +1,4 @@
-"""Keeps the endpoints of one service fresh: asks its source for ever, and gives what it says to the Upstream."""
+"""Keeps the endpoints of one service fresh: asks its source without end, and gives what it delivers to the Upstream."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHOWN: Final = 3  # instances, of those that are dropped
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """How far a source is believed."""
+    """How far a source is trusted."""
 
     hold_empty: float = 30.0  # seconds that the last instances stay in use when it says that there are none
     allowed: NetworkMap[bool] | None = None  # where instances may be; None: anywhere

@@ -41,7 +41,7 @@ class FileSource:
     async def watch(self, sink: Sink) -> None:
         """See `Source`. A file that is written in several steps is read when it stayed the same for one look.
 
-        It is looked at as often where it cannot be used: whoever corrects it is not to wait.
+        It is looked at as often where it cannot be used: a correction is to be used at once.
         """
         with closing(Worker("file-source")) as worker:
             read = before = ""

@@ -81,7 +81,7 @@ class Api:
     async def choose_version(self) -> None:
         """v1 where the server has it (since Kubernetes 1.21), otherwise v1beta1. Raises as `page` does."""
         status, body = await self._get("/apis/discovery.k8s.io", {})
-        if status == 403:  # everyone may read this, unless somebody has changed that
+        if status == 403:  # everyone may read this, unless that was changed
             return
         self._accept(status, body)
         versions = {str(each.get("version")) for each in _parsed(body).get("versions") or ()}

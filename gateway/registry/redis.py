@@ -91,11 +91,11 @@ class RedisRegistry:
         await self.tasks.end()
 
     def join(self, source: RedisSource) -> None:
-        """Tell this source what there is."""
+        """Deliver to this source what there is."""
         self._watched[source] = None
 
     def leave(self, source: RedisSource) -> None:
-        """Tell it no more."""
+        """Deliver to it no more."""
         self._watched.pop(source, None)
 
     async def _read(self) -> None:

@@ -1,8 +1,9 @@
 """Instances that are registered by the admin API: kept in the state directory, and shared over Redis, if there is one.
 
 A service is one document, which is replaced as a whole and numbered. While Redis answers, a change is made there first,
-and only if nobody else has made one meanwhile; otherwise it is made on what they have. While it does not, changes are
-made here, and told when it is back: of two documents of one service the higher number counts, then the later time.
+and only if no other gateway has made one meanwhile; otherwise it is made on what they have. While it does not, changes
+are made here, and published when it is back: of two documents of one service the higher number counts, then the later
+time.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Registered:
         self.tasks.supervise("the writing and sharing of registered instances", self._work)
 
     async def stop(self) -> None:
-        """Write and tell what is left."""
+        """Write and publish what is left."""
         await self.tasks.end()
         await self._settle()
         await self._file.close()
@@ -76,7 +77,7 @@ class Registered:
         return self._documents.get(service, UNKNOWN)
 
     async def ask(self, service: str) -> None:
-        """Hear what other gateways have registered, where nothing is known here."""
+        """Read what other gateways have registered, where nothing is known here."""
         if self.shared is not None and service not in self._documents:
             for name, document in (await self.shared.pull({service: UNKNOWN}) or {}).items():
                 self._take(name, document)
@@ -140,7 +141,7 @@ class Registered:
             await self._settle()
 
     async def _settle(self) -> None:
-        """Tell and hear what is new, write what is not written."""
+        """Publish and read what is new, write what is not written."""
         async with self._busy:
             if self.shared is not None:
                 await self._share(self.shared)

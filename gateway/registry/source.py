@@ -1,4 +1,4 @@
-"""What a source of endpoints is: it says all instances of a service, again whenever they change."""
+"""What a source of endpoints is: it delivers all instances of a service, and again on each change."""
 
 from __future__ import annotations
 

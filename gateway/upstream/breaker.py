@@ -1,4 +1,4 @@
-"""The circuit breaker of one route and one service: it is asked before each exchange, and told what came of it."""
+"""The circuit breaker of one route and one service: it is asked before each exchange, and learns how that ended."""
 
 from __future__ import annotations
 
@@ -109,13 +109,13 @@ class Breaking:
             exchange.defer(partial(_over, breaker, permit, now - began, exchange))
         return response
 
-    def tell(self, exchange: Exchange) -> str:
-        """See `Standing`."""
+    def describe(self, exchange: Exchange) -> str:
+        """See `Layer`."""
         report = self.breaker.circuit.report(time.perf_counter())
         return f"breaker for {self.breaker.target}: {report.state}, {report.reason}"
 
-    def behind(self, exchange: Exchange) -> Handler:
-        """See `Standing`."""
+    def inner(self, exchange: Exchange) -> Handler:
+        """See `Layer`."""
         return self.handler
 
 

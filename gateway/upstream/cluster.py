@@ -18,7 +18,7 @@ from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, sp
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.request import Request, Timeouts, request_headers, with_time_left
-from gateway.upstream.retry import IDEMPOTENT, STALE, Again, Retries
+from gateway.upstream.retry import IDEMPOTENT, STALE, NextAttempt, Retries
 from gateway.upstream.service import Upstream
 from gateway.upstream.websocket import Upgraded, WebSocketLimits
 
@@ -58,7 +58,7 @@ class Cluster:
         if endpoint is None:
             raise GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{self.name} has no endpoint")
         tried: list[Endpoint] = [endpoint]
-        again: Again | None = None
+        again: NextAttempt | None = None
         fresh = False
         while True:
             attempt = endpoint.begin(now, self.observers)
@@ -87,7 +87,7 @@ class Cluster:
                 tried.append(endpoint)
             now = time.perf_counter()
 
-    def tell(self) -> str:
+    def describe(self) -> str:
         """What it would do about failures, for `explain`."""
         settings, budget = self.retries.settings, self.retries.budget
         after = ", ".join(sorted(settings.on | {str(status) for status in settings.statuses}))
@@ -109,7 +109,9 @@ class Cluster:
             self.retries.prepare(exchange)
         return await connection.exchange(request, attempt)
 
-    def _failed(self, exchange: Exchange, attempt: Attempt, error: GatewayError, tried: list[Endpoint]) -> Again | None:
+    def _failed(
+        self, exchange: Exchange, attempt: Attempt, error: GatewayError, tried: list[Endpoint]
+    ) -> NextAttempt | None:
         """An attempt is over, without an answer: what follows."""
         attempt.failure = error.kind
         attempt.unanswered = error.retryable
@@ -123,7 +125,7 @@ class Cluster:
 
     def _answered(
         self, exchange: Exchange, attempt: Attempt, response: Response, tried: list[Endpoint]
-    ) -> Again | None:
+    ) -> NextAttempt | None:
         """An attempt was answered: what follows. If something does, the answer is given up."""
         body = response.body
         if response.status in self.retries.settings.statuses:

@@ -15,7 +15,7 @@ _LATER: Final = ((b"retry-after", b"1"),)
 
 
 class FixedLimit:
-    """Asked and told as GradientLimit is."""
+    """A fixed number, with the methods of GradientLimit."""
 
     __slots__ = ("in_flight", "limit")
 
@@ -92,11 +92,11 @@ class Limited:
             exchange.defer(lambda: limit.ended(began, time.perf_counter()))
         return response
 
-    def tell(self, exchange: Exchange) -> str:
-        """See `Standing`."""
+    def describe(self, exchange: Exchange) -> str:
+        """See `Layer`."""
         limit = self.limit.limit
         return f"concurrency of {self.limit.service}: {limit.in_flight} of {limit.limit} requests at once"
 
-    def behind(self, exchange: Exchange) -> Handler:
-        """See `Standing`."""
+    def inner(self, exchange: Exchange) -> Handler:
+        """See `Layer`."""
         return self.handler

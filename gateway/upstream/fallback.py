@@ -38,12 +38,12 @@ class Fallback:
             exchange.decisions += (Decision("fallback", "allow", reason),)
             return response
 
-    def tell(self, exchange: Exchange) -> str:
-        """See `Standing`."""
+    def describe(self, exchange: Exchange) -> str:
+        """See `Layer`."""
         return f"fallback, where the gateway has no answer: {self.what}"
 
-    def behind(self, exchange: Exchange) -> Handler:
-        """See `Standing`."""
+    def inner(self, exchange: Exchange) -> Handler:
+        """See `Layer`."""
         return self.handler
 
 

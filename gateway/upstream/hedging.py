@@ -88,14 +88,14 @@ class Hedged:
         _give_up(second if winner is first else first)
         return winner.result()
 
-    def tell(self, exchange: Exchange) -> str:
-        """See `Standing`."""
+    def describe(self, exchange: Exchange) -> str:
+        """See `Layer`."""
         usual = self.latencies.quantile.value(time.perf_counter())
         delay = self.after if self.after is not None else usual
         return f"hedge: {'not yet, too few answers' if delay is None else f'after {delay * 1000:.0f} ms'}"
 
-    def behind(self, exchange: Exchange) -> Handler:
-        """See `Standing`."""
+    def inner(self, exchange: Exchange) -> Handler:
+        """See `Layer`."""
         return self.cluster
 
 

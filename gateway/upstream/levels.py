@@ -66,7 +66,7 @@ def levels(endpoints: Sequence[Endpoint], rules: Rules, now: float) -> tuple[lis
     found = []
     for number, load in zip(numbers, priorities.loads(counts, rules.panic_below), strict=True):
         usable = healthy[number]
-        if load.panic:  # where nobody listens, nobody is relieved
+        if load.panic:  # one that accepts no connection relieves no other
             asked = [each for each in members[number] if not each.health.awaits_check(now)]
             usable = [each for each in asked if not (each.out and each.unreachable)] or asked
             until = min(until, now + _PANIC_STEP)

@@ -1,4 +1,4 @@
-"""Copies of requests for another service, whose answers nobody gets: they are compared, and counted."""
+"""Copies of requests for another service, whose answers no client gets: they are compared, and counted."""
 
 from __future__ import annotations
 
@@ -143,12 +143,12 @@ class Mirroring:
             return
         self.queue.offer(MirrorCopy(self.mirror, exchange, body, answered.status, answered.seconds))
 
-    def tell(self, exchange: Exchange) -> str:
-        """See `Standing`."""
+    def describe(self, exchange: Exchange) -> str:
+        """See `Layer`."""
         return f"mirror: {self.share:.0%} of the requests are copied to {self.queue.target}"
 
-    def behind(self, exchange: Exchange) -> Handler:
-        """See `Standing`."""
+    def inner(self, exchange: Exchange) -> Handler:
+        """See `Layer`."""
         return self.handler
 
 

@@ -102,7 +102,7 @@ class Outliers:
         for endpoint in endpoints:
             record, ended = endpoint.health.record, endpoint.answered + endpoint.unanswered
             record.requests, record.counted = max(0, ended - record.counted), ended
-            if not record.ejected:  # while nobody asked, there was nothing to sweep
+            if not record.ejected:  # without requests, there was nothing to sweep
                 record.multiplier = max(0, record.multiplier - (intervals - 1))
         self._detection.sweep(_records(endpoints), now)
         return [each for each, was in zip(endpoints, before, strict=True) if each.health.record.ejected is not was]

@@ -35,7 +35,7 @@ class ProbeTurns:
         self._next = 0.0
 
     def when(self, now: float) -> float:
-        """The next moment that nobody has."""
+        """The next moment that is free."""
         turn = self._next = max(now, self._next + 1 / self.PER_SECOND)
         return turn
 

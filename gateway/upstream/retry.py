@@ -57,8 +57,8 @@ class ServiceBudget:
     budget: RetryBudget
 
 
-class Again:
-    """Another attempt follows."""
+class NextAttempt:
+    """What follows an attempt: when, and where."""
 
     __slots__ = ("drawn", "endpoint", "pause", "why")
 
@@ -90,7 +90,7 @@ class Retries:
 
     def after(
         self, exchange: Exchange, attempt: Attempt, upstream: Upstream, tried: list[Endpoint], headers: Headers
-    ) -> Again | None:
+    ) -> NextAttempt | None:
         """What follows an attempt that failed, or was answered with one of the statuses; None where nothing does.
 
         `tried` has the endpoint of each attempt so far, `headers` are those of the response.
@@ -99,7 +99,7 @@ class Retries:
         if not why or (attempt.connected and not can_be_sent_again(exchange)):
             return None
         if why == STALE:
-            return Again(STALE, tried[-1])
+            return NextAttempt(STALE, tried[-1])
         settings, now = self.settings, time.perf_counter()
         if len(tried) >= (settings.attempts if attempt.connected else settings.unreached):
             return None
@@ -114,9 +114,9 @@ class Retries:
         too_late = asyncio.get_running_loop().time() + pause >= exchange.deadline
         if too_late or pause > LONGEST_RETRY_AFTER or not self.budget.withdraw(now):
             return None
-        return Again(why, following, pause, now)
+        return NextAttempt(why, following, pause, now)
 
-    async def wait(self, again: Again) -> None:
+    async def wait(self, again: NextAttempt) -> None:
         """Wait before another attempt. Where that is not made after all, because the client went away, it is free."""
         try:
             await asyncio.sleep(again.pause)

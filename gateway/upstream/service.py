@@ -27,7 +27,7 @@ REMEMBERED_SECONDS: Final = 300.0
 """How long an endpoint is known that has left the set, where something was wrong with it: the longest ejection."""
 
 HANGING: Final = frozenset({Signal.PROBE, Signal.OUTLIERS, Signal.HEARTBEAT})
-"""Who says that an endpoint may not answer what it was asked already."""
+"""The signals by which an endpoint may not answer what it was asked already."""
 
 LATEST_SWEEP: Final = 60.0  # seconds after its time by which an ejection is over, whatever happens
 
@@ -200,7 +200,7 @@ class Upstream:
                 elif endpoint.retired or (endpoint.member is not member and endpoint.member != member):
                     endpoint.configure(self.settings.limits)  # it may have been on its way out
                     endpoint.judge = self
-                    _tell(endpoint, member, now)
+                    _take_over(endpoint, member, now)
                     others = True
                 endpoints[member.address] = endpoint
             yield
@@ -239,7 +239,7 @@ class Upstream:
         if now < until:
             made.remember(former)
         made.judge = self
-        _tell(made, member, now)
+        _take_over(made, member, now)
         return made
 
     def _remember(self, endpoint: Endpoint, now: float) -> None:
@@ -309,7 +309,7 @@ class Upstream:
         else:
             self.report(endpoint, Signal.OUTLIERS, up=True, reason="its ejection is over", now=now)
 
-    # Who is next.
+    # Which one is next.
 
     def pick(self, exchange: Exchange, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
         """The endpoint to try next, or None where none is left."""
@@ -373,7 +373,7 @@ def _in_steps(things: Sequence[T]) -> Iterator[Sequence[T]]:
         yield things[start : start + STEP]
 
 
-def _tell(endpoint: Endpoint, member: Member, now: float) -> None:
+def _take_over(endpoint: Endpoint, member: Member, now: float) -> None:
     """Let an endpoint know what its source says of it."""
     if not member.up or endpoint.member.up != member.up:
         endpoint.health.report(Signal.SOURCE, up=member.up, reason=member.reason, now=now)

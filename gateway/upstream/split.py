@@ -23,7 +23,7 @@ Kind = str
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Requirement:
     """What a value of the request must be. `fits` is None where only presence (or absence) is asked for."""
 
     kind: Kind
@@ -50,7 +50,7 @@ class Asked:
 class When:
     """Which requests an entry gets, whatever the weights: all of this must hold. What is None is not asked for."""
 
-    asked: tuple[Asked, ...]
+    requirements: tuple[Requirement, ...]
     groups: frozenset[str] | None
     consumers: frozenset[str] | None
     tenants: frozenset[str] | None
@@ -60,7 +60,7 @@ class When:
     def holds(self, exchange: Exchange) -> bool:
         """Whether it is one of them."""
         try:
-            fits = self._caller_fits(exchange) and all(each.holds(exchange) for each in self.asked)
+            fits = self._caller_fits(exchange) and all(each.holds(exchange) for each in self.requirements)
             return fits and self._met(exchange)
         except TextTooLong:
             return False
@@ -135,13 +135,13 @@ class Split:
         who = f"@{identity.consumer}" if known and identity is not None else exchange.client
         return f"{self.route} {who}".encode()
 
-    def tell(self, exchange: Exchange) -> str:
+    def describe(self, exchange: Exchange) -> str:
         """Who gets it, and why."""
         chosen = self.choose(exchange)
         matches = chosen.when is not None and chosen.when.holds(exchange)
         share = f"the client falls into its share of {chosen.weight} in {self._bounds[-1]}"
         return f"split: {chosen.name}, since {'its `when` holds' if matches else share}"
 
-    def behind(self, exchange: Exchange) -> Handler:
-        """See `Standing`."""
+    def inner(self, exchange: Exchange) -> Handler:
+        """See `Layer`."""
         return self.choose(exchange).handler

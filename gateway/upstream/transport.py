@@ -93,7 +93,7 @@ class Resolver:
 
 
 def _retrieved(task: asyncio.Task[list[str]]) -> None:
-    """Nobody may be waiting for it any more."""
+    """Mark its exception as seen: no request may be waiting for it any more."""
     if not task.cancelled():
         task.exception()
 

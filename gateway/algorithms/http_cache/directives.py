@@ -85,7 +85,7 @@ def http_date(value: bytes) -> float | None:
 
 def _unix_time(match: re.Match[bytes]) -> float | None:
     year, month = int(match["year"]), _MONTHS.index(match["month"]) + 1
-    if year < 100:  # RFC 850: what seems to lie more than 50 years ahead is past; nobody means 1970 to 2069 otherwise
+    if year < 100:  # RFC 850, of which no server means a time before 1970
         year += 1900 if year >= 70 else 2000
     day, hour, minute, second = (int(match[name]) for name in ("day", "hour", "minute", "second"))
     if not (1 <= day <= calendar.monthrange(year, month)[1] and hour < 24 and minute < 60 and second <= 60):

@@ -12,7 +12,7 @@ FEWEST = 5  # endpoints, of which one can be 1.9 standard deviations below the m
 def warnings(configuration: Configuration) -> Iterator[Fault]:
     """Rules that can never eject any of the endpoints in the file."""
     for name, service in configuration.routes.services.items():
-        if service.outliers is None or not service.endpoints:  # how many a source will find, nobody knows
+        if service.outliers is None or not service.endpoints:  # how many a source will find is not known
             continue
         for key, message in _without_effect(service.outliers, len(service.endpoints)):
             yield Fault(("services", name, "outliers", *key), message)

@@ -1,4 +1,4 @@
-"""What stands between the policies of a route and its endpoints, one behind the other, for `gateway explain`."""
+"""What stands between the policies of a route and its endpoints, one around the other, for `gateway explain`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from gateway.http import Exchange, Handler
 
 
 @runtime_checkable
-class Standing(Protocol):
-    """A handler in front of others."""
+class Layer(Protocol):
+    """A handler around another one."""
 
-    def tell(self, exchange: Exchange) -> str:
+    def describe(self, exchange: Exchange) -> str:
         """What it would do, without doing it."""
         ...
 
-    def behind(self, exchange: Exchange) -> Handler:
+    def inner(self, exchange: Exchange) -> Handler:
         """The next, for this exchange."""
         ...
 
 
-def chain(handler: Handler, exchange: Exchange) -> Iterator[Handler]:
+def layers(handler: Handler, exchange: Exchange) -> Iterator[Handler]:
     """All that this exchange would pass, from `handler` to the last, which forwards it."""
     yield handler
-    while isinstance(handler, Standing):
-        handler = handler.behind(exchange)
+    while isinstance(handler, Layer):
+        handler = handler.inner(exchange)
         yield handler
