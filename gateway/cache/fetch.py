@@ -167,9 +167,8 @@ class Fetch:
             self._record(answer, answer.body, self._made(answer, terms, age, now))
         if exchange.method == "HEAD" and answer.status == 200:
             await self._compare(answer.headers)
-        add_cache_status(
-            answer.headers, self.why + b"; fwd-status=%d" % answer.status + (b"" if refusal else b"; stored")
-        )
+        said = b"; fwd-status=%d" % answer.status + (b"" if refusal else b"; stored")
+        add_cache_status(answer.headers, self.why + said)
         return conditional(exchange, answer) if self.plain else answer
 
     async def _compare(self, head: Headers) -> None:

@@ -18,8 +18,8 @@ _HEURISTIC = (
 
 class Cache(ForRoutes):
     """Responses to GET and HEAD are stored and used again, as far as they allow that (RFC 9111). `cache: {}` is enough
-    for that. The cache stands behind authentication, limits and all other policies, so that it gives no client what
-    it would not get otherwise. Never stored are the answers to requests that have an identity, or show anything in which
+    for that. The cache stands behind authentication, limits and all other policies, so that no client gets what it
+    would not get otherwise. Never stored are the answers to requests that have an identity, or show anything in which
     a scheme of auth.yaml looks for a credential, `Authorization`, `Cookie` or a client's certificate, unless the route
     says `with_credentials`; and never those with `Set-Cookie` or `Vary: *`, parts, and event streams. Requests for the
     same that come together become one. `Cache-Status` and `Age` of a response, and `cache` in the access log, say what
