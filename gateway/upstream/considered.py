@@ -19,7 +19,7 @@ def considered(upstream: Upstream, now: float) -> list[str]:
         f"{each.label}: not considered, {_why_not(each, now)}" for each in upstream.endpoints if each not in among
     ]
     if not lines:
-        return [f"{upstream.name} has no endpoint; what a source finds, only a running gateway knows (--running)"]
+        return [f"{upstream.name} has no endpoint (what a source finds, `gateway explain` knows with --running only)"]
     more = [f"... and {len(lines) - SHOWN} more: /services/{upstream.name}"] if len(lines) > SHOWN else []
     return lines[:SHOWN] + more
 
