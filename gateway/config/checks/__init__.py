@@ -59,12 +59,14 @@ ERRORS = (
 
 WARNINGS = (
     Check("routes.yaml", discovery.open_prefixes),
+    Check("routes.yaml", discovery.missing_files),
     Check("routes.yaml", routes.warnings),
     Check("routes.yaml", balancing.warnings),
     Check("routes.yaml", outliers.warnings),
     Check("routes.yaml", paths_in_conditions.unmet),
     Check("routes.yaml", resilience.warnings),
     Check("routes.yaml", resilience.stale_without_cache),
+    Check("routes.yaml", resilience.needing_others),
     Check("routes.yaml", authorization.warnings),
     Check("routes.yaml", headers.dropped_but_matched),
     Check("routes.yaml", cache.idle_on_routes),

@@ -15,6 +15,15 @@ def without_redis(configuration: Configuration) -> Iterator[Fault]:
                 yield Fault(("services", name, "discovery", "redis"), message)
 
 
+def missing_files(configuration: Configuration) -> Iterator[Fault]:
+    """Files with instances that are not there."""
+    for name, service in configuration.routes.services.items():
+        file = service.discovery.file if service.discovery is not None else None
+        if file is not None and not (configuration.base / file).exists():
+            message = f"there is no such file in {configuration.base}; until there is, the service has no endpoints"
+            yield Fault(("services", name, "discovery", "file"), message)
+
+
 def open_prefixes(configuration: Configuration) -> Iterator[Fault]:
     """Prefixes of etcd that other services' keys may begin with, too."""
     for name, service in configuration.routes.services.items():

@@ -23,6 +23,21 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
                 yield Fault(("routes", index, key), f"this has no effect: {why}; remove it", show_value=False)
 
 
+def needing_others(configuration: Configuration) -> Iterator[Fault]:
+    """A second attempt where there is one endpoint, and a fallback to what has failed."""
+    services = configuration.routes.services
+    for index, route in enumerate(configuration.routes.routes):
+        service = services.get(route.target)
+        if route.hedge is not None and not route.split and service is not None and len(service.endpoints) == 1:
+            message = (
+                f"it has no effect: {route.target} has one endpoint, and a second attempt goes to another; remove it"
+            )
+            yield Fault(("routes", index, "hedge"), message, show_value=False)
+        if route.fallback is not None and route.fallback.target == route.target and not route.split:
+            message = "it is what has failed, the target of the route; name another service"
+            yield Fault(("routes", index, "fallback", "target"), message)
+
+
 def stale_without_cache(configuration: Configuration) -> Iterator[Fault]:
     """Stale copies of responses that are not stored."""
     anywhere = configuration.middleware.cache

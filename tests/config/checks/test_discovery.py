@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from gateway.config.checks.discovery import open_prefixes
+from gateway.config.checks.discovery import missing_files, open_prefixes
 from tests.config.support import errors, parsed
 
 ROUTES = "services:\n  jobs:\n    discovery: {redis: jobs}\nroutes: [{path: /x, target: jobs}]"
@@ -39,3 +41,12 @@ def test_a_prefix_that_other_services_share() -> None:
         parsed(ROUTES.replace("{redis: jobs}", "{etcd: {url: http://e:2379, prefix: /services/stock}}"))
     )
     assert [fault.message for fault in found] == ["keys of other services may begin with this, too; end it with /"]
+
+
+def test_a_file_with_instances_that_is_not_there(tmp_path: Path) -> None:
+    """It may come later: until then the service has nothing."""
+    configuration = parsed(ROUTES.replace("{redis: jobs}", "{file: jobs.yaml}"), base=tmp_path)
+    (fault,) = missing_files(configuration)
+    assert (fault.path, "no such file" in fault.message) == (("services", "jobs", "discovery", "file"), True)
+    (tmp_path / "jobs.yaml").write_text("[]")
+    assert not list(missing_files(configuration))
