@@ -15,16 +15,19 @@ from gateway.upstream.member import Member
 
 CALL_SECONDS: Final = 2.0
 BATCH: Final = 50  # documents of a call, so that none keeps Redis busy for long
+MOST: Final = 10**15  # revisions
+LATEST: Final = 1e12  # seconds of the epoch
 
 # A document is its revision, when it was made, and its instances, with spaces between them.
 _PUBLISH: Final = Script(
     """
 -- KEYS: the documents by service. ARGV: a service, its new document, the version that it replaces (empty: any older).
--- Answers the document that is there where that is another one, or else nothing.
+-- Answers the document that is there where that is another one, or else nothing. One whose version cannot be one
+-- (Lua counts in doubles) stands in nobody's way.
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local known = redis.call('HGET', KEYS[1], ARGV[1])
 local revision, made = string.match(known or '', '^(%d+) (%S+) ')
-if revision then
+if revision and #revision <= 15 and (tonumber(made) or -1) >= 0 and tonumber(made) < 1e12 then
   local new, at = string.match(ARGV[2], '^(%d+) (%S+) ')
   local older = tonumber(revision) < tonumber(new) or (revision == new and tonumber(made) < tonumber(at))
   if not older or (ARGV[3] ~= '' and ARGV[3] ~= revision .. ' ' .. made) then return known end
@@ -75,6 +78,8 @@ class Document:
     def parse(text: str) -> Document:
         """Raises ValueError."""
         revision, changed, listed = text.split(" ", 2)
+        if not (0 < int(revision[:16]) < MOST and 0.0 <= float(changed) < LATEST):
+            raise ValueError("it has no version")
         instances = orjson.loads(listed)
         if not isinstance(instances, list):
             raise ValueError("it has no list of instances")

@@ -162,6 +162,8 @@ class Registered:
             if other is not None:
                 self._take(name, other)
             elif not published:
+                if shared.available:  # what is there cannot be read, and is newer: perhaps of a newer gateway
+                    continue
                 return
             self._unpublished.discard(name)
 

@@ -174,7 +174,7 @@ async def test_what_is_registered_outlives_the_process(tmp_path: Path) -> None:
 
 
 async def test_two_gateways_on_one_redis_agree(own_redis: RedisServer, tmp_path: Path) -> None:
-    """What is registered at either is known to both, also where both are told at once, and where Redis was away."""
+    """What is registered at either is known to both, also where both are told at once, or Redis has junk or was away."""
     places = [tmp_path / "a", tmp_path / "b"]
     for place in places:
         place.mkdir()
@@ -188,6 +188,12 @@ async def test_two_gateways_on_one_redis_agree(own_redis: RedisServer, tmp_path:
             answers = list(pool.map(lambda n: send((a, b)[n % 2], "PUT", instance(n)), range(1, 13)))
         assert all(answer["shared"] for answer in answers)
         until(lambda: ports() == [list(range(1, 13))] * 2)
+        send(b, "POST", "/registry", {"service": "user-api", "instances": ["127.0.0.1:5"]})
+        until(lambda: ports() == [[5]] * 2)
+        for number, junk in enumerate(("x", "9" * 24 + " 1e400 []", "9 nan []", "9 x []", "9" * 5000 + " 1 []"), 20):
+            own_redis.ask(f"HSET gateway:registered user-api '{junk}'")
+            assert send(b, "PUT", instance(number))["shared"] is True
+            until(lambda: ports() == [[5, *range(20, number + 1)]] * 2)  # noqa: B023
         send(b, "POST", "/registry", {"service": "user-api", "instances": ["127.0.0.1:5"]})
         until(lambda: ports() == [[5]] * 2)
         own_redis.kill()
