@@ -24,6 +24,8 @@ logger = logging.getLogger("gateway.registry")
 FIRST_PAUSE: Final = 0.2  # seconds until a lost source is asked again; doubled each time, spread by a half
 LONGEST_PAUSE: Final = 10.0
 USE_SECONDS: Final = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 30.0)  # bounds of a histogram
+FAULT_LINES: Final = 20  # in the log, of FAULT_LINES_SECONDS: ten thousand would hold up all else
+FAULT_LINES_SECONDS: Final = 10.0
 SHOWN: Final = 3  # instances, of those that are dropped
 
 
@@ -51,6 +53,8 @@ class Discovery:
         self.lost = ""  # why the set is stale; empty while it is not
         self.changes = 0
         self.faults = 0
+        self._fault_lines = 0
+        self._fault_lines_until = 0.0
         self.dropped = 0  # instances outside of what is allowed, in the last set
         self.use = Histogram(USE_SECONDS)  # from the source's event until a change was used
         self._caution = caution or Caution()
@@ -109,7 +113,12 @@ class Discovery:
     def fault(self, kind: str) -> None:
         """See `Sink`."""
         self.faults += 1
-        logger.warning("%s: %s: %s", self.upstream.name, self.source.place, kind)
+        now = time.perf_counter()
+        if now >= self._fault_lines_until:
+            self._fault_lines_until, self._fault_lines = now + FAULT_LINES_SECONDS, 0
+        self._fault_lines += 1
+        if self._fault_lines <= FAULT_LINES:
+            logger.warning("%s: %s: %s", self.upstream.name, self.source.place, kind)
 
     # What operators see.
 

@@ -186,3 +186,12 @@ async def test_a_source_that_answers_and_fails_at_once_is_asked_less_often() -> 
     await asyncio.sleep(2.0)
     await discovery.stop()
     assert 3 <= source.taken <= 6
+
+
+async def test_faults_without_number_are_counted_and_not_all_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A registry full of junk does not flood the log."""
+    async with told() as (discovery, _):
+        for number in range(1000):
+            discovery.fault(f"the value of key {number} cannot be used")
+        assert discovery.faults == 1000
+    assert 1 <= caplog.text.count("cannot be used") < 100
