@@ -17,7 +17,6 @@ NOT_CHECKED: Final = "it was not checked yet"
 class Signal(Enum):
     """What says that an endpoint is up or down. Where several say that it is down, the first of this list is shown."""
 
-    OPERATOR = "operator"  # by the admin API
     SOURCE = "source"  # what the registry says of it
     HEARTBEAT = "heartbeat"  # the instance itself
     PROBE = "probe"  # active health checks

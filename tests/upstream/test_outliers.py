@@ -134,7 +134,7 @@ async def test_never_the_last() -> None:
     async with service(2, replace(THREE, max_ejected=100)) as (cluster, backends):
         upstream = cluster.upstream
         backends[0].status = backends[1].status = 500
-        upstream.report(upstream.endpoints[0], Signal.OPERATOR, up=False, reason="a test", now=time.perf_counter())
+        upstream.report(upstream.endpoints[0], Signal.FEEDBACK, up=False, reason="a test", now=time.perf_counter())
         for _ in range(10):
             await ask(cluster)
         assert out(upstream.endpoints[1]) == ""
