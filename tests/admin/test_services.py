@@ -17,7 +17,7 @@ from tests.support import GatewayProcess, running_gateway, until
 ROUTES = """\
 services:
   users: {endpoints: [{address: "127.0.0.1:1", weight: 2, zone: a}, {address: "127.0.0.1:2", weight: 0, priority: 1}]}
-  lost: {discovery: {file: nowhere.yaml}}
+  lost: {discovery: {file: nowhere.yaml, first_answer: 0.3s}}
 routes:
 - {path: /users/*, target: users}
 - {path: /lost, target: lost, breaker: short}
