@@ -37,6 +37,7 @@ from gateway.http.forwarded import TrustedProxies
 from gateway.http.header_filter import HeaderFilter
 from gateway.limits.quota_report import quota_report, report_route
 from gateway.live import Place, Plan
+from gateway.live.beside import Beside
 from gateway.middleware import redirects, request_id
 from gateway.middleware.authentication import Authentication
 from gateway.middleware.order import arrange
@@ -51,7 +52,6 @@ from gateway.routes.pattern import PatternError
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.upstream.affinity import KEY_FILE, CookieKey, StickyCookie
 from gateway.upstream.asgi import Hosted, import_application
-from gateway.upstream.beside import Beside
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.health_settings import check_of, outliers_of
 from gateway.upstream.levels import Rules, Zones

@@ -14,7 +14,7 @@ from gateway.algorithms.maglev import SIZE, maglev
 from gateway.balancing.consistent_hash import ConsistentHash, Lookup
 from gateway.http.messages import Exchange
 from gateway.http.parameters import cookie_values, query_values
-from gateway.upstream.beside import Work
+from gateway.live.beside import Work
 
 _POINTS = 256  # of the lightest endpoint on a ring, whatever their number: so only what leaves or joins moves keys
 _MOST_POINTS = 1 << 20  # of all, 12 MiB

@@ -11,7 +11,7 @@ from gateway.balancing.peak_ewma import LeastCost
 from gateway.balancing.round_robin import RoundRobin
 from gateway.balancing.weighted_random import WeightedRandom
 from gateway.config.models.balance import Balance
-from gateway.upstream.beside import Work
+from gateway.live.beside import Work
 from gateway.upstream.service import Balancer
 
 BALANCERS: Final[Mapping[str, Callable[[], Balancer]]] = {

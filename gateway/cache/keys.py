@@ -17,44 +17,13 @@ from gateway.cache.store import Key
 from gateway.http import Exchange
 from gateway.http.fields import values
 from gateway.http.forwarded import forwarded_elements, parameter, prefix_before
-from gateway.http.header_filter import STRANGERS, WRITTEN_HERE, is_of_proxies
+from gateway.http.header_filter import ADDRESSES, CALLER_PREFIXES, CALLERS, STRANGERS, WRITTEN_HERE, is_of_proxies
 from gateway.http.parameters import query_values
 
 REMEMBERED: Final = 1024  # names of headers whose meaning is remembered
 
 CREDENTIALS: Final = Locations(headers=frozenset({b"authorization", b"proxy-authorization", b"cookie"}))
 """What is one on every route, whatever auth.yaml says."""
-
-_ADDRESSES: Final = frozenset(
-    b"""
-    x-client-ip x-cluster-client-ip x-remote-ip x-remote-addr x-originating-ip x-proxyuser-ip x-azure-clientip
-    x-azure-socketip client-ip true-client-ip proxy-client-ip fastly-client-ip fly-client-ip cf-connecting-ip
-    cf-connecting-ipv6 cf-pseudo-ipv4 forwarded-for x-forward-for
-    """.split()
-)
-"""What proxies call the client's address."""
-
-_CALLERS: Final = frozenset(
-    b"""
-    client-cert client-cert-chain x-client-cert x-client-verify x-client-dn x-tls-client-cert
-    remote-user remote-name remote-email remote-groups x-remote-user x-remote-group x-remote-groups
-    x-webauth-user x-authenticated-user x-authenticated-userid x-goog-iap-jwt-assertion x-forwarded-client-cert
-    x-forwarded-user x-forwarded-email x-forwarded-groups x-forwarded-preferred-username x-forwarded-access-token
-    """.split()
-)
-_CALLERS_PREFIXES: Final = (
-    b"ssl-client-",
-    b"x-auth-request-",
-    b"x-authentik-",
-    b"x-pomerium-",
-    b"tailscale-user-",
-    b"cf-access-",
-    b"x-amzn-mtls-",
-    b"x-amzn-oidc-",
-    b"x-goog-authenticated-user-",
-    b"x-ms-client-principal",
-)
-"""By what proxies in front of the gateway say who calls: where one of them may pass, the request has an identity."""
 
 _PLAIN: Final = 0
 _KEYED: Final = 1
@@ -127,9 +96,9 @@ class Keys:
 
 
 def _meaning(name: bytes) -> int:
-    if name in _CALLERS or name.startswith(_CALLERS_PREFIXES):
+    if name in CALLERS or name.startswith(CALLER_PREFIXES):
         return _CALLER
-    if name in _ADDRESSES:
+    if name in ADDRESSES:
         return _ADDRESS
     return _KEYED if name not in WRITTEN_HERE and is_of_proxies(name) else _PLAIN
 

@@ -20,23 +20,49 @@ WRITTEN_HERE: Final = FORWARDING_FIELDS | {
 }
 """What the gateway says itself, whatever came under these names."""
 
-FROM_PROXIES: Final = frozenset(
+ADDRESSES: Final = frozenset(
     b"""
-    x-forwarded forwarded-for forwarded-host forwarded-proto x-forward-for x-forward-host x-forward-proto
+    x-client-ip x-cluster-client-ip x-remote-ip x-remote-addr x-originating-ip x-proxyuser-ip x-azure-clientip
+    x-azure-socketip client-ip true-client-ip proxy-client-ip fastly-client-ip fly-client-ip cf-connecting-ip
+    cf-connecting-ipv6 cf-pseudo-ipv4 forwarded-for x-forward-for
+    """.split()
+)
+"""What proxies call the client's address."""
+
+CALLERS: Final = frozenset(
+    b"""
+    client-cert client-cert-chain x-client-cert x-client-verify x-client-dn x-tls-client-cert
+    remote-user remote-name remote-email remote-groups x-remote-user x-remote-group x-remote-groups
+    x-webauth-user x-authenticated-user x-authenticated-userid x-goog-iap-jwt-assertion x-forwarded-client-cert
+    x-forwarded-user x-forwarded-email x-forwarded-groups x-forwarded-preferred-username x-forwarded-access-token
+    """.split()
+)
+CALLER_PREFIXES: Final = (
+    b"ssl-client-",
+    b"x-auth-request-",
+    b"x-authentik-",
+    b"x-pomerium-",
+    b"tailscale-user-",
+    b"cf-access-",
+    b"x-amzn-mtls-",
+    b"x-amzn-oidc-",
+    b"x-goog-authenticated-user-",
+    b"x-ms-client-principal",
+)
+"""By what proxies in front of the gateway say who calls."""
+
+_OTHERS: Final = frozenset(
+    b"""
+    x-forwarded forwarded-host forwarded-proto x-forward-host x-forward-proto
     fly-forwarded-proto cloudfront-forwarded-proto
     front-end-https x-https x-ssl fastly-ssl x-scheme x-proto x-url-scheme x-host x-http-host-override
     x-script-name script-name x-path-prefix x-base-path x-ingress-path x-request-uri x-waws-unencoded-url
     x-replaced-path x-traefik-prefix
     x-http-method x-http-method-override x-method-override
-    x-client-ip x-cluster-client-ip x-remote-ip x-remote-addr x-originating-ip x-proxyuser-ip x-azure-clientip
-    x-azure-socketip client-ip true-client-ip proxy-client-ip fastly-client-ip fly-client-ip
-    cf-connecting-ip cf-connecting-ipv6 cf-pseudo-ipv4 cf-visitor
-    client-cert client-cert-chain x-client-cert x-client-verify x-client-dn x-tls-client-cert
-    remote-user remote-name remote-email remote-groups x-remote-user x-remote-group x-remote-groups
-    x-webauth-user x-authenticated-user x-authenticated-userid x-goog-iap-jwt-assertion
-    x-sendfile x-sendfile-type
+    cf-visitor x-sendfile x-sendfile-type
     """.split()
 )
+FROM_PROXIES: Final = ADDRESSES | CALLERS | _OTHERS
 """Headers by which frameworks and servers learn where a request came from, and which a proxy is expected to write."""
 
 PREFIXES_FROM_PROXIES: Final = (
@@ -47,19 +73,10 @@ PREFIXES_FROM_PROXIES: Final = (
     b"x-envoy-",
     b"x-ssl-",
     b"x-arr-",
-    b"ssl-client-",
     b"wl-proxy-",
     b"x-middleware-",
-    b"x-auth-request-",
-    b"x-authentik-",
-    b"x-pomerium-",
-    b"tailscale-user-",
-    b"cf-access-",
-    b"x-amzn-mtls-",
-    b"x-amzn-oidc-",
-    b"x-goog-authenticated-user-",
-    b"x-ms-client-principal",
     b"x-appengine-",
+    *CALLER_PREFIXES,
 )
 
 _MARK: Final = re.compile(rb"[^a-z0-9-]")

@@ -13,7 +13,7 @@ from gateway.balancing.table import balancing_of
 from gateway.config.models.balance import Balance
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
-from gateway.upstream.beside import Beside
+from gateway.live.beside import Beside
 from gateway.upstream.service import Balancer
 from tests.balancing.support import Picks
 from tests.support import eventually

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-logger = logging.getLogger("gateway.upstream")
+logger = logging.getLogger("gateway.live")
 
 Work = Callable[[], None]
 

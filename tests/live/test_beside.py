@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from gateway.upstream.beside import Beside
+from gateway.live.beside import Beside
 from tests.support import eventually
 
 
