@@ -30,6 +30,7 @@ QUEUE_LIMIT: Final = 10_000  # records that may wait for the writer
 QUEUE_BYTES: Final = 8 * 1024 * 1024  # of them: a record may hold a path of kilobytes
 BATCH_SECONDS: Final = 0.1
 BATCH_RECORDS: Final = 1000
+STANDARD: Final = {"stdout": 1, "stderr": 2, "off": -1}  # outputs that are no file; their descriptors
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +211,8 @@ def check_output(settings: AccessLogSettings) -> None:
 
 
 def _open(settings: AccessLogSettings) -> _Destination:
-    known = {"stdout": 1, "stderr": 2, "off": -1}
-    if settings.output in known:
-        return _Destination(settings, known[settings.output])
+    if settings.output in STANDARD:
+        return _Destination(settings, STANDARD[settings.output])
     # O_NONBLOCK, because opening a named pipe without a reader would otherwise wait for one.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     return _Destination(settings, os.open(settings.output, flags, 0o640))

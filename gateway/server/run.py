@@ -17,7 +17,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -40,7 +40,7 @@ from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
 from gateway.http.frames import GOING_AWAY
 from gateway.live import Owner, Plan
-from gateway.monitor.access_log import AccessLog, AccessLogSettings, check_output
+from gateway.monitor.access_log import STANDARD, AccessLog, AccessLogSettings, check_output
 from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
 from gateway.monitor.audit_log import AuditLog
 from gateway.monitor.endpoint_metrics import endpoint_metrics
@@ -199,6 +199,8 @@ def _settings_of_access_log(former: AccessLogSettings, log_format: str | None, s
     """Where a new configuration wants it. Raises ConfigError where that cannot be written."""
     configuration = snapshot.configuration
     settings = _access_log_settings(configuration.middleware.access_log, log_format)
+    if settings.output not in STANDARD:
+        settings = replace(settings, output=str(configuration.base / settings.output))
     try:
         if settings != former:
             check_output(settings)

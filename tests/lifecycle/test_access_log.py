@@ -146,18 +146,21 @@ async def test_nobody_writes_lines_of_their_own(gateway: GatewayProcess) -> None
 
 
 async def test_rotation_loses_no_line(tmp_path: Path) -> None:
-    """A file that is moved away under load and reopened by SIGUSR1 has, with the new one, every line once."""
-    file = tmp_path / "access.log"
+    """A file that is moved away under load and reopened by SIGUSR1 has, with the new one, every line once.
+
+    It is in the configuration directory, where its name says no other.
+    """
+    file = tmp_path / "config" / "access.log"
     routes = "routes:\n- path: /n/*\n  target: asgi:tests.lifecycle.apps:one\n"
-    with running_gateway(tmp_path, routes, middleware=f"access_log: {{output: {file}}}") as process:
+    with running_gateway(tmp_path, routes, middleware="access_log: {output: access.log}") as process:
         async with httpx2.AsyncClient(base_url=process.url) as client:
             for number in range(200):
                 await client.get(f"/n/{number}")
                 if number % 50 == 25:
-                    file.rename(tmp_path / f"access.log.{number}")
+                    file.rename(file.with_name(f"access.log.{number}"))
                     process.signal(signal.SIGUSR1)
         await eventually(lambda: file.exists() and '"/n/199"' in file.read_text())
-    files = [file, *(tmp_path / f"access.log.{number}" for number in (25, 75, 125, 175))]
+    files = [file, *(file.with_name(f"access.log.{number}") for number in (25, 75, 125, 175))]
     paths = [record["path"] for part in files for record in _records(part.read_text())]
     assert sorted(paths) == sorted(f"/n/{number}" for number in range(200))
 

@@ -70,7 +70,7 @@ def _outputs(configuration: Configuration, base: Path) -> Iterator[tuple[str, Wa
     if middleware.audit_log.file is not None:
         yield "audit log", ("audit_log", "file"), _audit_log(base / middleware.audit_log.file)
     if middleware.access_log.output not in ("stdout", "stderr", "off"):
-        yield "access log", ("access_log", "output"), [Path(middleware.access_log.output)]
+        yield "access log", ("access_log", "output"), [base / middleware.access_log.output]
 
 
 def _audit_log(path: Path) -> list[Path]:

@@ -36,7 +36,9 @@ T = TypeVar("T", RateLimit, Quota)
 class AccessLog(Section):
     """The access log: one line for each request."""
 
-    output: Text = Field("stdout", description="`stdout`, `stderr`, `off`, or the path of a file.")
+    output: Text = Field(
+        "stdout", description="`stdout`, `stderr`, `off`, or a file, relative to the configuration directory."
+    )
     format: Literal["json", "console"] = Field("json", description="`json` for machines, `console` for people.")
 
 
