@@ -23,7 +23,7 @@ from gateway.http.redaction import shown_url
 from gateway.outside.http_client import whole_body
 from gateway.registry.asking import UNREADABLE, client_of, parsed
 from gateway.registry.instances import MAX_WEIGHT, parse_instance
-from gateway.registry.source import Instances, Sink, SourceLost
+from gateway.registry.source import Instances, Sink, SourceLost, one_line
 from gateway.upstream.member import Member
 
 ANSWER_SECONDS: Final = 5.0
@@ -155,4 +155,4 @@ def _member(entry: Mapping[str, Any]) -> Member:
     if critical is None:
         return member
     name = str(critical.get("Name") or critical.get("CheckID"))[:100]
-    return replace(member, up=False, reason=f"its check {name!r} is {critical['Status']}")
+    return replace(member, up=False, reason=f"its check {name!r} is {one_line(str(critical['Status'])[:100])}")

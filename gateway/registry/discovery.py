@@ -15,7 +15,7 @@ from gateway.algorithms.histogram import Histogram
 from gateway.algorithms.networks import NetworkMap
 from gateway.live import Tasks
 from gateway.outside.throttled_log import ThrottledLog
-from gateway.registry.source import Instances, Source, SourceLost
+from gateway.registry.source import Instances, Source, SourceLost, one_line
 from gateway.upstream.member import Member
 from gateway.upstream.service import STEP, Upstream
 
@@ -100,7 +100,7 @@ class Discovery:
 
     def failing(self, reason: str) -> None:
         """See `Sink`."""
-        self.lost = reason
+        self.lost = reason = one_line(reason)
         self._tried.set()
         self._log.line(
             "%s: %s is lost, the last %d instances stay in use: %s",
@@ -118,7 +118,7 @@ class Discovery:
             self._fault_lines_until, self._fault_lines = now + FAULT_LINES_SECONDS, 0
         self._fault_lines += 1
         if self._fault_lines <= FAULT_LINES:
-            logger.warning("%s: %s: %s", self.upstream.name, self.source.place, kind)
+            logger.warning("%s: %s: %s", self.upstream.name, self.source.place, one_line(kind))
 
     # What operators see.
 

@@ -13,6 +13,11 @@ class SourceLost(Exception):
     """The registry does not answer, or answers what cannot be read. The text is for operators: what, where, remedy."""
 
 
+def one_line(text: str) -> str:
+    """What a registry said, for logs and terminals: without line ends, and what else would act on these."""
+    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+
+
 @dataclass(frozen=True, slots=True)
 class Instances:
     """All instances of one service at one moment."""

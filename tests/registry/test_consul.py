@@ -59,6 +59,10 @@ async def test_instances_come_and_go() -> None:
             entry("a", 80, checks={"http": "passing", "serfHealth": "critical"}),
             Member(Address("a", 80), up=False, reason="its check 'serfHealth' is critical"),
         ),
+        (
+            entry("a", 80, checks={"http": "odd\x1b[2J\nline"}),
+            Member(Address("a", 80), up=False, reason="its check 'http' is odd?[2J line"),
+        ),
     ],
 )
 async def test_what_is_said_of_an_instance(said: dict[str, object], member: Member) -> None:

@@ -195,3 +195,13 @@ async def test_faults_without_number_are_counted_and_not_all_told(caplog: pytest
             discovery.fault(f"the value of key {number} cannot be used")
         assert discovery.faults == 1000
     assert 1 <= caplog.text.count("cannot be used") < 100
+
+
+async def test_what_a_registry_says_is_one_line_without_control_characters(caplog: pytest.LogCaptureFixture) -> None:
+    """In the log and on terminals: nobody who answers in its place writes lines of the log, or clears a screen."""
+    async with told() as (discovery, source):
+        source.lose("it answers 500: \x1b[2J\n2026-01-01 all is well")
+        await eventually(lambda: "it answers 500: ?[2J 2026-01-01 all is well" in trouble(discovery))
+        discovery.fault("the key \x9b31m\r\nx")
+    assert "500: ?[2J 2026" in caplog.text
+    assert "the key ?31m x" in caplog.text
