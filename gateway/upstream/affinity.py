@@ -12,9 +12,11 @@ import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from errno import EINVAL
 from pathlib import Path
 from typing import Final, Literal
 
+from gateway.config.regular_files import MAX_SECRET_BYTES, read_regular
 from gateway.http.messages import Exchange, Response
 from gateway.http.parameters import cookie_values
 from gateway.upstream.endpoint import Endpoint
@@ -55,7 +57,7 @@ class CookieKey:
 def _kept(path: Path) -> bytes:
     """The key in a file, which is made where there is none. Of two processes that make it, both get that of one."""
     with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
+        return _read(path)
     path.parent.mkdir(0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
@@ -65,7 +67,18 @@ def _kept(path: Path) -> bytes:
             os.link(temporary, path)
     finally:
         temporary.unlink()
-    return path.read_bytes()
+    return _read(path)
+
+
+def _read(path: Path) -> bytes:
+    """The key in a file. With an empty one, whose disk was full perhaps, anybody could make cookies. Raises OSError."""
+    try:
+        key = read_regular(path, MAX_SECRET_BYTES)
+    except ValueError as error:
+        raise OSError(EINVAL, str(error)) from error
+    if len(key) < _KEY_BYTES:
+        raise OSError(EINVAL, "it has no key; remove it")
+    return key
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,17 @@ async def test_a_key_that_cannot_be_kept_is_a_trouble(tmp_path: Path) -> None:
     assert "cannot be kept" in next(iter(key.troubles()))
 
 
+@pytest.mark.parametrize("contents", [b"", b"short"])
+async def test_an_empty_key_signs_nothing(tmp_path: Path, contents: bytes) -> None:
+    """A file that was cut short, by a full disk perhaps, would let anybody make cookies."""
+    path = tmp_path / KEY_FILE
+    path.write_bytes(contents)
+    key = CookieKey(path=path)
+    await key.start()
+    assert len(key.value) == 32
+    assert "it has no key; remove it" in "".join(key.troubles())
+
+
 async def test_through_a_gateway(tmp_path: Path) -> None:
     """As configured in one line: a browser with the cookie stays, one without goes anywhere."""
     answers = [f"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}".encode() for number in range(2)]
