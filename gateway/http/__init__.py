@@ -11,6 +11,7 @@ from gateway.http.messages import (
     Report,
     Response,
     WebSocketSession,
+    WholeBody,
     WrappedBody,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "Report",
     "Response",
     "WebSocketSession",
+    "WholeBody",
     "WrappedBody",
 ]

@@ -66,6 +66,27 @@ class WebSocketSession(Protocol):
         ...
 
 
+class WholeBody:
+    """A Body that is there as a whole, with its trailers."""
+
+    __slots__ = ("_data", "trailers")
+
+    def __init__(self, data: bytes, trailers: Headers) -> None:
+        self._data = data
+        self.trailers = trailers
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    async def read(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    def close(self) -> None:
+        self._data = b""
+
+
 class WrappedBody:
     """A body whose pieces are read through `read`, which counts, keeps or changes them. All else is `body`'s own.
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.deadlines import NEVER
 from gateway.errors import GatewayError
-from gateway.http import Body, Exchange, Handler, Headers, Response, WrappedBody
+from gateway.http import Body, Exchange, Handler, Response, WholeBody, WrappedBody
 
 logger = logging.getLogger("gateway.upstream")
 
@@ -189,33 +189,11 @@ class Kept(WrappedBody):
         return b"".join(self._pieces) if self._complete and self._size <= self._limit else None
 
 
-class _Copy:
-    """A body that is there."""
-
-    __slots__ = ("_data",)
-
-    ready = True
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    @property
-    def trailers(self) -> Headers:
-        return []
-
-    async def read(self) -> bytes:
-        data, self._data = self._data, b""
-        return data
-
-    def close(self) -> None:
-        self._data = b""
-
-
 def _copied(exchange: Exchange, body: bytes | None) -> Exchange:
     """The same request, to be sent by itself."""
     made = copy(exchange)
     made.deferred = None
-    made.body = None if body is None else _Copy(body)
+    made.body = None if body is None else WholeBody(body, [])
     made.attempts = ()
     made.decisions = ()
     made.deadline = NEVER

@@ -255,7 +255,7 @@ def test_after_it_was_forced_open_the_ramp_leads_back() -> None:
 
 
 def test_automatic_means_nothing_to_one_that_is_not_forced() -> None:
-    """An open breaker is not closed by being told to judge for itself."""
+    """An open breaker is not closed by `auto`."""
     breaker = Breaker().opened()
     breaker.it.automatic(breaker.now, "by ada")
     assert breaker.it.report(breaker.now).reason == "20 of 20 calls failed within 30 s"

@@ -34,7 +34,7 @@ async def test_what_was_tried_is_not_picked_again(kind: type[TwoChoices]) -> Non
 
 @pytest.mark.parametrize("kind", ALL)
 async def test_one_and_none(kind: type[TwoChoices]) -> None:
-    """A single endpoint gets everything; where there is none, nobody does."""
+    """A single endpoint gets everything; where there is none, there is no answer."""
     picks = Picks(kind(random.Random(1).random), [1, 1])
     picks.offer([0, 1])
     assert picks() == 1

@@ -84,7 +84,7 @@ async def test_a_slow_client_holds_up_nobody() -> None:
 
 
 async def test_what_cannot_be_shared_is_asked_for_side_by_side() -> None:
-    """The others go as soon as that is known, and from then on nobody waits for anybody."""
+    """The others go as soon as that is known, and from then on no request waits for another."""
     backend = Backend(answer("mine", cache_control="private"))
     backend.held = asyncio.Event()
     site = Site(backend)

@@ -141,7 +141,7 @@ async def test_a_redis_that_is_away_is_as_one_that_is_empty(own_redis: RedisServ
 
 
 def test_what_is_no_response_is_not_taken_for_one() -> None:
-    """Another version's, or somebody else's."""
+    """That of another version, or of another program."""
     packed = pack(response(b"body"))
     assert unpack(packed, 0) == response(b"body")
     for data in (

@@ -89,7 +89,7 @@ class Broken(Pieces):
 
 
 async def test_a_response_that_is_cut_short_is_not_stored() -> None:
-    """Its client sees the end that it had, and nobody else sees it at all."""
+    """Its client sees the end that it had, and no other client sees it at all."""
     lines = [(b"cache-control", b"max-age=60")]
     site = Site(Backend(lambda _: Response(200, list(lines), Broken([b"half"])), answer("whole", cache_control=FRESH)))
     with pytest.raises(GatewayError, match="cut short"):
@@ -262,7 +262,7 @@ async def test_a_client_may_take_what_is_stale_and_may_want_only_that() -> None:
     assert site.backend.count == 1
 
 
-async def test_variants_are_told_apart() -> None:
+async def test_variants_are_kept_apart() -> None:
     """What Vary names tells responses apart; the order of codings does not."""
     site = Site(
         Backend(
@@ -374,7 +374,7 @@ async def test_what_must_not_be_stale_is_not(directive: str) -> None:
 
 
 async def test_a_stale_response_is_used_while_a_new_one_comes() -> None:
-    """Nobody waits for the backend, which is asked once, and what it answers is used from then on."""
+    """No client waits for the backend, which is asked once, and what it answers is used from then on."""
     backend = Backend(
         answer("one", cache_control="max-age=10, stale-while-revalidate=20"), answer("two", cache_control=FRESH)
     )
@@ -389,7 +389,7 @@ async def test_a_stale_response_is_used_while_a_new_one_comes() -> None:
 
 
 async def test_what_is_stale_from_the_beginning_may_be_of_use() -> None:
-    """`max-age=0` with `stale-while-revalidate`: nobody waits, and each use asks for a new one."""
+    """`max-age=0` with `stale-while-revalidate`: no client waits, and each use asks for a new one."""
     backend = Backend(
         *(answer(str(number), cache_control="max-age=0, stale-while-revalidate=60") for number in range(9))
     )

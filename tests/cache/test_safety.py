@@ -1,4 +1,4 @@
-"""Nothing of one caller reaches another, and nobody can put into the cache what others then get."""
+"""Nothing of one caller reaches another, and no client can put into the cache what others then get."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def test_who_has_a_credential_gets_only_what_is_for_all() -> None:
     ],
 )
 async def test_some_responses_are_never_stored(routes: str, headers: dict[str, str]) -> None:
-    """Cookies of one client, what nobody else could get, parts, streams, and what is there to fill memory."""
+    """Cookies of one client, what no other client could get, parts, streams, and what is there to fill memory."""
     it = site(counting(cache_control="public, max-age=60", **headers), routes)
     assert await numbers(it, it.exchange(), it.exchange()) == ["0", "1"]
 

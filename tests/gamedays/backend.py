@@ -1,4 +1,4 @@
-"""A backend in a process of its own, to be killed, stopped, and told to misbehave: `python -m tests.gamedays.backend`.
+"""A backend in a process of its own, to be killed, stopped, and made to misbehave: `python -m tests.gamedays.backend`.
 
 It answers `ok`, after `delay` seconds; with a 500 to `errors` percent of the requests; piece by piece with `drip`
 seconds between two bytes; and closes connections that have been idle for `idle` seconds, as Node.js does. What comes in
@@ -20,7 +20,7 @@ from tests.upstream.wire import read_message
 
 @dataclass
 class Behaviour:
-    """What it does, until it is told otherwise."""
+    """What it does, until that is changed."""
 
     delay: float = 0.0
     errors: float = 0.0  # per cent

@@ -1,4 +1,4 @@
-"""What is known of endpoints, and who is told of it, across changes of the files."""
+"""What is known of endpoints, and what is reported of it, across changes of the files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def line_of(gateway: GatewayProcess, address: str) -> dict[str, Any]:
 
 
 async def test_an_endpoint_that_is_out_stays_out(tmp_path: Path) -> None:
-    """The admin API says why and since when; a changed check lets nobody in, and a passed one does."""
+    """The admin API says why and since when; a changed check lets no endpoint in, and a passed one does."""
     with backends(2) as (well, ill):
         routes = ROUTES.format(addresses=f"{well.address}, {ill.address}", interval="200ms")
         with running_gateway(tmp_path, routes) as gateway:

@@ -104,7 +104,7 @@ class ApiServer:
         return self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
 
     async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Say what is to be said, until that is CUT, or nobody listens any more."""
+        """Say what is to be said, until that is CUT, or no client listens any more."""
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         left = asyncio.create_task(reader.read())
         try:

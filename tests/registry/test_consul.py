@@ -140,7 +140,7 @@ async def test_answers_that_cannot_be_right(headers: dict[str, str], reason: str
 
 
 async def test_the_token_and_the_tag() -> None:
-    """Both are sent; without the token, the reason is told."""
+    """Both are sent; without the token, the reason is reported."""
     consul = FakeConsul([entry("10.0.0.1", 80, tags=["v1"]), entry("10.0.0.2", 80, tags=["v2"])], token="secret")
     async with heard_of(consul, token="secret", tag="v2", datacenter="dc2") as heard:
         await heard.has("10.0.0.2:80")

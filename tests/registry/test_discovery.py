@@ -1,4 +1,4 @@
-"""How far a source is believed, and what is told of it."""
+"""How far a source is trusted, and what is reported of it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.upstream.test_service import named_backends, upstream_of
 A, B = (Member(Address(f"10.0.0.{number}", 80)) for number in (1, 2))
 
 
-class Told:
-    """A source that says what it is told."""
+class ScriptedSource:
+    """A source that delivers what a test says."""
 
     place = "a test"
 
@@ -49,8 +49,8 @@ class Told:
 
 
 @contextlib.asynccontextmanager
-async def told(caution: Caution | None = None) -> AsyncIterator[tuple[Discovery, Told]]:
-    source = Told()
+async def discovering(caution: Caution | None = None) -> AsyncIterator[tuple[Discovery, ScriptedSource]]:
+    source = ScriptedSource()
     discovery = Discovery(upstream_of(), source, caution)
     await discovery.start()
     try:
@@ -69,7 +69,7 @@ def trouble(discovery: Discovery) -> str:
 
 async def test_an_empty_set_is_held_back() -> None:
     """For the configured time; one that is filled again meanwhile has never been empty."""
-    async with told(Caution(hold_empty=0.3)) as (discovery, source):
+    async with discovering(Caution(hold_empty=0.3)) as (discovery, source):
         source.say(A, B)
         await has(discovery, A, B)
         source.say()
@@ -88,7 +88,7 @@ async def test_an_empty_set_is_held_back() -> None:
 
 async def test_a_source_that_is_lost_keeps_the_set() -> None:
     """It is stale then, and says since when."""
-    async with told() as (discovery, source):
+    async with discovering() as (discovery, source):
         assert "has not answered yet" in trouble(discovery)
         source.say(A)
         await has(discovery, A)
@@ -104,7 +104,7 @@ async def test_only_allowed_networks_are_used(caplog: pytest.LogCaptureFixture) 
     """What is outside is counted and named; a name instead of an address may lead anywhere, and is outside, too."""
     allowed = NetworkMap([(ip_network("10.0.0.0/31"), True), (ip_network("::1/128"), True)])
     name, local = Member(Address("metadata.test", 80)), Member(Address("::1", 80))
-    async with told(Caution(allowed=allowed)) as (discovery, source):
+    async with discovering(Caution(allowed=allowed)) as (discovery, source):
         source.say(A, B, name, local)
         await has(discovery, A, local)
         expected = "2 instances of s (10.0.0.2:80, metadata.test:80) are not used: they are outside of allowed_networks"
@@ -117,7 +117,7 @@ async def test_only_allowed_networks_are_used(caplog: pytest.LogCaptureFixture) 
 
 async def test_the_last_of_several_sets_counts() -> None:
     """Those that come at once are one change, and a set that is the same is none."""
-    async with told() as (discovery, source):
+    async with discovering() as (discovery, source):
         source.say(A)
         source.say(A, B)
         source.say(B)
@@ -132,7 +132,7 @@ async def test_the_last_of_several_sets_counts() -> None:
 
 
 async def test_a_gateway_is_ready_when_its_sources_have_answered(tmp_path: Path) -> None:
-    """Before that it serves what it can; each service is told of in metrics."""
+    """Before that it serves what it can; metrics have each service."""
     routes = """
     services: {legacy: {discovery: {file: legacy.yaml, first_answer: 60s}}}
     routes: [{path: /x, target: legacy}]
@@ -174,7 +174,7 @@ async def test_a_new_service_has_its_instances_when_it_is_served(tmp_path: Path)
 async def test_a_source_that_answers_and_fails_at_once_is_asked_less_often() -> None:
     """One that may list but not watch is not asked several times a second for ever."""
 
-    class Listing(Told):
+    class Listing(ScriptedSource):
         async def watch(self, sink: Sink) -> None:
             self.taken += 1
             sink.deliver(Instances([A], "1"))
@@ -190,7 +190,7 @@ async def test_a_source_that_answers_and_fails_at_once_is_asked_less_often() -> 
 
 async def test_faults_without_number_are_counted_and_not_all_told(caplog: pytest.LogCaptureFixture) -> None:
     """A registry full of junk does not flood the log."""
-    async with told() as (discovery, _):
+    async with discovering() as (discovery, _):
         for number in range(1000):
             discovery.fault(f"the value of key {number} cannot be used")
         assert discovery.faults == 1000
@@ -198,8 +198,8 @@ async def test_faults_without_number_are_counted_and_not_all_told(caplog: pytest
 
 
 async def test_what_a_registry_says_is_one_line_without_control_characters(caplog: pytest.LogCaptureFixture) -> None:
-    """In the log and on terminals: nobody who answers in its place writes lines of the log, or clears a screen."""
-    async with told() as (discovery, source):
+    """In the log and on terminals: no other that answers in its place writes lines of the log, or clears a screen."""
+    async with discovering() as (discovery, source):
         source.lose("it answers 500: \x1b[2J\n2026-01-01 all is well")
         await eventually(lambda: "it answers 500: ?[2J 2026-01-01 all is well" in trouble(discovery))
         discovery.fault("the key \x9b31m\r\nx")

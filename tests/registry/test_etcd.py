@@ -158,7 +158,7 @@ async def test_the_next_url_is_asked_where_one_fails(etcd: EtcdServer, prefix: s
 
 
 async def test_logging_in(own_etcd: EtcdServer, prefix: str) -> None:
-    """With the user and the password of the configuration; without them, the reason is told."""
+    """With the user and the password of the configuration; without them, the reason is reported."""
     own_etcd.put(f"{prefix}a", "10.0.0.1:80")
     own_etcd.ask("auth/user/add", name="root", password="secret")
     own_etcd.ask("auth/role/add", name="root")
@@ -200,7 +200,7 @@ routes: [{{path: /x, target: stock}}]
 
 
 class DeafProxy:
-    """A TCP proxy that passes on nothing more of an answer that has begun, once it is told to be deaf."""
+    """A TCP proxy that passes on nothing more of an answer that has begun, once it is set to be deaf."""
 
     def __init__(self, port: int) -> None:
         self.deaf = False

@@ -61,7 +61,7 @@ async def test_what_would_exhaust_the_stack_or_the_memory_is_no_list_of_instance
 
 
 async def test_a_corrected_file_is_used_at_once(tmp_path: Path) -> None:
-    """However often it was found not to be usable: nobody who mends a file waits for the end of a pause."""
+    """However often it was found not to be usable: a mended file waits for no end of a pause."""
     path = tmp_path / "legacy.yaml"
     path.write_text("[127.0.0.1:0]")
     source = FileSource(path)

@@ -83,7 +83,7 @@ async def test_a_list_in_pages(version: str) -> None:
 
 
 async def test_a_list_that_expires_between_two_pages_goes_on() -> None:
-    """With the token in the 410; what changed meanwhile is told by a watch from the revision of the first page."""
+    """With the token in the 410; what changed meanwhile is sent by a watch from the revision of the first page."""
     pages = (
         listing(5, slice_of("a", 1, "10.0.0.1"), go_on="old"),
         status(410, **{"continue": "new"}),
@@ -172,7 +172,7 @@ async def test_a_refusal_says_what_helps(version: str, name: str, remedy: str, t
 
 @pytest.mark.parametrize("kind", ["/dev/zero", "pipe"])
 async def test_a_token_is_no_endless_file(tmp_path: Path, kind: str) -> None:
-    """What never ends, or waits for a writer, is told as what it is, and is not read."""
+    """What never ends, or waits for a writer, is reported as what it is, and is not read."""
     token = tmp_path / "token"
     if kind == "pipe":
         os.mkfifo(token)

@@ -172,7 +172,7 @@ async def test_after_an_outage_none_is_late_for_what_redis_missed(tmp_path: Path
 
 
 async def test_what_a_command_registers(own_redis: RedisServer, tmp_path: Path) -> None:
-    """`gateway register` keeps an instance registered, and takes it out when it is told to end; all readers agree."""
+    """`gateway register` keeps an instance registered, and takes it out when it is ended; all readers agree."""
     routes = "services: {jobs: {discovery: {redis: jobs}}}\nroutes: [{path: /x, target: jobs}]"
     async with named_backends("one", "two") as (one, two):
         with (

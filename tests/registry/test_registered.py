@@ -174,7 +174,7 @@ async def test_what_is_registered_outlives_the_process(tmp_path: Path) -> None:
 
 
 async def test_two_gateways_on_one_redis_agree(own_redis: RedisServer, tmp_path: Path) -> None:
-    """What is registered at either is known to both, even where both are told at once, or Redis has junk or is away."""
+    """What is registered at either is known to both, also where both change at once, or Redis has junk or is away."""
     places = [tmp_path / "a", tmp_path / "b"]
     for place in places:
         place.mkdir()

@@ -1,4 +1,4 @@
-"""A gateway in this process, on files, and backends that count what they are asked and answer as they are told."""
+"""A gateway in this process, on files, and backends that count what they are asked and answer as a test says."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ class InProcess:
     client: httpx2.AsyncClient
     admin: httpx2.AsyncClient
     metrics: Metrics
-    told: list[tuple[Exchange, Outcome]]
+    outcomes: list[tuple[Exchange, Outcome]]
 
     @property
     def last(self) -> Exchange:
-        return self.told[-1][0]
+        return self.outcomes[-1][0]
 
     def handler(self, route: int = 0) -> RouteHandler:
         assert self.reloader.current is not None
@@ -117,12 +117,12 @@ def write(directory: Path, routes: str | None, middleware: str | None) -> None:
 async def running(directory: Path, routes: str, middleware: str = "") -> AsyncIterator[InProcess]:
     """A gateway on these files."""
     write(directory, routes, middleware)
-    told: list[tuple[Exchange, Outcome]] = []
+    outcomes: list[tuple[Exchange, Outcome]] = []
     metrics = Metrics()
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
     reloader = Reloader(directory, {}, Owner(), connector)
     metrics.add_source(partial(resilience_metrics, reloader.owner))
-    gateway = Gateway(reloader, [lambda exchange, outcome: told.append((exchange, outcome)), metrics.observe])
+    gateway = Gateway(reloader, [lambda exchange, outcome: outcomes.append((exchange, outcome)), metrics.observe])
     await reloader.start()
     assert reloader.current is not None, reloader.report()
     token = local_token(directory)
@@ -135,6 +135,6 @@ async def running(directory: Path, routes: str, middleware: str = "") -> AsyncIt
     beside = httpx2.ASGITransport(cast(Any, admin), client=("127.0.0.1", 1))
     async with data, httpx2.AsyncClient(transport=beside, base_url="http://127.0.0.1", headers=headers) as operator:
         try:
-            yield InProcess(directory, reloader, data, operator, metrics, told)
+            yield InProcess(directory, reloader, data, operator, metrics, outcomes)
         finally:
             await reloader.stop()

@@ -96,7 +96,7 @@ async def test_a_trial_whose_client_leaves(tmp_path: Path) -> None:
         task.cancel()
         await asyncio.wait({task})
         assert (await gateway.get()).status_code == 200
-        await eventually(lambda: gateway.told[-1][1].status == 200)
+        await eventually(lambda: gateway.outcomes[-1][1].status == 200)
 
 
 async def test_what_is_no_fault_of_the_backend(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ async def test_a_fixed_answer(tmp_path: Path) -> None:
         assert answer.headers["content-type"] == "application/json"
         (decision,) = gateway.last.decisions
         assert decision.reason == "a fixed 503 in the place of upstream-refused"
-        assert gateway.told[-1][1].status == 503
+        assert gateway.outcomes[-1][1].status == 503
 
 
 async def test_responses_of_the_backend_are_its_own(tmp_path: Path) -> None:

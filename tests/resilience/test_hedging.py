@@ -34,7 +34,7 @@ async def test_the_first_answer_wins(tmp_path: Path) -> None:
             assert (await gateway.get()).text == "fast"
         assert time.monotonic() - began < 1
         assert len(slow.requests) == 2
-        hedged = [exchange.attempts for exchange, _ in gateway.told if len(exchange.attempts) > 1]
+        hedged = [exchange.attempts for exchange, _ in gateway.outcomes if len(exchange.attempts) > 1]
         assert [[(each.endpoint, each.retry) for each in attempts] for attempts in hedged] == [
             [(slow.address, "hedged"), (fast.address, "")]
         ] * 2
@@ -55,7 +55,7 @@ async def test_where_the_first_one_wins_after_all(tmp_path: Path) -> None:
         running(tmp_path, routes(slow.address, slower.address, "{after: 50ms}")) as gateway,
     ):
         assert (await gateway.get()).text == "first"
-        ((exchange, _),) = gateway.told
+        ((exchange, _),) = gateway.outcomes
         lost, won = [attempt.summary() for attempt in exchange.attempts]
         assert (lost["endpoint"], lost["why_next"]) == (slower.address, "hedged")
         assert (won["endpoint"], won["status"], won["why_next"]) == (slow.address, 200, None)

@@ -43,7 +43,7 @@ async def test_a_copy(tmp_path: Path) -> None:
 
 
 async def test_it_is_no_part_of_the_request(tmp_path: Path) -> None:
-    """A mirror that is down or slow fails and slows nobody, and neither log nor health know of it."""
+    """A mirror that is down or slow fails and slows no request, and neither log nor health know of it."""
 
     async def silent(message: Wire) -> bytes:
         await asyncio.sleep(60)

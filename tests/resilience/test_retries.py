@@ -145,7 +145,7 @@ async def test_retry_after(tmp_path: Path, asked: str, status: int, at_least: fl
 
 
 async def test_the_total_time(tmp_path: Path) -> None:
-    """No retry begins that could not end in time, and each attempt is told how long it may take."""
+    """No retry begins that could not end in time, and each attempt carries how long it may take."""
     route = f"timeout: 300ms, {RETRY}"
     async with (
         backend(response(503, b"", "Retry-After: 1"), response(503), OK) as busy,
@@ -154,9 +154,9 @@ async def test_the_total_time(tmp_path: Path) -> None:
         assert (await gateway.get()).status_code == 503
         forged = {"x-envoy-expected-rq-timeout-ms": "99999"}
         assert (await gateway.get(headers=forged)).status_code == 200
-        told = [int(message.fields["x-envoy-expected-rq-timeout-ms"]) for message in busy.requests]
-        assert all(0 < milliseconds <= 300 for milliseconds in told)
-        assert told[2] < told[1]
+        left = [int(message.fields["x-envoy-expected-rq-timeout-ms"]) for message in busy.requests]
+        assert all(0 < milliseconds <= 300 for milliseconds in left)
+        assert left[2] < left[1]
 
 
 async def hammer(gateway: InProcess, requests: int, seconds: float) -> None:
@@ -172,7 +172,7 @@ async def hammer(gateway: InProcess, requests: int, seconds: float) -> None:
 async def attempts_of(bad: list[Backend], gateway: InProcess, requests: int) -> float:
     """How many attempts there are for each request, where all of them fail."""
     await hammer(gateway, requests, requests / 1000)
-    assert len(gateway.told) == requests
+    assert len(gateway.outcomes) == requests
     return sum(len(each.requests) for each in bad) / requests
 
 

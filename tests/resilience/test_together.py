@@ -113,5 +113,5 @@ async def test_without_any_endpoint(tmp_path: Path) -> None:
     async with running(tmp_path, files) as gateway:
         for _ in range(5):
             assert (await gateway.get()).status_code in (502, 503)
-        took = sorted(outcome.seconds for _, outcome in gateway.told)
+        took = sorted(outcome.seconds for _, outcome in gateway.outcomes)
         assert took[2] < 0.05

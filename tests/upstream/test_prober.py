@@ -1,4 +1,4 @@
-"""Active health checks, against backends that answer as they are told."""
+"""Active health checks, against backends that answer as a test says."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Final, cast
 
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Body, Headers, Response
+from gateway.http import Body, Headers, Response, WholeBody
 from gateway.http.attempt import REFUSALS, Attempt
 from gateway.http.fields import response_headers
 from gateway.http.frames import FrameReader
@@ -545,27 +545,6 @@ class StreamedBody:
             self._upload.cancel()
             self._connection.close()
         self._attempt.end()
-
-
-class WholeBody:
-    """A body that has come as a whole, with trailers behind it."""
-
-    __slots__ = ("_data", "trailers")
-
-    def __init__(self, data: bytes, trailers: Headers) -> None:
-        self._data = data
-        self.trailers = trailers
-
-    @property
-    def ready(self) -> bool:
-        return True
-
-    async def read(self) -> bytes:
-        data, self._data = self._data, b""
-        return data
-
-    def close(self) -> None:
-        self._data = b""
 
 
 def _is_event_stream(fields: dict[bytes, bytes]) -> bool:
