@@ -15,6 +15,7 @@ from starlette.responses import Response
 from gateway.admin.answers import Refused, json_answer, json_body, loaded
 from gateway.admin.operations import Operation
 from gateway.admin.pages import PAGE, page_of
+from gateway.admin.services_api import source_shown
 from gateway.config.models import ServiceConfig
 from gateway.config.problems import format_path, suggest
 from gateway.config.values.addresses import parse_address
@@ -232,12 +233,5 @@ def _address(text: str) -> Address:
 
 
 def _service(name: str, members: Sequence[Member], discovery: Discovery | None) -> dict[str, Any]:
-    age = None if discovery is None else discovery.age(time.perf_counter())
-    return {
-        "service": name,
-        "source": "routes.yaml" if discovery is None else discovery.source.place,
-        "revision": None if discovery is None else discovery.revision,
-        "age_s": None if age is None else round(age, 1),
-        "stale": None if discovery is None else discovery.lost or None,
-        "instances": [written(member) for member in members],
-    }
+    source = dict(source_shown(discovery, time.perf_counter()))
+    return {"service": name, **source, "instances": [written(member) for member in members]}

@@ -85,19 +85,19 @@ def _service(upstream: Upstream, discovery: Discovery | None, now: float) -> dic
         "state": "up" if usable == len(upstream.endpoints) > 0 else "degraded" if usable else "down",
         "in": usable,
         "of": len(upstream.endpoints),
-        **dict(_source(discovery, now)),
+        **dict(source_shown(discovery, now)),
     }
 
 
-def _source(discovery: Discovery | None, now: float) -> Iterator[tuple[str, Any]]:
+def source_shown(discovery: Discovery | None, now: float) -> Iterator[tuple[str, Any]]:
     """Where its endpoints come from, and how fresh that is."""
     if discovery is None:
         yield "source", "routes.yaml"
         return
-    answered = discovery.answered_at
+    age = discovery.age(now)
     yield "source", discovery.source.place
     yield "revision", discovery.revision
-    yield "source_age_s", None if answered is None else round(now - answered, 1)
+    yield "source_age_s", None if age is None else round(age, 1)
     yield "stale", discovery.lost or None
 
 
@@ -110,7 +110,7 @@ def _endpoint(upstream: Upstream, discovery: Discovery | None, endpoint: Endpoin
         "weight": member.weight,
         "zone": member.zone or None,
         "priority": member.priority,
-        **dict(_source(discovery, now)),
+        **dict(source_shown(discovery, now)),
         **_state(endpoint, now),
         "last_probe": checked
         and {
