@@ -17,7 +17,22 @@ from prometheus_client.registry import Collector
 from gateway.algorithms.histogram import Histogram
 from gateway.http import Exchange, Outcome
 
-BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
+BUCKETS: Final[tuple[float, ...]] = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+)  # seconds
 CONSUMERS: Final = 1000
 ROUTES: Final = 20_000  # series that are kept; those of removed routes go first when there are more
 NO_ROUTE: Final = "-"
