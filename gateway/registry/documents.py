@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import orjson
 
+from gateway.live import on_thread
 from gateway.outside.redis_link import RedisLink
 from gateway.outside.redis_scripts import Script
 from gateway.registry.instances import parse_instance, written
@@ -17,6 +19,10 @@ CALL_SECONDS: Final = 2.0
 BATCH: Final = 50  # documents of a call, so that none keeps Redis busy for long
 MOST: Final = 10**15  # revisions
 LATEST: Final = 1e12  # seconds of the epoch
+INLINE: Final = 200  # instances that are read or written at once; more of them on a thread
+BYTES: Final = 60  # of a short instance, as it is written
+
+T = TypeVar("T")
 
 # A document is its revision, when it was made, and its instances, with spaces between them.
 _PUBLISH: Final = Script(
@@ -103,10 +109,11 @@ class SharedDocuments:
         Answers whether that was done, and what is there instead where it was not. Neither: Redis is away.
         """
         before = "" if replaced is None else replaced.name
-        answer = await self._ask(_PUBLISH, [service, made.text(), before])
+        text = await _inline_or_not(made.text, long=len(made.members) > INLINE)
+        answer = await self._ask(_PUBLISH, [service, text, before])
         if not isinstance(answer, bytes):
             return False, None
-        return not answer, _parsed(answer)
+        return not answer, await _parsed(answer)
 
     async def pull(self, known: Mapping[str, Document]) -> dict[str, Document] | None:
         """What is there in place of what is known; UNKNOWN: nothing. None: Redis is away."""
@@ -119,7 +126,7 @@ class SharedDocuments:
                 return None
             for name, text in zip(some, answer, strict=True):
                 if text != b"=":
-                    found[name] = _parsed(text) or UNKNOWN
+                    found[name] = await _parsed(text) or UNKNOWN
         return found
 
     async def _ask(self, script: Script, arguments: Sequence[str]) -> Any:
@@ -128,8 +135,19 @@ class SharedDocuments:
         return answer
 
 
-def _parsed(text: Any) -> Document | None:
+async def _parsed(text: Any) -> Document | None:
+    if not isinstance(text, bytes):
+        return None
+    return await _inline_or_not(partial(_document, text), long=len(text) > INLINE * BYTES)
+
+
+def _document(text: bytes) -> Document | None:
     try:
         return Document.parse(text.decode())
-    except (ValueError, AttributeError):
+    except ValueError:
         return None
+
+
+async def _inline_or_not(work: Callable[[], T], *, long: bool) -> T:
+    """Do it here, or where it holds nothing up."""
+    return await on_thread("registered", work) if long else work()

@@ -100,6 +100,8 @@ class Registered:
         """See `Troubled`."""
         if self.published is False:
             yield "the instances that the admin API registers are not shared with other gateways: Redis does not answer"
+        if self._unsaved and not self._busy.locked():
+            yield f"the instances that the admin API registers are only kept in memory: {self._file.path} is not usable"
 
     async def register(self, service: str, change: Change) -> Document:
         """Change the instances of a service; what there is afterwards. `change` may raise, and then nothing changes."""
@@ -169,7 +171,7 @@ class Registered:
 
     async def _save(self) -> None:
         names, self._unsaved = self._unsaved, set()
-        documents = {name: self.document(name).text() for name in names}
+        documents = {name: self.document(name) for name in names}
         if names and await self._file.run(lambda connection: _write(connection, documents)) is None:
             self._unsaved |= names
 
@@ -206,9 +208,10 @@ def _read(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     return connection.execute("SELECT name, document FROM services").fetchall()
 
 
-def _write(connection: sqlite3.Connection, documents: Mapping[str, str]) -> bool:
+def _write(connection: sqlite3.Connection, documents: Mapping[str, Document]) -> bool:
     with connection:
-        connection.executemany("INSERT OR REPLACE INTO services VALUES (?, ?)", documents.items())
+        written = [(name, document.text()) for name, document in documents.items()]
+        connection.executemany("INSERT OR REPLACE INTO services VALUES (?, ?)", written)
     return True
 
 

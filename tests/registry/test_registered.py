@@ -173,6 +173,17 @@ async def test_what_is_registered_outlives_the_process(tmp_path: Path) -> None:
     await later.stop()
 
 
+async def test_what_cannot_be_kept_is_a_trouble(tmp_path: Path) -> None:
+    """It holds until the process ends, and it is said in /health that this is all."""
+    path = tmp_path / "registry.sqlite"
+    path.write_bytes(b"no database" * 1000)
+    there = Registered(path, None)
+    await there.start()
+    await there.register("user-api", lambda known: [*known, Member(Address("10.0.0.1", 80))])
+    assert f"only kept in memory: {path} is not usable" in "".join(there.troubles())
+    await there.stop()
+
+
 async def test_two_gateways_on_one_redis_agree(own_redis: RedisServer, tmp_path: Path) -> None:
     """What is registered at either is known to both, also where both change at once, or Redis has junk or is away."""
     places = [tmp_path / "a", tmp_path / "b"]
@@ -188,6 +199,11 @@ async def test_two_gateways_on_one_redis_agree(own_redis: RedisServer, tmp_path:
             answers = list(pool.map(lambda n: send((a, b)[n % 2], "PUT", instance(n)), range(1, 13)))
         assert all(answer["shared"] for answer in answers)
         until(lambda: ports() == [list(range(1, 13))] * 2)
+        send(b, "POST", "/registry", {"service": "user-api", "instances": ["127.0.0.1:5"]})
+        until(lambda: ports() == [[5]] * 2)
+        many = {"service": "user-api", "instances": [f"127.0.0.1:{port}" for port in range(1, 601)]}
+        assert send(a, "POST", "/registry", many)["shared"] is True
+        until(lambda: ports() == [list(range(1, 601))] * 2)
         send(b, "POST", "/registry", {"service": "user-api", "instances": ["127.0.0.1:5"]})
         until(lambda: ports() == [[5]] * 2)
         for number, junk in enumerate(("x", "9" * 24 + " 1e400 []", "9 nan []", "9 x []", "9" * 5000 + " 1 []"), 20):
