@@ -7,6 +7,8 @@ away.
 
 Bytes that come one by one cost a read each. Those whose client sends many such crumbs, on whatever connections, are not
 read for a moment, after which more of them come at once.
+
+What comes first on new connections is read a few connections at a time, client by client.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from gateway.algorithms.fairness import FairQueue
 BUDGET: Final = 0.0005  # seconds of a turn of the loop, for all who wait
 SHARES: Final = 8  # of them, in the same turn: what a share causes comes later
 PAUSE: Final = 0.001  # seconds until the next such turn
+BEGUN_AT_ONCE: Final = 2  # first requests of connections, in one turn of the loop
 CRUMBS: Final = 20  # reads of next to nothing that each client has in every WINDOW
 WINDOW: Final = 0.01  # seconds
 REST: Final = 0.25  # seconds without a read, of a connection that brings more of them
@@ -102,6 +105,34 @@ class Turns:
             self._resting.popleft()[1].rested()
         if self._resting:
             loop.call_later(max(self._resting[0][0] - now, 0.001), self._wake)
+
+
+class Beginnings:
+    """Whose first request is read next: of a few connections in each turn of the loop, client by client.
+
+    What a flood sends on hundreds of new connections comes at once; read at once, it would hold up all others for as
+    long as that takes, and again with each of the steps that follow.
+    """
+
+    __slots__ = ("_due", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: FairQueue[Waiting] = FairQueue()
+        self._due = False
+
+    def join(self, place: bytes | str, waiting: Waiting) -> None:
+        """Go on, for the client at this place, in one of the next turns of the loop."""
+        self._waiting.put(place, waiting)
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        for _ in range(min(BEGUN_AT_ONCE, len(self._waiting))):
+            self._waiting.take().go_on()
+        self._due = len(self._waiting) > 0
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._run)
 
 
 class ClientTurns:

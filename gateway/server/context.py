@@ -10,7 +10,7 @@ from gateway.app.gateway import Gateway
 from gateway.config.models import ClientLimits
 from gateway.deadlines import Deadlines
 from gateway.outbox import Outbox
-from gateway.turns import Turns
+from gateway.turns import Beginnings, Turns
 
 READ_BUFFER: Final = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
 
@@ -28,4 +28,5 @@ class ServerContext:
         self.date_line = b""  # of responses, written anew every second
         self.outbox = Outbox()
         self.turns = Turns()
+        self.beginnings = Beginnings()
         self.buffer = memoryview(bytearray(READ_BUFFER))

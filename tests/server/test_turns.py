@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from gateway.turns import BUDGET, CRUMBS, WINDOW, Turns
-from tests.server.client import connected
+from gateway.turns import BEGUN_AT_ONCE, BUDGET, CRUMBS, WINDOW, Beginnings, Turns
+from tests.server.client import connected, statuses
 from tests.server.conftest import Site
 
 
@@ -55,6 +55,41 @@ async def test_clients_take_turns() -> None:
     async with asyncio.timeout(10):
         await other.done.wait()
     assert sum(each.shares for each in crowd) >= 100 - 8
+
+
+class New:
+    """A connection whose first request has come."""
+
+    def __init__(self) -> None:
+        self.begun = False
+
+    def go_on(self) -> None:
+        self.begun = True
+
+
+async def test_the_first_requests_of_a_crowd() -> None:
+    """They are read a few at a time, and that of another client, which comes last, right at the begin."""
+    beginnings = Beginnings()
+    crowd = [New() for _ in range(10 * BEGUN_AT_ONCE)]
+    other = New()
+    for each in crowd:
+        beginnings.join("192.0.2.1", each)
+    beginnings.join("192.0.2.2", other)
+    await asyncio.sleep(0)
+    assert other.begun
+    assert sum(each.begun for each in crowd) == BEGUN_AT_ONCE - 1
+    for _ in range(len(crowd) // BEGUN_AT_ONCE + 1):
+        await asyncio.sleep(0)
+    assert all(each.begun for each in crowd)
+
+
+@pytest.mark.parametrize(("start", "answers"), [(b"", []), (b"\r\n", []), (b"GET / HTTP/1.1\r\nHo", [400])])
+async def test_a_client_that_ends_with_its_first_bytes(site: Site, start: bytes, answers: list[int]) -> None:
+    """What it has sent is read, though its end comes with it: none of a request is no mistake, a part of one is."""
+    async with connected(site.port) as client:
+        client.writer.write(start)
+        client.writer.write_eof()
+        assert statuses(await client.rest()) == answers
 
 
 async def test_a_body_of_tiny_chunks(site: Site) -> None:

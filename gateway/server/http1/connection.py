@@ -34,6 +34,7 @@ from gateway.server.progress import Progress
 
 WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, above which a response waits
 DISCARD_SECONDS: Final = 5.0
+FIRST: Final = 16 * 1024  # bytes up to which what comes first waits for its turn
 CRUMB: Final = 64  # bytes of a body up to which a read is next to nothing
 HALF_CLOSED_SECONDS: Final = 0.5  # without a byte of a response
 
@@ -88,6 +89,8 @@ class Http1Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """The client will send no more. It is gone, or it only closed its side: what is under way gets a moment."""
         self._eof = True
+        if self._unread:
+            return True  # that is read first
         if self._phase is HEAD:
             self._refuse(bad("the connection ended in the middle of a request head"))
         elif self._phase is not BUSY:
@@ -120,6 +123,10 @@ class Http1Connection(asyncio.BufferedProtocol):
         data = bytes(self._context.buffer[:nbytes])
         if self._unread:
             self._unread += data
+            self._pause_reading()
+        elif self._phase is NEW and nbytes <= FIRST:
+            self._unread = data
+            self._context.beginnings.join(self.place, self)
         elif self._phase is BUSY and self._channel is not None and self._channel.body_complete:
             self._hold(data)
         elif nbytes > FRAMING_AT_ONCE and self._reader.in_chunks and self._context.turns.waiting:
@@ -136,10 +143,12 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._pause_reading()
 
     def go_on(self) -> None:
-        """Its turn to have more of a chunked body parsed."""
+        """Its turn to have its first request, or more of a chunked body, parsed."""
         data, self._unread = self._unread, b""
         if data and not self._closing and self._phase is not GONE:
             self._read(data)
+        if data and self._eof and not self._unread and self._phase is not GONE and not self.eof_received():
+            self._writer.close()
         self.resume_reading()
 
     def _read(self, data: bytes) -> None:
@@ -169,28 +178,21 @@ class Http1Connection(asyncio.BufferedProtocol):
             rest = b""
         if self._phase is DISCARD:
             self._discard(read, rest)
-        elif len(data) <= CRUMB and self._phase is BUSY and not between_requests:
+        elif not between_requests and (self._phase is HEAD or (self._phase is BUSY and len(data) <= CRUMB)):
             self._crumb()
         elif rest:
             self._hold(rest)
-        elif not between_requests and self._phase in (NEW, IDLE, HEAD):
-            self._piece_of_head()
+        elif not between_requests and self._phase in (NEW, IDLE):
+            self._phase = HEAD
+            self.set_deadline()
 
     def _wait_for_turn(self, unread: bytes) -> None:
         self._unread = unread
         self._pause_reading()
         self._context.turns.join(self.place, self)
 
-    def _piece_of_head(self) -> None:
-        """A head has begun, or goes on."""
-        if self._phase is not HEAD:
-            self._phase = HEAD
-            self.set_deadline()
-        else:
-            self._crumb()
-
     def _crumb(self) -> None:
-        """Next to nothing has come, which costs us far more than the client."""
+        """A piece of a head, or next to nothing of a body, has come, which costs us far more than the client."""
         now = self._context.loop.time()
         if not self._resting and self._context.turns.is_crumb_too_many(self.place, now):
             self._resting = True
@@ -218,11 +220,8 @@ class Http1Connection(asyncio.BufferedProtocol):
 
     def resume_reading(self) -> None:
         """Let the client send on, unless it is too far ahead already."""
-        if (
-            not (self._reading or self._unread or self._resting)
-            and len(self._held) < READ_BUFFER
-            and self._phase is not GONE
-        ):
+        held_up = self._unread or self._resting or len(self._held) >= READ_BUFFER
+        if not (self._reading or held_up or self._phase is GONE):
             self._reading = True
             self._transport.resume_reading()
 
@@ -231,10 +230,8 @@ class Http1Connection(asyncio.BufferedProtocol):
     def on_head(self, head: RequestHead, length: int | None, keep_alive: bool, expects_continue: bool) -> None:
         """A request begins, whose head may pass. It is answered once all that came with it is read."""
         # What comes behind a handshake is never read as a request: the client may have meant it for a WebSocket.
-        keep_alive = keep_alive and not head.websocket
-        self._channel = Http1Channel(
-            self._context, self, head, self._peer, self._scheme, length, keep_alive, expects_continue
-        )
+        kept, scheme = keep_alive and not head.websocket, self._scheme
+        self._channel = Http1Channel(self._context, self, head, self._peer, scheme, length, kept, expects_continue)
 
     def on_body(self, data: bytes) -> None:
         """A piece of its body."""
@@ -378,6 +375,8 @@ class Http1Connection(asyncio.BufferedProtocol):
 
     def shutdown(self) -> None:
         """The server stops: close when idle, otherwise after the response that is under way."""
+        if self._phase is NEW:
+            self.go_on()  # it may have a request that waits for its turn
         if self._phase in (NEW, IDLE, HEAD, DISCARD):
             self._linger()
         elif self._channel is not None:
