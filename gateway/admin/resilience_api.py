@@ -20,6 +20,7 @@ from gateway.upstream.retry import ServiceBudget
 MAX_BODY: Final = 1024
 STATES: Final = ("open", "closed", "auto")
 _EXAMPLE: Final = '{"state": "open"}; the states are open, closed and auto'
+_KEYS: Final = frozenset({"state", "reason"})
 _BODY: Final = {
     "type": "object",
     "required": ["state"],
@@ -56,8 +57,8 @@ class _Api:
         route, target = request.path_params["route"], request.query_params.get("target")
         fields = await json_body(request, MAX_BODY, "the state", _EXAMPLE)
         state, reason = fields.get("state"), fields.get("reason", "")
-        if state not in STATES or not isinstance(reason, str):
-            raise Refused(400, f"expected a state, and perhaps a reason, such as {_EXAMPLE}")
+        if state not in STATES or not isinstance(reason, str) or not reason.isprintable() or fields.keys() - _KEYS:
+            raise Refused(400, f"expected a state, and perhaps a reason of one line, such as {_EXAMPLE}")
         found = [each for each in self._breakers() if each.route == route and target in (None, each.target)]
         if not found:
             raise Refused(404, "no route of this name has such a breaker; GET /breakers lists them")

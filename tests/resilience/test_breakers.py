@@ -148,7 +148,8 @@ async def test_operators_decide(tmp_path: Path) -> None:
         await gateway.admin.put("/breakers/r", json={"state": "auto"})
         assert await state(gateway) == "closed"
         assert (await gateway.admin.put("/breakers/other", json={"state": "open"})).status_code == 404
-        assert (await gateway.admin.put("/breakers/r", json={"state": "ajar"})).status_code == 400
+        for body in ({"state": "ajar"}, {"state": "open", "target": "x"}, {"state": "open", "reason": "two\nlines"}):
+            assert (await gateway.admin.put("/breakers/r", json=body)).status_code == 400
         anyone = await gateway.admin.put("/breakers/r", json={"state": "open"}, headers={"authorization": ""})
         assert anyone.status_code == 401
 
