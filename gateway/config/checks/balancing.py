@@ -7,7 +7,7 @@ from gateway.config.problems import Fault
 
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
-    """One cookie for two services, and what has no effect together."""
+    """One cookie for two services, what has no effect together, and services that get nothing."""
     own = configuration.middleware.zones.own
     cookies: dict[str, str] = {}
     for name, service in configuration.routes.services.items():
@@ -26,3 +26,6 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         if zoned is not None and (hashed or not own):
             reason = "with consistent_hash" if hashed else "without zones.own in middleware.yaml; add that"
             yield Fault(("services", name, "endpoints", zoned, "zone"), f"zones make no difference {reason}")
+        if service.endpoints and not any(each.weight for each in service.endpoints):
+            message = "all have weight 0, so that new requests are refused (503); give one of them a weight"
+            yield Fault(("services", name, "endpoints"), message)

@@ -16,6 +16,7 @@ def warnings(services: str, middleware: str = "") -> list[str]:
 OTHER = "b: {endpoints: ['127.0.0.1:2']}"
 STICKY = "{balance: {sticky: {cookie: gw}}, endpoints: ['127.0.0.1:1']}"
 ZONED = "{endpoints: [{address: '127.0.0.1:1', zone: x}]}"
+DRAINED = "{endpoints: [{address: '127.0.0.1:1', weight: 0}]}"
 HASHED = "balance: {consistent_hash: {client: true}}, endpoints: [{address: '127.0.0.1:1', zone: x}]"
 
 
@@ -26,11 +27,12 @@ HASHED = "balance: {consistent_hash: {client: true}}, endpoints: [{address: '127
         (f"a: {STICKY}, {OTHER}", "", []),
         (f"a: {ZONED}, {OTHER}", "", ["without zones.own in middleware.yaml; add that"]),
         (f"a: {ZONED}, {OTHER}", "zones: {own: x}", []),
+        (f"a: {DRAINED}, {OTHER}", "", ["all have weight 0"]),
         (f"a: {{{HASHED}, slow_start: 5s}}, {OTHER}", "zones: {own: x}", ["no effect", "with consistent_hash"]),
     ],
 )
 def test_what_has_no_effect_is_said(services: str, middleware: str, said: list[str]) -> None:
-    """A cookie of two services, zones without an own one, and what hashing does not look at."""
+    """A cookie of two services, zones without an own one, what hashing passes over, and services without a share."""
     found = warnings(services, middleware)
     assert len(found) == len(said)
     assert all(part in line for part, line in zip(said, found, strict=True))
