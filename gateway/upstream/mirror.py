@@ -125,7 +125,8 @@ class Mirroring:
             return await self.handler(exchange)
         kept: Kept | None = None
         if exchange.body is not None:
-            exchange.body = kept = Kept(exchange.body, self.max_body)
+            kept = Kept(exchange.body, self.max_body)
+            exchange.body = WrappedBody(exchange.body, kept.read)
         answered = Answered()
         exchange.defer(lambda: self._over(exchange, kept, answered))
         began = time.perf_counter()
@@ -162,19 +163,20 @@ class Answered:
         self.seconds = 0.0  # until the head
 
 
-class Kept(WrappedBody):
-    """A request body of which a copy is kept, up to a limit."""
+class Kept:
+    """A copy of a request body that is read through this, up to a limit."""
 
-    __slots__ = ("_complete", "_limit", "_pieces", "_size")
+    __slots__ = ("_body", "_complete", "_limit", "_pieces", "_size")
 
     def __init__(self, body: Body, limit: int) -> None:
-        super().__init__(body, body.read)
+        self._body = body
         self._pieces: list[bytes] = []
         self._size = 0
         self._limit = limit
         self._complete = False
 
     async def read(self) -> bytes:
+        """The next piece."""
         data = await self._body.read()
         self._complete = self._complete or not data
         self._size += len(data)
