@@ -251,7 +251,7 @@ class RequestReader:
             at = data.find(b"\n", at, most) + 1
             if not at:
                 return len(data)
-            if data[at - 2 : at + 2] == b"\r\n\r\n":
+            if data[max(at - 2, 0) : at + 2] == b"\r\n\r\n":
                 return at + 2
         return at  # the parser finds out that there are too many
 
