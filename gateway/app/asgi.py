@@ -190,12 +190,16 @@ async def _until_disconnect(gateway: Gateway, scope: Scope, receive: Receive, se
     channel = AsgiChannel(scope, listened, send)
     exchange = asyncio.ensure_future(gateway.serve(channel))
     listener = asyncio.create_task(listen())
+    ended: asyncio.CancelledError | None = None
     try:
         await asyncio.wait({exchange, listener}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (exchange, listener):
-            task.cancel()
-        await asyncio.wait({exchange, listener})
+    except asyncio.CancelledError as error:
+        ended = error
+    for task in (exchange, listener):
+        task.cancel()
+    await asyncio.wait({exchange, listener})
+    if ended is not None:
+        raise ended
     if not exchange.cancelled():
         exchange.result()
 

@@ -31,12 +31,13 @@ class Fallback:
         except GatewayError as error:
             if error.kind.status < 500:
                 raise
-            response = await self.instead(exchange)
-            if response is None:
-                raise
-            reason = f"{self.what} in the place of {error.kind.slug}"
-            exchange.decisions += (Decision("fallback", "allow", reason),)
-            return response
+            failure = error
+        response = await self.instead(exchange)
+        if response is None:
+            raise failure
+        reason = f"{self.what} in the place of {failure.kind.slug}"
+        exchange.decisions += (Decision("fallback", "allow", reason),)
+        return response
 
     def describe(self, exchange: Exchange) -> str:
         """See `Layer`."""
