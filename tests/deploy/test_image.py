@@ -63,7 +63,7 @@ def test_the_steps_of_the_image_give_a_gateway(tmp_path: Path) -> None:
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, source)
-    environment = dict(os.environ)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # which might hide it
     for name, arguments in build:
         words = arguments.replace("/opt/", f"{tmp_path}/").split()
         if name == "ENV":
@@ -73,7 +73,12 @@ def test_the_steps_of_the_image_give_a_gateway(tmp_path: Path) -> None:
             subprocess.run(words, cwd=source, env=environment, check=True, capture_output=True, text=True)
     shutil.rmtree(source)
     shown = subprocess.run(
-        [installed / "bin/gateway", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [installed / "bin/gateway", "--version"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert shown.returncode == 0, shown.stderr
     assert "compiled" in shown.stdout
