@@ -130,6 +130,7 @@ def backend() -> Iterator[int]:
 
 async def measure(plan: Plan, port: int) -> None:
     loop = asyncio.get_running_loop()
+    gc.set_threshold(10_000, 20, 50)  # as the gateway does
     fleet = Fleet(plan, Connector(Deadlines(loop), Resolver({})), port)
     began = time.perf_counter()
     await fleet.start()
@@ -153,8 +154,10 @@ async def _run(fleet: Fleet, plan: Plan) -> tuple[Counter[int], list[float], lis
     while (now := time.perf_counter() - began) < plan.seconds:
         await asyncio.sleep(LOOK)
         late.append(time.perf_counter() - began - now - LOOK)
-        slots[int(now / SLOT)] += fleet.checks - before
-        before = fleet.checks
+        slot = int(now / SLOT)
+        if slot not in slots:
+            slots[slot] = fleet.checks - before
+            before += slots[slot]
         if now >= next_change:
             changes.append(fleet.change())
             next_change += plan.change
