@@ -59,11 +59,11 @@ class Attempt:
     def summary(self) -> dict[str, object]:
         """For logs: where, how it ended, after how many milliseconds, and why another one followed."""
         seconds = self.took if self.seconds is None else self.waited + self.seconds
-        told: dict[str, object] = {"endpoint": self.endpoint}
+        shown: dict[str, object] = {"endpoint": self.endpoint}
         if self.status:
-            told["status"] = self.status
+            shown["status"] = self.status
         if self.failure is not None:
-            told["error"] = self.failure.slug
-        told["ms"] = int(seconds * 1e6 + 0.5) / 1e3
-        told["why_next"] = self.retry or None
-        return told
+            shown["error"] = self.failure.slug
+        shown["ms"] = int(seconds * 1e6 + 0.5) / 1e3
+        shown["why_next"] = self.retry or None
+        return shown
