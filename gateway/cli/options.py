@@ -1,0 +1,54 @@
+"""Options that several commands have, and what they read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+CONFIG = click.option(
+    "--config",
+    "directory",
+    envvar="GATEWAY_CONFIG",
+    default=".",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of routes.yaml, middleware.yaml and auth.yaml.",
+)
+
+
+def addresses(context: click.Context, parameter: click.Parameter, text: str) -> dict[str, str]:
+    """`a=127.0.0.1,b=10.0.0.2`"""
+    pairs = [pair.partition("=")[::2] for pair in text.split(",") if pair.strip()]
+    if not all(name.strip() and address.strip() for name, address in pairs):
+        raise click.BadParameter("expected NAME=ADDRESS pairs, separated by commas")
+    return {name.strip().lower(): address.strip() for name, address in pairs}
+
+
+RESOLVE = click.option(
+    "--resolve",
+    envvar="GATEWAY_RESOLVE",
+    default="",
+    metavar="NAME=ADDRESS,...",
+    callback=addresses,
+    help="Addresses of host names that the name service need not know.",
+)
+
+
+def compiled(directory: Path) -> Any:
+    """The Snapshot of the files, compiled without a server. Ends the command where they have errors."""
+    from gateway.check import compile_offline  # noqa: PLC0415  the other commands start faster without these
+    from gateway.config.load import ConfigError  # noqa: PLC0415
+
+    try:
+        return compile_offline(directory)
+    except ConfigError as error:
+        refuse(error)
+
+
+def refuse(error: Any) -> NoReturn:
+    """End the command with the problems of a ConfigError."""
+    for problem in error.problems:
+        click.echo(f"error: {problem}", err=True)
+    raise SystemExit(1)

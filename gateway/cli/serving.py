@@ -1,0 +1,59 @@
+"""`gateway serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from gateway.cli.options import CONFIG, RESOLVE
+
+
+@click.command()
+@CONFIG
+@click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on.")
+@click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option("--admin", default="127.0.0.1:9001", show_default=True, help="Address of the admin API, or off.")
+@click.option(
+    "--metrics", default="off", show_default=True, help="Address of metrics and health alone, read-only, or off."
+)
+@click.option("--log-format", type=click.Choice(["json", "console"]), help="Overrides access_log.format.")
+@RESOLVE
+def serve(
+    directory: Path, host: str, port: int, admin: str, metrics: str, log_format: str | None, resolve: dict[str, str]
+) -> None:
+    """Serve the configuration until SIGTERM."""
+    from gateway.config.secrets import KnownSecrets  # noqa: PLC0415  the others start faster without a server
+    from gateway.custom_code import run_through  # noqa: PLC0415
+    from gateway.monitor.process_log import process_log  # noqa: PLC0415
+    from gateway.server.listen import ListenError  # noqa: PLC0415
+    from gateway.server.run import ServeOptions  # noqa: PLC0415
+    from gateway.server.run import serve as run  # noqa: PLC0415
+
+    secrets = KnownSecrets()
+    admin_at, metrics_at = _address(admin, "--admin", 9001), _address(metrics, "--metrics", 9464)
+    options = ServeOptions(directory, (host, port), admin_at, metrics_at, log_format, resolve, secrets)
+    try:
+        with process_log(secrets), asyncio.Runner(loop_factory=_new_loop) as runner:
+            run_through(runner.get_loop(), run(options))
+    except ListenError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    import uvloop  # noqa: PLC0415
+
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _address(text: str, option: str, example: int) -> tuple[str, int] | None:
+    if text == "off":
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"expected host:port, such as 127.0.0.1:{example}, or off", param_hint=option)
+    return host.strip("[]"), int(port)
