@@ -25,6 +25,7 @@ MODULES = """
     algorithms/weighted_draw algorithms/held_slots algorithms/peak_ewma algorithms/priorities algorithms/bounded_load
     algorithms/stable_hash algorithms/histogram
     algorithms/circuit_breaker upstream/breaker upstream/fallback upstream/split upstream/concurrency
+    algorithms/fixed_concurrency
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/member upstream/outliers algorithms/outlier_detection
     upstream/connection upstream/request upstream/http1/codec upstream/http1/connection upstream/tunnel

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import or_
-from pathlib import Path
 
 from gateway.access.blocklist import Blocklist, blocklist_of
 from gateway.algorithms.networks import NetworkMap
@@ -99,12 +98,12 @@ class Snapshot:
         return self.configuration.digest
 
 
-def build(configuration: Configuration, plan: Plan, connector: Connector, *, base: Path) -> Snapshot:
+def build(configuration: Configuration, plan: Plan, connector: Connector) -> Snapshot:
     """Compile a configuration; what must live for it is in `plan` afterwards, and nothing that lives is touched.
 
     Raises ConfigError where what it names (certificates, applications) cannot be used.
     """
-    builder = _Builder(configuration, plan, connector, base)
+    builder = _Builder(configuration, plan, connector)
     handlers = tuple(builder.handlers())
     if builder.problems:
         raise ConfigError(builder.problems)
@@ -192,12 +191,11 @@ def _timeouts(config: TimeoutsConfig) -> Timeouts:
 class _Builder:
     """One pass over the routes; those that lead to the same service share its Upstream."""
 
-    def __init__(self, configuration: Configuration, plan: Plan, connector: Connector, base: Path) -> None:
+    def __init__(self, configuration: Configuration, plan: Plan, connector: Connector) -> None:
         self._configuration = configuration
         self._plan = plan
         self._connector = connector
-        self._base = base
-        self._context = Context(configuration, plan, base)
+        self._context = Context(configuration, plan)
         self._resilience = Resilience(self._context)
         self._drain = configuration.middleware.drain.deadline
         self._upstreams: dict[tuple[Target, bool], Upstream] = {}
@@ -331,7 +329,7 @@ class _Builder:
         if config is None:
             return None
         secret = config.secret.get_secret_value() if config.secret is not None else ""
-        path = None if secret else self._base / self._configuration.middleware.state_directory / KEY_FILE
+        path = None if secret else self._configuration.base / self._configuration.middleware.state_directory / KEY_FILE
         key = self._plan.need(("sticky key", secret, path), partial(CookieKey, secret, path), place)
         max_age = round(config.max_age) if config.max_age is not None else None
         return StickyCookie(config.cookie, key, max_age, config.same_site)
@@ -359,7 +357,7 @@ class _Builder:
         if config.ca is None:
             return settings
         try:
-            trusting = replace(settings, ca=read_regular(self._base / config.ca, MAX_CA_BYTES).decode())
+            trusting = replace(settings, ca=read_regular(self._configuration.base / config.ca, MAX_CA_BYTES).decode())
             trusting.context()
         except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error

@@ -44,8 +44,8 @@ def compile_offline(directory: Path) -> Snapshot:
     """What `serve` would serve. Raises ConfigError."""
     with _without_secrets() as secrets:
         configuration = load(directory, os.environ, secrets)
-        try_out(configuration, {}, directory)
-        return _compile(configuration, directory)
+        try_out(configuration, {})
+        return _compile(configuration)
 
 
 @contextlib.contextmanager
@@ -59,11 +59,11 @@ def _without_secrets() -> Iterator[KnownSecrets]:
         raise ConfigError(problems) from None
 
 
-def _compile(configuration: Configuration, directory: Path) -> Snapshot:
+def _compile(configuration: Configuration) -> Snapshot:
     loop = asyncio.new_event_loop()  # for the sake of what would run on it
     try:
         connector = Connector(Deadlines(loop), Resolver({}))
-        return build(configuration, Owner().plan(), connector, base=directory)
+        return build(configuration, Owner().plan(), connector)
     finally:
         loop.close()
 
@@ -74,8 +74,8 @@ def check(directory: Path, resolve: Mapping[str, str]) -> list[Problem]:
         with _without_secrets() as secrets:
             configuration = load(directory, os.environ, secrets)
             lookups = _Lookups({host: path for host, path in _hosts(configuration) if host not in resolve})
-            try_out(configuration, {}, directory)
-            _compile(configuration, directory)
+            try_out(configuration, {})
+            _compile(configuration)
     except ConfigError as error:
         return list(error.problems)
     found = checks.run((*WARNINGS, Check("routes.yaml", lookups.unresolved)), configuration, "warning")

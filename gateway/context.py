@@ -41,8 +41,12 @@ class Context:
 
     configuration: Configuration
     plan: Plan  # of what must live for this configuration
-    base: Path  # the configuration directory
     _made: dict[Hashable, object] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def base(self) -> Path:
+        """The configuration directory."""
+        return self.configuration.base
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What the routes of one configuration share, made for the first that asks."""

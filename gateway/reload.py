@@ -260,10 +260,10 @@ class Reloader:
         """Raises ConfigError."""
         with _beside_the_loop():
             configuration = await self._beside(None, partial(self._parse, seen, contents))
-            await self._beside(None, partial(try_out, configuration, plan.living, self.directory))
+            await self._beside(None, partial(try_out, configuration, plan.living))
             seconds = configuration.middleware.reload.timeout
             self.owner.start_seconds = configuration.middleware.reload.policy_timeout
-            return await self._beside(seconds, lambda: build(configuration, plan, self._connector, base=self.directory))
+            return await self._beside(seconds, lambda: build(configuration, plan, self._connector))
 
     def _parse(self, seen: watch.Seen, contents: watch.Contents) -> Configuration:
         if isinstance(contents, ConfigError):

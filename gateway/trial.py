@@ -61,12 +61,11 @@ class _Trial:
 
     configuration: Configuration  # only what middleware.yaml says of the policies
     applications: Sequence[_Application]
-    base: Path
     seconds: float
     memory: int  # bytes
 
 
-def try_out(configuration: Configuration, living: Mapping[Any, Any], base: Path) -> None:
+def try_out(configuration: Configuration, living: Mapping[Any, Any]) -> None:
     """Run what is new and not this gateway's own, elsewhere. Blocks; needs no process where nothing is new.
 
     `living` are the identities of what runs here already. Raises ConfigError.
@@ -87,7 +86,7 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any], base: Path)
         auth=AuthFile(),
         documents={"middleware.yaml": configuration.documents["middleware.yaml"]},
     )
-    trial = _Trial(tried, applications, base, settings.policy_timeout, settings.policy_memory)
+    trial = _Trial(tried, applications, settings.policy_timeout, settings.policy_memory)
     problems = _run(trial)
     if problems:
         raise ConfigError(problems)
@@ -161,7 +160,7 @@ def _ended(trial: _Trial, step: list[Any] | None, reason: str, said: str) -> Pro
     message = f"{what} {reason}; correct it"
     file, _, _ = split_class(trial.configuration.middleware.policies[name].class_)
     for path, line in _FRAME.findall(said):
-        if file and path == str(trial.base / file):
+        if file and path == str(trial.configuration.base / file):
             return Problem(file, int(line), 1, f"policy {name}", message)
     where: Way = ("policies", name, "class")
     return Problem(
@@ -213,7 +212,7 @@ async def _tried(trial: _Trial, report: BinaryIO) -> None:
         plan = owner.plan()
         try:
             _say(report, {"step": ["policy", name, "loading it"]})
-            policy_loading.load(name, config, Context(trial.configuration, plan, trial.base))
+            policy_loading.load(name, config, Context(trial.configuration, plan))
             _say(report, {"step": ["policy", name, "its start"]})
             await owner.adopt(plan, trial.configuration.locate)
         except ConfigError as error:

@@ -12,9 +12,10 @@ from starlette.responses import Response
 from gateway.admin.answers import Refused, json_answer, json_body
 from gateway.admin.operations import Operation, Parameter
 from gateway.admin.pages import PAGE, page_of
+from gateway.algorithms.fixed_concurrency import FixedLimit
 from gateway.live import Owner
 from gateway.upstream.breaker import Breaker
-from gateway.upstream.concurrency import FixedLimit, ServiceLimit
+from gateway.upstream.concurrency import ServiceLimit
 from gateway.upstream.retry import ServiceBudget
 
 MAX_BODY: Final = 1024

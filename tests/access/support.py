@@ -82,7 +82,7 @@ def request(client: str, *, agent: str = "", path: str = "/") -> Exchange:
 def context(middleware: str, base: Path, *, auth: str = "", owner: Owner | None = None) -> Context:
     """What the blocklist is built from. Raises ConfigError."""
     files = {"routes.yaml": ROUTES.encode(), "middleware.yaml": middleware.encode(), "auth.yaml": auth.encode()}
-    return Context(parse(files, {}, base=base), (owner or Owner()).plan(), base)
+    return Context(parse(files, {}, base=base), (owner or Owner()).plan())
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -176,7 +175,7 @@ class HttpService:
 async def running(auth: Mapping[str, Any], name: str) -> AsyncIterator[Scheme]:
     """A scheme of this auth.yaml, with the services that it uses."""
     owner = Owner()
-    made = Context(parsed(auth=json.dumps(auth)), owner.plan(), Path("/nowhere"))
+    made = Context(parsed(auth=json.dumps(auth)), owner.plan())
     scheme = schemes_of(made)[name]
     await owner.adopt(made.plan)
     try:

@@ -98,7 +98,7 @@ def request(headers: Headers | None = None, query: bytes = b"", *, token: str | 
 def context(auth: str, base: Path = Path("/nowhere"), routes: str = ROUTE, **environment: str) -> Context:
     """What policies are built from, with this auth.yaml."""
     configuration: Configuration = parsed(routes, auth=auth, environment=environment, base=base)
-    return Context(configuration, Owner().plan(), base)
+    return Context(configuration, Owner().plan())
 
 
 def jwt_auth(*issuers: Mapping[str, Any], **more: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,7 +187,7 @@ async def test_a_message_is_taken_once_whatever_is_reloaded(signer: Signer) -> N
     outcomes = []
     for max_age in ("5m", "10m"):
         auth = {"schemes": {"signed": {"http_signature": {"max_age": max_age}}}, "consumers": [signer.consumer]}
-        made = Context(parsed(auth=json.dumps(auth)), owner.plan(), Path("/nowhere"))
+        made = Context(parsed(auth=json.dumps(auth)), owner.plan())
         scheme = schemes_of(made)["signed"]
         await owner.adopt(made.plan)
         outcomes.append(await scheme.authenticate(exchange))
@@ -207,7 +206,7 @@ async def test_a_raised_window_lets_nothing_in_again(
     async def reloaded(max_age: int) -> Scheme:
         settings = {"max_age": max_age, "leeway": 0}
         auth = {"schemes": {"signed": {"http_signature": settings}}, "consumers": [signer.consumer]}
-        made = Context(parsed(auth=json.dumps(auth)), owner.plan(), Path("/nowhere"))
+        made = Context(parsed(auth=json.dumps(auth)), owner.plan())
         found = schemes_of(made)["signed"]
         await owner.adopt(made.plan)
         return found
@@ -244,7 +243,7 @@ async def test_a_message_is_taken_once_whatever_was_configured_meanwhile(
     async def configure(schemes: dict[str, Any]) -> Scheme:
         consumers = [] if "keys" in schemes else [signer.consumer]
         auth = json.dumps({"schemes": schemes, "consumers": consumers})
-        made = Context(parsed(auth=auth), owner.plan(), Path("/nowhere"))
+        made = Context(parsed(auth=auth), owner.plan())
         (found,) = schemes_of(made).values()
         await owner.adopt(made.plan)
         await owner.release()

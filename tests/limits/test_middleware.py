@@ -60,7 +60,7 @@ class Route:
 async def route(middleware: str, base: Path = Path("/nowhere"), route_id: str = "x") -> AsyncIterator[Route]:
     configuration = parsed(ROUTES, middleware=middleware, auth=CONSUMERS, base=base)
     owner = Owner()
-    context = Context(configuration, owner.plan(), base)
+    context = Context(configuration, owner.plan())
     found = next(each for each in configuration.routes.routes if each.id == route_id)
     made = [rate_limit.for_route(context, found), quota.for_route(context, found)]
     await owner.adopt(context.plan)

@@ -25,7 +25,7 @@ def context(
     """What middlewares are built from. Raises ConfigError."""
     files = {"routes.yaml": routes, "middleware.yaml": middleware} | dict(sources or {})
     configuration = parse({name: text.encode() for name, text in files.items()}, {}, base=base)
-    return Context(configuration, (owner or Owner()).plan(), base)
+    return Context(configuration, (owner or Owner()).plan())
 
 
 def build(built: Context, *, route: int = 0) -> list[Middleware]:
