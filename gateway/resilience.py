@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 from gateway.algorithms.adaptive_concurrency import GradientSettings
 from gateway.algorithms.circuit_breaker import BreakerSettings
 from gateway.algorithms.conditions import Calendar, compile_condition
-from gateway.algorithms.linear_regex import LinearRegex
 from gateway.algorithms.retry_budget import BudgetSettings, RetryBudget
 from gateway.cache.configured import route_cache
 from gateway.config.models import Predicate, RouteConfig
@@ -20,9 +19,11 @@ from gateway.config.models.fallbacks import Fallback as FallbackConfig
 from gateway.config.models.mirrors import Mirror as MirrorConfig
 from gateway.config.models.splits import SplitWhen
 from gateway.config.problems import Path
+from gateway.config.route_rules import predicate
 from gateway.context import Context
 from gateway.http import Handler
 from gateway.live import Place
+from gateway.routes.conditions import Kind, requirement
 from gateway.upstream.breaker import Breaker, Breaking
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.concurrency import Limited, ServiceLimit
@@ -31,7 +32,7 @@ from gateway.upstream.hedging import Hedged, Latencies
 from gateway.upstream.mirror import Mirroring, MirrorQueue
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings, ServiceBudget
-from gateway.upstream.split import Choice, Requirement, Split, When
+from gateway.upstream.split import Choice, Split, When
 
 Way = Callable[[str, Path], Handler | None]
 """The way to another target of a route, named at this place; None where it cannot be used, which is reported."""
@@ -148,23 +149,23 @@ class Resilience:
 
 
 def _when(config: SplitWhen, calendar: Calendar) -> When:
-    named = (("header", config.header), ("cookie", config.cookie), ("query", config.query))
+    named: tuple[tuple[Kind, Mapping[str, Predicate]], ...] = (
+        ("header", config.header),
+        ("cookie", config.cookie),
+        ("query parameter", config.query),
+    )
     return When(
-        requirements=tuple(_requirement(kind, name, each) for kind, several in named for name, each in several.items()),
+        requirements=tuple(
+            requirement(kind, predicate(name, each), strict=False)
+            for kind, several in named
+            for name, each in several.items()
+        ),
         groups=_names(config.group),
         consumers=_names(config.consumer),
         tenants=_names(config.tenant),
         condition=compile_condition(config.condition) if config.condition is not None else None,
         calendar=calendar,
     )
-
-
-def _requirement(kind: str, name: str, config: Predicate) -> Requirement:
-    if config.exact is not None:
-        return Requirement(kind, name, config.exact.__eq__)
-    if config.regex is not None:
-        return Requirement(kind, name, LinearRegex(config.regex).matches)
-    return Requirement(kind, name, None, config.present is not False)
 
 
 def _names(names: tuple[str, ...] | None) -> frozenset[str] | None:

@@ -59,7 +59,7 @@ class ApiKeys:
         if self.query is not None and exchange.query:
             keys += query_values(exchange.query, self.query)
         if self.cookie is not None:
-            keys += cookie_values(exchange, self.cookie)
+            keys += cookie_values(headers, fields, self.cookie)
         return keys
 
     def _holder(self, key: bytes) -> AuthResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.auth.scheme import Locations
 from gateway.http import Exchange, Headers
 from gateway.http.fields import values
-from gateway.http.parameters import decoded
+from gateway.http.parameters import parameter_name
 
 
 def authorization(exchange: Exchange, scheme: bytes) -> bytes | None:
@@ -71,9 +71,7 @@ def _conceal_protocols(exchange: Exchange, beginnings: tuple[bytes, ...]) -> Non
 def without_parameters(query: bytes, names: frozenset[bytes]) -> bytes:
     """The query, of which nothing else is changed."""
     hidden = {name.decode() for name in names}
-    return b"&".join(
-        pair for pair in query.split(b"&") if decoded(pair.partition(b"=")[0].decode("latin-1")) not in hidden
-    )
+    return b"&".join(pair for pair in query.split(b"&") if parameter_name(pair) not in hidden)
 
 
 def _without_cookies(headers: Headers, names: frozenset[bytes]) -> Headers:

@@ -53,7 +53,7 @@ class TokenLocations:
         if self.query is not None and exchange.query:
             yield from filter(None, query_values(exchange.query, self.query))
         if self.cookie is not None:
-            yield from filter(None, cookie_values(exchange, self.cookie))
+            yield from filter(None, cookie_values(exchange.headers, exchange.fields, self.cookie))
         if self.protocol is not None and exchange.websocket:
             entries = protocol_entries(exchange)
             yield from (entry[len(self.protocol) :] for entry in entries if entry.startswith(self.protocol))

@@ -12,6 +12,7 @@ from typing import Literal
 from gateway.algorithms.hash_ring import HashRing
 from gateway.algorithms.maglev import SIZE, maglev
 from gateway.balancing.consistent_hash import ConsistentHash, Lookup
+from gateway.http.fields import lines_of
 from gateway.http.messages import Exchange
 from gateway.http.parameters import cookie_values, query_values
 from gateway.live.beside import Work
@@ -29,16 +30,17 @@ class HashKey:
     name: str = ""
 
     def __call__(self, exchange: Exchange) -> bytes | None:
-        """The key; None where the request has none."""
+        """The key; None where the request has none. What it has several times is one key, all of it together."""
         if self.place == "client":
             return exchange.client.encode()
+        found: Sequence[bytes]
         if self.place == "header":
-            return exchange.fields.get(self.name.lower().encode()) or None
-        if self.place == "cookie":
-            found = cookie_values(exchange, self.name.encode())
+            found = lines_of(exchange.headers, exchange.fields, self.name.lower().encode())
+        elif self.place == "cookie":
+            found = cookie_values(exchange.headers, exchange.fields, self.name.encode())
         else:
             found = query_values(exchange.query, self.name)
-        return found[0] or None if found else None
+        return b"\n".join(found) or None
 
 
 @dataclass(frozen=True, slots=True)

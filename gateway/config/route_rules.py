@@ -16,8 +16,8 @@ def rule(route: RouteConfig) -> Rule:
         path=route.path,
         hosts=tuple(route.host or ()),
         methods=frozenset(route.methods) if route.methods else None,
-        headers=tuple(_predicate(name, value) for name, value in route.headers.items()),
-        query=tuple(_predicate(name, value) for name, value in route.query.items()),
+        headers=tuple(predicate(name, value) for name, value in route.headers.items()),
+        query=tuple(predicate(name, value) for name, value in route.query.items()),
         rewrite=path,
         strip_prefix=route.strip_prefix,
         allow_encoded_slashes=route.allow_encoded_slashes,
@@ -31,5 +31,6 @@ def rules(configuration: Configuration) -> list[Rule]:
     return [rule(route) for route in configuration.routes.routes]
 
 
-def _predicate(name: str, value: Predicate) -> RulePredicate:
+def predicate(name: str, value: Predicate) -> RulePredicate:
+    """What a value under this name must be."""
     return RulePredicate(name, value.exact, value.regex, value.present is not False)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
 from gateway.config.models import Configuration, RouteConfig
 from gateway.http import Exchange
 from gateway.http.fields import repeated, value_of
+from gateway.http.parameters import parameters
 from gateway.middleware.table import POLICIES
 
 
@@ -27,7 +26,7 @@ class Reads:
 
     def _check_parameters(self, query: bytes) -> None:
         seen: set[str] = set()
-        for name, _ in parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True):
+        for name, _ in parameters(query):
             if name in seen and name in self.parameters:
                 raise repeated(f"query parameter {name}")
             seen.add(name)

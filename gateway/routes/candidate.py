@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 from gateway.errors import GatewayError
 from gateway.http.hosts import normalise_host
 from gateway.http.paths import merge_slashes
-from gateway.routes.conditions import Asked, Condition, conditions_of
+from gateway.routes.conditions import Asked, Requirement, requirements_of
 from gateway.routes.pattern import Pattern, PatternError, parse, split
 from gateway.routes.rewrite import (
     Reader,
@@ -66,7 +66,7 @@ class Candidate(Generic[T]):
         order: int,
         hosts: tuple[str, ...],
         methods: frozenset[str] | None,
-        conditions: tuple[Condition, ...],
+        conditions: tuple[Requirement, ...],
         shape: Shape,
         read: Reader | None,
         named: tuple[tuple[str, int], ...],
@@ -142,7 +142,7 @@ class Candidate(Generic[T]):
 def candidates_of(rule: Rule, value: T, order: int, base: str, accept_rewritten: bool) -> Iterator[Candidate[T]]:
     """Compile the forms of a rule. Raises `PatternError`."""
     hosts = tuple([_host(host) for host in rule.hosts])
-    methods, conditions = answered_methods(rule), conditions_of(rule)
+    methods, conditions = answered_methods(rule), requirements_of(rule)
     for shape in _shapes(rule, base, accept_rewritten):
         named = tuple([(name, number) for number, name in enumerate(shape.pattern.names) if name is not None])
         read = reader(shape.pattern) if shape.reads or named else None

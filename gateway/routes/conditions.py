@@ -1,9 +1,8 @@
-"""What a rule asks of a request beside its host, path and method: headers and query parameters."""
+"""What routes and splits ask of a request beside its host, path and method: headers, cookies and query parameters."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import parse_qs
 
 from gateway.algorithms.linear_regex import MAX_TEXT, LinearRegex, TextTooLong
 from gateway.algorithms.regex_syntax import RegexError
@@ -11,13 +10,16 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
 from gateway.http.fields import lines_of, repeated
 from gateway.http.hosts import normalise_host
+from gateway.http.parameters import cookie_values, parameters
 from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Predicate, Rule
+
+Kind = Literal["header", "cookie", "query parameter"]
 
 
 @dataclass(slots=True)
 class Asked:
-    """The query and the headers of one request; the query is parsed when the first condition wants it.
+    """The query and the headers of one request; the query is parsed when the first requirement wants it.
 
     `fields` has the last value of each header, by its lower-case name.
     """
@@ -27,52 +29,62 @@ class Asked:
     fields: dict[bytes, bytes]
     _parameters: dict[str, list[str]] | None = field(default=None, init=False)
 
-    def header(self, name: str) -> Sequence[str]:
-        """Return the values of a header; several lines of a list are one."""
-        found = lines_of(self.headers, self.fields, name.encode())
+    def values(self, kind: Kind, name: str) -> Sequence[str]:
+        """What the request has under a name, decoded, in order; several lines of a header that is a list are one."""
+        if kind == "query parameter":
+            return self._parameter(name)
+        if kind == "header":
+            found = lines_of(self.headers, self.fields, name.encode())
+        else:
+            found = cookie_values(self.headers, self.fields, name.encode())
         return [value.decode("utf-8", "replace") for value in found]
 
-    def parameter(self, name: str) -> Sequence[str]:
-        """Return the decoded values of a query parameter, in order."""
+    def _parameter(self, name: str) -> Sequence[str]:
         if self._parameters is None:
-            self._parameters = parse_qs(self.query.decode("utf-8", "replace"), keep_blank_values=True)
+            self._parameters = {}
+            for other, value in parameters(self.query):
+                self._parameters.setdefault(other, []).append(value)
         return self._parameters.get(name, ())
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """A predicate made ready to be asked. `fits` is None where only presence is asked for."""
+class Requirement:
+    """A predicate made ready to be asked. `fits` is None where only presence is asked for.
 
-    kind: Literal["header", "query parameter"]
+    `strict`: a request is refused that has the value more than once, as the backend may take the other one, or longer
+    than what is compared with a regular expression. Otherwise such a value fits nothing.
+    """
+
+    kind: Kind
     predicate: Predicate
     fits: Callable[[str], object] | None
+    strict: bool = True
 
     def holds(self, asked: Asked) -> bool:
-        """Whether the request is what the rule wants.
-
-        Raises `GatewayError` where it depends on a duplicated value (the backend may take the other one), or is
-        longer than what is compared with a regular expression.
-        """
-        values = self._values(asked)
+        """Whether the request is what is wanted. Raises `GatewayError` where it is refused."""
+        values = asked.values(self.kind, self.predicate.name)
         if not values or self.fits is None:
             return bool(values) is self.predicate.present
         if len(values) > 1:
-            raise repeated(f"{self.kind} {self.predicate.name}")
+            if self.strict:
+                raise repeated(f"{self.kind} {self.predicate.name}")
+            return False
         try:
             return bool(self.fits(values[0]))
         except TextTooLong:
-            detail = f"the {self.kind} {self.predicate.name} has more than the {MAX_TEXT} characters that are compared"
-            raise GatewayError(ErrorKind.BAD_REQUEST, detail) from None
+            if self.strict:
+                raise self._too_long() from None
+            return False
+
+    def _too_long(self) -> GatewayError:
+        detail = f"the {self.kind} {self.predicate.name} has more than the {MAX_TEXT} characters that are compared"
+        return GatewayError(ErrorKind.BAD_REQUEST, detail)
 
     def reason(self, asked: Asked) -> str:
         """Return a sentence that says what the request has and what the rule wants."""
-        values = self._values(asked)
+        values = asked.values(self.kind, self.predicate.name)
         given = " and ".join(f'"{value}"' for value in values) or "missing"
         return f"{self.kind} {self.predicate.name} is {given}, the route wants {self._wanted()}"
-
-    def _values(self, asked: Asked) -> Sequence[str]:
-        name = self.predicate.name
-        return asked.header(name) if self.kind == "header" else asked.parameter(name)
 
     def _wanted(self) -> str:
         predicate = self.predicate
@@ -83,12 +95,18 @@ class Condition:
         return "any value" if predicate.regex is None else f'one that wholly fits "{predicate.regex}"'
 
 
-def conditions_of(rule: Rule) -> tuple[Condition, ...]:
+def requirements_of(rule: Rule) -> tuple[Requirement, ...]:
     """Compile the predicates of `rule`. Raises `PatternError` for a regular expression that cannot be used."""
-    lower = [lower_case(p) for p in rule.headers]
-    headers = [Condition("header", p, _test(rule, p)) for p in lower]
-    query = [Condition("query parameter", p, _test(rule, p)) for p in rule.query]
+    headers = [requirement("header", predicate) for predicate in rule.headers]
+    query = [requirement("query parameter", predicate) for predicate in rule.query]
     return (*headers, *query)
+
+
+def requirement(kind: Kind, predicate: Predicate, *, strict: bool = True) -> Requirement:
+    """Compile one predicate. Raises `PatternError` for a regular expression that cannot be used."""
+    if kind == "header":
+        predicate = lower_case(predicate)
+    return Requirement(kind, predicate, _test(predicate), strict)
 
 
 def lower_case(header: Predicate) -> Predicate:
@@ -99,7 +117,7 @@ def lower_case(header: Predicate) -> Predicate:
     return Predicate(name, equals, header.regex, header.present)
 
 
-def _test(rule: Rule, predicate: Predicate) -> Callable[[str], object] | None:
+def _test(predicate: Predicate) -> Callable[[str], object] | None:
     if predicate.equals is not None:
         return predicate.equals.__eq__
     if predicate.regex is None:

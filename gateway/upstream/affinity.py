@@ -113,19 +113,20 @@ class Affinity:
 
     def bound(self, exchange: Exchange) -> Endpoint | None:
         """The endpoint that this client is bound to, whether it is up or not."""
-        values = cookie_values(exchange, self.cookie.name.encode())
+        values = cookie_values(exchange.headers, exchange.fields, self.cookie.name.encode())
         if not values:
             return None
         if not self._endpoints:
             self._endpoints = {self._token(endpoint): endpoint for endpoint in self._tokens}
-        return self._endpoints.get(values[0])
+        # A browser may have others of this name, of other paths or domains.
+        return next((self._endpoints[value] for value in values if value in self._endpoints), None)
 
     def remember(self, exchange: Exchange, endpoint: Endpoint, response: Response) -> None:
         """An endpoint has answered: bind the client to it from now on, unless it failed."""
         if response.status >= 500 or endpoint not in self._tokens:
             return
         token = self._token(endpoint)
-        if cookie_values(exchange, self.cookie.name.encode())[:1] != [token]:
+        if token not in cookie_values(exchange.headers, exchange.fields, self.cookie.name.encode()):
             response.headers.append((b"set-cookie", self._line(token, secure=exchange.scheme == "https")))
 
     def _token(self, endpoint: Endpoint) -> bytes:

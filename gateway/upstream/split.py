@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
@@ -13,42 +13,17 @@ from zlib import crc32
 from gateway.algorithms.conditions import Calendar, Condition, Facts
 from gateway.algorithms.linear_regex import TextTooLong
 from gateway.http import Exchange, Handler, Response
-from gateway.http.fields import lines_of
-from gateway.http.parameters import cookie_values, query_values
+from gateway.routes.conditions import Asked, Requirement
 
 _SPREAD: Final = 0x9E3779B1
-
-Kind = str
-"""`header`, `cookie` or `query`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """What a value of the request must be. `fits` is None where only presence (or absence) is asked for."""
-
-    kind: Kind
-    name: str
-    fits: Callable[[str], bool] | None
-    present: bool = True
-
-    def holds(self, exchange: Exchange) -> bool:
-        """A value that the request has twice does not fit: the backend may take the other one."""
-        values = self._values(exchange)
-        if self.fits is None:
-            return bool(values) is self.present
-        return len(values) == 1 and self.fits(values[0].decode("utf-8", "replace"))
-
-    def _values(self, exchange: Exchange) -> Sequence[bytes]:
-        if self.kind == "header":
-            return lines_of(exchange.headers, exchange.fields, self.name.lower().encode())
-        if self.kind == "cookie":
-            return cookie_values(exchange, self.name.encode())
-        return query_values(exchange.query, self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """Which requests an entry gets, whatever the weights: all of this must hold. What is None is not asked for."""
+    """Which requests an entry gets, whatever the weights: all of this must hold. What is None is not asked for.
+
+    `requirements` are not strict: whatever a request has in them, there is a service for it.
+    """
 
     requirements: tuple[Requirement, ...]
     groups: frozenset[str] | None
@@ -60,7 +35,7 @@ class When:
     def holds(self, exchange: Exchange) -> bool:
         """Whether it is one of them."""
         try:
-            fits = self._caller_fits(exchange) and all(each.holds(exchange) for each in self.requirements)
+            fits = self._caller_fits(exchange) and self._has(exchange)
             return fits and self._met(exchange)
         except TextTooLong:
             return False
@@ -76,6 +51,12 @@ class When:
             and (self.consumers is None or identity.consumer in self.consumers)
             and (self.tenants is None or identity.tenant in self.tenants)
         )
+
+    def _has(self, exchange: Exchange) -> bool:
+        if not self.requirements:
+            return True
+        asked = Asked(exchange.query, exchange.headers, exchange.fields)
+        return all(each.holds(asked) for each in self.requirements)
 
     def _met(self, exchange: Exchange) -> bool:
         return self.condition is None or self.condition.holds(Facts(exchange, time.time(), self.calendar))

@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gateway.balancing.hashing import HashKey
+from gateway.http.testing import make_exchange
 from tests.config.support import errors
 from tests.support import running_gateway, scripted_backend
 from tests.upstream.wire import always
@@ -89,3 +91,20 @@ def test_mistakes_are_explained(balance: str, message: str) -> None:
     """What is wrong is said, with what to write instead."""
     routes = f"services: {{s: {{{balance}, endpoints: ['127.0.0.1:1']}}}}\nroutes: [{{path: /*, target: s}}]"
     assert message in "\n".join(errors(routes))
+
+
+@pytest.mark.parametrize(
+    ("key", "one", "same", "other"),
+    [
+        (HashKey("header", "Host"), {"host": "Shop.Example."}, {"host": "shop.example:80"}, {"host": "other.example"}),
+        (HashKey("header", "accept"), {"accept": "a, b"}, {"accept": "a, b"}, {"accept": "b"}),
+        (HashKey("cookie", "u"), {"cookie": "u=1; u=2"}, {"cookie": "a=b; u=1;u=2"}, {"cookie": "u=1; u=3"}),
+    ],
+)
+def test_keys_are_what_conditions_see(
+    key: HashKey, one: dict[str, str], same: dict[str, str], other: dict[str, str]
+) -> None:
+    """A host in any spelling is one key; and of a value that is there twice all counts, whichever comes first."""
+    first, second, third = (key(make_exchange(headers=tuple(each.items()))) for each in (one, same, other))
+    assert first == second is not None
+    assert first != third

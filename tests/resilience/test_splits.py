@@ -79,6 +79,11 @@ async def test_few_clients_move_when_weights_change(tmp_path: Path) -> None:
         ("{header: {x-a: {present: false}}}", {}, True),
         ("{header: {x-a: {present: false}}}", {"headers": {"x-a": "1"}}, False),
         ("{header: {x-a: '1'}, query: {v: '1'}}", {"headers": {"x-a": "1"}}, False),
+        ("{header: {Host: Shop.Example.}}", {"headers": {"host": "SHOP.example:80"}}, True),
+        ("{header: {host: shop.example}}", {"headers": {"host": "other.example"}}, False),
+        ("{header: {accept: {regex: '.*json.*'}}}", {"headers": [("accept", "text/html"), ("accept", "a/json")]}, True),
+        ("{query: {v: ''}}", {"params": {"v": ""}}, True),
+        ("{query: {v: é}}", {"params": {"v": "é"}}, True),
         ("""'headers["x-a"] == "1" and method == "GET"'""", {"headers": {"x-a": "1"}}, True),
         ("{group: beta}", {}, False),
     ],
@@ -92,6 +97,37 @@ async def test_what_decides(tmp_path: Path, when: str, asked: dict[str, Any], ma
         running(tmp_path, services(old.address, new.address) + "\n" + files) as gateway,
     ):
         assert (await gateway.get("/v1/a", **asked)).text == ("new" if matches else "old")
+
+
+_LONG = "a" * 20_000
+
+
+@pytest.mark.parametrize(
+    ("when", "asked"),
+    [
+        ("header: {x-a: {regex: '[ab]*'}}", {"headers": [("x-a", "a"), ("x-a", "b")]}),
+        ("header: {x-a: {regex: '[ab]*'}}", {"headers": {"x-a": _LONG}}),
+        ("query: {v: {regex: '[ab]*'}}", {"params": [("v", "a"), ("v", "b")]}),
+        ("query: {v: a}", {"params": [("v", "a"), ("v", "a")]}),
+        ("cookie: {v: {regex: '[ab]*'}}", {"headers": {"cookie": "v=a; v=b"}}),
+        ("cookie: {v: {regex: '[ab]*'}}", {"headers": {"cookie": f"v={_LONG}"}}),
+        ('condition: \'headers["x-a"].matches("[ab]*")\'', {"headers": [("x-a", "a"), ("x-a", "b")]}),
+        ('condition: \'headers["x-a"].matches("[ab]*")\'', {"headers": {"x-a": _LONG}}),
+    ],
+)
+async def test_what_cannot_be_relied_on_fits_nothing(tmp_path: Path, when: str, asked: dict[str, Any]) -> None:
+    """A value that is there twice, or is too long to be compared, leads to the others, where a route would refuse."""
+    files = f"\n- {{path: /v1/*, target: user-api, split: [{{target: user-api-v2, when: {{{when}}}}}]}}"
+    async with (
+        backend(OLD) as old,
+        backend(NEW) as new,
+        running(tmp_path, services(old.address, new.address) + files) as gateway,
+    ):
+        assert (await gateway.get("/v1/a", **asked)).text == "old"
+        if not when.startswith(("cookie", "condition")):
+            what, rule = when.replace("header:", "headers:").split(": ", 1)
+            await gateway.reload(f"routes: [{{path: /v1/*, target: '{new.address}', {what}: {rule}}}]")
+            assert (await gateway.get("/v1/a", **asked)).status_code == 400
 
 
 async def test_who_calls(tmp_path: Path) -> None:
@@ -122,6 +158,7 @@ consumers:
         ("split: [{target: b:1}]", "an entry needs a weight"),
         ("split: [{target: b:1, when: {}}]", "it asks for nothing"),
         ("split: [{target: b:1, when: 'grop == 1'}]", "unknown name"),
+        ("split: [{target: b:1, when: {header: {X-A: '1', x-a: '2'}}}]", "a header is duplicated"),
         ("split: [{target: other, weight: 1}]", "services has no entry of this name"),
         ("mirror: {target: other}", "services has no entry of this name"),
         ("fallback: {target: other}", "services has no entry of this name"),

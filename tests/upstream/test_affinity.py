@@ -71,6 +71,13 @@ async def test_a_cookie_that_is_not_ours_binds_to_nothing(forged: str) -> None:
     assert all(line for _, line in answers)
 
 
+async def test_a_cookie_of_the_same_name_beside_it() -> None:
+    """A browser sends cookies of other paths as well, in front perhaps; ours counts, and is not set again."""
+    upstream = upstream_of(1, 1, 1)
+    host, line = ask(upstream)
+    assert {ask(upstream, f"foreign; gw={value(line)}") for _ in range(20)} == {(host, "")}
+
+
 async def test_gateways_with_the_same_secret_agree() -> None:
     """A cookie of one gateway is good at another one with its secret, and at no other."""
     host, line = ask(upstream_of(1, 1, 1))

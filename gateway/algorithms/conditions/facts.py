@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
-from urllib.parse import parse_qsl
 
 from gateway.http import Exchange
 from gateway.http.fields import lines_of
+from gateway.http.parameters import parameters
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -84,10 +84,10 @@ class Facts:
 
 
 def _parsed(query: bytes) -> dict[str, str | None]:
-    parameters: dict[str, str | None] = {}
-    for name, value in parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True):
-        parameters[name] = None if name in parameters else value
-    return parameters
+    found: dict[str, str | None] = {}
+    for name, value in parameters(query):
+        found[name] = None if name in found else value
+    return found
 
 
 Getter = Callable[[Facts], Any]

@@ -1,9 +1,9 @@
 """Names of headers that two settings use, or that backends do not get."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from gateway.config.models import Configuration
-from gateway.config.problems import Fault
+from gateway.config.models import Configuration, RouteConfig
+from gateway.config.problems import Fault, Path
 from gateway.http.fields import folded
 
 
@@ -25,11 +25,19 @@ def added_beside_the_gateways_own(configuration: Configuration) -> Iterator[Faul
 
 
 def dropped_but_matched(configuration: Configuration) -> Iterator[Fault]:
-    """Headers that a route is matched by and that its backend does not get."""
+    """Headers that a route or its split decides by and that the backend does not get."""
     passing = configuration.middleware.limits.underscore_headers == "pass"
     for index, route in enumerate(configuration.routes.routes):
-        for name in route.headers:
-            if "." in name or ("_" in name and not passing):
-                remedy = "rename it" if "." in name else "write limits.underscore_headers: pass in middleware.yaml"
-                message = f"the backend does not get {name}, which some take for a name with hyphens; if it needs it, "
-                yield Fault(("routes", index, "headers", name), message + remedy)
+        for place, names in _matched(route):
+            for name in names:
+                if "." in name or ("_" in name and not passing):
+                    remedy = "rename it" if "." in name else "write limits.underscore_headers: pass in middleware.yaml"
+                    message = f"the backend does not get {name}, which some take for a name with hyphens; "
+                    yield Fault(("routes", index, *place, name), f"{message}if it needs it, {remedy}")
+
+
+def _matched(route: RouteConfig) -> Iterator[tuple[Path, Iterable[str]]]:
+    yield ("headers",), route.headers
+    for number, entry in enumerate(route.split):
+        if entry.when is not None:
+            yield ("split", number, "when", "header"), entry.when.header

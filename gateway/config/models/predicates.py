@@ -1,12 +1,13 @@
 """What a header, cookie or query parameter must be."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from gateway.algorithms.linear_regex import LinearRegex
 from gateway.algorithms.regex_syntax import RegexError
 from gateway.config.models.base import Model
+from gateway.config.values.addresses import HeaderName
 from gateway.config.values.kinds import Kind, Text, Unset, refuse, shorthand
 
 
@@ -41,3 +42,16 @@ ValuePredicate = Annotated[
     Kind("text, or keys below"),
     BeforeValidator(shorthand("exact"), json_schema_input_type=str | Predicate),
 ]
+
+
+def _names_differ(value: Any) -> Any:
+    if isinstance(value, dict) and len({str(name).lower() for name in value}) < len(value):
+        raise refuse("a header is duplicated; upper and lower case are the same name, remove one")
+    return value
+
+
+HeaderPredicates = Annotated[
+    dict[HeaderName, ValuePredicate],
+    BeforeValidator(_names_differ, json_schema_input_type=dict[HeaderName, ValuePredicate]),
+]
+"""By name, in lower case."""

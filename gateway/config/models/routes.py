@@ -16,7 +16,7 @@ from gateway.config.models.cache import CacheOfRoute
 from gateway.config.models.fallbacks import Fallback
 from gateway.config.models.hedges import Hedge
 from gateway.config.models.mirrors import Mirror
-from gateway.config.models.predicates import ValuePredicate
+from gateway.config.models.predicates import HeaderPredicates, ValuePredicate
 from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
 from gateway.config.models.retries import Retry
 from gateway.config.models.services import ServiceConfig
@@ -55,7 +55,7 @@ class RouteConfig(Model):
         description="Methods to match. GET answers HEAD too. Unset: every method that IANA has registered; others only "
         "reach a route that names them. CONNECT and TRACE are never forwarded.",
     )
-    headers: dict[addresses.HeaderName, ValuePredicate] = Field(
+    headers: HeaderPredicates = Field(
         {}, description="Headers that must match, by name: a text (the exact value), or a predicate."
     )
     query: dict[Text, ValuePredicate] = Field(
@@ -116,13 +116,6 @@ class RouteConfig(Model):
         None, description="Whether responses are stored and used again, and which. Unset: `cache` of middleware.yaml."
     )
     max_body: Unset[Size] = Field(None, description="Largest request body. Unset: `limits.body` of middleware.yaml.")
-
-    @field_validator("headers", mode="before")
-    @classmethod
-    def _names_differ(cls, value: Any) -> Any:
-        if isinstance(value, dict) and len({str(name).lower() for name in value}) < len(value):
-            raise refuse("a header is duplicated; upper and lower case are the same name, remove one")
-        return value
 
     @field_validator("rewrite")
     @classmethod

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.config.models.auth.authorization import Condition
 from gateway.config.models.base import Model
-from gateway.config.models.predicates import ValuePredicate
+from gateway.config.models.predicates import HeaderPredicates, ValuePredicate
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, as_list, refuse, shorthand
 
@@ -21,9 +21,7 @@ class SplitWhen(Model):
     """Which requests an entry of a split gets, whatever the weights. All that is given must hold. A bare text is the
     same as `condition`. What a request has twice fits nothing."""
 
-    header: dict[addresses.HeaderName, ValuePredicate] = Field(
-        {}, description="Headers, by name: a text (the exact value), or a predicate."
-    )
+    header: HeaderPredicates = Field({}, description="Headers, by name: a text (the exact value), or a predicate.")
     cookie: dict[Text, ValuePredicate] = Field({}, description="Cookies, by name, likewise.")
     query: dict[Text, ValuePredicate] = Field({}, description="Query parameters, by name, likewise.")
     group: Unset[Names] = Field(None, description="A group that the caller is in, or several, of which one is enough.")
