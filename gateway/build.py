@@ -11,7 +11,6 @@ from functools import partial, reduce
 from operator import or_
 
 from gateway.access.blocklist import Blocklist, blocklist_of
-from gateway.algorithms.networks import NetworkMap
 from gateway.auth.scheme import Locations, Scheme
 from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.load import ConfigError, Configuration, Problem
@@ -43,6 +42,7 @@ from gateway.middleware.order import arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
+from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.discovery import Caution, Discovery
 from gateway.registry.registered import registered_of
 from gateway.registry.table import host_name_of, identity_of, source_of
@@ -343,9 +343,7 @@ class _Builder:
         return Rules(service.slow_start, service.panic, zones)
 
     def _discovery(self, upstream: Upstream, config: DiscoveryConfig, place: Place) -> Discovery:
-        allowed = (
-            NetworkMap((network, True) for network in config.allowed_networks) if config.allowed_networks else None
-        )
+        allowed = AllowedNetworks(config.allowed_networks) if config.allowed_networks else None
         caution = Caution(config.hold_empty, allowed, config.first_answer)
         return Discovery(upstream, source_of(upstream.name, config, self._context, place), caution)
 

@@ -21,6 +21,7 @@ from gateway.config.problems import format_path, suggest
 from gateway.config.values.addresses import parse_address
 from gateway.config.values.instants import format_instant
 from gateway.events import HealthFeedback, Message, ServiceRegistry
+from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.discovery import Discovery
 from gateway.registry.instances import parse_instance, written
 from gateway.registry.registered import Change, Registered
@@ -48,6 +49,7 @@ def registry_operations(reloader: Reloader) -> list[Operation]:
     none = {503: "no configuration is loaded"}
     unknown = {404: "there is no such service, or no such instance", **none}
     wrong = {400: "what is wrong with it", 409: "the service has another source", 415: "it is not application/json"}
+    wrong[422] = "an instance is outside of the service's allowed_networks"
     one = "/registry/{service}/instances/{instance}"
     instance = {"type": "object", "description": "Nothing, or weight, zone, priority and health."}
     return [
@@ -101,7 +103,7 @@ class _Api:
     async def replace(self, request: Request) -> Response:
         message = _message(ServiceRegistry, await json_body(request, MAX_BODY, "a message", _REGISTRY))
         registered = self._registered(message.service)
-        parse = partial(_members, message.instances)
+        parse = partial(_members, message.instances, self._allowed(message.service))
         members = parse() if len(message.instances) <= INLINE else await asyncio.to_thread(parse)
         return await _register(registered, message.service, lambda _: members)
 
@@ -113,6 +115,7 @@ class _Api:
         member = _member({"host": address.host, "port": address.port, **fields})
         if member.address != address:
             raise Refused(400, f"host and port are those of the path, {address}; leave them out")
+        _check_place(member, self._allowed(service))
 
         def change(known: Sequence[Member]) -> Sequence[Member]:
             others = [each for each in known if each.address != address]
@@ -172,6 +175,11 @@ class _Api:
             raise Refused(409, f"{message} discovery: {{registered: true}}")
         return next(iter(self._reloader.owner.all(Registered)))
 
+    def _allowed(self, name: str) -> AllowedNetworks | None:
+        discovery = self._service(name).discovery
+        networks = discovery.allowed_networks if discovery is not None else ()
+        return AllowedNetworks(networks) if networks else None
+
     def _endpoint(self, service: str, address: Address) -> tuple[Upstream, Endpoint]:
         upstreams = [upstream for upstream in self._reloader.owner.all(Upstream) if upstream.name == service]
         if not upstreams:
@@ -205,13 +213,14 @@ def _message(kind: type[M], fields: dict[str, Any]) -> M:
         raise Refused(400, f"{place}: {first['msg']}") from None
 
 
-def _members(instances: Sequence[Any]) -> tuple[Member, ...]:
+def _members(instances: Sequence[Any], allowed: AllowedNetworks | None) -> tuple[Member, ...]:
     if len(instances) > MOST:
         raise Refused(400, f"instances: a service has at most {MOST}")
     members: dict[Address, Member] = {}
     for number, instance in enumerate(instances):
         place = f"instances[{number}]"
         member = _member(instance, f"{place}: ")
+        _check_place(member, allowed, f"{place}: ")
         if member.address in members:
             raise Refused(400, f"{place}: {member.address} is listed twice; remove one")
         members[member.address] = member
@@ -223,6 +232,12 @@ def _member(instance: Any, place: str = "") -> Member:
         return parse_instance(instance)
     except ValueError as error:
         raise Refused(400, f"{place}{error}") from None
+
+
+def _check_place(member: Member, allowed: AllowedNetworks | None, place: str = "") -> None:
+    if allowed is not None and not allowed.has(member.address):
+        remedy = "register it by an IP address there, or add its network in routes.yaml"
+        raise Refused(422, f"{place}{member.address} is outside of allowed_networks ({allowed}); {remedy}")
 
 
 def _address(text: str) -> Address:

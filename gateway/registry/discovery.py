@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.algorithms.histogram import Histogram
-from gateway.algorithms.networks import NetworkMap
 from gateway.live import Tasks
 from gateway.outside.throttled_log import ThrottledLog
+from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.source import Instances, Source, SourceLost, one_line
 from gateway.upstream.member import Member
 from gateway.upstream.service import STEP, Upstream
@@ -34,7 +34,7 @@ class Caution:
     """How far a source is trusted."""
 
     hold_empty: float = 30.0  # seconds that the last instances stay in use when it says that there are none
-    allowed: NetworkMap[bool] | None = None  # where instances may be; None: anywhere
+    allowed: AllowedNetworks | None = None  # where instances may be; None: anywhere
     first_answer: float = 10.0  # seconds that a gateway which starts is not ready without it
 
 
@@ -185,7 +185,7 @@ class Discovery:
         logger.info("%s has %d instances now (%s)", self.upstream.name, len(self.upstream.endpoints), self.source.place)
 
     async def _allowed(self, members: Sequence[Member]) -> Sequence[Member]:
-        """Those in the allowed networks: there, an instance needs an IP address, since a name may lead anywhere."""
+        """Those in the allowed networks."""
         networks = self._caution.allowed
         if networks is None:
             return members
@@ -193,7 +193,7 @@ class Discovery:
         outside: list[str] = []
         for start in range(0, len(members), STEP):
             for member in members[start : start + STEP]:
-                if networks.covering(member.address.name):
+                if networks.has(member.address):
                     inside.append(member)
                 else:
                     outside.append(str(member.address))

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gateway.algorithms.networks import NetworkMap
+from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.discovery import Caution, Discovery
 from gateway.registry.source import Instances, Sink, SourceLost
 from gateway.upstream.member import Address, Member
@@ -102,7 +102,7 @@ async def test_a_source_that_is_lost_keeps_the_set() -> None:
 
 async def test_only_allowed_networks_are_used(caplog: pytest.LogCaptureFixture) -> None:
     """What is outside is counted and named; a name instead of an address may lead anywhere, and is outside, too."""
-    allowed = NetworkMap([(ip_network("10.0.0.0/31"), True), (ip_network("::1/128"), True)])
+    allowed = AllowedNetworks([ip_network("10.0.0.0/31"), ip_network("::1/128")])
     name, local = Member(Address("metadata.test", 80)), Member(Address("::1", 80))
     async with discovering(Caution(allowed=allowed)) as (discovery, source):
         source.say(A, B, name, local)

@@ -23,11 +23,13 @@ ROUTES = """
 services:
   user-api: {discovery: {registered: true}}
   unrouted: {discovery: {registered: true}}
+  held: {discovery: {registered: true, allowed_networks: [10.0.0.0/8, "fd00::/8", "::ffff:192.0.2.0/120"]}}
   fixed: {endpoints: ["127.0.0.1:1"]}
 routes:
 - {path: /x, target: user-api}
 - {path: /fixed, target: fixed}
 """
+WITHIN = ["10.255.0.1", "fd00::1", "::ffff:c000:201", "::ffff:a00:1"]
 MIDDLEWARE = "audit_log: {file: audit.jsonl}"
 
 
@@ -105,6 +107,44 @@ def test_instances_that_are_refused(gateway: GatewayProcess) -> None:
     assert "weight is a whole" in send(gateway, "PUT", f"{put}/a:1", {"weight": -1}, status=400)["error"]
     assert "those of the path" in send(gateway, "PUT", f"{put}/a:1", {"port": 2}, status=400)["error"]
     assert httpx2.put(admin_url(gateway, f"{put}/a:1")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "11.0.0.1",
+        "169.254.169.254",
+        "metadata.google.internal",
+        "localhost",
+        "10.1",  # to some systems 10.0.0.1, to others a name
+        "012.0.0.1",
+        "::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "::ffff:169.254.169.254",
+        "::10.0.0.1",
+        "64:ff9b::10.0.0.1",
+    ],
+)
+def test_an_instance_outside_of_the_allowed_networks(gateway: GatewayProcess, host: str) -> None:
+    """It is refused, with the setting and what to do, and nothing of the message is kept."""
+    message = {"service": "held", "instances": [{"host": "10.0.0.1", "port": 80}, {"host": host, "port": 80}]}
+    error = send(gateway, "POST", "/registry", message, status=422)["error"]
+    assert error.startswith("instances[1]: ")
+    assert "is outside of allowed_networks (10.0.0.0/8, fd00::/8, 192.0.2.0/24); register it" in error
+    bracketed = f"[{host}]".replace("%", "%25") if ":" in host else host
+    error = send(gateway, "PUT", f"/registry/held/instances/{bracketed}:80", {"weight": 2}, status=422)["error"]
+    assert "is outside of allowed_networks" in error
+    assert not [each for each in registered(gateway, "held") if each["host"] not in WITHIN]
+
+
+@pytest.mark.parametrize("host", WITHIN)
+def test_an_instance_in_the_allowed_networks(gateway: GatewayProcess, host: str) -> None:
+    """However its address is written, it is registered and taken out again."""
+    bracketed = f"[{host}]" if ":" in host else host
+    send(gateway, "PUT", f"/registry/held/instances/{bracketed}:80")
+    assert host in [each["host"] for each in registered(gateway, "held")]
+    send(gateway, "DELETE", f"/registry/held/instances/{bracketed}:80")
 
 
 def test_a_service_without_a_route(gateway: GatewayProcess) -> None:
