@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import logging
 import sys
 import time
@@ -42,9 +43,17 @@ PIECES_AT_ONCE = 50
 
 T = TypeVar("T")
 
-Caller = asyncio.Future[ConfigError | None]
+Answer = asyncio.Future[ConfigError | None]
 
 ENDING = ConfigError([Problem("routes.yaml", 0, 0, "", "nothing is loaded any more: the gateway ends")])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Caller:
+    """Someone who waits for a reload, or for a rollback."""
+
+    answer: Answer
+    wanted: Version | None  # to be served again; None: the files
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +97,11 @@ class Reloader:
         self._refusals = 0
         self._requested = asyncio.Event()
         self._callers: list[Caller] = []
-        self._wanted: Version | None = None  # to be served again
         self._held: Held | None = None
         self.history = History()
         self.waiting = False  # for what the sources of endpoints say first, after the start
         self.compiling = False  # a configuration is on its way to be served or refused
+        self.written = False  # a program has one of the files open for writing
 
     async def start(self) -> None:
         """Load the files, good or bad, and begin to watch them."""
@@ -107,24 +116,20 @@ class Reloader:
     async def stop(self) -> None:
         """Stop watching, and all that lives."""
         for caller in self._callers:
-            if not caller.done():
-                caller.set_result(ENDING)
+            if not caller.answer.done():
+                caller.answer.set_result(ENDING)
         await self.owner.stop()
 
-    def reload(self) -> Caller:
+    def reload(self) -> Answer:
         """Read the files again, changed or not, once no process writes them. Answers with what is wrong, or None."""
-        caller: Caller = asyncio.get_running_loop().create_future()
-        self._callers.append(caller)
-        self._requested.set()
-        return caller
+        return self._request(None)
 
-    def roll_back(self, version: Version) -> Caller:
+    def roll_back(self, version: Version) -> Answer:
         """Serve a configuration of the history again, until the files change or a reload is asked for.
 
         The files that it names (certificates, keys) and the environment are those of now. Answers like `reload`.
         """
-        self._wanted = version
-        return self.reload()
+        return self._request(version)
 
     def difference(self, old: Version, new: Version) -> str:
         """What changed in the files, without secrets. Not for the event loop."""
@@ -168,20 +173,28 @@ class Reloader:
         loop = asyncio.get_running_loop()
         while True:
             await self._wait()
-            callers = self._callers.copy()
-            wanted, self._wanted = self._wanted, None
+            waiting = self._callers.copy()  # before looking: what they have written is to be seen
             seen, written = await self._look()
-            settled = self._settling.settled(seen, loop.time(), written=written is not None)
-            if wanted is None and self._held is not None and not callers:
+            self.written = written is not None
+            settled = self._settling.settled(seen, loop.time(), written=self.written)
+            callers = _next_callers(waiting, written=self.written)
+            wanted = callers[0].wanted if callers else None
+            if self._held is not None and not callers:
                 # A certificate that this one names may have changed; the files themselves have not.
                 wanted = self._held.version if watch.same(seen.contents, self._held.instead_of) else None
-            if (callers and (not written or wanted is not None)) or settled:
+            if callers or settled:
                 self.compiling = True
                 try:
                     error = await self._apply(seen, "request" if callers else "files", wanted)
                 finally:
                     self.compiling = False
                 self._answer(callers, error)
+
+    def _request(self, wanted: Version | None) -> Answer:
+        answer: Answer = asyncio.get_running_loop().create_future()
+        self._callers.append(Caller(answer, wanted))
+        self._requested.set()
+        return answer
 
     async def _look(self) -> tuple[watch.Seen, ConfigError | None]:
         def look() -> tuple[watch.Seen, ConfigError | None]:
@@ -201,10 +214,12 @@ class Reloader:
         self._requested.clear()
 
     def _answer(self, callers: list[Caller], error: ConfigError | None) -> None:
-        del self._callers[: len(callers)]
         for caller in callers:
-            if not caller.done():
-                caller.set_result(error)
+            self._callers.remove(caller)
+            if not caller.answer.done():
+                caller.answer.set_result(error)
+        if self._callers:
+            self._requested.set()
 
     async def _apply(self, seen: watch.Seen, cause: str, version: Version | None = None) -> ConfigError | None:
         """Make the files, or a former version of them, the current configuration.
@@ -294,6 +309,15 @@ class Reloader:
             logger.error("  %s", problem)
         if len(error.problems) > PROBLEMS_SHOWN:
             logger.error("  ... and %d more (gateway check lists all)", len(error.problems) - PROBLEMS_SHOWN)
+
+
+def _next_callers(waiting: list[Caller], *, written: bool) -> list[Caller]:
+    """Those who came first, one behind the other, and want the same: one piece of work answers them.
+
+    Nobody gets the files while they are written.
+    """
+    ready = [caller for caller in waiting if not written or caller.wanted is not None]
+    return list(itertools.takewhile(lambda caller: caller.wanted is ready[0].wanted, ready))
 
 
 def _guarded(work: Callable[[], T]) -> T:

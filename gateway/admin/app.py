@@ -165,7 +165,7 @@ class _Admin:
     async def reload(self, request: Request) -> Response:
         caller = self._reloader.reload()
         while not (await asyncio.wait({caller}, timeout=RELOAD_SECONDS))[0]:
-            if not self._reloader.compiling:  # which has limits of its own
+            if self._reloader.written and not self._reloader.compiling:  # which has limits of its own
                 message = "a program is still writing one of the files; they are loaded as soon as it has closed it"
                 raise Refused(409, message)
         error = caller.result()

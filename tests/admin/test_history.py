@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,24 @@ def test_a_rollback_that_is_refused_changes_nothing(gateway: GatewayProcess) -> 
     assert _ask(gateway, "POST", "/config/rollback?to=feedfeed").status_code == 404
     assert get(gateway, "/third").status_code == 200
     assert (health(gateway)["errors"], health(gateway)["rolled_back"]) == ([], False)
+
+
+def test_each_caller_gets_the_answer_to_what_it_asked_for(gateway: GatewayProcess) -> None:
+    """Also where several come at once: one that is refused is no failure of another, and the last one holds."""
+    gateway.write(ROUTES % "second", "access_log: {output: '${file:output}'}")
+    (gateway.directory / "output").write_text("off")
+    assert reload(gateway).status_code == 200
+    gateway.write(ROUTES % "third", "{}")
+    assert reload(gateway).status_code == 200
+    (gateway.directory / "output").unlink()
+    third, second, first = (version["digest"] for version in _versions(gateway))
+    asked = [first, second, None, first, third, second] * 3
+    with ThreadPoolExecutor(len(asked)) as pool:
+        paths = [f"/config/rollback?to={digest}" if digest else "/reload" for digest in asked]
+        answers = list(pool.map(lambda path: _ask(gateway, "POST", path), paths))
+    assert [answer.status_code for answer in answers] == [422 if digest == second else 200 for digest in asked]
+    served = [answer.json().get("digest") for answer in answers]
+    assert served == [None if digest == second else digest or third for digest in asked]
 
 
 def version(digest: str, text: str) -> Version:
