@@ -18,6 +18,8 @@ from gateway.reload import Reloader
 logger = logging.getLogger("gateway.cache")
 
 _WHAT: Final = ("route", "host", "path", "prefix")
+_THIS: Final = "this process: others have a cache of their own, purge each (cache: {store: redis} has one for all)"
+_ALL: Final = "all gateways of this Redis"
 _REMEDY: Final = "say what to remove: all=true, or route=ID, host=NAME, path=/v1/users (with every query), prefix=/v1/"
 
 
@@ -59,7 +61,8 @@ class _Api:
                 raise Refused(503, "Redis does not answer; what is stored there is still used, try again")
             purged += found
         logger.warning("purged: %d responses, by %s", purged, request.url.query)
-        return json_answer({"purged": purged})
+        reached = _THIS if any(cache.store.local for cache in caches) else _ALL
+        return json_answer({"purged": purged, "reached": reached})
 
     def _meant(self, parameters: QueryParams) -> Purge:
         given = dict(parameters)

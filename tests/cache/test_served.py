@@ -119,10 +119,11 @@ async def test_a_purge_is_for_who_may_change_things(tmp_path: Path) -> None:
         for number in range(3):
             await client.get(f"{gateway.url}/pages/{number}")
         assert (await client.delete(admin_url(gateway, "/cache?all=true"))).status_code == 401
-        assert (await purge("path=/pages/0")).json() == {"purged": 1}
-        assert (await purge("route=pages")).json() == {"purged": 2}
+        first = (await purge("path=/pages/0")).json()
+        assert (first["purged"], first["reached"].partition(":")[0]) == (1, "this process")
+        assert (await purge("route=pages")).json()["purged"] == 2
         assert (await client.get(f"{gateway.url}/pages/1")).headers["x-number"] == "4"
-        assert (await purge("all=true")).json() == {"purged": 1}
+        assert (await purge("all=true")).json()["purged"] == 1
         assert "all=true" in (await purge("", 400)).json()["error"]
         assert "all=true" in (await purge("all=true&path=/x", 400)).json()["error"]
         assert "all=true" in (await purge("pattern=x", 400)).json()["error"]
@@ -143,7 +144,7 @@ async def test_a_key_in_the_query_is_a_credential_on_every_route(tmp_path: Path)
 
 
 async def test_gateways_share_what_is_in_redis(tmp_path: Path, redis: RedisServer) -> None:
-    """One answers with what the other has stored."""
+    """One answers with what the other has stored; a purge by the one reaches the other."""
     site = Backend()
     middleware = f"redis: {{url: '{redis.url}', timeout: 500ms}}\ncache: {{store: redis}}\n"
     (tmp_path / "other").mkdir()
@@ -154,8 +155,12 @@ async def test_gateways_share_what_is_in_redis(tmp_path: Path, redis: RedisServe
             first = await client.get(f"{one.url}/pages/1", headers=headers)
             until(lambda: httpx2.get(admin_url(one, "/cache")).json()[0]["stored_total"] == 1)
             second = await client.get(f"{two.url}/pages/1", headers=headers)
+            purged = await client.delete(admin_url(one, "/cache?all=true"), headers=one.admin_token)
+            third = await client.get(f"{two.url}/pages/1", headers=headers)
     assert (first.headers["x-number"], second.headers["x-number"]) == ("1", "1")
     assert second.headers["cache-status"].startswith("gateway; hit; ttl=")
+    assert purged.json() == {"purged": 1, "reached": "all gateways of this Redis"}
+    assert third.headers["x-number"] == "2"
 
 
 async def test_a_canary_is_not_served_to_everybody(tmp_path: Path) -> None:
