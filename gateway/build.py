@@ -38,6 +38,7 @@ from gateway.live import Place, Plan
 from gateway.live.beside import Beside
 from gateway.middleware import redirects, request_id
 from gateway.middleware.authentication import Authentication
+from gateway.middleware.fixed_responses import FixedResponse, fixed_response
 from gateway.middleware.order import arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
@@ -72,7 +73,7 @@ class RouteHandler:
 
     route: RouteConfig
     middlewares: tuple[Middleware, ...]
-    target: Cluster | Hosted | Redirect
+    target: Cluster | Hosted | Redirect | FixedResponse
     forward: Handler  # behind the policies: the target, with what the route does about failures
     handle: Handler
     reads: Reads | None  # what no request may have twice
@@ -236,9 +237,11 @@ class _Builder:
                 handle = middleware.wrap(handle)
         return handle
 
-    def _target(self, index: int, route: RouteConfig) -> Cluster | Hosted | Redirect | None:
+    def _target(self, index: int, route: RouteConfig) -> Cluster | Hosted | Redirect | FixedResponse | None:
         if route.redirect is not None:
             return redirects.redirect(route.redirect)
+        if route.respond is not None:
+            return fixed_response(route.respond)
         return self._way(route, route.target, ("routes", index, "target"))
 
     def _way(self, route: RouteConfig, text: str, path: _Place, *, mirror: bool = False) -> Cluster | Hosted | None:
@@ -256,9 +259,9 @@ class _Builder:
         retries = Retries(RetrySettings(1, 1)) if mirror else self._resilience.retries(route, text, place)
         return Cluster(text, upstream, timeouts, route.preserve_host, websocket, retries)
 
-    def _forward(self, index: int, route: RouteConfig, target: Cluster | Hosted | Redirect) -> Handler:
+    def _forward(self, index: int, route: RouteConfig, target: Cluster | Hosted | Redirect | FixedResponse) -> Handler:
         """What stands behind the policies of a route."""
-        if isinstance(target, Redirect):
+        if isinstance(target, Redirect | FixedResponse):
             return target
         resilience, place = self._resilience, ("routes", index)
 

@@ -121,7 +121,7 @@ class _Lookups:
 def _hosts(configuration: Configuration) -> Iterator[tuple[str, _Path]]:
     """The host of every target, and where it is named."""
     for index, route in enumerate(configuration.routes.routes):
-        if route.redirect is not None:
+        if route.answered_here:
             continue
         target = parse_target(route.target)
         if isinstance(target, AddressTarget):

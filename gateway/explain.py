@@ -18,6 +18,7 @@ from gateway.http import Exchange, Handler, Headers
 from gateway.http.fields import announces_body
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
+from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.redirects import Redirect
 from gateway.routes.explain import Explanation
 from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
@@ -187,7 +188,7 @@ def _why(form: Form, pattern: str) -> str:
 
 def _onward(handler: RouteHandler, last: Handler) -> dict[str, Any]:
     """Through which handlers, and where to: `last` is where this request would go, of several services of a split."""
-    target = last if isinstance(last, Cluster | Hosted | Redirect) else handler.target
+    target = last if isinstance(last, Cluster | Hosted | Redirect | FixedResponse) else handler.target
     handlers = [repr(middleware) for middleware in handler.middlewares]
     if isinstance(target, Cluster):
         return {
@@ -196,7 +197,10 @@ def _onward(handler: RouteHandler, last: Handler) -> dict[str, Any]:
             "endpoints": [endpoint.label for endpoint in target.upstream.endpoints],
             "considered": considered(target.upstream, time.perf_counter()),
         }
-    return {"handlers": [*handlers, target.name], "endpoints": [target.name]}
+    onward: dict[str, Any] = {"handlers": [*handlers, target.name], "endpoints": [target.name]}
+    if isinstance(target, FixedResponse):
+        onward |= {"sent": f"nothing: the gateway itself answers {target.status}"}
+    return onward
 
 
 def _timeouts(timeouts: Timeouts) -> str:

@@ -95,7 +95,7 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any]) -> None:
 def _applications(configuration: Configuration, living: Mapping[Any, Any]) -> Iterator[_Application]:
     seen = set()
     for index, route in enumerate(configuration.routes.routes):
-        if route.redirect is not None or not route.target.startswith("asgi:"):
+        if route.answered_here or not route.target.startswith("asgi:"):
             continue
         target = parse_target(route.target)
         if isinstance(target, AsgiTarget) and route.target not in seen and target not in living:

@@ -26,7 +26,7 @@ PLACE: Final[Place] = ("middleware.yaml", ("cache",))
 
 def has_cache(context: Context, route: RouteConfig) -> bool:
     """Whether responses of a route are stored."""
-    if route.redirect is not None:
+    if route.answered_here:
         return False
     if route.cache is not None:
         return route.cache.enabled

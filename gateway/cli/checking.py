@@ -49,6 +49,8 @@ def routes(directory: Path) -> None:
         target = route.target
         if route.redirect is not None:
             target, sent = f"redirect {route.redirect.status}", route.redirect.to
+        elif route.respond is not None:
+            target, sent = f"respond {route.respond.status}", "-"
         rows.append((route.id, methods, ",".join(route.host or ("any",)), route.path, target, sent))
     click.echo(table(("ID", "METHODS", "HOST", "PATH", "TARGET", "SENT AS"), rows))
 

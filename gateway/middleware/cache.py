@@ -57,7 +57,7 @@ def for_route(context: Context, route: RouteConfig) -> ResponseCache | None:
     found = route_cache(context, route)
     if found is not None:
         return ResponseCache(found.cache, found)
-    if route.redirect is not None or (route.methods is not None and SAFE.issuperset(route.methods)):
+    if route.answered_here or (route.methods is not None and SAFE.issuperset(route.methods)):
         return None
     others = context.configuration.routes.routes
     anywhere = context.once("cache anywhere", lambda: any(has_cache(context, each) for each in others))

@@ -27,7 +27,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
 
 def _unprotected(configuration: Configuration, index: int, route: RouteConfig) -> Iterator[Fault]:
     lists = configuration.middleware.ip_allow.values()
-    if route.redirect is None and not any(allow.applies_to(route.id) and allow.mode == "enforce" for allow in lists):
+    if not route.answered_here and not any(allow.applies_to(route.id) and allow.mode == "enforce" for allow in lists):
         remedy = "name schemes in auth, or in default of auth.yaml; write auth: [] where that is meant"
         yield Fault(("routes", index), f'nothing protects the route "{route.id}": every client may call it; {remedy}')
 

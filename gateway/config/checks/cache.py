@@ -12,8 +12,10 @@ def idle_on_routes(configuration: Configuration) -> Iterator[Fault]:
         if route.cache is None or not route.cache.enabled:
             continue
         place = ("routes", index, "cache")
-        if route.redirect is not None:
-            yield Fault(place, "a redirect is answered by the gateway itself, and not stored; remove this")
+        if route.answered_here:
+            yield Fault(
+                place, f"what {route.answered_here} says is answered by the gateway itself, and not stored; remove this"
+            )
         elif route.methods is not None and not {"GET", "HEAD"}.intersection(route.methods):
             yield Fault(place, "only answers to GET and HEAD are stored, and the route takes neither; remove this")
 

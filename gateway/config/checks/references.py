@@ -24,8 +24,10 @@ def check_references(value: Any, document: Document) -> Iterator[Fault]:
     ids: dict[str, int] = {}
     for index, route in routes:
         if isinstance(route, dict):
-            if route.keys().isdisjoint(("target", "redirect")):
-                message = 'the key "target" is missing; add it, such as target: users:8080, or redirect: /v2/$1'
+            if route.keys().isdisjoint(("target", "redirect", "respond")):
+                message = (
+                    'the key "target" is missing; add it, such as target: users:8080, redirect: /v2/$1 or respond: 410'
+                )
                 yield Fault(("routes", index), message, show_value=False)
             for place, target in _targets(index, route):
                 yield from _check_target(place, target, names)

@@ -6,14 +6,15 @@ from gateway.config.models import Configuration
 from gateway.config.problems import Fault
 
 _FORWARDING: Sequence[str] = ("split", "mirror", "retry", "breaker", "fallback", "hedge")
+_UNASKED: Sequence[str] = (*_FORWARDING, "timeout", "preserve_host")
 _OF_CONNECTIONS: Sequence[str] = ("retry", "hedge")
 
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
     """Keys without an effect."""
     for index, route in enumerate(configuration.routes.routes):
-        if route.redirect is not None:
-            keys, why = _FORWARDING, "the route is a redirect, which asks no backend"
+        if route.answered_here:
+            keys, why = _UNASKED, f"the route has {route.answered_here}, and asks no backend"
         elif route.target.startswith("asgi:") and not route.split:
             keys, why = _OF_CONNECTIONS, "the target is an application in this process, which is always there"
         else:

@@ -18,6 +18,7 @@ from gateway.config.models.hedges import Hedge
 from gateway.config.models.mirrors import Mirror
 from gateway.config.models.predicates import HeaderPredicates, ValuePredicate
 from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
+from gateway.config.models.respond import RespondOfRoute
 from gateway.config.models.retries import Retry
 from gateway.config.models.services import ServiceConfig
 from gateway.config.models.splits import SplitEntry
@@ -65,11 +66,16 @@ class RouteConfig(Model):
         "",
         description="Where requests go: the name of a service, `host:port`, `http://host[:port]`, "
         "`https://host[:port]`, or `asgi:package.module:attribute` (an application in this process). Every route has "
-        "this or `redirect`.",
+        "this, `redirect` or `respond`.",
         examples=["users:8080"],
     )
     redirect: Unset[RedirectOfRoute] = Field(
         None, description="Answer with another address instead of forwarding: a path or URL, or keys below."
+    )
+    respond: Unset[RespondOfRoute] = Field(
+        None,
+        description="Answer with a fixed response instead of forwarding: a status, or keys below. Who may have it, and "
+        "how often, is for the policies of the route, as for a backend's response.",
     )
     rewrite: Unset[paths.RewriteTemplate] = Field(
         None,
@@ -137,11 +143,26 @@ class RouteConfig(Model):
             raise refuse("strip_prefix and rewrite exclude each other; remove one of them")
         return value
 
+    @field_validator("respond")
+    @classmethod
+    def _goes_nowhere(cls, value: Any, info: ValidationInfo) -> Any:
+        for other in ("target", "redirect"):
+            if info.data.get(other):
+                raise refuse(f"{other} and respond exclude each other; remove one of them")
+        return value
+
     @model_validator(mode="after")
     def _has_one_path(self) -> "RouteConfig":
         if self.redirect is not None and (self.rewrite is not None or self.strip_prefix is not None):
             raise refuse("a redirect has its path in redirect; remove rewrite and strip_prefix")
+        if self.respond is not None and (self.rewrite is not None or self.strip_prefix is not None):
+            raise refuse("what is answered here is not sent; remove rewrite and strip_prefix")
         return self
+
+    @property
+    def answered_here(self) -> str:
+        """How the gateway itself answers: the key that says so; empty where a backend is asked."""
+        return "redirect" if self.redirect is not None else "respond" if self.respond is not None else ""
 
 
 class RoutesFile(Model):

@@ -44,7 +44,7 @@ def test_every_error_of_all_files_is_told_at_once() -> None:
         "as services.<name>.health.host or in routes.yaml, as routes[].host",
         'routes.yaml:9:3: routes[0].path: a path starts with "/"; write /v1 (got "v1")',
         'routes.yaml:9:3: routes[0]: the key "target" is missing; add it, such as target: users:8080,'
-        " or redirect: /v2/$1",
+        " redirect: /v2/$1 or respond: 410",
         'routes.yaml:10:3: routes[0].targt: unknown key, did you mean "target"?',
         "routes.yaml:11:13: routes[0].headers.x-version: expected a text; put it in quotes (got 2)",
         "routes.yaml:12:3: routes[0].timeout: expected a duration such as 250ms, 5s, 1m or 1h, or a number of seconds"
