@@ -256,7 +256,7 @@ class _Builder:
         except (OSError, ImportError, AttributeError, TypeError) as error:
             self._problem(path, f"{text} cannot be used: {error}")
             return None
-        retries = Retries(RetrySettings(1, 1)) if mirror else self._resilience.retries(route, text, place)
+        retries = Retries(RetrySettings(1, 1)) if mirror else self._resilience.retries(route, upstream, text, place)
         return Cluster(text, upstream, timeouts, route.preserve_host, websocket, retries)
 
     def _forward(self, index: int, route: RouteConfig, target: Cluster | Hosted | Redirect | FixedResponse) -> Handler:

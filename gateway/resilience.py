@@ -20,6 +20,7 @@ from gateway.config.models.mirrors import Mirror as MirrorConfig
 from gateway.config.models.splits import SplitWhen
 from gateway.config.problems import Path
 from gateway.config.route_rules import predicate
+from gateway.config.values.addresses import parse_target
 from gateway.context import Context
 from gateway.http import Handler
 from gateway.live import Place
@@ -32,6 +33,7 @@ from gateway.upstream.hedging import Hedged, Latencies
 from gateway.upstream.mirror import Mirroring, MirrorQueue
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings, ServiceBudget
+from gateway.upstream.service import Upstream
 from gateway.upstream.split import Choice, Split, When
 
 Way = Callable[[str, Path], Handler | None]
@@ -45,7 +47,7 @@ class Resilience:
         self._context = context
         self._configuration = context.configuration
         self._plan = context.plan
-        self._budgets: dict[str, RetryBudget] = {}
+        self._budgets: dict[Upstream, RetryBudget] = {}
 
     def around(self, route: RouteConfig, path: Path, target: Handler, way: Way, mirror: Way) -> Handler:
         """A route to its target, with all that it does about failures. `path` leads to the route in routes.yaml;
@@ -95,9 +97,10 @@ class Resilience:
         answer = FixedAnswer(config.status or 503, body, content_type)
         return Fallback(handler, answer, f"a fixed {answer.status}")
 
-    def retries(self, route: RouteConfig, target: str, place: Place) -> Retries:
-        """What of the route is tried again at this service, within the budget that all its routes share."""
-        return Retries(_retry_settings(route), self._budget(target, place))
+    def retries(self, route: RouteConfig, upstream: Upstream, target: str, place: Place) -> Retries:
+        """What of the route is tried again at a service, in whichever way its target is written (`target`), within the
+        budget that all routes there share."""
+        return Retries(_retry_settings(route), self._budget(upstream, target, place))
 
     def guarded(self, route: RouteConfig, target: str, path: Path, handler: Handler) -> Handler:
         """The way to one target of a route, with what stands in front of it."""
@@ -130,22 +133,23 @@ class Resilience:
 
     def _breaker(self, route: str, target: str, config: BreakerConfig, place: Place) -> Breaker:
         settings = _breaker_settings(config.judged_by(self._configuration.middleware.breakers))
-        made = self._plan.need(("breaker", route, target), partial(Breaker, route, target, settings), place)
+        made = self._plan.need(
+            ("breaker", route, parse_target(target)), partial(Breaker, route, target, settings), place
+        )
         if made.settings != settings:
             self._plan.after_adoption(partial(made.configure, settings))
         return made
 
-    def _budget(self, service: str, place: Place) -> RetryBudget:
-        if service not in self._budgets:
+    def _budget(self, upstream: Upstream, target: str, place: Place) -> RetryBudget:
+        if upstream not in self._budgets:
             config = self._configuration.middleware.retry_budget
             settings = BudgetSettings(config.ratio / 100, config.minimum_per_second)
-            made = self._plan.need(
-                ("retry_budget", service), lambda: ServiceBudget(service, RetryBudget(settings)), place
-            )
-            self._budgets[service] = made.budget
+            key = ("retry_budget", upstream)
+            made = self._plan.need(key, lambda: ServiceBudget(target, RetryBudget(settings)), place)
+            self._budgets[upstream] = made.budget
             if made.budget.settings != settings:
                 self._plan.after_adoption(partial(made.budget.configure, settings))
-        return self._budgets[service]
+        return self._budgets[upstream]
 
 
 def _when(config: SplitWhen, calendar: Calendar) -> When:

@@ -1,12 +1,14 @@
-"""How many requests may be sent once more: a share of those that came, as Finagle, Linkerd and tower limit it.
+"""How many requests may be sent once more: a share of those that came, in the window of Finagle, Linkerd and tower.
 
-In any `ttl` seconds there are at most
+A retry is let through where it and those of the last `ttl` seconds are together at most
 
     max(ratio * requests, minimum_per_second * ttl)
 
-retries, so a service that is down gets hardly more requests than one that is up. The minimum lets services with few
-requests retry as well. It is a floor, as Envoy's `min_retry_concurrency` is, where Finagle adds it to the share: a
-ratio of 20% is to mean that no more than 1.2 times the requests are sent.
+for the requests of the same seconds, so a service that is down gets hardly more requests than one that is up. The
+minimum lets services with few requests retry as well. It is a floor, as Envoy's `min_retry_concurrency` is, where
+Finagle adds it to the share: with the sum, 1,000 requests a second that all fail would become 1,300 attempts in the
+first second and 1,210 in every one after that, at 20% and 10 a second; and 20% is to mean that no more than 1.2 times
+the requests are sent.
 """
 
 from __future__ import annotations

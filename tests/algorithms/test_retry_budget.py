@@ -84,21 +84,23 @@ settings = st.builds(
 
 @given(settings, happenings)
 def test_no_stretch_of_time_sees_more_retries(settings: BudgetSettings, happenings: list[tuple[str, int]]) -> None:
-    """In any `ttl` seconds there are at most max(ratio * requests, minimum * ttl) retries, whatever is given back."""
+    """A retry leaves at most max(ratio * requests, minimum * ttl) of them in `ttl` seconds, whatever is given back."""
     budget, now = RetryBudget(settings), 0
     requests, retries = list[int](), list[int]()
     for what, pause in happenings:
         now += pause
+        granted = False
         if what == "requests":
             requests += [now] * 7
             for _ in range(7):
                 budget.deposit(now)
         elif what == "retry":
-            retries += [now] * budget.withdraw(now)
+            granted = budget.withdraw(now)
+            retries += [now] * granted
         elif retries:
             budget.give_back(retries.pop(), now)
         since = now - settings.ttl
         deposited = sum(time > since for time in requests)
         bound = max(settings.ratio * deposited, settings.minimum_per_second * settings.ttl)
-        if what == "retry":
+        if granted:
             assert sum(time > since for time in retries) <= bound + 1e-9

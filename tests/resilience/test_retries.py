@@ -205,6 +205,20 @@ async def test_the_budget_survives_a_reload_and_is_shared(tmp_path: Path) -> Non
             assert len(busy.requests) == 13
 
 
+async def test_one_budget_however_the_target_is_written(tmp_path: Path) -> None:
+    """Two routes to one address, of which one writes its scheme, share the budget, which is listed once."""
+    async with backend(response(503)) as busy:
+        files = "\n".join(
+            f"- {{path: /{path}, target: '{scheme}{busy.address}', retry: {{on: [503], attempts: 10}}}}"
+            for path, scheme in (("a", ""), ("b", "http://"))
+        )
+        async with running(tmp_path, files, "retry_budget: {ratio: 0%, minimum_per_second: 1}") as gateway:
+            await gateway.get("/a")
+            await gateway.get("/b")
+            assert len(busy.requests) == 12
+            assert [each["service"] for each in (await gateway.admin.get("/budgets")).json()] == [busy.address]
+
+
 async def test_a_client_that_leaves_in_a_pause(tmp_path: Path) -> None:
     """A retry that is not sent, because the client went away while it waited, is given back to the budget."""
     async with backend(response(503, b"", "Retry-After: 5")) as busy:
