@@ -20,6 +20,7 @@ from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.redirects import Redirect
+from gateway.plurals import counted
 from gateway.routes.explain import Explanation
 from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
 from gateway.upstream.asgi import Hosted
@@ -217,5 +218,5 @@ def _lost(explanation: Explanation[RouteHandler]) -> dict[str, Any]:
         {"route": loser.rule.id, "pattern": loser.pattern, "form": loser.form, "why": loser.reason}
         for loser in explanation.losers
     ]
-    more = f"{explanation.more} routes more, whose path or host is further off"
+    more = f"{counted(explanation.more, 'other route')}, whose path or host is further off"
     return {"lost": losers, "more": more} if explanation.more else {"lost": losers}

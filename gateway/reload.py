@@ -31,6 +31,7 @@ from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.document import Mapping, Sequence
 from gateway.custom_code import described
 from gateway.live import Owner, Plan, Worker, on_thread
+from gateway.plurals import counted
 from gateway.registry.discovery import Discovery
 from gateway.trial import try_out
 from gateway.upstream.transport import Connector
@@ -262,7 +263,7 @@ class Reloader:
         await _let_go(pieces)
         count = len(snapshot.handlers)
         how = "loaded" if first else "rolled back to" if version else "reloaded"
-        logger.info("configuration %s %s: %d routes", snapshot.digest, how, count)
+        logger.info("configuration %s %s: %s", snapshot.digest, how, counted(count, "route"))
         return None
 
     async def _first_answers(self, *, or_failure: bool) -> None:

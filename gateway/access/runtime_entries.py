@@ -21,6 +21,7 @@ from gateway.algorithms.backoff import doubled
 from gateway.algorithms.sliding_window import SlidingWindow
 from gateway.config.models.blocklist import MAX_PATTERNS, AutomaticBans
 from gateway.live import Tasks
+from gateway.plurals import counted
 
 logger = logging.getLogger("gateway.blocklist")
 
@@ -160,7 +161,7 @@ class RuntimeEntries:
         if not dispensable:
             raise BlocklistFull
         soonest = nsmallest(DROPPED_AT_A_TIME, dispensable, key=lambda entry: (entry.holds(now), entry.kept or 0))
-        logger.warning("the blocklist is full: the %d entries that would end soonest are dropped", len(soonest))
+        logger.warning("the blocklist is full: %s that would end soonest dropped", counted(len(soonest), "entry"))
         self._drop([entry.key for entry in soonest])
 
     # Beside the request path.

@@ -13,6 +13,7 @@ from gateway.admin.answers import Refused, json_answer
 from gateway.admin.operations import Operation, Parameter
 from gateway.cache.cache import Cache
 from gateway.cache.store import Purge
+from gateway.plurals import counted
 from gateway.reload import Reloader
 
 logger = logging.getLogger("gateway.cache")
@@ -60,7 +61,7 @@ class _Api:
             if found is None:
                 raise Refused(503, "Redis does not answer; what is stored there is still used, try again")
             purged += found
-        logger.warning("purged: %d responses, by %s", purged, request.url.query)
+        logger.warning("purged: %s, by %s", counted(purged, "response"), request.url.query)
         reached = _THIS if any(cache.store.local for cache in caches) else _ALL
         return json_answer({"purged": purged, "reached": reached})
 

@@ -11,6 +11,7 @@ import click
 
 from gateway.admin.client import ADMIN, ask
 from gateway.admin.tables import table
+from gateway.plurals import counted
 
 CLEAR = "\033[H\033[2J"
 MOST = 2000  # services or endpoints that are asked for
@@ -103,4 +104,4 @@ def _health(health: Any) -> list[str]:
     """The configuration, and what does not work, a line each."""
     state = " (rolled back)" if health["rolled_back"] else ""
     wrong = [f"error: {each}" for each in health["errors"]] + [f"failing: {each}" for each in health["failing"]]
-    return [f"configuration {health['digest'] or '(none)'}{state}, {health['reloads']} reloads", *wrong]
+    return [f"configuration {health['digest'] or '(none)'}{state}, {counted(health['reloads'], 'reload')}", *wrong]

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from gateway.plurals import counted
+
 
 @dataclass(frozen=True, slots=True)
 class OutlierSettings:
@@ -105,9 +107,11 @@ class OutlierDetection:
         record.in_a_row_gateway = record.in_a_row_gateway + 1 if gateway else 0
         # Where too many are ejected already, it is asked again after as many more, not after each.
         if settings.consecutive and record.in_a_row % settings.consecutive == 0:
-            return self._eject(record, all_records, now, f"{record.in_a_row} failures in a row")
+            return self._eject(record, all_records, now, f"{counted(record.in_a_row, 'failure')} in a row")
         if gateway and settings.consecutive_gateway and record.in_a_row_gateway % settings.consecutive_gateway == 0:
-            return self._eject(record, all_records, now, f"{record.in_a_row_gateway} gateway failures in a row")
+            return self._eject(
+                record, all_records, now, f"{counted(record.in_a_row_gateway, 'gateway failure')} in a row"
+            )
         return False
 
     def hangs(
@@ -117,7 +121,7 @@ class OutlierDetection:
         settings = self.settings
         if record.ejected or not settings.consecutive or record.in_a_row + waiting < settings.consecutive:
             return False
-        return self._eject(record, all_records, now, f"{waiting} requests were not answered in {seconds:.1f} s")
+        return self._eject(record, all_records, now, f"{counted(waiting, 'request')} not answered in {seconds:.1f} s")
 
     def sweep(self, records: Collection[OutlierRecord], now: float) -> bool:
         """Once in an interval: ends ejections, and judges by what came since the last. True: something changed."""

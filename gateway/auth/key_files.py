@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway.config.regular_files import read_regular
 from gateway.live import Tasks
+from gateway.plurals import counted
 
 logger = logging.getLogger("gateway.auth")
 
@@ -72,7 +73,7 @@ class KeyFiles:
             before = self.found
             errors = await asyncio.to_thread(self.read)
             if self.found is not before:
-                logger.info("API keys were read again from their files: %d keys", len(self.found))
+                logger.info("API keys were read again from their files: %s", counted(len(self.found), "key"))
             for error in errors:
                 if error.path not in self._failing:
                     logger.error("%s; the keys that it had still hold", error)

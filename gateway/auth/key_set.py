@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.auth.jwk import Key
 from gateway.auth.scheme import Refused
+from gateway.plurals import counted
 
 MAX_TRIES = 16  # keys that are tried for a token: those of its kid, or all for one without
 
@@ -52,7 +53,7 @@ class KeySet:
             for algorithm in sorted({name for key in self.keys for name in key.algorithms}):
                 if (number := len(self._fitting(kid, algorithm))) > MAX_TRIES:
                     whose = "tokens without a kid" if kid is None else f"the kid {kid!r:.80}"
-                    return f"{number} keys are for {algorithm} and {whose}; the first {MAX_TRIES} are tried"
+                    return f"{counted(number, 'key')} are for {algorithm} and {whose}; the first {MAX_TRIES} are tried"
         return None
 
 

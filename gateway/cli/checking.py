@@ -12,6 +12,7 @@ import click
 
 from gateway.admin.tables import table
 from gateway.cli.options import CONFIG, RESOLVE, refuse
+from gateway.plurals import counted
 
 
 @click.command()
@@ -27,9 +28,10 @@ def check(directory: Path, resolve: dict[str, str]) -> None:
     for problem in problems:
         click.echo(f"{problem.severity}: {problem}", err=True)
     if errors:
-        click.echo(f"{len(errors)} errors, {len(problems) - len(errors)} warnings: this would not be served", err=True)
+        found = f"{counted(len(errors), 'error')}, {counted(len(problems) - len(errors), 'warning')}"
+        click.echo(f"{found}: this would not be served", err=True)
         sys.exit(1)
-    click.echo(f"ok, {len(problems)} warnings")
+    click.echo(f"ok, {counted(len(problems), 'warning')}")
 
 
 @click.command()

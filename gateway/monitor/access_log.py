@@ -21,6 +21,7 @@ import orjson
 from gateway.errors import GatewayError
 from gateway.http import Decision, Exchange, Outcome
 from gateway.http.redaction import without_userinfo
+from gateway.plurals import counted
 
 logger = logging.getLogger("gateway.access_log")
 
@@ -173,9 +174,9 @@ class AccessLog:
         if dropped:
             self._dropped_reported += dropped
             console = self._destination.settings.format == "console"
-            text = b"%d lines dropped\n" if console else b'{"dropped":%d}\n'
-            self._write(text % dropped)
-            logger.warning("%s is read again: %d access log lines were dropped", self.settings.output, dropped)
+            text = f"{counted(dropped, 'line')} dropped\n" if console else f'{{"dropped":{dropped}}}\n'
+            self._write(text.encode())
+            logger.warning("%s is read again: %s dropped", self.settings.output, counted(dropped, "access log line"))
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

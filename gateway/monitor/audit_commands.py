@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from gateway.plurals import counted
+
 if TYPE_CHECKING:
     from gateway.monitor.audit_chain import Link, Sealer
 
@@ -89,6 +91,6 @@ def _fail(message: str) -> NoReturn:
 def _conclude(errors: int, records: int, end: str, *, keyed: bool) -> None:
     if errors:
         hint = "" if keyed else " (a log with a key is verified with --key-file)"
-        click.echo(f"{errors} errors in {records} records{hint}", err=True)
+        click.echo(f"{counted(errors, 'error')} in {counted(records, 'record')}{hint}", err=True)
         sys.exit(1)
-    click.echo(f"ok: {records} records, the last is {end}")
+    click.echo(f"ok: {counted(records, 'record')}, the last is {end}")

@@ -21,6 +21,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Outcome
 from gateway.http.redaction import without_userinfo
 from gateway.monitor.audit_file import AuditFile, Record
+from gateway.plurals import counted
 
 logger = logging.getLogger("gateway.audit_log")
 
@@ -100,7 +101,7 @@ class AuditLog:
             await asyncio.to_thread(self._thread.join, STOP_SECONDS)
         lost = len(self._batch) + sum(isinstance(item, dict) for item in list(self._queue))
         if lost:
-            logger.error("%d records could not be written to the audit log, and are lost", lost)
+            logger.error("%s could not be written to the audit log: lost", counted(lost, "record"))
 
     def configure(self, settings: Change) -> None:
         """From the next record on, write there; None: nowhere."""

@@ -10,6 +10,7 @@ from typing import Literal
 
 from gateway.monitor.audit_chain import GENESIS, Line, Link, Sealer
 from gateway.monitor.audit_file import LONGEST_LINE, head_path
+from gateway.plurals import counted
 
 Severity = Literal["error", "note"]
 
@@ -136,7 +137,9 @@ class Verification:
 
     def _events(self, place: _Place, line: Line) -> Iterator[Finding]:
         if line.event == "dropped":
-            yield place.finding(f"{line.record.get('count')} requests are not recorded: the log was failing", "note")
+            yield place.finding(
+                f"{counted(int(line.record.get('count') or 0), 'request')} not recorded: the log was failing", "note"
+            )
         elif line.event == "opened" and "problem" in line.record:
             yield place.finding(f"when the gateway started, {line.record['problem']}")
 

@@ -14,6 +14,7 @@ from typing import Final
 from gateway.algorithms.histogram import Histogram
 from gateway.live import Tasks
 from gateway.outside.throttled_log import ThrottledLog
+from gateway.plurals import counted
 from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.source import Instances, Source, SourceLost, one_line
 from gateway.upstream.member import Member
@@ -103,10 +104,10 @@ class Discovery:
         self.lost = reason = one_line(reason)
         self._tried.set()
         self._log.line(
-            "%s: %s is lost, the last %d instances stay in use: %s",
+            "%s: %s is lost, the last set of %s stays in use: %s",
             self.upstream.name,
             self.source.place,
-            len(self.upstream.endpoints),
+            counted(len(self.upstream.endpoints), "instance"),
             reason,
         )
 
@@ -136,7 +137,7 @@ class Discovery:
             yield f"{name} has no endpoints: {place} says that there are none"
         if self.dropped:
             some = ", ".join(self._outside)
-            yield f"{self.dropped} instances of {name} ({some}) are not used: they are outside of allowed_networks"
+            yield f"{counted(self.dropped, 'instance')} of {name} ({some}) not used: outside of allowed_networks"
 
     def age(self, now: float) -> float | None:
         """Seconds since the source last sent anything; None where it never did."""
@@ -182,7 +183,8 @@ class Discovery:
         self.changes += 1
         if said.happened is not None and members:  # an empty set may have been held back
             self.use.observe(time.perf_counter() - said.happened)
-        logger.info("%s has %d instances now (%s)", self.upstream.name, len(self.upstream.endpoints), self.source.place)
+        count = counted(len(self.upstream.endpoints), "instance")
+        logger.info("%s has %s now (%s)", self.upstream.name, count, self.source.place)
 
     async def _allowed(self, members: Sequence[Member]) -> Sequence[Member]:
         """Those in the allowed networks."""

@@ -23,6 +23,7 @@ import orjson
 from gateway.http.redaction import shown_url
 from gateway.live import on_thread
 from gateway.outside.http_client import whole_body
+from gateway.plurals import counted
 from gateway.registry.asking import MAX_LINE, UNREADABLE, client_of, first_of, lines_of
 from gateway.registry.instances import parse_value
 from gateway.registry.source import Instances, Sink, SourceLost
@@ -196,7 +197,7 @@ class EtcdSource:
             missed = [key for key, held in listed.items() if key not in deleted and self._is_older(key, held)]
             missed += [key for key, held in self._keys.items() if key not in listed and held.revision <= revision]
             if missed:
-                sink.fault(f"its watch has missed {len(missed)} changes; the keys are listed again")
+                sink.fault(f"its watch has missed {counted(len(missed), 'change')}; the keys are listed again")
                 return
 
     def _is_older(self, key: str, listed: _Held) -> bool:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from gateway.outside.http_client import HTTP_ERRORS
+from gateway.plurals import counted
 from gateway.registry.asking import client_of, first_of, lines_of, parsed
 from gateway.registry.endpoint_slices import Slice, instances_of
 from gateway.registry.kubernetes_api import ANSWER_SECONDS, Access, Api, ExpiredError, parse_event, parse_page
@@ -110,7 +111,7 @@ class KubernetesSource:
             missed = [name for name, each in listed.items() if name not in self._deleted and self._is_older(name, each)]
             missed += [name for name in self._slices.keys() - listed if self._slices[name].revision <= int(revision)]
             if missed:
-                sink.fault(f"its watch has missed {len(missed)} changes; all slices are listed again")
+                sink.fault(f"its watch has missed {counted(len(missed), 'change')}; all slices are listed again")
                 return
 
     def _is_older(self, name: str, listed: Slice) -> bool:

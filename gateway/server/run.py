@@ -46,6 +46,7 @@ from gateway.monitor.audit_log import AuditLog
 from gateway.monitor.endpoint_metrics import endpoint_metrics
 from gateway.monitor.metrics import Metrics, plain
 from gateway.monitor.resilience_metrics import resilience_metrics
+from gateway.plurals import counted
 from gateway.registry.discovery import Discovery
 from gateway.registry.metrics import discovery_metrics
 from gateway.reload import Reloader
@@ -336,7 +337,7 @@ class GatewayServer(_Server):
             self.gateway.close_websockets(GOING_AWAY)  # also those that are only now being opened
             await asyncio.sleep(0.02)
         if connections:
-            logger.warning("%d connections cut off at the drain deadline", len(connections))
+            logger.warning("%s cut off at the drain deadline", counted(len(connections), "connection"))
             for connection in list(connections):
                 connection.abandon()
             await asyncio.sleep(0.05)  # for the exchanges to notice it, and to report

@@ -15,6 +15,7 @@ from gateway.http import Exchange, Response
 from gateway.http.attempt import Attempt, Observer
 from gateway.http.fields import response_headers
 from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, spelled
+from gateway.plurals import counted
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.request import Request, Timeouts, request_headers, with_time_left
@@ -92,7 +93,8 @@ class Cluster:
         settings, budget = self.retries.settings, self.retries.budget
         after = ", ".join(sorted(settings.on | {str(status) for status in settings.statuses}))
         left = budget.available(time.perf_counter())
-        return f"retries at {self.name}: up to {settings.attempts} attempts, after {after}; the budget has {left} left"
+        attempts = counted(settings.attempts, "attempt")
+        return f"retries at {self.name}: up to {attempts}, after {after}; the budget has {left} left"
 
     async def _answer(self, request: Request, endpoint: Endpoint, attempt: Attempt, *, fresh: bool) -> Response:
         """One attempt; `fresh`: not on a connection that has been idle. Raises GatewayError."""

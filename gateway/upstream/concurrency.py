@@ -11,6 +11,7 @@ from gateway.algorithms.adaptive_concurrency import GradientLimit, GradientSetti
 from gateway.algorithms.fixed_concurrency import FixedLimit
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Response
+from gateway.plurals import counted
 
 _LATER: Final = ((b"retry-after", b"1"),)
 
@@ -40,7 +41,7 @@ class ServiceLimit:
         """Count one more request. Raises GatewayError where there are too many."""
         if not self.limit.acquire(now):
             self.refused += 1
-            detail = f"{self.service} has {self.limit.in_flight} requests at once, which is its limit"
+            detail = f"{self.service} has {counted(self.limit.in_flight, 'request')} at once, which is its limit"
             raise GatewayError(ErrorKind.CONCURRENCY_LIMIT, detail, retryable=True, headers=_LATER)
 
 
@@ -71,7 +72,7 @@ class Limited:
     def describe(self, exchange: Exchange) -> str:
         """See `Layer`."""
         limit = self.limit.limit
-        return f"concurrency of {self.limit.service}: {limit.in_flight} of {limit.limit} requests at once"
+        return f"concurrency of {self.limit.service}: {limit.in_flight} of {counted(limit.limit, 'request')} at once"
 
     def inner(self, exchange: Exchange) -> Handler:
         """See `Layer`."""

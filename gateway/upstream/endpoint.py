@@ -14,6 +14,7 @@ from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http.attempt import Attempt, Observer
 from gateway.http.frames import RESTART
+from gateway.plurals import counted
 from gateway.upstream.connection import Connection
 from gateway.upstream.health import Health
 from gateway.upstream.idle_limit import IdleLimit
@@ -276,7 +277,8 @@ class Endpoint:
                 return connection
         if verdict is Verdict.FULL:
             limits = self._pool.limits
-            detail = f"{self.label} has {limits.connections} connections and {limits.pending} requests waiting for one"
+            waiting = counted(limits.pending, "request")
+            detail = f"{self.label} has {counted(limits.connections, 'connection')} and {waiting} waiting for one"
             raise GatewayError(ErrorKind.OVERLOADED, detail, retryable=True)
         return await self._open(seconds)
 

@@ -132,7 +132,7 @@ def test_the_command_names_file_and_line(log: Path) -> None:
     log.write_bytes(b"".join(lines[:3] + lines[4:]))
     told = verify(log, code=1)
     assert f"error: {log}:4: record 4 is missing before this line" in told
-    assert "1 errors in 9 records" in told
+    assert "1 error in 9 records" in told
     assert "expected NUMBER:HASH" in verify(log, "--expect", "x", code=2)
 
 

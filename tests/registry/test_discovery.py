@@ -107,7 +107,7 @@ async def test_only_allowed_networks_are_used(caplog: pytest.LogCaptureFixture) 
     async with discovering(Caution(allowed=allowed)) as (discovery, source):
         source.say(A, B, name, local)
         await has(discovery, A, local)
-        expected = "2 instances of s (10.0.0.2:80, metadata.test:80) are not used: they are outside of allowed_networks"
+        expected = "2 instances of s (10.0.0.2:80, metadata.test:80) not used: outside of allowed_networks"
         assert (discovery.dropped, trouble(discovery)) == (2, expected)
         assert expected in caplog.text
         source.say(A)

@@ -136,7 +136,7 @@ async def test_a_change_that_the_watch_missed_is_found(etcd: EtcdServer, prefix:
             deaf.deaf = True
             etcd.put(f"{prefix}b", "10.0.0.2:80")
             await heard.has("10.0.0.1:80", "10.0.0.2:80")
-            assert heard.faults == ["its watch has missed 1 changes; the keys are listed again"]
+            assert heard.faults == ["its watch has missed 1 change; the keys are listed again"]
             assert heard.lost == []
 
 

@@ -23,6 +23,7 @@ from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Outcome, Response
 from gateway.outbox import Writer
+from gateway.plurals import counted
 from gateway.server.context import READ_BUFFER, ServerContext
 from gateway.server.head import bad
 from gateway.server.http1.channel import DISCARD_LIMIT, Http1Channel
@@ -77,7 +78,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         context.deadlines.watch(self)
         self.deadline = context.loop.time() + self._limits.header_timeout
         if len(context.connections) > self._limits.connections:
-            detail = f"more than {self._limits.connections} connections are open"
+            detail = f"more than {counted(self._limits.connections, 'connection')} are open"
             self._refuse(GatewayError(ErrorKind.OVERLOADED, detail, headers=((b"retry-after", b"1"),)))
 
     def connection_lost(self, exc: Exception | None) -> None:
