@@ -31,7 +31,8 @@ from gateway.deadlines import Deadlines
 from gateway.http.testing import make_exchange
 from gateway.upstream.member import Address, Member
 from gateway.upstream.probe import Check
-from gateway.upstream.prober import Prober, ProbeTurns
+from gateway.upstream.probe_turns import ProbeTurns
+from gateway.upstream.prober import Prober
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver
 

@@ -57,7 +57,8 @@ from gateway.upstream.health_settings import check_of, outliers_of
 from gateway.upstream.levels import Rules, Zones
 from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import PoolLimits
-from gateway.upstream.prober import Prober, ProbeTurns
+from gateway.upstream.probe_turns import ProbeTurns
+from gateway.upstream.prober import Prober
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings
 from gateway.upstream.service import Balancer, Settings, Upstream

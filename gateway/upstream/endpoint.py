@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from gateway.algorithms.held_slots import HeldSlots
 from gateway.algorithms.peak_ewma import PeakEwma
-from gateway.deadlines import NEVER
+from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http.attempt import Attempt, Observer
 from gateway.http.frames import RESTART
@@ -21,7 +21,7 @@ from gateway.upstream.idle_limit import IdleLimit
 from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import Pool, PoolLimits, Verdict
 from gateway.upstream.retry import STALE
-from gateway.upstream.transport import Connector
+from gateway.upstream.transport import Connector, is_literal
 
 LOOKED_AT: Final = 0.05
 """Seconds of idleness from which on a connection is looked at once more, before a request that cannot be repeated."""
@@ -171,6 +171,16 @@ class Endpoint:
         for connection in list(self._connections):
             if connection.waits_since <= since:
                 connection.abandon()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a connection to it needs neither a name service nor TLS."""
+        return self.tls_context is None and is_literal(self.address.host)
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """Those of its loop."""
+        return self._connector.deadlines
 
     # What is asked of it, counted.
 

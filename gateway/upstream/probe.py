@@ -19,7 +19,7 @@ from gateway.upstream.request import Request, Timeouts
 BODY_LIMIT: Final = 64 * 1024  # bytes of an answer that are looked at
 
 _TIMEOUTS: Final = Timeouts(NEVER, NEVER, NEVER)  # but the deadline of the exchange
-_HEADERS: Final[Headers] = [(b"user-agent", b"gateway-health-check"), (b"accept", b"*/*"), (b"connection", b"close")]
+HEADERS: Final[Headers] = [(b"user-agent", b"gateway-health-check"), (b"accept", b"*/*"), (b"connection", b"close")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,16 @@ class Check:
     host: bytes = b""  # empty: that of the endpoint
     statuses: tuple[tuple[int, int], ...] = ((200, 399),)  # from, to
     contains: bytes = b""
+
+    def expects(self, status: int) -> bool:
+        """Whether this status passes."""
+        return any(low <= status <= high for low, high in self.statuses)
+
+    def fault(self, status: int, body: bytes) -> str:
+        """What is wrong with an answer; empty where nothing is. `body` is only looked at where that matters."""
+        if not self.expects(status):
+            return f"answered {status}"
+        return "" if self.contains in body else "its answer does not contain what it should"
 
 
 async def probed(endpoint: Endpoint, check: Check) -> Checked:
@@ -58,12 +68,9 @@ async def _fault(connection: Connection, check: Check, started: float, ends: flo
     path, question, query = (check.path or "").partition("?")
     exchange = Exchange("", check.method, path, query.encode(), [], {}, "http", "", "", False, "")
     exchange.target_path, exchange.bare_query, exchange.deadline = path, bool(question), ends
-    response = await connection.exchange(Request(exchange, _HEADERS, check.host, _TIMEOUTS), Attempt("", started))
-    if not any(low <= response.status <= high for low, high in check.statuses):
-        return f"answered {response.status}"
-    if check.contains and check.contains not in await _body(response):
-        return "its answer does not contain what it should"
-    return ""
+    response = await connection.exchange(Request(exchange, HEADERS, check.host, _TIMEOUTS), Attempt("", started))
+    wanted = check.contains and check.expects(response.status)
+    return check.fault(response.status, await _body(response) if wanted else b"")
 
 
 async def _body(response: Response) -> bytes:

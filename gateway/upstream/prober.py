@@ -3,57 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
 import random
 import time
 from collections.abc import Mapping
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import NOT_CHECKED, Checked, Signal
+from gateway.upstream.plain_probe import PlainProbe
 from gateway.upstream.probe import Check, probed
+from gateway.upstream.probe_turns import ProbeTurns
 from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.upstream")
 
-
-SPARE: Final = 16  # entries of endpoints that are gone, which stay in the queue until their time
-EARLY: Final = 0.002  # seconds; timers count in milliseconds, and wake up before their time
 AT_A_TIME: Final = 500  # endpoints that join before requests get a turn
 
 
-class ProbeTurns:
-    """Keeps the checks of all services apart: after a start with many of them, each waits for its turn."""
+class UnderWay(Protocol):
+    """A check that has begun."""
 
-    PER_SECOND: Final = 500
-    AT_ONCE: Final = 200  # under way; each may have a socket for as long as its time-out
-
-    def __init__(self) -> None:
-        self.room = asyncio.Semaphore(self.AT_ONCE)
-        self._next = 0.0
-
-    def when(self, now: float) -> float:
-        """The next moment that is free."""
-        turn = self._next = max(now, self._next + 1 / self.PER_SECOND)
-        return turn
+    def cancel(self) -> object:
+        """End it; nobody wants to know."""
+        ...
 
 
 class _Watched:
     """One endpoint, as its checks go."""
 
-    __slots__ = ("due", "endpoint", "failures", "gone", "passes", "passes_ejected", "task", "turn")
+    __slots__ = ("answered", "due", "endpoint", "failures", "gone", "passes", "passes_ejected", "probe", "prober")
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, prober: Prober, due: float) -> None:
         self.endpoint = endpoint
-        self.due = 0.0  # time.perf_counter()
-        self.turn = False  # whether `due` is its turn among all services
+        self.prober = prober
+        self.due = due  # time.perf_counter()
         self.passes = 0  # in a row
         self.passes_ejected = 0  # the same, since it was ejected for what became of requests
         self.failures = 0  # in a row
-        self.task: asyncio.Task[None] | None = None
+        self.probe: UnderWay | None = None
+        self.answered = 0  # attempts that had been answered when that began
         self.gone = False
+
+    def begin(self) -> None:
+        """See `Due`."""
+        self.prober.begin(self)
 
 
 class Prober:
@@ -69,9 +64,6 @@ class Prober:
         self.failures = 0
         self._turns = turns
         self._watched: dict[Endpoint, _Watched] = {}
-        self._queue: list[tuple[float, int, _Watched]] = []  # a heap; the number makes each unlike the others
-        self._numbers = itertools.count()
-        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Begin to check. The former prober of the service, if there is one, goes on until it is retired."""
@@ -84,9 +76,7 @@ class Prober:
             self.upstream.followers.remove(self)
         for watched in self._watched.values():
             self._end(watched)
-        self._watched, self._queue = {}, []
-        if self._timer is not None:
-            self._timer.cancel()
+        self._watched = {}
         if not any(isinstance(follower, Prober) for follower in self.upstream.followers):
             for endpoint in self.upstream.endpoints:
                 self.upstream.forget(endpoint, Signal.PROBE)
@@ -101,18 +91,14 @@ class Prober:
         now, present = time.perf_counter(), set(self.upstream.endpoints)
         for endpoint in [each for each in self._watched if each not in present]:
             self._end(self._watched.pop(endpoint))
-        if len(self._queue) > 2 * len(self._watched) + SPARE:
-            self._queue = [entry for entry in self._queue if not entry[2].gone]
-            heapq.heapify(self._queue)
         joined = [endpoint for endpoint in self.upstream.endpoints if endpoint not in self._watched]
         for endpoint in joined[:AT_A_TIME]:
-            watched = self._watched[endpoint] = _Watched(endpoint)
+            watched = self._watched[endpoint] = _Watched(endpoint, self, now)
             if not self.check.initially_up and endpoint.health.verdict(Signal.PROBE, now) is None:
                 self.upstream.report(endpoint, Signal.PROBE, up=False, reason=NOT_CHECKED, now=now)
-            self._plan(watched, now)
+            self._turns.plan(watched, now)
         if len(joined) > AT_A_TIME:
             asyncio.get_running_loop().call_soon(self._follow_on)
-        self._set_timer(now)
 
     def _follow_on(self) -> None:
         if self in self.upstream.followers:
@@ -124,58 +110,58 @@ class Prober:
 
     def _end(self, watched: _Watched) -> None:
         watched.gone = True
-        if watched.task is not None:
-            watched.task.cancel()
+        if watched.probe is None:
+            self._turns.left()
+        else:
+            watched.probe.cancel()
+            self._turns.ended()
 
-    def _plan(self, watched: _Watched, due: float) -> None:
-        watched.due = due
-        heapq.heappush(self._queue, (due, next(self._numbers), watched))
-
-    def _set_timer(self, now: float) -> None:
-        """Wake up for the next check."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._queue and self._queue[0][2].gone:
-            heapq.heappop(self._queue)
-        if self._queue:
-            delay = max(0.0, self._queue[0][0] - now)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
-
-    def _wake(self) -> None:
-        now = time.perf_counter()
-        while self._queue and self._queue[0][0] <= now + EARLY:
-            watched = heapq.heappop(self._queue)[2]
-            if watched.gone:
-                continue
-            turn = now if watched.turn else self._turns.when(now)
-            watched.turn = turn > now + EARLY
-            if watched.turn:
-                self._plan(watched, turn)
-            else:
-                watched.task = asyncio.create_task(self._probe(watched))
-        self._set_timer(now)
-
-    async def _probe(self, watched: _Watched) -> None:
-        endpoint, started = watched.endpoint, time.perf_counter()
-        first = endpoint.health.checked is None
+    def begin(self, watched: _Watched) -> None:
+        """Check it: its time has come."""
+        endpoint = watched.endpoint
+        watched.answered = endpoint.answered
         try:
-            async with self._turns.room:
-                answered = endpoint.answered
-                checked = await probed(endpoint, self.check)
-            if not watched.gone:
-                endpoint.health.checked = checked
-                self._judge(watched, checked)
-                if not checked.passed and endpoint.answered == answered:
-                    self.upstream.move_waiting(endpoint, checked.seconds)
-        except Exception:  # one that goes wrong must not be the last
-            logger.exception("the health check of %s went wrong", endpoint.label)
-        watched.task = None
-        if not watched.gone:
+            if endpoint.is_plain:
+                watched.probe = PlainProbe(endpoint, self.check, partial(self._ended, watched))
+            else:
+                watched.probe = asyncio.create_task(self._ask(watched))
+        except Exception as error:
+            self._went_wrong(watched, error)
+
+    async def _ask(self, watched: _Watched) -> None:
+        try:
+            checked = await probed(watched.endpoint, self.check)
+        except Exception as error:
+            self._went_wrong(watched, error)
+        else:
+            self._ended(watched, checked)
+
+    def _ended(self, watched: _Watched, checked: Checked) -> None:
+        """A check has come to an end."""
+        endpoint, first = watched.endpoint, watched.endpoint.health.checked is None
+        endpoint.health.checked = checked
+        try:
+            self._judge(watched, checked)
+            if not checked.passed and endpoint.answered == watched.answered:
+                self.upstream.move_waiting(endpoint, checked.seconds)
+        except Exception as error:
+            self._went_wrong(watched, error)
+        else:
             # At first, checks are spread over the interval; from then on, they must not fall into step.
-            spread = random.uniform(0.1, 1.0) if first else random.uniform(0.9, 1.1)
-            self._plan(watched, started + self.check.interval * spread)
-            self._set_timer(time.perf_counter())
+            self._plan_next(watched, random.uniform(0.0, 1.0) if first else random.uniform(0.9, 1.1))
+
+    def _went_wrong(self, watched: _Watched, error: Exception) -> None:
+        """One that goes wrong must not be the last."""
+        logger.error("the health check of %s went wrong", watched.endpoint.label, exc_info=error)
+        self._plan_next(watched, 1.0)
+
+    def _plan_next(self, watched: _Watched, intervals: float) -> None:
+        """So long after this one was due: that it waited for its turn moves none that follow. After a start with many
+        endpoints, all would stay in the wake of that."""
+        watched.probe = None
+        watched.due = max(watched.due + self.check.interval * intervals, time.perf_counter())
+        self._turns.ended()
+        self._turns.plan(watched, watched.due)
 
     def _judge(self, watched: _Watched, checked: Checked) -> None:
         """Say to the service what has become certain by this check."""

@@ -63,6 +63,8 @@ class Resolver:
         """Every address of a host. Raises OSError where there is none."""
         if host in self._fixed:
             return [self._fixed[host]]
+        if is_literal(host):
+            return [host]
         now = asyncio.get_running_loop().time()
         until, addresses = self._known.get(host, (0.0, []))
         if now < until:
@@ -98,11 +100,20 @@ def _retrieved(task: asyncio.Task[list[str]]) -> None:
         task.exception()
 
 
+def is_literal(host: str) -> bool:
+    """Whether it is an address that means the same everywhere: no name, and without the zone of an IPv6 address."""
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    except OSError:
+        return False
+    return True
+
+
 class Connector:
     """Opens connections. One for each event loop; owns the read buffer that they share."""
 
     def __init__(self, deadlines: Deadlines, resolver: Resolver) -> None:
-        self._deadlines = deadlines
+        self.deadlines = deadlines
         self._resolver = resolver
         self._outbox = Outbox()
         self._buffer = memoryview(bytearray(READ_BUFFER))
@@ -121,7 +132,7 @@ class Connector:
         """A new connection. Raises GatewayError, always before anything of a request was sent."""
 
         async def to(address: str) -> Connection:
-            connection = Connection(label, authority, self._buffer, self._deadlines, self._outbox)
+            connection = Connection(label, authority, self._buffer, self.deadlines, self._outbox)
             try:
                 await asyncio.get_running_loop().create_connection(
                     lambda: connection, address, port, ssl=tls, server_hostname=server_name if tls else None
@@ -166,10 +177,11 @@ def connect_failures(label: str, seconds: float) -> Iterator[None]:
         reason = getattr(error, "verify_message", "") or error.reason or "the handshake failed"
         raise GatewayError(ErrorKind.UPSTREAM_TLS, f"{label}: {reason}", retryable=True) from error
     except OSError as error:
-        raise _refusal(label, error) from error
+        raise refusal(label, error) from error
 
 
-def _refusal(label: str, error: OSError) -> GatewayError:
+def refusal(label: str, error: OSError) -> GatewayError:
+    """Why no connection was made."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         detail = "out of file descriptors: raise the limit (ulimit -n), or lower limits.connections"
         return GatewayError(ErrorKind.OVERLOADED, detail)

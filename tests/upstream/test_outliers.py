@@ -21,7 +21,8 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Signal
 from gateway.upstream.member import Address, Member
 from gateway.upstream.probe import Check
-from gateway.upstream.prober import Prober, ProbeTurns
+from gateway.upstream.probe_turns import ProbeTurns
+from gateway.upstream.prober import Prober
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver

@@ -19,7 +19,8 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import NOT_CHECKED, Signal
 from gateway.upstream.member import Address, Member
 from gateway.upstream.probe import Check
-from gateway.upstream.prober import Prober, ProbeTurns
+from gateway.upstream.probe_turns import ProbeTurns
+from gateway.upstream.prober import Prober
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver
@@ -213,12 +214,27 @@ async def test_who_joins_is_checked_and_who_leaves_is_not() -> None:
 
 
 async def test_checks_are_spread() -> None:
-    """Services that begin together do not check in the same moment, and not more at a time than may be."""
-    turns = ProbeTurns()
-    times = [turns.when(5.0) for _ in range(1000)]
-    assert times[0] == 5.0
-    assert times[-1] - times[0] == pytest.approx(999 / ProbeTurns.PER_SECOND)
-    assert turns.when(100.0) == 100.0
+    """Services that begin together do not check in the same moment, nor more at a time than may be."""
+    async with patients(1) as (patient,):
+        turns, began = ProbeTurns(per_second=100, at_once=3), time.perf_counter()
+        upstreams = [upstream_of(patient.port) for _ in range(30)]
+        probers = [Prober(upstream, Check("/health", interval=60), turns) for upstream in upstreams]
+        for prober in probers:
+            await prober.start()
+        await eventually(lambda: sum(prober.checks for prober in probers) == 30)
+        assert time.perf_counter() - began > 0.25
+        patient.hangs = True
+        again = [Prober(upstream, Check("/health", interval=60, timeout=60), turns) for upstream in upstreams]
+        for prober in again:
+            await prober.start()
+        await eventually(lambda: len(patient.asked) == 33)
+        await asyncio.sleep(0.1)
+        assert len(patient.asked) == 33
+        for prober in again[:3]:
+            prober.retire()
+        await eventually(lambda: len(patient.asked) == 36)
+        for prober in (*probers, *again):
+            prober.retire()
 
 
 async def test_waiting_requests_move_on() -> None:
