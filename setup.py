@@ -32,7 +32,7 @@ MODULES = """
     upstream/websocket upstream/affinity
     balancing/two_choices balancing/least_request balancing/peak_ewma balancing/weighted_random
     balancing/round_robin balancing/consistent_hash
-    auth/scheme auth/credentials auth/api_key auth/key_ring auth/anonymous
+    auth/scheme auth/credentials auth/api_key auth/anonymous
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     monitor/access_log monitor/metrics

@@ -42,12 +42,15 @@ _AS_COMPARED: Final[tuple[str, ...]] = ()
 
 
 class Gateway:
-    """Answers requests. `reloader` holds the Snapshot that new exchanges begin with."""
+    """Answers requests. `reloader` holds the Snapshot that new exchanges begin with.
+
+    Each of `reports`, which may become others, is called with every exchange that is over.
+    """
 
     def __init__(self, reloader: Reloader, reports: Sequence[Report]) -> None:
         self.reloader = reloader
         self.draining = False
-        self._reports = tuple(reports)
+        self._reports = reports
         self._ids = random.Random()
         self._sessions: set[WebSocketSession] = set()
 

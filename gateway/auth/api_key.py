@@ -8,25 +8,90 @@ stored hashes, and need neither salt nor stretching.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Final
 
-from gateway.auth.key_ring import KeyRing
-from gateway.auth.scheme import AuthResult, Locations, Refused
+from gateway.auth.key_files import KeyFiles
+from gateway.auth.scheme import AuthResult, Locations, Recognised, Refused
+from gateway.config.models import ConsumerConfig
+from gateway.config.models.auth.consumers import ApiKeyConfig
 from gateway.config.models.auth.schemes import ApiKeyScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.fields import values
 from gateway.http.parameters import cookie_values, query_values
 
+Holder = Callable[[ConsumerConfig, str], Recognised]
+"""Makes the identity of a consumer who shows a key with this fingerprint."""
+
 MAX_BYTES: Final = 1024  # of a key
+FINGERPRINT_BYTES: Final = 6  # of the hash: enough to find the key by, too little to tell anything about it
 
 TWO_KEYS: Final = Refused("the request carries more than one API key; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
 UNKNOWN: Final = Refused("the API key is not known")
 TOO_EARLY: Final = Refused("the API key does not hold yet")
 EXPIRED: Final = Refused("the API key has expired")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One key: who holds it, and when (seconds since 1970)."""
+
+    holder: Recognised
+    not_before: float
+    expires: float
+
+
+class KeyRing:
+    """Finds keys by the SHA-256 of them."""
+
+    def __init__(self, consumers: Iterable[ConsumerConfig], holder: Holder, files: KeyFiles, base: Path) -> None:
+        self._holder = holder
+        self._files = files
+        self._by_digest: dict[bytes, tuple[ConsumerConfig, ApiKeyConfig]] = {}
+        self._by_file: dict[Path, tuple[ConsumerConfig, ApiKeyConfig]] = {}
+        self._used: dict[bytes, ApiKey] = {}  # those of _by_digest that came up: to prepare 100,000 takes seconds
+        self._found: Mapping[bytes, Path] = {}
+        self._from_files: Mapping[bytes, ApiKey] = {}
+        for consumer in consumers:
+            for key in consumer.keys:
+                if key.hash is not None:
+                    self._by_digest[bytes.fromhex(key.hash.removeprefix("sha256:"))] = consumer, key
+                elif key.file is not None:
+                    self._by_file[base / key.file] = consumer, key
+
+    def find(self, digest: bytes) -> ApiKey | None:
+        """The key with this SHA-256."""
+        key = self._used.get(digest)
+        return self._first_use(digest) if key is None else key
+
+    def _first_use(self, digest: bytes) -> ApiKey | None:
+        named = self._by_digest.get(digest)
+        if named is None:
+            return self._in_files().get(digest) if self._by_file else None
+        key = self._used[digest] = self._key(*named, digest)
+        return key
+
+    def _in_files(self) -> Mapping[bytes, ApiKey]:
+        """The same of the keys in files, made again when those have changed."""
+        if self._files.found is not self._found:
+            self._found = self._files.found
+            self._from_files = {
+                digest: self._key(*self._by_file[path], digest)
+                for digest, path in self._found.items()
+                if path in self._by_file
+            }
+        return self._from_files
+
+    def _key(self, consumer: ConsumerConfig, key: ApiKeyConfig, digest: bytes) -> ApiKey:
+        holder = self._holder(consumer, "sha256:" + digest[:FINGERPRINT_BYTES].hex())
+        begins = -math.inf if key.not_before is None else key.not_before
+        return ApiKey(holder, begins, math.inf if key.expires is None else key.expires)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +109,6 @@ class ApiKeys:
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Whose key it is, if there is one."""
-        keys = self._presented(exchange)
-        if not keys:
-            return None
-        if len(keys) > 1:
-            return TWO_KEYS
-        return self._holder(keys[0])
-
-    def _presented(self, exchange: Exchange) -> list[bytes]:
         keys: list[bytes] = []
         fields, headers = exchange.fields, exchange.headers
         if self.header is not None and self.header in fields:
@@ -60,18 +117,15 @@ class ApiKeys:
             keys += query_values(exchange.query, self.query)
         if self.cookie is not None:
             keys += cookie_values(headers, fields, self.cookie)
-        return keys
-
-    def _holder(self, key: bytes) -> AuthResult:
-        entry = self.ring.find(sha256(key).digest()) if len(key) <= MAX_BYTES else None
+        if len(keys) != 1:
+            return TWO_KEYS if keys else None
+        entry = self.ring.find(sha256(keys[0]).digest()) if len(keys[0]) <= MAX_BYTES else None
         if entry is None:
             return UNKNOWN
         now = time.time()
         if now >= entry.expires:
             return replace(EXPIRED, consumer=entry.holder.identity.consumer)
-        if now < entry.not_before:
-            return TOO_EARLY
-        return entry.holder
+        return TOO_EARLY if now < entry.not_before else entry.holder
 
     def challenge(self, refused: Refused | None) -> bytes:
         """There is no registered scheme for API keys: this one says where a key belongs."""
@@ -92,3 +146,8 @@ def api_keys(name: str, config: ApiKeyScheme, ring: KeyRing) -> ApiKeys:
         frozenset({cookie} if cookie else ()),
     )
     return ApiKeys(name, ring, locations, header, config.query, cookie, config.realm, config.forward)
+
+
+def key_paths(consumers: Iterable[ConsumerConfig], base: Path) -> frozenset[Path]:
+    """The files that keys are in."""
+    return frozenset(base / key.file for consumer in consumers for key in consumer.keys if key.file is not None)

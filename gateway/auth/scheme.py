@@ -47,6 +47,11 @@ class Locations:
     cookies: frozenset[bytes] = frozenset()
     protocols: frozenset[bytes] = frozenset()
 
+    @property
+    def only_headers(self) -> bool:
+        """Whether there are none but headers."""
+        return not (self.parameters or self.cookies or self.protocols)
+
     def __or__(self, other: Locations) -> Locations:
         return Locations(
             self.headers | other.headers,

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.auth.anonymous import Anonymous
-from gateway.auth.api_key import api_keys
+from gateway.auth.api_key import KeyRing, api_keys, key_paths
 from gateway.auth.basic import Basic, users
 from gateway.auth.context import AuthContext
 from gateway.auth.key_files import KeyFiles
-from gateway.auth.key_ring import KeyRing, key_paths
 from gateway.auth.password_checks import PasswordChecks
 from gateway.auth.scheme import Scheme
 from gateway.config.models.auth.jwt import JwtScheme

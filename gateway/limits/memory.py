@@ -23,10 +23,13 @@ class MemoryStore:
 
     def take(self, key: str, windows: WindowSet, cost: int, now: int) -> Taken:
         """Count a request if it fits into every window, otherwise nothing."""
-        arrivals = self.table.slot(key, now)
+        arrivals = self.table.by_key.get(key)
+        if arrivals is None:
+            arrivals = self.table.slot(key, now)
         if len(windows.intervals) == 1:  # as most limits have it
             ((seconds, interval, capacity),) = windows.intervals
-            owed = gcra.debt(arrivals.get(seconds, 0), now) + cost * interval
+            tat = arrivals.get(seconds, 0)
+            owed = (tat - now if tat > now else 0) + cost * interval
             if owed <= capacity:
                 arrivals[seconds] = now + owed
                 return Taken(True, (owed,))

@@ -28,7 +28,7 @@ class Table(Generic[S]):
     `make(key, shared)` makes a slot, which begins with what is owed in `shared`, if there is such a slot.
     """
 
-    __slots__ = ("_hand", "_idle", "_make", "_most", "_order", "_overflow", "_slots", "overflows")
+    __slots__ = ("_hand", "_idle", "_make", "_most", "_order", "_overflow", "by_key", "overflows")
 
     def __init__(
         self, make: Callable[[str, S | None], S], idle: Callable[[S, int], bool], most: int = MOST_KEYS
@@ -36,43 +36,43 @@ class Table(Generic[S]):
         self._make = make
         self._idle = idle
         self._most = most
-        self._slots: dict[str, S] = {}
+        self.by_key: dict[str, S] = {}
         self._order: list[str] = []  # the keys, for the hand that goes around them
         self._hand = 0
         self._overflow: S | None = None
         self.overflows = 0  # requests that were counted in the shared slot
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self.by_key)
 
     def slot(self, key: str, now: int) -> S:
         """The slot under which this key counts."""
-        found = self._slots.get(key)
+        found = self.by_key.get(key)
         return self._new(key, now) if found is None else found
 
     def peek(self, key: str) -> S | None:
         """The slot of this key, if it has one, or shares one because the table is full."""
-        found = self._slots.get(key)
-        return self._overflow if found is None and len(self._slots) >= self._most else found
+        found = self.by_key.get(key)
+        return self._overflow if found is None and len(self.by_key) >= self._most else found
 
     def slots(self) -> list[S]:
         """All of them."""
-        return [*self._slots.values(), *([] if self._overflow is None else [self._overflow])]
+        return [*self.by_key.values(), *([] if self._overflow is None else [self._overflow])]
 
     def _new(self, key: str, now: int) -> S:
-        used = len(self._slots)
+        used = len(self.by_key)
         if 2 * used >= self._most:
             for _ in range(LOOKED_AT if used < self._most else LOOKED_AT_WHEN_FULL):
                 self._look(now)
         shared = self._overflow
-        if len(self._slots) >= self._most:
+        if len(self.by_key) >= self._most:
             self.overflows += 1
             if shared is None:
                 shared = self._overflow = self._make("", None)
             return shared
         if shared is not None and self._idle(shared, now):
             shared = self._overflow = None
-        slot = self._slots[key] = self._make(key, shared)
+        slot = self.by_key[key] = self._make(key, shared)
         self._order.append(key)
         return slot
 
@@ -83,8 +83,8 @@ class Table(Generic[S]):
             return
         self._hand = self._hand + 1 if self._hand + 1 < len(order) else 0
         key = order[self._hand]
-        if self._idle(self._slots[key], now):
-            del self._slots[key]
+        if self._idle(self.by_key[key], now):
+            del self.by_key[key]
             last = order.pop()
             if last != key:
                 order[self._hand] = last

@@ -60,19 +60,25 @@ class Authentication:
         if not self.schemes:
             return open_to_all
         concealed = {scheme.name: self._concealed(scheme) for scheme in self.schemes}
+        # What is in headers, most often all that there is, is hidden with the identity headers.
+        hidden = {name: stripped | locations.headers for name, locations in concealed.items()}
+        beside = {name: not locations.only_headers for name, locations in concealed.items()}
         unless_recognised = self._concealed(None)
 
         async def authenticated(exchange: Exchange) -> Response:
-            exchange.hidden_headers |= stripped
             scheme, result = await self._ask(exchange)
             if isinstance(result, Recognised):
+                name = result.identity.scheme
                 exchange.identity = result.identity
                 exchange.extra_headers += result.headers
                 exchange.decisions += (result.decision,)
-                conceal(exchange, concealed[result.identity.scheme])
+                exchange.hidden_headers |= hidden[name]
+                if beside[name]:
+                    conceal(exchange, concealed[name])
                 if result.client_headers:
                     return await _adding(result.client_headers, handler(exchange))
             else:
+                exchange.hidden_headers |= stripped
                 self._refuse(exchange, scheme, result)
                 conceal(exchange, unless_recognised)
             return await handler(exchange)
@@ -81,7 +87,7 @@ class Authentication:
 
     async def _ask(self, exchange: Exchange, *, dry_run: bool = False) -> tuple[Scheme | None, Recognised | Refused]:
         """Who calls, or why not, and the scheme that says so."""
-        if has_two(exchange, b"authorization"):
+        if b"authorization" in exchange.fields and has_two(exchange, b"authorization"):
             return None, TWO_LINES
         first: tuple[Scheme, Refused] | None = None
         for scheme in self.schemes:

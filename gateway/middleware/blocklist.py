@@ -104,11 +104,13 @@ class Blocklist:
     def wrap(self, handler: Handler) -> Handler:
         """A handler that refuses who is blocked, and notes how the authentication of all others ends."""
         check = self.check
+        file, runtime = check.tables
 
         async def guarded(exchange: Exchange) -> Response:
-            found = check.about(exchange)
-            if found is not None:
-                _apply(exchange, found)
+            if file.requests or runtime.requests:
+                found = check.about(exchange)
+                if found is not None:
+                    _apply(exchange, found)
             try:
                 return await handler(exchange)
             except GatewayError as error:

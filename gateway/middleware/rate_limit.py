@@ -9,7 +9,7 @@ and counts what fits.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -65,17 +65,25 @@ class RateLimits:
 
     def _only(self, limit: RateLimit, handler: Handler, otherwise: Handler) -> Handler:
         """One limit that is counted in this process, as most are: nothing is to be decided together, or given back."""
-        store = limit.store
+        store, key, cost = limit.store, limit.key, limit.cost
         assert store is not None
+        same_for_all = not limit.tiers and not limit.consumers
 
-        def limited(exchange: Exchange) -> Awaitable[Response]:
-            windows, key = limit.windows_for(exchange.identity), limit.key(exchange)
-            taken = store.take(key, windows, limit.cost, time.monotonic_ns())
+        async def limited(exchange: Exchange) -> Response:
+            windows = limit.windows if same_for_all else limit.windows_for(exchange.identity)
+            taken = store.take(key(exchange), windows, cost, time.monotonic_ns())
             if taken is None:
-                return otherwise(exchange)
+                return await otherwise(exchange)
             if not taken.fits:
                 deny(exchange, limit.rule, _used_up(limit, windows, taken))
-            return answer_with(handler, exchange, windows.passed(taken.debts))
+            lines = windows.passed(taken.debts)
+            try:
+                response = await handler(exchange)
+            except GatewayError as error:
+                error.headers += lines
+                raise
+            response.headers += lines
+            return response
 
         return limited
 

@@ -19,7 +19,8 @@ from typing import Any, Final, Literal
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.http import Decision, Exchange, Outcome
+from gateway.http import Exchange, Outcome
+from gateway.http.attempt import Attempt
 from gateway.http.redaction import without_userinfo
 from gateway.plurals import counted
 
@@ -70,50 +71,21 @@ class AccessLog:
         self._writer.start()
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
-        """An exchange is over."""
+        """An exchange is over. Takes a record of it; never blocks."""
         if self.settings.output == "off":
             return
-        error = exchange.error
-        last = exchange.attempts[-1] if exchange.attempts else None
-        original = exchange.original_path
-        self._take(
-            {
-                "time": outcome.at,
-                "request_id": exchange.request_id,
-                "trace_id": exchange.trace_id,
-                "client": exchange.client,
-                "consumer": exchange.identity.consumer if exchange.identity else None,
-                "method": exchange.method,
-                "host": without_userinfo(exchange.host) if "@" in exchange.host else exchange.host,
-                "path": without_userinfo(exchange.path) if "@" in exchange.path else exchange.path,
-                "original_path": without_userinfo(original) if "@" in original else original,
-                "route": exchange.route,
-                "upstream": exchange.upstream,
-                "endpoint": last and last.endpoint,
-                "status": outcome.status,
-                "bytes_in": outcome.received,
-                "bytes_out": outcome.sent,
-                "duration": _microseconds(outcome.seconds),
-                "upstream_duration": last and last.seconds and _microseconds(last.seconds),
-                "cache": exchange.cache,
-                "fallback": _fallback(exchange.decisions) if exchange.decisions else None,
-                "attempts": [attempt.summary() for attempt in exchange.attempts],
-                "error": f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else error and repr(error),
-            }
-        )
-
-    def _take(self, record: Record) -> None:
-        """Take a record; never blocks. It is made a line at once: bytes wait more cheaply than what made them."""
-        waiting = self._queue
-        if len(waiting) >= QUEUE_LIMIT or self._put - self._taken >= QUEUE_BYTES:
+        queue = self._queue
+        if len(queue) >= QUEUE_LIMIT or self._put - self._taken >= QUEUE_BYTES:
             self.dropped += 1
             if self.dropped == self._dropped_reported + 1:
                 logger.warning("%s is not read: access log lines are dropped", self.settings.output)
             return
+        # Made a line at once: bytes wait more cheaply than what made them.
+        record = _record(exchange, outcome)
         line = _console_line(record) if self.settings.format == "console" else _json_line(record)
         self._put += len(line)
-        waiting.append(line)
-        if len(waiting) == 1:
+        queue.append(line)
+        if len(queue) == 1:
             self._wanted.set()
 
     def configure(self, settings: AccessLogSettings) -> None:
@@ -199,9 +171,38 @@ class AccessLog:
             )
 
 
-def _fallback(decisions: tuple[Decision, ...]) -> str | None:
-    """What stood in the place of which failure."""
-    return next((decision.reason for decision in decisions if decision.rule == "fallback"), None)
+def _record(exchange: Exchange, outcome: Outcome) -> Record:
+    """What the log says of it. Seconds are rounded to microseconds; what `round` does takes five times as long."""
+    error, original = exchange.error, exchange.original_path
+    last = exchange.attempts[-1] if exchange.attempts else None
+    fallback = None  # what stood in the place of which failure
+    for decision in exchange.decisions:
+        if decision.rule == "fallback":
+            fallback = decision.reason
+            break
+    return {
+        "time": outcome.at,
+        "request_id": exchange.request_id,
+        "trace_id": exchange.trace_id,
+        "client": exchange.client,
+        "consumer": exchange.identity.consumer if exchange.identity else None,
+        "method": exchange.method,
+        "host": without_userinfo(exchange.host) if "@" in exchange.host else exchange.host,
+        "path": without_userinfo(exchange.path) if "@" in exchange.path else exchange.path,
+        "original_path": without_userinfo(original) if "@" in original else original,
+        "route": exchange.route,
+        "upstream": exchange.upstream,
+        "endpoint": last and last.endpoint,
+        "status": outcome.status,
+        "bytes_in": outcome.received,
+        "bytes_out": outcome.sent,
+        "duration": int(outcome.seconds * 1e6 + 0.5) / 1e6,
+        "upstream_duration": last and last.seconds and int(last.seconds * 1e6 + 0.5) / 1e6,
+        "cache": exchange.cache,
+        "fallback": fallback,
+        "attempts": list(map(Attempt.summary, exchange.attempts)),
+        "error": f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else error and repr(error),
+    }
 
 
 def check_output(settings: AccessLogSettings) -> None:
@@ -217,11 +218,6 @@ def _open(settings: AccessLogSettings) -> _Destination:
     # O_NONBLOCK, because opening a named pipe without a reader would otherwise wait for one.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     return _Destination(settings, os.open(settings.output, flags, 0o640))
-
-
-def _microseconds(seconds: float) -> float:
-    """Rounded to them. (What `round` does takes five times as long: it goes by the decimal digits.)"""
-    return int(seconds * 1e6 + 0.5) / 1e6
 
 
 def _json_line(record: Record) -> bytes:

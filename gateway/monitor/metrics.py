@@ -6,6 +6,7 @@ configuration, and consumers beyond CONSUMERS, which a token issuer may invent w
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
@@ -96,7 +97,8 @@ class Metrics(Collector):
         durations = self._durations.get(route)
         if durations is None:
             durations = self._new_route(route)
-        durations.observe(outcome.seconds)
+        durations.counts[bisect_left(durations.bounds, outcome.seconds)] += 1  # `observe`, without the call
+        durations.total += outcome.seconds
         if exchange.identity is not None:
             name = exchange.identity.consumer
             known = name in self._consumers or len(self._consumers) < CONSUMERS

@@ -38,6 +38,7 @@ from gateway.config.models import ClientLimits, Drain
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
+from gateway.http import Report
 from gateway.http.frames import GOING_AWAY
 from gateway.live import Owner, Plan
 from gateway.monitor.access_log import STANDARD, AccessLog, AccessLogSettings, check_output
@@ -95,11 +96,12 @@ async def serve(options: ServeOptions) -> None:
     owner = Owner()
     audit_log = owner.hold(AUDIT_LOG, AuditLog())
     owner.hold(REPLAYS, ReplayMemory())
+    reports: list[Report] = [access_log.report, metrics.observe]
     admin_access = AdminAccess(options.directory, options.admin, options.secrets)
 
     def prepare(snapshot: Snapshot, plan: Plan) -> None:
         admin_access.check(snapshot)
-        plan.after_adoption(_change_of_logs(access_log, audit_log, options, snapshot))
+        plan.after_adoption(_change_of_logs(access_log, audit_log, reports, options, snapshot))
         plan.after_adoption(partial(admin_access.take_over, snapshot))
 
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
@@ -108,7 +110,7 @@ async def serve(options: ServeOptions) -> None:
     metrics.add_source(lambda: endpoint_metrics(owner.all(Upstream)))
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     metrics.add_source(partial(resilience_metrics, owner))
-    gateway = Gateway(reloader, (access_log.report, metrics.observe, audit_log.report))
+    gateway = Gateway(reloader, reports)
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
     try:
         with _signals(server, loop_watch, access_log, audit_log):
@@ -182,9 +184,12 @@ def _access_log_settings(config: AccessLogConfig, log_format: str | None) -> Acc
 
 
 def _change_of_logs(
-    access_log: AccessLog, audit_log: AuditLog, options: ServeOptions, snapshot: Snapshot
+    access_log: AccessLog, audit_log: AuditLog, reports: list[Report], options: ServeOptions, snapshot: Snapshot
 ) -> Callable[[], None]:
-    """What lets both logs go where a new configuration wants them. Raises ConfigError where one cannot."""
+    """What lets both logs go where a new configuration wants them. Raises ConfigError where one cannot.
+
+    The audit log is among `reports` only while there is one: it need not be called with every request otherwise.
+    """
     audit_settings = settings_of_audit_log(options.directory, snapshot, audit_log.settings)
     access_settings = _settings_of_access_log(access_log.settings, options.log_format, snapshot)
 
@@ -192,6 +197,9 @@ def _change_of_logs(
         if access_settings != access_log.settings:
             access_log.change(access_settings)
         audit_log.configure(audit_settings)
+        reports[:] = [report for report in reports if report != audit_log.report]
+        if audit_settings is not None:
+            reports.append(audit_log.report)
 
     return change
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway.auth.api_key import MAX_BYTES
+from gateway.auth.api_key import MAX_BYTES, KeyRing
 from gateway.auth.identities import Identities
 from gateway.auth.key_files import KeyFiles
-from gateway.auth.key_ring import KeyRing
 from gateway.auth.scheme import AuthResult, Recognised, Refused
 from gateway.config.models import ConsumerConfig, IdentityHeaders
 from gateway.config.models.auth.consumers import ApiKeyConfig
