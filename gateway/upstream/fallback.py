@@ -12,6 +12,8 @@ from gateway.upstream.retry import can_be_sent_again
 
 FALLBACK: Final = "fallback"  # another service was asked
 
+_BODYLESS: Final = frozenset({204, 304})
+
 Instead = Callable[[Exchange], Awaitable[Response | None]]
 """The other answer; None where there is none, so that the client gets the failure."""
 
@@ -58,7 +60,9 @@ class FixedAnswer:
 
     async def __call__(self, exchange: Exchange) -> Response:
         """Never None."""
-        headers = [(b"content-length", b"%d" % len(self.body)), (b"cache-control", b"no-store")]
+        headers = [(b"cache-control", b"no-store")]
+        if self.status not in _BODYLESS:
+            headers.append((b"content-length", b"%d" % len(self.body)))
         if self.body:
             headers.append((b"content-type", self.content_type))
         return Response(self.status, headers, self.body)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.config.models import Configuration
+from gateway.config.models.cache import Cache
 from gateway.config.problems import Fault
 
 
@@ -31,9 +32,41 @@ def credentials_everywhere(configuration: Configuration) -> Iterator[Fault]:
             yield Fault(("routes", index, "cache"), message, show_value=False)
 
 
-def larger_than_memory(configuration: Configuration) -> Iterator[Fault]:
-    """Bodies that are allowed, and that memory does not take."""
+def larger_than_the_store(configuration: Configuration) -> Iterator[Fault]:
+    """Bodies that are allowed, and that the store does not take."""
     config = configuration.middleware.cache
-    if config is not None and config.store == "memory" and config.max_body > config.size // 16:
-        message = f"memory keeps nothing larger than a sixteenth of cache.size, {config.size // 16} bytes"
-        yield Fault(("cache", "max_body"), f"{message}; make size larger, or this smaller")
+    if config is not None and config.max_body > (most := _most(config)):
+        yield Fault(("cache", "max_body"), f"{_said(config, most)}; make size larger, or this smaller")
+
+
+def larger_than_the_store_on_routes(configuration: Configuration) -> Iterator[Fault]:
+    """The same for what routes allow."""
+    config = configuration.middleware.cache or Cache()
+    for index, route in enumerate(configuration.routes.routes):
+        if (
+            route.cache is not None
+            and route.cache.max_body is not None
+            and route.cache.max_body > (most := _most(config))
+        ):
+            yield Fault(("routes", index, "cache", "max_body"), f"{_said(config, most)}; make this smaller")
+
+
+def _most(config: Cache) -> int:
+    return config.size // 16 if config.store == "memory" else config.size
+
+
+def _said(config: Cache, most: int) -> str:
+    share = "a sixteenth of cache.size" if config.store == "memory" else "cache.size"
+    return f"the store keeps nothing larger than {share}, {most} bytes"
+
+
+def kept_longer(configuration: Configuration) -> Iterator[Fault]:
+    """Responses that are to be used for longer than they are to be kept."""
+    config = configuration.middleware.cache
+    if config is None or "keep_stale" not in config.model_fields_set:
+        return
+    for key in ("stale_if_error", "stale_while_revalidate"):
+        if config.keep_stale < (seconds := getattr(config, key)):
+            message = f"it has no effect: responses are kept for the {seconds:g} s of {key}; make one the other"
+            yield Fault(("cache", "keep_stale"), message)
+            return

@@ -39,6 +39,14 @@ def needing_others(configuration: Configuration) -> Iterator[Fault]:
             yield Fault(("routes", index, "fallback", "target"), message)
 
 
+def idle_content_types(configuration: Configuration) -> Iterator[Fault]:
+    """A content type of no body."""
+    for index, route in enumerate(configuration.routes.routes):
+        fallback = route.fallback
+        if fallback is not None and "content_type" in fallback.model_fields_set and not fallback.body:
+            yield Fault(("routes", index, "fallback", "content_type"), "it has no effect without a body; remove it")
+
+
 def stale_without_cache(configuration: Configuration) -> Iterator[Fault]:
     """Stale copies of responses that are not stored."""
     anywhere = configuration.middleware.cache

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from gateway.config.models.base import Model
+from gateway.config.models.respond import BODYLESS
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Text, Unset, refuse
 
@@ -33,4 +34,6 @@ class Fallback(Model):
         fixed = self.status is not None or self.body is not None
         if fixed + (self.target is not None) + self.stale != 1:
             raise refuse("a fallback is one of: status with body, target, or stale: true")
+        if self.body and self.status in BODYLESS:
+            raise refuse(f"a response with the status {self.status} has no body; remove it, or take another status")
         return self

@@ -10,7 +10,8 @@ from gateway.config.values.kinds import Kind, Text, accepted_by, or_empty, refus
 
 DEFAULT_TYPE = "text/plain; charset=utf-8"
 
-_BODYLESS = frozenset({204, 205, 304})
+BODYLESS = frozenset({204, 205, 304})
+"""Statuses of responses without a body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
 
 
 def _check_line(text: str) -> None:
@@ -40,7 +41,7 @@ class RespondConfig(Model):
 
     @model_validator(mode="after")
     def _may_have_a_body(self) -> "RespondConfig":
-        if self.body and self.status in _BODYLESS:
+        if self.body and self.status in BODYLESS:
             raise refuse(f"a response with the status {self.status} has no body; remove it, or take another status")
         return self
 
