@@ -9,6 +9,7 @@ from gateway.http.paths import merge_slashes
 from gateway.routes.conditions import Asked, Requirement, requirements_of
 from gateway.routes.pattern import Pattern, PatternError, parse, split
 from gateway.routes.rewrite import (
+    Cut,
     Reader,
     Sender,
     Template,
@@ -81,6 +82,7 @@ class Candidate(Generic[T]):
         self.form = shape.form
         self.pattern = shape.pattern
         self.send = shape.send
+        self.cut = shape.send if isinstance(shape.send, Cut) else None
         self.own = shape.own
         self.read = read
         self.named = named
@@ -91,7 +93,8 @@ class Candidate(Generic[T]):
         `pieces` are how the client spelled it, where that differs.
         """
         taken = () if self.read is None else self.read(path, segments)
-        sent = self.send(path, taken)
+        cut = self.cut
+        sent = self.send(path, taken) if cut is None else cut.head + path[cut.start :] or "/"
         if sent is None:
             return None
         own: str | None = path

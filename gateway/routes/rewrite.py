@@ -111,12 +111,25 @@ def reader(pattern: Pattern) -> Reader:
     return read
 
 
+class Cut:
+    """A Sender that puts `head` in place of the first `start` characters: what most routes need.
+
+    `RouteTable` does it by itself, as a call costs more.
+    """
+
+    __slots__ = ("head", "start")
+
+    def __init__(self, start: int, head: str = "") -> None:
+        self.start = start
+        self.head = head
+
+    def __call__(self, path: str, taken: Sequence[str]) -> str:
+        return self.head + path[self.start :] or "/"
+
+
 def send_as_matched(base: str) -> Sender:
     """Compile the sending of the path as it is, without `base` in front of it."""
-    if not base:
-        return lambda path, taken: path
-    start = len(base)
-    return lambda path, taken: path[start:] or "/"
+    return Cut(len(base))
 
 
 def send_stripped(prefix: str, base: str) -> Sender:
@@ -196,10 +209,7 @@ def reads_captures(template: Template, pattern: Pattern) -> bool:
 
 
 def _send_with_rest(template: Template, pattern: Pattern) -> Sender:
-    head, start = template.text[:-2], len(pattern.sample("")) - 1
-    if head:
-        return lambda path, taken: head + path[start:]
-    return lambda path, taken: path[start:] or "/"
+    return Cut(len(pattern.sample("")) - 1, template.text[:-2])
 
 
 def _format(template: Template, pattern: Pattern) -> str:
