@@ -17,7 +17,7 @@ from setuptools import Extension, setup
 
 MODULES = """
     outbox deadlines turns
-    http/messages http/attempt http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
+    http/messages http/bodies http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
     http/hosts http/methods http/frames http/handshake http/problems http/parameters http/retry_after
     routes/table routes/candidate routes/pattern http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions

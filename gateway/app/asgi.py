@@ -12,16 +12,17 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from gateway.app.channel import Channel, RequestHead
+from gateway.app.channel import Channel
 from gateway.app.counting import Counts
 from gateway.app.gateway import Gateway
 from gateway.app.tls import client_certificate
 from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Outcome, Response
+from gateway.http.bodies import Expectation, Message, Receive, Send
 from gateway.http.fields import announces_body
 from gateway.http.handshake import make_key
-from gateway.http.messages import Expectation, Message, Receive, Send
+from gateway.http.messages import RequestHead
 
 logger = logging.getLogger("gateway")
 

@@ -8,33 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from gateway.http import Headers, Outcome, Response
-from gateway.http.messages import Expectation
-
-
-class RequestHead:
-    """The head of a request, as it was read."""
-
-    __slots__ = ("bare_query", "fields", "headers", "method", "path", "query", "version", "websocket")
-
-    def __init__(
-        self,
-        method: str,
-        version: str,  # "1.1"
-        path: str,  # as the client sent it: octets as characters
-        query: bytes,  # without the "?"
-        headers: Headers,
-        fields: dict[bytes, bytes],  # header name -> its last value
-        bare_query: bool,  # the target has a "?" with nothing behind it
-        websocket: bool,  # a handshake (RFC 6455, 4.1): what follows may be no HTTP
-    ) -> None:
-        self.method = method
-        self.version = version
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.fields = fields
-        self.bare_query = bare_query
-        self.websocket = websocket
+from gateway.http.bodies import Expectation
+from gateway.http.messages import RequestHead
 
 
 class Channel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.http.messages import Message, Receive, Send
+from gateway.http.bodies import Message, Receive, Send
 from gateway.upstream.websocket import size_of
 
 

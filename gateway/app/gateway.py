@@ -18,13 +18,14 @@ from functools import partial
 from typing import Final
 from urllib.parse import unquote
 
-from gateway.app.channel import Channel, RequestHead
+from gateway.app.channel import Channel
 from gateway.app.health import PROBES, health
 from gateway.app.sending import send_stream
 from gateway.build import RouteHandler, Snapshot
 from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Outcome, Report, Response, WebSocketSession
+from gateway.http.messages import RequestHead
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, is_plain, normalise
 from gateway.http.problems import problem_for

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gateway.app.channel import Channel
 from gateway.http import Exchange, Outcome, Response
+from gateway.http.bodies import Body
 from gateway.http.fields import tokens
-from gateway.http.messages import Body
 
 
 async def send_stream(channel: Channel, exchange: Exchange, response: Response, body: Body, outcome: Outcome) -> None:

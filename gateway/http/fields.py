@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import ErrorKind, GatewayError
+from gateway.http.bodies import Headers
 from gateway.http.hosts import normalise_host
-from gateway.http.messages import Headers
 
 CONNECTION_FIELDS: Final = frozenset(
     {

@@ -11,8 +11,9 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, NamedTuple
 
+from gateway.http.bodies import Headers
 from gateway.http.fields import values
-from gateway.http.messages import Exchange, Headers
+from gateway.http.messages import Exchange
 from gateway.http.paths import is_plain, merge_slashes, normalise
 
 VIA: Final = b"1.1 gateway"

@@ -14,9 +14,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.http.bodies import Headers
 from gateway.http.fields import tokens, values
 from gateway.http.frames import RESERVED, RSV1
-from gateway.http.messages import Headers
 
 UPGRADE_LINES: Final[Headers] = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade")]
 

@@ -1,120 +1,27 @@
-"""Exchange, Response, Handler: a request on its way, what comes back, and the one seam between them."""
+"""Exchange, Attempt, Response, Handler: a request on its way, what comes back, and the one seam between them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from gateway.http.attempt import Attempt
+from gateway.errors import ErrorKind
+from gateway.http.bodies import Body, Expectation, Headers, WebSocketSession
 
 if TYPE_CHECKING:
     from gateway.http.header_filter import HeaderFilter
 
 logger = logging.getLogger("gateway")
 
-Headers = list[tuple[bytes, bytes]]
-"""Header lines in their order; names in lower case, values without surrounding white space."""
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
+REFUSALS: Final = frozenset({429, 503})
+"""Statuses with which an endpoint says that it wants no more for now."""
 
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 _NOTHING_HIDDEN: Final[frozenset[bytes]] = frozenset()
-_NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
 _NEVER: Final = float("inf")
-
-
-class Body(Protocol):
-    """A message body that streams: the request's, read by the upstream side, or the response's, read by the app."""
-
-    @property
-    def trailers(self) -> Headers:
-        """The trailer section; complete once `read` has answered b""."""
-        ...
-
-    @property
-    def ready(self) -> bool:
-        """Whether `read` would answer at once."""
-        ...
-
-    async def read(self) -> bytes:
-        """The next piece, of any size above zero; b"" at the end. Raises GatewayError when the body is cut short."""
-        ...
-
-    def close(self) -> None:
-        """Give up what is still to come, and free what it holds. Safe to call at any time, any number of times."""
-        ...
-
-
-class WebSocketSession(Protocol):
-    """An upstream that takes this WebSocket, ready to be joined to the client's."""
-
-    handshake: Headers  # the lines of the 101 that are about the WebSocket, beside Connection and Upgrade
-
-    async def run(self, receive: Receive, send: Send, headers: Headers) -> None:
-        """Accept the client of an ASGI server with these headers, and carry messages both ways until either side ends.
-        Takes `websocket.connect` itself."""
-        ...
-
-    def close(self, code: int) -> None:
-        """End both sides with this close code (RFC 6455, 7.4.1)."""
-        ...
-
-
-class WholeBody:
-    """A Body that is there as a whole, with its trailers."""
-
-    __slots__ = ("_data", "trailers")
-
-    def __init__(self, data: bytes, trailers: Headers) -> None:
-        self._data = data
-        self.trailers = trailers
-
-    @property
-    def ready(self) -> bool:
-        return True
-
-    async def read(self) -> bytes:
-        data, self._data = self._data, b""
-        return data
-
-    def close(self) -> None:
-        self._data = b""
-
-
-class WrappedBody:
-    """A body whose pieces are read through `read`, which counts, keeps or changes them. All else is `body`'s own.
-
-    `ready` says whether `read` would answer at once, where that is not what `body` says.
-    """
-
-    __slots__ = ("_body", "_read", "_ready")
-
-    def __init__(
-        self, body: Body, read: Callable[[], Awaitable[bytes]], ready: Callable[[], bool] | None = None
-    ) -> None:
-        self._body = body
-        self._read = read
-        self._ready = ready
-
-    @property
-    def trailers(self) -> Headers:
-        return self._body.trailers
-
-    @property
-    def ready(self) -> bool:
-        return self._body.ready if self._ready is None else self._ready()
-
-    async def read(self) -> bytes:
-        return await self._read()
-
-    def close(self) -> None:
-        self._body.close()
 
 
 class Deferred:
@@ -173,15 +80,92 @@ class Decision:
     reason: str
 
 
-class Expectation:
-    """A client that may wait for a 100 (Continue) before it sends its body (RFC 9110, 10.1.1)."""
+class RequestHead:
+    """The head of a request, as it was read."""
 
-    __slots__ = ("pending",)
+    __slots__ = ("bare_query", "fields", "headers", "method", "path", "query", "version", "websocket")
 
-    def __init__(self) -> None:
-        self.pending = True  # until its body is read, which is when it gets the 100
+    def __init__(
+        self,
+        method: str,
+        version: str,  # "1.1"
+        path: str,  # as the client sent it: octets as characters
+        query: bytes,  # without the "?"
+        headers: Headers,
+        fields: dict[bytes, bytes],  # header name -> its last value
+        bare_query: bool,  # the target has a "?" with nothing behind it
+        websocket: bool,  # a handshake (RFC 6455, 4.1): what follows may be no HTTP
+    ) -> None:
+        self.method = method
+        self.version = version
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.fields = fields
+        self.bare_query = bare_query
+        self.websocket = websocket
 
 
+class Observer(Protocol):
+    """Learns from attempts."""
+
+    def ended(self, attempt: Attempt) -> None:
+        """An attempt is over. Must not raise, and must not wait."""
+        ...
+
+
+class Attempt:
+    """Filled in while it goes on, and reported once, when it is over; from then on nothing changes but `retry`.
+
+    The counters of an endpoint, the access log, and what judges endpoints all read this.
+    """
+
+    # Defaults of the class: most attempts differ in few of them.
+    waited: float = 0.0  # seconds, until there was a connection
+    connected: bool = False  # there was one; without it, the endpoint has seen nothing of the request
+    reused: bool = False  # the connection had served others before
+    seconds: float | None = None  # from then on until the head of the response
+    took: float = 0.0  # seconds, until it failed or was given up without an answer
+    status: int = 0  # of the response; 0: none came
+    retry_after: float = 0.0  # seconds for which a response asks to be left alone, in a refusal
+    sent: int = 0  # body bytes
+    received: int = 0  # body bytes
+    failure: ErrorKind | None = None  # None: the response was whole, or its reader went away
+    open_ended: bool = False  # the response ends with the connection: nothing tells whether it is whole
+    unanswered: bool = False  # it failed before a byte of an answer came
+    retry: str = ""  # why another attempt followed; empty where none did
+
+    def __init__(
+        self, endpoint: str, started: float, first: Observer | None = None, others: tuple[Observer, ...] = ()
+    ) -> None:
+        self.endpoint = endpoint  # its address
+        self.started = started  # time.perf_counter(), when it was picked
+        self._first = first
+        self._others = others
+
+    def end(self) -> None:
+        """It is over. Safe to call any number of times."""
+        first, self._first = self._first, None
+        if first is not None:
+            first.ended(self)
+            for observer in self._others:
+                observer.ended(self)
+            self._others = ()
+
+    def summary(self) -> dict[str, object]:
+        """For logs: where, how it ended, after how many milliseconds, and why another one followed."""
+        seconds = self.took if self.seconds is None else self.waited + self.seconds
+        shown: dict[str, object] = {"endpoint": self.endpoint}
+        if self.status:
+            shown["status"] = self.status
+        if self.failure is not None:
+            shown["error"] = self.failure.slug
+        shown["ms"] = int(seconds * 1e6 + 0.5) / 1e3
+        shown["why_next"] = self.retry or None
+        return shown
+
+
+_NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
 _ATTRIBUTES: Final = (
     "attempts",
     "bare_query",

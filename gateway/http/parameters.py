@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, unquote_plus
 
+from gateway.http.bodies import Headers
 from gateway.http.fields import values
-from gateway.http.messages import Headers
 
 
 def parameters(query: bytes) -> list[tuple[str, str]]:

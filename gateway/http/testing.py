@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gateway.http.messages import Exchange, Headers
+from gateway.http.bodies import Headers
+from gateway.http.messages import Exchange
 
 
 class Pieces:

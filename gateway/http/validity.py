@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from types import NoneType
 from typing import Any, Final
 
-from gateway.http.attempt import Attempt
+from gateway.http.bodies import Expectation, Headers
 from gateway.http.fields import FRAMING_FIELDS, folded
 from gateway.http.header_filter import HeaderFilter
-from gateway.http.messages import Decision, Exchange, Expectation, Headers, Identity, Response
+from gateway.http.messages import Attempt, Decision, Exchange, Identity, Response
 
 _LINES: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9a-z-]+\0[\t\x20-\x7e\x80-\xff]*\n)*")  # name, NUL, value, LF
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")

@@ -20,7 +20,7 @@ import orjson
 
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Outcome
-from gateway.http.attempt import Attempt
+from gateway.http.messages import Attempt
 from gateway.http.redaction import without_userinfo
 from gateway.plurals import counted
 

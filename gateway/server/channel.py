@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final, Protocol
 
-from gateway.app.channel import Channel, RequestHead
+from gateway.app.channel import Channel
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Outcome, Response
-from gateway.http.messages import Expectation
+from gateway.http.bodies import Expectation
+from gateway.http.messages import RequestHead
 from gateway.server.context import ServerContext
 
 BODY_HIGH_WATER: Final = 64 * 1024  # bytes of a request body that were not read yet, above which the client waits

@@ -12,9 +12,9 @@ from typing import Any, Final
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Response
-from gateway.http.attempt import Attempt, Observer
 from gateway.http.fields import response_headers
 from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, spelled
+from gateway.http.messages import Attempt, Observer
 from gateway.plurals import counted
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint

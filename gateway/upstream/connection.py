@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.deadlines import Deadlines
-from gateway.http.attempt import Attempt
 from gateway.http.frames import FrameReader
-from gateway.http.messages import Response
+from gateway.http.messages import Attempt, Response
 from gateway.turns import ClientTurns
 from gateway.upstream.request import Request
 from gateway.upstream.tunnel import End

@@ -12,8 +12,8 @@ from gateway.algorithms.held_slots import HeldSlots
 from gateway.algorithms.peak_ewma import PeakEwma
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http.attempt import Attempt, Observer
 from gateway.http.frames import RESTART
+from gateway.http.messages import Attempt, Observer
 from gateway.plurals import counted
 from gateway.upstream.connection import Connection
 from gateway.upstream.health import Health

@@ -12,7 +12,7 @@ from typing import Final
 from gateway.algorithms.percentiles import RecentQuantile
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Handler, Response
-from gateway.http.attempt import Attempt
+from gateway.http.messages import Attempt
 from gateway.upstream.cluster import Cluster
 
 HEDGED: Final = "hedged"  # another attempt was made beside it, whose answer was taken

@@ -11,8 +11,8 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
+from gateway.http.bodies import Message, Receive, Send
 from gateway.http.frames import FAILED, GOING_AWAY, INVALID_DATA, NORMAL, FrameReader
-from gateway.http.messages import Message, Receive, Send
 from gateway.upstream.tunnel import HIGH_WATER, End, Tunnel
 
 logger = logging.getLogger("gateway.websocket")

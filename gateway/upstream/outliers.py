@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.algorithms.outlier_detection import OutlierDetection, OutlierRecord, OutlierSettings
-from gateway.http.attempt import Attempt
+from gateway.http.messages import Attempt
 from gateway.upstream.endpoint import Endpoint
 
 LOOK_SECONDS: Final = 0.25  # between two looks at what waits

@@ -10,7 +10,7 @@ from typing import Final
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Response
-from gateway.http.attempt import Attempt
+from gateway.http.messages import Attempt
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Checked

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from gateway.algorithms.backoff import full_jitter
 from gateway.algorithms.retry_budget import BudgetSettings, RetryBudget
 from gateway.errors import ErrorKind
-from gateway.http.attempt import Attempt
-from gateway.http.messages import Exchange, Headers
+from gateway.http.bodies import Headers
+from gateway.http.messages import Attempt, Exchange
 from gateway.http.retry_after import seconds_to_wait
 from gateway.upstream.request import Rereadable
 

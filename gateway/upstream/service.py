@@ -10,8 +10,7 @@ from typing import Final, Protocol, TypeVar
 
 from gateway.algorithms import priorities
 from gateway.algorithms.outlier_detection import OutlierSettings
-from gateway.http.attempt import Attempt
-from gateway.http.messages import Exchange
+from gateway.http.messages import Attempt, Exchange
 from gateway.upstream.affinity import Affinity, StickyCookie
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import FOREVER, Signal

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from gateway.deadlines import NEVER, Deadlines
 from gateway.http import Headers
+from gateway.http.bodies import Message, Receive, Send
 from gateway.http.frames import FrameReader
 from gateway.http.handshake import Negotiated
-from gateway.http.messages import Message, Receive, Send
 from gateway.turns import ClientTurns, Turns
 from gateway.upstream.connection import Connection
 from gateway.upstream.tunnel import End, Tunnel

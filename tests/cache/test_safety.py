@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.http import Exchange, Identity, Response
-from gateway.http.attempt import Attempt
 from gateway.http.header_filter import HeaderFilter
+from gateway.http.messages import Attempt
 from tests.cache.support import Backend, Site, answer, body
 from tests.middleware.support import errors
 

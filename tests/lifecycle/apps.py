@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from gateway.http.messages import Receive, Send
+from gateway.http.bodies import Receive, Send
 
 
 async def one(scope: dict[str, Any], receive: Receive, send: Send) -> None:

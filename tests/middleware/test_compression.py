@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http import Exchange, Handler, Response
+from gateway.http.bodies import Headers
 from gateway.http.encoding import Choice, choose
-from gateway.http.messages import Headers
 from gateway.http.testing import Pieces, make_exchange
 from gateway.middleware.compression import SLICE, compressed_body
 from gateway.middleware.compressors import COMPRESSORS

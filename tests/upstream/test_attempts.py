@@ -13,7 +13,7 @@ from gateway.balancing.table import BALANCERS
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
-from gateway.http.attempt import Attempt
+from gateway.http.messages import Attempt
 from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import EndpointCounts

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http.attempt import Attempt
+from gateway.http.messages import Attempt
 from gateway.http.testing import make_exchange
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.http.bodies import Headers
 from gateway.http.fields import values
-from gateway.http.messages import Headers
 
 MOST_SECONDS: Final = 2**31  # what larger numbers count as (RFC 9111, 1.2.2)
 MOST_BYTES: Final = 4096  # of a Cache-Control that is read at all

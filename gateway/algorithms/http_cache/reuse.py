@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 from gateway.algorithms.http_cache.directives import MOST_SECONDS, cache_control, seconds
 from gateway.algorithms.http_cache.terms import Terms
+from gateway.http.bodies import Headers
 from gateway.http.fields import tokens
-from gateway.http.messages import Headers
 
 ERRORS: Final = frozenset({500, 502, 503, 504})
 """Statuses in whose place a stale response may be served (RFC 5861, 4)."""

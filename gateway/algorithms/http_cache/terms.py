@@ -7,8 +7,8 @@ from typing import Final
 
 from gateway.algorithms.http_cache.directives import Directives, age_said, cache_control, http_date, seconds
 from gateway.algorithms.http_cache.vary import vary_names
+from gateway.http.bodies import Headers
 from gateway.http.fields import tokens, values
-from gateway.http.messages import Headers
 
 HEURISTIC_SHARE: Final = 0.1  # of the time since its last change, for which a response is taken to be fresh
 HEURISTIC_MOST: Final = 24 * 3600.0

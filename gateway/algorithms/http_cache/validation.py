@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.algorithms.http_cache.directives import http_date
+from gateway.http.bodies import Headers
 from gateway.http.fields import CONNECTION_FIELDS, values
-from gateway.http.messages import Headers
 
 CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since"})
 """Those that a cache may answer itself."""

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
+from gateway.http.bodies import Headers
 from gateway.http.fields import tokens, values
-from gateway.http.messages import Headers
 
 MOST_NAMES: Final = 16  # of a Vary that is followed
 

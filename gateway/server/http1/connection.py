@@ -18,10 +18,10 @@ from collections.abc import Awaitable
 from typing import Final, cast
 
 from gateway.algorithms.fairness import place_of
-from gateway.app.channel import RequestHead
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Outcome, Response
+from gateway.http.messages import RequestHead
 from gateway.outbox import Writer
 from gateway.plurals import counted
 from gateway.server.context import READ_BUFFER, ServerContext

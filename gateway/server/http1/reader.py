@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol
 
 import httptools
 
-from gateway.app.channel import RequestHead
 from gateway.config.models import ClientLimits
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
+from gateway.http.messages import RequestHead
 from gateway.server.head import bad, check_head, check_method, is_websocket
 
 BLANK_LINES: Final = 8  # before a request (RFC 9112, 2.2 asks for one)

@@ -11,7 +11,7 @@ from gateway.custom_code import is_failure, place_of
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Response
-from gateway.http.messages import Message
+from gateway.http.bodies import Message
 from gateway.upstream.asgi.messages import AsgiCallable, BadMessage, data_of, headers_of, status_of
 from gateway.upstream.request import Timeouts
 

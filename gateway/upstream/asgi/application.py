@@ -12,8 +12,8 @@ from urllib.parse import unquote
 from gateway.custom_code import described
 from gateway.deadlines import NEVER, Deadlines
 from gateway.http import Exchange, Response
-from gateway.http.attempt import Attempt
 from gateway.http.fields import CONNECTION_FIELDS, values
+from gateway.http.messages import Attempt
 from gateway.upstream.asgi.answer import Answer
 from gateway.upstream.asgi.lifespan import Lifespan
 from gateway.upstream.asgi.messages import AsgiCallable

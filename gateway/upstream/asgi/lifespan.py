@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.custom_code import described, is_failure
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http.messages import Message
+from gateway.http.bodies import Message
 from gateway.upstream.asgi.messages import AsgiCallable
 
 logger = logging.getLogger("gateway.asgi")

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from gateway.http import Headers
+from gateway.http.bodies import Message, Receive, Send
 from gateway.http.fields import CONNECTION_FIELDS
-from gateway.http.messages import Message, Receive, Send
 
 AsgiCallable = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 

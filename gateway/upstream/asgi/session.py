@@ -12,9 +12,9 @@ from gateway.custom_code import is_failure, place_of
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Response
+from gateway.http.bodies import Message, Receive, Send
 from gateway.http.frames import FAILED, NORMAL, TOO_BIG, FrameReader
 from gateway.http.handshake import accept_of
-from gateway.http.messages import Message, Receive, Send
 from gateway.turns import ClientTurns
 from gateway.upstream.asgi.messages import AsgiCallable, BadMessage, headers_of
 from gateway.upstream.tunnel import End, Tunnel

@@ -17,9 +17,9 @@ from typing import Final, cast
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Headers, Response, WholeBody
-from gateway.http.attempt import REFUSALS, Attempt
 from gateway.http.fields import response_headers
 from gateway.http.frames import FrameReader
+from gateway.http.messages import REFUSALS, Attempt
 from gateway.http.retry_after import seconds_to_wait
 from gateway.outbox import Outbox, Writer
 from gateway.turns import ClientTurns

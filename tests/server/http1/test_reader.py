@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.app.channel import RequestHead
 from gateway.config.models import ClientLimits
 from gateway.errors import GatewayError
 from gateway.http import Headers
+from gateway.http.messages import RequestHead
 from gateway.server.http1.reader import RequestReader
 
 

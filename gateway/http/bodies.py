@@ -1,0 +1,110 @@
+"""What streams: bodies of messages, and WebSockets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+Headers = list[tuple[bytes, bytes]]
+"""Header lines in their order; names in lower case, values without surrounding white space."""
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Body(Protocol):
+    """A message body that streams: the request's, read by the upstream side, or the response's, read by the app."""
+
+    @property
+    def trailers(self) -> Headers:
+        """The trailer section; complete once `read` has answered b""."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether `read` would answer at once."""
+        ...
+
+    async def read(self) -> bytes:
+        """The next piece, of any size above zero; b"" at the end. Raises GatewayError when the body is cut short."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is still to come, and free what it holds. Safe to call at any time, any number of times."""
+        ...
+
+
+class WebSocketSession(Protocol):
+    """An upstream that takes this WebSocket, ready to be joined to the client's."""
+
+    handshake: Headers  # the lines of the 101 that are about the WebSocket, beside Connection and Upgrade
+
+    async def run(self, receive: Receive, send: Send, headers: Headers) -> None:
+        """Accept the client of an ASGI server with these headers, and carry messages both ways until either side ends.
+        Takes `websocket.connect` itself."""
+        ...
+
+    def close(self, code: int) -> None:
+        """End both sides with this close code (RFC 6455, 7.4.1)."""
+        ...
+
+
+class WholeBody:
+    """A Body that is there as a whole, with its trailers."""
+
+    __slots__ = ("_data", "trailers")
+
+    def __init__(self, data: bytes, trailers: Headers) -> None:
+        self._data = data
+        self.trailers = trailers
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    async def read(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    def close(self) -> None:
+        self._data = b""
+
+
+class WrappedBody:
+    """A body whose pieces are read through `read`, which counts, keeps or changes them. All else is `body`'s own.
+
+    `ready` says whether `read` would answer at once, where that is not what `body` says.
+    """
+
+    __slots__ = ("_body", "_read", "_ready")
+
+    def __init__(
+        self, body: Body, read: Callable[[], Awaitable[bytes]], ready: Callable[[], bool] | None = None
+    ) -> None:
+        self._body = body
+        self._read = read
+        self._ready = ready
+
+    @property
+    def trailers(self) -> Headers:
+        return self._body.trailers
+
+    @property
+    def ready(self) -> bool:
+        return self._body.ready if self._ready is None else self._ready()
+
+    async def read(self) -> bytes:
+        return await self._read()
+
+    def close(self) -> None:
+        self._body.close()
+
+
+class Expectation:
+    """A client that may wait for a 100 (Continue) before it sends its body (RFC 9110, 10.1.1)."""
+
+    __slots__ = ("pending",)
+
+    def __init__(self) -> None:
+        self.pending = True  # until its body is read, which is when it gets the 100
