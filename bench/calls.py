@@ -21,6 +21,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
+import gateway
 from bench.chain import REQUEST, Chains
 from bench.machine import divide_cores, free_port
 from bench.programs import BenchError, get, running
@@ -32,7 +33,7 @@ COUNTED = 20  # of which the one with the fewest calls counts: clocks tick meanw
 SETTLING = 0.02  # seconds that a request has to end after its answer
 START_SECONDS = 30.0
 
-_ROOT = f"{Path(cli.__file__).parent}/"
+_ROOT = f"{Path(gateway.__file__).parent}/"
 
 Calls = Counter[CodeType]
 

@@ -153,7 +153,9 @@ class Gateway:
         request_ids, address, trusted, outer_host, outer_port = _REQUEST_IDS, peer, False, "", ""
         if snapshot is not None:
             request_ids = snapshot.request_ids
-            if snapshot.proxies.trusts(peer):
+            proxies = snapshot.proxies
+            verdict = proxies.verdicts.get(peer)
+            if proxies.trusts(peer) if verdict is None else verdict:
                 address, scheme, trusted, outer_host, outer_port = snapshot.proxies.caller(
                     peer, scheme, headers, fields
                 )

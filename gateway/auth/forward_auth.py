@@ -25,12 +25,11 @@ from gateway.http.fields import (
     FORWARDING_FIELDS,
     FRAMING_FIELDS,
     folded,
-    response_headers,
     values,
 )
-from gateway.http.forwarded import prefix_before
 from gateway.http.header_filter import is_of_proxies
 from gateway.outside.breaker import Requester
+from gateway.upstream.request import prefix_before, response_headers
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_NAME = 200  # characters of a consumer, tenant, group or scope

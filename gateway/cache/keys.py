@@ -16,9 +16,10 @@ from gateway.auth.scheme import Locations
 from gateway.cache.store import Key
 from gateway.http import Exchange
 from gateway.http.fields import values
-from gateway.http.forwarded import forwarded_elements, parameter, prefix_before
+from gateway.http.forwarded import forwarded_elements, parameter
 from gateway.http.header_filter import ADDRESSES, CALLER_PREFIXES, CALLERS, STRANGERS, WRITTEN_HERE, is_of_proxies
 from gateway.http.parameters import query_values
+from gateway.upstream.request import prefix_before
 
 REMEMBERED: Final = 1024  # names of headers whose meaning is remembered
 

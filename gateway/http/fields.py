@@ -173,8 +173,9 @@ _NO_TRAILER_PREFIXES: Final = (
     b"x-forwarded-",
 )
 
-_BUT_CONNECTION: Final = CONNECTION_FIELDS - {b"connection"}
-_PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
+
+PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
+"""What `Connection` most often says, which names no field."""
 
 
 def folded(name: bytes) -> bytes:
@@ -223,26 +224,10 @@ def tokens(headers: Headers, name: bytes) -> set[bytes]:
 
 def nominated(headers: Headers, fields: dict[bytes, bytes]) -> set[bytes]:
     """The fields that `Connection` names and that may be dropped for it."""
-    if fields.get(b"connection", b"close") in _PLAIN_CONNECTION and len(fields) == len(headers):
+    if fields.get(b"connection", b"close") in PLAIN_CONNECTION and len(fields) == len(headers):
         return set()
     named = tokens(headers, b"connection")
     return {name for name in named - NEVER_DROPPED if not name.startswith((b"x-forwarded-", b"x-consumer-"))}
-
-
-def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None) -> Headers:
-    """The lines of an upstream's response that reach the client. `fields` are the same as a mapping, if at hand."""
-    fields = dict(headers) if fields is None else fields
-    if CONNECTION_FIELDS.isdisjoint(fields):
-        return headers
-    connection = fields.get(b"connection", b"")
-    if connection in _PLAIN_CONNECTION and len(fields) == len(headers) and _BUT_CONNECTION.isdisjoint(fields):
-        headers = headers.copy()  # the usual case: it names nothing, and is the only such line
-        headers.remove((b"connection", connection))
-        return headers
-    dropped = CONNECTION_FIELDS
-    if b"connection" in fields and (named := nominated(headers, fields)):
-        dropped |= named
-    return [line for line in headers if line[0] not in dropped]
 
 
 def may_be_trailer(name: bytes) -> bool:

@@ -1,6 +1,6 @@
-"""Who the client is, and what the backend learns of it: X-Forwarded-*, Forwarded (RFC 7239), X-Real-IP, Via.
+"""Who the client is, as trusted proxies say it: X-Forwarded-*, Forwarded (RFC 7239).
 
-Only a peer in `trusted_proxies` is trusted. From any other, every such line is dropped and written anew.
+Only a peer in `trusted_proxies` is trusted. What the backend learns of the client is in `upstream/request.py`.
 """
 
 from __future__ import annotations
@@ -13,25 +13,18 @@ from typing import Final, NamedTuple
 
 from gateway.http.bodies import Headers
 from gateway.http.fields import values
-from gateway.http.messages import Exchange
-from gateway.http.paths import is_plain, merge_slashes, normalise
 
-VIA: Final = b"1.1 gateway"
 MAX_HOPS: Final = 64  # of the nearest proxies; what stands farther away was not written by a trusted one
 _MAX_NODE: Final = 64  # bytes of an address with its port
 _MAX_HOST: Final = 255 + 6  # bytes of a name (RFC 1035, 2.3.4) and a port
 _VERDICTS: Final = 4096  # addresses whose verdict is remembered
 _REMEMBERED_LENGTH: Final = 64  # characters of an address; with the zone that a client makes up it may be longer
-_REMEMBERED_HOST: Final = 100  # the same of a host
 
-_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _NODE: Final = re.compile(
     r"\[([0-9A-Fa-f:.%]+)\](?::(?:[0-9]{1,5}|_[\w.-]+))?|([0-9.]+):(?:[0-9]{1,5}|_[\w.-]+)", re.ASCII
 )
-_PREFIX: Final = re.compile(rb"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 _SCHEMES: Final = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
-_OPEN_TO_RULES: Final = frozenset({b"x-forwarded-port", b"x-forwarded-prefix"})  # who sets or removes them has the word
 _OUTSIDE_QUOTES: Final = bytes.maketrans(b",;", b"\n\r")  # neither can stand in a header
 
 
@@ -48,21 +41,21 @@ class Caller(NamedTuple):
 class TrustedProxies:
     """The networks whose word about the client is taken."""
 
-    __slots__ = ("_networks", "_verdicts")
+    __slots__ = ("_networks", "verdicts")
 
     def __init__(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
         self._networks = tuple(networks)
-        self._verdicts: dict[str, bool] = {}
+        self.verdicts: dict[str, bool] = {}  # of addresses that were looked at, for who cannot afford a call
 
     def trusts(self, address: str) -> bool:
         """Whether this address is one of theirs; text that is no address never is."""
-        verdict = self._verdicts.get(address)
+        verdict = self.verdicts.get(address)
         if verdict is None:
             verdict = self._look_up(address)
             if len(address) <= _REMEMBERED_LENGTH:
-                if len(self._verdicts) >= _VERDICTS:
-                    self._verdicts.clear()
-                self._verdicts[address] = verdict
+                if len(self.verdicts) >= _VERDICTS:
+                    self.verdicts.clear()
+                self.verdicts[address] = verdict
         return verdict
 
     def _look_up(self, text: str) -> bool:
@@ -172,127 +165,3 @@ def _address(hop: str) -> str | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return str(address)
-
-
-def forwarding_headers(exchange: Exchange) -> Headers:
-    """The lines that tell the backend where the request came from."""
-    fields = exchange.fields
-    via = b", ".join([*values(exchange.headers, b"via"), VIA]) if b"via" in fields else VIA
-    host, path = exchange.host, exchange.target_path
-    lines = [(b"x-request-id", exchange.request_id.encode()), (b"via", via)]
-    if exchange.peer_trusted:
-        lines += _of_a_proxy(exchange)
-    else:
-        of_a_stranger = _remembered if len(host) <= _REMEMBERED_HOST else _of_a_stranger
-        lines += of_a_stranger(exchange.peer, host, exchange.scheme)
-    came = exchange.original_path
-    # A plain path that does not end in what is sent has no prefix: the usual case.
-    may_have = (
-        came.endswith(path) or exchange.peer_trusted or path == "/" or "%" in came or "//" in came or "/." in came
-    )
-    if may_have and (prefix := prefix_before(exchange, path)):
-        lines.append((b"x-forwarded-prefix", prefix))
-    if _OPEN_TO_RULES.isdisjoint(exchange.hidden_headers):
-        return lines
-    return [line for line in lines if line[0] not in _OPEN_TO_RULES or line[0] not in exchange.hidden_headers]
-
-
-def prefix_before(exchange: Exchange, path: str) -> bytes:
-    """What the client's path has in front of this one, behind what a trusted proxy had taken off it before."""
-    prefix = b"" if exchange.original_path == path else _taken_off(exchange.original_path, path)
-    if exchange.peer_trusted and b"x-forwarded-prefix" in exchange.fields:
-        before = exchange.fields[b"x-forwarded-prefix"].rstrip(b"/")
-        return before + prefix if _PREFIX.fullmatch(before) else prefix
-    return prefix
-
-
-def _taken_off(came: str, path: str) -> bytes:
-    if not is_plain(came):
-        forms = normalise(came.encode("latin-1"))
-        came = forms.sent if forms.sent.endswith(path) else forms.path
-    if came.endswith(path):
-        came = came[: len(came) - len(path)]
-    elif path != "/":
-        return b""
-    return merge_slashes(came).encode("latin-1")
-
-
-def _of_a_stranger(peer: str, host: str, scheme: str) -> tuple[tuple[bytes, bytes], ...]:
-    """Nothing that the peer says of itself counts."""
-    address, name, proto = peer.encode(), host.encode("latin-1"), scheme.encode()
-    return (
-        (b"x-forwarded-for", address),
-        (b"x-forwarded-proto", proto),
-        (b"x-forwarded-host", name),
-        (b"x-forwarded-port", _port(host, scheme)),
-        (b"forwarded", _element(peer, name, proto)),
-        (b"x-real-ip", address),
-    )
-
-
-_remembered: Final = lru_cache(4096)(_of_a_stranger)
-
-
-def _of_a_proxy(exchange: Exchange) -> Headers:
-    """What the proxy said, and the proxy itself."""
-    headers, host, scheme = exchange.headers, exchange.host, exchange.scheme
-    forwarded_for, forwarded = _chains(headers, exchange.fields)
-    outer = exchange.outer_host or host
-    return [
-        (b"x-forwarded-for", b", ".join([*forwarded_for, exchange.peer.encode()])),
-        (b"x-forwarded-proto", scheme.encode()),
-        (b"x-forwarded-host", outer.encode("latin-1")),
-        (b"x-forwarded-port", exchange.outer_port.encode() or _port(outer, scheme)),
-        (
-            b"forwarded",
-            b", ".join([*forwarded, _element(exchange.peer, host.encode("latin-1"), scheme.encode())]),
-        ),
-        (b"x-real-ip", exchange.client.encode()),
-    ]
-
-
-def _chains(headers: Headers, fields: dict[bytes, bytes]) -> tuple[list[bytes], list[bytes]]:
-    """The hops that the proxies wrote down, as X-Forwarded-For and as `Forwarded`.
-
-    The one that the client's address was taken from stands as it came, and so does the other one if it has the same
-    hops; else it is made anew, because a backend may read either.
-    """
-    stated = [hop for element in forwarded_elements(headers) if (hop := parameter(element, b"for"))]
-    if b"x-forwarded-for" not in fields:
-        return stated, _lines(headers, b"forwarded")
-    hops = items(headers, b"x-forwarded-for")
-    if hops != stated:
-        return _lines(headers, b"x-forwarded-for"), [b"for=" + _node(hop.decode("latin-1")) for hop in hops]
-    return _lines(headers, b"x-forwarded-for"), _lines(headers, b"forwarded")
-
-
-def _lines(headers: Headers, name: bytes) -> list[bytes]:
-    """The lines of a list as they came, without the empty elements at their ends (RFC 9110, 5.6.1.1)."""
-    return [line for value in values(headers, name) if (line := value.strip(b", \t"))]
-
-
-def _port(host: str, scheme: str) -> bytes:
-    """The port of a `Host` value, or the usual one of the scheme."""
-    _, colon, port = host.rpartition(":")
-    if colon and port.isdigit() and port.isascii():
-        return port.encode()
-    return b"443" if scheme == "https" else b"80"
-
-
-def _element(peer: str, host: bytes, scheme: bytes) -> bytes:
-    return b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(host), scheme)
-
-
-def _node(address: str) -> bytes:
-    """A node identifier of RFC 7239, 6: IPv6 addresses stand in brackets and quotes."""
-    if address.replace(".", "").isdigit():
-        return address.encode()
-    text = address.encode("latin-1")
-    if text.startswith(b"["):
-        return b'"%b"' % text
-    return b'"[%b]"' % text if text.count(b":") > 1 else _quoted(text)
-
-
-def _quoted(value: bytes) -> bytes:
-    """A token (RFC 9110, 5.6.2) as it is; anything else in double quotes."""
-    return value if _TOKEN.fullmatch(value) else b'"%b"' % value.replace(b"\\", b"").replace(b'"', b"")

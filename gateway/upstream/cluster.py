@@ -12,13 +12,12 @@ from typing import Any, Final
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Response
-from gateway.http.fields import response_headers
 from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, spelled
 from gateway.http.messages import Attempt, Observer
 from gateway.plurals import counted
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.request import Request, Timeouts, request_headers, with_time_left
+from gateway.upstream.request import Request, Timeouts, request_headers, response_headers, with_time_left
 from gateway.upstream.retry import IDEMPOTENT, STALE, NextAttempt, Retries
 from gateway.upstream.service import Upstream
 from gateway.upstream.websocket import Upgraded, WebSocketLimits

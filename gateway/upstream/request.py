@@ -1,21 +1,33 @@
-"""What a backend receives: the client's header lines, and what the gateway adds to them (RFC 9110, 7.6)."""
+"""What a backend receives: the client's header lines, and what the gateway adds to them (RFC 9110, 7.6). That is also
+what it learns of the client: X-Forwarded-*, Forwarded (RFC 7239), X-Real-IP, Via. What of its answer goes on, too."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from gateway.deadlines import NEVER
 from gateway.http import Body, Exchange, Headers, WrappedBody
-from gateway.http.fields import may_be_trailer, nominated, tokens
-from gateway.http.forwarded import forwarding_headers
+from gateway.http.fields import CONNECTION_FIELDS, PLAIN_CONNECTION, may_be_trailer, nominated, tokens, values
+from gateway.http.forwarded import forwarded_elements, items, parameter
 from gateway.http.header_filter import STRANGERS
+from gateway.http.paths import is_plain, merge_slashes, normalise
+
+VIA: Final = b"1.1 gateway"
 
 TIME_LEFT: Final = b"x-envoy-expected-rq-timeout-ms"
 """How many milliseconds a backend has to answer. Envoy's name for it, which backends and proxies know."""
 
 REREADABLE_LIMIT: Final = 64 * 1024  # bytes of a request body that are kept until the response begins
+_REMEMBERED_HOST: Final = 100  # characters of a host; longer ones are written anew each time
+
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PREFIX: Final = re.compile(rb"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
+_OPEN_TO_RULES: Final = frozenset({b"x-forwarded-port", b"x-forwarded-prefix"})  # who sets or removes them has the word
+_BUT_CONNECTION: Final = CONNECTION_FIELDS - {b"connection"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +57,16 @@ def request_headers(exchange: Exchange) -> Headers:
     """The lines that go to the backend: the client's, less those that end here, plus what the gateway says of it."""
     received, fields = exchange.headers, exchange.fields
     only = exchange.header_filter or STRANGERS
-    known = only.known
-    headers = [line for line in received if (known[line[0]] if line[0] in known else only.passes(line[0]))]
+    known, hidden, folds = only.known, exchange.hidden_headers, only.underscores  # which CGI and WSGI read as hyphens
+    headers: Headers = []
+    for line in received:
+        name = line[0]
+        if known[name] if name in known else only.passes(name):
+            if hidden and (name.replace(b"_", b"-") if folds else name) in hidden:
+                continue
+            headers.append(line)
     if b"connection" in fields and (named := nominated(received, fields)):
         headers = [line for line in headers if line[0] not in named]
-    hidden = exchange.hidden_headers
-    if hidden and only.underscores:  # which CGI and WSGI read as hyphens
-        headers = [line for line in headers if line[0].replace(b"_", b"-") not in hidden]
-    elif hidden and not hidden.isdisjoint(fields):
-        headers = [line for line in headers if line[0] not in hidden]
     headers += exchange.extra_headers
     headers += forwarding_headers(exchange)
     if exchange.body is not None:
@@ -67,6 +80,146 @@ def request_headers(exchange: Exchange) -> Headers:
     if b"te" in fields and b"trailers" in tokens(received, b"te"):
         headers += [(b"te", b"trailers"), (b"connection", b"te")]
     return headers
+
+
+def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None) -> Headers:
+    """The lines of an upstream's response that reach the client. `fields` are the same as a mapping, if at hand."""
+    fields = dict(headers) if fields is None else fields
+    if CONNECTION_FIELDS.isdisjoint(fields):
+        return headers
+    connection = fields.get(b"connection", b"")
+    if connection in PLAIN_CONNECTION and len(fields) == len(headers) and _BUT_CONNECTION.isdisjoint(fields):
+        headers = headers.copy()  # the usual case: it names nothing, and is the only such line
+        headers.remove((b"connection", connection))
+        return headers
+    dropped = CONNECTION_FIELDS
+    if b"connection" in fields and (named := nominated(headers, fields)):
+        dropped |= named
+    return [line for line in headers if line[0] not in dropped]
+
+
+def forwarding_headers(exchange: Exchange) -> Headers:
+    """The lines that tell the backend where the request came from."""
+    fields = exchange.fields
+    via = b", ".join([*values(exchange.headers, b"via"), VIA]) if b"via" in fields else VIA
+    host, path = exchange.host, exchange.target_path
+    lines = [(b"x-request-id", exchange.request_id.encode()), (b"via", via)]
+    if exchange.peer_trusted:
+        lines += _of_a_proxy(exchange)
+    else:
+        of_a_stranger = _remembered if len(host) <= _REMEMBERED_HOST else _of_a_stranger
+        lines += of_a_stranger(exchange.peer, host, exchange.scheme)
+    came = exchange.original_path
+    # A plain path that does not end in what is sent has no prefix: the usual case.
+    may_have = (
+        came.endswith(path) or exchange.peer_trusted or path == "/" or "%" in came or "//" in came or "/." in came
+    )
+    if may_have and (prefix := prefix_before(exchange, path)):
+        lines.append((b"x-forwarded-prefix", prefix))
+    if _OPEN_TO_RULES.isdisjoint(exchange.hidden_headers):
+        return lines
+    return [line for line in lines if line[0] not in _OPEN_TO_RULES or line[0] not in exchange.hidden_headers]
+
+
+def prefix_before(exchange: Exchange, path: str) -> bytes:
+    """What the client's path has in front of this one, behind what a trusted proxy had taken off it before."""
+    prefix = b"" if exchange.original_path == path else _taken_off(exchange.original_path, path)
+    if exchange.peer_trusted and b"x-forwarded-prefix" in exchange.fields:
+        before = exchange.fields[b"x-forwarded-prefix"].rstrip(b"/")
+        return before + prefix if _PREFIX.fullmatch(before) else prefix
+    return prefix
+
+
+def _taken_off(came: str, path: str) -> bytes:
+    if not is_plain(came):
+        forms = normalise(came.encode("latin-1"))
+        came = forms.sent if forms.sent.endswith(path) else forms.path
+    if came.endswith(path):
+        came = came[: len(came) - len(path)]
+    elif path != "/":
+        return b""
+    return merge_slashes(came).encode("latin-1")
+
+
+def _of_a_stranger(peer: str, host: str, scheme: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Nothing that the peer says of itself counts."""
+    address, name, proto = peer.encode(), host.encode("latin-1"), scheme.encode()
+    return (
+        (b"x-forwarded-for", address),
+        (b"x-forwarded-proto", proto),
+        (b"x-forwarded-host", name),
+        (b"x-forwarded-port", _port(host, scheme)),
+        (b"forwarded", _element(peer, name, proto)),
+        (b"x-real-ip", address),
+    )
+
+
+_remembered: Final = lru_cache(4096)(_of_a_stranger)
+
+
+def _of_a_proxy(exchange: Exchange) -> Headers:
+    """What the proxy said, and the proxy itself."""
+    headers, host, scheme = exchange.headers, exchange.host, exchange.scheme
+    forwarded_for, forwarded = _chains(headers, exchange.fields)
+    outer = exchange.outer_host or host
+    return [
+        (b"x-forwarded-for", b", ".join([*forwarded_for, exchange.peer.encode()])),
+        (b"x-forwarded-proto", scheme.encode()),
+        (b"x-forwarded-host", outer.encode("latin-1")),
+        (b"x-forwarded-port", exchange.outer_port.encode() or _port(outer, scheme)),
+        (
+            b"forwarded",
+            b", ".join([*forwarded, _element(exchange.peer, host.encode("latin-1"), scheme.encode())]),
+        ),
+        (b"x-real-ip", exchange.client.encode()),
+    ]
+
+
+def _chains(headers: Headers, fields: dict[bytes, bytes]) -> tuple[list[bytes], list[bytes]]:
+    """The hops that the proxies wrote down, as X-Forwarded-For and as `Forwarded`.
+
+    The one that the client's address was taken from stands as it came, and so does the other one if it has the same
+    hops; else it is made anew, because a backend may read either.
+    """
+    stated = [hop for element in forwarded_elements(headers) if (hop := parameter(element, b"for"))]
+    if b"x-forwarded-for" not in fields:
+        return stated, _lines(headers, b"forwarded")
+    hops = items(headers, b"x-forwarded-for")
+    if hops != stated:
+        return _lines(headers, b"x-forwarded-for"), [b"for=" + _node(hop.decode("latin-1")) for hop in hops]
+    return _lines(headers, b"x-forwarded-for"), _lines(headers, b"forwarded")
+
+
+def _lines(headers: Headers, name: bytes) -> list[bytes]:
+    """The lines of a list as they came, without the empty elements at their ends (RFC 9110, 5.6.1.1)."""
+    return [line for value in values(headers, name) if (line := value.strip(b", \t"))]
+
+
+def _port(host: str, scheme: str) -> bytes:
+    """The port of a `Host` value, or the usual one of the scheme."""
+    _, colon, port = host.rpartition(":")
+    if colon and port.isdigit() and port.isascii():
+        return port.encode()
+    return b"443" if scheme == "https" else b"80"
+
+
+def _element(peer: str, host: bytes, scheme: bytes) -> bytes:
+    return b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(host), scheme)
+
+
+def _node(address: str) -> bytes:
+    """A node identifier of RFC 7239, 6: IPv6 addresses stand in brackets and quotes."""
+    if address.replace(".", "").isdigit():
+        return address.encode()
+    text = address.encode("latin-1")
+    if text.startswith(b"["):
+        return b'"%b"' % text
+    return b'"[%b]"' % text if text.count(b":") > 1 else _quoted(text)
+
+
+def _quoted(value: bytes) -> bytes:
+    """A token (RFC 9110, 5.6.2) as it is; anything else in double quotes."""
+    return value if _TOKEN.fullmatch(value) else b'"%b"' % value.replace(b"\\", b"").replace(b'"', b"")
 
 
 def with_time_left(headers: Headers, deadline: float) -> Headers:

@@ -8,7 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.http import Exchange
-from gateway.http.forwarded import Caller, TrustedProxies, forwarding_headers
+from gateway.http.forwarded import Caller, TrustedProxies
+from gateway.upstream.request import forwarding_headers
 
 PROXIES = TrustedProxies([ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"), ip_network("2001:db8:a::/48")])
 

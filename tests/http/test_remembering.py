@@ -9,12 +9,13 @@ import pytest
 
 from gateway.algorithms.networks import NetworkMap
 from gateway.errors import GatewayError
-from gateway.http.forwarded import TrustedProxies, forwarding_headers
+from gateway.http.forwarded import TrustedProxies
 from gateway.http.header_filter import STRANGERS
 from gateway.http.media import MediaRanges
 from gateway.limits.keys import _address
 from gateway.middleware.compression import Choices
 from gateway.server.head import check_head
+from gateway.upstream.request import forwarding_headers
 from tests.auth.support import request
 
 

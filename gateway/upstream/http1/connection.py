@@ -17,7 +17,6 @@ from typing import Final, cast
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Headers, Response, WholeBody
-from gateway.http.fields import response_headers
 from gateway.http.frames import FrameReader
 from gateway.http.messages import REFUSALS, Attempt
 from gateway.http.retry_after import seconds_to_wait
@@ -37,7 +36,7 @@ from gateway.upstream.http1.codec import (
     encode_last_chunk,
     encode_request,
 )
-from gateway.upstream.request import Request, is_chunked, request_trailers
+from gateway.upstream.request import Request, is_chunked, request_trailers, response_headers
 from gateway.upstream.retry import IDEMPOTENT
 from gateway.upstream.tunnel import Side
 
