@@ -31,8 +31,17 @@ class Backend:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start it."""
         command = [sys.executable, "-m", "tests.gamedays.backend", str(self.port), *self.settings]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+
+    def wait_until_ready(self) -> None:
+        """Until it listens."""
+        assert self.process is not None
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"ready\n"
 
@@ -65,7 +74,9 @@ def backends(count: int, *settings: str) -> Iterator[list[Backend]]:
     started = [Backend(settings) for _ in range(count)]
     try:
         for backend in started:
-            backend.start()
+            backend.launch()
+        for backend in started:
+            backend.wait_until_ready()
         yield started
     finally:
         for backend in started:
@@ -86,6 +97,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.seen: list[Seen] = []
+        self.over = False  # set by those who have seen enough
         self._port = port
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -111,9 +123,11 @@ class Client:
         return answer.status
 
     async def steadily(self, rate: float, seconds: float, method: str = "GET") -> None:
-        """So many requests a second, each at its time, whatever becomes of those before."""
+        """So many requests a second, each at its time, whatever becomes of those before, until it is over."""
         began, asked = asyncio.get_running_loop().time(), set[asyncio.Task[Seen]]()
         for number in range(int(rate * seconds)):
+            if self.over:
+                break
             due = began + number / rate
             if (wait := due - asyncio.get_running_loop().time()) > 0:
                 await asyncio.sleep(wait)

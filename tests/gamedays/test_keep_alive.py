@@ -31,8 +31,8 @@ async def test_posts_at_the_idle_time_of_the_backend(tmp_path: Path) -> None:
     ):
         client = Client(at.port)
         await bursts(client, 10, (0.5, 0.6), 2, method="GET")  # the closes of these are seen
-        await bursts(client, 10, (0.3, 0.5), 8)
-        assert statuses(client) == {200: 100}
+        await bursts(client, 20, (0.3, 0.5), 5)
+        assert statuses(client) == {200: 120}
         client.close()
 
 
