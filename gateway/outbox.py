@@ -25,59 +25,64 @@ class Outbox:
         """Have all of them write. The first of a turn of the loop calls for it."""
         writers, self.writers = self.writers, []
         for writer in writers:
-            writer.flush()
+            pieces = writer.pieces
+            if pieces:  # `Writer.flush`, without the call
+                writer.pieces = []
+                writer.size = 0
+                if not writer.transport.is_closing():
+                    writer.transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 class Writer:
     """The sending side of a transport: the same bytes in the same order, only later."""
 
-    __slots__ = ("_outbox", "_pieces", "_size", "_transport")
+    __slots__ = ("_outbox", "pieces", "size", "transport")
 
     def __init__(self, transport: asyncio.Transport, outbox: Outbox) -> None:
-        self._transport = transport
+        self.transport = transport
         self._outbox = outbox
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self.pieces: list[bytes] = []
+        self.size = 0
 
     @property
     def unsent(self) -> int:
         """Bytes that the socket has not taken."""
-        return self._size + self._transport.get_write_buffer_size()
+        return self.size + self.transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> None:
         """Send bytes, at the end of this turn of the loop at the latest."""
-        if not self._pieces:
+        if not self.pieces:
             writers = self._outbox.writers
             if not writers:
                 asyncio.get_running_loop().call_soon(self._outbox.flush)
             writers.append(self)
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > DIRECT:
+        self.pieces.append(data)
+        self.size += len(data)
+        if self.size > DIRECT:
             self.flush()
 
     def flush(self) -> None:
         """Hand over what was collected."""
-        pieces = self._pieces
+        pieces = self.pieces
         if pieces:
-            self._pieces = []
-            self._size = 0
-            if not self._transport.is_closing():
-                self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self.pieces = []
+            self.size = 0
+            if not self.transport.is_closing():
+                self.transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def write_eof(self) -> None:
         """Nothing more comes."""
         self.flush()
-        if not self._transport.is_closing():
-            self._transport.write_eof()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
 
     def close(self) -> None:
         """Close, once everything is sent."""
         self.flush()
-        self._transport.close()
+        self.transport.close()
 
     def abort(self) -> None:
         """Close at once; what is not sent is lost."""
-        self._pieces = []
-        self._size = 0
-        self._transport.abort()
+        self.pieces = []
+        self.size = 0
+        self.transport.abort()

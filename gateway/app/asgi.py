@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.app.channel import Channel
 from gateway.app.counting import Counts
-from gateway.app.gateway import Gateway
+from gateway.app.gateway import Gateway, handler_of, problem_of
 from gateway.app.tls import client_certificate
 from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError
@@ -54,7 +54,10 @@ class Application:
         outcome = Outcome(time.time(), time.perf_counter())
         counts = Counts()
         try:
-            response = await gateway.answer(exchange, snapshot)
+            try:
+                response = await handler_of(exchange, snapshot)(exchange)
+            except BaseException as error:
+                response = problem_of(error, exchange)
             outcome.status = response.status
             if response.session is None:
                 await receive()

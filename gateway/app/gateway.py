@@ -3,7 +3,8 @@
 Gateway.serve      a probe, or an exchange: answered, sent, reported once
 Gateway.refuse     the answer to what cannot be read as a request
 Gateway.exchange   from the head of a request to an Exchange
-Gateway.answer     the response of the route, or a problem
+handler_of         what answers it: that of its route
+problem_of         the answer where that raised something
 
 Our own server calls it (`server/channel.py`); on any other one, `asgi.py` does.
 """
@@ -73,21 +74,21 @@ class Gateway:
                 exchange.body = channel
                 exchange.expectation = channel.expectation
             try:
-                response = await self.answer(exchange, snapshot)
+                try:
+                    response = await handler_of(exchange, snapshot)(exchange)
+                except BaseException as error:  # a policy or an application may raise anything
+                    response = problem_of(error, exchange)
                 outcome.status = response.status
                 body = response.body
-                if response.session is not None:
-                    over = self._accept(channel, exchange, response, outcome)
-                    del response, body  # a WebSocket may be open for days, and there may be many
-                    await over
-                elif isinstance(body, bytes):
+                if isinstance(body, bytes) and response.session is None:
                     waiting = channel.respond(response.status, response.headers, body)
                     if waiting is not None:
                         await waiting
                     outcome.sent = len(body)
                 else:
-                    exchange.defer(body.close)  # which may be the body of a policy, around that of a backend
-                    await send_stream(channel, exchange, response, body, outcome)
+                    over = self._carry(channel, exchange, response, outcome)
+                    del response, body  # a WebSocket may be open for days, and there may be many
+                    await over
             except GatewayError as error:
                 exchange.error = error  # too late for another status: the connection is cut off
             except BaseException as error:
@@ -109,9 +110,13 @@ class Gateway:
         if waiting is not None:
             await waiting
 
-    def _accept(self, channel: Channel, exchange: Exchange, response: Response, outcome: Outcome) -> Awaitable[None]:
-        session = response.session
-        assert session is not None
+    def _carry(self, channel: Channel, exchange: Exchange, response: Response, outcome: Outcome) -> Awaitable[None]:
+        """What does not end with its head: a body that streams, or a WebSocket."""
+        body, session = response.body, response.session
+        if session is None:
+            assert not isinstance(body, bytes)
+            exchange.defer(body.close)  # which may be the body of a policy, around that of a backend
+            return send_stream(channel, exchange, response, body, outcome)
         self.begin(session, exchange)
         exchange.early_hints = None
         return channel.accept(response, outcome)
@@ -127,25 +132,6 @@ class Gateway:
             outcome.sent = len(response.body)
         self.report(exchange, outcome)
         return response
-
-    async def answer(self, exchange: Exchange, snapshot: Snapshot | None) -> Response:
-        """The response of the route, or the problem that says why there is none."""
-        try:
-            if snapshot is None:
-                detail = (
-                    "the configuration has errors, which the log and /health of the admin port name; correct the files"
-                )
-                raise GatewayError(ErrorKind.NO_CONFIGURATION, detail)
-            return await _handler(exchange, snapshot)(exchange)
-        except GatewayError as error:
-            exchange.error = error
-            return _problem(error, exchange)
-        except BaseException as error:  # a policy or an application may raise anything
-            if not is_failure(error):
-                raise
-            logger.exception("request %s: %s %s failed", exchange.request_id, exchange.method, exchange.path)
-            exchange.error = error
-            return _problem(GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id"), exchange)
 
     def exchange(self, head: RequestHead, peer: str, scheme: str, snapshot: Snapshot | None) -> Exchange:
         """A request, and who sent it. `peer` is the address at the other end, `scheme` http or https."""
@@ -204,8 +190,15 @@ def _cannot_be_sent(exchange: Exchange, error: BaseException) -> None:
         logger.exception("request %s: the response cannot be sent", exchange.request_id, exc_info=error)
 
 
-def _problem(error: GatewayError, exchange: Exchange) -> Response:
-    """The problem that a client sees; a bare status where a policy has left nothing to make one of."""
+def problem_of(error: BaseException, exchange: Exchange) -> Response:
+    """The problem that a client sees in place of a response; raises what is no failure. A bare status where a policy
+    has left nothing to make a problem of."""
+    if not isinstance(error, GatewayError) and not is_failure(error):
+        raise error
+    exchange.error = error
+    if not isinstance(error, GatewayError):
+        logger.error("request %s: %s %s failed", exchange.request_id, exchange.method, exchange.path, exc_info=error)
+        error = GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id")
     try:
         return problem_for(error, exchange)
     except Exception:
@@ -213,8 +206,11 @@ def _problem(error: GatewayError, exchange: Exchange) -> Response:
         return Response(500, [(b"content-length", b"0")])
 
 
-def _handler(exchange: Exchange, snapshot: Snapshot) -> Handler:
-    """The handler of this exchange. Raises GatewayError where there is none."""
+def handler_of(exchange: Exchange, snapshot: Snapshot | None) -> Handler:
+    """What answers this exchange. Raises GatewayError where there is nothing."""
+    if snapshot is None:
+        detail = "the configuration has errors, which the log and /health of the admin port name; correct the files"
+        raise GatewayError(ErrorKind.NO_CONFIGURATION, detail)
     if exchange.path == "*":
         return _answer_for_all
     path, has_encoded_slash, pieces = exchange.path, False, _AS_COMPARED

@@ -64,7 +64,11 @@ class Http1Channel(ServerChannel):
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole response, whether the client reads or not."""
         self.begin(status, headers, trailers=False)
-        self._write(b"" if self._bodyless else self._framed(body, last=True))
+        if self._bodyless:
+            body = b""
+        elif self._owed != len(body):
+            body = self._framed(body, last=True)
+        self._write(body)
         self.response_complete = True
         self._carrier.answered()
 

@@ -96,15 +96,20 @@ class RequestReader:
         self._fault: GatewayError | None = None  # found inside a callback, which can only raise through the parser
         self._parser: Any = None  # made for the first request, as what comes may be none
         self._complete = self._keep_alive = False
-        self._forget()
+        self._trailers: Headers = []
+        self._end()
 
-    def _forget(self) -> None:
-        """No request has begun."""
+    def _end(self) -> None:
+        """All of a request has come, and nothing of another one."""
+        self._part = LINE
+        if self._has_body:
+            self._sink.on_end(self._trailers)
+            self._has_body = False
         self.method = "-"
         self.url = b""
         self.headers: Headers = []
         self._version = ""
-        self._trailers: Headers = []
+        self._trailers = []
         self._head_complete = False
 
     def _new_parser(self) -> None:
@@ -329,12 +334,6 @@ class RequestReader:
         self._new_parser()
         self._parse(encode_head(_STAND_IN.decode(), self.url, self._version, lines))
         self.headers = kept
-
-    def _end(self) -> None:
-        self._part = LINE
-        if self._has_body:
-            self._sink.on_end(self._trailers)
-        self._forget()
 
     def _deliver(self) -> None:
         """Pass on what came of the body, in one piece."""
