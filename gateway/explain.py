@@ -143,10 +143,8 @@ async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str,
 
 def _described(way: Sequence[Handler], exchange: Exchange) -> Iterator[str]:
     for handler in way:
-        if isinstance(handler, Layer):
+        if isinstance(handler, Layer | Cluster):
             yield handler.describe(exchange)
-        elif isinstance(handler, Cluster):
-            yield handler.describe()
 
 
 def _split(url: str) -> SplitResult:

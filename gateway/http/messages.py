@@ -134,6 +134,7 @@ class Attempt:
     open_ended: bool = False  # the response ends with the connection: nothing tells whether it is whole
     unanswered: bool = False  # it failed before a byte of an answer came
     retry: str = ""  # why another attempt followed; empty where none did
+    why_not: str = ""  # why none did, although what became of this one is tried again
 
     def __init__(
         self, endpoint: str, started: float, first: Observer | None = None, others: tuple[Observer, ...] = ()
@@ -153,7 +154,7 @@ class Attempt:
             self._others = ()
 
     def summary(self) -> dict[str, object]:
-        """For logs: where, how it ended, after how many milliseconds, and why another one followed."""
+        """For logs: where, how it ended, after how many milliseconds, and why another one followed, or why not."""
         seconds = self.took if self.seconds is None else self.waited + self.seconds
         shown: dict[str, object] = {"endpoint": self.endpoint}
         if self.status:
@@ -162,6 +163,8 @@ class Attempt:
             shown["error"] = self.failure.slug
         shown["ms"] = int(seconds * 1e6 + 0.5) / 1e3
         shown["why_next"] = self.retry or None
+        if self.why_not:
+            shown["why_not"] = self.why_not
         return shown
 
 

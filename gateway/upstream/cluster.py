@@ -14,7 +14,6 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Response
 from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, spelled
 from gateway.http.messages import Attempt, Observer
-from gateway.plurals import counted
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.request import Request, Timeouts, request_headers, response_headers, with_time_left
@@ -87,13 +86,9 @@ class Cluster:
                 tried.append(endpoint)
             now = time.perf_counter()
 
-    def describe(self) -> str:
+    def describe(self, exchange: Exchange) -> str:
         """What it would do about failures, for `explain`."""
-        settings, budget = self.retries.settings, self.retries.budget
-        after = ", ".join(sorted(settings.on | {str(status) for status in settings.statuses}))
-        left = budget.available(time.perf_counter())
-        attempts = counted(settings.attempts, "attempt")
-        return f"retries at {self.name}: up to {attempts}, after {after}; the budget has {left} left"
+        return f"retries at {self.name}: {self.retries.describe(exchange)}"
 
     async def _answer(self, request: Request, endpoint: Endpoint, attempt: Attempt, *, fresh: bool) -> Response:
         """One attempt; `fresh`: not on a connection that has been idle. Raises GatewayError."""

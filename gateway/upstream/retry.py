@@ -14,6 +14,7 @@ from gateway.errors import ErrorKind
 from gateway.http.bodies import Headers
 from gateway.http.messages import Attempt, Exchange
 from gateway.http.retry_after import seconds_to_wait
+from gateway.plurals import counted
 from gateway.upstream.request import Rereadable
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ NOT_REACHED: Final = "not reached"  # the endpoint has seen nothing of the reque
 FOUND_DOWN: Final = "found down"  # by a probe, while the request waited: it will hardly be answered any more
 STALE: Final = "stale connection"  # to the same endpoint, on a fresh connection
 UNANSWERED: Final = "no answer"  # the endpoint may have acted on the request, but not a byte of an answer came
+
+NOT_IDEMPOTENT: Final = "not idempotent"  # and without an Idempotency-Key, and an endpoint may have acted on it
+LONG_BODY: Final = "body too long"  # of the request, to be sent once more
+NO_ATTEMPTS: Final = "no attempts left"
+NO_ENDPOINT: Final = "no other endpoint"
+NO_TIME: Final = "no time left"  # of the total time-out, or for the Retry-After of the response
+NO_BUDGET: Final = "budget empty"
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110, 9.2.2, without TRACE, which is never forwarded."""
@@ -96,25 +104,54 @@ class Retries:
         `tried` has the endpoint of each attempt so far, `headers` are those of the response.
         """
         why = self._why(attempt)
-        if not why or (attempt.connected and not can_be_sent_again(exchange)):
+        if not why:
             return None
-        if why == STALE:
+        reason = why_not_again(exchange) if attempt.connected else ""
+        if why == STALE and not reason:
             return NextAttempt(STALE, tried[-1])
+        again = reason or self._next(why, exchange, attempt, upstream, tried, headers)
+        if isinstance(again, NextAttempt):
+            return again
+        if self.settings.unreached > 1:  # where nothing ever follows, nothing is to be said
+            attempt.why_not = again
+        return None
+
+    def _next(
+        self,
+        why: str,
+        exchange: Exchange,
+        attempt: Attempt,
+        upstream: Upstream,
+        tried: list[Endpoint],
+        headers: Headers,
+    ) -> NextAttempt | str:
+        """When and where to try again what may be; or why it is not."""
         settings, now = self.settings, time.perf_counter()
         if len(tried) >= (settings.attempts if attempt.connected else settings.unreached):
-            return None
+            return NO_ATTEMPTS
         following, pause = upstream.pick(exchange, now, tried), 0.0
         if following is None and settings.over_again and attempt.failure is not ErrorKind.OVERLOADED:
             following = upstream.pick(exchange, now, ())
         if following is None:
-            return None
+            return NO_ENDPOINT
         if attempt.connected or following in tried:
             asked = next((value for name, value in headers if name == b"retry-after"), None)
             pause = max(full_jitter(len(tried), random.random()), seconds_to_wait(asked, time.time()))
-        too_late = asyncio.get_running_loop().time() + pause >= exchange.deadline
-        if too_late or pause > LONGEST_RETRY_AFTER or not self.budget.withdraw(now):
-            return None
-        return NextAttempt(why, following, pause, now)
+        if pause > LONGEST_RETRY_AFTER or asyncio.get_running_loop().time() + pause >= exchange.deadline:
+            return NO_TIME
+        return NextAttempt(why, following, pause, now) if self.budget.withdraw(now) else NO_BUDGET
+
+    def describe(self, exchange: Exchange) -> str:
+        """What would be done about failures of a request, for `explain`."""
+        settings, left = self.settings, self.budget.available(time.perf_counter())
+        if settings.unreached == 1:
+            return "none"
+        if may_be_repeated(exchange):
+            after = ", ".join(sorted(settings.on | {str(status) for status in settings.statuses}))
+            said = f"up to {counted(settings.attempts, 'attempt')}, after {after}"
+        else:
+            said = f"up to {counted(settings.unreached, 'attempt')}, where none was reached, as it is {NOT_IDEMPOTENT}"
+        return f"{said}; the budget {f'has {left} left' if left else 'is empty, so that there are none now'}"
 
     async def wait(self, again: NextAttempt) -> None:
         """Wait before another attempt. Where that is not made after all, because the client went away, it is free."""
@@ -149,7 +186,12 @@ def may_be_repeated(exchange: Exchange) -> bool:
 
 def can_be_sent_again(exchange: Exchange) -> bool:
     """Whether it may be repeated, and its body begins anew."""
+    return not why_not_again(exchange)
+
+
+def why_not_again(exchange: Exchange) -> str:
+    """Why what an endpoint may have acted on is not sent once more; empty where it may be, and its body begins anew."""
     body = exchange.body
     if not may_be_repeated(exchange):
-        return False
-    return body is None or (isinstance(body, Rereadable) and body.rewind())
+        return NOT_IDEMPOTENT
+    return "" if body is None or (isinstance(body, Rereadable) and body.rewind()) else LONG_BODY
