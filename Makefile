@@ -36,7 +36,8 @@ run: $(RUNNABLE)
 	echo "  curl http://127.0.0.1:9000/v1/process-design/hello"; \
 	echo "  curl -d 'a job' http://127.0.0.1:9000/api/v1/execution/jobs"; \
 	echo "  curl -N 'http://127.0.0.1:9000/v1/scheduling/events?count=3'"; \
-	GATEWAY_RESOLVE='process-design=127.0.0.1,execution-engine=127.0.0.1,scheduling=127.0.0.1' \
+	echo 'and then, to see where the last one went, why, and which limit it used:'; \
+	echo '  $(BIN)/gateway last'; \
 	$(BIN)/gateway serve --config . --log-format console & gateway=$$!; \
 	trap : INT; trap 'kill $$gateway 2> /dev/null' TERM; \
 	status=0; while kill -0 $$gateway 2>/dev/null; do wait $$gateway && status=0 || status=$$?; done; exit $$status

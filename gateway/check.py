@@ -5,32 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from gateway.auth import password_costs
 from gateway.build import Snapshot, build
 from gateway.config import checks
 from gateway.config.checks import Check
+from gateway.config.host_names import host_names
+from gateway.config.hosts_file import read_hosts
 from gateway.config.load import ConfigError, Configuration, Problem, load
 from gateway.config.problems import Fault
+from gateway.config.problems import Path as Place
 from gateway.config.secrets import KnownSecrets
-from gateway.config.values.addresses import AddressTarget, parse_address, parse_target
 from gateway.deadlines import Deadlines
 from gateway.live import Owner
 from gateway.middleware import order
+from gateway.outside.host_lookups import HostLookups
 from gateway.trial import try_out
 from gateway.upstream.transport import Connector, Resolver
 
 RESOLVE_SECONDS = 1.0  # for all names together
-RESOLVERS = 16  # threads
-
-_Path = tuple[str | int, ...]
 
 WARNINGS = (
     *checks.WARNINGS,
@@ -68,64 +64,23 @@ def _compile(configuration: Configuration) -> Snapshot:
         loop.close()
 
 
-def check(directory: Path, resolve: Mapping[str, str]) -> list[Problem]:
+def check(directory: Path, resolve: dict[str, str]) -> list[Problem]:
     """Every error; where there is none, every warning. `resolve` are addresses that the name service need not know."""
     try:
         with _without_secrets() as secrets:
             configuration = load(directory, os.environ, secrets)
-            lookups = _Lookups({host: path for host, path in _hosts(configuration) if host not in resolve})
+            given = read_hosts(directory) | resolve
+            names = {name: place for name, place in host_names(configuration).items() if name not in given}
+            lookups = HostLookups(names, RESOLVE_SECONDS)
             try_out(configuration, {})
             _compile(configuration)
     except ConfigError as error:
         return list(error.problems)
-    found = checks.run((*WARNINGS, Check("routes.yaml", lookups.unresolved)), configuration, "warning")
+    all_warnings = (*WARNINGS, Check("routes.yaml", lambda _: _unresolved(names, lookups)))
+    found = checks.run(all_warnings, configuration, "warning")
     return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column))
 
 
-class _Lookups:
-    """Looks up many names at once, beside other work: on threads of its own, since an executor would wait at the end of
-    the process for a name service that hangs."""
-
-    def __init__(self, places: Mapping[str, _Path]) -> None:
-        self._places = places
-        self._answers: SimpleQueue[tuple[str, OSError | None]] = SimpleQueue()
-        self._end = time.monotonic() + RESOLVE_SECONDS
-        waiting = iter(places)
-        for _ in range(min(RESOLVERS, len(places))):
-            threading.Thread(target=self._ask, args=(waiting,), daemon=True).start()
-
-    def _ask(self, waiting: Iterator[str]) -> None:
-        for name in waiting:
-            failure = None
-            try:
-                socket.getaddrinfo(name, None)
-            except OSError as error:
-                failure = error
-            self._answers.put((name, failure))
-
-    def unresolved(self, _: Configuration) -> Iterator[Fault]:
-        """Names that do not resolve, on this machine and now; waits for the answers until the time is over."""
-        unanswered = dict(self._places)
-        with contextlib.suppress(Empty):
-            while unanswered:
-                name, failure = self._answers.get(timeout=max(0.0, self._end - time.monotonic()))
-                place = unanswered.pop(name)
-                if failure is not None:
-                    yield Fault(place, f"{name} does not resolve here: {failure.strerror or failure}")
-        if unanswered:
-            name, place = next(iter(unanswered.items()))
-            others = f" and {len(unanswered) - 1} other names" if len(unanswered) > 1 else ""
-            yield Fault(place, f"{name}{others} did not resolve within {RESOLVE_SECONDS:g} s")
-
-
-def _hosts(configuration: Configuration) -> Iterator[tuple[str, _Path]]:
-    """The host of every target, and where it is named."""
-    for index, route in enumerate(configuration.routes.routes):
-        if route.answered_here:
-            continue
-        target = parse_target(route.target)
-        if isinstance(target, AddressTarget):
-            yield target.host, ("routes", index, "target")
-    for name, service in configuration.routes.services.items():
-        for index, endpoint in enumerate(service.endpoints):
-            yield parse_address(endpoint.address)[0], ("services", name, "endpoints", index)
+def _unresolved(places: Mapping[str, Place], lookups: HostLookups) -> Iterator[Fault]:
+    for name, reason in lookups.unresolved():
+        yield Fault(places[name], reason)

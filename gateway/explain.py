@@ -18,6 +18,7 @@ from gateway.http import Exchange, Handler, Headers
 from gateway.http.fields import announces_body
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
+from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.redirects import Redirect
 from gateway.plurals import counted
@@ -70,6 +71,23 @@ async def explain(
     if isinstance(explanation.result, Match) and "sent" in explained:
         explained |= await _policies(exchange, explanation.result)
     return explained | _lost(explanation)
+
+
+def why_taken(snapshot: Snapshot, route: str, method: str, host: str, path: str) -> str:
+    """Why a route took a request of which no more than this is known: `path` as the client sent it."""
+    try:
+        normal = normalise(path.encode("latin-1"))
+    except PathError as error:
+        return str(error)
+    match = snapshot.table.match(method, host, normal.path, b"", [], {}, normal.pieces)
+    if isinstance(match, Match) and match.rule.id == route:
+        return _why(match.form, match.rule.path)
+    if route == QUOTA_PATH:
+        return "the gateway itself answers this path, where there are quotas"
+    rule = next((handler.route for handler in snapshot.handlers if handler.route.id == route), None)
+    if rule is None:
+        return "the configuration has changed since, and has no such route any more"
+    return f"its path is {rule.path}; its other conditions decided (method, headers, query), or it has changed since"
 
 
 def _exchange(snapshot: Snapshot, method: str, parts: SplitResult, headers: Headers, client: str) -> Exchange:

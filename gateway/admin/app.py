@@ -22,6 +22,7 @@ from gateway.admin.cache_api import cache_operations
 from gateway.admin.history import history_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
 from gateway.admin.pages import PAGE, Shown, find, page_of
+from gateway.admin.recent_api import recent_operations
 from gateway.admin.registry_api import registry_operations
 from gateway.admin.resilience_api import resilience_operations
 from gateway.admin.services_api import services_operations
@@ -32,6 +33,7 @@ from gateway.explain import LOOPBACK, explain
 from gateway.http.parameters import query_values
 from gateway.monitor.audit_log import AdminChange
 from gateway.monitor.metrics import Metrics
+from gateway.monitor.recent_requests import RecentRequests
 from gateway.reload import Reloader
 
 logger = logging.getLogger("gateway.admin")
@@ -44,6 +46,7 @@ CONFIG_ITEMS = 100  # of each list in /config, unless more or fewer are asked fo
 def admin_app(
     reloader: Reloader,
     metrics: Metrics,
+    recent: RecentRequests,
     listening: Listening,
     credentials: Callable[[], Credentials],
     report: Callable[[AdminChange], None],
@@ -51,6 +54,7 @@ def admin_app(
     """The admin API of one gateway. `credentials` are asked for at every request; `report` learns of every change."""
     operations = [
         *_operations(_Admin(reloader, metrics)),
+        *recent_operations(reloader, recent),
         *services_operations(reloader.owner),
         *resilience_operations(reloader.owner),
         *history_operations(reloader),

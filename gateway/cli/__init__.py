@@ -12,6 +12,7 @@ import click
 from gateway.admin.blocklist_commands import blocklist
 from gateway.admin.commands import admin
 from gateway.admin.config_commands import config
+from gateway.admin.recent_commands import last
 from gateway.admin.status_commands import status, top
 from gateway.auth.commands import keys
 from gateway.cli.checking import check, routes, schema
@@ -27,6 +28,7 @@ COMMANDS: tuple[click.Command, ...] = (
     explain,
     routes,
     schema,
+    last,
     status,
     top,
     config,

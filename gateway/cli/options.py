@@ -32,7 +32,7 @@ RESOLVE = click.option(
     default="",
     metavar="NAME=ADDRESS,...",
     callback=addresses,
-    help="Addresses of host names that the name service need not know.",
+    help="Addresses of names that the name service need not know, beside those of the file `hosts` in the directory.",
 )
 
 

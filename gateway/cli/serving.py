@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.options import CONFIG, RESOLVE
+from gateway.cli.options import CONFIG, RESOLVE, refuse
 
 
 @click.command()
@@ -25,7 +25,9 @@ def serve(
     directory: Path, host: str, port: int, admin: str, metrics: str, log_format: str | None, resolve: dict[str, str]
 ) -> None:
     """Serve the configuration until SIGTERM."""
-    from gateway.config.secrets import KnownSecrets  # noqa: PLC0415  the others start faster without a server
+    from gateway.config.hosts_file import read_hosts  # noqa: PLC0415  the others start faster without a server
+    from gateway.config.problems import ConfigError  # noqa: PLC0415
+    from gateway.config.secrets import KnownSecrets  # noqa: PLC0415
     from gateway.custom_code import run_through  # noqa: PLC0415
     from gateway.monitor.process_log import process_log  # noqa: PLC0415
     from gateway.server.listen import ListenError  # noqa: PLC0415
@@ -33,6 +35,10 @@ def serve(
     from gateway.server.run import serve as run  # noqa: PLC0415
 
     secrets = KnownSecrets()
+    try:
+        resolve = read_hosts(directory) | resolve
+    except ConfigError as error:
+        refuse(error)
     admin_at, metrics_at = _address(admin, "--admin", 9001), _address(metrics, "--metrics", 9464)
     options = ServeOptions(directory, (host, port), admin_at, metrics_at, log_format, resolve, secrets)
     try:

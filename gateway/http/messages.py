@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -78,6 +78,14 @@ class Decision:
     # "unknown" only in an explanation, for which no other service is asked.
     verdict: Literal["allow", "deny", "shadow-deny", "unknown"]
     reason: str
+
+
+class Allowance(Protocol):
+    """A limit in which requests are counted."""
+
+    def left(self, state: Sequence[int]) -> str:
+        """How much was left when its counts were these, in words."""
+        ...
 
 
 class RequestHead:
@@ -169,6 +177,7 @@ class Attempt:
 
 
 _NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
+_NOT_COUNTED: Final[tuple[tuple[str, Allowance, Sequence[int]], ...]] = ()
 _ATTRIBUTES: Final = (
     "attempts",
     "bare_query",
@@ -177,6 +186,7 @@ _ATTRIBUTES: Final = (
     "certificate",
     "claimed_consumer",
     "client",
+    "counted",
     "deadline",
     "decisions",
     "deferred",
@@ -265,6 +275,7 @@ class Exchange:
         self.identity: Identity | None = None
         self.claimed_consumer: str | None = None  # whose credential was refused, where that is known
         self.decisions: tuple[Decision, ...] = ()
+        self.counted = _NOT_COUNTED  # (rule, limit, its counts afterwards) of each limit in which it was counted
         self.deadline = _NEVER  # loop time by which all must be over
         self.extra_headers: tuple[tuple[bytes, bytes], ...] = ()  # for the backend, beside the client's own
         self.hidden_headers: frozenset[bytes] = _NOTHING_HIDDEN  # of the client's, not for the backend

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -32,6 +32,10 @@ class Quota:
     config: QuotaConfig
     on_failure: OnFailure
     ledger: Ledger
+
+    def left(self, state: Sequence[int]) -> str:
+        """See `Allowance`; the state is what is used."""
+        return f"{max(0, self.limit - state[0])} of {self.limit} in a {self.config.window}"
 
     def fields(self, used: int) -> tuple[Field, Field]:
         """The header fields of a response, when so much is used (draft-ietf-httpapi-ratelimit-headers-10)."""

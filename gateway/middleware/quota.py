@@ -43,11 +43,12 @@ class Quotas:
             _check(exchange, quota, key)
         fields: Headers = []
         for quota, key in zip(self.quotas, keys, strict=True):
+            if quota.mode == "enforce" or quota.ledger.assume(key) < quota.limit:
+                quota.ledger.add(key)
+            used = quota.ledger.assume(key)
             if quota.mode == "enforce":
-                quota.ledger.add(key)
-                fields += quota.fields(quota.ledger.assume(key))
-            elif quota.ledger.assume(key) < quota.limit:
-                quota.ledger.add(key)
+                fields += quota.fields(used)
+            exchange.counted += ((quota.rule, quota, (used,)),)
         return fields
 
     async def explain(self, exchange: Exchange) -> Decision | None:

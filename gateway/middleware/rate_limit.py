@@ -76,6 +76,7 @@ class RateLimits:
                 return await otherwise(exchange)
             if not taken.fits:
                 deny(exchange, limit.rule, _used_up(limit, windows, taken))
+            exchange.counted += ((limit.rule, windows, taken.debts),)
             lines = windows.passed(taken.debts)
             try:
                 response = await handler(exchange)
@@ -205,6 +206,7 @@ class _Request:
         if taken.fits:
             if store is not None:
                 self._counted.append((store, key, windows, limit.cost))
+            self._exchange.counted += ((limit.rule, windows, taken.debts),)
             if limit.mode == "enforce":
                 self.fields += windows.passed(taken.debts)
             return

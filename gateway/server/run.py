@@ -46,6 +46,7 @@ from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
 from gateway.monitor.audit_log import AuditLog
 from gateway.monitor.endpoint_metrics import endpoint_metrics
 from gateway.monitor.metrics import Metrics, plain
+from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.plurals import counted
 from gateway.registry.discovery import Discovery
@@ -59,6 +60,7 @@ from gateway.server.http1.connection import Http1Connection
 from gateway.server.listen import BACKLOG, ListenError, address_of, listen
 from gateway.server.loop_watch import LoopWatch
 from gateway.server.memory import give_memory_back
+from gateway.server.name_warnings import NameWarnings
 from gateway.upstream.service import Upstream
 from gateway.upstream.transport import Connector, Resolver
 
@@ -96,18 +98,20 @@ async def serve(options: ServeOptions) -> None:
     owner = Owner()
     audit_log = owner.hold(AUDIT_LOG, AuditLog())
     owner.hold(REPLAYS, ReplayMemory())
-    reports: list[Report] = [access_log.report, metrics.observe]
+    recent = RecentRequests()
+    reports: list[Report] = [access_log.report, metrics.observe, recent.report]
     admin_access = AdminAccess(options.directory, options.admin, options.secrets)
+    names = NameWarnings(options.resolve)
 
     def prepare(snapshot: Snapshot, plan: Plan) -> None:
         admin_access.check(snapshot)
         plan.after_adoption(_change_of_logs(access_log, audit_log, reports, options, snapshot))
         plan.after_adoption(partial(admin_access.take_over, snapshot))
+        plan.after_adoption(partial(names.look, snapshot.configuration))
 
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
     loop_watch = LoopWatch()
-    metrics.add_source(lambda: discovery_metrics(owner.all(Discovery)))
-    metrics.add_source(lambda: endpoint_metrics(owner.all(Upstream)))
+    metrics.add_source(lambda: [*discovery_metrics(owner.all(Discovery)), *endpoint_metrics(owner.all(Upstream))])
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     metrics.add_source(partial(resilience_metrics, owner))
     gateway = Gateway(reloader, reports)
@@ -120,20 +124,23 @@ async def serve(options: ServeOptions) -> None:
                 return
             if admin_access.refusal is not None:
                 raise ListenError(admin_access.refusal)
-            places = [address_of(each) for each in (sockets, admin_sockets, metrics_sockets)]
-            logger.info("listening on %s; admin: %s; metrics: %s", *places)
+            _log_places(sockets, admin_sockets, metrics_sockets)
             beside: list[tuple[ASGIApp, list[socket.socket]]] = []
             if options.admin is not None:
-                listening = Listening(options.admin[0], options.admin[1])
-                app = admin_app(reloader, metrics, listening, admin_access.credentials, audit_log.report_change)
+                where, report = Listening(*options.admin), audit_log.report_change
+                app = admin_app(reloader, metrics, recent, where, admin_access.credentials, report)
                 beside.append((app, admin_sockets))
             if options.metrics is not None:
-                probed = lambda path: probe(path, reloader, draining=gateway.draining)  # noqa: E731
-                beside.append((metrics_app(metrics, probed, PROBES), metrics_sockets))
+                app = metrics_app(metrics, lambda path: probe(path, reloader, draining=gateway.draining), PROBES)
+                beside.append((app, metrics_sockets))
             await _run(server, sockets, beside)
     finally:
         loop_watch.stop()
         access_log.close()
+
+
+def _log_places(*listening: list[socket.socket]) -> None:
+    logger.info("listening on %s; admin: %s; metrics: %s", *map(address_of, listening))
 
 
 async def _run(

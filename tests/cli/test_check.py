@@ -153,6 +153,18 @@ def test_names_that_are_given_need_not_resolve(tmp_path: Path) -> None:
     assert ended.stderr == ""
 
 
+def test_names_of_the_hosts_file_need_not_resolve(tmp_path: Path) -> None:
+    """The file `hosts` beside routes.yaml stands for the name service, for `check` as for `serve`."""
+    directory = configured(tmp_path, "routes: [{path: /a, target: 'no-such-host.invalid:80'}]")
+    (tmp_path / "hosts").write_text("# demo\n127.0.0.1  other no-such-host.invalid # here\n")
+    assert gateway("check", config=directory).stdout == "ok, 0 warnings\n"
+    (tmp_path / "hosts").write_text("\nno-such-host.invalid 127.0.0.1\n")
+    for command in (("check",), ("serve", "--port", "0", "--admin", "off")):
+        ended = gateway(*command, config=directory)
+        assert ended.returncode == 1
+        assert ended.stderr.startswith("error: hosts:2:1: expected an address and its names")
+
+
 def test_the_sample_has_no_warnings(tmp_path: Path) -> None:
     """A configuration that is right is not complained about."""
     assert check(configured(tmp_path, SAMPLE), {}) == []

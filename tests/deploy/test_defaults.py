@@ -54,8 +54,14 @@ def test_the_pins_name_no_place_to_fetch_from() -> None:
 
 
 def test_middleware_yaml_shows_the_defaults() -> None:
-    """Each value that the repository's middleware.yaml spells out is the one that holds without it."""
-    assert load(ROOT, {}).middleware == MiddlewareFile()
+    """Each value that the repository's middleware.yaml spells out, but its limit, is the one that holds without it."""
+    shown = load(ROOT, {}).middleware
+    assert shown.model_copy(update={"rate_limits": {}}) == MiddlewareFile()
+
+
+def test_the_limit_of_the_repository_refuses_nothing() -> None:
+    """The one rate limit of the repository's middleware.yaml shows itself, in shadow mode."""
+    assert [limit.mode for limit in load(ROOT, {}).middleware.rate_limits.values()] == ["shadow"]
 
 
 def test_the_routes_are_those_of_the_three_demo_backends() -> None:

@@ -37,7 +37,8 @@ def free_ports() -> None:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of this checkout that shares its installed virtual environment."""
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", "routes.yaml", "middleware.yaml", "auth.yaml"):
+    files = ("routes.yaml", "middleware.yaml", "auth.yaml", "hosts")
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", *files):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "gateway").symlink_to(ROOT / "gateway")
     (tmp_path / ".venv").symlink_to(sys.prefix)

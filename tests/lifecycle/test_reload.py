@@ -250,3 +250,14 @@ async def test_a_hundred_reloads_under_load(gateway: GatewayProcess) -> None:
     # Whoever does not know what was loaded does not know what is counted here: every exchange has its line.
     lines = [orjson.loads(line) for line in gateway.access_log.splitlines()]
     assert not [line for line in lines if line["status"] >= 500]
+
+
+async def test_a_misspelt_host_is_told(gateway: GatewayProcess) -> None:
+    """A target whose name does not resolve is taken up, and the log warns of it, with its place; once, not at each
+    reload."""
+    gateway.write(ONE + "- path: /y\n  target: no-such-host.invalid:80\n")
+    warning = "routes.yaml:5:3: routes[1].target: no-such-host.invalid does not resolve here"
+    await eventually(lambda: warning in gateway.log, 10)
+    gateway.write(ONE + "- path: /z\n  target: no-such-host.invalid:80\n- path: /w\n  target: other-host.invalid:80\n")
+    await eventually(lambda: "other-host.invalid does not resolve here" in gateway.log, 10)
+    assert gateway.log.count("no-such-host.invalid does not resolve here") == 1

@@ -23,6 +23,7 @@ from gateway.deadlines import Deadlines
 from gateway.http import Exchange, Outcome
 from gateway.live import Owner
 from gateway.monitor.metrics import Metrics
+from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.reload import Reloader
 from gateway.upstream.transport import Connector, Resolver
@@ -128,7 +129,12 @@ async def running(directory: Path, routes: str, middleware: str = "") -> AsyncIt
     token = local_token(directory)
     assert token is not None
     admin = admin_app(
-        reloader, metrics, Listening("127.0.0.1", 80), lambda: Credentials(Admin(), token), lambda _: None
+        reloader,
+        metrics,
+        RecentRequests(),
+        Listening("127.0.0.1", 80),
+        lambda: Credentials(Admin(), token),
+        lambda _: None,
     )
     headers = {"authorization": f"Bearer {token.token}"}
     data = httpx2.AsyncClient(transport=httpx2.ASGITransport(cast(Any, Application(gateway))), base_url="http://a.test")

@@ -1,0 +1,64 @@
+"""`gateway last`: the last requests that a running gateway had, where they went and why."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from gateway.admin.client import ADMIN, ask
+
+
+@click.command()
+@click.argument("request_id", required=False)
+@click.option("-n", "count", default=1, show_default=True, type=click.IntRange(1, 200), help="How many.")
+@click.option("--route", help="Only those of this route.")
+@ADMIN
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def last(request_id: str | None, count: int, route: str | None, admin: str, as_json: bool) -> None:
+    """Show the last requests: where they went and why, who decided what, and which limits they used.
+
+    REQUEST_ID is that of a problem document or of the access log. 200 requests are remembered.
+    """
+    wanted = {"id": request_id, "route": route, "limit": str(count)}
+    found = ask(admin, "GET", "/requests", params={key: value for key, value in wanted.items() if value is not None})
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not found:
+        click.echo("no request has come yet" if route is None else f"no request of the route {route} has come yet")
+    else:
+        click.echo("\n\n".join("\n".join(_lines(each)) for each in found))
+
+
+def _lines(each: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{each['method']} {each['original_path']}  answered {each['status']} in {each['ms']:g} ms, at {each['at']}"
+    yield f"request id: {each['request_id']}"
+    yield f"from: {each['client']}, {each['consumer'] or 'no consumer'}"
+    if each["route"] is not None:
+        yield f'route: "{each["route"]}"'
+        yield f"why: {each['why']}"
+    if each["sent"] is not None:
+        yield f"sent: {each['method']} {each['sent']} to {each['upstream']}"
+        yield from (f"  {_attempt(attempt)}" for attempt in each["attempts"])
+    if each["cache"] is not None:
+        yield f"cache: {each['cache']}"
+    yield from _listed("limits", each["limits"], "none counts it")
+    yield from _listed("decisions", each["decisions"], "no rule refused it")
+    if each["error"] is not None:
+        yield f"error: {each['error']}"
+    url = each["original_path"] if each["host"] == "" else f"http://{each['host']}{each['original_path']}"
+    yield f"more: gateway explain --running {each['method']} {shlex.quote(url)}"
+
+
+def _attempt(attempt: Mapping[str, Any]) -> str:
+    ended = attempt.get("error") or f"status {attempt.get('status', '-')}"
+    following = f"; then another, because {attempt['why_next']}" if attempt.get("why_next") else ""
+    return f"{attempt['endpoint']}: {ended} after {attempt['ms']:g} ms{following}"
+
+
+def _listed(name: str, items: list[str], none: str) -> Iterator[str]:
+    yield f"{name}:" if items else f"{name}: {none}"
+    yield from (f"  {item}" for item in items)

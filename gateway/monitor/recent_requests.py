@@ -1,0 +1,138 @@
+"""The last requests, as they went: what `gateway last` shows.
+
+Keeping one costs a tuple of what the exchange holds anyway; words are made of it when somebody asks. Of texts that
+clients choose, the beginning is kept, and neither queries nor headers, where secrets may stand: 200 requests take
+less than a megabyte.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.errors import GatewayError
+from gateway.http import Decision, Exchange, Outcome
+from gateway.http.messages import Allowance, Attempt
+from gateway.http.redaction import without_userinfo
+
+MOST: Final = 200
+MOST_TEXT: Final = 1024  # characters of a path or a host
+
+_Kept = tuple[
+    Outcome,
+    str,  # request id
+    str,  # client
+    str | None,  # consumer
+    str,  # method
+    str,  # host
+    str,  # path
+    str,  # original path
+    str,  # path that was sent
+    str | None,  # route
+    str | None,  # upstream
+    str | None,  # cache
+    tuple[Attempt, ...],
+    tuple[Decision, ...],
+    tuple[tuple[str, Allowance, Sequence[int]], ...],
+    str | None,  # error
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRequest:
+    """One request that is over."""
+
+    request_id: str
+    at: float  # Unix time at which it came
+    seconds: float
+    client: str
+    consumer: str | None
+    method: str
+    host: str
+    path: str  # in the form of its route
+    original_path: str
+    sent_path: str  # empty where nothing was sent
+    route: str | None
+    upstream: str | None
+    status: int
+    bytes_in: int
+    bytes_out: int
+    cache: str | None
+    attempts: Sequence[Attempt]
+    decisions: Sequence[Decision]
+    limits: Sequence[str]  # in which it was counted, and what was left
+    error: str | None
+
+
+class RecentRequests:
+    """Holds the last ones. All on the event loop."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._kept: deque[_Kept] = deque(maxlen=most)
+
+    def report(self, exchange: Exchange, outcome: Outcome) -> None:
+        """An exchange is over."""
+        error = exchange.error
+        self._kept.append(
+            (
+                outcome,
+                exchange.request_id,
+                exchange.client,
+                exchange.identity.consumer if exchange.identity is not None else None,
+                exchange.method,
+                _beginning(exchange.host),
+                _beginning(exchange.path),
+                _beginning(exchange.original_path),
+                _beginning(exchange.target_path),
+                exchange.route,
+                exchange.upstream,
+                exchange.cache,
+                exchange.attempts,
+                exchange.decisions,
+                exchange.counted,
+                None if error is None else _in_words(error),
+            )
+        )
+
+    def __iter__(self) -> Iterator[RecentRequest]:
+        """The newest first."""
+        for kept in reversed(self._kept):
+            yield _shown(kept)
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "..."
+
+
+def _in_words(error: BaseException) -> str:
+    text = f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else repr(error)
+    return _beginning(text)
+
+
+def _shown(kept: _Kept) -> RecentRequest:
+    outcome, request_id, client, consumer, method, host, path, original, sent, route, upstream, cache = kept[:12]
+    attempts, decisions, counted, error = kept[12:]
+    return RecentRequest(
+        request_id=request_id,
+        at=outcome.at,
+        seconds=outcome.seconds,
+        client=client,
+        consumer=consumer,
+        method=method,
+        host=without_userinfo(host),
+        path=without_userinfo(path),
+        original_path=without_userinfo(original),
+        sent_path=without_userinfo(sent),
+        route=route,
+        upstream=upstream,
+        status=outcome.status,
+        bytes_in=outcome.received,
+        bytes_out=outcome.sent,
+        cache=cache,
+        attempts=attempts,
+        decisions=decisions,
+        limits=[f"{rule}: {limit.left(state)} are left" for rule, limit, state in counted],
+        error=error,
+    )

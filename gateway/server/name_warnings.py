@@ -1,0 +1,43 @@
+"""Names that do not resolve, said in the log when a configuration is taken up: one that is misspelt would otherwise
+show only by its requests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Mapping
+from itertools import islice
+
+from gateway.config.host_names import host_names
+from gateway.config.models import Configuration
+from gateway.config.problems import Fault, Path
+from gateway.config.yaml.places import to_problem
+from gateway.outside.host_lookups import HostLookups
+
+logger = logging.getLogger("gateway.config")
+
+SECONDS = 5.0  # for all names together
+MOST = 1000  # names that are looked up
+
+
+class NameWarnings:
+    """Looks up the names that are new in a configuration, on threads. `given` need not resolve."""
+
+    def __init__(self, given: Collection[str]) -> None:
+        self._given = given
+        self._known: Mapping[str, Path] = {}
+
+    def look(self, configuration: Configuration) -> None:
+        """Begin, and return at once."""
+        names = host_names(configuration)
+        new = {name: place for name, place in names.items() if name not in self._given and name not in self._known}
+        self._known = names
+        if new:
+            some = dict(islice(new.items(), MOST))
+            threading.Thread(target=_warn, args=(configuration, some), name="names", daemon=True).start()
+
+
+def _warn(configuration: Configuration, places: Mapping[str, Path]) -> None:
+    for name, reason in HostLookups(places, SECONDS).unresolved():
+        problem = to_problem(configuration.documents["routes.yaml"], Fault(places[name], reason), "warning")
+        logger.warning("%s; requests for it are answered 502 until it does", problem)

@@ -1,0 +1,109 @@
+"""The last requests, as the admin port and `gateway last` show them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from gateway.http import Exchange, Outcome
+from gateway.monitor.recent_requests import MOST, MOST_TEXT, RecentRequests
+from tests.lifecycle.support import admin_url, get
+from tests.support import GatewayProcess, running_gateway
+
+ROUTES = """\
+routes:
+- {path: "/hello/{name}", id: hello, target: "asgi:tests.lifecycle.apps:one", rewrite: "/greet/{name}"}
+- {path: /dead, id: dead, target: "127.0.0.1:1"}
+- {path: /staged, id: staged, target: "asgi:tests.lifecycle.apps:one", headers: {x-stage: draft}}
+"""
+MIDDLEWARE = """\
+rate_limits:
+  few: {key: [address], limits: [2/h], routes: [hello]}
+  many: {key: [address], limits: [100/h], routes: [hello], mode: shadow}
+quotas:
+  monthly: {key: [address], limit: 1000, window: month, routes: [staged]}
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    with running_gateway(tmp_path_factory.mktemp("recent"), ROUTES, MIDDLEWARE) as it:
+        yield it
+
+
+def _last(gateway: GatewayProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gateway.cli", "last", *arguments, "--admin", f"127.0.0.1:{gateway.admin_port}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def _newest(gateway: GatewayProcess) -> Any:
+    return httpx2.get(admin_url(gateway, "/requests?limit=1")).json()[0]
+
+
+def test_a_request_is_shown_with_its_reasons_and_its_limits(gateway: GatewayProcess) -> None:
+    """Where it went, why, in which limits it was counted, and, when one is used up, who refused it; queries are not
+    kept, since there may be secrets in them."""
+    assert get(gateway, "/hello/world?token=secret").status_code == 200
+    shown = _newest(gateway)
+    assert (shown["status"], shown["route"]) == (200, "hello")
+    assert shown["why"] == "the path fits /hello/{name}, the most specific that does"
+    assert shown["limits"] == ["rate_limit:few: 1 of 2 in 1h are left", "rate_limit:many: 99 of 100 in 1h are left"]
+    assert "secret" not in json.dumps(shown)
+    get(gateway, "/hello/world")
+    assert get(gateway, "/hello/world").status_code == 429
+    said = _last(gateway).stdout
+    assert "GET /hello/world  answered 429 in " in said
+    assert "decisions:\n  deny rate_limit:few: the limit few (2 in 1h) is used up" in said
+    assert "sent:" not in said
+    earlier = _last(gateway, shown["request_id"]).stdout
+    assert "rate_limit:few: 1 of 2 in 1h are left" in earlier
+    assert f"gateway explain --running GET http://127.0.0.1:{gateway.port}/hello/world" in earlier
+
+
+def test_failures_show_what_was_tried(gateway: GatewayProcess) -> None:
+    """Each attempt with its endpoint and its failure; requests without a route say so, too."""
+    assert get(gateway, "/dead").status_code == 502
+    assert [attempt["error"] for attempt in _newest(gateway)["attempts"]] == ["upstream-refused"]
+    get(gateway, "/nowhere")
+    said = _last(gateway, "-n", "2").stdout
+    assert "error: no-route: no route takes GET /nowhere" in said
+    assert "  127.0.0.1:1: upstream-refused after " in said
+    assert json.loads(_last(gateway, "--route", "dead", "--json").stdout)[0]["route"] == "dead"
+
+
+def test_conditions_that_are_not_kept_are_named(gateway: GatewayProcess) -> None:
+    """A route that was chosen by a header says what decided; quotas are shown like limits."""
+    headers = {"x-stage": "draft"}
+    assert httpx2.get(f"http://127.0.0.1:{gateway.port}/staged", headers=headers).status_code == 200
+    shown = _newest(gateway)
+    assert "its other conditions decided" in shown["why"]
+    assert shown["limits"] == ["quota:monthly: 999 of 1000 in a month are left"]
+
+
+def test_an_unknown_request_is_told(gateway: GatewayProcess) -> None:
+    """Whoever asks for one that is forgotten learns where it is to be found."""
+    ended = _last(gateway, "no-such-id")
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "error: this request is none of the last ones; the access log has it, under its request_id\n",
+    )
+
+
+def test_few_are_kept_and_little_of_each() -> None:
+    """However many come and however long their paths are, memory is bounded."""
+    recent = RecentRequests()
+    for number in range(MOST + 10):
+        long = "/" + "x" * 100_000
+        recent.report(
+            Exchange(str(number), "GET", long, b"", [], {}, "http", long, "", False, "127.0.0.1"), Outcome(0, 0)
+        )
+    kept = list(recent)
+    assert [kept[0].request_id, len(kept)] == [str(MOST + 9), MOST]
+    assert max(len(each.original_path) for each in kept) <= MOST_TEXT + 3
+    assert max(len(each.host) for each in kept) <= MOST_TEXT + 3
