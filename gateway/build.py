@@ -48,8 +48,8 @@ from gateway.registry.discovery import Caution, Discovery
 from gateway.registry.registered import registered_of
 from gateway.registry.table import host_name_of, identity_of, source_of
 from gateway.resilience import Resilience, timeouts_of
-from gateway.routes.pattern import PatternError
 from gateway.routes.table import RouteTable, RuleErrors
+from gateway.routes.wildcards import PatternError
 from gateway.upstream.affinity import KEY_FILE, CookieKey, StickyCookie
 from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.cluster import Cluster

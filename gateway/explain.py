@@ -67,7 +67,7 @@ async def explain(
     explained |= {"path": exchange.path}
     if exchange.original_path != exchange.path:
         explained |= {"original_path": exchange.original_path}
-    explained |= _outcome(method, path, explanation.result)
+    explained |= _outcome(method, path, explanation)
     if isinstance(explanation.result, Match) and "sent" in explained:
         explained |= await _policies(exchange, explanation.result)
     return explained | _lost(explanation)
@@ -179,8 +179,9 @@ def _split(url: str) -> SplitResult:
         ) from None
 
 
-def _outcome(method: str, path: NormalisedPath, match: Match[RouteHandler] | NoMatch) -> dict[str, Any]:
+def _outcome(method: str, path: NormalisedPath, explanation: Explanation[RouteHandler]) -> dict[str, Any]:
     """Which route takes it and why, what is sent, through which handlers, and where to; or with what it is refused."""
+    match = explanation.result
     if isinstance(match, NoMatch):
         if match.allow:
             return {"result": f"405: the path takes {', '.join(match.allow)}, not {method}"}
@@ -191,7 +192,7 @@ def _outcome(method: str, path: NormalisedPath, match: Match[RouteHandler] | NoM
         return {"result": f'501: {method} is not registered; route "{match.rule.id}" takes it if methods names it'}
     if path.has_encoded_slash and not match.rule.allow_encoded_slashes:
         return {"result": f"400: {encoded_slash_refused(match.rule)}"}
-    taken = {"result": f'route "{match.rule.id}"', "why": _why(match.form, match.rule.path), "sent": match.path}
+    taken = {"result": f'route "{match.rule.id}"', "why": _why(match.form, explanation.path), "sent": match.path}
     return taken | {"parameters": dict(match.parameters)}
 
 

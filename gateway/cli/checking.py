@@ -53,7 +53,7 @@ def routes(directory: Path) -> None:
             target, sent = f"redirect {route.redirect.status}", route.redirect.to
         elif route.respond is not None:
             target, sent = f"respond {route.respond.status}", "-"
-        rows.append((route.id, methods, ",".join(route.host or ("any",)), route.path, target, sent))
+        rows.append((route.id, methods, ",".join(route.host or ("any",)), ",".join(route.all_paths), target, sent))
     click.echo(table(("ID", "METHODS", "HOST", "PATH", "TARGET", "SENT AS"), rows))
 
 

@@ -13,7 +13,8 @@ def rule(route: RouteConfig) -> Rule:
     origin, path = split_location(route.redirect.to) if route.redirect else ("", route.rewrite)
     return Rule(
         id=route.id,
-        path=route.path,
+        path=route.all_paths[0],
+        also=route.all_paths[1:],
         hosts=tuple(route.host or ()),
         methods=frozenset(route.methods) if route.methods else None,
         headers=tuple(predicate(name, value) for name, value in route.headers.items()),

@@ -1,13 +1,14 @@
 """A rule in one of the forms in which a path can reach it, ready to be asked and to answer."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Generic, NamedTuple, TypeVar
 
 from gateway.errors import GatewayError
 from gateway.http.hosts import normalise_host
 from gateway.http.paths import merge_slashes
 from gateway.routes.conditions import Asked, Requirement, requirements_of
-from gateway.routes.pattern import Pattern, PatternError, parse, split
+from gateway.routes.pattern import Pattern, parse, split
 from gateway.routes.rewrite import (
     Cut,
     Reader,
@@ -28,6 +29,7 @@ from gateway.routes.rewrite import (
 )
 from gateway.routes.rule import Form, Match, Rule, answered_methods
 from gateway.routes.spelling import spell
+from gateway.routes.wildcards import PatternError
 
 T = TypeVar("T")
 
@@ -41,7 +43,8 @@ class Shape(NamedTuple):
     """One form of a rule: what fits it, how it is sent, and how its paths become those of the declared form.
 
     `reads`: whether `send` needs what the wildcards took. `own`: None where the path is its own. `template`: the
-    rewrite, where there is one to be done; `lead`: what is put in front of what is sent.
+    rewrite, where there is one to be done; `lead`: what is put in front of what is sent. `path`: which of the rule's it
+    is a form of.
     """
 
     form: Form
@@ -51,6 +54,7 @@ class Shape(NamedTuple):
     own: OwnPath | None = None
     template: Template | None = None
     lead: str = ""
+    path: str = ""
 
 
 class Candidate(Generic[T]):
@@ -143,10 +147,10 @@ class Candidate(Generic[T]):
 
 
 def candidates_of(rule: Rule, value: T, order: int, base: str, accept_rewritten: bool) -> Iterator[Candidate[T]]:
-    """Compile the forms of a rule. Raises `PatternError`."""
+    """Compile the forms of a rule, path by path. Raises `PatternError`."""
     hosts = tuple([_host(host) for host in rule.hosts])
     methods, conditions = answered_methods(rule), requirements_of(rule)
-    for shape in _shapes(rule, base, accept_rewritten):
+    for shape in chain.from_iterable(_shapes(rule, path, base, accept_rewritten) for path in rule.paths):
         named = tuple([(name, number) for number, name in enumerate(shape.pattern.names) if name is not None])
         read = reader(shape.pattern) if shape.reads or named else None
         yield Candidate(rule, value, order, hosts, methods, conditions, shape, read, named)
@@ -159,20 +163,20 @@ def _host(host: str) -> str:
     return normal
 
 
-def _shapes(rule: Rule, base: str, accept_rewritten: bool) -> Iterator[Shape]:
-    declared = parse(rule.path)
+def _shapes(rule: Rule, path: str, base: str, accept_rewritten: bool) -> Iterator[Shape]:
+    declared = parse(path)
     template = None if rule.rewrite is None else parse_template(rule.rewrite, declared)
     prefix = parse_prefix("strip_prefix", rule.strip_prefix or "")
     reads = template is not None and reads_captures(template, declared)
     send = _sender(template, prefix, declared, "")
-    yield Shape("declared", declared, send, reads, template=template)
+    yield Shape("declared", declared, send, reads, template=template, path=path)
     own = _without(base)
     for pattern in _under(base, declared):
         # What wildcards take is the same under the base path, and compiling their rewrite is not cheap.
         sender, lead = send if reads else _sender(template, prefix, pattern, base), ""
         if rule.redirect == "here":
             sender, lead = _behind(base, sender), base
-        yield Shape("base_path", pattern, sender, reads, own, template, lead)
+        yield Shape("base_path", pattern, sender, reads, own, template, lead, path)
     if accept_rewritten and rule.redirect is None:
         yield from _rewritten_shapes(declared, template, prefix, base)
 
@@ -184,16 +188,16 @@ def _rewritten_shapes(declared: Pattern, template: Template | None, prefix: str,
     if rewritten is None:
         return
     invert = invert_rewritten(template, declared, rewritten) if template else invert_stripped(prefix, declared)
-    yield Shape("rewritten", rewritten, send_as_matched(""), own=invert)
+    yield Shape("rewritten", rewritten, send_as_matched(""), own=invert, path=declared.source)
     for pattern in _under(base, rewritten):
-        yield Shape("rewritten", pattern, send_as_matched(base), own=_without(base, invert))
+        yield Shape("rewritten", pattern, send_as_matched(base), own=_without(base, invert), path=declared.source)
 
 
-def is_one_way(rule: Rule) -> bool:
-    """Whether a path in the rule's rewritten form is not accepted, because the rewrite cannot be inverted."""
+def is_one_way(rule: Rule, path: str) -> bool:
+    """Whether what the rule makes of a path of its own is not accepted, because the rewrite cannot be inverted."""
     if rule.rewrite is None or rule.redirect is not None:
         return False
-    declared = parse(rule.path)
+    declared = parse(path)
     template = parse_template(rule.rewrite, declared)
     return not is_invertible(template, declared) and rewritten_pattern(template, declared) is not None
 

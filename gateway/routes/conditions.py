@@ -11,8 +11,8 @@ from gateway.http import Headers
 from gateway.http.fields import lines_of, repeated
 from gateway.http.hosts import normalise_host
 from gateway.http.parameters import cookie_values, parameters
-from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Predicate, Rule
+from gateway.routes.wildcards import PatternError
 
 Kind = Literal["header", "cookie", "query parameter"]
 

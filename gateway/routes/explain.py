@@ -9,8 +9,17 @@ from typing import Generic, TypeVar
 from gateway.routes.candidate import Candidate
 from gateway.routes.conditions import Asked
 from gateway.routes.hosts import best_pattern
-from gateway.routes.pattern import WILD, Pattern, Segment, literal_length, show, taker
+from gateway.routes.pattern import (
+    WILD,
+    Pattern,
+    Segment,
+    closeness,
+    has_expression,
+    segment_fits,
+    show,
+)
 from gateway.routes.rule import Form, Match, NoMatch, Rule
+from gateway.routes.wildcards import written_segments
 
 T = TypeVar("T")
 
@@ -43,12 +52,14 @@ class Explanation(Generic[T]):
     """What `match` answers, and every other rule once.
 
     First those whose host and path fit, in the order in which they are tried; then those of which most of the path
-    fits. `more` is the number of rules that are left out at the end, where even less fits.
+    fits. `more` is the number of rules that are left out at the end, where even less fits. `path`: which of its paths
+    the rule took the request by.
     """
 
     result: Match[T] | NoMatch
     losers: tuple[Loser, ...]
     more: int
+    path: str = ""
 
 
 def explain(
@@ -74,7 +85,8 @@ def explain(
     missed = _nearest_forms(request, (candidate for candidate in every if candidate.order not in known))
     listed = nsmallest(_MOST_LISTED, missed, key=lambda miss: (-miss[0], miss[1].order))
     reasons = [_loser(candidate, _misfit(candidate, request, fitting)) for fitting, candidate in listed]
-    return Explanation(result, (*losers.values(), *reasons), len(missed) - len(listed))
+    path = winner.shape.path if winner is not None else ""
+    return Explanation(result, (*losers.values(), *reasons), len(missed) - len(listed), path)
 
 
 def _loser(candidate: Candidate[T], reason: str) -> Loser:
@@ -95,13 +107,9 @@ def _nearest_forms(request: Request, candidates: Iterable[Candidate[T]]) -> list
 def _fitting(pattern: Pattern, segments: Sequence[str]) -> int:
     """How many segments, from the left, fit the pattern."""
     for index, (wanted, given) in enumerate(zip(pattern.segments, segments, strict=False)):
-        if not _fits(wanted, given):
+        if not segment_fits(wanted, given):
             return index
     return min(len(pattern.segments), len(segments))
-
-
-def _fits(wanted: Segment, given: str) -> bool:
-    return wanted == given if isinstance(wanted, str) else taker(wanted)(given) is not None
 
 
 def _misfit(candidate: Candidate[T], request: Request, fitting: int) -> str:
@@ -109,7 +117,7 @@ def _misfit(candidate: Candidate[T], request: Request, fitting: int) -> str:
     if best_pattern(candidate.hosts, request.host) is None:
         return f'host "{request.host}" is not {" or ".join(map(_quoted, candidate.hosts))}'
     given = request.path.split("/")[1 + fitting :]
-    wanted = candidate.pattern.source.split("/")[1 + fitting :]
+    wanted = written_segments(candidate.pattern.source)[1 + fitting :]
     if given == [""]:
         return "the path ends in a slash, the route does not"
     if wanted == [""]:
@@ -143,7 +151,7 @@ def _less_specific(loser: Pattern, winner: Pattern) -> str | None:
         return None
     pairs = zip_longest(loser.segments, winner.segments)
     lost, won = next(((lost, won) for lost, won in pairs if lost != won), (None, None))
-    if isinstance(lost, tuple) and isinstance(won, tuple) and literal_length(lost) == literal_length(won):
+    if isinstance(lost, tuple) and isinstance(won, tuple) and closeness(lost) == closeness(won):
         return f'"{loser.source}" is as specific as "{winner.source}", but has fewer predicates or comes later'
     return f'less specific: "{loser.source}" {_kind(lost, loser)} where "{winner.source}" {_kind(won, winner)}'
 
@@ -153,7 +161,11 @@ def _kind(segment: Segment | None, pattern: Pattern) -> str:
         return "ends in a wildcard" if pattern.rest else "is literal"
     if isinstance(segment, str):
         return "is literal"
-    return "has a wildcard" if segment == WILD else f'is partly literal ("{show(segment)}")'
+    if segment == WILD:
+        return "has a wildcard"
+    if has_expression(segment):
+        return "has a regular expression"
+    return f'is partly literal ("{show(segment)}")'
 
 
 def _tie(loser: Candidate[T], winner: Candidate[T]) -> str:

@@ -21,7 +21,20 @@ from gateway.http.paths import (
     normalise_literal,
     sendable_literal,
 )
-from gateway.routes.pattern import CAPTURE, WILD, Pattern, PatternError, literal_length, split, taker
+from gateway.routes.pattern import (
+    CAPTURE,
+    WILD,
+    Pattern,
+    Segment,
+    fits,
+    has_expression,
+    is_whole,
+    literal_length,
+    split,
+    taker,
+    with_expressions,
+)
+from gateway.routes.wildcards import Expression, PatternError
 
 Reader = Callable[[str, Sequence[str]], Sequence[str]]
 """What the wildcards took of a path that fits, also given as its segments (the first is the "" before the slash).
@@ -72,6 +85,10 @@ def rewritten_pattern(template: Template, pattern: Pattern) -> Pattern | None:
     """Return the pattern of the paths that a rewrite makes, None if nearly every path would fit it."""
     text = template.text[:-2] if template.ends_in_rest else template.text
     segments = split(normalise_literal(_CAPTURES.sub(CAPTURE, text)))
+    if any(map(has_expression, pattern.segments)) and CAPTURE * 2 not in text:
+        wanted = _expressions(pattern)
+        segments = with_expressions(segments, [wanted[number] for number in template.captures if number < len(wanted)])
+        segments = tuple([_without_crowd(segment) for segment in segments])
     return _useful(Pattern(template.source, segments, template.ends_in_rest, _names(template, pattern)))
 
 
@@ -93,7 +110,7 @@ def stripped_pattern(prefix: str, pattern: Pattern) -> Pattern | None:
 def reader(pattern: Pattern) -> Reader:
     """Compile the reading of what the wildcards of `pattern` took."""
     wildcards = [(index, s) for index, s in enumerate(pattern.segments, 1) if not isinstance(s, str)]
-    if len(wildcards) == 1 and wildcards[0][1] == WILD and not pattern.rest:
+    if len(wildcards) == 1 and is_whole(wildcards[0][1]) and not pattern.rest:
         only = wildcards[0][0]
         return lambda path, segments: (segments[only],)
     takers = [(index, taker(segment)) for index, segment in wildcards]
@@ -189,7 +206,9 @@ def _way_back(template: Template, pattern: Pattern, rewritten: Pattern) -> Calla
 
     def checked(path: str) -> str | None:
         own = send_back(path, read_back(path, path.split("/")))
-        sent = None if own is None else send(own, read(own, own.split("/")))
+        if own is None or not fits(pattern, own.split("/")[1:]):
+            return None
+        sent = send(own, read(own, own.split("/")))
         return own if sent is not None and compared(sent) == path else None
 
     return checked
@@ -234,8 +253,21 @@ def _is_safe(template: Template, pattern: Pattern) -> bool:
 
 def _whole_segments(pattern: Pattern) -> set[int]:
     """The wildcards, counted from 0, that take a whole segment each."""
-    wildcards = [s == WILD for s in pattern.segments if not isinstance(s, str) for piece in s if piece is None]
+    wildcards = [is_whole(s) for s in pattern.segments if not isinstance(s, str) for p in s if not isinstance(p, str)]
     return {number for number, whole in enumerate(wildcards) if whole}
+
+
+def _expressions(pattern: Pattern) -> list[Expression | None]:
+    """What each wildcard wants, the rest left out."""
+    pieces = [piece for segment in pattern.segments if not isinstance(segment, str) for piece in segment]
+    return [piece if isinstance(piece, Expression) else None for piece in pieces if not isinstance(piece, str)]
+
+
+def _without_crowd(segment: Segment) -> Segment:
+    """Where a rewrite puts several wildcards into one segment, their regular expressions wait for the way back."""
+    if isinstance(segment, str) or sum(not isinstance(piece, str) for piece in segment) == 1:
+        return segment
+    return tuple([piece if isinstance(piece, str) else None for piece in segment])
 
 
 def _checked(path: str) -> str | None:

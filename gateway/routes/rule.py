@@ -27,6 +27,7 @@ class Predicate:
 class Rule:
     """Which requests a route wants, and how their path is changed on the way.
 
+    `also`: further paths that it wants likewise, with the same rewrite.
     No hosts is any host, `methods=None` any method. GET answers HEAD too. Of `rewrite` and `strip_prefix`, at most
     one is given. `allow_encoded_slashes` is for the caller, which normalised the path; the table itself ignores it.
     `merge_slashes`: what is sent has one slash where the client wrote several.
@@ -45,6 +46,12 @@ class Rule:
     allow_encoded_slashes: bool = False
     merge_slashes: bool = False
     redirect: Literal["here", "away"] | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths that it wants."""
+        return self.path, *self.also
 
 
 class Match(NamedTuple, Generic[T]):

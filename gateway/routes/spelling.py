@@ -61,9 +61,10 @@ def _taken(segments: Sequence[str], pieces: tuple[str, ...], pattern: Pattern) -
 
 def _cut(wanted: Pieces, segment: str, spelled: str) -> Iterator[str]:
     """What the wildcards took of one segment: both spellings have the same number of octets."""
-    texts = iter(taker(wanted)(segment) or ())
+    plain = tuple([piece if isinstance(piece, str) else None for piece in wanted])  # it is known to fit
+    texts = iter(taker(plain)(segment) or ())
     octets, position = _OCTET.findall(spelled), 0
-    for literal in wanted:
+    for literal in plain:
         end = position + len(_OCTET.findall(next(texts, "") if literal is None else literal))
         if literal is None:
             yield "".join(octets[position:end])

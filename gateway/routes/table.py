@@ -41,9 +41,10 @@ from gateway.routes.candidate import Candidate, candidates_of
 from gateway.routes.conditions import Asked
 from gateway.routes.explain import Explanation, Request, explain
 from gateway.routes.hosts import wildcards
-from gateway.routes.pattern import WILD, Pattern, PatternError, Pieces, Segment, literal_length, taker
+from gateway.routes.pattern import WILD, Pattern, Pieces, Segment, closeness, taker
 from gateway.routes.rewrite import parse_prefix
 from gateway.routes.rule import Match, NoMatch, Rule
+from gateway.routes.wildcards import PatternError
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -279,8 +280,7 @@ class _Branches(Generic[V]):
 class _Partial(Generic[V]):
     """The children of a node that are below partly literal segments, by the text that such a segment begins with.
 
-    With each child goes what sorts it: the length of the literal text, and minus its number, so that of equals the
-    first sorts last.
+    With each child goes what sorts it: how close it is, and minus its number, so that of equals the first sorts last.
     """
 
     __slots__ = ("heads", "lengths", "nodes")
@@ -294,8 +294,9 @@ class _Partial(Generic[V]):
         """Return the node below `segment`, which is made if there is none."""
         if segment not in self.nodes:
             node = self.nodes[segment] = _Node()
-            head = segment[0] or ""
-            ranked = (literal_length(segment), -len(self.nodes), taker(segment), node)
+            first = segment[0]
+            head = first if isinstance(first, str) else ""
+            ranked = (closeness(segment), -len(self.nodes), taker(segment), node)
             self.heads.setdefault(head, []).append(ranked)
             self.lengths.add(len(head))
         return self.nodes[segment]

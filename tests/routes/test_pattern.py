@@ -1,7 +1,7 @@
 import pytest
 
-from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Match, Rule
+from gateway.routes.wildcards import PatternError
 from tests.routes.support import ask, table
 
 

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.paths import is_sendable
-from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Match, NoMatch, Rule
+from gateway.routes.wildcards import PatternError
 from tests.routes.support import ask, sent, table
 
 

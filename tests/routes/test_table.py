@@ -4,9 +4,9 @@ import timeit
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Match, NoMatch, Predicate, Rule
 from gateway.routes.table import RuleErrors
+from gateway.routes.wildcards import PatternError
 from tests.routes.support import ask, sent, table, winner
 
 SAMPLE = (

@@ -12,7 +12,7 @@ from gateway.config.models import Configuration
 from gateway.config.problems import Fault
 from gateway.config.route_rules import rules
 from gateway.http.paths import PathError, normalise, normalise_literal
-from gateway.routes.pattern import Pattern, Segment, parse, split, taker
+from gateway.routes.pattern import Pattern, fits, parse, segment_fits, split
 from gateway.routes.rewrite import parse_prefix
 from gateway.routes.rule import Rule
 
@@ -36,7 +36,8 @@ class PathLiterals:
     """Knows the paths of all `rules`. Raises what `RouteTable` raises."""
 
     def __init__(self, rules: Sequence[Rule], base_path: str) -> None:
-        self._patterns = [parse(rule.path) for rule in rules]
+        self._own = [[parse(path) for path in rule.paths] for rule in rules]
+        self._patterns = list(chain.from_iterable(self._own))
         self._base = parse_prefix("base_path", base_path)
 
     def unmet(self, tests: Iterable[PathTest], own: int) -> Iterator[str]:
@@ -56,7 +57,7 @@ class PathLiterals:
         """Whether a path of any rule meets it; of those that are declared below `base`, where it is given."""
         return any(
             (not base or _begins(pattern, base)) and _meets(pattern, test)
-            for pattern in chain((self._patterns[own],), self._patterns)  # nearly always it is the rule's own
+            for pattern in chain(self._own[own], self._patterns)  # nearly always it is the rule's own
         )
 
 
@@ -90,19 +91,18 @@ def _equals(pattern: Pattern, text: str) -> bool:
             return False
     except PathError:
         return False
-    given = text.split("/")[1:]
-    fits = len(given) >= len(pattern.segments) if pattern.rest else len(given) == len(pattern.segments)
-    return fits and all(map(_fits, pattern.segments, given))
+    return fits(pattern, text.split("/")[1:])
 
 
 def _starts(pattern: Pattern, text: str) -> bool:
     *whole, last = text.split("/")[1:] or [""]
     if len(whole) >= len(pattern.segments):
-        return pattern.rest and all(map(_fits, pattern.segments, whole))
+        return pattern.rest and all(map(segment_fits, pattern.segments, whole))
     wanted = pattern.segments[len(whole)]
-    head = wanted if isinstance(wanted, str) else wanted[0] or ""
+    first = wanted if isinstance(wanted, str) else wanted[0]
+    head = first if isinstance(first, str) else ""
     begun = head.startswith(last) or (not isinstance(wanted, str) and last.startswith(head))
-    return begun and all(map(_fits, pattern.segments, whole))
+    return begun and all(map(segment_fits, pattern.segments, whole))
 
 
 def _ends(pattern: Pattern, text: str) -> bool:
@@ -111,9 +111,6 @@ def _ends(pattern: Pattern, text: str) -> bool:
     last = pattern.segments[-1] if pattern.segments else None
     if pattern.rest or last is None:
         return True
-    tail = last if isinstance(last, str) else last[-1] or ""
+    end = last if isinstance(last, str) else last[-1]
+    tail = end if isinstance(end, str) else ""
     return tail.endswith(text) or text.endswith(tail)
-
-
-def _fits(wanted: Segment, given: str) -> bool:
-    return wanted == given if isinstance(wanted, str) else taker(wanted)(given) is not None

@@ -24,6 +24,9 @@ def check_references(value: Any, document: Document) -> Iterator[Fault]:
     ids: dict[str, int] = {}
     for index, route in routes:
         if isinstance(route, dict):
+            if route.keys().isdisjoint(("path", "paths")):
+                message = 'the key "path" is missing; add it, such as path: /v1/users/*'
+                yield Fault(("routes", index), message, show_value=False)
             if route.keys().isdisjoint(("target", "redirect", "respond")):
                 message = (
                     'the key "target" is missing; add it, such as target: users:8080, redirect: /v2/$1 or respond: 410'

@@ -12,6 +12,7 @@ from gateway.http.hosts import normalise_host
 from gateway.http.paths import PathError, normalise
 from gateway.routes.candidate import Candidate, is_one_way
 from gateway.routes.conditions import lower_case
+from gateway.routes.pattern import has_expression
 from gateway.routes.rewrite import parse_prefix
 from gateway.routes.rule import Rule
 from gateway.routes.table import RouteTable
@@ -31,7 +32,8 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
     routes = configuration.routes
     places = {route.id: index for index, route in enumerate(routes.routes)}
     for warning in rule_warnings(rules(configuration), routes.base_path, routes.accept_rewritten):
-        yield Fault(("routes", places[warning.rule_id], "path"), warning.message)
+        place = places[warning.rule_id]
+        yield Fault(("routes", place, "paths" if routes.routes[place].paths else "path"), warning.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ def rule_warnings(rules: Sequence[Rule], base_path: str = "", accept_rewritten: 
     found = [*_shadowed(declared), *_double_rewrites(table, base, accept_rewritten)]
     for candidate in declared:
         found += [(candidate, "never_matches", message) for message in _never(candidate)]
-        if accept_rewritten and is_one_way(candidate.rule):
-            found.append((candidate, "one_way", _one_way(candidate.rule)))
+        if accept_rewritten and is_one_way(candidate.rule, candidate.pattern.source):
+            found.append((candidate, "one_way", _one_way(candidate)))
     found.sort(key=lambda each: each[0].order)
     return [RouteWarning(candidate.rule.id, kind, message) for candidate, kind, message in found]
 
@@ -60,21 +62,21 @@ def rule_warnings(rules: Sequence[Rule], base_path: str = "", accept_rewritten: 
 _Found = tuple[Candidate[None], Kind, str]
 
 
-def _one_way(rule: Rule) -> str:
+def _one_way(candidate: Candidate[None]) -> str:
     return (
-        f'a path that is rewritten already, as "{rule.rewrite}", is not accepted (accept_rewritten): rules about paths '
-        "need the path before the rewrite, which cannot be determined; have the rewrite use what each wildcard of "
-        f'"{rule.path}" matches once'
+        f'a path that is rewritten already, as "{candidate.rule.rewrite}", is not accepted (accept_rewritten): '
+        "rules about paths need the path before the rewrite, which cannot be determined; have the rewrite use what "
+        f'each wildcard of "{candidate.pattern.source}" matches once'
     )
 
 
 def _never(candidate: Candidate[None]) -> Iterator[str]:
     """Say what keeps every request from fitting a rule."""
-    rule = candidate.rule
+    rule, source = candidate.rule, candidate.pattern.source
     if path := _impossible_path(candidate):
-        yield f'path "{rule.path}" never matches: {path}'
-    if rule.path in _PROBES:
-        yield f"GET {rule.path} is answered by the gateway itself, as a probe; use another path"
+        yield f'path "{source}" never matches: {path}'
+    if source in _PROBES:
+        yield f"GET {source} is answered by the gateway itself, as a probe; use another path"
     if rule.methods is not None and not rule.methods:
         yield "the list of methods is empty, so that no request fits; leave it out to take all methods"
     for host in rule.hosts:
@@ -134,13 +136,15 @@ def _double_rewrites(table: RouteTable[None], base: str, accept_rewritten: bool)
             yield (
                 candidate,
                 "double_rewrite",
-                f'its rewritten form "{candidate.pattern.source}" is also the path "{other.rule.path}" of route '
+                f'its rewritten form "{candidate.pattern.source}" is also the path "{other.pattern.source}" of route '
                 f'"{other.rule.id}": what a client sends in that form {effect}; use another path',
             )
 
 
 def _rewriter(table: RouteTable[None], base: str, rewritten: Candidate[None]) -> Candidate[None] | None:
     """Find whose declared path, alone or under the base path, takes a path of the rewritten form and changes it."""
+    if any(map(has_expression, rewritten.pattern.segments)):  # what it takes is not known
+        return None
     path = rewritten.pattern.sample(_STAND_IN)
     host = next(iter(rewritten.hosts), "").replace("*", _STAND_IN)
     for prefix in ("", base) if base and path.startswith(base + "/") else ("",):

@@ -4,11 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from gateway.algorithms.linear_regex import LinearRegex
-from gateway.algorithms.regex_syntax import RegexError
 from gateway.config.models.base import Model
 from gateway.config.values.addresses import HeaderName
 from gateway.config.values.kinds import Kind, Text, Unset, refuse, shorthand
+from gateway.config.values.paths import check_regex
 
 
 class Predicate(Model):
@@ -20,15 +19,7 @@ class Predicate(Model):
         None, description="A regular expression for the whole value, as those of `matches`; see Conditions."
     )
 
-    @field_validator("regex")
-    @classmethod
-    def _compiles(cls, regex: str) -> str:
-        try:
-            LinearRegex(regex)
-        except RegexError as error:
-            message = f"this regular expression cannot be used: see character {error.offset + 1}"
-            raise refuse(message, f", {error}") from None
-        return regex
+    _compiles = field_validator("regex")(check_regex)
 
     @model_validator(mode="after")
     def _is_one(self) -> "Predicate":

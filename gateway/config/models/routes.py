@@ -23,8 +23,9 @@ from gateway.config.models.retries import Retry
 from gateway.config.models.services import ServiceConfig
 from gateway.config.models.splits import SplitEntry
 from gateway.config.models.timeouts import TimeoutsOfRoute
-from gateway.config.values import addresses, paths
+from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, as_list, or_empty, refuse
+from gateway.config.values.paths import BasePath, PathPattern, PathPrefix, RewriteTemplate, RouteId, check_rewrite, slug
 from gateway.config.values.quantities import Size
 
 Hosts = Annotated[
@@ -37,15 +38,20 @@ Hosts = Annotated[
 class RouteConfig(Model):
     """One route: which requests it takes, and where they go."""
 
-    id: paths.RouteId = Field(
+    id: RouteId = Field(
         "",
         description="Name of the route in logs, metrics and errors, unique in the file. "
         "Unset: made of the path (`/v1/users/*` is `v1-users`).",
     )
-    path: paths.PathPattern = Field(
+    path: PathPattern = Field(
+        "",
         description="Path to match: literal, with `{name}` for one segment or part of one, and `*` likewise; "
-        "`*` as the last segment matches all the rest.",
+        "`{name:regular expression}` for what wholly fits one; `*` as the last segment matches all the rest, or "
+        "nothing (`/a/*` takes `/a`, too). Every route has this or `paths`.",
         examples=["/v1/users/*"],
+    )
+    paths: SomeOf[PathPattern] = Field(
+        (), description="Several paths, each as `path`. What the rewrite refers to must be in each of them."
     )
     host: Unset[Hosts] = Field(
         None,
@@ -77,12 +83,12 @@ class RouteConfig(Model):
         description="Answer with a fixed response instead of forwarding: a status, or keys below. Who may have it, and "
         "how often, is for the policies of the route, as for a backend's response.",
     )
-    rewrite: Unset[paths.RewriteTemplate] = Field(
+    rewrite: Unset[RewriteTemplate] = Field(
         None,
         description="Path that the backend sees: `$1`, `$2` are what `*` and `{name}` matched, in order; `{name}` "
         "by name. Unset: the path as it came, without `base_path` and dot segments.",
     )
-    strip_prefix: Unset[paths.PathPrefix] = Field(
+    strip_prefix: Unset[PathPrefix] = Field(
         None, description="Prefix removed from the path before it is sent. Not together with `rewrite`."
     )
     preserve_host: bool = Field(False, description="Send the client's Host header instead of the target's.")
@@ -123,17 +129,26 @@ class RouteConfig(Model):
     )
     max_body: Unset[Size] = Field(None, description="Largest request body. Unset: `limits.body` of middleware.yaml.")
 
+    @field_validator("paths")
+    @classmethod
+    def _differ(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("path"):
+            raise refuse("path and paths exclude each other; write all of them in paths")
+        if len(set(value)) < len(value):
+            raise refuse("a path is duplicated; remove one")
+        return value
+
     @field_validator("rewrite")
     @classmethod
     def _captures_exist(cls, value: str, info: ValidationInfo) -> str:
-        return paths.check_rewrite(value, info.data.get("path"))
+        return check_rewrite(value, _paths(info.data))
 
     @field_validator("redirect")
     @classmethod
     def _leads_somewhere(cls, value: RedirectConfig, info: ValidationInfo) -> RedirectConfig:
         if info.data.get("target"):
             raise refuse("target and redirect exclude each other; remove one of them")
-        paths.check_rewrite(split_location(value.to)[1], info.data.get("path"))
+        check_rewrite(split_location(value.to)[1], _paths(info.data))
         return value
 
     @field_validator("strip_prefix")
@@ -160,15 +175,26 @@ class RouteConfig(Model):
         return self
 
     @property
+    def all_paths(self) -> tuple[str, ...]:
+        """Every path to match, at least one."""
+        return self.paths or (self.path,)
+
+    @property
     def answered_here(self) -> str:
         """How the gateway itself answers: the key that says so; empty where a backend is asked."""
         return "redirect" if self.redirect is not None else "respond" if self.respond is not None else ""
 
 
+def _paths(data: dict[str, Any]) -> tuple[str, ...]:
+    """The paths of a route that is being read, as far as they are right."""
+    path: str = data.get("path", "")
+    return data.get("paths") or ((path,) if path else ())
+
+
 class RoutesFile(Model):
     """Which requests go where. A bare list of routes is the same as `routes:`."""
 
-    base_path: paths.BasePath = Field(
+    base_path: BasePath = Field(
         "/api",
         description="Prefix that requests may carry before every route's path. The default is what nginx in front "
         "keeps, so that `/api/v1/users` and `/v1/users` are the same; `/` for none.",
@@ -200,12 +226,14 @@ class RoutesFile(Model):
         used: dict[str, int] = {}
         named = []
         for route in routes:
-            named.append(route if route.id else route.model_copy(update={"id": _free_id(route.path, taken, used)}))
+            named.append(
+                route if route.id else route.model_copy(update={"id": _free_id(route.all_paths[0], taken, used)})
+            )
         return tuple(named)
 
 
 def _free_id(path: str, taken: set[str], used: dict[str, int]) -> str:
-    stem = paths.slug(path)
+    stem = slug(path)
     identifier = stem
     while identifier in taken:
         used[stem] = used.get(stem, 1) + 1

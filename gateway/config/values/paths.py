@@ -1,38 +1,64 @@
 """Path patterns and rewrites, as far as they can be wrong on their own. How they match is for `gateway.routes`."""
 
+import contextlib
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator
 
+from gateway.algorithms.linear_regex import LinearRegex
+from gateway.algorithms.regex_syntax import RegexError
 from gateway.config.values.kinds import Kind, Text, TextLike, refuse
+from gateway.routes.wildcards import PatternError, wildcards, without_expressions
 
-_CAPTURE = re.compile(r"\*|\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _REFERENCE = re.compile(r"\$([0-9]+)|\{([^{}]*)\}", re.ASCII)
+_WORDS = "a capture is written {name}, of letters, digits and _, not beginning with a digit"
 _PLAIN_PATH = re.compile(r"(/[^/*{}?#]+)+")
 
 
 def captures(pattern: str) -> tuple[str, ...]:
     """What the pattern captures, in order: the name of each `{name}`, and "" for each `*`."""
-    return tuple(match[1] or "" for match in _CAPTURE.finditer(pattern))
+    try:
+        return tuple(wildcard.name or "" for wildcard in wildcards(pattern))
+    except PatternError:  # which is told of the pattern itself
+        return ()
 
 
 def check_path(pattern: str) -> str:
     """A route's path: it starts with "/", and every `{name}` in it is well-formed and there once."""
     if not pattern.startswith("/"):
         raise refuse('a path starts with "/"', f"; write /{pattern}")
-    _check_braces(pattern)
-    names = [name for name in captures(pattern) if name]
+    try:
+        found = list(wildcards(pattern))
+    except PatternError:
+        raise refuse("a { or } is without its partner; a capture is written {name}") from None
+    names = [wildcard.name for wildcard in found if wildcard.name is not None]
+    if any(not _NAME.fullmatch(name) for name in names):
+        raise refuse(_WORDS)
     for name in names:
         if names.count(name) > 1:
             raise refuse("each {name} may be there only once; rename one", f": {{{name}}}")
+    for wildcard in found:
+        if wildcard.expression is not None:
+            check_regex(wildcard.expression.source)
     return pattern
 
 
-def check_rewrite(template: str, pattern: str | None) -> str:
-    """A route's rewrite: it starts with "/", and refers only to what `pattern` (if it is known) captures."""
+def check_regex(regex: str) -> str:
+    """A regular expression for a whole text."""
+    try:
+        LinearRegex(regex)
+    except RegexError as error:
+        message = f"this regular expression cannot be used: see character {error.offset + 1}"
+        raise refuse(message, f", {error}") from None
+    return regex
+
+
+def check_rewrite(template: str, patterns: Sequence[str]) -> str:
+    """A route's rewrite: it starts with "/", and refers only to what each of these paths captures."""
     if not template.startswith("/"):
         raise refuse('a rewrite starts with "/"', f"; write /{template}")
     if "*" in template:
@@ -40,7 +66,7 @@ def check_rewrite(template: str, pattern: str | None) -> str:
     if "?" in template or "#" in template:
         raise refuse('a rewrite is only a path; the query is sent as it came, so remove what begins with "?" or "#"')
     _check_braces(template)
-    if pattern is not None:
+    for pattern in patterns:
         _check_references(template, captures(pattern))
     return template
 
@@ -59,11 +85,11 @@ def _check_references(template: str, known: tuple[str, ...]) -> None:
 
 
 def _check_braces(text: str) -> None:
-    rest = _CAPTURE.sub("", text)
+    rest = _BRACES.sub("", text)
     if "{" in rest or "}" in rest:
         raise refuse("a { or } is without its partner; a capture is written {name}")
     if any(not _NAME.fullmatch(name) for name in _BRACES.findall(text)):
-        raise refuse("a capture is written {name}, of letters, digits and _, not beginning with a digit")
+        raise refuse(_WORDS)
 
 
 def _check_prefix(prefix: str) -> str:
@@ -84,6 +110,8 @@ def _check_base_path(text: str) -> str:
 
 def slug(pattern: str) -> str:
     """A readable id of a path: `/v1/process-design/*` is `v1-process-design`, `/` is `root`."""
+    with contextlib.suppress(PatternError):
+        pattern = without_expressions(pattern)
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", pattern, flags=re.ASCII)
     return words[:80].strip("-._") or "root"
 

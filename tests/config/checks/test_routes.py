@@ -1,8 +1,8 @@
 import pytest
 
 from gateway.config.checks.routes import rule_warnings
-from gateway.routes.pattern import PatternError
 from gateway.routes.rule import Predicate, Rule
+from gateway.routes.wildcards import PatternError
 from tests.routes.test_table import SAMPLE
 
 GET = frozenset({"GET"})

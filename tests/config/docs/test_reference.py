@@ -32,4 +32,4 @@ def test_defaults_are_written_as_in_a_file() -> None:
     assert "| `timeout` | duration, at most 1s | `0.02s` |" in text
     assert "| `weight` | whole number, 0 to 1000 | `1` |" in text
     assert "| `preserve_host` | true or false | `false` |" in text
-    assert "| `path` | path | required |" in text
+    assert "| `to` | path or URL | required |" in text

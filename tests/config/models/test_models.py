@@ -217,3 +217,32 @@ def test_the_documented_sample_is_in_the_documentation() -> None:
     """docs/configuration.md begins with a file that loads."""
     text = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
     assert text.split("```yaml\n")[1].split("```")[0] == SAMPLE
+
+
+def test_a_route_may_have_several_paths() -> None:
+    """Its id is made of the first, without what is in it of regular expressions."""
+    made, other = routes_of("""
+- {paths: ['/api/{id:[1-9][0-9]*}', '/old/{id}'], target: 'a:1', rewrite: '/x/{id}'}
+- {path: /a, target: 'a:1'}
+""").routes
+    assert (made.id, made.all_paths) == ("api-id", ("/api/{id:[1-9][0-9]*}", "/old/{id}"))
+    assert other.all_paths == ("/a",)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("path: /a, paths: [/b]", "paths: path and paths exclude each other; write all of them in paths"),
+        ("paths: [/b, /b]", "paths: a path is duplicated; remove one"),
+        ("paths: []", "paths: the list is empty"),
+        ("paths: [b]", 'paths[0]: a path starts with "/"; write /b'),
+        ("paths: ['/a/{x}', /b], rewrite: '/{x}'", "rewrite: the path has no capture of this name"),
+        ("host: a", 'the key "path" is missing; add it, such as path: /v1/users/*'),
+        ("path: '/a/{x:[0-9}'", "path: a { or } is without its partner"),
+        ("path: '/a/{x:[0-9]+?}'", "path: this regular expression cannot be used: see character 7"),
+    ],
+)
+def test_paths_that_mean_nothing_are_refused(keys: str, told: str) -> None:
+    """Each with its place and remedy."""
+    (error,) = errors(f"- {{{keys}, target: 'a:1'}}")
+    assert told in error

@@ -1,0 +1,146 @@
+"""Path segments by regular expression, and rules with several paths."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.routes.rule import Match, Rule
+from gateway.routes.wildcards import PatternError
+from tests.routes.support import ask, sent, table, why, winner
+
+
+def takes(pattern: str, path: str) -> bool:
+    return isinstance(ask(table(Rule("r", pattern)), path), Match)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fitting", "others"),
+    [
+        ("/api/{id:[1-9][0-9]*}", ["/api/7", "/api/10"], ["/api/07", "/api/", "/api/7a", "/api/7/", "/api/7/8"]),
+        ("/x/{a:[^/]+}/y", ["/x/1/y"], ["/x//y", "/x/1/2/y"]),
+        ("/x/{a:[0-9]{2,3}}/*", ["/x/12", "/x/123/z"], ["/x/1", "/x/1234"]),
+        ("/x/{a:[]}]+}", ["/x/%5D%7D"], ["/x/a"]),
+        ("/x/{a:\\}|b}", ["/x/%7D", "/x/b"], ["/x/a"]),
+        ("/v{n:[0-9]+}.json", ["/v12.json"], ["/v.json", "/va.json", "/v12.xml"]),
+        ("/{year:20[0-9]{2}}", ["/2026"], ["/1999"]),
+        ("/{name:(?i)readme(\\.md)?}", ["/README", "/readme.MD"], ["/readme.txt"]),
+        ("/{name:[a-zé ]+}", ["/caf%C3%A9", "/a%20b"], ["/caf%C3", "/A"]),
+        ("/{name:^a$}", ["/a"], ["/aa"]),
+        ("/{name:.*}", ["/a"], ["/"]),
+    ],
+)
+def test_a_segment_fits_its_regular_expression_as_a_whole(pattern: str, fitting: list[str], others: list[str]) -> None:
+    """Escapes are decoded before they are compared; slashes, braces and brackets belong to the expression."""
+    assert [path for path in fitting if not takes(pattern, path)] == []
+    assert [path for path in others if takes(pattern, path)] == []
+
+
+def test_the_most_specific_segment_wins_whatever_the_order_of_the_file() -> None:
+    """Literal text, then partly literal, of these one with an expression first, then an expression, then any text."""
+    rules = [
+        Rule("rest", "/a/*"),
+        Rule("any", "/a/{x}"),
+        Rule("digits", "/a/{x:[0-9]+}"),
+        Rule("seven", "/a/7{x}"),
+        Rule("seven-digits", "/a/7{x:[0-9]}"),
+        Rule("literal", "/a/77"),
+    ]
+    for routes in (table(*rules), table(*reversed(rules))):
+        wanted = {"/a/77": "literal", "/a/78": "seven-digits", "/a/7x": "seven", "/a/8": "digits", "/a/b": "any"}
+        assert {path: winner(ask(routes, path)) for path in wanted} == wanted
+        assert winner(ask(routes, "/a/b/c")) == "rest"
+
+
+def test_of_two_expressions_the_first_of_the_file_is_asked_first() -> None:
+    """And a request that the first does not take goes to the second."""
+    routes = table(Rule("hex", "/{x:[0-9a-f]+}"), Rule("word", "/{y:[a-z]+}"))
+    assert [winner(ask(routes, path)) for path in ("/ab", "/a1", "/xyz", "/-")] == ["hex", "hex", "word", None]
+
+
+@pytest.mark.parametrize("text", ["a" * 8000, "a" * 8000 + "!", "%C3%A9" * 1300])
+def test_a_hostile_segment_takes_no_longer_than_its_length(text: str) -> None:
+    """What makes other engines go back and forth for ever takes milliseconds."""
+    routes = table(Rule("r", "/{x:(a+)+b|(a|a)*c}"))
+    began = time.perf_counter()
+    assert winner(ask(routes, "/" + text)) is None
+    assert time.perf_counter() - began < 1
+
+
+def test_what_an_expression_took_can_be_used_in_rewrites_under_a_base_path_and_turned_around() -> None:
+    """By number and by name; and a path in the rewritten form is accepted where the expression fits it only."""
+    rule = Rule("r", "/u/{id:[0-9]+}/*", rewrite="/users/{id}/$2")
+    routes = table(rule, base_path="/api", accept_rewritten=True)
+    answers = [ask(routes, path) for path in ("/u/7/x/y", "/api/u/7", "/users/7/x", "/users/seven/x")]
+    assert [sent(answer) for answer in answers] == ["/users/7/x/y", "/users/7", "/users/7/x", None]
+    assert isinstance(answers[2], Match)
+    assert answers[2].own_path == "/u/7/x"
+    assert isinstance(answers[0], Match)
+    assert answers[0].parameters == {"id": "7"}
+
+
+def test_two_expressions_in_one_segment_of_the_rewrite_are_checked_on_the_way_back() -> None:
+    """The rewritten form alone cannot tell; the path that it would come from does."""
+    rule = Rule("r", "/{a:[0-9]+}/{b:[a-z]+}", rewrite="/x/{a}-{b}")
+    routes = table(rule, accept_rewritten=True)
+    assert sent(ask(routes, "/1/b")) == "/x/1-b"
+    assert [winner(ask(routes, path)) for path in ("/x/1-b", "/x/b-1", "/x/1-2")] == ["r", None, None]
+
+
+def test_strip_prefix_keeps_the_expression() -> None:
+    """In the declared form, and in the one that is left of it."""
+    routes = table(Rule("r", "/v1/users/{id:[0-9]+}", strip_prefix="/v1"), accept_rewritten=True)
+    paths = ("/v1/users/7", "/users/7", "/users/x", "/v1/users/x")
+    assert [sent(ask(routes, path)) for path in paths] == ["/users/7", "/users/7", None, None]
+
+
+@given(st.text("0123456789ab.-", max_size=6))
+def test_a_path_is_taken_by_one_of_two_complementary_routes(text: str) -> None:
+    """The expression takes exactly what its plain sibling does not get."""
+    routes = table(Rule("any", "/x/{a}"), Rule("digits", "/x/{a:[0-9]+}"))
+    expected = None if not text else "digits" if text.isascii() and text.isdigit() else "any"
+    assert winner(ask(routes, f"/x/{text}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("/{a:[0-9]+}{b}", "two wildcards side by side"),
+        ("/{a:[0-9]+}-{b}", "has a regular expression beside another wildcard"),
+        ("/{a:[0-9}", "a brace without its partner"),
+        ("/{a:(}", '"(" cannot be used: see character 1'),
+        ("/{a:[0-9]+?}", "see character 7"),
+        ("/{a:x}/{a:y}", "twice"),
+        ("/{:x}", "is not a name"),
+        ("/x}", "a brace without its partner"),
+    ],
+)
+def test_an_expression_that_means_nothing_is_told(pattern: str, message: str) -> None:
+    """With its place in the expression."""
+    with pytest.raises(PatternError) as raised:
+        table(Rule("r", pattern))
+    assert message in str(raised.value)
+
+
+def test_the_reasons_name_the_expression() -> None:
+    """Of a route that lost, and of one that the path does not fit."""
+    routes = table(Rule("digits", "/a/{x:[0-9]+}"), Rule("any", "/a/{x}"), Rule("slashed", "/a/{x:[^/]{9}}/b"))
+    lost = {loser.rule.id: loser.reason for loser in why(routes, "/a/7").losers}
+    assert lost["any"] == 'less specific: "/a/{x}" has a wildcard where "/a/{x:[0-9]+}" has a regular expression'
+    assert lost["slashed"] == 'path differs at segment 2: "7" is not "{x:[^/]{9}}"'
+    missed = {loser.rule.id: loser.reason for loser in why(routes, "/a/x").losers}
+    assert missed["digits"] == 'path differs at segment 2: "x" is not "{x:[0-9]+}"'
+
+
+def test_a_rule_takes_each_of_its_paths() -> None:
+    """With the same rewrite, in all forms, and is listed once where it takes none."""
+    rule = Rule("r", "/v1/{id}/*", also=("/old/{id}/*", "/exact"), methods=frozenset({"GET"}))
+    other = Rule("two", "/v1/{id}", rewrite="/u/{id}", also=("/users/{id}",))
+    routes = table(rule, other, base_path="/api")
+    paths = ("/v1/7/x", "/api/old/7/y", "/exact", "/exact/x", "/v1/7", "/api/users/8")
+    assert [sent(ask(routes, path)) for path in paths] == ["/v1/7/x", "/old/7/y", "/exact", None, "/u/7", "/u/8"]
+    explained = why(routes, "/users/7")
+    assert (explained.path, [loser.rule.id for loser in explained.losers]) == ("/users/{id}", ["r"])
