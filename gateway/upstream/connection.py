@@ -21,12 +21,8 @@ class Connection(Protocol):
     opened: float  # time.perf_counter()
     idle_since: float  # the same, when its last exchange ended
     idled: float  # seconds for which it had been idle when it was taken for its exchange
+    kept: float  # seconds for which the endpoint says that it keeps it while it is idle; NEVER where it says nothing
     dropped: bool  # the endpoint closed it while it was idle, or before it answered anything in its exchange
-
-    @property
-    def kept(self) -> float:
-        """Seconds for which the endpoint says that it keeps it while it is idle; NEVER where it says nothing."""
-        ...
 
     @property
     def readable(self) -> bool:

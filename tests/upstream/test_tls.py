@@ -11,6 +11,9 @@ from pathlib import Path
 
 import orjson
 import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from tests.support import running_gateway, scripted_backend
 from tests.upstream.wire import OK, always, connected, read_message
@@ -47,10 +50,15 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@contextlib.asynccontextmanager
-async def https_backend(certificates: Path, name: str) -> AsyncIterator[int]:
+def server_side(certificates: Path, name: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / f"{name}.pem", certificates / f"{name}.key")
+    return context
+
+
+@contextlib.asynccontextmanager
+async def https_backend(certificates: Path, name: str) -> AsyncIterator[int]:
+    context = server_side(certificates, name)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -116,3 +124,49 @@ async def test_system_trust(tmp_path: Path, certificates: Path) -> None:
                 for _ in range(3):
                     writer.write(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000)
                     assert (await read_message(reader)).body == b"ok"
+
+
+async def test_websockets(tmp_path: Path, certificates: Path) -> None:
+    """A WebSocket reaches a backend over TLS: messages of all sizes pass both ways, and so do pings and close codes."""
+
+    async def echo(server: ServerConnection) -> None:
+        async for message in server:
+            if message == "close":
+                await server.close(3000, "mine")
+            elif message == "cut":
+                server.transport.abort()
+            else:
+                await server.send(message)
+
+    good, bad = server_side(certificates, "good"), server_side(certificates, "expired")
+    async with (
+        serve(echo, "127.0.0.1", 0, ssl=good, max_size=None) as backend,
+        serve(echo, "127.0.0.1", 0, ssl=bad) as expired,
+    ):
+        ports = {name: server.sockets[0].getsockname()[1] for name, server in (("good", backend), ("bad", expired))}
+        trust = f"{{ca: '{certificates / 'ca.pem'}'}}"
+        routes = "services:\n" + "".join(
+            f"  {name}: {{endpoints: ['127.0.0.1:{port}'], protocol: https, tls: {trust}}}\n"
+            for name, port in ports.items()
+        )
+        routes += "routes:\n- {path: /good, target: good}\n- {path: /bad, target: bad}\n"
+        with running_gateway(tmp_path, routes) as gateway:
+            url = f"ws://127.0.0.1:{gateway.port}"
+            async with connect(f"{url}/good", max_size=None, proxy=None) as client:
+                for message in ("text", b"", "x" * 70_000, b"y" * (4 * 1024 * 1024)):
+                    await client.send(message)
+                    assert await client.recv() == message
+                assert await (await client.ping()) > 0
+                await client.send("close")
+                with pytest.raises(ConnectionClosedError):
+                    await client.recv()
+                assert (client.close_code, client.close_reason) == (3000, "mine")
+            async with connect(f"{url}/good", proxy=None) as client:
+                await client.send("cut")
+                with pytest.raises(ConnectionClosedError):
+                    await client.recv()
+                assert client.close_code == 1011
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"{url}/bad", proxy=None)
+            assert refused.value.response.status_code == 502
+            assert "Traceback" not in gateway.log

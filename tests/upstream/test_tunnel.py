@@ -16,7 +16,8 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from gateway.deadlines import Deadlines
 from gateway.http.frames import FrameReader
 from gateway.turns import ClientTurns, Turns
-from gateway.upstream.tunnel import READ_BUFFER, Side, Tunnel
+from gateway.upstream.tunnel import Tunnel
+from gateway.upstream.tunnel_side import READ_BUFFER, Side
 from tests.support import eventually
 from tests.upstream.conftest import Sites
 from tests.upstream.test_websocket import client, echo, websocket_backend

@@ -12,7 +12,8 @@ from gateway.http.handshake import UPGRADE_LINES, spelled
 from gateway.server.context import ServerContext
 from gateway.server.http1.channel import STATUS_LINES
 from gateway.turns import ClientTurns
-from gateway.upstream.tunnel import Side, Tunnel
+from gateway.upstream.tunnel import Tunnel
+from gateway.upstream.tunnel_side import Side
 
 
 def join(

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import httptools
 
+from gateway.deadlines import NEVER
 from gateway.http import Headers
 from gateway.http.fields import may_be_trailer, tokens, values
 
@@ -62,6 +63,15 @@ def encode_chunk(piece: bytes) -> bytes:
 def encode_last_chunk(trailers: Headers) -> bytes:
     """The end of a chunked body, with its trailer section."""
     return b"0\r\n" + b"".join(b"%b: %b\r\n" % line for line in trailers) + b"\r\n"
+
+
+def seconds_kept(keep_alive: bytes) -> float:
+    """For which the upstream says that it keeps an idle connection: `timeout=5`. NEVER, where it does not."""
+    for parameter in keep_alive.split(b","):
+        key, _, number = parameter.strip().partition(b"=")
+        if key.lower() == b"timeout" and number.isdigit():
+            return float(number)
+    return NEVER
 
 
 # An enumeration's members are slow to look up, and these are asked for many times in every response.

@@ -1,0 +1,179 @@
+"""Bodies on a connection of HTTP/1.1: the request's on its way to the endpoint, the response's on its way back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final, Protocol
+
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Body, Exchange, Headers
+from gateway.http.messages import Attempt
+from gateway.outbox import Writer
+from gateway.upstream.http1.codec import DONE, HEAD, ResponseReader, encode_chunk, encode_last_chunk
+from gateway.upstream.request import Request, is_chunked, request_trailers
+
+logger = logging.getLogger("gateway.upstream")
+
+CONTINUE_SECONDS: Final = 1.0  # that the upstream has to say 100 before it is sent the body nevertheless
+
+
+class Line(Protocol):
+    """What bodies need of their connection."""
+
+    label: str  # of the endpoint
+    reader: ResponseReader
+    writer: Writer
+    closed: bool
+    failure: GatewayError | None  # why nothing more comes
+    drained: asyncio.Future[None] | None  # set while the upstream takes nothing
+    wanted: asyncio.Future[None] | None  # set while a 100 is waited for
+    deadline: float  # loop time
+    exchange_ends: float  # the same
+    idle_seconds: float
+    request_sent: bool
+    asked: float  # time.perf_counter(), when all of the request was sent
+
+    def set_deadline(self, seconds: float) -> None:
+        """From now on."""
+        ...
+
+    async def wait(self) -> None:
+        """Until something has come, or nothing will."""
+        ...
+
+    def resume(self) -> None:
+        """Read on."""
+        ...
+
+    def finish(self) -> None:
+        """The exchange is over."""
+        ...
+
+    def close(self) -> None:
+        """Close at once."""
+        ...
+
+    def abort(self, failure: GatewayError | None) -> None:
+        """The same, for this reason."""
+        ...
+
+
+async def upload(line: Line, request: Request, body: Body, attempt: Attempt, *, expecting: bool) -> None:
+    """Send the request body beside the wait for the response, which may come before all of it is sent, or any."""
+    try:
+        if await _send(line, request, body, attempt, expecting):
+            line.request_sent = True
+            line.asked = time.perf_counter()
+            if line.reader.phase is HEAD:
+                line.set_deadline(request.timeouts.response_header)
+    except GatewayError as error:
+        line.abort(error)
+    except Exception:
+        logger.exception("the request body for %s could not be read", line.label)
+        line.abort(GatewayError(ErrorKind.INTERNAL, "the request body could not be read"))
+
+
+async def _send(line: Line, request: Request, body: Body, attempt: Attempt, expecting: bool) -> bool:
+    """Send the body as it comes, no faster than the upstream takes it. Returns whether all of it was sent."""
+    if expecting and not await _is_wanted(line):
+        return False
+    chunked, writer = is_chunked(request.exchange), line.writer
+    while True:
+        if line.reader.phase is HEAD:
+            line.deadline = line.exchange_ends  # it is the client's turn, whom the server keeps an eye on
+        piece = await body.read()
+        if line.closed:
+            return False
+        if not piece:
+            break
+        attempt.sent += len(piece)
+        writer.write(encode_chunk(piece) if chunked else piece)
+        line.set_deadline(line.idle_seconds)
+        drained = line.drained
+        if drained is not None:
+            await drained
+    if chunked:
+        writer.write(encode_last_chunk(request_trailers(request.exchange, body.trailers)))
+    return True
+
+
+async def _is_wanted(line: Line) -> bool:
+    """Wait for a 100, or for CONTINUE_SECONDS; False where the upstream answered instead (RFC 9110, 10.1.1)."""
+    reader = line.reader
+    if reader.phase is HEAD and not reader.continued and not line.closed:
+        loop = asyncio.get_running_loop()
+        wanted = line.wanted = loop.create_future()
+        timer = loop.call_later(CONTINUE_SECONDS, go_on, wanted)
+        try:
+            await wanted
+        finally:
+            line.wanted = None
+            timer.cancel()
+    return reader.phase is HEAD and not line.closed
+
+
+def go_on(waiter: asyncio.Future[None]) -> None:
+    """End a wait, if it has not ended."""
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+async def pass_hints_on(reader: ResponseReader, exchange: Exchange) -> None:
+    """Let the client have the links of what has come as 103 (RFC 8297), before the response and its body."""
+    hints, reader.early_hints = reader.early_hints, []
+    pass_on = exchange.early_hints
+    for links in hints:
+        if pass_on is not None and links:
+            await pass_on(links)
+
+
+class StreamedBody:
+    """A response body on its way, until `close`, after which the connection may be another's."""
+
+    __slots__ = ("_attempt", "_line", "_over", "_upload")
+
+    def __init__(self, line: Line, attempt: Attempt, upload: asyncio.Task[None] | None) -> None:
+        self._line = line
+        self._attempt = attempt
+        self._upload = upload
+        self._over = False
+
+    @property
+    def trailers(self) -> Headers:
+        return self._line.reader.trailers if not self._over else []
+
+    @property
+    def ready(self) -> bool:
+        line = self._line
+        return self._over or line.reader.buffered > 0 or line.reader.phase is DONE or line.failure is not None
+
+    async def read(self) -> bytes:
+        line = self._line
+        if self._over:
+            raise GatewayError(ErrorKind.UPSTREAM_RESET, f"the response of {line.label} was closed")
+        reader = line.reader
+        while True:
+            if data := reader.take():
+                line.resume()
+                self._attempt.received += len(data)
+                return data
+            if reader.phase is DONE:
+                return b""
+            failure = line.failure
+            if failure is not None:
+                self._attempt.failure = failure.kind
+                raise failure
+            await line.wait()
+
+    def close(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._upload is None or self._upload.done():
+            self._line.finish()
+        else:
+            self._upload.cancel()
+            self._line.close()
+        self._attempt.end()

@@ -1,0 +1,34 @@
+"""Why an exchange on a connection of HTTP/1.1 has failed, in words that operators read."""
+
+from __future__ import annotations
+
+from gateway.errors import ErrorKind, GatewayError
+from gateway.upstream.http1.bodies import Line
+from gateway.upstream.http1.codec import BODY, HEAD
+
+
+def cut_short(line: Line) -> GatewayError:
+    """The upstream closed in the middle of something."""
+    started = line.reader.started
+    what = "in the middle of its response" if started else "before it answered"
+    detail = f"{line.label} closed the connection {what}"
+    return GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=not started)
+
+
+def overdue(line: Line, now: float, *, reading: bool) -> GatewayError:
+    """A deadline has passed; which one, the phase tells. Not `reading`: the client is slow."""
+    phase, kind = line.reader.phase, ErrorKind.UPSTREAM_TIMEOUT
+    if now >= line.exchange_ends:
+        detail = f"the exchange with {line.label} took longer than the route's total time-out"
+        if phase is HEAD and not line.request_sent and not line.writer.unsent:
+            kind = ErrorKind.REQUEST_TIMEOUT  # it has all that there was: the client is slow
+        elif not reading:
+            kind = ErrorKind.CLIENT_GONE  # who does not read
+    elif phase is BODY:
+        detail = f"{line.label} sent nothing more of its response for {line.idle_seconds:g} s"
+    elif line.request_sent:
+        detail = f"{line.label} sent no response in time"
+    else:
+        detail = f"{line.label} took no more of the request for {line.idle_seconds:g} s"
+    retryable = kind is ErrorKind.UPSTREAM_TIMEOUT and not line.reader.started
+    return GatewayError(kind, detail, retryable=retryable)
