@@ -1,10 +1,12 @@
 import os
 import shlex
+import shutil
 import signal
-import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,23 +17,81 @@ pytestmark = pytest.mark.xdist_group("the ports of make run")
 
 PORTS = (9000, 9001, 9003, 9005, 9008)
 
+# What a process does in a network of its own: it has only a loopback interface, which is down at first.
+OWN_NETWORK = """
+import fcntl, socket, struct, sys
+with socket.socket() as control:
+    fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", b"lo", 0x1))  # SIOCSIFFLAGS, IFF_UP
+print("up", flush=True)
+sys.stdin.read()
+"""
+LISTEN = "import socket, sys; held = socket.create_server(('127.0.0.1', int(sys.argv[1])))"
 
-def is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where `make run` has its ports, which are no choice of the test's: apart from those of all else, if it can be."""
+
+    enter: tuple[str, ...]  # what a command begins with that is run there
+    tcp: Path  # /proc/net/tcp, as it is there
+
+    def command(self, *words: str) -> list[str]:
+        return [*self.enter, *words]
+
+    def is_free(self, port: int) -> bool:
+        command = self.command(sys.executable, "-c", LISTEN, str(port))
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def taken(self) -> dict[int, str]:
+        """The ports that are not free, and who holds each."""
+        return {port: self._holders(port) for port in PORTS if not self.is_free(port)}
+
+    def _holders(self, port: int) -> str:
+        rows = [line.split() for line in self.tcp.read_text().splitlines()[1:]]
+        inodes = {row[9]: f"{row[1]} -> {row[2]} in state {row[3]}" for row in rows if row[1].endswith(f":{port:04X}")}
+        return "; ".join(f"{what} of {_process_of(inode)}" for inode, what in inodes.items()) or "nobody any more"
+
+
+def _process_of(inode: str) -> str:
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) == f"socket:[{inode}]":
+                return (link.parents[1] / "cmdline").read_text().replace("\0", " ")[:200]
+        except OSError:
+            continue  # it has ended, or belongs to another user
+    return "a process that is not seen here"
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Network]:
+    """A network of its own, where the kernel lets us have one, or else this machine's."""
+    unshare, nsenter = shutil.which("unshare"), shutil.which("nsenter")
+    here = Network((), Path("/proc/net/tcp"))
+    if unshare is None or nsenter is None:
+        yield here
+        return
+    command = [unshare, "--map-root-user", "--net", sys.executable, "-c", OWN_NETWORK]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as owner:
+        assert owner.stdout is not None
+        if owner.stdout.readline() == b"up\n":
+            enter = (nsenter, f"--target={owner.pid}", "--user", "--net", "--preserve-credentials")
+            yield Network(enter, Path(f"/proc/{owner.pid}/net/tcp"))
+        else:
+            yield here
 
 
 @pytest.fixture
-def free_ports() -> None:
-    """The ports that `make run` uses, which are no choice of the test's."""
-    taken = [port for port in PORTS if not is_free(port)]
-    if taken and os.environ.get("CI") == "true":
-        pytest.fail(f"something listens on {taken}, which `make run` uses")
-    if taken:
-        pytest.skip(f"something listens on {taken}, which `make run` uses")
+def free(network: Network) -> Network:
+    """The same, once nothing holds a port there."""
+    end = time.monotonic() + 20
+    while taken := network.taken():
+        if time.monotonic() < end:
+            time.sleep(0.2)
+        elif os.environ.get("CI") == "true":
+            pytest.fail(f"`make run` uses ports that are taken: {taken}")
+        else:
+            pytest.skip(f"`make run` uses ports that are taken: {taken}")
+    return network
 
 
 @pytest.fixture
@@ -45,11 +105,30 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def start(network: Network, directory: Path) -> subprocess.Popen[str]:
+    """`make run`, with its virtual environment taken for installed, once its demo backends listen.
+
+    In the network of this machine another program may take a port meanwhile: then it is started again.
+    """
+    command = network.command(require("make"), "--old-file=.venv/.runnable", "run")
+    for _ in range(1 if network.enter else 3):
+        said = directory / "stderr"
+        with said.open("w") as errors:
+            process = subprocess.Popen(
+                command, cwd=directory, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            )
+        assert process.stdout is not None
+        if process.stdout.readline().startswith("Three demo backends listen"):
+            return process
+        process.communicate(timeout=30)
+        if "Address already in use" not in said.read_text():
+            break
+    pytest.fail(f"make run ended: {said.read_text()}; ports that are taken: {network.taken()}")
+
+
 @pytest.fixture
-def running(free_ports: None, checkout: Path) -> Iterator[subprocess.Popen[str]]:
-    """`make run`, with its virtual environment taken for installed."""
-    command = [require("make"), "--old-file=.venv/.runnable", "run"]
-    process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, text=True, start_new_session=True)
+def running(free: Network, checkout: Path) -> Iterator[subprocess.Popen[str]]:
+    process = start(free, checkout)
     yield process
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
@@ -59,19 +138,17 @@ def running(free_ports: None, checkout: Path) -> Iterator[subprocess.Popen[str]]
 def curl_lines(process: subprocess.Popen[str]) -> Iterator[list[str]]:
     """The commands that `make run` tells a newcomer to try, patient enough for a gateway that just starts."""
     assert process.stdout is not None
-    found = 0
-    while found < 3:
+    for _ in range(3):
         line = process.stdout.readline()
-        assert line, "make run ended before it had printed three commands"
-        if line.startswith("  curl "):
-            found += 1
-            patience = ["--retry", "30", "--retry-delay", "1", "--retry-connrefused", "--max-time", "40"]
-            yield [require("curl"), "--silent", "--show-error", "--fail", *patience, *shlex.split(line)[1:]]
+        assert line.startswith("  curl "), f"no command to try: {line!r}"
+        patience = ["--retry", "30", "--retry-delay", "1", "--retry-connrefused", "--max-time", "40"]
+        yield [require("curl"), "--silent", "--show-error", "--fail", *patience, *shlex.split(line)[1:]]
 
 
-def test_make_run_serves_the_commands_it_prints(running: subprocess.Popen[str]) -> None:
+def test_make_run_serves_the_commands_it_prints(free: Network, running: subprocess.Popen[str]) -> None:
     """Each of the three printed commands gets its answer from the right backend, and SIGTERM leaves nothing running."""
-    answers = [subprocess.run(line, capture_output=True, text=True, check=False) for line in curl_lines(running)]
+    commands = [free.command(*line) for line in curl_lines(running)]
+    answers = [subprocess.run(line, capture_output=True, text=True, check=False) for line in commands]
     assert [answer.stderr for answer in answers if answer.returncode] == []
     assert '"path": "/api/v1/processes/hello"' in answers[0].stdout
     assert '"path": "/api/v1/execution/jobs"' in answers[1].stdout
@@ -79,17 +156,21 @@ def test_make_run_serves_the_commands_it_prints(running: subprocess.Popen[str]) 
     assert answers[2].stdout.count("data: ") == 3
     running.terminate()
     running.communicate(timeout=50)
-    assert [port for port in PORTS if not is_free(port)] == []
+    assert free.taken() == {}
 
 
-def test_make_run_says_which_port_is_taken(free_ports: None, checkout: Path) -> None:
+def test_make_run_says_which_port_is_taken(free: Network, checkout: Path) -> None:
     """When a demo backend's port is taken, `make run` names it and ends instead of serving half."""
-    command = [require("make"), "--old-file=.venv/.runnable", "run"]
-    with socket.create_server(("127.0.0.1", 9005)):
+    command = free.command(require("make"), "--old-file=.venv/.runnable", "run")
+    holder = free.command(sys.executable, "-c", f"{LISTEN}; print('held', flush=True); sys.stdin.read()", "9005")
+    with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holding:
+        assert holding.stdout is not None
+        assert holding.stdout.readline() == b"held\n"
+        assert "sys.stdin.read" in free.taken()[9005]
         ended = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode != 0
     assert "cannot listen on 127.0.0.1:9005: Address already in use" in ended.stderr
-    assert [port for port in PORTS if not is_free(port)] == []
+    assert free.taken() == {}
 
 
 def test_an_old_python_is_refused_with_a_remedy(tmp_path: Path) -> None:
