@@ -47,10 +47,9 @@ from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.discovery import Caution, Discovery
 from gateway.registry.registered import registered_of
 from gateway.registry.table import host_name_of, identity_of, source_of
-from gateway.resilience import Resilience, timeouts_of
+from gateway.resilience import Resilience, sticky_cookie, timeouts_of
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.routes.wildcards import PatternError
-from gateway.upstream.affinity import KEY_FILE, CookieKey, StickyCookie
 from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.health_settings import check_of, outliers_of
@@ -305,7 +304,7 @@ class _Builder:
                 pool_limits(service.connections, self._drain),
                 self._rules(service),
                 outliers_of(service.outliers),
-                self._sticky(service, place),
+                sticky_cookie(service.balance.sticky, self._context, place),
             )
             discovery, health = service.discovery, service.health
             members = None if discovery else tuple(_member(each) for each in service.endpoints)
@@ -327,16 +326,6 @@ class _Builder:
 
     def _balancing(self, service: ServiceConfig, place: Place) -> Callable[[], Balancer]:
         return balancing_of(service.balance, self._plan.need(("beside",), Beside, place))
-
-    def _sticky(self, service: ServiceConfig, place: Place) -> StickyCookie | None:
-        config = service.balance.sticky
-        if config is None:
-            return None
-        secret = config.secret.get_secret_value() if config.secret is not None else ""
-        path = None if secret else self._configuration.base / self._configuration.middleware.state_directory / KEY_FILE
-        key = self._plan.need(("sticky key", secret, path), partial(CookieKey, secret, path), place)
-        max_age = round(config.max_age) if config.max_age is not None else None
-        return StickyCookie(config.cookie, key, max_age, config.same_site)
 
     def _rules(self, service: ServiceConfig) -> Rules:
         """What depends on the time or on this gateway is not for hashing: all gateways are to agree on it."""

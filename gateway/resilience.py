@@ -18,6 +18,7 @@ from gateway.config.models.breakers import BreakerProfile
 from gateway.config.models.fallbacks import Fallback as FallbackConfig
 from gateway.config.models.mirrors import Mirror as MirrorConfig
 from gateway.config.models.splits import SplitWhen
+from gateway.config.models.sticky import StickyCookie as StickyConfig
 from gateway.config.problems import Path
 from gateway.config.route_rules import predicate
 from gateway.config.values.addresses import parse_target
@@ -34,7 +35,8 @@ from gateway.upstream.mirror import Mirroring, MirrorQueue
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings, ServiceBudget
 from gateway.upstream.service import Upstream
-from gateway.upstream.split import Choice, Split, When
+from gateway.upstream.split import Choice, Keeping, Split, When
+from gateway.upstream.sticky import KEY_FILE, CookieKey, StickyCookie
 
 Way = Callable[[str, Path], Handler | None]
 """The way to another target of a route, named at this place; None where it cannot be used, which is reported."""
@@ -72,10 +74,19 @@ class Resilience:
                 when = _when(entry.when, calendar) if entry.when is not None else None
                 choices.append(Choice(entry.target, handler, entry.weight, when))
         anonymous = frozenset(name for name, scheme in auth.schemes.items() if scheme.kind == "anonymous")
-        split = Split(route.id, tuple(choices), Choice(route.target, target, 1), anonymous)
+        rest = Choice(route.target, target, 1)
+        split = Split(route.id, tuple(choices), rest, anonymous, self._keeping(route, path))
         if (cache := route_cache(self._context, route)) is not None:
             cache.split_by(lambda exchange: split.choose(exchange).name)
         return split
+
+    def _keeping(self, route: RouteConfig, path: Path) -> Keeping | None:
+        """Those with a weight keep their clients, one of 0 too, and what gets the requests where all are 0."""
+        cookie = sticky_cookie(route.sticky, self._context, ("routes.yaml", (*path, "sticky")))
+        if cookie is None:
+            return None
+        names = [entry.target for entry in route.split if "weight" in entry.model_fields_set]
+        return Keeping(cookie, names if any(entry.weight for entry in route.split) else (*names, route.target))
 
     def _mirroring(self, route: RouteConfig, config: MirrorConfig, path: Path, handler: Handler, way: Way) -> Handler:
         copies = way(config.target, (*path, "mirror", "target"))
@@ -150,6 +161,17 @@ class Resilience:
             if made.budget.settings != settings:
                 self._plan.after_adoption(partial(made.budget.configure, settings))
         return self._budgets[upstream]
+
+
+def sticky_cookie(config: StickyConfig | None, context: Context, place: Place) -> StickyCookie | None:
+    """The cookie that a configuration asks for; those without a secret share a key of this gateway."""
+    if config is None:
+        return None
+    secret = config.secret.get_secret_value() if config.secret is not None else ""
+    path = None if secret else context.base / context.configuration.middleware.state_directory / KEY_FILE
+    key = context.plan.need(("sticky key", secret, path), partial(CookieKey, secret, path), place)
+    max_age = round(config.max_age) if config.max_age is not None else None
+    return StickyCookie(config.cookie, key, max_age, config.same_site)
 
 
 def _when(config: SplitWhen, calendar: Calendar) -> When:

@@ -11,13 +11,14 @@ from typing import Final, Protocol, TypeVar
 from gateway.algorithms import priorities
 from gateway.algorithms.outlier_detection import OutlierSettings
 from gateway.http.messages import Attempt, Exchange
-from gateway.upstream.affinity import Affinity, StickyCookie
+from gateway.upstream.affinity import Affinity
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import FOREVER, Signal
 from gateway.upstream.levels import Level, Rules, levels
 from gateway.upstream.member import Address, Member
 from gateway.upstream.outliers import Outliers
 from gateway.upstream.pool import PoolLimits
+from gateway.upstream.sticky import StickyCookie
 from gateway.upstream.transport import Connector, TlsSettings
 
 logger = logging.getLogger("gateway.upstream")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
@@ -14,6 +14,7 @@ from gateway.algorithms.conditions import Calendar, Condition, Facts
 from gateway.algorithms.linear_regex import TextTooLong
 from gateway.http import Exchange, Handler, Response
 from gateway.routes.conditions import Asked, Requirement
+from gateway.upstream.sticky import StickyCookie
 
 _SPREAD: Final = 0x9E3779B1
 
@@ -72,38 +73,96 @@ class Choice:
     when: When | None = None
 
 
+class Keeping:
+    """The clients that stay with one of the services of a split, by a cookie that says which.
+
+    The cookie has a keyed hash of the service's name, and none of the route's: routes that are split over the same
+    services may share it, and a client has the same version on all of them.
+    """
+
+    __slots__ = ("_names", "_tokens", "cookie")
+
+    def __init__(self, cookie: StickyCookie, names: Iterable[str]) -> None:
+        """`names`: the services that keep their clients."""
+        self.cookie = cookie
+        self._names = tuple(names)
+        self._tokens: dict[bytes, str] = {}
+
+    def bound(self, exchange: Exchange) -> str | None:
+        """The service that a client is bound to."""
+        values = self.cookie.held(exchange)
+        if not values:
+            return None
+        if not self._tokens:  # not before the key has started
+            self._tokens = {self._token(name): name for name in self._names}
+        return next((self._tokens[value] for value in values if value in self._tokens), None)
+
+    def remember(self, exchange: Exchange, name: str, response: Response) -> None:
+        """A service has answered a client: it stays there from now on, unless that failed."""
+        self.cookie.bind(exchange, self._token(name), response)
+
+    def _token(self, name: str) -> bytes:
+        return self.cookie.token("split", name)
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """Hands a request to one of several services. A Handler.
 
-    The first `when` that holds decides. Otherwise a number from [0, 1) does, which is the same for a client on all
-    gateways: a hash of who calls or, where that is not known, of the client's address. The entries share [0, 1) by
-    their weights, in their order, so that a small change of weights moves few clients.
+    The first `when` that holds decides; then the cookie of a client that is to stay where it was. Otherwise a number
+    from [0, 1) does, which is the same for a client on all gateways: a hash of who calls or, where that is not known,
+    of the client's address. The entries share [0, 1) by their weights, in their order, so that a small change of
+    weights moves few clients.
     """
 
     route: str
     choices: tuple[Choice, ...]
     rest: Choice  # where there are no weights
     anonymous: frozenset[str] = frozenset()  # schemes that do not tell clients apart
+    keeping: Keeping | None = None  # None: a change of weights moves clients
     _matching: tuple[Choice, ...] = field(init=False)
     _weighted: tuple[Choice, ...] = field(init=False)
     _bounds: tuple[int, ...] = field(init=False)
+    _by_name: Mapping[str, Choice] = field(init=False)
 
     def __post_init__(self) -> None:
         weighted = tuple(choice for choice in self.choices if choice.weight) or (self.rest,)
         object.__setattr__(self, "_matching", tuple(choice for choice in self.choices if choice.when is not None))
         object.__setattr__(self, "_weighted", weighted)
         object.__setattr__(self, "_bounds", tuple(accumulate(choice.weight for choice in weighted)))
+        object.__setattr__(self, "_by_name", {choice.name: choice for choice in (self.rest, *self.choices, *weighted)})
 
     def __call__(self, exchange: Exchange) -> Awaitable[Response]:
         """Forward it."""
-        return self.choose(exchange).handler(exchange)
+        if self.keeping is None:
+            return self.choose(exchange).handler(exchange)
+        return self._kept(exchange, self.keeping)
+
+    async def _kept(self, exchange: Exchange, keeping: Keeping) -> Response:
+        """Forward it, and have the client stay there; not where a `when` decides, which may hold for one request."""
+        chosen = self._matched(exchange)
+        if chosen is not None:
+            return await chosen.handler(exchange)
+        chosen = self._bound(exchange) or self._drawn(exchange)
+        response = await chosen.handler(exchange)
+        keeping.remember(exchange, chosen.name, response)
+        return response
 
     def choose(self, exchange: Exchange) -> Choice:
         """Who gets it."""
+        return self._matched(exchange) or self._bound(exchange) or self._drawn(exchange)
+
+    def _matched(self, exchange: Exchange) -> Choice | None:
         for choice in self._matching:
             if choice.when is not None and choice.when.holds(exchange):
                 return choice
+        return None
+
+    def _bound(self, exchange: Exchange) -> Choice | None:
+        name = self.keeping.bound(exchange) if self.keeping is not None else None
+        return None if name is None else self._by_name[name]
+
+    def _drawn(self, exchange: Exchange) -> Choice:
         if len(self._weighted) == 1:
             return self._weighted[0]
         # Multiplied by 2**32 over the golden ratio, so that similar names are not near one another, either.
@@ -118,10 +177,14 @@ class Split:
 
     def describe(self, exchange: Exchange) -> str:
         """Who gets it, and why."""
-        chosen = self.choose(exchange)
-        matches = chosen.when is not None and chosen.when.holds(exchange)
-        share = f"the client falls into its share of {chosen.weight} in {self._bounds[-1]}"
-        return f"split: {chosen.name}, since {'its `when` holds' if matches else share}"
+        if (chosen := self._matched(exchange)) is not None:
+            why = "its `when` holds"
+        elif (chosen := self._bound(exchange)) is not None:
+            why = "the client has its cookie" + ("" if chosen.weight else "; no others get there, as its weight is 0")
+        else:
+            chosen = self._drawn(exchange)
+            why = f"the client falls into its share of {chosen.weight} in {self._bounds[-1]}"
+        return f"split: {chosen.name}, since {why}"
 
     def inner(self, exchange: Exchange) -> Handler:
         """See `Layer`."""

@@ -13,10 +13,10 @@ from gateway.balancing.least_request import LeastRequest
 from gateway.deadlines import Deadlines
 from gateway.http import Exchange, Response
 from gateway.http.testing import make_exchange
-from gateway.upstream.affinity import KEY_FILE, CookieKey, StickyCookie
 from gateway.upstream.health import Signal
 from gateway.upstream.member import Address, Member
 from gateway.upstream.service import Settings, Upstream
+from gateway.upstream.sticky import KEY_FILE, CookieKey, StickyCookie
 from gateway.upstream.transport import Connector, Resolver
 from tests.support import running_gateway, scripted_backend
 from tests.upstream.wire import always

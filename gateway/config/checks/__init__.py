@@ -72,6 +72,7 @@ WARNINGS = (
     Check("routes.yaml", resilience.needing_others),
     Check("routes.yaml", resilience.idle_content_types),
     Check("routes.yaml", splits.warnings),
+    Check("routes.yaml", splits.sticky),
     Check("routes.yaml", health.impossible_bodies),
     Check("routes.yaml", numbers.in_routes),
     Check("routes.yaml", authorization.warnings),

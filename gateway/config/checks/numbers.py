@@ -52,7 +52,7 @@ def in_routes(configuration: Configuration) -> Iterator[Fault]:
     for name, service in configuration.routes.services.items():
         yield from _service(("services", name), service)
     for index, route in enumerate(configuration.routes.routes):
-        if route.redirect is None:
+        if not route.answered_here:
             yield from _route(configuration, ("routes", index), route)
 
 

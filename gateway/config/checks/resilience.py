@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from gateway.config.models import Configuration
 from gateway.config.problems import Fault
 
-_FORWARDING: Sequence[str] = ("split", "mirror", "retry", "breaker", "fallback", "hedge")
+_FORWARDING: Sequence[str] = ("split", "sticky", "mirror", "retry", "breaker", "fallback", "hedge")
 _UNASKED: Sequence[str] = (*_FORWARDING, "timeout", "preserve_host")
 _OF_CONNECTIONS: Sequence[str] = ("retry", "hedge")
 

@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from gateway.config.models.auth.scheme_keys import CookieName
 from gateway.config.models.base import Model
+from gateway.config.models.sticky import Sticky
 from gateway.config.problems import quote, suggest
 from gateway.config.values.addresses import HeaderName
 from gateway.config.values.kinds import Kind, Text, Unset, refuse, shorthand
-from gateway.config.values.quantities import Duration
 
 Method = Literal["least_request", "round_robin", "random", "peak_ewma"]
 
@@ -43,34 +43,6 @@ class ConsistentHash(Model):
         if sum(given) != 1:
             raise refuse("consistent_hash needs exactly one key: header, cookie, query, or client: true")
         return self
-
-
-class Sticky(Model):
-    """Clients stay with their endpoint while it is up, by a cookie that the gateway sets.
-
-    Who has no cookie gets an endpoint as with `least_request`. An endpoint of weight 0 keeps its clients.
-    """
-
-    cookie: CookieName = Field(description="The name of the cookie: another one for each service.", examples=["gw"])
-    secret: Unset[Annotated[SecretStr, Kind("text")]] = Field(
-        None,
-        description="What the cookie is signed with, the same for all gateways that serve the same clients: "
-        "`${STICKY_SECRET}`, not the text itself; at least 16 characters. Unset: one that is made at the first start "
-        "and kept in the file `sticky-key` of `state_directory`.",
-    )
-    max_age: Unset[Duration] = Field(
-        None, description="How long browsers keep the cookie. Unset: until they are closed."
-    )
-    same_site: Literal["lax", "strict", "none"] = Field(
-        "lax", description="Whether pages of other sites may send it. `none` needs https on all ways to clients."
-    )
-
-    @field_validator("secret", mode="before")
-    @classmethod
-    def _is_long(cls, value: Any) -> Any:
-        if isinstance(value, str) and len(value) >= 16:
-            return SecretStr(value)
-        raise refuse("expected a text of at least 16 characters")
 
 
 class Balance(Model):

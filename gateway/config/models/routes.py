@@ -22,6 +22,7 @@ from gateway.config.models.respond import RespondOfRoute
 from gateway.config.models.retries import Retry
 from gateway.config.models.services import ServiceConfig
 from gateway.config.models.splits import SplitEntry
+from gateway.config.models.sticky import StickySplit
 from gateway.config.models.timeouts import TimeoutsOfRoute
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, as_list, or_empty, refuse
@@ -102,6 +103,7 @@ class RouteConfig(Model):
         description="Where else requests go. The first entry whose `when` holds gets the request; the weights of all "
         "divide the others, client by client, and where none has a weight, those go to `target`.",
     )
+    sticky: Unset[StickySplit] = Field(None, description="Clients stay with the service that `split` gave them.")
     mirror: Unset[Mirror] = Field(None, description="A service that gets copies of requests.")
     fallback: Unset[Fallback] = Field(None, description="What clients get where there is no answer of the backend.")
     hedge: Unset[Hedge] = Field(None, description="A second attempt beside a slow first one. Unset: none.")

@@ -54,7 +54,7 @@ class SplitEntry(Model):
         ge=0,
         le=1_000_000,
         description="Share of the requests that no `when` decides, relative to the other entries. An entry has this or "
-        "`when`, or both.",
+        "`when`, or both. 0: none but those of clients that stay there, by the route's `sticky`.",
     )
     when: Unset[When] = Field(None, description="Which requests it gets, whatever the weights.")
 
