@@ -78,6 +78,7 @@ def no_retries(configuration: Configuration) -> Iterator[Fault]:
         if route.hedge is not None or (route.retry is not None and route.retry.attempts > 1):
             message = f"nothing is ever sent once more, although {route.id} asks for it; write a ratio, or remove that"
             yield Fault(("retry_budget",), message, show_value=False)
+            return
 
 
 def zones_without_own(configuration: Configuration) -> Iterator[Fault]:
@@ -99,6 +100,10 @@ def _service(place: Path, service: ServiceConfig) -> Iterator[Fault]:
         for key in sorted(limit.model_fields_set & {"minimum", "maximum"}):
             message = "it has no effect beside limit, and is for adaptive: true; remove one of them"
             yield Fault((*place, "concurrency", key), message)
+        most = len(service.endpoints) * (service.connections.max + service.connections.pending)
+        if 0 < most < limit.limit:  # how many endpoints a source will find is not known
+            message = f"it has no effect: the connections of the service take {most} requests at most; make it smaller"
+            yield Fault((*place, "concurrency"), message)
     ttl = service.discovery.ttl if service.discovery is not None else None
     if ttl is not None and ttl.override is not None:
         for key in sorted(ttl.model_fields_set & {"min", "max"}):
@@ -126,8 +131,9 @@ def _attempts(place: Path, route: RouteConfig, timeouts: Timeouts) -> Iterator[F
     total, longest = timeouts.total, max(timeouts.connect, timeouts.response_header)
     retry, hedge = route.retry, route.hedge
     if retry is not None and retry.attempts == 1:
-        for key in sorted(retry.model_fields_set & {"on", "per_try"}):
-            yield Fault((*place, "retry", key), "it has no effect with attempts: 1, which is none but the first")
+        if "on" in retry.model_fields_set:
+            message = "it has no effect with attempts: 1, which is none but the first; write more, or remove this"
+            yield Fault((*place, "retry", "on"), message)
     elif retry is not None and retry.per_try is not None:
         if total is not None and retry.per_try >= total:
             message = f"the total time-out, {total:g} s, leaves no time for a second attempt; make per_try smaller"

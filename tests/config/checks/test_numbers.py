@@ -37,6 +37,7 @@ def warnings(routes: str, middleware: str = "") -> list[str]:
         ("connections: {max: 10, idle: 20}", "connections.idle", "idle, 20, is more than max, 10"),
         ("connections: {idle_timeout: 60s, max_age: 30s}", "connections.idle_timeout", "closed for its age"),
         ("concurrency: {limit: 5, minimum: 3}", "concurrency.minimum", "adaptive: true"),
+        ("concurrency: 200, connections: {max: 10, pending: 20, idle: 5}", "concurrency", "take 180 requests at most"),
         ("health: {path: /, status: 204, body: ok}", "health.body", "no body; remove it"),
         ("health: {path: /, method: HEAD, body: ok}", "health.body", "write method: GET"),
     ],
