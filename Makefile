@@ -15,12 +15,16 @@ TESTABLE := $(VENV)/.testable
 COMPILED := $(VENV)/compiled
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# What is compiled is what these tests run, in their own process and in the gateways that they start.
-COMPILED_TESTS := tests/server tests/upstream tests/resilience tests/balancing tests/routes tests/middleware tests/cli
+# What is compiled is what these tests run, in their own process and in the gateways that they start. Not the commands,
+# which are not compiled, and not the floods, which are measured on what is compiled by `python -m bench.floods`.
+COMPILED_TESTS := tests/server tests/upstream tests/resilience tests/balancing tests/routes tests/middleware \
+	tests/cli/test_commands.py --ignore=tests/server/test_floods.py
 ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
-# One worker for each core. Tests of one `xdist_group` share a worker, since they need the same fixed ports.
-IN_PARALLEL := -n auto --dist loadgroup
+# Two workers for each core: tests wait, for processes and for time-outs, as long as they compute. Tests of one
+# `xdist_group` share a worker, since they need the same fixed ports.
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 
 # Debian keeps servers where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from gateway.algorithms.peak_ewma import PeakEwma
 from gateway.balancing.two_choices import TwoChoices
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.steps import in_steps
 
 
 class LeastCost(TwoChoices):
@@ -18,13 +17,11 @@ class LeastCost(TwoChoices):
 
     __slots__ = ()
 
-    def replacing(self, weighted: Sequence[tuple[Endpoint, float]]) -> Iterator[None]:
+    def replace(self, weighted: Sequence[tuple[Endpoint, float]]) -> None:
         """See `Balancer`."""
-        for some in in_steps(weighted):
-            for endpoint, _ in some:
-                endpoint.ewma = endpoint.ewma or PeakEwma()
-            yield
-        yield from TwoChoices.replacing(self, weighted)
+        super().replace(weighted)
+        for endpoint in self.endpoints:
+            endpoint.ewma = endpoint.ewma or PeakEwma()
 
     def _better(self, second: int, first: int, now: float) -> bool:
         one, other = self.endpoints[first], self.endpoints[second]

@@ -53,6 +53,7 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.early
 def test_the_steps_of_the_image_give_a_gateway(tmp_path: Path) -> None:
     """The commands of the build stage, on nothing but what it copies, install a compiled `gateway` that runs."""
     build = stages()[0]

@@ -220,9 +220,11 @@ async def test_a_gateway_asks_pods_by_the_name_of_their_service(tmp_path: Path) 
     async with named_backends("one") as (port,):
         ports = [{"name": "http", "port": port}]
         async with api_server(listing(5, slice_of("a", 1, "127.0.0.1", ports=ports))) as server:
+            of = f"{{namespace: shop, service: carts, port: http, url: '{server.url}'}}"
+            # The server answers when the gateway has started: it is on the loop that waits for that.
             routes = f"""
             services:
-              carts: {{discovery: {{kubernetes: {{namespace: shop, service: carts, port: http, url: '{server.url}'}}}}}}
+              carts: {{discovery: {{kubernetes: {of}, first_answer: 0}}}}
             routes: [{{path: /x, target: carts}}]
             """
             with running_gateway(tmp_path, routes) as gateway:
