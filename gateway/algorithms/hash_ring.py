@@ -15,6 +15,7 @@ from gateway.algorithms.stable_hash import stable_hash
 
 SMALLEST: Final = 1024  # points
 LARGEST: Final = 8_388_608
+POINT_BYTES: Final = 12  # that a point takes in memory; four times as many more while the ring is made
 
 
 _PARTS: Final = 256  # of the ring, which are sorted one by one
@@ -26,7 +27,7 @@ _OWNER: Final = (1 << _OWNER_BITS) - 1
 class HashRing:
     """The points of all endpoints, in order."""
 
-    __slots__ = ("_owners", "_points")
+    __slots__ = ("_points", "owners")
 
     def __init__(
         self,
@@ -56,11 +57,11 @@ class HashRing:
                 if not made % _PAUSE:
                     pause()
         self._points = array("Q")
-        self._owners = array("I")
+        self.owners = array("I")  # of each, the number of its endpoint
         for part in parts:
             part.sort()
             self._points.extend([point >> _OWNER_BITS for point in part])
-            self._owners.extend([point & _OWNER for point in part])
+            self.owners.extend([point & _OWNER for point in part])
             part.clear()  # all at once it would take long
             pause()
 
@@ -70,4 +71,4 @@ class HashRing:
     def owner(self, hashed: int) -> int:
         """The number of the endpoint whose point is the first at or after this one."""
         place = bisect_left(self._points, hashed)
-        return self._owners[place if place < len(self._owners) else 0]
+        return self.owners[place if place < len(self.owners) else 0]

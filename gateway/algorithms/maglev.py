@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from heapq import heapreplace
 from typing import Final
 
 from gateway.algorithms.stable_hash import stable_hash
@@ -33,23 +34,27 @@ def maglev(
     places = [stable_hash(names[index], b"offset") % size for index in order]
     steps = [stable_hash(names[index], b"skip") % (size - 1) + 1 for index in order]
     shares = [weights[index] for index in order]
-    dearest = max(shares)
-    due = [0] * len(order)  # an endpoint sits out turns while its share is behind this
-    table, left, turn, looks = [-1] * size, size, 0, 0
+    heaviest = max(shares)
+    taken = [0] * len(order)
+    turns = [(1, which) for which in range(len(order))]  # a heap: whose turn is next, and in which round
+    table, left, looks = [-1] * size, size, 0
     while left:
-        turn += 1
-        for which, index in enumerate(order):
-            if turn * shares[which] < due[which] or not left:
-                continue
-            due[which] += dearest
-            place, step = places[which], steps[which]
-            while table[place] >= 0:
-                place = (place + step) % size
-                looks += 1
-                if looks >= _PAUSE:  # the last free places are found after many that are not
-                    looks = 0
-                    pause()
-            table[place] = index
-            places[which] = place
-            left -= 1
+        turn, which = turns[0]
+        taken[which] += 1
+        # It sits out rounds until its share has grown as large as what it has. Going through all of them in each round
+        # would take minutes where one of thousands outweighs the others.
+        following = max(turn + 1, -(-taken[which] * heaviest // shares[which]))
+        heapreplace(turns, (following, which))
+        place, step = places[which], steps[which]
+        while table[place] >= 0:
+            place = (place + step) % size
+            looks += 1
+            if looks >= _PAUSE:  # the last free places are found after many that are not
+                looks = 0
+                pause()
+        table[place] = order[which]
+        places[which] = place
+        left -= 1
+        if not left % _PAUSE:
+            pause()
     return array("B" if len(names) <= 1 << 8 else "H" if len(names) <= 1 << 16 else "I", table)

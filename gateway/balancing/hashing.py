@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from gateway.algorithms.hash_ring import HashRing
+from gateway.algorithms.hash_ring import POINT_BYTES, HashRing
 from gateway.algorithms.maglev import SIZE, maglev
 from gateway.balancing.consistent_hash import ConsistentHash, Lookup
 from gateway.http.fields import lines_of
@@ -18,7 +18,7 @@ from gateway.http.parameters import cookie_values, query_values
 from gateway.live.beside import Work
 
 _POINTS = 256  # of the lightest endpoint on a ring, whatever their number: so only what leaves or joins moves keys
-_MOST_POINTS = 1 << 20  # of all, 12 MiB
+_MOST_POINTS = 4 * 1024 * 1024 // POINT_BYTES  # of all
 _pause = partial(time.sleep, 0)  # other threads have their turn
 
 
@@ -66,5 +66,13 @@ def _maglev(names: Sequence[bytes], weights: Sequence[int]) -> Lookup:
 
 
 def _ring(names: Sequence[bytes], weights: Sequence[int]) -> Lookup:
-    points = math.ceil(_POINTS * sum(weights) / min(weights))
-    return HashRing(names, weights, points, _MOST_POINTS, pause=_pause).owner
+    return ring_of(names, weights).owner
+
+
+def ring_of(names: Sequence[bytes], weights: Sequence[int]) -> HashRing:
+    """A ring of at most 4 MiB. Where weights are too far apart for that, those of the lightest count for more."""
+    points, total = math.ceil(_POINTS * sum(weights) / min(weights)), sum(weights)
+    if points > _MOST_POINTS:
+        weights = [max(1, _MOST_POINTS * weight // total) for weight in weights]
+        points = sum(weights)
+    return HashRing(names, weights, points, points, pause=_pause)

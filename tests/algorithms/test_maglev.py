@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -30,6 +31,32 @@ def test_shares_follow_weights(weights: list[int]) -> None:
     counts = Counter(maglev(names(len(weights)), weights, 2039))
     for index, weight in enumerate(weights):
         assert counts[index] / 2039 == pytest.approx(weight / sum(weights), abs=0.01)
+
+
+@hypothesis_settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 70_000), min_size=1, max_size=8))
+def test_turns_are_taken_as_published(weights: list[int]) -> None:
+    """In each round one after the other takes a place, but who has more than a share of the rounds so far sits out."""
+    places: dict[int, int] = {}
+    table = maglev(names(len(weights)), weights, 53)
+    for index in range(len(weights)):
+        places[index] = sum(owner == index for owner in table)
+    taken, turn, left = [0] * len(weights), 0, 53
+    while left:
+        turn += 1
+        for index, weight in enumerate(weights):
+            if left and turn * weight >= taken[index] * max(weights):
+                taken[index] += 1
+                left -= 1
+    assert list(places.values()) == taken
+
+
+def test_one_that_outweighs_thousands() -> None:
+    """The table is made about as fast as for equal weights, and the one has nearly all of it."""
+    began = time.process_time()
+    table = maglev(names(5000), [65_535] + [1] * 4999)
+    assert time.process_time() - began < 3
+    assert table.count(0) / SIZE == pytest.approx(65_535 / 70_534, abs=0.01)
 
 
 @pytest.mark.parametrize(("number", "moved"), [(3, 0.005), (100, 0.01), (1000, 0.01)])

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.algorithms.hash_ring import POINT_BYTES
 from gateway.balancing.consistent_hash import ConsistentHash
-from gateway.balancing.hashing import Hashing, HashKey
+from gateway.balancing.hashing import Hashing, HashKey, ring_of
 from gateway.balancing.table import balancing_of
 from gateway.config.models.balance import Balance
 from gateway.http import Exchange
@@ -74,6 +75,15 @@ async def test_one_that_leaves_moves_hardly_any_other_key(ring: bool, moved: flo
     assert 0 not in meanwhile + after
     shared = Counter(meanwhile[index] for index, place in enumerate(before) if place == 0)
     assert len(shared) == 9
+
+
+@pytest.mark.parametrize("weights", [[1, 6_553_500], [1] * 5000, [65_535] + [1] * 2000])
+def test_a_ring_has_a_bound(weights: list[int]) -> None:
+    """Whatever the number and the weights of the endpoints, it takes 4 MiB at most, and each has a part of it."""
+    names = [b"10.0.%d.%d:80" % divmod(number, 256) for number in range(len(weights))]
+    ring = ring_of(names, weights)
+    assert len(ring) * POINT_BYTES <= 4 * 1024 * 1024 + len(names) * POINT_BYTES
+    assert len(set(ring.owners)) == len(names)
 
 
 async def test_while_a_table_is_built_changes_are_not_lost() -> None:
