@@ -150,7 +150,8 @@ class Retries:
             after = ", ".join(sorted(settings.on | {str(status) for status in settings.statuses}))
             said = f"up to {counted(settings.attempts, 'attempt')}, after {after}"
         else:
-            said = f"up to {counted(settings.unreached, 'attempt')}, where none was reached, as it is {NOT_IDEMPOTENT}"
+            attempts = counted(settings.unreached, "attempt")
+            said = f"up to {attempts}, until an endpoint is reached, as it is {NOT_IDEMPOTENT}"
         return f"{said}; the budget {f'has {left} left' if left else 'is empty, so that there are none now'}"
 
     async def wait(self, again: NextAttempt) -> None:

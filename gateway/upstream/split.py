@@ -98,7 +98,7 @@ class Keeping:
         return next((self._tokens[value] for value in values if value in self._tokens), None)
 
     def remember(self, exchange: Exchange, name: str, response: Response) -> None:
-        """A service has answered a client: it stays there from now on, unless that failed."""
+        """A service has answered a client that was not bound: it stays there from now on, unless that failed."""
         self.cookie.bind(exchange, self._token(name), response)
 
     def _token(self, name: str) -> bytes:
@@ -136,14 +136,12 @@ class Split:
         """Forward it."""
         if self.keeping is None:
             return self.choose(exchange).handler(exchange)
-        return self._kept(exchange, self.keeping)
+        decided = self._matched(exchange) or self._bound(exchange)
+        return decided.handler(exchange) if decided is not None else self._first(exchange, self.keeping)
 
-    async def _kept(self, exchange: Exchange, keeping: Keeping) -> Response:
-        """Forward it, and have the client stay there; not where a `when` decides, which may hold for one request."""
-        chosen = self._matched(exchange)
-        if chosen is not None:
-            return await chosen.handler(exchange)
-        chosen = self._bound(exchange) or self._drawn(exchange)
+    async def _first(self, exchange: Exchange, keeping: Keeping) -> Response:
+        """Forward it for a client that is not bound yet, and have the client stay there."""
+        chosen = self._drawn(exchange)
         response = await chosen.handler(exchange)
         keeping.remember(exchange, chosen.name, response)
         return response
