@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from gateway.upstream.member import Address
 
 
 @click.command()
@@ -28,13 +33,36 @@ def register(service: str, address: str, weight: int, zone: str, redis: str, pre
 
     more = {"weight": weight, **({"zone": zone} if zone else {})}
     try:
-        parse_instance({"address": address, **more})
+        instance = parse_instance({"address": address, **more})
         registration = Registration(service, address, redis=redis, prefix=prefix, seconds=ttl, **more)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if reason := _refusal(service, instance.address, redis, prefix):
+        raise click.ClickException(reason)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with registration:
         click.echo(f"{address} is an instance of {service} until this ends")
         ended.wait()
+
+
+def _refusal(service: str, address: Address, redis: str, prefix: str) -> str:
+    """Why no gateway would use the instance; empty where it would, or where Redis does not say."""
+    from ipaddress import ip_network  # noqa: PLC0415
+
+    from redis import Redis, RedisError  # noqa: PLC0415
+
+    from gateway.registry.allowed import AllowedNetworks  # noqa: PLC0415
+    from gateway.registry.client import NETWORKS  # noqa: PLC0415
+
+    try:
+        with Redis.from_url(redis, socket_timeout=2, socket_connect_timeout=2) as client:
+            said = client.hget(f"{prefix}{NETWORKS}", service)
+        networks = AllowedNetworks(ip_network(text) for text in said.decode().split(",")) if said else None
+    except (RedisError, ValueError):
+        return ""  # the registration waits for Redis, and the gateway is the one that decides
+    if networks is None or networks.has(address):
+        return ""
+    remedy = "register it by an IP address there, or add its network in routes.yaml"
+    return f"{address} is outside of allowed_networks ({networks}) of {service}; {remedy}"

@@ -23,6 +23,7 @@ from gateway.live import Tasks
 from gateway.outside.redis_link import REDIS_PLACE, RedisLink, redis_identity, redis_link
 from gateway.outside.redis_scripts import Script
 from gateway.registry.asking import parsed
+from gateway.registry.client import NETWORKS
 from gateway.registry.instances import parse_value
 from gateway.registry.source import Instances, Sink, SourceLost
 from gateway.upstream.member import Address, Member
@@ -74,6 +75,21 @@ return answer
 )
 
 
+_SAY = Script(
+    """
+-- KEYS: where it is said to those who register which networks are allowed. ARGV: a service, and its networks, in turn.
+for i = 1, #ARGV, 2 do
+  if ARGV[i + 1] == '' then
+    redis.pcall('HDEL', KEYS[1], ARGV[i])
+  else
+    redis.pcall('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  end
+end
+return 1
+"""
+)
+
+
 class RedisRegistry:
     """All services that have registered themselves in one Redis, as far as they are watched."""
 
@@ -105,7 +121,19 @@ class RedisRegistry:
                 await self._read_some(sources[start : start + BATCH])
             await asyncio.sleep(ROUND_SECONDS)
 
+    async def _say(self, sources: Sequence[RedisSource]) -> None:
+        """Say which networks are allowed. Services of one name have the networks of all of them."""
+        arguments: list[str | int] = []
+        for source in sources:
+            texts = [each.networks for each in self._watched if each.service == source.service]
+            arguments += [source.service, ",".join(texts) if all(texts) else ""]
+        if await self._link.ask(_SAY, [f"{self._link.prefix}{NETWORKS}"], arguments, CALL_SECONDS) is not None:
+            for source in sources:
+                source.said = True
+
     async def _read_some(self, sources: Sequence[RedisSource]) -> None:
+        if unsaid := [source for source in sources if not source.said]:
+            await self._say(unsaid)
         happened = time.perf_counter()
         prefix = f"{self._link.prefix}registry"
         keys = [prefix, *(f"{prefix}:{source.service}" for source in sources)]
@@ -127,8 +155,12 @@ class RedisRegistry:
 class RedisSource:
     """The instances of one service in Redis. Times are those of time.perf_counter()."""
 
-    def __init__(self, registry: RedisRegistry, service: str, recovery: float = RECOVERY_SECONDS) -> None:
+    def __init__(
+        self, registry: RedisRegistry, service: str, recovery: float = RECOVERY_SECONDS, networks: str = ""
+    ) -> None:
         self.service = service
+        self.networks = networks  # that are allowed, with commas between them; empty: all
+        self.said = False  # to those who register
         self.digest = ""  # of what is known
         self._registry = registry
         self._recovery = recovery
@@ -148,6 +180,7 @@ class RedisSource:
     async def watch(self, sink: Sink) -> None:
         """See `Source`. After it was lost, it waits until it can go on."""
         self._sink, self._end = sink, asyncio.get_running_loop().create_future()
+        self.said = False
         self._registry.join(self)
         try:
             raise SourceLost(await self._end)
@@ -165,6 +198,7 @@ class RedisSource:
         """Redis says this. `text` holds only where `digest` is not that of what is known."""
         if self._sink is None:
             return
+        self.said = self.said and name == self._name
         if self._lost or (self._name and name != self._name):
             known = {**self._former, **self._known.here}
             self._former = {address: member for address, member in known.items() if not member.late}

@@ -34,7 +34,8 @@ def source_of(service: str, config: Discovery, context: Context, place: Place) -
     if config.dns is not None:
         return _dns(config.dns, config, context, place)
     if config.redis is not None:
-        return RedisSource(redis_registry(context), config.redis)
+        networks = ",".join(map(str, config.allowed_networks))
+        return RedisSource(redis_registry(context), config.redis, networks=networks)
     if config.registered is not None:
         return RegisteredSource(registered_of(context), service)
     return _over_http(config, context.base)

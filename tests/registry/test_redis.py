@@ -204,6 +204,42 @@ def registering(server: RedisServer, address: str) -> Iterator[subprocess.Popen[
         process.wait()
 
 
+async def test_a_command_registers_nothing_outside_of_the_allowed_networks(server: RedisServer, service: str) -> None:
+    """It says which they are, as soon as a gateway has, and what to do; also after Redis has lost what it knew."""
+    link = RedisLink(server.url, 0.2, "gateway:")
+    registry = RedisRegistry(link)
+    await link.start()
+    await registry.start()
+
+    async def register(address: str) -> str:
+        command = ["register", "--service", service, "--address", address, "--redis", server.url]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.cli", *command, stderr=asyncio.subprocess.PIPE
+        )
+        _, told = await process.communicate()
+        assert process.returncode == 1
+        return told.decode()
+
+    with Redis.from_url(server.url) as redis:
+
+        def said() -> bool:
+            return bool(redis.hget("gateway:registry-networks", service) == b"10.0.0.0/8,fd00::/8")
+
+        try:
+            async with listening(RedisSource(registry, service, networks="10.0.0.0/8,fd00::/8")) as heard:
+                await eventually(said)
+                for address in ("169.254.169.254:80", "metadata:80", "[::ffff:11.0.0.1]:80"):
+                    assert "is outside of allowed_networks (10.0.0.0/8, fd00::/8) of" in await register(address)
+                await heard.has()
+                redis.delete("gateway:registry-networks", "gateway:registry")
+                await eventually(said)
+            async with listening(RedisSource(registry, service)):
+                await eventually(lambda: not redis.hexists("gateway:registry-networks", service))
+        finally:
+            await registry.stop()
+            await link.stop()
+
+
 def test_the_client_for_services_is_light() -> None:
     """It imports nothing else of the gateway."""
     listed = "import sys, gateway.registry.client; print([name for name in sys.modules if name.startswith('gateway')])"
