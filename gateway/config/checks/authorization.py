@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from gateway.algorithms.conditions import compile_condition
 from gateway.config.models import AuthFile, Configuration, RouteConfig, SchemeConfig
 from gateway.config.models.auth.authorization import Authorize
+from gateway.config.models.splits import SplitWhen
 from gateway.config.problems import Fault, Path, suggest
 
 WHAT = ("scopes", "groups", "tenants", "consumers")
 
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
-    """Routes open to every client, and entries of `authorize` that no caller meets or that miss some methods."""
+    """Routes open to every client, entries of `authorize` that miss some methods, and what no caller meets."""
     known = _known(configuration.auth)
     for index, route in enumerate(configuration.routes.routes):
         names = configuration.auth.default if route.auth is None else route.auth
@@ -23,6 +24,9 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         yield from _unsaid(index, route, schemes)
         for number, entry in enumerate(route.authorize):
             yield from _about(entry, schemes, known, ("routes", index, "authorize", number))
+        for number, each in enumerate(route.split):
+            if each.when is not None:
+                yield from _about_split(each.when, schemes, known, ("routes", index, "split", number, "when"))
 
 
 def _unprotected(configuration: Configuration, index: int, route: RouteConfig) -> Iterator[Fault]:
@@ -59,16 +63,33 @@ def _about(entry: Authorize, schemes: list[SchemeConfig], known: dict[str, set[s
         )
         return
     for what in WHAT:
-        wanted: tuple[str, ...] = getattr(entry, what) or ()
-        some = known[what] | {name for scheme in schemes for name in _fixed(scheme, what)}
-        if any(_brings(scheme, what) for scheme in schemes):
-            continue
-        for number, name in enumerate(wanted):
-            if name not in some:
-                likely = suggest(name, sorted(some))
-                hint = f'; did you mean "{likely}"?' if likely else "; give it to one, or remove it"
-                message = f'no consumer has the {what.removesuffix("s")} "{name}"{hint}'
-                yield Fault((*place, what, number), message)
+        yield from _nobody_has(what, getattr(entry, what) or (), schemes, known, (*place, what))
+
+
+def _about_split(
+    when: SplitWhen, schemes: list[SchemeConfig], known: dict[str, set[str]], place: Path
+) -> Iterator[Fault]:
+    wanted = {"groups": when.group, "consumers": when.consumer, "tenants": when.tenant}
+    asks_who = when.condition is not None and compile_condition(when.condition).about_caller
+    if not schemes and (asks_who or any(wanted.values())):
+        yield Fault(place, "no request fits: it asks who calls, and the route accepts no schemes; name them in auth")
+        return
+    for what, names in wanted.items():
+        yield from _nobody_has(what, names or (), schemes, known, (*place, what.removesuffix("s")))
+
+
+def _nobody_has(
+    what: str, wanted: Sequence[str], schemes: list[SchemeConfig], known: dict[str, set[str]], place: Path
+) -> Iterator[Fault]:
+    """Names of what no consumer of auth.yaml has, where callers of a route cannot have it from elsewhere."""
+    if any(_brings(scheme, what) for scheme in schemes):
+        return
+    some = known[what] | {name for scheme in schemes for name in _fixed(scheme, what)}
+    for number, name in enumerate(wanted):
+        if name not in some:
+            likely = suggest(name, sorted(some))
+            hint = f'; did you mean "{likely}"?' if likely else "; give it to one, or remove it"
+            yield Fault((*place, number), f'no consumer has the {what.removesuffix("s")} "{name}"{hint}')
 
 
 def _asks_who(entry: Authorize) -> bool:

@@ -8,8 +8,8 @@ from itertools import chain
 
 from gateway.algorithms.conditions import compile_condition
 from gateway.algorithms.conditions.paths import PathTest
-from gateway.config.models import Configuration
-from gateway.config.problems import Fault
+from gateway.config.models import Configuration, RouteConfig
+from gateway.config.problems import Fault, Path
 from gateway.config.route_rules import rules
 from gateway.http.paths import PathError, normalise, normalise_literal
 from gateway.routes.pattern import Pattern, fits, parse, segment_fits, split
@@ -22,14 +22,23 @@ _NEVER_INSIDE = ("//", "/./", "/../", "?", "#")
 
 
 def unmet(configuration: Configuration) -> Iterator[Fault]:
-    """Comparisons of `authorize` that no request meets."""
+    """Comparisons in conditions of `authorize` and `split` that no request meets."""
     literals: PathLiterals | None = None
     for index, route in enumerate(configuration.routes.routes):
-        for number, entry in enumerate(route.authorize):
-            if entry.when is not None and (tests := compile_condition(entry.when).path_tests):
+        for place, text in _conditions(route):
+            if tests := compile_condition(text).path_tests:
                 literals = literals or PathLiterals(rules(configuration), configuration.routes.base_path)
                 for message in literals.unmet(tests, index):
-                    yield Fault(("routes", index, "authorize", number, "when"), message)
+                    yield Fault(("routes", index, *place), message)
+
+
+def _conditions(route: RouteConfig) -> Iterator[tuple[Path, str]]:
+    for number, entry in enumerate(route.authorize):
+        if entry.when is not None:
+            yield ("authorize", number, "when"), entry.when
+    for number, each in enumerate(route.split):
+        if each.when is not None and each.when.condition is not None:
+            yield ("split", number, "when", "condition"), each.when.condition
 
 
 class PathLiterals:

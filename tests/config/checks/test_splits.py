@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.config.checks import authorization, paths_in_conditions
 from gateway.config.checks.splits import sticky, warnings
 from tests.config.support import parsed
 
@@ -58,3 +59,31 @@ def test_the_cache_of_all_routes() -> None:
     route = f"target: a, {SPLIT}, sticky: {{cookie: gw}}"
     assert "hardly anything" in said(route, middleware="cache: {}")[0]
     assert said(f"{route}, cache: false", middleware="cache: {}") == []
+
+
+AUTH = """
+schemes: {keys: {api_key: {}}, open: {anonymous: {consumer: guest}}}
+consumers: [{name: ann, groups: [beta], tenant: acme}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "schemes", "place", "expected"),
+    [
+        ("{group: beta}", "[keys]", None, ""),
+        ("{group: [beta, betta]}", "[keys]", ("group", 1), 'did you mean "beta"?'),
+        ("{consumer: bob}", "[keys]", ("consumer", 0), 'no consumer has the consumer "bob"'),
+        ("{consumer: guest}", "[keys, open]", None, ""),
+        ("{tenant: acme}", "[]", (), "the route accepts no schemes"),
+        ("'\"beta\" in groups'", "[]", (), "the route accepts no schemes"),
+        ("'path == \"/api/x\"'", "[keys]", ("condition",), "without base_path"),
+        ("'path == \"/x\"'", "[keys]", None, ""),
+    ],
+)
+def test_a_when_that_nothing_fits(when: str, schemes: str, place: tuple[str | int, ...] | None, expected: str) -> None:
+    """Names that nobody has, callers who are not known, and paths that no route has: as for `authorize`."""
+    route = f"{{path: /x, target: a, auth: {schemes}, split: [{{target: b, when: {when}}}]}}"
+    configuration = parsed(f"{SERVICES}routes: [{route}]", auth=AUTH)
+    found = [*authorization.warnings(configuration), *paths_in_conditions.unmet(configuration)]
+    assert [fault.path for fault in found] == ([] if place is None else [("routes", 0, "split", 0, "when", *place)])
+    assert all(expected in fault.message for fault in found)
