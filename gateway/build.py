@@ -51,6 +51,7 @@ from gateway.resilience import Resilience, sticky_cookie, timeouts_of
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.routes.wildcards import PatternError
 from gateway.upstream.asgi import Hosted, import_application
+from gateway.upstream.balancer import Balancer
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.health_settings import check_of, outliers_of
 from gateway.upstream.levels import Rules, Zones
@@ -60,7 +61,7 @@ from gateway.upstream.probe_turns import ProbeTurns
 from gateway.upstream.prober import Prober
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings
-from gateway.upstream.service import Balancer, Settings, Upstream
+from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, TlsSettings
 from gateway.upstream.websocket import WebSocketLimits
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from random import random
 from threading import Lock
 from typing import Final
@@ -11,6 +11,7 @@ from gateway.algorithms import bounded_load
 from gateway.algorithms.stable_hash import stable_hash
 from gateway.http.messages import Exchange
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.steps import in_steps
 
 Key = Callable[[Exchange], bytes | None]
 """What of a request stands for its client; None where it has none, and any endpoint will do."""
@@ -29,10 +30,10 @@ class _Table:
 
     __slots__ = ("endpoints", "lookup", "weights")
 
-    def __init__(self, weighted: Sequence[tuple[Endpoint, float]], lookup: Lookup | None) -> None:
-        self.endpoints = [endpoint for endpoint, _ in weighted]
-        self.weights = [max(1, round(weight)) for _, weight in weighted]
-        self.lookup = lookup
+    def __init__(self) -> None:
+        self.endpoints: list[Endpoint] = []  # in the order of their labels
+        self.weights: list[int] = []
+        self.lookup: Lookup | None = None
 
 
 class ConsistentHash:
@@ -58,7 +59,7 @@ class ConsistentHash:
         self._beside = beside
         self._factor = factor
         self._random = random
-        self._now = _Table((), None)  # what there is, without a look-up
+        self._now = _Table()  # what there is, without a look-up
         self._served = self._now  # the latest look-up, and the endpoints that it knows
         self._numbers: dict[Endpoint, int] = {}  # of what there is
         self._building = False
@@ -66,10 +67,29 @@ class ConsistentHash:
 
     def replace(self, weighted: Sequence[tuple[Endpoint, float]]) -> None:
         """See `Balancer`."""
-        table = _Table(sorted(weighted, key=lambda pair: pair[0].label), None)
+        for _ in self.replacing(weighted):
+            pass
+
+    def replacing(self, weighted: Sequence[tuple[Endpoint, float]]) -> Iterator[None]:
+        """See `Balancer`."""
+        known: dict[str, tuple[Endpoint, float]] = {}
+        labels: list[str] = []
+        for some in in_steps(weighted):
+            known.update((pair[0].label, pair) for pair in some)
+            labels += sorted([pair[0].label for pair in some])
+            yield
+        labels.sort()  # which merges what is in order already
+        table, numbers = _Table(), dict[Endpoint, int]()
+        for names in in_steps(labels):
+            for label in names:
+                endpoint, weight = known[label]
+                numbers[endpoint] = len(numbers)
+                table.endpoints.append(endpoint)
+                table.weights.append(max(1, round(weight)))
+            yield
         if (table.endpoints, table.weights) == (self._now.endpoints, self._now.weights):
             return
-        self._numbers = {endpoint: number for number, endpoint in enumerate(table.endpoints)}
+        self._numbers = numbers
         with self._lock:
             self._now = table
             if self._building or not table.endpoints:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway.algorithms.peak_ewma import PeakEwma
 from gateway.balancing.two_choices import TwoChoices
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.steps import in_steps
 
 
 class LeastCost(TwoChoices):
@@ -17,11 +18,13 @@ class LeastCost(TwoChoices):
 
     __slots__ = ()
 
-    def replace(self, weighted: Sequence[tuple[Endpoint, float]]) -> None:
+    def replacing(self, weighted: Sequence[tuple[Endpoint, float]]) -> Iterator[None]:
         """See `Balancer`."""
-        super().replace(weighted)
-        for endpoint in self.endpoints:
-            endpoint.ewma = endpoint.ewma or PeakEwma()
+        for some in in_steps(weighted):
+            for endpoint, _ in some:
+                endpoint.ewma = endpoint.ewma or PeakEwma()
+            yield
+        yield from TwoChoices.replacing(self, weighted)
 
     def _better(self, second: int, first: int, now: float) -> bool:
         one, other = self.endpoints[first], self.endpoints[second]

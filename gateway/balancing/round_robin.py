@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from random import random
 from typing import Generic, TypeVar
 
 from gateway.http.messages import Exchange
+from gateway.upstream.steps import in_steps
 
 E = TypeVar("E")
 
@@ -29,14 +30,26 @@ class RoundRobin(Generic[E]):
 
     def replace(self, weighted: Sequence[tuple[E, float]]) -> None:
         """Choose among these from now on, with their weights. Those that stay keep their place in the round."""
-        before, total = sum(self._weights), sum(weight for _, weight in weighted)
+        for _ in self.replacing(weighted):
+            pass
+
+    def replacing(self, weighted: Sequence[tuple[E, float]]) -> Iterator[None]:
+        """See `Balancer`."""
+        places = {endpoint: place for place, endpoint in enumerate(self._endpoints)}
+        yield
+        endpoints: list[E] = []
+        weights: list[float] = []
+        before: list[int] = []
+        for some in in_steps(weighted):
+            endpoints += [endpoint for endpoint, _ in some]
+            weights += [weight for _, weight in some]
+            before += [places.get(endpoint, -1) for endpoint, _ in some]
+            yield
         # A credit is worth as much of the new round as it was of the old one.
-        kept = {
-            endpoint: credit * total / before for endpoint, credit in zip(self._endpoints, self._credits, strict=True)
-        }
-        self._endpoints = [endpoint for endpoint, _ in weighted]
-        self._weights = [weight for _, weight in weighted]
-        self._credits = [kept.get(endpoint, 0) for endpoint in self._endpoints]
+        worth = sum(weights) / (sum(self._weights) or 1.0)
+        credits = self._credits
+        self._credits = [credits[place] * worth if place >= 0 else 0.0 for place in before]
+        self._endpoints, self._weights = endpoints, weights
 
     def pick(self, exchange: Exchange, now: float, excluded: Collection[E]) -> E | None:
         """The next endpoint, or None where all are excluded."""

@@ -12,7 +12,7 @@ from gateway.balancing.round_robin import RoundRobin
 from gateway.balancing.weighted_random import WeightedRandom
 from gateway.config.models.balance import Balance
 from gateway.live.beside import Work
-from gateway.upstream.service import Balancer
+from gateway.upstream.balancer import Balancer
 
 BALANCERS: Final[Mapping[str, Callable[[], Balancer]]] = {
     "least_request": LeastRequest,

@@ -5,12 +5,17 @@ Two different ones are drawn, so that an endpoint that hangs is chosen only as l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from random import random
+from typing import Final
 
 from gateway.algorithms.weighted_draw import WeightedDraw
 from gateway.http.messages import Exchange
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.steps import in_steps
+
+FEW: Final = 100  # endpoints, of which the rest is soon gone through
+DRAWS: Final = 16
 
 
 class TwoChoices:
@@ -27,16 +32,31 @@ class TwoChoices:
 
     def replace(self, weighted: Sequence[tuple[Endpoint, float]]) -> None:
         """See `Balancer`."""
-        mean = sum(weight for _, weight in weighted) / max(1, len(weighted))
-        self.endpoints = [endpoint for endpoint, _ in weighted]
-        self.weights = [weight / mean for _, weight in weighted]
-        self._draw = WeightedDraw(self.weights)
+        for _ in self.replacing(weighted):
+            pass
+
+    def replacing(self, weighted: Sequence[tuple[Endpoint, float]]) -> Iterator[None]:
+        """See `Balancer`."""
+        total = 0.0
+        for some in in_steps(weighted):
+            total += sum([weight for _, weight in some])
+            yield
+        mean = total / max(1, len(weighted))
+        endpoints: list[Endpoint] = []
+        weights: list[float] = []
+        for some in in_steps(weighted):
+            endpoints += [endpoint for endpoint, _ in some]
+            weights += [weight / mean for _, weight in some]
+            yield
+        self._draw = WeightedDraw(weights)
+        self.endpoints, self.weights = endpoints, weights
 
     def pick(self, exchange: Exchange, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
         """See `Balancer`."""
-        if excluded:
-            return self._of_the_rest(exchange, now, excluded)
         number = len(self.endpoints)
+        if excluded:
+            drawn = self._drawn_again(now, excluded) if number > FEW else None
+            return drawn or self._of_the_rest(exchange, now, excluded)
         if number < 2:
             return self.endpoints[0] if number else None
         first = self._draw.draw(self._random())
@@ -56,6 +76,18 @@ class TwoChoices:
         rest = type(self)(self._random)
         rest.replace([(endpoint, weight) for endpoint, weight in pairs if endpoint not in excluded])
         return rest.pick(exchange, now, ())
+
+    def _drawn_again(self, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
+        """The same where few of many are excluded: what is excluded is drawn again. None where that does not help."""
+        first = -1
+        for _ in range(DRAWS):
+            drawn = self._draw.draw(self._random()) if first < 0 else self._draw.draw_other(first, self._random())
+            if self.endpoints[drawn] in excluded:
+                continue
+            if first >= 0:
+                return self.endpoints[drawn if self._better(drawn, first, now) else first]
+            first = drawn
+        return None
 
     def _better(self, second: int, first: int, now: float) -> bool:
         """Whether the second is clearly better than the first."""

@@ -18,7 +18,8 @@ from gateway.plurals import counted
 from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.source import Instances, Source, SourceLost, one_line
 from gateway.upstream.member import Member
-from gateway.upstream.service import STEP, Upstream
+from gateway.upstream.service import Upstream
+from gateway.upstream.steps import STEP
 
 logger = logging.getLogger("gateway.registry")
 

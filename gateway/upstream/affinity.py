@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 from gateway.http.messages import Exchange, Response
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.steps import in_steps
 from gateway.upstream.sticky import StickyCookie
 
 
@@ -24,10 +25,19 @@ class Affinity:
         self._endpoints: dict[bytes, Endpoint] = {}
         self._tokens: dict[Endpoint, bytes] = {}
 
-    def offer(self, endpoints: Iterable[Endpoint]) -> None:
-        """These are the endpoints of the service."""
-        self._tokens = {endpoint: self._tokens.get(endpoint, b"") for endpoint in endpoints}
-        self._endpoints = {}
+    def offer(self, endpoints: Sequence[Endpoint]) -> Iterator[None]:
+        """These are the endpoints of the service. In steps (see `steps.py`), between which it is the former ones."""
+        tokens: dict[Endpoint, bytes] = {}
+        bound: dict[bytes, Endpoint] = {}
+        ready = bool(self.cookie.key.value)  # otherwise it comes from its file, before the first request
+        for some in in_steps(endpoints):
+            for endpoint in some:
+                token = self._tokens.get(endpoint, b"")
+                tokens[endpoint] = token = token or (self._made(endpoint) if ready else b"")
+                if token:
+                    bound[token] = endpoint
+            yield
+        self._tokens, self._endpoints = tokens, bound
 
     def bound(self, exchange: Exchange) -> Endpoint | None:
         """The endpoint that this client is bound to, whether it is up or not."""
@@ -46,5 +56,8 @@ class Affinity:
     def _token(self, endpoint: Endpoint) -> bytes:
         token = self._tokens[endpoint]
         if not token:
-            token = self._tokens[endpoint] = self.cookie.token("endpoint", self._service, endpoint.label)
+            token = self._tokens[endpoint] = self._made(endpoint)
         return token
+
+    def _made(self, endpoint: Endpoint) -> bytes:
+        return self.cookie.token("endpoint", self._service, endpoint.label)

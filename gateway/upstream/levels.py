@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.algorithms import priorities, slow_start, zones
 from gateway.algorithms.priorities import Load
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import FOREVER
+from gateway.upstream.steps import in_steps
+
+T = TypeVar("T")
 
 _STEPS: Final = 30  # in which slow start raises a weight, but not more often than every _SHORTEST_STEP
 _SHORTEST_STEP: Final = 0.1
@@ -44,62 +47,106 @@ class Level:
     weighted: Sequence[tuple[Endpoint, float]]
 
 
+Steps = Generator[None, None, T]
+"""Something that is computed in steps, between which requests may be served."""
+
+
 def levels(endpoints: Sequence[Endpoint], rules: Rules, now: float) -> tuple[list[Level], float]:
     """The levels, the most preferred first, and until when they are true if no one says anything new.
 
     Endpoints of weight 0 take no part: no one new goes there.
     """
+    steps = levels_in_steps(endpoints, rules, now)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def levels_in_steps(endpoints: Sequence[Endpoint], rules: Rules, now: float) -> Steps[tuple[list[Level], float]]:
+    """The same in steps (see `steps.py`)."""
     members: dict[int, list[Endpoint]] = {}
+    healthy: dict[int, list[Endpoint]] = {}
     until = FOREVER
-    for endpoint in endpoints:
-        out = endpoint.health.out(now) is not None
-        if endpoint.out and not out:
-            endpoint.started = now
-        endpoint.out = out
-        if out:
-            until = min(until, endpoint.health.changes_at(now))
-        if endpoint.member.weight > 0:
-            members.setdefault(endpoint.member.priority, []).append(endpoint)
+    for some in in_steps(endpoints):
+        for endpoint in some:
+            out = endpoint.health.out(now) is not None
+            if endpoint.out and not out:
+                endpoint.started = now
+            endpoint.out = out
+            if out:
+                until = min(until, endpoint.health.changes_at(now))
+            if endpoint.member.weight > 0:
+                priority = endpoint.member.priority
+                members.setdefault(priority, []).append(endpoint)
+                if not out:
+                    healthy.setdefault(priority, []).append(endpoint)
+        yield
     numbers = sorted(members)
-    healthy = {number: [endpoint for endpoint in members[number] if not endpoint.out] for number in numbers}
-    counts = [priorities.Level(len(healthy[number]), len(members[number])) for number in numbers]
+    counts = [priorities.Level(len(healthy.get(number, ())), len(members[number])) for number in numbers]
     found = []
     for number, load in zip(numbers, priorities.loads(counts, rules.panic_below), strict=True):
-        usable = healthy[number]
-        if load.panic:  # one that accepts no connection relieves no other
-            asked = [each for each in members[number] if not each.health.awaits_check(now)]
-            usable = [each for each in asked if not (each.out and each.unreachable)] or asked
+        usable = healthy.get(number, [])
+        if load.panic:
+            usable = yield from _usable_in_panic(members[number], now)
             until = min(until, now + _PANIC_STEP)
         weights = [float(endpoint.member.weight) for endpoint in usable]
+        yield
         if rules.slow_start:
-            until = min(until, _start_slowly(usable, weights, rules.slow_start, now))
+            until = min(until, (yield from _start_slowly(usable, weights, rules.slow_start, now)))
         if rules.zones is not None and not load.panic and len(usable) >= zones.FEWEST:
-            _share_by_zone(usable, weights, rules.zones)
+            yield from _share_by_zone(usable, weights, rules.zones)
         found.append(Level(number, load, list(zip(usable, weights, strict=True))))
+        yield
     return found, until
 
 
-def _start_slowly(endpoints: Sequence[Endpoint], weights: list[float], window: float, now: float) -> float:
+def _usable_in_panic(endpoints: Sequence[Endpoint], now: float) -> Steps[list[Endpoint]]:
+    """All but those that accept no connection, and relieve no other."""
+    asked: list[Endpoint] = []
+    usable: list[Endpoint] = []
+    for some in in_steps(endpoints):
+        for each in some:
+            if not each.health.awaits_check(now):
+                asked.append(each)
+                if not (each.out and each.unreachable):
+                    usable.append(each)
+        yield
+    return usable or asked
+
+
+def _start_slowly(endpoints: Sequence[Endpoint], weights: list[float], window: float, now: float) -> Steps[float]:
     """Lower the weights of those that started lately. Answers when to look again."""
     if all(now - endpoint.started < window for endpoint in endpoints):
         for endpoint in endpoints:  # where all are new, none could relieve another
             endpoint.started = now - window
         return FOREVER
-    for index, endpoint in enumerate(endpoints):
-        weights[index] *= slow_start.factor(now - endpoint.started, window)
-    if all(now - endpoint.started >= window for endpoint in endpoints):
-        return FOREVER
-    return now + max(_SHORTEST_STEP, window / _STEPS)
+    yield
+    until, latest = FOREVER, now + max(_SHORTEST_STEP, window / _STEPS)
+    for some in in_steps(range(len(endpoints))):
+        for index in some:
+            age = now - endpoints[index].started
+            if age < window:
+                weights[index] *= slow_start.factor(age, window)
+                until = latest
+        yield
+    return until
 
 
-def _share_by_zone(endpoints: Sequence[Endpoint], weights: list[float], rules: Zones) -> None:
+def _share_by_zone(endpoints: Sequence[Endpoint], weights: list[float], rules: Zones) -> Steps[None]:
     """Make the weights of each zone add up to its share."""
     capacity: dict[str, float] = {}
-    for endpoint, weight in zip(endpoints, weights, strict=True):
-        capacity[endpoint.member.zone] = capacity.get(endpoint.member.zone, 0.0) + weight
+    for some in in_steps(range(len(endpoints))):
+        for index in some:
+            zone = endpoints[index].member.zone
+            capacity[zone] = capacity.get(zone, 0.0) + weights[index]
+        yield
     gateways = rules.gateways or dict.fromkeys((*capacity, rules.own), 1.0)
     shares = zones.shares(rules.own, gateways, capacity)
     total = sum(weights)
-    for index, endpoint in enumerate(endpoints):
-        zone = endpoint.member.zone
-        weights[index] *= max(_LEAST, shares.get(zone, 0.0) * total / capacity[zone])
+    factors = {zone: max(_LEAST, shares.get(zone, 0.0) * total / amount) for zone, amount in capacity.items()}
+    for some in in_steps(range(len(endpoints))):
+        for index in some:
+            weights[index] *= factors[endpoints[index].member.zone]
+        yield

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,10 @@ class Member:
     up: bool = True  # what the source says of its health
     reason: str = ""  # why, in the words of the source
     late: bool = False  # it has not sent the heartbeat that is expected of it
+
+
+def add_members(merged: dict[Address, Member], members: Iterable[Member]) -> None:
+    """Put members in by their addresses; the weights of one that is listed twice are added up."""
+    for member in members:
+        before = merged.get(member.address)
+        merged[member.address] = member if before is None else replace(before, weight=before.weight + member.weight)

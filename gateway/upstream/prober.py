@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -19,7 +19,7 @@ from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.upstream")
 
-AT_A_TIME: Final = 500  # endpoints that join before requests get a turn
+AT_A_TIME: Final = 500  # endpoints that join or leave before requests get a turn
 
 
 class UnderWay(Protocol):
@@ -64,11 +64,12 @@ class Prober:
         self.failures = 0
         self._turns = turns
         self._watched: dict[Endpoint, _Watched] = {}
+        self._changed: list[Endpoint] = []  # joined or left, and not followed yet
 
     async def start(self) -> None:
         """Begin to check. The former prober of the service, if there is one, goes on until it is retired."""
         self.upstream.followers.append(self)
-        self.follow()
+        self.follow(self.upstream.endpoints)
 
     def retire(self) -> None:
         """Check no more. Where no other prober has taken over, nothing is said any more of the endpoints."""
@@ -76,7 +77,7 @@ class Prober:
             self.upstream.followers.remove(self)
         for watched in self._watched.values():
             self._end(watched)
-        self._watched = {}
+        self._watched, self._changed = {}, []
         if not any(isinstance(follower, Prober) for follower in self.upstream.followers):
             for endpoint in self.upstream.endpoints:
                 self.upstream.forget(endpoint, Signal.PROBE)
@@ -86,23 +87,27 @@ class Prober:
         """The same, at the end of the process."""
         self.retire()
 
-    def follow(self) -> None:
+    def follow(self, changed: Sequence[Endpoint]) -> None:
         """See `Follower`."""
-        now, present = time.perf_counter(), set(self.upstream.endpoints)
-        for endpoint in [each for each in self._watched if each not in present]:
-            self._end(self._watched.pop(endpoint))
-        joined = [endpoint for endpoint in self.upstream.endpoints if endpoint not in self._watched]
-        for endpoint in joined[:AT_A_TIME]:
-            watched = self._watched[endpoint] = _Watched(endpoint, self, now)
-            if not self.check.initially_up and endpoint.health.verdict(Signal.PROBE, now) is None:
-                self.upstream.report(endpoint, Signal.PROBE, up=False, reason=NOT_CHECKED, now=now)
-            self._turns.plan(watched, now)
-        if len(joined) > AT_A_TIME:
-            asyncio.get_running_loop().call_soon(self._follow_on)
+        self._changed += changed
+        if len(self._changed) == len(changed):  # those before are followed already
+            self._follow()
 
-    def _follow_on(self) -> None:
-        if self in self.upstream.followers:
-            self.follow()
+    def _follow(self) -> None:
+        """Of many endpoints, a few in each turn of the loop."""
+        some, self._changed = self._changed[:AT_A_TIME], self._changed[AT_A_TIME:]
+        now = time.perf_counter()
+        for endpoint in some:
+            if not self.upstream.has(endpoint):
+                if endpoint in self._watched:
+                    self._end(self._watched.pop(endpoint))
+            elif endpoint not in self._watched:
+                watched = self._watched[endpoint] = _Watched(endpoint, self, now)
+                if not self.check.initially_up and endpoint.health.verdict(Signal.PROBE, now) is None:
+                    self.upstream.report(endpoint, Signal.PROBE, up=False, reason=NOT_CHECKED, now=now)
+                self._turns.plan(watched, now)
+        if self._changed:
+            asyncio.get_running_loop().call_soon(self._follow)
 
     def measures(self) -> Mapping[str, float]:
         """See `Measured`."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from gateway.algorithms import priorities
 from gateway.algorithms.outlier_detection import OutlierSettings
 from gateway.http.messages import Attempt, Exchange
 from gateway.upstream.affinity import Affinity
+from gateway.upstream.balancer import Balancer
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import FOREVER, Signal
-from gateway.upstream.levels import Level, Rules, levels
-from gateway.upstream.member import Address, Member
+from gateway.upstream.levels import Level, Rules, levels_in_steps
+from gateway.upstream.member import Address, Member, add_members
 from gateway.upstream.outliers import Outliers
 from gateway.upstream.pool import PoolLimits
+from gateway.upstream.steps import Stepwise, in_steps
 from gateway.upstream.sticky import StickyCookie
 from gateway.upstream.transport import Connector, TlsSettings
 
@@ -31,38 +33,18 @@ HANGING: Final = frozenset({Signal.PROBE, Signal.OUTLIERS, Signal.HEARTBEAT})
 
 LATEST_SWEEP: Final = 60.0  # seconds after its time by which an ejection is over, whatever happens
 
-STEP: Final = 250  # endpoints, which take about a millisecond
+FEW: Final = 500  # endpoints, for which a look at all of them takes no steps
+
+TRIES: Final = 8  # picks among endpoints of which some may have left, before the rest is not waited for
 
 REMEMBERED: Final = 1024  # endpoints, of which each takes one or two kilobytes
-
-T = TypeVar("T")
-
-
-class Balancer(Protocol):
-    """Chooses among the endpoints of one priority of a service, for all routes there. See `gateway/balancing/`."""
-
-    def replace(self, weighted: Sequence[tuple[Endpoint, float]]) -> None:
-        """Choose among these from now on, with their weights (above zero). What is known of those that stay is kept."""
-        ...
-
-    def pick(self, exchange: Exchange, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
-        """The endpoint to try next, or None where none is left. `now` is time.perf_counter()."""
-        ...
-
-    def draw(self, exchange: Exchange) -> float:
-        """From [0, 1), for choosing between priorities: at random, or always the same for the same client."""
-        ...
-
-    def score(self, endpoint: Endpoint, now: float) -> str:
-        """What it goes by with one of those that it chooses among, in a few words, for explanations."""
-        ...
 
 
 class Follower(Protocol):
     """Learns when the set of endpoints has changed."""
 
-    def follow(self) -> None:
-        """The endpoints of the service are others now."""
+    def follow(self, changed: Sequence[Endpoint]) -> None:
+        """These have joined the service, or left it. Must not take long."""
         ...
 
 
@@ -92,6 +74,7 @@ class Upstream:
         "_host_name",
         "_leaving",
         "_offered_until",
+        "_offering",
         "_order",
         "_outliers",
         "_remembered",
@@ -141,17 +124,21 @@ class Upstream:
         self._order: list[Balancer] = []  # the same
         self._shared = False  # whether several priorities take part of the requests
         self._offered_until = 0.0  # from then on, the balancers have to learn what there is to choose from
+        self._offering = Stepwise(iter(()))  # has them learn it
+        self._offering.finish()
         self._outliers: Outliers | None = None
         self.followers: list[Follower] = []
         self._judge_by(settings.outliers)
         self.replace(members)
         self._bind()
         self._offer(time.perf_counter())  # here, where it is made, and not on the way of the first request
+        self._offering.finish()
 
     def configure(self, settings: Settings) -> None:
         """Take what a new configuration says."""
         if settings.balancing != self.settings.balancing:
             self._balancers = {}
+        self._offering.over = True
         self.settings = settings
         self._bind()
         for endpoint in self.endpoints:
@@ -184,47 +171,64 @@ class Upstream:
         self._replacements += 1
         replacement, now = self._replacements, time.perf_counter()
         merged: dict[Address, Member] = {}
-        for some in _in_steps(members):
-            _merge(merged, some)
+        for some in in_steps(members):
+            add_members(merged, some)
             yield
         endpoints: dict[Address, Endpoint] = {}
+        joined: list[Endpoint] = []
         others = False
-        for some in _in_steps(list(merged.values())):
+        for some in in_steps(list(merged.values())):
             if self._replacements != replacement:
                 return
             for member in some:
-                endpoint = self._by_address.get(member.address) or self._leaving.get(member.address)
+                endpoint = self._by_address.get(member.address)
                 if endpoint is None:
-                    endpoint = self._endpoint(member, now)
-                    others = True
-                elif endpoint.retired or (endpoint.member is not member and endpoint.member != member):
+                    endpoint = self._leaving.get(member.address) or self._endpoint(member, now)
+                    joined.append(endpoint)
+                if endpoint.retired or (endpoint.member is not member and endpoint.member != member):
                     endpoint.configure(self.settings.limits)  # it may have been on its way out
                     endpoint.judge = self
                     _take_over(endpoint, member, now)
                     others = True
                 endpoints[member.address] = endpoint
             yield
+        gone: list[Endpoint] = []
+        for left in in_steps(self.endpoints):
+            gone += [each for each in left if each.address not in endpoints]
+            yield
         if self._replacements == replacement:
             self.members = tuple(members)
-            if others or len(endpoints) != len(self._by_address):
-                yield from self._install(endpoints, now)
+            if others or joined or gone:
+                yield from self._install(endpoints, joined, gone, now)
 
-    def _install(self, endpoints: dict[Address, Endpoint], now: float) -> Iterator[None]:
+    def _install(
+        self, endpoints: dict[Address, Endpoint], joined: list[Endpoint], gone: list[Endpoint], now: float
+    ) -> Iterator[None]:
         """Use these from now on."""
-        gone = set(self.endpoints).difference(endpoints.values())
         self.endpoints, self._by_address = tuple(endpoints.values()), endpoints
         self.replaced += 1
+        for endpoint in gone:
+            endpoint.retired = True
         leaving = (*self._leaving.values(), *gone)
         self._leaving = {each.address: each for each in leaving if each.in_flight and each.address not in endpoints}
         self._offered_until = 0.0
         for follower in self.followers:
-            follower.follow()
-        for some in _in_steps(list(gone)):
+            follower.follow(joined + gone)
+        for some in in_steps(gone):
             for endpoint in some:
-                if self._by_address.get(endpoint.address) is not endpoint:  # it may have come back
+                if not self.has(endpoint):  # it may have come back
                     endpoint.retire()
                     self._remember(endpoint, now)
             yield
+        if len(endpoints) > FEW and self._offering is None:  # not on the way of the first request
+            offering = self._offering = Stepwise(self._offerin_steps(now))
+            while not offering.over:
+                offering.step()
+                yield
+
+    def has(self, endpoint: Endpoint) -> bool:
+        """Whether it is in the set."""
+        return self._by_address.get(endpoint.address) is endpoint
 
     def retire(self) -> None:
         """No route leads here any more: finish what is in flight, keep nothing."""
@@ -321,19 +325,31 @@ class Upstream:
             self._offer(now)
         if self.affinity is not None:
             bound = self.affinity.bound(exchange)
-            if bound is not None and not bound.out and bound not in excluded:
+            if bound is not None and not bound.out and not bound.retired and bound not in excluded:
                 return bound
         order = self._order
         if self._shared and order:
             loads = [level.load for level in self.levels]
             picked = order[priorities.drawn(loads, order[0].draw(exchange))].pick(exchange, now, excluded)
-            if picked is not None:
+            if picked is not None and (self._offering.over or not picked.retired):
                 return picked
         for balancer in order:
             picked = balancer.pick(exchange, now, excluded)
-            if picked is not None:
+            if picked is not None and (self._offering.over or not picked.retired):
                 return picked
+        if not self._offering.over:
+            return self._pick_meanwhile(exchange, now, excluded)
         return self._last_resort(excluded) if excluded else None
+
+    def _pick_meanwhile(self, exchange: Exchange, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
+        """While the balancers learn what there is: one that has not left, of those that they know."""
+        for _ in range(TRIES):
+            for balancer in self._order:
+                picked = balancer.pick(exchange, now, excluded)
+                if picked is not None and not picked.retired:
+                    return picked
+        self._offering.finish()  # nearly all have left, or it is the first set
+        return self.pick(exchange, now, excluded)
 
     def _last_resort(self, excluded: Collection[Endpoint]) -> Endpoint | None:
         """Where all that are up have failed one request: one that is out for what became of requests, if there is."""
@@ -349,28 +365,30 @@ class Upstream:
         return list(zip(self.levels, self._order, strict=True))
 
     def _offer(self, now: float) -> None:
-        """Say to the balancers what there is to choose from, for as long as that is true."""
-        self.levels, self._offered_until = levels(self.endpoints, self.settings.rules, now)
-        self._shared = any(0 < level.load.percent < 100 for level in self.levels)
-        make, known = self.settings.balancing, self._balancers
-        self._balancers = {level.priority: known.get(level.priority) or make() for level in self.levels}
-        self._order = list(self._balancers.values())
-        for level, balancer in zip(self.levels, self._order, strict=True):
-            balancer.replace(level.weighted)
-        if self.affinity is not None:
-            self.affinity.offer(self.endpoints)
+        """Say to the balancers what there is to choose from, for as long as that is true.
 
+        Of many endpoints, that takes several turns of the loop, in which the balancers go by what they knew.
+        """
+        if not self._offering.over:  # another one follows it
+            return
+        self._offering = Stepwise(self._offer_in_steps(now))
+        if len(self.endpoints) > FEW:
+            self._offering.begin()
+        else:
+            self._offering.finish()
 
-def _merge(merged: dict[Address, Member], members: Sequence[Member]) -> None:
-    """Put members in by their addresses; the weights of one that is listed twice are added up."""
-    for member in members:
-        before = merged.get(member.address)
-        merged[member.address] = member if before is None else replace(before, weight=before.weight + member.weight)
-
-
-def _in_steps(things: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(things), STEP):
-        yield things[start : start + STEP]
+    def _offer_in_steps(self, now: float) -> Iterator[None]:
+        self._offered_until = FOREVER
+        endpoints, affinity, make, known = self.endpoints, self.affinity, self.settings.balancing, self._balancers
+        found, until = yield from levels_in_steps(endpoints, self.settings.rules, now)
+        balancers = {level.priority: known.get(level.priority) or make() for level in found}
+        for level, balancer in zip(found, balancers.values(), strict=True):
+            yield from balancer.replacing(level.weighted)
+        if affinity is not None:
+            yield from affinity.offer(endpoints)
+        self.levels, self._balancers, self._order = found, balancers, list(balancers.values())
+        self._shared = any(0 < level.load.percent < 100 for level in found)
+        self._offered_until = min(self._offered_until, until)
 
 
 def _take_over(endpoint: Endpoint, member: Member, now: float) -> None:

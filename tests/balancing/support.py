@@ -9,10 +9,10 @@ from collections.abc import Collection, Sequence
 from gateway.deadlines import Deadlines
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
+from gateway.upstream.balancer import Balancer
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import PoolLimits
-from gateway.upstream.service import Balancer
 from gateway.upstream.transport import Connector, Resolver
 
 NOW = 1000.0

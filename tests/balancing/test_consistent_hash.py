@@ -15,7 +15,7 @@ from gateway.config.models.balance import Balance
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
 from gateway.live.beside import Beside
-from gateway.upstream.service import Balancer
+from gateway.upstream.balancer import Balancer
 from tests.balancing.support import Picks
 from tests.support import eventually
 

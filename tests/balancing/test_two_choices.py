@@ -33,6 +33,17 @@ async def test_what_was_tried_is_not_picked_again(kind: type[TwoChoices]) -> Non
 
 
 @pytest.mark.parametrize("kind", ALL)
+async def test_what_was_tried_of_many(kind: type[TwoChoices]) -> None:
+    """With hundreds of endpoints it is no different, whether few of them were tried or all but one."""
+    picks = Picks(kind(random.Random(1).random), [1 + number % 2 for number in range(400)])
+    shares = picks.shares(20_000, excluded=range(3))
+    assert shares[:3] == [0, 0, 0]
+    assert sum(shares[1::2]) == pytest.approx(398 / 596, abs=0.02)
+    assert picks(excluded=[number for number in range(400) if number != 7]) == 7
+    assert picks(excluded=range(400)) is None
+
+
+@pytest.mark.parametrize("kind", ALL)
 async def test_one_and_none(kind: type[TwoChoices]) -> None:
     """A single endpoint gets everything; where there is none, there is no answer."""
     picks = Picks(kind(random.Random(1).random), [1, 1])

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gateway.balancing.least_request import LeastRequest
 from gateway.balancing.table import BALANCERS
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
@@ -32,10 +33,10 @@ from tests.upstream.wire import Script, always, read_message
 A, B, C = (Address(f"10.0.0.{number}", 80) for number in (1, 2, 3))
 
 
-def upstream_of(*members: Member | Address) -> Upstream:
+def upstream_of(*members: Member | Address, balance: str = "round_robin") -> Upstream:
     listed = [Member(each) if isinstance(each, Address) else each for each in members]
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
-    return Upstream("s", connector, Settings(BALANCERS["round_robin"]), listed)
+    return Upstream("s", connector, Settings(BALANCERS[balance]), listed)
 
 
 def picked(upstream: Upstream) -> Endpoint | None:
@@ -245,6 +246,57 @@ async def test_thousands_of_endpoints_are_replaced_in_steps() -> None:
     assert upstream.replaced == 2
     upstream.replace([Member(B), *(Member(member.address) for member in members[1:])])
     assert upstream.replaced == 2
+
+
+def many(network: int) -> list[Member]:
+    return [Member(Address(f"10.{network}.{number // 250}.{number % 250}", 80)) for number in range(3000)]
+
+
+async def test_requests_go_on_while_thousands_of_endpoints_are_looked_at() -> None:
+    """For some turns of the loop they go by what was known before, but never to an endpoint that has left."""
+    upstream, fresh = upstream_of(*many(1), balance="random"), many(2)[:1000]
+    upstream.replace([*many(1)[300:], *fresh])
+    joined = {member.address for member in fresh}
+    for _ in range(300):
+        endpoint = picked(upstream)
+        assert endpoint is not None
+        assert upstream.has(endpoint)
+        assert endpoint.address not in joined
+    turns = 0
+
+    def has_joined() -> bool:
+        return any((endpoint := picked(upstream)) and endpoint.address in joined for _ in range(1001))
+
+    while not has_joined():
+        turns += 1
+        assert turns < 10_000
+        await asyncio.sleep(0)
+    assert turns > 3
+
+
+async def test_where_thousands_have_all_left_no_request_waits_for_the_new_ones() -> None:
+    """The first set, and one that has nothing in common with the last, are used by the very next request."""
+    upstream = upstream_of()
+    for network in (1, 2, 3):
+        upstream.replace(many(network))
+        endpoint = picked(upstream)
+        assert endpoint is not None
+        assert upstream.has(endpoint)
+    upstream.replace([])
+    assert picked(upstream) is None
+
+
+async def test_one_of_thousands_that_is_down() -> None:
+    """It gets no requests some turns of the loop later, also where the balancer becomes another one meanwhile."""
+    upstream = upstream_of(*many(1))
+    report(upstream, many(1)[5].address, up=False)
+    assert picked(upstream) is not None
+    upstream.configure(Settings(BALANCERS["least_request"]))
+
+    def considered() -> list[tuple[int, type]]:
+        return [(len(level.weighted), type(by)) for level, by in upstream.chosen_from(time.perf_counter())]
+
+    await eventually(lambda: considered() == [(2999, LeastRequest)])
 
 
 async def test_discovered_endpoints_have_the_discovered_name() -> None:

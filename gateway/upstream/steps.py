@@ -1,0 +1,58 @@
+"""Work on thousands of endpoints, in steps between which requests are served."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
+
+STEP: Final = 250  # endpoints, which take about a millisecond
+SLICE: Final = 0.0005  # seconds of a turn of the loop, from which on no step is begun
+
+T = TypeVar("T")
+
+
+def in_steps(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    """So many at a time as one step takes."""
+    for start in range(0, len(things), STEP):
+        yield things[start : start + STEP]
+
+
+class Stepwise:
+    """Work that an iterator does, a step with each of its values."""
+
+    __slots__ = ("_work", "over")
+
+    def __init__(self, work: Iterator[None]) -> None:
+        self._work = work
+        self.over = False  # it is done, failed, or given up
+
+    def begin(self) -> None:
+        """Have it done by the running loop, a little in each of its turns; at once where there is none."""
+        try:
+            asyncio.get_running_loop().call_soon(self._go_on)
+        except RuntimeError:
+            self.finish()
+
+    def finish(self) -> None:
+        """Do what is left of it, now."""
+        while not self.over:
+            self._step()
+
+    def _go_on(self) -> None:
+        ends = time.perf_counter() + SLICE
+        while not self.over:
+            self._step()
+            if time.perf_counter() >= ends:
+                asyncio.get_running_loop().call_soon(self._go_on)
+                return
+
+    def _step(self) -> None:
+        try:
+            next(self._work)
+        except StopIteration:
+            self.over = True
+        except BaseException:
+            self.over = True
+            raise
