@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.auth.credentials import without_parameters
@@ -14,7 +14,7 @@ from gateway.build import RouteHandler, Snapshot
 from gateway.context import Explaining
 from gateway.deadlines import NEVER
 from gateway.errors import GatewayError
-from gateway.http import Exchange, Handler, Headers
+from gateway.http import Exchange, Handler, Headers, WholeBody
 from gateway.http.fields import announces_body
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
@@ -31,28 +31,36 @@ from gateway.upstream.layers import Layer, layers
 from gateway.upstream.request import Timeouts
 
 LOOPBACK = "127.0.0.1"
+Outcome = Literal["forwarded", "redirected", "answered", "refused", "no route", "undecided"]
 PROBES = frozenset({"/health", "/health/live", "/health/ready"})
 
 
 async def explain(
-    snapshot: Snapshot, method: str, url: str, headers: Sequence[tuple[str, str]], client: str = LOOPBACK
+    snapshot: Snapshot,
+    method: str,
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    client: str = LOOPBACK,
+    body: bytes | None = None,
 ) -> dict[str, Any]:
     """What would happen to this request, as plain data. Nothing is sent, counted or changed.
 
     `url` is a path, or a URL whose host goes behind a Host among `headers`, which are (name, value); `client` is the
-    address that it comes from. Raises ValueError where `url` is neither.
+    address that it comes from. Raises ValueError where `url` is neither. `outcome` says in one word what becomes of it.
     """
     parts = _split(url)
     lines = [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in headers]
-    exchange = _exchange(snapshot, method, parts, lines, client)
+    exchange = _exchange(snapshot, method, parts, lines, client, body)
     host = exchange.host
     explained: dict[str, Any] = {"request": f"{method} {_shown(url, snapshot)}", "host": host or "-"}
     if parts.path in PROBES and method in ("GET", "HEAD"):
-        return explained | {"result": "the gateway answers this probe itself, whatever the routes say"}
+        return explained | _answered("the gateway answers this probe itself, whatever the routes say")
     try:
         path = normalise((parts.path or "/").encode())
     except PathError as error:
-        return explained | {"result": f"400: {error}"}
+        return explained | _refused(400, str(error))
+    if path.path == QUOTA_PATH and snapshot.quota is not None:
+        return explained | _answered("the gateway answers this itself: what the caller has left of its quotas")
     exchange.path = path.path
     try:
         explanation = snapshot.table.explain(
@@ -63,7 +71,7 @@ async def explain(
             if explanation.result.value.reads is not None:
                 explanation.result.value.reads.check(exchange)
     except GatewayError as error:
-        return explained | {"path": path.path, "result": f"{error.kind.status}: {error.detail}"}
+        return explained | {"path": path.path} | _refused(error.kind.status, error.detail)
     explained |= {"path": exchange.path}
     if exchange.original_path != exchange.path:
         explained |= {"original_path": exchange.original_path}
@@ -71,6 +79,14 @@ async def explain(
     if isinstance(explanation.result, Match) and "sent" in explained:
         explained |= await _policies(exchange, explanation.result)
     return explained | _lost(explanation)
+
+
+def _answered(result: str) -> dict[str, Any]:
+    return {"result": result, "outcome": "answered"}
+
+
+def _refused(status: int, reason: str, outcome: Outcome = "refused") -> dict[str, Any]:
+    return {"result": f"{status}: {reason}", "outcome": outcome}
 
 
 def why_taken(snapshot: Snapshot, route: str, method: str, host: str, path: str) -> str:
@@ -81,17 +97,22 @@ def why_taken(snapshot: Snapshot, route: str, method: str, host: str, path: str)
         return str(error)
     match = snapshot.table.match(method, host, normal.path, b"", [], {}, normal.pieces)
     if isinstance(match, Match) and match.rule.id == route:
-        return _why(match.form, match.rule.path)
+        return _why(match.form, " or ".join(match.rule.paths))
     if route == QUOTA_PATH:
         return "the gateway itself answers this path, where there are quotas"
     rule = next((handler.route for handler in snapshot.handlers if handler.route.id == route), None)
     if rule is None:
         return "the configuration has changed since, and has no such route any more"
-    return f"its path is {rule.path}; its other conditions decided (method, headers, query), or it has changed since"
+    paths = " or ".join(rule.all_paths)
+    return f"its path is {paths}; its other conditions decided (method, headers, query), or it has changed since"
 
 
-def _exchange(snapshot: Snapshot, method: str, parts: SplitResult, headers: Headers, client: str) -> Exchange:
+def _exchange(
+    snapshot: Snapshot, method: str, parts: SplitResult, headers: Headers, client: str, body: bytes | None
+) -> Exchange:
     """The exchange that such a request would become."""
+    if body is not None and not announces_body(dict(headers)):
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
     fields = dict(headers)
     scheme = parts.scheme if parts.scheme in ("http", "https") else "http"
     caller = snapshot.proxies.caller(client, scheme, headers, fields)
@@ -108,7 +129,8 @@ def _exchange(snapshot: Snapshot, method: str, parts: SplitResult, headers: Head
         peer_trusted=caller.peer_trusted,
         client=caller.client,
     )
-    exchange.body = _Unsent() if announces_body(fields) else None
+    if announces_body(fields):
+        exchange.body = _Unsent() if body is None else WholeBody(body, [])
     return exchange
 
 
@@ -139,24 +161,45 @@ async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str,
     """What each policy of the route would say, up to the one that would refuse the request."""
     exchange.route, exchange.target_path, exchange.parameters = match.rule.id, match.path, match.parameters
     rules = []
-    verdict = "allowed: no rule refuses it"
+    verdict, outcome = "allowed: no rule refuses it", _end(match.value)
     for middleware in match.value.middlewares:
         decision = await middleware.explain(exchange) if isinstance(middleware, Explaining) else None
         if decision is None:
             continue
         rules.append(f"{decision.verdict} {decision.rule}: {decision.reason}")
         if decision.verdict == "deny":
-            verdict = f"refused by {decision.rule}: {decision.reason}"
+            verdict, outcome = f"refused by {decision.rule}: {decision.reason}", "refused"
             break
         if decision.verdict == "unknown":  # and what the rest would say hangs on it
-            verdict = f"undecided: {decision.rule}: {decision.reason}"
+            verdict, outcome = f"undecided: {decision.rule}: {decision.reason}", "undecided"
             break
+    else:
+        refusal = await _refusal_of_body(exchange)
+        if refusal is not None:
+            verdict, outcome = f"refused while its body is read: {refusal}", "refused"
     way = list(layers(match.value.forward, exchange))
     return _onward(match.value, way[-1]) | {
         "verdict": verdict,
+        "outcome": outcome,
         "rules": rules,
         "resilience": list(_described(way, exchange)),
     }
+
+
+def _end(handler: RouteHandler) -> Outcome:
+    if isinstance(handler.target, Redirect):
+        return "redirected"
+    return "answered" if isinstance(handler.target, FixedResponse) else "forwarded"
+
+
+async def _refusal_of_body(exchange: Exchange) -> str | None:
+    """Why a policy that looks at the body, such as the check of a digest, refuses it."""
+    try:
+        while exchange.body is not None and await exchange.body.read():
+            pass
+    except GatewayError as error:
+        return error.detail
+    return None
 
 
 def _described(way: Sequence[Handler], exchange: Exchange) -> Iterator[str]:
@@ -180,18 +223,19 @@ def _split(url: str) -> SplitResult:
 
 
 def _outcome(method: str, path: NormalisedPath, explanation: Explanation[RouteHandler]) -> dict[str, Any]:
-    """Which route takes it and why, what is sent, through which handlers, and where to; or with what it is refused."""
+    """Which route takes it and why, and what is sent; or with what it is refused."""
     match = explanation.result
     if isinstance(match, NoMatch):
         if match.allow:
-            return {"result": f"405: the path takes {', '.join(match.allow)}, not {method}"}
+            return _refused(405, f"the path takes {', '.join(match.allow)}, not {method}", "no route")
         if method not in REGISTERED:
-            return {"result": f"501: {method} is not registered, and no route names it in methods"}
-        return {"result": "404: no route takes it"}
+            return _refused(501, f"{method} is not registered, and no route names it in methods", "no route")
+        return _refused(404, "no route takes it", "no route")
     if match.rule.methods is None and method not in REGISTERED:
-        return {"result": f'501: {method} is not registered; route "{match.rule.id}" takes it if methods names it'}
+        reason = f'{method} is not registered; route "{match.rule.id}" takes it if methods names it'
+        return _refused(501, reason, "no route")
     if path.has_encoded_slash and not match.rule.allow_encoded_slashes:
-        return {"result": f"400: {encoded_slash_refused(match.rule)}"}
+        return _refused(400, encoded_slash_refused(match.rule))
     taken = {"result": f'route "{match.rule.id}"', "why": _why(match.form, explanation.path), "sent": match.path}
     return taken | {"parameters": dict(match.parameters)}
 

@@ -82,6 +82,7 @@ def _operations(admin: _Admin) -> list[Operation]:
         Parameter("method", "GET, unless another is given."),
         Parameter("header", "`Name: value`; any number of them.", repeated=True),
         Parameter("client", "The address that the request comes from."),
+        Parameter("body", "Its body, as text."),
     )
     at = Parameter("at", "The part to show: `/auth.yaml/consumers`.")
     needs_token = {400: "the request cannot be read", 401: "it has a credential, so it needs a token", **none}
@@ -158,7 +159,8 @@ class _Admin:
             message += "Authorization: Bearer TOKEN"
             raise Refused(401, message, {"www-authenticate": "Bearer"})
         try:
-            answer = await explain(snapshot, method, url, pairs, request.query_params.get("client", LOOPBACK))
+            client, body = request.query_params.get("client", LOOPBACK), request.query_params.get("body")
+            answer = await explain(snapshot, method, url, pairs, client, None if body is None else body.encode())
         except ValueError as error:
             raise Refused(400, str(error)) from None
         if shows_credential and holder is not None:

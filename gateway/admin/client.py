@@ -48,10 +48,15 @@ def ask(admin: str, method: str, path: str, **request: Any) -> Any:
         click.echo(f"error: what answers at {admin} is not the admin API of a gateway; name it with --admin", err=True)
         sys.exit(1)
     if response.is_error:
-        reason = answer.get("error", response.status_code) if isinstance(answer, dict) else response.status_code
-        click.echo(f"error: {reason}", err=True)
+        for reason in _reasons(answer) or (f"it answers {response.status_code}",):
+            click.echo(f"error: {reason}", err=True)
         sys.exit(1)
     return answer
+
+
+def _reasons(answer: Any) -> list[str]:
+    given = answer if isinstance(answer, dict) else {}
+    return [str(given["error"])] if "error" in given else [str(each) for each in given.get("errors", ())]
 
 
 def _content(response: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,14 +29,25 @@ def status(admin: str, as_json: bool) -> None:
     breakers = [each for each in known if each["state"] != "closed"]
     limping = bool(breakers or health["errors"] or health["failing"] or any(each["state"] != "up" for each in services))
     if as_json:
-        import json  # noqa: PLC0415
-
         click.echo(json.dumps({"health": health, "services": services, "breakers": breakers}, indent=2))
     else:
         click.echo("\n".join([*_health(health), *map(_breaker, breakers)]))
         rows = [(each["service"], each["state"], f"{each['in']} of {each['of']}", _source(each)) for each in services]
         click.echo("\n" + table(("SERVICE", "STATE", "ENDPOINTS IN", "SOURCE"), rows))
     raise SystemExit(2 if limping else 0)
+
+
+@click.command()
+@ADMIN
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def reload(admin: str, as_json: bool) -> None:
+    """Have a running gateway read its files again, now. Exit code 1, and every error, where it keeps the old ones."""
+    health = ask(admin, "POST", "/reload")
+    if as_json:
+        click.echo(json.dumps(health, indent=2))
+    else:
+        reloads = counted(health["reloads"], "reload")
+        click.echo(f"configuration {health['digest']} is served, after {reloads}")
 
 
 @click.command()

@@ -10,6 +10,7 @@ from hashlib import sha256
 import click
 
 KEY_BYTES = 32  # of randomness
+JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 PREFIX = "gw_"  # so that scanners for leaked secrets can know a key
 
 
@@ -33,17 +34,23 @@ def _instant(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option("--consumer", default="NAME", show_default=True, help="Name of the consumer that the key is for.")
 @click.option("--not-before", callback=_instant, metavar="TIME", help="When it begins to hold: 2026-01-31T12:00:00Z.")
 @click.option("--expires", callback=_instant, metavar="TIME", help="When it ceases to hold.")
-def new(consumer: str, not_before: str | None, expires: str | None) -> None:
+@JSON
+def new(consumer: str, not_before: str | None, expires: str | None, as_json: bool) -> None:
     """Make an API key: the key is shown once, and its hash as YAML to paste."""
     key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
     hash_ = "sha256:" + sha256(key.encode()).hexdigest()
-    times = "".join(f"\n    {name}: {at}" for name, at in (("not_before", not_before), ("expires", expires)) if at)
+    held = {name: at for name, at in (("not_before", not_before), ("expires", expires)) if at}
+    if as_json:
+        click.echo(json.dumps({"consumer": consumer, "key": key, "hash": hash_, **held}, indent=2))
+        return
+    times = "".join(f"\n    {name}: {at}" for name, at in held.items())
     click.echo(f"The key, shown this once and kept nowhere:\n\n{key}\n\nUnder consumers of auth.yaml:\n")
     click.echo(f"- name: {json.dumps(consumer)}\n  keys:\n  - hash: {hash_}{times}")
 
 
 @keys.command()
-def password() -> None:
+@JSON
+def password(as_json: bool) -> None:
     """Make the hash of a password, which is asked for, or read from standard input."""
     from gateway.auth import password as hashing  # noqa: PLC0415
 
@@ -53,4 +60,5 @@ def password() -> None:
         text = sys.stdin.readline().rstrip("\r\n")
     if not text.isprintable() or not text:
         raise click.ClickException("a password is at least one character, and has no control characters")
-    click.echo(f'password: "{hashing.make(text)}"')
+    hash_ = str(hashing.make(text))
+    click.echo(json.dumps({"password": hash_}, indent=2) if as_json else f'password: "{hash_}"')

@@ -13,9 +13,10 @@ from gateway.admin.blocklist_commands import blocklist
 from gateway.admin.commands import admin
 from gateway.admin.config_commands import config
 from gateway.admin.recent_commands import last
-from gateway.admin.status_commands import status, top
+from gateway.admin.status_commands import reload, status, top
 from gateway.auth.commands import keys
 from gateway.cli.checking import check, routes, schema
+from gateway.cli.completion import completion
 from gateway.cli.explaining import explain
 from gateway.cli.serving import serve
 from gateway.http import messages
@@ -29,6 +30,7 @@ COMMANDS: tuple[click.Command, ...] = (
     routes,
     schema,
     last,
+    reload,
     status,
     top,
     config,
@@ -37,6 +39,7 @@ COMMANDS: tuple[click.Command, ...] = (
     admin,
     audit,
     register,
+    completion,
 )
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from gateway.admin.client import ADMIN, ask
-from gateway.cli.options import CONFIG, compiled
+from gateway.cli.options import CONFIG, JSON, compiled
 
+EXIT_CODES = {"no route": 3, "refused": 4}
+"""By the outcome; 0 for all others."""
+
+MAX_BODY = 64 * 1024**2  # bytes
+MAX_SENT = 16 * 1024  # bytes of a body that a running gateway is asked with: it stands in a URL
 _MAX_VALUE = 64 * 1024  # bytes of a header's value in a file
 
 
@@ -29,50 +36,76 @@ _MAX_VALUE = 64 * 1024  # bytes of a header's value in a file
     help="A request header. A secret's value is @FILE, or @- for standard input; @@ is for a value that begins with @.",
 )
 @click.option("--client", default="127.0.0.1", show_default=True, help="Address that the request comes from.")
+@click.option("--body", metavar="TEXT", help="Its body; @FILE or @- for what is elsewhere, @@ for an @.")
 @click.option("--running", is_flag=True, help="Ask the gateway that runs: it knows endpoints, health and breakers.")
 @ADMIN
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@JSON
+@click.pass_context
 def explain(
+    context: click.Context,
     directory: Path,
     method: str,
     url: str,
     headers: Sequence[str],
     client: str,
+    body: str | None,
     running: bool,
     admin: str,
     as_json: bool,
 ) -> None:
     """Say which route takes a request and why, which rule would allow or refuse it, and why not the other routes.
 
-    By the files, as if the gateway had just started; with --running, as it stands.
+    By the files, as if the gateway had just started; as it stands with --running, or where --admin says which one to
+    ask. Exit code 0: it would be forwarded, redirected or answered. 1: the configuration is wrong. 2: the question is.
+    3: no route takes it, or not with this method. 4: it would be refused.
     """
     lines = [_header(header) for header in headers]
-    if running:
-        sent = [f"{name}: {value}" for name, value in lines]
-        wanted = {"method": method, "url": url, "client": client, "header": sent}
-        explained = ask(admin, "GET", "/explain", params=wanted)
+    content = None if body is None else _body(body)
+    if running or context.get_parameter_source("admin") is ParameterSource.COMMANDLINE:
+        explained = _explained_by_gateway(admin, method, url, lines, client, content)
     else:
-        explained = _explained_by_files(directory, method, url, lines, client)
+        explained = _explained_by_files(directory, method, url, lines, client, content)
     if as_json:
         click.echo(json.dumps(explained, indent=2))
-        return
+    else:
+        click.echo("\n".join(_lines(explained)))
+    sys.exit(EXIT_CODES.get(explained.get("outcome", ""), 0))
+
+
+def _lines(explained: Mapping[str, Any]) -> Iterator[str]:
     for key, value in explained.items():
         if isinstance(value, list):
-            click.echo(f"{key}:" if value else f"{key}: -")
-            for item in value:
-                click.echo(f"  {_line(item)}")
+            yield f"{key}:" if value else f"{key}: -"
+            yield from (f"  {_line(item)}" for item in value)
         else:
-            click.echo(f"{key}: {value}")
+            yield f"{key}: {value}"
+
+
+def _explained_by_gateway(
+    admin: str, method: str, url: str, headers: Sequence[tuple[str, str]], client: str, body: bytes | None
+) -> dict[str, Any]:
+    sent = [f"{name}: {value}" for name, value in headers]
+    wanted: dict[str, Any] = {"method": method, "url": url, "client": client, "header": sent}
+    if body is not None:
+        try:
+            wanted["body"] = body.decode()
+        except UnicodeDecodeError:
+            raise click.BadParameter("a running gateway is asked with text (UTF-8)", param_hint="--body") from None
+        if len(body) > MAX_SENT:
+            text = f"a running gateway is asked with at most {MAX_SENT // 1024} KiB; ask the files"
+            raise click.BadParameter(text, param_hint="--body")
+    explained: dict[str, Any] = ask(admin, "GET", "/explain", params=wanted)
+    return explained
 
 
 def _explained_by_files(
-    directory: Path, method: str, url: str, headers: Sequence[tuple[str, str]], client: str
+    directory: Path, method: str, url: str, headers: Sequence[tuple[str, str]], client: str, body: bytes | None
 ) -> dict[str, Any]:
     from gateway.explain import explain as run  # noqa: PLC0415
 
     snapshot = compiled(directory)
     try:
-        return asyncio.run(run(snapshot, method.upper(), url, headers, client))
+        return asyncio.run(run(snapshot, method.upper(), url, headers, client, body))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
@@ -85,6 +118,19 @@ def _header(text: str) -> tuple[str, str]:
     if value.startswith("@") and not value.startswith("@@"):
         return name.strip(), _contents(value[1:])
     return name.strip(), value.removeprefix("@")
+
+
+def _body(text: str) -> bytes:
+    if not text.startswith("@") or text.startswith("@@"):
+        return text.removeprefix("@").encode()
+    try:
+        with click.open_file(text[1:], "rb") as stream:
+            data: bytes = stream.read(MAX_BODY + 1)
+    except OSError as error:
+        raise click.BadParameter(f"{text[1:]} cannot be read: {error.strerror}", param_hint="--body") from None
+    if len(data) > MAX_BODY:
+        raise click.BadParameter(f"{text[1:]} has more than {MAX_BODY // 1024**2} MiB", param_hint="--body")
+    return data
 
 
 def _contents(source: str) -> str:

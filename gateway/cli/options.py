@@ -18,6 +18,9 @@ CONFIG = click.option(
 )
 
 
+JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
+
+
 def addresses(context: click.Context, parameter: click.Parameter, text: str) -> dict[str, str]:
     """`a=127.0.0.1,b=10.0.0.2`"""
     pairs = [pair.partition("=")[::2] for pair in text.split(",") if pair.strip()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -44,8 +45,15 @@ def _anchors(context: click.Context, parameter: click.Parameter, texts: Sequence
 @click.option(
     "--expect", multiple=True, callback=_anchors, metavar="NUMBER:HASH", help="A record known from elsewhere."
 )
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
 def verify(
-    files: Sequence[Path], keys: Sequence[Path], head: Path | None, no_head: bool, first: int, expect: dict[int, str]
+    files: Sequence[Path],
+    keys: Sequence[Path],
+    head: Path | None,
+    no_head: bool,
+    first: int,
+    expect: dict[int, str],
+    as_json: bool,
 ) -> None:
     """Verify that the lines of an audit log are those that the gateway wrote, all of them, in their order.
 
@@ -62,10 +70,18 @@ def verify(
     end = None if no_head else _head(files, head, sealers)  # before the log, which may just be written
     verification = Verification(sealers, end, expect, first)
     errors = 0
-    for shown, finding in enumerate(verification.run(files)):
+    shown: list[dict[str, str]] = []
+    for finding in verification.run(files):
         errors += finding.severity == "error"
-        if shown < SHOWN:
-            click.echo(f"{finding.severity}: {finding}", err=True)
+        if len(shown) < SHOWN:
+            shown.append({"severity": finding.severity, "finding": str(finding)})
+            if not as_json:
+                click.echo(f"{finding.severity}: {finding}", err=True)
+    if as_json:
+        records, last = verification.records, str(verification.end)
+        answer = {"ok": not errors, "records": records, "last": last, "errors": errors, "findings": shown}
+        click.echo(json.dumps(answer, indent=2))
+        sys.exit(1 if errors else 0)
     _conclude(errors, verification.records, str(verification.end), keyed=bool(keys))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,3 +108,26 @@ def test_few_are_kept_and_little_of_each() -> None:
     assert [kept[0].request_id, len(kept)] == [str(MOST + 9), MOST]
     assert max(len(each.original_path) for each in kept) <= MOST_TEXT + 3
     assert max(len(each.host) for each in kept) <= MOST_TEXT + 3
+
+
+def test_a_reload_says_what_is_served_or_wrong(gateway: GatewayProcess) -> None:
+    """`gateway reload` ends with 1 and every error where the files are wrong, which then change nothing."""
+    admin = ["--admin", f"127.0.0.1:{gateway.admin_port}"]
+    command = [sys.executable, "-m", "gateway.cli", "reload", *admin]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert re.fullmatch(r"configuration [0-9a-f]{12} is served, after 1 reload\n", ended.stdout), ended.stderr
+    gateway.write(middleware="limit: 1")
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith('error: middleware.yaml:1:1: limit: unknown key, did you mean "limits"?')
+    gateway.write(middleware=MIDDLEWARE)
+
+
+def test_a_running_gateway_explains_a_request_with_its_body(gateway: GatewayProcess) -> None:
+    """`explain --admin` asks the gateway there; its exit codes are the same."""
+    admin = ["--admin", f"127.0.0.1:{gateway.admin_port}"]
+    command = [sys.executable, "-m", "gateway.cli", "explain", "POST", "/dead", "--body", "x" * 9, *admin]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, "considered:" in ended.stdout) == (0, True), ended.stderr
+    command[5] = "/nowhere"
+    assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 3

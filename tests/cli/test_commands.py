@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,36 @@ def test_the_version_is_told() -> None:
     """`gateway --version` says which it is, and whether it is compiled."""
     made = os.environ.get("GATEWAY_TESTED", "interpreted")
     assert re.fullmatch(rf"gateway [0-9.]+, {made}\n", gateway("--version").stdout)
+
+
+def test_what_is_printed_can_be_had_for_machines(tmp_path: Path) -> None:
+    """`--json` gives what each command found as JSON, with the same exit code."""
+    directory = configured(tmp_path)
+    assert [route["id"] for route in json.loads(gateway("routes", "--json", config=directory).stdout)][:2] == [
+        "design",
+        "pdf",
+    ]
+    checked = json.loads(gateway("check", "--json", config=directory).stdout)
+    assert checked == {"ok": True, "problems": []}
+    ended = gateway("keys", "new", "--consumer", "acme", "--expires", "2999-01-01T12:00:00Z", "--json")
+    made = json.loads(ended.stdout)
+    assert made["hash"] == f"sha256:{sha256(made['key'].encode()).hexdigest()}"
+    assert (made["consumer"], made["expires"]) == ("acme", "2999-01-01T12:00:00Z")
+    assert json.loads(gateway("keys", "password", "--json", given="secret\n").stdout)["password"]
+    broken = gateway("check", "--json", config=configured(tmp_path, "routes:\n- path: x\n  target: y:80\n"))
+    (problem,) = json.loads(broken.stdout)["problems"]
+    assert (broken.returncode, problem["file"], problem["line"], problem["column"]) == (1, "routes.yaml", 2, 3)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell: str) -> None:
+    """The script for each shell asks `gateway` itself, which answers with its commands and options."""
+    assert "_GATEWAY_COMPLETE" in gateway("completion", shell).stdout
+
+
+def test_commands_are_completed() -> None:
+    """What bash asks for by that script is answered."""
+    asked = {"_GATEWAY_COMPLETE": "bash_complete", "COMP_WORDS": "gateway expl", "COMP_CWORD": "1"}
+    command = [sys.executable, "-m", "gateway.cli"]
+    ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **asked}, check=False)
+    assert ended.stdout == "plain,explain\n"

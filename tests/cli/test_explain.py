@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,52 @@ def test_a_file_that_holds_no_value(tmp_path: Path, content: bytes | None, reaso
     shown = " ".join(ended.stderr.split())
     assert reason in shown
     assert "one-secret" not in ended.stderr
+
+
+OUTCOMES = """\
+routes:
+- {path: /a, id: a, target: 127.0.0.1:9003, methods: [POST], max_body: 4}
+- {path: /old, redirect: /new}
+- {path: /gone, respond: 410}
+- {path: /keyed, target: 127.0.0.1:9003, auth: [keys]}
+"""
+KEYS = """\
+schemes: {keys: {api_key: {header: X-API-Key}}}
+consumers: [{name: acme, keys: [{hash: "sha256:%s"}]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "code", "outcome"),
+    [
+        (["POST", "/a"], 0, "forwarded"),
+        (["GET", "/old"], 0, "redirected"),
+        (["GET", "/gone"], 0, "answered"),
+        (["GET", "/health"], 0, "answered"),
+        (["GET", "/nowhere"], 3, "no route"),
+        (["GET", "/a"], 3, "no route"),
+        (["BREW", "/old"], 3, "no route"),
+        (["GET", "/a/..;/b"], 4, "refused"),
+        (["GET", "/keyed"], 4, "refused"),
+        (["GET", "/keyed", "-H", "X-API-Key: wrong"], 4, "refused"),
+        (["POST", "/a", "--body", "long"], 0, "forwarded"),
+        (["POST", "/a", "--body", "too long"], 4, "refused"),
+        (["POST", "/a", "--body", "@@abc"], 0, "forwarded"),
+        (["POST", "/a", "--body", "@{file}"], 4, "refused"),
+    ],
+)
+def test_the_exit_code_says_what_becomes_of_it(tmp_path: Path, question: list[str], code: int, outcome: str) -> None:
+    """0 where it is forwarded, redirected or answered, 3 without a route for it, 4 where a rule refuses it; so scripts
+    need not read what is printed."""
+    configured(tmp_path, OUTCOMES)
+    (tmp_path / "auth.yaml").write_text(KEYS % sha256(b"right").hexdigest())
+    (tmp_path / "body").write_bytes(b"12345")
+    asked = [part.replace("{file}", str(tmp_path / "body")) for part in question]
+    ended = gateway("explain", *asked, "--json", config=tmp_path)
+    assert (ended.returncode, json.loads(ended.stdout)["outcome"]) == (code, outcome)
+
+
+def test_a_wrong_configuration_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    """1 says that the files are wrong, and not the request."""
+    assert gateway("explain", "GET", "/", config=configured(tmp_path, "routes: [{path: x}]")).returncode == 1
+    assert gateway("explain", "GET", "/", "--body", "@nothing-here", config=tmp_path).returncode == 2
