@@ -18,7 +18,6 @@ from gateway.config.models import ClientLimits, Connections, RouteConfig, Servic
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.models.discovery import Discovery as DiscoveryConfig
 from gateway.config.models.services import EndpointConfig
-from gateway.config.problems import format_path
 from gateway.config.regular_files import read_regular
 from gateway.config.route_rules import rule
 from gateway.config.values.addresses import (
@@ -160,8 +159,7 @@ _Place = tuple[str | int, ...]
 
 
 def _problem(configuration: Configuration, place: _Place, message: str) -> Problem:
-    line, column = configuration.locate("routes.yaml", place)
-    return Problem("routes.yaml", line, column, format_path(place), message)
+    return configuration.problem("routes.yaml", place, message)
 
 
 def pool_limits(connections: Connections, drain: float) -> PoolLimits:

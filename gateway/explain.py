@@ -76,6 +76,9 @@ async def explain(
     if exchange.original_path != exchange.path:
         explained |= {"original_path": exchange.original_path}
     explained |= _outcome(method, path, explanation)
+    if isinstance(explanation.result, Match):
+        group = snapshot.configuration.group_of(explanation.result.rule.id)
+        explained |= {"group": group} if group is not None else {}
     if isinstance(explanation.result, Match) and "sent" in explained:
         explained |= await _policies(exchange, explanation.result)
     return explained | _lost(explanation)

@@ -234,7 +234,7 @@ class Reloader:
         try:
             snapshot = await self._compiled(seen, contents, plan)
             self._prepare(snapshot, plan)
-            await self.owner.adopt(plan, snapshot.configuration.locate)
+            await self.owner.adopt(plan, snapshot.configuration.problem)
         except ConfigError as error:
             self._log_refusal(error)
             if version is None:

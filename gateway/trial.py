@@ -47,12 +47,10 @@ class _Application:
     module: str
     attribute: str
     target: str
-    where: Way
-    line: int
-    column: int
+    place: Problem
 
     def problem(self, message: str) -> Problem:
-        return Problem("routes.yaml", self.line, self.column, format_path(self.where), f"{self.target} {message}")
+        return replace(self.place, message=f"{self.target} {message}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +98,8 @@ def _applications(configuration: Configuration, living: Mapping[Any, Any]) -> It
         target = parse_target(route.target)
         if isinstance(target, AsgiTarget) and route.target not in seen and target not in living:
             seen.add(route.target)
-            where: Way = ("routes", index, "target")
-            place = configuration.locate("routes.yaml", where)
-            yield _Application(target.module, target.attribute, route.target, where, *place)
+            place = configuration.problem("routes.yaml", ("routes", index, "target"), "")
+            yield _Application(target.module, target.attribute, route.target, place)
 
 
 # In the gateway.
@@ -214,7 +211,7 @@ async def _tried(trial: _Trial, report: BinaryIO) -> None:
             _say(report, {"step": ["policy", name, "loading it"]})
             policy_loading.load(name, config, Context(trial.configuration, plan))
             _say(report, {"step": ["policy", name, "its start"]})
-            await owner.adopt(plan, trial.configuration.locate)
+            await owner.adopt(plan, trial.configuration.problem)
         except ConfigError as error:
             problems += error.problems
     _say(report, {"problems": [asdict(problem) for problem in dict.fromkeys(problems)]})

@@ -1,4 +1,5 @@
-"""The files of a configuration directory, read as they are: the three, and the Python files of policies."""
+"""The files of a configuration directory, read as they are: the three, further route files, and the Python files of
+policies."""
 
 import contextlib
 import os
@@ -12,6 +13,7 @@ from gateway.config.models import FILES, RoutesFile
 from gateway.config.models.python_policies import split_class
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.regular_files import read_regular
+from gateway.config.route_files import MAX_FILES, is_route_file
 from gateway.config.yaml.compose import compose
 from gateway.config.yaml.document import Document, Entry, Mapping, Node, Scalar
 from gateway.config.yaml.text import MAX_BYTES
@@ -21,7 +23,8 @@ MAX_SOURCE_BYTES = 1024**2
 
 
 def read_files(directory: Path) -> dict[str, bytes]:
-    """The contents of routes.yaml (required), middleware.yaml, auth.yaml and of the policies' Python files, by name.
+    """The contents of routes.yaml (required), middleware.yaml, auth.yaml, of the files `routes.*.yaml`, and of the
+    policies' Python files, by name.
 
     All are of one version: when a ConfigMap's symlinks are swapped in between, they are read again. Raises ConfigError
     when routes.yaml is not there, or a file cannot be read.
@@ -37,13 +40,29 @@ def read_files(directory: Path) -> dict[str, bytes]:
 
 
 def _version(directory: Path) -> list[str]:
-    return [os.path.realpath(directory / name) for name in FILES]
+    return [os.path.realpath(directory / name) for name in listed(directory)]
+
+
+def listed(directory: Path) -> list[str]:
+    """The names of the three files, whether they are there or not, and of all route files beside them."""
+    return [*FILES, *sorted(filter(is_route_file, _names(directory)))]
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
 
 
 def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
-    for name in FILES:
+    names = listed(directory)
+    if len(names) > len(FILES) + MAX_FILES:
+        message = f"there are more than {MAX_FILES} files routes.*.yaml; put some of them together"
+        problems.append(_about(names[-1], message))
+    for name in names[: len(FILES) + MAX_FILES]:
         try:
             files[name] = read_regular(directory / name, MAX_BYTES)
         except FileNotFoundError:
@@ -54,6 +73,9 @@ def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
             )
         except ValueError as error:
             problems.append(_about(name, f"the file cannot be used: {error}; replace it"))
+    for name in sorted(_names(directory)):
+        if name.endswith(".yml") and is_route_file(name.removesuffix(".yml") + ".yaml"):
+            problems.append(_about(name, f"this file is not read; rename it to {name.removesuffix('.yml')}.yaml"))
     for name in policy_files(files.get("middleware.yaml", b"")):
         with contextlib.suppress(OSError, ValueError):  # reported where the policy is loaded, with its line
             files[name] = read_regular(directory / name, MAX_SOURCE_BYTES)
@@ -62,7 +84,9 @@ def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
 
 def _missing(directory: Path, name: str) -> Iterator[Problem]:
     other = name.replace(".yaml", ".yml")
-    if (directory / other).exists():
+    if name not in FILES:
+        yield _about(name, "this is a link to a file that is not there; remove it, or correct where it leads")
+    elif (directory / other).exists():
         yield _about(other, f"this file is not read; rename it to {name}")
     elif FILES[name] is RoutesFile:
         yield _about(name, f"there is no such file in {directory}; create it, or name another directory with --config")

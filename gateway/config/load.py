@@ -10,10 +10,12 @@ from pydantic import ValidationError
 
 from gateway.config import checks
 from gateway.config.files import read_files
+from gateway.config.group_names import naming_routes
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile
 from gateway.config.models.errors import to_fault
 from gateway.config.named_files import named_in
 from gateway.config.problems import ConfigError, Fault, Problem
+from gateway.config.route_files import MAIN, RouteFiles, combined, in_order, is_route_file
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.compose import compose
 from gateway.config.yaml.document import Document
@@ -45,22 +47,30 @@ def parse(
     ConfigError with every error of all files.
     """
     expander = Expander(environment, base, secrets)
-    readings = {name: _Reading(name, files.get(name, b""), expander) for name in FILES}
+    routes, whole = _routes(files)
+    readings = {"routes.yaml": _Reading(routes.document, routes.problems, expander, whole=whole)}
+    for name in ("middleware.yaml", "auth.yaml"):
+        document, problems = compose(name, files.get(name, b""))
+        readings[name] = _Reading(document or Document(name, None), problems, expander, whole=document is not None)
     names = expander.named.union(*(reading.named for reading in readings.values()))
     if named is not None:
         named |= names
     problems = [problem for reading in readings.values() for problem in reading.problems]
     if problems:
         raise ConfigError(problems)
+    table = cast(RoutesFile, readings["routes.yaml"].model)
+    groups = {name: tuple(table.routes[number].id for number in numbers) for name, numbers in routes.groups}
     configuration = Configuration(
-        routes=cast(RoutesFile, readings["routes.yaml"].model),
-        middleware=cast(MiddlewareFile, readings["middleware.yaml"].model),
+        routes=table,
+        middleware=naming_routes(cast(MiddlewareFile, readings["middleware.yaml"].model), groups),
         auth=cast(AuthFile, readings["auth.yaml"].model),
         digest=_digest(files),
         base=base,
         documents={name: reading.document for name, reading in readings.items()},
-        sources={name: content for name, content in files.items() if name not in FILES},
+        sources={name: content for name, content in files.items() if name not in FILES and not is_route_file(name)},
         named=frozenset(names),
+        route_files=frozenset(name for name in files if is_route_file(name)),
+        groups=groups,
     )
     problems = list(checks.run(checks.ERRORS, configuration, "error"))
     if problems:
@@ -76,23 +86,40 @@ def _digest(files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()[:12]
 
 
-class _Reading:
-    """One file on its way: its document, and either its model or its problems, in the order of its lines."""
+def _routes(files: Mapping[str, bytes]) -> tuple[RouteFiles, bool]:
+    """The route files as one, and whether all of them could be read to their end: what names a service of a file that
+    could not is not to be blamed for it."""
+    composed = [compose(name, files.get(name, b"")) for name in in_order(files)]
+    problems = [problem for _, found in composed for problem in found]
+    documents = [document for document, _ in composed if document is not None]
+    if len(documents) < len(composed):
+        return RouteFiles(Document(MAIN, None), problems), False
+    routes = combined(documents)
+    routes.problems[:0] = problems
+    return routes, True
 
-    def __init__(self, file: str, data: bytes, expander: Expander) -> None:
+
+class _Reading:
+    """One document on its way: either its model or its problems, in the order of its lines. `whole`: it could be read
+    to its end; one that could not has nothing to be checked."""
+
+    def __init__(self, document: Document, problems: list[Problem], expander: Expander, *, whole: bool = True) -> None:
         self.model: Model | None = None
         self.named: set[str] = set()
-        document, self.problems = compose(file, data)
-        self.document = document or Document(file, None)
-        if document is None:
+        self.document = document
+        self.problems = problems
+        if not whole:
             return
-        if FILES[file] is RoutesFile and document.root is None:
+        if FILES[document.file] is RoutesFile and document.root is None:
             message = "the file is empty; it needs at least one route, with a path and a target"
-            self.problems = [Problem(file, 0, 0, "", message)]
+            self.problems = [Problem(document.file, 0, 0, "", message)]
             return
         faults = dict.fromkeys(self._faults(document, expander))
-        self.problems += [to_problem(document, fault) for fault in faults]
-        self.problems.sort(key=lambda problem: (problem.line, problem.column))
+        found = [*problems, *(to_problem(document, fault) for fault in faults)]
+        self.problems = sorted(dict.fromkeys(found), key=self._order)  # what is handed down to several is wrong once
+
+    def _order(self, problem: Problem) -> tuple[bool, str, int, int]:
+        return problem.file != self.document.file, problem.file, problem.line, problem.column
 
     def _faults(self, document: Document, expander: Expander) -> Iterator[Fault]:
         converter = Converter(expander)

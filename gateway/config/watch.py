@@ -15,8 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.config.files import read_files
-from gateway.config.models import FILES
+from gateway.config.files import listed, read_files
 from gateway.config.problems import ConfigError, Problem
 
 POLL_SECONDS = 0.2
@@ -28,9 +27,9 @@ Contents = Mapping[str, bytes] | ConfigError
 
 def look(directory: Path) -> tuple[Contents, ConfigError | None]:
     """What is there now, and which files are being written: before, while or after they were read."""
-    before = _being_written(directory, FILES)
+    before = _being_written(directory, listed(directory))
     contents = _read(directory)
-    names = dict.fromkeys((*FILES, *(() if isinstance(contents, ConfigError) else contents)))
+    names = dict.fromkeys((*listed(directory), *(() if isinstance(contents, ConfigError) else contents)))
     written = before | _being_written(directory, names)
     if not written:
         return contents, None

@@ -30,6 +30,13 @@ STOPS_AT_ONCE = 100  # that begin before requests get a turn
 T = TypeVar("T")
 
 Place = tuple[str, Path]
+Reporter = Callable[[str, Path, str], Problem]
+
+
+def _without_line(file: str, path: Path, message: str) -> Problem:
+    return Problem(file, 0, 0, format_path(path), message)
+
+
 """Where a configuration asks for a thing: the file, and the way to the value in it."""
 
 
@@ -166,8 +173,8 @@ class Owner:
         """The things of this kind that live."""
         return (life.thing for life in self._lives.values() if isinstance(life.thing, kind))
 
-    async def adopt(self, plan: Plan, locate: Callable[[str, Path], tuple[int, int]] = lambda _, __: (0, 0)) -> None:
-        """Start what is new in a plan. `locate` says where in a file something is: line and column, from 1.
+    async def adopt(self, plan: Plan, problem: Reporter = _without_line) -> None:
+        """Start what is new in a plan. `problem` makes one of a file, a place in it, and a message.
 
         Raises ConfigError where something does not start; then nothing of what lived before has changed. What is not
         needed any more goes on until `release`.
@@ -178,7 +185,7 @@ class Owner:
         try:
             for life in plan.lives.values():
                 if life.key not in self._lives and hasattr(life.thing, "start"):
-                    await self._start(life, locate)
+                    await self._start(life, problem)
                     started.append(life)
         except BaseException:
             await self._end(started, process_ends=True)
@@ -224,7 +231,7 @@ class Owner:
         self._troubled = [life.thing for life in lives.values() if hasattr(life.thing, "troubles")]
         self._supervised = [self.tasks, *(life.tasks for life in lives.values() if life.tasks is not None)]
 
-    async def _start(self, life: _Life, locate: Callable[[str, Path], tuple[int, int]]) -> None:
+    async def _start(self, life: _Life, problem: Reporter) -> None:
         """Raises ConfigError."""
         error = await _bounded(life.thing.start, self.start_seconds)
         if error is None:
@@ -235,7 +242,7 @@ class Owner:
             raise error
         file, path = life.at
         message = f"it cannot be started: {_described(error)}; correct it"
-        raise ConfigError([Problem(file, *locate(file, path), format_path(path), message)]) from error
+        raise ConfigError([problem(file, path, message)]) from error
 
     async def _end(self, lives: list[_Life], *, process_ends: bool) -> None:
         """Stop these side by side, each behind those of them that depend on it."""

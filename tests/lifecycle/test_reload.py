@@ -93,6 +93,44 @@ async def test_a_configmap_is_followed(tmp_path: Path) -> None:
         process.stop()
 
 
+async def test_files_of_other_teams_come_and_go(gateway: GatewayProcess) -> None:
+    """A route file that is added, changed or removed is applied like routes.yaml; a bad one changes nothing."""
+    team = gateway.directory / "routes.team.yaml"
+    team.write_text("- {path: /team, target: 'asgi:tests.lifecycle.apps:one'}\n")
+    await answers(gateway, "/team", "one")
+    team.write_text("- {path: /team, target: 'asgi:tests.lifecycle.apps:two'}\n")
+    await answers(gateway, "/team", "two")
+    team.write_text("- {path: /team, targt: 'asgi:tests.lifecycle.apps:two'}\n")
+    await eventually(lambda: bool(health(gateway)["errors"]))
+    assert all(error.startswith("routes.team.yaml:1:") for error in health(gateway)["errors"])
+    assert (get(gateway, "/team").text, get(gateway, "/x").text) == ("two", "one")
+    team.unlink()
+    await eventually(lambda: get(gateway, "/team").status_code == 404)
+    assert (get(gateway, "/x").text, health(gateway)["errors"]) == ("one", [])
+
+
+async def test_a_key_that_a_configmap_gets_is_a_route_file(tmp_path: Path) -> None:
+    """Also while its link is still there after the swap, as kubelet leaves it for a moment."""
+    config = tmp_path / "config"
+    config.mkdir()
+    _swap(config, "1", ONE, "")
+    (config / "routes.yaml").symlink_to("..data/routes.yaml")
+    process = GatewayProcess(config)
+    process.start()
+    try:
+        data = config / "..2"
+        _swap(config, "2", ONE, "")
+        (data / "routes.team.yaml").write_text("- {path: /team, target: 'asgi:tests.lifecycle.apps:two'}\n")
+        (config / "routes.team.yaml").symlink_to("..data/routes.team.yaml")
+        await answers(process, "/team", "two")
+        _swap(config, "3", TWO, "")
+        (config / "routes.team.yaml").unlink()
+        await answers(process, "/x", "two")
+        assert get(process, "/team").status_code == 404
+    finally:
+        process.stop()
+
+
 async def test_a_file_that_is_being_written_is_not_applied(gateway: GatewayProcess) -> None:
     """As long as a writer holds the file open, its contents do not count, valid or not, whoever asks for a reload."""
     with (gateway.directory / "routes.yaml").open("w") as file:

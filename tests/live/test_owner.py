@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.config.problems import ConfigError
+from gateway.config.problems import ConfigError, Problem, format_path
 from gateway.live import Owner, Plan, Tasks, on_thread
 from gateway.live import owner as owner_module
 from gateway.live import tasks as tasks_module
@@ -94,7 +94,7 @@ async def test_what_does_not_start_is_refused_with_its_place(error: BaseExceptio
     plan.need("two", lambda: Thing("two", told, raises=error), AT)
     plan.after_adoption(lambda: changed.append("changed"))
     with pytest.raises(ConfigError) as refused:
-        await owner.adopt(plan, lambda file, path: (3, 5))
+        await owner.adopt(plan, lambda file, path, message: Problem(file, 3, 5, format_path(path), message))
     assert str(refused.value).startswith(
         "middleware.yaml:3:5: redis.url: it cannot be started: " + type(error).__name__
     )

@@ -22,7 +22,8 @@ _Identity = str | tuple[int, int]
 def check_outputs(configuration: Configuration) -> Iterator[Fault]:
     """What is wrong with the files that middleware.yaml has the gateway write."""
     base = configuration.base
-    inputs = {name: base / name for name in (*FILES, *configuration.sources, *configuration.named)}
+    names = (*FILES, *configuration.route_files, *configuration.sources, *configuration.named)
+    inputs = {name: base / name for name in names}
     taken: dict[_Identity, tuple[str, str]] = {}
     for name, path in inputs.items():
         for identity in _identities(path):

@@ -69,6 +69,8 @@ def _check_id(index: int, identifier: Any, ids: dict[str, int], document: Docume
         return
     first = ids.setdefault(identifier, index)
     if first != index:
-        place = document.find(("routes", first, "id"))
-        other = f"{format_path(('routes', first))} on line {place.line}"
+        place, own = document.find(("routes", first, "id")), document.find(("routes", index, "id"))
+        other = f"{format_path(place.shown[:-1])} on line {place.line}"
+        if place.file != own.file:
+            other += f" of {place.file}"
         yield Fault(("routes", index, "id"), f"{other} has the same id; rename one of them")

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from gateway.config.models import Configuration, MiddlewareFile
-from gateway.config.models.policy import ForRoutes
-from gateway.config.problems import Fault, Path, suggest
+from gateway.config.group_names import rules
+from gateway.config.models import Configuration
+from gateway.config.problems import Fault, suggest
 
 
 def unknown(configuration: Configuration) -> Iterator[Fault]:
     """Ids of routes that are not there."""
-    ids = [route.id for route in configuration.routes.routes]
-    for path, rule in _rules(configuration.middleware):
+    ids = [*(route.id for route in configuration.routes.routes), *configuration.groups]
+    for path, rule in rules(configuration.middleware):
         for index, name in enumerate(rule.routes):
             if name not in ids and not _is_pattern(name):
                 likely = suggest(name, ids)
@@ -20,7 +20,7 @@ def unknown(configuration: Configuration) -> Iterator[Fault]:
 
 def idle_patterns(configuration: Configuration) -> Iterator[Fault]:
     """Patterns of ids that fit none, which may be meant for routes to come."""
-    for path, rule in _rules(configuration.middleware):
+    for path, rule in rules(configuration.middleware):
         for index, name in enumerate(rule.routes):
             alone = rule.model_copy(update={"routes": (name,)})
             if _is_pattern(name) and not any(alone.applies_to(route.id) for route in configuration.routes.routes):
@@ -29,14 +29,3 @@ def idle_patterns(configuration: Configuration) -> Iterator[Fault]:
 
 def _is_pattern(name: str) -> bool:
     return "*" in name or "?" in name
-
-
-def _rules(middleware: MiddlewareFile) -> Iterator[tuple[Path, ForRoutes]]:
-    for key in MiddlewareFile.model_fields:
-        value = getattr(middleware, key)
-        if isinstance(value, ForRoutes):
-            yield (key,), value
-        elif isinstance(value, dict):
-            for name, rule in value.items():
-                if isinstance(rule, ForRoutes):
-                    yield (key, name), rule

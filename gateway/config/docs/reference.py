@@ -9,7 +9,8 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.models import FILES, Model
 from gateway.config.models.base import keys_of
-from gateway.config.models.layout import format_level, levels
+from gateway.config.models.layout import format_level, told
+from gateway.config.models.routes import RouteDefaults, RouteGroup, RouteKeys
 from gateway.config.values.kinds import Kind
 
 SAMPLE = """\
@@ -43,7 +44,7 @@ def render() -> str:
 
 def _file(file: str) -> list[str]:
     places: dict[type[Model], list[str]] = {}
-    for level, model in levels(file).items():
+    for level, model in told(file).items():
         places.setdefault(model, []).append(format_level(level))
     parts = []
     for model, names in places.items():
@@ -58,10 +59,13 @@ def _sentence(model: type[Model]) -> str:
 
 def _table(model: type[Model]) -> list[str]:
     rows = ["| key | type | default | what it is |", "|---|---|---|---|"]
+    known = RouteKeys.model_fields if issubclass(model, RouteDefaults | RouteGroup) else {}  # listed once, for routes
     for name, field in keys_of(model).items():
+        if name in known:
+            continue
         cells = (f"`{name}`", _type(field), _default(field), field.description or "")
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return rows
+    return rows if len(rows) > 2 else []
 
 
 def _type(field: FieldInfo) -> str:

@@ -14,7 +14,7 @@ from gateway.config.models.predicates import Predicate
 from gateway.config.models.routes import RouteConfig, RoutesFile
 from gateway.config.models.services import Connections, EndpointConfig, ServiceConfig, Tls
 from gateway.config.models.timeouts import RouteTimeouts, Timeouts
-from gateway.config.problems import Path
+from gateway.config.problems import Path, Problem, format_path
 from gateway.config.yaml.document import Document
 
 __all__ = [
@@ -59,8 +59,22 @@ class Configuration:
     documents: Mapping[str, Document] = field(repr=False, compare=False)
     sources: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)  # Python files of policies
     named: frozenset[str] = field(default=frozenset(), repr=False, compare=False)  # other files that are read for it
+    route_files: frozenset[str] = frozenset()  # beside routes.yaml, which has all that is in them, too
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)  # ids of routes by id of a group
 
     def locate(self, file: str, path: Path) -> tuple[int, int]:
         """Line and column (from 1) of what `path` leads to, or of the nearest thing above it that is in the file."""
         place = self.documents[file].find(path) if file in self.documents else None
         return (place.line, place.column) if place else (1, 1)
+
+    def problem(self, file: str, path: Path, message: str) -> Problem:
+        """What is wrong with what `path` leads to, with the place where that stands; of routes, in any route file."""
+        if file not in self.documents:
+            return Problem(file, 1, 1, format_path(path), message)
+        place = self.documents[file].find(path)
+        rest = path[len(place.path) :]
+        return Problem(place.file, place.line, place.column, format_path((*place.shown, *rest)), message)
+
+    def group_of(self, route: str) -> str | None:
+        """The id of the group that the route of this id stands in."""
+        return next((group for group, routes in self.groups.items() if route in routes), None)

@@ -5,7 +5,7 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from gateway.config.models import FILES, Model
+from gateway.config.models import FILES, Model, RouteConfig
 from gateway.config.models.base import keys_of
 from gateway.config.problems import Path
 
@@ -13,10 +13,20 @@ Level = tuple[str, ...]
 """Where a model stands in its file; "[]" is any entry of a list, and "<name>" any key of a mapping."""
 
 
+_HANDING_DOWN = (("defaults",), ("groups",))
+
+
 @cache
 def levels(file: str) -> dict[Level, type[Model]]:
     """The models of a file by their level, in the order of the file's keys, the file itself first."""
     return dict(_levels(FILES[file], ()))
+
+
+def told(file: str) -> dict[Level, type[Model]]:
+    """The same without what stands in groups and defaults as it stands in routes."""
+    every = levels(file)
+    elsewhere = {model for level, model in every.items() if level[:1] not in _HANDING_DOWN}
+    return {level: model for level, model in every.items() if level[:1] not in _HANDING_DOWN or model not in elsewhere}
 
 
 def _levels(annotation: Any, level: Level) -> Iterator[tuple[Level, type[Model]]]:
@@ -54,8 +64,8 @@ def places_of(key: str) -> list[tuple[str, str]]:
     return [
         (file, format_level((*level, key)))
         for file in FILES
-        for level, model in levels(file).items()
-        if key in keys_of(model)
+        for level, model in told(file).items()
+        if key in keys_of(model) and (level[:1] not in _HANDING_DOWN or key not in RouteConfig.model_fields)
     ]
 
 

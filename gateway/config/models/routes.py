@@ -1,5 +1,6 @@
-"""routes.yaml: which requests go where.
+"""routes.yaml, and the route files beside it: which requests go where.
 
+What groups and defaults hand down has been put into the routes before they come here (`gateway.config.route_files`).
 Everything is checked here that one value or one route can show; what concerns several routes at once (ids that are
 duplicated, names of services) is in `gateway.config.checks`.
 """
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from gateway.config.models.auth.authorization import Authorize
 from gateway.config.models.auth.scheme_keys import SchemeNames
-from gateway.config.models.base import Model
+from gateway.config.models.base import Model, Section
 from gateway.config.models.breakers import BreakerOfRoute
 from gateway.config.models.cache import CacheOfRoute
 from gateway.config.models.fallbacks import Fallback
@@ -25,7 +26,7 @@ from gateway.config.models.splits import SplitEntry
 from gateway.config.models.sticky import StickySplit
 from gateway.config.models.timeouts import TimeoutsOfRoute
 from gateway.config.values import addresses
-from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, as_list, or_empty, refuse
+from gateway.config.values.kinds import Kind, Several, SomeOf, Text, Unset, as_list, or_empty, refuse
 from gateway.config.values.paths import BasePath, PathPattern, PathPrefix, RewriteTemplate, RouteId, check_rewrite, slug
 from gateway.config.values.quantities import Size
 
@@ -36,8 +37,18 @@ Hosts = Annotated[
 ]
 
 
-class RouteConfig(Model):
-    """One route: which requests it takes, and where they go."""
+ANSWERS = ("target", "redirect", "respond")
+"""The keys of a route that say what becomes of its requests; each route has one of them."""
+
+FORWARDING = frozenset(
+    {"rewrite", "strip_prefix", "preserve_host", "timeout", "retry", "breaker", "split", "mirror", "fallback", "hedge"}
+    | {"cache"}
+)
+"""What means nothing for a route that the gateway itself answers."""
+
+
+class RoutePaths(Model):
+    """What tells a route from its like."""
 
     id: RouteId = Field(
         "",
@@ -54,6 +65,20 @@ class RouteConfig(Model):
     paths: SomeOf[PathPattern] = Field(
         (), description="Several paths, each as `path`. What the rewrite refers to must be in each of them."
     )
+
+    @field_validator("paths")
+    @classmethod
+    def _differ(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("path"):
+            raise refuse("path and paths exclude each other; write all of them in paths")
+        if len(set(value)) < len(value):
+            raise refuse("a path is duplicated; remove one")
+        return value
+
+
+class RouteKeys(Model):
+    """What groups and defaults hand down to routes."""
+
     host: Unset[Hosts] = Field(
         None,
         description="Host or hosts to match: exact, or `*.example.com` for every name below it. Unset: every host.",
@@ -131,15 +156,6 @@ class RouteConfig(Model):
     )
     max_body: Unset[Size] = Field(None, description="Largest request body. Unset: `limits.body` of middleware.yaml.")
 
-    @field_validator("paths")
-    @classmethod
-    def _differ(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if info.data.get("path"):
-            raise refuse("path and paths exclude each other; write all of them in paths")
-        if len(set(value)) < len(value):
-            raise refuse("a path is duplicated; remove one")
-        return value
-
     @field_validator("rewrite")
     @classmethod
     def _captures_exist(cls, value: str, info: ValidationInfo) -> str:
@@ -168,6 +184,10 @@ class RouteConfig(Model):
                 raise refuse(f"{other} and respond exclude each other; remove one of them")
         return value
 
+
+class RouteConfig(RouteKeys, RoutePaths):
+    """One route: which requests it takes, and where they go."""
+
     @model_validator(mode="after")
     def _has_one_path(self) -> "RouteConfig":
         if self.redirect is not None and (self.rewrite is not None or self.strip_prefix is not None):
@@ -187,6 +207,33 @@ class RouteConfig(Model):
         return "redirect" if self.redirect is not None else "respond" if self.respond is not None else ""
 
 
+class RouteDefaults(RouteKeys, Section):
+    """Any keys of `routes[]` but `id`, `path` and `paths`, for all routes of all files. See Groups and defaults."""
+
+
+class GroupHead(Model):
+    """What a group says of itself."""
+
+    id: RouteId = Field(
+        "",
+        description="Name of the group, of which there is no other group or route. Rules of middleware.yaml may name "
+        "it in `routes`, for all of its routes.",
+    )
+    prefix: PathPattern = Field(
+        "", description="What the paths of its routes begin with: `/shop` and `path: /orders` are `/shop/orders`."
+    )
+
+
+class RouteGroup(RouteKeys, GroupHead):
+    """Routes with something in common: a group has any keys of `routes[]` but `path` and `paths`, and hands them down
+    to its routes. See Groups and defaults."""
+
+    routes: Several[RouteConfig] = Field(
+        description="Its routes. Captures count from the beginning of the prefix.",
+        examples=[[{"path": "/orders/*"}]],
+    )
+
+
 def _paths(data: dict[str, Any]) -> tuple[str, ...]:
     """The paths of a route that is being read, as far as they are right."""
     path: str = data.get("path", "")
@@ -194,7 +241,8 @@ def _paths(data: dict[str, Any]) -> tuple[str, ...]:
 
 
 class RoutesFile(Model):
-    """Which requests go where. A bare list of routes is the same as `routes:`."""
+    """Which requests go where. A bare list of routes is the same as `routes:`. Further files beside it,
+    `routes.*.yaml`, may have `services`, `routes` and `groups`, too."""
 
     base_path: BasePath = Field(
         "/api",
@@ -211,8 +259,11 @@ class RoutesFile(Model):
         dict[addresses.ServiceName, ServiceConfig],
         BeforeValidator(or_empty({}), json_schema_input_type=dict[str, ServiceConfig] | None),
     ] = Field({}, description="Backends of several endpoints, by name.")
+    defaults: RouteDefaults = Field(RouteDefaults(), description="Keys that routes have unless they say otherwise.")
+    groups: SomeOf[RouteGroup] = Field((), description="Routes with a prefix, a target or other keys in common.")
     routes: SomeOf[RouteConfig] = Field(
-        description="The routes, at least one.", examples=[[{"path": "/v1/*", "target": "users:8080"}]]
+        description="The routes: at least one, here, in a group or in another file.",
+        examples=[[{"path": "/v1/*", "target": "users:8080"}]],
     )
 
     @model_validator(mode="before")
@@ -222,23 +273,19 @@ class RoutesFile(Model):
 
     @field_validator("routes")
     @classmethod
-    def _name(cls, routes: tuple[RouteConfig, ...]) -> tuple[RouteConfig, ...]:
-        """Give every route an id; those that the file gives are never taken by a derived one."""
-        taken = {route.id for route in routes}
+    def _name(cls, routes: tuple[RouteConfig, ...], info: ValidationInfo) -> tuple[RouteConfig, ...]:
+        """Give every route an id; those that the files give are never taken by a derived one."""
+        groups: tuple[RouteGroup, ...] = info.data.get("groups", ())
+        taken = {route.id for route in routes} | {group.id for group in groups}
         used: dict[str, int] = {}
-        named = []
-        for route in routes:
-            named.append(
-                route if route.id else route.model_copy(update={"id": _free_id(route.all_paths[0], taken, used)})
-            )
-        return tuple(named)
+        return tuple([route if route.id else _named(route, taken, used) for route in routes])
 
 
-def _free_id(path: str, taken: set[str], used: dict[str, int]) -> str:
-    stem = slug(path)
+def _named(route: RouteConfig, taken: set[str], used: dict[str, int]) -> RouteConfig:
+    stem = slug(route.all_paths[0])
     identifier = stem
     while identifier in taken:
         used[stem] = used.get(stem, 1) + 1
         identifier = f"{stem}-{used[stem]}"
     taken.add(identifier)
-    return identifier
+    return route.model_copy(update={"id": identifier})

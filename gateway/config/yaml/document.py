@@ -27,13 +27,22 @@ class Scalar:
     """The `${...}` that the value was made of, once it was expanded: the value itself must not be shown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a part of a document really stands that was put together of several."""
+
+    file: str
+    path: Path
+
+
 @dataclass(slots=True)
 class Sequence:
-    """A list."""
+    """A list. `origins` are those of items by their index."""
 
     line: int
     column: int
     items: list["Node"] = field(default_factory=list)
+    origins: dict[str | int, Origin] | None = None
 
 
 @dataclass(slots=True)
@@ -47,11 +56,12 @@ class Entry:
 
 @dataclass(slots=True)
 class Mapping:
-    """Keys and values."""
+    """Keys and values. `origins` are those of keys."""
 
     line: int
     column: int
     entries: dict[str, Entry] = field(default_factory=dict)
+    origins: dict[str | int, Origin] | None = None
 
 
 Node = Scalar | Sequence | Mapping
@@ -72,12 +82,17 @@ def resolve(text: str) -> str | int | float | bool | None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a path leads: the path as far as the file has it, the node there, and the place of its key or itself."""
+    """Where a path leads: the path as far as the document has it, the node there, and the place of its key or itself.
+
+    `shown` is the path in the `file` in which it stands.
+    """
 
     path: Path
     line: int
     column: int
     node: Node | None
+    file: str
+    shown: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +103,23 @@ class Document:
     root: Node | None
 
     def find(self, path: Path) -> Place:
-        """The deepest place on the path that is in the file; at the top of it when nothing is."""
+        """The deepest place on the path that is in the document; at the top of it when nothing is."""
         node = self.root
         found = 0
+        file, shown = self.file, path[:0]
         line, column = (node.line, node.column) if node is not None else (1, 1)
         for step in path:
             below = _step(node, step)
             if below is None:
                 break
             line, column, found = below.line, below.column, found + 1
+            origins = None if isinstance(node, Scalar) or node is None else node.origins
+            if origins is not None and step in origins:
+                file, shown = origins[step].file, origins[step].path
+            else:
+                shown = (*shown, step)
             node = below.node if isinstance(below, Entry) else below
-        return Place(path[:found], line, column, node)
+        return Place(path[:found], line, column, node, file, shown)
 
 
 def _step(node: Node | None, step: str | int) -> Entry | Node | None:

@@ -15,7 +15,7 @@ def to_problem(document: Document, fault: Fault, severity: Severity = "error") -
     message = fault.message
     if severity == "error" and not _may_be_secret(document.file, fault.path):
         message += _repeated(fault, place)
-    return Problem(document.file, place.line, place.column, format_path(place.path), message, severity)
+    return Problem(place.file, place.line, place.column, format_path(place.shown), message, severity)
 
 
 def _repeated(fault: Fault, place: Place) -> str:
