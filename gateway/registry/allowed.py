@@ -9,6 +9,8 @@ from gateway.algorithms.networks import Network, NetworkMap
 from gateway.upstream.member import Address
 
 SHOWN: Final = 5  # networks, in a message
+PUBLISHED: Final = "registry-networks"
+"""The hash in Redis in which gateways say, for services that are held to some, which networks are allowed."""
 
 
 class AllowedNetworks:

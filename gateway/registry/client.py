@@ -14,9 +14,6 @@ import threading
 
 from redis import Redis, RedisError
 
-NETWORKS = "registry-networks"
-"""The hash in Redis in which gateways say, for services that are held to some, which networks are allowed."""
-
 logger = logging.getLogger("gateway.registration")
 
 

@@ -53,12 +53,11 @@ def _refusal(service: str, address: Address, redis: str, prefix: str) -> str:
 
     from redis import Redis, RedisError  # noqa: PLC0415
 
-    from gateway.registry.allowed import AllowedNetworks  # noqa: PLC0415
-    from gateway.registry.client import NETWORKS  # noqa: PLC0415
+    from gateway.registry.allowed import PUBLISHED, AllowedNetworks  # noqa: PLC0415
 
     try:
         with Redis.from_url(redis, socket_timeout=2, socket_connect_timeout=2) as client:
-            said = client.hget(f"{prefix}{NETWORKS}", service)
+            said = client.hget(f"{prefix}{PUBLISHED}", service)
         networks = AllowedNetworks(ip_network(text) for text in said.decode().split(",")) if said else None
     except (RedisError, ValueError):
         return ""  # the registration waits for Redis, and the gateway is the one that decides

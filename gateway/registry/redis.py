@@ -22,8 +22,8 @@ from gateway.context import Context
 from gateway.live import Tasks
 from gateway.outside.redis_link import REDIS_PLACE, RedisLink, redis_identity, redis_link
 from gateway.outside.redis_scripts import Script
+from gateway.registry.allowed import PUBLISHED
 from gateway.registry.asking import parsed
-from gateway.registry.client import NETWORKS
 from gateway.registry.instances import parse_value
 from gateway.registry.source import Instances, Sink, SourceLost
 from gateway.upstream.member import Address, Member
@@ -127,7 +127,7 @@ class RedisRegistry:
         for source in sources:
             texts = [each.networks for each in self._watched if each.service == source.service]
             arguments += [source.service, ",".join(texts) if all(texts) else ""]
-        if await self._link.ask(_SAY, [f"{self._link.prefix}{NETWORKS}"], arguments, CALL_SECONDS) is not None:
+        if await self._link.ask(_SAY, [f"{self._link.prefix}{PUBLISHED}"], arguments, CALL_SECONDS) is not None:
             for source in sources:
                 source.said = True
 
