@@ -108,7 +108,7 @@ def build(configuration: Configuration, plan: Plan, connector: Connector) -> Sna
     handlers = tuple(builder.handlers())
     if builder.problems:
         raise ConfigError(builder.problems)
-    table = _table(configuration, handlers)
+    table = table_of(configuration, handlers)
     proxies = TrustedProxies(configuration.auth.trusted_proxies)
     ids = request_id.request_ids(configuration.middleware.request_id)
     filters = _header_filters(configuration.middleware.limits)
@@ -141,7 +141,7 @@ def _header_filters(limits: ClientLimits) -> Mapping[bool, HeaderFilter]:
     }
 
 
-def _table(configuration: Configuration, handlers: Sequence[RouteHandler]) -> RouteTable[RouteHandler]:
+def table_of(configuration: Configuration, handlers: Sequence[RouteHandler]) -> RouteTable[RouteHandler]:
     """The routes, compiled. Raises ConfigError with every pattern that means nothing."""
     routes = configuration.routes
     pairs = [(rule(handler.route), handler) for handler in handlers]

@@ -48,7 +48,7 @@ async def explain(
     `url` is a path, or a URL whose host goes behind a Host among `headers`, which are (name, value); `client` is the
     address that it comes from. Raises ValueError where `url` is neither. `outcome` says in one word what becomes of it.
     """
-    parts = _split(url)
+    parts = split_url(url)
     lines = [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in headers]
     exchange = _exchange(snapshot, method, parts, lines, client, body)
     host = exchange.host
@@ -211,7 +211,8 @@ def _described(way: Sequence[Handler], exchange: Exchange) -> Iterator[str]:
             yield handler.describe(exchange)
 
 
-def _split(url: str) -> SplitResult:
+def split_url(url: str) -> SplitResult:
+    """A path, or a URL. Raises ValueError where it is neither."""
     if re.search(r"\s", url):
         raise ValueError(f"{url!r} holds white space, which no request target has; write %20")
     if url.startswith("/"):  # also where it goes on with a slash: what follows is no host

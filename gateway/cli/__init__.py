@@ -19,6 +19,7 @@ from gateway.cli.checking import check, routes, schema
 from gateway.cli.completion import completion
 from gateway.cli.explaining import explain
 from gateway.cli.serving import serve
+from gateway.cli.testing import test
 from gateway.http import messages
 from gateway.monitor.audit_commands import audit
 from gateway.registry.commands import register
@@ -27,6 +28,7 @@ COMMANDS: tuple[click.Command, ...] = (
     serve,
     check,
     explain,
+    test,
     routes,
     schema,
     last,
