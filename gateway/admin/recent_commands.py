@@ -56,6 +56,8 @@ def _lines(each: Mapping[str, Any]) -> Iterator[str]:
 def _attempt(attempt: Mapping[str, Any]) -> str:
     ended = attempt.get("error") or f"status {attempt.get('status', '-')}"
     following = f"; then another, because {attempt['why_next']}" if attempt.get("why_next") else ""
+    if attempt.get("why_not"):
+        following += f"; none after it: {attempt['why_not']}"
     return f"{attempt['endpoint']}: {ended} after {attempt['ms']:g} ms{following}"
 
 
