@@ -245,3 +245,10 @@ def test_the_client_for_services_is_light() -> None:
     listed = "import sys, gateway.registry.client; print([name for name in sys.modules if name.startswith('gateway')])"
     imported = subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True).stdout
     assert imported.strip() == "['gateway', 'gateway.registry', 'gateway.registry.client']"
+
+
+def test_a_gateway_without_redis_does_not_load_its_library() -> None:
+    """It would cost each of them memory, and time at the start."""
+    loaded = "import sys, gateway.server.run, gateway.registry.commands; print('redis' in sys.modules)"
+    imported = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout
+    assert imported.strip() == "False"
