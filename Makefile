@@ -23,7 +23,7 @@ ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(C
 
 # Two workers for each core: tests wait, for processes and for time-outs, as long as they compute. Tests of one
 # `xdist_group` share a worker, since they need the same fixed ports.
-WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+WORKERS ?= $(shell echo $$((2 * $$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN))))
 IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 
 # Debian keeps servers where only root looks.
