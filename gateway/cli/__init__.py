@@ -18,6 +18,7 @@ from gateway.auth.commands import keys
 from gateway.cli.checking import check, routes, schema
 from gateway.cli.completion import completion
 from gateway.cli.explaining import explain
+from gateway.cli.importing import import_command
 from gateway.cli.serving import serve
 from gateway.cli.testing import test
 from gateway.http import messages
@@ -31,6 +32,7 @@ COMMANDS: tuple[click.Command, ...] = (
     test,
     routes,
     schema,
+    import_command,
     last,
     reload,
     status,

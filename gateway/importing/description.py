@@ -1,0 +1,161 @@
+"""What a configuration says, whichever gateway it is for. Readers fill it, `writing` writes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.importing.patterns import Pattern
+from gateway.importing.report import Place, Report, Variable
+
+Settings = dict[str, Any]
+"""Keys of one of our files, as they are written."""
+
+
+class Reference(str):
+    """A text with `${...}` in it that is meant: anything else has its `${` escaped when it is written."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Paths of a route, and how they are sent: as they are, by `rewrite`, or without `strip`.
+
+    `rank` sorts the paths of all routes as the original asks them: the first that fits takes the request.
+    """
+
+    pattern: Pattern
+    rank: tuple[Any, ...]
+    rewrite: str | None = None
+    strip: str | None = None
+    stray: bool = False
+    """It takes what only a comparison by characters takes: `/apix` for the prefix `/api`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a header or query parameter must be, as our predicate, and a value of that kind."""
+
+    predicate: Any
+    sample: str | None
+
+
+@dataclass(slots=True, eq=False)
+class Policy:
+    """One rule of middleware.yaml, for the routes that hold it."""
+
+    section: str
+    name: str
+    settings: Settings
+    place: Place
+
+
+@dataclass(slots=True, eq=False)
+class Route:
+    """A route of the original: what it takes, and what becomes of it.
+
+    `excluded`: of what `paths` take, the part that it does not. `settings` has `target`, `redirect` or `respond`, and
+    the other keys of the route.
+    """
+
+    name: str
+    place: Place
+    paths: list[Path]
+    hosts: tuple[str, ...] = ()
+    methods: tuple[str, ...] | None = None
+    headers: dict[str, Condition] = field(default_factory=dict)
+    query: dict[str, Condition] = field(default_factory=dict)
+    excluded: list[Pattern] = field(default_factory=list)
+    settings: Settings = field(default_factory=dict)
+    auth: list[str] | None = None
+    authorize: list[Settings] = field(default_factory=list)
+    policies: list[Policy] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Let nobody in: what the original asked of callers could not be said, and open would be worse."""
+        if CLOSED not in self.authorize:
+            self.authorize.append(CLOSED)
+
+
+CLOSED: Settings = {"when": 'method == "NOT-YET-TRANSLATED"'}
+
+
+@dataclass(slots=True)
+class Description:
+    """A whole configuration."""
+
+    report: Report
+    routes: list[Route] = field(default_factory=list)
+    services: dict[str, Settings] = field(default_factory=dict)
+    policies: list[Policy] = field(default_factory=list)
+    upstreams: dict[str, str] = field(default_factory=dict)
+    """What the original calls services, and our name for each."""
+    middleware: Settings = field(default_factory=dict)
+    """Sections of middleware.yaml that are no rules for routes."""
+    schemes: dict[str, Settings] = field(default_factory=dict)
+    consumers: dict[str, Settings] = field(default_factory=dict)
+    issuers: list[Settings] = field(default_factory=list)
+    """Issuers of tokens that consumers name."""
+    limits: list[Settings] = field(default_factory=list)
+    """The rate limits, for tiers to be added."""
+    limit_names: list[str] = field(default_factory=list)
+    auth: Settings = field(default_factory=dict)
+    """Other keys of auth.yaml."""
+
+    def secret(self, name: str, place: Place, what: str = "the value", stand_in: str = "") -> Reference:
+        """The environment variable that holds what is secret at this place."""
+        base = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_") or "SECRET"
+        base = base if base[0].isalpha() else f"S_{base}"
+        variable = Variable(place, what, stand_in) if stand_in else Variable(place, what)
+        free, number = base, 1
+        while self.report.variables.get(free, variable) != variable:
+            number += 1
+            free = f"{base}_{number}"
+        self.report.variables[free] = variable
+        return Reference("${" + free + "}")
+
+    def policy(self, section: str, name: str, settings: Settings, place: Place) -> Policy:
+        """A rule of middleware.yaml; where nothing is counted, the same one for all who want the same."""
+        if section not in ("rate_limits", "quotas"):
+            for policy in self.policies:
+                if (policy.section, policy.settings) == (section, settings):
+                    return policy
+        self.policies.append(Policy(section, name, settings, place))
+        return self.policies[-1]
+
+    def scheme(self, wanted: str, settings: Settings) -> str:
+        """The name of a scheme with these settings, which is made where there is none."""
+        for name, existing in self.schemes.items():
+            if existing == settings:
+                return name
+        name = free_name(wanted, self.schemes)
+        self.schemes[name] = settings
+        return name
+
+    def service(self, wanted: str, settings: Settings) -> str:
+        """The name of a service with these settings, which is made where there is none."""
+        for name, existing in self.services.items():
+            if existing == settings:
+                return name
+        name = free_name(wanted, self.services)
+        self.services[name] = settings
+        return name
+
+
+def identifier(text: str, longest: int = 60) -> str:
+    """A text of the original as an id of ours: letters, digits and hyphens."""
+    words = re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-_")[:longest].strip("-_")
+    return words or "route"
+
+
+def free_name(wanted: str, taken: Iterable[str]) -> str:
+    """This name, or one like it that is not taken."""
+    wanted, names = identifier(wanted), set(taken)
+    name, number = wanted, 1
+    while name in names:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name

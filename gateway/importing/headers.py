@@ -1,0 +1,45 @@
+"""Values of headers as ours: variables, secrets, and what cannot be a value."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.config.models.header_rules import RequestHeaders
+from gateway.http.fields import folded
+from gateway.importing.description import Description
+from gateway.importing.tree import Item
+from gateway.importing.variables import filled_in
+
+_SECRET = re.compile(r"authori[sz]ation|token|secret|api[-_]?key|password|cookie|credential|signature", re.IGNORECASE)
+
+
+def is_secret(name: str) -> bool:
+    """Whether what stands under this name is probably not for everybody's eyes."""
+    return _SECRET.search(name) is not None
+
+
+def header_value(name: str, value: str, item: Item, description: Description) -> str | None:
+    """The value as it is written in middleware.yaml; None, and said in the report, where it cannot be one."""
+    if not settable(name):
+        item.unsaid(f"the gateway sets {name} itself")
+        return None
+    if not value.isascii() or not value.isprintable():
+        item.unsaid("the value of a header is printable ASCII")
+        return None
+    if isinstance(filled := filled_in(item, description), str) and filled != item.own_text:
+        return type(filled)(filled.partition(":")[2].strip() if filled.startswith(name) else filled)
+    if value and is_secret(name):
+        return description.secret(f"HEADER_{folded(name.encode()).decode()}", item.place)
+    if "$(" in value:
+        item.unsaid("templates are not translated; see the variables of `headers` in docs/configuration.md")
+        return None
+    return re.sub(r"\{([a-z_]+)\}", r"{{\1}}", value)
+
+
+def settable(name: str) -> bool:
+    """Whether a rule of `headers` may set this header of a request."""
+    try:
+        RequestHeaders(set={name: "x"})
+    except ValueError:
+        return False
+    return True

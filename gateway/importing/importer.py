@@ -1,0 +1,96 @@
+"""Which gateway a file is for, and the way from it to our files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.config.load import parse
+from gateway.config.problems import ConfigError, Problem
+from gateway.config.yaml.compose import compose
+from gateway.config.yaml.document import Mapping, Node
+from gateway.importing import kong, krakend, traefik
+from gateway.importing.description import Description
+from gateway.importing.nginx import read_nginx
+from gateway.importing.report import Report
+from gateway.importing.toml import compose_toml
+from gateway.importing.tree import Item, Seen
+from gateway.importing.writing import written
+
+Reader = Callable[[Item], Description]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Our files by name, and the report on how they came about."""
+
+    files: dict[str, str]
+    report: Report
+
+
+def import_file(path: Path) -> Imported:
+    """Read the configuration of another gateway. Raises ConfigError, with the place, where it cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError([Problem(str(path), 0, 0, "", f"it cannot be read: {error.strerror}")]) from None
+    if _is_nginx(path.name, data):
+        report = Report(path.name, "nginx.conf")
+        description = read_nginx(path, report)
+    else:
+        node = _tree(path.name, data)
+        kind, reader = _reader(node)
+        if reader is None:
+            raise ConfigError([Problem(path.name, 0, 0, "", _UNKNOWN)])
+        report = Report(path.name, kind)
+        root = Item(node, 1, (), Seen(report))
+        description = reader(root)
+        root.rest()
+    if not description.routes:
+        raise ConfigError([Problem(path.name, 0, 0, "", "no route in it could be translated:\n" + report.markdown([]))])
+    return Imported(written(description), report)
+
+
+def problems_of(imported: Imported, base: Path) -> Sequence[Problem]:
+    """What is wrong with what was written, where every variable has some value; `base` is where it will be."""
+    stand_ins = {name: variable.stand_in for name, variable in imported.report.variables.items()}
+    try:
+        parse({name: text.encode() for name, text in imported.files.items()}, stand_ins, base=base)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+_UNKNOWN = (
+    "this is no configuration that can be read: a kong.yml has `_format_version`, a dynamic file of Traefik `http`, a "
+    "krakend.json `endpoints`, an nginx.conf `server { ... }`"
+)
+
+
+def _is_nginx(name: str, data: bytes) -> bool:
+    """By its name, or by a block that YAML would not have."""
+    if name.endswith((".yml", ".yaml", ".json", ".toml")):
+        return False
+    return name.endswith(".conf") or re.search(rb"(?m)^\s*(?:server|http|upstream\s+\S+)\s*\{", data) is not None
+
+
+def _tree(name: str, data: bytes) -> Node:
+    if name.endswith(".toml"):
+        return compose_toml(name, data)
+    document, problems = compose(name, data.replace(b"\t", b" ") if name.endswith(".json") else data)
+    if document is None or document.root is None or problems:
+        raise ConfigError(problems or [Problem(name, 0, 0, "", "the file is empty")])
+    return document.root
+
+
+def _reader(node: Node) -> tuple[str, Reader | None]:
+    keys = node.entries.keys() if isinstance(node, Mapping) else set()
+    if "_format_version" in keys or "services" in keys:
+        return "kong.yml", kong.read
+    if keys & {"http", "tcp", "udp"}:
+        return "a dynamic file of Traefik", traefik.read
+    if "endpoints" in keys:
+        return "krakend.json", krakend.read
+    return "", None

@@ -1,0 +1,383 @@
+"""What each plugin of Kong is here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from gateway.importing.description import Description, Settings
+from gateway.importing.headers import header_value
+from gateway.importing.kong.plugins import Effect, Handler
+from gateway.importing.tree import Item
+
+_WINDOWS = {"second": "s", "minute": "m", "hour": "h"}
+_SIZES = {1: "s", 60: "m", 3600: "h", 86400: "24h"}
+_AUTHENTICATION = {
+    "hmac-auth": "signatures of Kong are a draft that RFC 9421 replaced; see `http_signature` of auth.yaml",
+    "oauth2": "the gateway issues no tokens; see `jwt` and `introspection` of auth.yaml",
+    "oauth2-introspection": "see `introspection` of auth.yaml",
+    "openid-connect": "`jwt` of auth.yaml checks tokens of the issuer; the log-in of browsers is for a proxy in front",
+    "ldap-auth": "there is no LDAP; see `forward_auth` of auth.yaml",
+    "ldap-auth-advanced": "there is no LDAP; see `forward_auth` of auth.yaml",
+    "mtls-auth": "see `mtls` of auth.yaml, with the certificates of each consumer",
+    "session": "there are no sessions; see `forward_auth` of auth.yaml",
+    "jwt-signer": "see `jwt` of auth.yaml",
+    "saml": "there is no SAML; see `forward_auth` of auth.yaml",
+    "vault-auth": "see `api_key` of auth.yaml",
+    "opa": "see `forward_auth` of auth.yaml, and conditions of `authorize`",
+    "aws-lambda": "the gateway calls no functions; forward to a URL of the function",
+    "azure-functions": "the gateway calls no functions; forward to a URL of the function",
+}
+
+
+def closing(name: str, config: Item) -> str:
+    """Why routes with this plugin may not be open without it; "" where they may."""
+    if name in _AUTHENTICATION:
+        return _AUTHENTICATION[name]
+    code = name in ("pre-function", "post-function", "serverless-functions")
+    if code and any(".exit" in text.own_text for key in config.keys() for text in config.items(key)):  # noqa: SIM118
+        return "it is a program in Lua that may refuse requests; write it as a policy (docs/writing-middleware.md)"
+    return ""
+
+
+def _key_auth(config: Item, effect: Effect, description: Description) -> None:
+    names = config.texts("key_names") or ["apikey"]
+    hide = config.flag("hide_credentials")
+    config.ignore_default("key_in_body", False)
+    config.ignore_default("run_on_preflight", True)
+    for index, name in enumerate(names):
+        settings: Settings = {}
+        if config.flag("key_in_header", True):
+            settings["header"] = name
+        if config.flag("key_in_query", True):
+            settings["query"] = name
+        if realm := config.text("realm"):
+            settings["realm"] = realm
+        wanted = "keys" if index == 0 else f"keys-{name}"
+        effect.auth.append(description.scheme(wanted, {"api_key": settings | ({} if hide else {"forward": True})}))
+    _anonymous(config, effect, description)
+
+
+def _basic_auth(config: Item, effect: Effect, description: Description) -> None:
+    settings: Settings = {} if config.flag("hide_credentials") else {"forward": True}
+    if realm := config.text("realm"):
+        settings["realm"] = realm
+    config.ignore_default("brute_force_protection", None)
+    effect.auth.append(description.scheme("basic", {"basic": settings}))
+    _anonymous(config, effect, description)
+
+
+def _jwt(config: Item, effect: Effect, description: Description) -> None:
+    _anonymous(config, effect, description)
+    config.ignore_keys("claims_to_verify", "run_on_preflight")
+    config.ignore_default("maximum_expiration", 0)
+    config.ignore_default("secret_is_base64", False)
+    claim = config.text("key_claim_name", "iss")
+    if claim != "iss" or not description.issuers:
+        why = f"tokens name their key in the claim {claim}" if claim != "iss" else "no consumer has a key for tokens"
+        effect.refuse(f"{why}; write `jwt` in auth.yaml by hand")
+        return
+    where: Settings = {}
+    for key, ours in (("uri_param_names", "query"), ("cookie_names", "cookie"), ("header_names", "header")):
+        names = [name for name in config.texts(key) if name.lower() != "authorization"]
+        if key == "uri_param_names" and config.get(key) is None:
+            names = ["jwt"]
+        if names:
+            where[ours] = names[0]
+        if len(names) > 1:
+            config.differs("a token is looked for in the first of these only", key)
+    config.differs("tokens without `exp` are refused, and clocks may be off by 60 s")
+    settings: Settings = {"issuers": description.issuers, **({"from": where} if where else {}), "forward": True}
+    effect.auth.append(description.scheme("tokens", {"jwt": settings}))
+
+
+def _anonymous(config: Item, effect: Effect, description: Description) -> None:
+    if name := config.text("anonymous"):
+        consumer = {"consumer": name} if name in description.consumers else {}
+        effect.anonymous.append(description.scheme("anonymous", {"anonymous": consumer}))
+
+
+def _acl(config: Item, effect: Effect, description: Description) -> None:
+    allow = config.texts("allow") or config.texts("whitelist")
+    deny = config.texts("deny") or config.texts("blacklist")
+    config.ignore_keys("hide_groups_header", "include_consumer_groups", "always_use_authenticated_groups")
+    if allow:
+        effect.authorize.append({"groups": allow})
+    if deny:
+        condition = " or ".join(f'"{group}" in groups' for group in deny)
+        effect.authorize.append({"when": f"not ({condition})"})
+
+
+def windows_of(config: Item) -> list[str]:
+    """Limits of a rate-limiting plugin that are for less than a day."""
+    limits = [f"{number:g}/{unit}" for key, unit in _WINDOWS.items() if (number := config.number(key))]
+    amounts, sizes = config.texts("limit"), config.texts("window_size")
+    for amount, size in zip(amounts, sizes, strict=False):
+        if amount.isdigit() and size.isdigit():
+            limits.append(f"{amount}/{_SIZES.get(int(size), size + 's')}")
+    return limits
+
+
+def _rate_limiting(config: Item, effect: Effect, description: Description) -> None:
+    key = _limited_by(config, effect)
+    name = f"limit-{effect.item.line}"
+    limits = windows_of(config)
+    store: Settings = {}
+    if config.text("policy", "local") == "redis" or config.text("strategy") == "redis":
+        store = {"store": "redis"}
+        _redis(config, description)
+    if config.get("fault_tolerant") is not None:
+        store |= {"on_failure": "open" if config.flag("fault_tolerant") else "closed"} if store else {}
+    if limits:
+        settings: Settings = {"key": key, "limits": limits} | store
+        effect.policy(description, "rate_limits", name, settings)
+        description.limits.append(settings)
+        description.limit_names.append(name)
+    for unit in ("day", "month"):
+        if (number := config.number(unit)) is not None:
+            effect.policy(description, "quotas", f"{name}-{unit}", {"key": key, "limit": int(number), "window": unit})
+    if config.get("year") is not None:
+        config.unsaid("there is no quota for a year; say it for a month", "year")
+    config.ignore_keys(
+        "hide_client_headers", "error_code", "error_message", "sync_rate", "namespace", "dictionary_name"
+    )
+    config.ignore_keys("redis_port", "redis_timeout", "redis_username", "redis_database", "redis", "window_type")
+    config.differs(
+        "a limit is counted evenly over time (GCRA), not from the beginning of each minute; the answer is a 429"
+    )
+
+
+def _limited_by(config: Item, effect: Effect) -> list[str]:
+    by = config.text("limit_by") or config.text("identifier") or "consumer"
+    header = config.text("header_name")
+    if by == "header" and header:
+        return [f"header:{header}"]
+    if by in ("consumer", "credential", "consumer-group"):
+        return ["consumer"]
+    if by in ("ip", "service", "path"):
+        if by != "ip":
+            config.differs(f"requests are counted by address instead of by {by}", "limit_by")
+        return ["address"]
+    effect.item.differs(f"requests are counted by consumer instead of by {by}")
+    return ["consumer"]
+
+
+def _redis(config: Item, description: Description) -> None:
+    below = config.get("redis")
+    host = config.text("redis_host") or (below.text("host") if below is not None else "") or "localhost"
+    port = int((below.number("port") if below is not None else None) or config.number("redis_port") or 6379)
+    settings: Settings = {"url": f"redis://{host}:{port}"}
+    secret = config.get("redis_password") or (below.get("password") if below is not None else None)
+    if secret is not None:
+        reference = description.secret("REDIS_PASSWORD", secret.place)
+        settings["url"] = type(reference)(f"redis://:{reference}@{host}:{port}")
+    description.middleware["redis"] = settings
+
+
+def _cors(config: Item, effect: Effect, description: Description) -> None:
+    origins = [origin for item in config.items("origins") if (origin := _origin(item))]
+    if config.get("origins") is None:
+        origins = ["*"]
+    if not origins:
+        return
+    settings: Settings = {"origins": origins}
+    if methods := [m for m in config.texts("methods") if m not in ("TRACE", "CONNECT")]:
+        settings["methods"] = methods
+    credentials = config.flag("credentials")
+    headers = config.texts("headers")
+    settings["headers"] = headers or ["*", "authorization"]
+    if exposed := config.texts("exposed_headers"):
+        settings["expose"] = exposed
+    if (age := config.number("max_age")) is not None:
+        settings["max_age"] = f"{age:g}s"
+    if credentials and origins == ["*"]:
+        config.unsaid(
+            "credentials are not for every origin: name the origins, then set `credentials: true`", "credentials"
+        )
+    elif credentials:
+        settings["credentials"] = True
+        if not headers:
+            settings["headers"] = ["accept", "authorization", "content-type", "x-requested-with"]
+            config.differs("Kong takes every header; with credentials ours must be named, and these are the usual ones")
+    config.ignore_default("preflight_continue", False)
+    config.ignore_keys("private_network", "allow_origin_absent")
+    effect.policy(description, "cors", f"cors-{effect.item.line}", settings)
+
+
+def _origin(item: Item) -> str:
+    text = item.own_text.strip()
+    if text == "*" or re.fullmatch(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.-]+(:\d+)?", text):
+        return re.sub(r"^(http://.*):80$|^(https://.*):443$", r"\1\2", text)
+    plain = re.sub(r"^\^|\$$", "", text).replace("\\.", ".").replace("\\/", "/")
+    match = re.fullmatch(r"([a-z]+\??://)(?:\(?\.\*\)?|\[[^\]]+\][*+])\.([A-Za-z0-9.-]+)(:\d+)?", plain)
+    if match and "?" not in match[1]:
+        return f"{match[1]}*.{match[2]}{match[3] or ''}"
+    item.unsaid("an origin is exact, or has `*.` at the front of its host: write out which are meant")
+    return ""
+
+
+def _ip_restriction(config: Item, effect: Effect, description: Description) -> None:
+    allow = config.texts("allow") or config.texts("whitelist")
+    deny = config.texts("deny") or config.texts("blacklist")
+    config.ignore_keys("status", "message")
+    if allow:
+        effect.policy(description, "ip_allow", f"addresses-{effect.item.line}", {"networks": allow})
+    if deny:
+        networks = ", ".join(f'"{network}"' for network in deny)
+        effect.authorize.append({"when": f"not (client in [{networks}])"})
+
+
+def _size_limiting(config: Item, effect: Effect, description: Description) -> None:
+    unit = {"megabytes": "MiB", "kilobytes": "KiB", "bytes": "B"}[config.text("size_unit", "megabytes")]
+    effect.settings["max_body"] = f"{config.number('allowed_payload_size', 128):g}{unit}"
+    config.ignore_keys("require_content_length")
+
+
+def _termination(config: Item, effect: Effect, description: Description) -> None:
+    status = int(config.number("status_code", 503) or 503)
+    answer: Settings = {"status": status}
+    body, message = config.get("body"), config.get("message")
+    if body is not None:
+        answer["body"] = body.own_text
+        answer["headers"] = {"content-type": config.text("content_type", "application/json; charset=utf-8")}
+    elif message is not None:
+        quoted = message.own_text.replace("\\", "\\\\").replace('"', '\\"')
+        answer |= {"body": f'{{"message":"{quoted}"}}', "headers": {"content-type": "application/json; charset=utf-8"}}
+    config.ignore_default("echo", False)
+    config.ignore_default("trigger", None)
+    effect.settings["respond"] = answer
+
+
+def _correlation(config: Item, effect: Effect, description: Description) -> None:
+    name = config.text("header_name", "Kong-Request-ID")
+    config.ignore_keys("generator")
+    ids: Settings = {"header": name.lower(), "trust": "always"}
+    if config.flag("echo_downstream"):
+        ids["echo"] = True
+    description.middleware["request_id"] = ids
+    if len(effect.item.path) > 2:
+        config.differs("every request has an id, of every route")
+
+
+def _cache(config: Item, effect: Effect, description: Description) -> None:
+    for key in (
+        "strategy",
+        "content_type",
+        "response_code",
+        "request_method",
+        "memory",
+        "cache_control",
+        "vary_headers",
+    ):
+        config.ignore_keys(key)
+    config.ignore_keys("vary_query_params", "storage_ttl", "ignore_uri_case")
+    config.differs(
+        "responses are kept as long as they say themselves (`Cache-Control`), not for `cache_ttl`: have backends say it"
+    )
+    config.ignore_keys("cache_ttl")
+    description.middleware.setdefault("cache", {})
+    effect.policy(description, "cache", "", {})
+
+
+def _request_transformer(config: Item, effect: Effect, description: Description) -> None:
+    changes = _Changes(description)
+    for action in ("remove", "replace", "rename", "add", "append"):
+        if (below := config.get(action)) is not None:
+            changes.headers(action, below)
+            for key in ("querystring", "body", "json", "json_types"):
+                for item in below.items(key):
+                    item.unsaid("only headers are changed; say it in the backend or in a policy")
+            if (uri := below.get("uri")) is not None:
+                uri.unsaid("write it as the `rewrite` of the routes")
+    if (method := config.get("http_method")) is not None:
+        method.unsaid("methods are not changed")
+    config.ignore_default("allow", None)
+    if changes.settings:
+        effect.policy(description, "headers", f"request-headers-{effect.item.line}", {"request": changes.settings})
+
+
+def _response_transformer(config: Item, effect: Effect, description: Description) -> None:
+    changes = _Changes(description)
+    for action in ("remove", "replace", "rename", "add", "append"):
+        if (below := config.get(action)) is not None:
+            changes.headers(action, below)
+            for key in ("json", "json_types", "if_status"):
+                for item in below.items(key):
+                    item.unsaid("only headers are changed; say it in the backend or in a policy")
+    if changes.settings:
+        effect.policy(description, "headers", f"response-headers-{effect.item.line}", {"response": changes.settings})
+
+
+class _Changes:
+    """Headers that a transformer changes."""
+
+    def __init__(self, description: Description) -> None:
+        self.settings: Settings = {}
+        self._description = description
+
+    def headers(self, action: str, below: Item) -> None:
+        """Take the entries `name:value` of one action."""
+        for item in below.items("headers"):
+            name, _, value = item.own_text.partition(":")
+            name = name.strip()
+            if action == "remove":
+                self.settings.setdefault("remove", []).append(name)
+                continue
+            if action == "rename":
+                item.unsaid("a header is not renamed; have the backend read it under its name")
+                continue
+            text = header_value(name, value.strip(), item, self._description)
+            if text is None:
+                continue
+            if action == "replace":
+                item.differs("it is set also where the message had no such header")
+            if action == "add":
+                item.differs("it is set also where the message had such a header already")
+            self.settings.setdefault("add" if action == "append" else "set", {})[name] = text
+
+
+def _file_log(config: Item, effect: Effect, description: Description) -> None:
+    path = config.text("path")
+    config.ignore_keys("reopen", "custom_fields_by_lua")
+    description.middleware["access_log"] = {"output": "stdout" if path in ("", "/dev/stdout") else path}
+    if path.startswith("/dev/stderr"):
+        description.middleware["access_log"] = {"output": "stderr"}
+    if len(effect.item.path) > 2:
+        config.differs("the access log has every request, of every route")
+
+
+def _prometheus(config: Item, effect: Effect, description: Description) -> None:
+    config.ignore()
+    effect.item.differs("metrics are always there, at /metrics of the admin port, under names of their own")
+
+
+def _elsewhere(config: Item, effect: Effect, description: Description) -> None:
+    effect.item.unsaid(
+        "the access log goes to standard output or a file (`access_log`): have an agent ship it from there"
+    )
+
+
+PLUGINS: Mapping[str, Handler] = {
+    "acl": _acl,
+    "basic-auth": _basic_auth,
+    "correlation-id": _correlation,
+    "cors": _cors,
+    "file-log": _file_log,
+    "ip-restriction": _ip_restriction,
+    "jwt": _jwt,
+    "key-auth": _key_auth,
+    "key-auth-enc": _key_auth,
+    "prometheus": _prometheus,
+    "proxy-cache": _cache,
+    "proxy-cache-advanced": _cache,
+    "rate-limiting": _rate_limiting,
+    "rate-limiting-advanced": _rate_limiting,
+    "request-size-limiting": _size_limiting,
+    "request-termination": _termination,
+    "request-transformer": _request_transformer,
+    "request-transformer-advanced": _request_transformer,
+    "response-transformer": _response_transformer,
+    "response-transformer-advanced": _response_transformer,
+} | dict.fromkeys(
+    ("http-log", "tcp-log", "udp-log", "syslog", "loggly", "statsd", "datadog", "zipkin", "opentelemetry"), _elsewhere
+)

@@ -1,0 +1,230 @@
+"""Services and routes of Kong: which requests a route takes, in which order, and what is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from gateway.importing.description import Condition, Description, Path, Reference, Route, Settings, identifier
+from gateway.importing.patterns import Pattern, as_it_came, beginning, below
+from gateway.importing.regexes import Unsayable, patterns_of
+from gateway.importing.tree import Item
+from gateway.importing.variables import filled_in
+
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_PROTOCOLS = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_PLAIN = re.compile(r"[A-Za-z0-9._~/%:@!$&'()+,;=-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where the routes of a service go. `path` is in front of what they send."""
+
+    name: str
+    target: str
+    path: str
+    settings: Settings
+
+
+def service_of(item: Item, description: Description) -> Service | None:
+    """A service; None, and said in the report, where it speaks another protocol or is off."""
+    name = item.text("name") or item.text("id") or f"service-{item.line}"
+    item.ignore_keys("id", "tags", "_comment", "created_at", "updated_at")
+    if not item.flag("enabled", True):
+        item.unsaid("the service is switched off, so that its routes answer nothing")
+        return None
+    url = urlsplit(filled_in(item.get("url"), description))
+    protocol = item.text("protocol") or url.scheme or "http"
+    if protocol not in _PROTOCOLS:
+        item.unsaid(f"{protocol} is not HTTP/1.1; its routes are left out")
+        return None
+    host = _host(filled_in(item.get("host"), description) or url.netloc)
+    port = item.number("port") or _port(host) or _PORTS[url.scheme if url.scheme in _PORTS else protocol]
+    host = re.sub(r":\d+$", "", host)
+    path = filled_in(item.get("path"), description) or url.path
+    settings = _timing(item)
+    item.ignore_default("tls_verify", True)
+    for key in ("tls_verify_depth", "ca_certificates", "client_certificate", "tls_sans"):
+        item.ignore_default(key)
+    target = _target(host, int(port), _PROTOCOLS[protocol], description)
+    item.said(f"target {target}" + (f", with {path} in front of the path" if path.strip("/") else ""))
+    return Service(name, target, path, settings)
+
+
+def _host(text: str) -> str:
+    return text.rpartition("@")[2]
+
+
+def _port(host: str) -> int | None:
+    match = re.search(r":(\d+)$", host)
+    return int(match[1]) if match else None
+
+
+def _target(host: str, port: int, protocol: str, description: Description) -> str:
+    """The service of this name, where an upstream has it; the address otherwise."""
+    if (name := description.upstreams.get(host)) is not None:
+        if protocol == "https":
+            description.services[name]["protocol"] = "https"
+        return name
+    text = f"{host}:{port}" if protocol == "http" else f"https://{host}" + ("" if port == 443 else f":{port}")
+    return Reference(text) if "${" in text else text
+
+
+def _timing(item: Item) -> Settings:
+    settings: Settings = {}
+    read, write = item.number("read_timeout"), item.number("write_timeout")
+    timeout = {}
+    if (connect := item.number("connect_timeout")) is not None:
+        timeout["connect"] = _milliseconds(connect)
+    if read is not None:
+        timeout["response_header"] = _milliseconds(read)
+    if (longest := max(read or 0, write or 0)) > 0:
+        timeout["idle"] = _milliseconds(longest)
+    if timeout:
+        settings["timeout"] = timeout
+    if (retries := item.number("retries")) is not None:
+        settings["retry"] = {"attempts": min(int(retries) + 1, 10)}
+        if retries > 9:
+            item.differs("at most ten attempts are made, the first included", "retries")
+    return settings
+
+
+def _milliseconds(number: float) -> str:
+    return f"{number / 1000:g}s" if number % 100 == 0 else f"{number:g}ms"
+
+
+def routes_of(item: Item, service: Service | None, description: Description, major: int) -> Iterator[Route]:
+    """The routes that an entry of `routes` stands for: one, or none where it cannot be said."""
+    name = item.text("name") or item.text("id") or (f"{service.name}-{item.line}" if service else f"route-{item.line}")
+    item.ignore_keys("id", "tags", "_comment", "created_at", "updated_at", "service", "https_redirect_status_code")
+    item.ignore_default("request_buffering", True, False)
+    item.ignore_default("response_buffering", True, False)
+    if service is None:
+        if item.get("paths") or item.get("hosts"):
+            item.unsaid("its service is off, of another protocol, or not in this file: it has nowhere to go")
+        return
+    if item.get("expression") is not None:
+        item.unsaid("expressions of the router are not translated; write hosts, paths, methods and headers")
+        return
+    protocols = item.texts("protocols")
+    if protocols and not {"http", "https"} & set(protocols):
+        item.unsaid(f"{', '.join(protocols)} is not HTTP/1.1; the route is left out")
+        return
+    if protocols == ["https"]:
+        item.differs("http is taken as well: TLS ends in front of the gateway, which sees no difference", "protocols")
+    route = Route(identifier(name), item.place, [], settings={"target": service.target} | service.settings)
+    route.hosts = tuple(_hosts(item))
+    if methods := [method.upper() for method in item.texts("methods")]:
+        route.methods = tuple(method for method in methods if method not in ("CONNECT", "TRACE"))
+    route.headers = _headers(item)
+    if item.flag("preserve_host"):
+        route.settings["preserve_host"] = True
+    for key in ("sources", "destinations"):
+        item.ignore_default(key)
+    route.paths = list(_paths(item, service, route, description, major))
+    item.said(f"route {route.name}")
+    if route.paths:
+        yield route
+
+
+def _hosts(item: Item) -> Iterator[str]:
+    for below_ in item.items("hosts"):
+        host = re.sub(r":\d+$", "", below_.own_text)
+        if host != below_.own_text:
+            below_.differs("hosts are compared without their port")
+        if host.endswith(".*"):
+            below_.unsaid("a wildcard of ours is at the front of a host only")
+        else:
+            yield host
+    names = item.texts("snis")
+    if names and item.get("hosts") is None:
+        item.differs(
+            "taken as hosts: TLS ends in front of the gateway, which does not see the name asked for there", "snis"
+        )
+        yield from names
+    elif names:
+        item.unsaid("TLS ends in front of the gateway, which does not see the name asked for there", "snis")
+
+
+def _headers(item: Item) -> dict[str, Condition]:
+    headers = item.get("headers")
+    found = {}
+    for name, value in headers.pairs() if headers is not None else ():
+        texts = [below_.own_text for below_ in value.items()]
+        if len(texts) == 1 and texts[0].startswith("~*"):
+            found[name.lower()] = Condition({"regex": "(?i).*(?:" + texts[0][2:] + ").*"}, None)
+        elif len(texts) == 1 and texts[0].lower() == texts[0].upper():
+            found[name.lower()] = Condition(texts[0], texts[0])
+        elif texts:
+            found[name.lower()] = Condition({"regex": "(?i)" + "|".join(map(re.escape, texts))}, texts[0])
+    return found
+
+
+def _paths(item: Item, service: Service, route: Route, description: Description, major: int) -> Iterator[Path]:
+    given = item.items("paths")
+    strip = item.flag("strip_path", True)
+    joined = item.text("path_handling", "v0") == "v0"
+    priority = item.number("regex_priority", 0) or 0
+    attributes = sum(map(bool, (route.hosts, given, route.methods, route.headers, item.get("snis"))))
+    wild = any("*" in host for host in route.hosts)
+    base = (-attributes, -len(route.headers), wild)
+    if not given:
+        yield Path(Pattern((), True), (*base, True, 0, item.line), _behind(service.path, "/$1"))
+    for below_ in given:
+        text = filled_in(below_, description)
+        regex = text.startswith("~") or (major < 3 and not _PLAIN.fullmatch(text))
+        if not regex:
+            rank = (*base, True, -len(text), item.line)
+            yield from _prefix(text, rank, service.path, strip, joined)
+            continue
+        try:
+            found = patterns_of(text.removeprefix("~").strip())
+        except Unsayable as why:
+            below_.unsaid(f"the regular expression has no path of ours: {why}")
+            continue
+        of_expression = (*base, False, -priority, item.line)
+        for pattern in found.patterns:
+            yield Path(pattern, of_expression, _of_expression(pattern, service.path, strip, found.anchored))
+
+
+def _of_expression(pattern: Pattern, base: str, strip: bool, anchored: bool) -> str | None:
+    """What is sent for a path that an expression fits: with `strip`, only what follows what it fits."""
+    if not strip:
+        return _behind(base, as_it_came(pattern))
+    captures = list(pattern.captures())
+    rest = pattern.rest and not anchored
+    return _joined(base, captures[-1] if rest and captures else "") or "/"
+
+
+def _prefix(text: str, rank: tuple[object, ...], base: str, strip: bool, joined: bool) -> Iterator[Path]:
+    """What begins with this text, character by character."""
+    path = Path(below(text), rank)
+    if strip:
+        stem = text.rstrip("/")
+        bare = base.rstrip("/") == ""
+        yield replace(path, strip=stem or None) if bare else replace(path, rewrite=_joined(base, "$1"))
+    else:
+        yield replace(path, rewrite=_behind(base, as_it_came(path.pattern)))
+    if text.endswith("/"):
+        return
+    stray = Path(beginning(text), rank, stray=True)
+    if strip:
+        sent = _joined(base, "$1/$2") if joined or base.endswith("/") or not base else base + "$1/$2"
+        yield replace(stray, rewrite=sent)
+    else:
+        yield replace(stray, rewrite=_behind(base, as_it_came(stray.pattern)))
+
+
+def _behind(base: str, sent: str) -> str | None:
+    """The path as it came behind the path of the service; None where there is nothing in front."""
+    return None if not base.strip("/") else _marked(base.rstrip("/") + sent)
+
+
+def _joined(base: str, rest: str) -> str:
+    return _marked(base.rstrip("/") + ("/" + rest if rest else ""))
+
+
+def _marked(text: str) -> str:
+    return Reference(text) if "${" in text else text

@@ -1,0 +1,307 @@
+"""krakend.json, of version 3 and its predecessor: endpoints with one backend each."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from gateway.importing.description import Description, Path, Policy, Route, Settings, identifier
+from gateway.importing.patterns import Pattern
+from gateway.importing.traefik.services import duration
+from gateway.importing.tree import Item
+from gateway.importing.variables import filled_in
+
+_OLD = {
+    "github.com/devopsfaith/krakend-jose/validator": "auth/validator",
+    "github.com/devopsfaith/krakend-ratelimit/juju/router": "qos/ratelimit/router",
+    "github.com/devopsfaith/krakend-ratelimit/juju/proxy": "qos/ratelimit/proxy",
+    "github.com/devopsfaith/krakend-circuitbreaker/gobreaker": "qos/circuit-breaker",
+    "github.com/devopsfaith/krakend-httpcache": "qos/http-cache",
+    "github_com/devopsfaith/krakend-cors": "security/cors",
+    "github_com/devopsfaith/krakend-ratelimit/juju/router": "qos/ratelimit/router",
+    "github_com/devopsfaith/krakend-jose/validator": "auth/validator",
+}
+_NOTHING = ("$schema", "version", "name", "port", "listen_ip", "debug_endpoint", "echo_endpoint", "sequential_start")
+_BODY = ("allow", "deny", "mapping", "group", "target", "is_collection", "blacklist", "whitelist")
+_JSON = "bodies pass as they are: the backend has to answer in the form that clients need"
+
+
+def read(root: Item) -> Description:
+    """The description of a krakend.json."""
+    description = Description(root.report)
+    root.ignore_keys(*_NOTHING)
+    root.ignore_keys("client_tls", "dns_cache_ttl", "max_idle_connections", "idle_connection_timeout", "plugin")
+    if (tls := root.get("tls")) is not None:
+        tls.unsaid("TLS ends in front of the gateway (deploy/nginx): put the certificate there")
+    if (timeout := root.text("timeout")) != "":
+        description.middleware["timeouts"] = {"total": duration(timeout)}
+    for key, ours in (
+        ("read_timeout", "stall"),
+        ("read_header_timeout", "header_timeout"),
+        ("idle_timeout", "keep_alive"),
+    ):
+        if text := root.text(key):
+            description.middleware.setdefault("limits", {})[ours] = duration(text)
+    root.ignore_keys("write_timeout", "output_encoding", "cache_ttl", "disable_rest", "disable_keep_alives", "host")
+    everywhere = _Extra(root, description)
+    for number, endpoint in enumerate(root.items("endpoints")):
+        _read_endpoint(number, endpoint, root, everywhere, description)
+    root.ignore_keys("async_agent")
+    if description.routes:
+        root.differs(
+            "KrakenD passes on only what `input_headers` and `input_query_strings` name; here everything "
+            "passes, but for those that `headers` of middleware.yaml removes"
+        )
+    return description
+
+
+def _read_endpoint(number: int, item: Item, root: Item, everywhere: _Extra, description: Description) -> None:
+    text = filled_in(item.get("endpoint"), description)
+    backends = item.items("backend")
+    item.ignore_keys("@comment", "input_headers", "input_query_strings", "headers_to_pass", "querystring_params")
+    if len(backends) != 1:
+        _lists(item, backends)
+        return
+    backend = backends[0]
+    method = item.text("method", "GET").upper()
+    route = Route(identifier(f"{method.lower()}-{text}"), item.place, [])
+    route.methods = (method,)
+    pattern, names = _pattern(text)
+    target = _target(backend, root, route.name, description)
+    if target is None:
+        item.unsaid("its backend has no host that could be named")
+        return
+    route.settings = {"target": target}
+    sent, unknown = _sent(filled_in(backend.get("url_pattern"), description) or text, names)
+    if unknown:
+        backend.unsaid(f"{unknown} is no parameter of the endpoint; the path is sent without it", "url_pattern")
+    route.paths = [Path(pattern, (number,), None if sent == pattern.text else sent)]
+    if (timeout := item.text("timeout")) != "":
+        route.settings["timeout"] = duration(timeout)
+    _unchanged(item, backend, method)
+    route.policies += everywhere.policies
+    if everywhere.closes:
+        route.close()
+    _Extra(item, description, route)
+    _Extra(backend, description, route)
+    item.said(f"route {route.name}")
+    description.routes.append(route)
+
+
+def _lists(item: Item, backends: list[Item]) -> None:
+    for backend in backends:
+        backend.ignore()
+    why = "the answers of several backends are not merged: have one service do it, and make this a route to it"
+    item.unsaid(why if backends else "it has no backend")
+
+
+def _pattern(text: str) -> tuple[Pattern, list[str]]:
+    rest = text.endswith("/*")
+    body = text.removesuffix("/*").lstrip("/")
+    segments = [re.sub(r"^:(\w+)$", r"{\1}", segment) for segment in body.split("/")] if body or not rest else []
+    segments = [re.sub(r"\{(\w+)\}", lambda match: "{" + match[1] + "}", segment) for segment in segments]
+    names = [name for segment in segments for name in re.findall(r"\{(\w+)\}", segment)]
+    return Pattern(tuple(segments), rest, rest), names
+
+
+def _sent(url_pattern: str, names: list[str]) -> tuple[str, str]:
+    """The rewrite, and what in it has no value here."""
+    path = "/" + url_pattern.partition("?")[0].lstrip("/")
+    unknown = [found for found in re.findall(r"\{([^{}]*)\}", path) if found not in names]
+    for name in unknown:
+        path = path.replace("{" + name + "}", "")
+    if path.endswith("/*"):
+        path = path[:-1] + f"${len(names) + 1}"
+    lost = ["?" + url_pattern.partition("?")[2]] if "?" in url_pattern else []
+    return re.sub("/+", "/", path), ", ".join([*("{" + name + "}" for name in unknown), *lost])
+
+
+def _target(backend: Item, root: Item, name: str, description: Description) -> str | None:
+    hosts = backend.items("host") or root.items("host")
+    urls = [
+        urlsplit(text if "://" in text else f"http://{text}")
+        for host in hosts
+        if (text := filled_in(host, description))
+    ]
+    backend.ignore_default("disable_host_sanitize", False, True)
+    if (kind := backend.text("sd", "static")) not in ("static", "dns", ""):
+        backend.unsaid("see `discovery` of a service for where endpoints are found", "sd")
+    addresses = [url.netloc if url.port else f"{url.netloc}:{443 if url.scheme == 'https' else 80}" for url in urls]
+    if not addresses or not all(url.netloc for url in urls) or kind not in ("static", "dns", ""):
+        return None
+    secure = urls[0].scheme == "https"
+    if any(url.path.strip("/") for url in urls):
+        backend.unsaid("an endpoint is an address: put the path of the host into the `rewrite` of the route", "host")
+    if len(addresses) == 1:
+        return f"https://{urls[0].netloc}" if secure else addresses[0]
+    settings: Settings = {"endpoints": addresses, "balance": "round_robin"} | ({"protocol": "https"} if secure else {})
+    return description.service(name, settings)
+
+
+def _unchanged(item: Item, backend: Item, method: str) -> None:
+    """What of a body or method would be changed, which is not done here."""
+    item.ignore_keys("output_encoding", "concurrent_calls")
+    for key in _BODY:
+        backend.ignore_default(key, False, None) if key == "is_collection" else _body(backend, key)
+    encoding = backend.text("encoding", "json").replace("_", "-")
+    if encoding not in ("json", "no-op", "safejson", "fast-json"):
+        backend.differs(f"a body of type {encoding} is passed on as it is, not as JSON", "encoding")
+    other = backend.text("method")
+    if other and other.upper() != method:
+        backend.unsaid(f"the backend gets {method}, as the client sent it", "method")
+    if (ttl := item.get("cache_ttl")) is not None:
+        ttl.unsaid("Cache-Control is for the backend to say; or set it by a rule of `headers`")
+
+
+def _body(backend: Item, key: str) -> None:
+    if (item := backend.get(key)) is not None:
+        item.unsaid(_JSON)
+
+
+class _Extra:
+    """`extra_config` of the file, of an endpoint or of a backend; what it says of an endpoint is added to its route."""
+
+    def __init__(self, owner: Item, description: Description, route: Route | None = None) -> None:
+        self.policies: list[Policy] = []
+        self.closes = False
+        self._description = description
+        self._route = route
+        config = owner.get("extra_config")
+        for name, item in config.pairs() if config is not None else ():
+            known = _OLD.get(name, name)
+            handler = {
+                "auth/validator": self._validator,
+                "qos/ratelimit/router": self._rate_limit,
+                "qos/circuit-breaker": self._breaker,
+                "security/cors": self._cors,
+                "qos/http-cache": self._cache,
+                "validation/cel": self._closing,
+                "auth/api-keys": self._closing,
+                "auth/basic": self._closing,
+                "security/policies": self._closing,
+                "qos/ratelimit/proxy": self._backend_limit,
+            }.get(known)
+            if handler is None:
+                item.unsaid("there is nothing like it" if not _is_about_logs(known) else _LOGS)
+            else:
+                handler(item)
+
+    def _policy(self, item: Item, section: str, name: str, settings: Settings) -> None:
+        policy = Policy(section, name, settings, item.place)
+        (self.policies if self._route is None else self._route.policies).append(policy)
+
+    def _closing(self, item: Item) -> None:
+        item.unsaid("who may call must be said by hand, in auth.yaml. Its routes refuse everybody until that is done")
+        self._close()
+
+    def _close(self) -> None:
+        self.closes = True
+        if self._route is not None:
+            self._route.close()
+
+    def _validator(self, item: Item) -> None:
+        issuer, keys = item.text("issuer"), item.text("jwk_url")
+        algorithm = item.text("alg", "RS256")
+        if not issuer or not keys or algorithm.startswith("HS") or self._route is None:
+            item.unsaid(
+                "a token is checked by its issuer, with public keys from a URL: `issuer` and `jwk_url` are needed. "
+                "Its routes refuse everybody until `jwt` in auth.yaml says it"
+            )
+            self._close()
+            return
+        roles_key, roles, scopes = item.text("roles_key", "roles"), item.texts("roles"), item.texts("scopes")
+        claims: Settings = {"groups": roles_key} if roles else {}
+        if item.get("scopes_key") is not None:
+            claims["scopes"] = item.text("scopes_key")
+        one: Settings = {
+            "issuer": issuer,
+            "audiences": item.texts("audience"),
+            "algorithms": [algorithm],
+            "jwks_url": keys,
+        }
+        one |= {"claims": claims} if claims else {}
+        settings: Settings = {"issuers": [one]}
+        if cookie := item.text("cookie_key"):
+            settings["from"] = {"cookie": cookie}
+        item.ignore_keys("cache", "cache_duration", "disable_jwk_security", "propagate_token", "roles_key_is_nested")
+        item.ignore_keys(
+            "jwk_fingerprints", "operation_debug", "key_identify_strategy", "auth_header_name", "cipher_suites"
+        )
+        item.ignore_default("propagate_claims", None)
+        self._route.auth = [self._description.scheme("tokens", {"jwt": settings | {"forward": True}})]
+        if roles:
+            self._route.authorize.append({"groups": roles})
+        if scopes:
+            every = item.text("scopes_matcher", "any") == "all" or len(scopes) == 1
+            if not every:
+                item.differs("a caller must have all of these scopes, not one of them", "scopes")
+            self._route.authorize.append({"scopes": scopes})
+        item.said(f"auth {self._route.auth[0]}")
+
+    def _rate_limit(self, item: Item) -> None:
+        every = duration(item.text("every", "1s"))
+        unit = {"1s": "s", "60s": "m", "3600s": "h"}.get(every, every)
+        name = self._route.name if self._route is not None else "all"
+        if (rate := item.number("max_rate")) and rate >= 1:
+            limits: Settings = {"key": ["route"], "limits": [f"{rate:.0f}/{unit}"]}
+            if (capacity := item.number("capacity")) is not None:
+                limits["burst"] = max(1, int(capacity))
+            self._policy(item, "rate_limits", f"{name}-together", limits)
+        if (rate := item.number("client_max_rate")) and rate >= 1:
+            header = item.text("key") if item.text("strategy") == "header" else ""
+            own: Settings = {"key": [f"header:{header}" if header else "address"], "limits": [f"{rate:.0f}/{unit}"]}
+            if (capacity := item.number("client_capacity")) is not None:
+                own["burst"] = max(1, int(capacity))
+            self._policy(item, "rate_limits", f"{name}-each", own)
+        item.text("strategy")
+        item.said("rate_limits")
+
+    def _backend_limit(self, item: Item) -> None:
+        item.unsaid(
+            "requests of clients are limited (`rate_limits`), or how many a service has at once (`concurrency`)"
+        )
+
+    def _breaker(self, item: Item) -> None:
+        settings: Settings = {}
+        if (count := item.number("max_errors")) is not None:
+            settings |= {"minimum": max(1, int(count)), "error_ratio": "100%"}
+        for key, ours in (("interval", "window"), ("timeout", "open")):
+            if (seconds := item.number(key)) is not None and seconds > 0:
+                settings[ours] = f"{seconds:g}s"
+        item.ignore_keys("name", "log_status_change")
+        item.differs("it opens by the share of failed calls, not by errors in a row")
+        if self._route is not None:
+            self._route.settings["breaker"] = settings
+        item.said("breaker of the route")
+
+    def _cache(self, item: Item) -> None:
+        item.ignore_keys("shared", "max_items", "max_size")
+        self._description.middleware.setdefault("cache", {})
+        self._policy(item, "cache", "", {})
+        item.said("cache of the route")
+
+    def _cors(self, item: Item) -> None:
+        settings: Settings = {"origins": item.texts("allow_origins") or ["*"]}
+        if methods := item.texts("allow_methods"):
+            settings["methods"] = methods
+        if headers := item.texts("allow_headers"):
+            settings["headers"] = headers
+        if exposed := item.texts("expose_headers"):
+            settings["expose"] = exposed
+        if text := item.text("max_age"):
+            settings["max_age"] = duration(text)
+        if item.flag("allow_credentials"):
+            if "*" in [*settings["origins"], *headers, *exposed]:
+                item.unsaid("credentials are not for everything: name what `*` means", "allow_credentials")
+            else:
+                settings["credentials"] = True
+        item.ignore_keys("debug", "options_passthrough", "allow_private_network", "options_success_status")
+        self._policy(item, "cors", "cors", settings)
+        item.said("cors")
+
+
+_LOGS = "logs and metrics are always there: `access_log` of middleware.yaml, /metrics of the admin port"
+
+
+def _is_about_logs(name: str) -> bool:
+    return name.startswith("telemetry/") or any(word in name for word in ("logging", "metrics", "opencensus", "influx"))

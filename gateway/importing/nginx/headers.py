@@ -1,0 +1,144 @@
+"""Headers that nginx sets on the way to a backend and on the way back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from gateway.importing.description import Description, Policy, Route, Settings
+from gateway.importing.headers import is_secret, settable
+from gateway.importing.nginx.directives import Directive
+
+Make = Callable[[Directive, str, str, Settings], Policy]
+
+_OWN = (
+    "x-real-ip",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-request-id",
+    "forwarded",
+)
+_HOP = ("upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "te")
+_VARIABLES = {
+    "$remote_addr": "{client}",
+    "$realip_remote_addr": "{client}",
+    "$host": "{host}",
+    "$http_host": "{host}",
+    "$scheme": "{scheme}",
+    "$request_id": "{request_id}",
+    "$request_method": "{method}",
+    "$remote_user": "{consumer}",
+    "$uri": "{original_path}",
+}
+
+
+def request_headers(location: Directive, route: Route, make: Make, description: Description) -> None:
+    """`proxy_set_header`: what the gateway does itself, `preserve_host`, and rules of `headers`."""
+    changes: Settings = {}
+    found = location.inherited("proxy_set_header")
+    for directive in found:
+        name, value = directive.argument, directive.arguments[1] if len(directive.arguments) > 1 else ""
+        lower = name.lower()
+        if lower == "host":
+            _host(directive, value, route)
+        elif lower in _OWN or lower in _HOP:
+            directive.said("the gateway sends this itself")
+        elif not value:
+            changes.setdefault("remove", []).append(name)
+            directive.said("headers: removed")
+        elif value == "$http_" + lower.replace("-", "_") or lower == "accept-encoding":
+            directive.said("the header passes as it is")
+        elif (text := _value(name, value, directive, description)) is not None:
+            changes.setdefault("set", {})[name] = text
+            directive.said("headers: set")
+    for directive in location.inherited("proxy_pass_request_headers"):
+        if directive.argument == "off":
+            directive.unsaid("all headers of requests are passed on, but for those that `headers` removes")
+    if changes:
+        route.policies.append(make(found[0], "headers", f"request-{found[0].place.line}", {"request": changes}))
+
+
+def _host(directive: Directive, value: str, route: Route) -> None:
+    target = str(route.settings.get("target", "")).removeprefix("https://").partition(":")[0]
+    if value in ("$host", "$http_host", "$host:$server_port", "$http_host:$server_port", "$server_name"):
+        route.settings["preserve_host"] = True
+        directive.said("preserve_host of routes")
+    elif value in ("$proxy_host", "$proxy_host:$proxy_port", target):
+        directive.said("the Host is the target's")
+    else:
+        directive.unsaid("the Host that backends get is the client's (`preserve_host`) or the target's")
+
+
+def _value(name: str, value: str, directive: Directive, description: Description) -> str | None:
+    if not settable(name):
+        directive.unsaid(f"the gateway sets {name} itself")
+        return None
+    text = re.sub(r"\{([a-z_]+)\}", r"{{\1}}", value)
+    for variable in sorted(_VARIABLES, key=len, reverse=True):
+        text = text.replace(variable, _VARIABLES[variable])
+    if re.search(r"\$\{?[a-z]", text):
+        directive.unsaid(
+            "a variable in it has no counterpart; see `headers` in docs/configuration.md for those there are"
+        )
+        return None
+    if not text.isascii() or not text.isprintable():
+        directive.unsaid("the value of a header is printable ASCII")
+        return None
+    if is_secret(name) and "{" not in text:
+        return description.secret(f"HEADER_{name}", directive.place)
+    return text
+
+
+def response_headers(location: Directive, route: Route, make: Make, description: Description) -> None:
+    """`add_header`, `proxy_hide_header` and CORS."""
+    changes: Settings = {}
+    cors: dict[str, tuple[str, Directive]] = {}
+    found = location.inherited("add_header", "more_set_headers")
+    for directive in found:
+        name, value = directive.argument, directive.arguments[1] if len(directive.arguments) > 1 else ""
+        if name.lower().startswith("access-control-"):
+            cors[name.lower()] = value, directive
+        elif value and (text := _value(name, value, directive, description)) is not None:
+            changes.setdefault("add", {})[name] = text
+            directive.said("headers: added to responses")
+    hidden = location.inherited("proxy_hide_header")
+    for directive in hidden:
+        changes.setdefault("remove", []).append(directive.argument)
+        directive.said("headers: removed from responses")
+    if changes:
+        first = [*found, *hidden][0]
+        route.policies.append(make(first, "headers", f"response-{first.place.line}", {"response": changes}))
+    if cors:
+        _cors(cors, location, route, make)
+
+
+def _cors(cors: dict[str, tuple[str, Directive]], location: Directive, route: Route, make: Make) -> None:
+    origin, first = cors.get("access-control-allow-origin", ("", next(iter(cors.values()))[1]))
+    if not re.fullmatch(r"\*|https?://[\w.-]+(:\d+)?", origin):
+        for _, directive in cors.values():
+            directive.unsaid("which origins are meant is decided by a variable: name them in `cors` of middleware.yaml")
+        return
+    settings: Settings = {"origins": [origin]}
+    for header, key in (("methods", "methods"), ("headers", "headers"), ("expose", "expose")):
+        name = "access-control-expose-headers" if header == "expose" else f"access-control-allow-{header}"
+        words = [word.strip() for word in cors[name][0].split(",") if word.strip()] if name in cors else []
+        if words and not any("$" in word for word in words) and not (key == "methods" and "*" in words):
+            settings[key] = words
+    if (age := cors.get("access-control-max-age", ("", first))[0]).isdigit():
+        settings["max_age"] = f"{age}s"
+    if cors.get("access-control-allow-credentials", ("", first))[0] == "true":
+        if "*" in [origin, *settings.get("headers", []), *settings.get("expose", [])]:
+            first.unsaid("credentials are not for every origin: name the origins, then set `credentials: true`")
+        else:
+            settings["credentials"] = True
+    for _, directive in cors.values():
+        directive.said("cors")
+    for condition in location.all("if"):
+        if condition.arguments[:2] == ("$request_method", "=") and condition.arguments[2:3] == ("OPTIONS",):
+            condition.ignore()
+            condition.said("cors answers preflight requests")
+        else:
+            condition.became = None
+    route.policies.append(make(first, "cors", f"cors-{first.place.line}", settings))

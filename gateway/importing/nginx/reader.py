@@ -1,0 +1,168 @@
+"""The file as a whole: servers by host, and their locations in the order in which nginx asks them."""
+
+from __future__ import annotations
+
+from pathlib import Path as File
+
+from gateway.importing.description import Description, Path, Route
+from gateway.importing.nginx import upstreams
+from gateway.importing.nginx.directives import Directive, parse
+from gateway.importing.nginx.routes import Server, routes_of
+from gateway.importing.nginx.settings import Shared
+from gateway.importing.patterns import Pattern
+from gateway.importing.report import Report
+
+PROCESS = (
+    "user", "worker_processes", "worker_rlimit_nofile", "worker_cpu_affinity", "pid", "events", "load_module", "daemon",
+    "error_log", "master_process", "timer_resolution", "env", "pcre_jit", "thread_pool",
+)  # fmt: skip
+NOTHING = (
+    "access_log", "aio", "charset", "client_body_buffer_size", "client_body_temp_path", "client_header_buffer_size",
+    "client_body_in_file_only", "connection_pool_size", "default_type", "directio", "gzip_buffers", "gzip_comp_level",
+    "gzip_disable", "gzip_http_version", "gzip_proxied", "gzip_static", "gzip_vary", "brotli_comp_level", "http2",
+    "http2_max_concurrent_streams", "ignore_invalid_headers", "keepalive_requests", "large_client_header_buffers",
+    "log_format", "log_not_found", "lingering_close", "map_hash_bucket_size", "map_hash_max_size", "merge_slashes",
+    "open_file_cache", "open_file_cache_errors", "open_file_cache_min_uses", "open_file_cache_valid", "output_buffers",
+    "postpone_output", "proxy_buffer_size", "proxy_buffering", "proxy_buffers", "proxy_busy_buffers_size",
+    "proxy_cache_path", "proxy_headers_hash_bucket_size", "proxy_headers_hash_max_size", "proxy_http_version",
+    "proxy_ignore_client_abort", "proxy_max_temp_file_size", "proxy_pass_header", "proxy_pass_request_body",
+    "proxy_request_buffering", "proxy_socket_keepalive", "proxy_temp_file_write_size", "proxy_temp_path",
+    "proxy_cache_background_update", "proxy_ssl_server_name", "proxy_ssl_protocols", "proxy_ssl_session_reuse",
+    "proxy_ssl_ciphers", "recursive_error_pages", "request_pool_size", "reset_timedout_connection", "resolver",
+    "resolver_timeout", "rewrite_log", "sendfile", "sendfile_max_chunk", "server_name_in_redirect", "port_in_redirect",
+    "absolute_redirect", "server_names_hash_bucket_size", "server_names_hash_max_size", "server_tokens", "tcp_nodelay",
+    "tcp_nopush", "types", "types_hash_bucket_size", "types_hash_max_size", "variables_hash_bucket_size",
+    "variables_hash_max_size", "vhost_traffic_status_zone", "if_modified_since", "etag", "chunked_transfer_encoding",
+    "proxy_redirect", "proxy_set_body", "underscores_in_headers", "proxy_intercept_errors", "status_zone",
+)  # fmt: skip
+_TLS = "TLS ends in front of the gateway (deploy/nginx): this stays there"
+
+
+def read_nginx(path: File, report: Report) -> Description:
+    """The description of an nginx.conf, or of a file of its `conf.d`."""
+    description = Description(report)
+    root = parse(path, report)
+    for directive in root.all(*PROCESS):
+        directive.ignore()
+    for directive in root.all("stream", "mail"):
+        directive.unsaid("only HTTP is forwarded")
+    http = root.first("http") or root
+    shared = Shared(description)
+    shared.zones = {_zone(directive): directive for directive in http.all("limit_req_zone")}
+    upstreams.read(http, description)
+    _maps(http)
+    servers = _servers(http)
+    for server in servers:
+        server.directive.said(f"host {', '.join(server.hosts) or 'any'}")
+        found = routes_of(server, shared)
+        description.routes += found
+        if len(servers) > 1 and server.hosts and found:
+            description.routes.append(_nobody(server))
+    _no_effect(root, http)
+    root.rest()
+    return description
+
+
+def _zone(directive: Directive) -> str:
+    named = next((a for a in directive.arguments if a.startswith("zone=")), "zone=")
+    return named.removeprefix("zone=").partition(":")[0]
+
+
+def _maps(http: Directive) -> None:
+    for directive in http.all("map", "geo", "split_clients"):
+        if directive.argument == "$http_upgrade":
+            directive.ignore()
+            directive.said("WebSockets are forwarded without being asked for")
+        else:
+            directive.unsaid("there are no variables of one's own; see predicates of routes, and `split`")
+
+
+def _no_effect(root: Directive, http: Directive) -> None:
+    """What is about nginx itself, and what TLS needs."""
+    for directive in root.walk():
+        if directive.became is not None:
+            continue
+        if directive.name.startswith("ssl_") or directive.name in ("ssl", "ssl_certificate"):
+            directive.unsaid(_TLS)
+        elif directive.name in NOTHING or directive.name in PROCESS:
+            directive.ignore()
+        elif directive.name in ("keepalive_timeout", "client_header_timeout", "client_body_timeout", "send_timeout"):
+            directive.unsaid("clients have time limits of their own: `limits` of middleware.yaml")
+
+
+def _servers(http: Directive) -> list[Server]:
+    """Servers with the hosts that ours must name: none for the default of a port."""
+    found: list[Server] = []
+    ports: set[str] = set()
+    directives = http.all("server")
+    defaults = {port for d in directives for port, default in _listens(d) if default}
+    for directive in directives:
+        listens = _listens(directive)
+        first = any(default or (port not in ports and port not in defaults) for port, default in listens)
+        redirect = _only_to_https(directive)
+        if redirect is not None:
+            redirect.unsaid("it sends clients to https: TLS ends in front of the gateway; let that send them there")
+            directive.ignore()
+            directive.block = [below for below in directive.block if below is redirect]
+            continue
+        ports |= {port for port, _ in listens}
+        for listen in directive.all("listen"):
+            port, _ = _port(listen)
+            if port in ("80", "443"):
+                listen.said("the port of `gateway serve`")
+            else:
+                listen.differs(f"port {port} is not a matter of routes: it is taken on the port of `gateway serve`")
+        found.append(_server(directive, default=first))
+    return found
+
+
+def _listens(directive: Directive) -> list[tuple[str, bool]]:
+    return [_port(listen) for listen in directive.block if listen.name == "listen"] or [("80", False)]
+
+
+def _port(listen: Directive) -> tuple[str, bool]:
+    port = listen.argument.rpartition(":")[2]
+    return port if port.isdigit() else "80", "default_server" in listen.arguments
+
+
+def _only_to_https(directive: Directive) -> Directive | None:
+    """The `return 301 https://...` of a server that does nothing else, for its own host."""
+    returns = [below for below in directive.walk() if below.name in ("return", "rewrite")]
+    forwards = any(below.name.endswith("_pass") for below in directive.walk())
+    secure = any("ssl" in listen.arguments for listen in directive.block if listen.name == "listen")
+    if forwards or secure:
+        return None
+    for below in returns:
+        if any(a.startswith(("https://$host", "https://$server_name", "https://$http_host")) for a in below.arguments):
+            return below
+    return None
+
+
+def _server(directive: Directive, *, default: bool) -> Server:
+    hosts = []
+    rank = 5
+    for names in directive.all("server_name"):
+        names.said("host of routes")
+        for name in names.arguments:
+            if name in ("_", '""', "", "localhost") and default:
+                continue
+            if name.startswith("~"):
+                names.unsaid("a host is exact, or has `*.` at its front")
+            elif name.endswith(".*"):
+                names.unsaid("a wildcard of ours is at the front of a host only")
+            elif name.startswith("."):
+                hosts += [name[1:], "*" + name]
+            elif name not in ("_", '""', ""):
+                hosts.append(name)
+    rank = 1 if any("*" in host for host in hosts) else 0
+    if default and hosts:
+        names = directive.all("server_name")[0]
+        names.differs("it is the default server, so that its routes are for every host that no other server names")
+    return Server(directive, () if default else tuple(hosts), (9 if default else rank,))
+
+
+def _nobody(server: Server) -> Route:
+    """What no location of a server takes does not go to the default server."""
+    settings = {"respond": {"status": 404}}
+    path = Path(Pattern((), True), (*server.rank, 8, 0))
+    return Route(f"{server.name}-nothing-else", server.directive.place, [path], hosts=server.hosts, settings=settings)

@@ -1,0 +1,287 @@
+"""One location as a route: where it leads, and what is sent."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from gateway.importing.description import Path, Reference, Route, Settings, identifier
+from gateway.importing.nginx import settings as around
+from gateway.importing.nginx.authentication import authenticate
+from gateway.importing.nginx.directives import Directive
+from gateway.importing.nginx.locations import Location, location_of, longer_prefixes, paths_of, with_uri
+from gateway.importing.nginx.settings import Shared
+from gateway.importing.patterns import Pattern, intersection, literal
+from gateway.importing.regexes import Unsayable
+from gateway.importing.sending import replaced
+
+_ELSEWHERE = ("fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
+_STATIC = ("root", "alias", "try_files", "index", "autoindex", "expires", "empty_gif", "stub_status", "dav_methods")
+_PASS = re.compile(r"(https?)://([^/?#]+)([/?#].*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One `server`. No hosts: it is the default. `rank` sorts servers, the first that fits the host is asked."""
+
+    directive: Directive
+    hosts: tuple[str, ...]
+    rank: tuple[object, ...]
+
+    @property
+    def name(self) -> str:
+        """What its routes are called."""
+        return identifier(self.hosts[0].replace("*", "any")) if self.hosts else "default"
+
+
+def routes_of(server: Server, shared: Shared) -> list[Route]:
+    """The routes of all locations of a server, and of what it does outside of them."""
+    locations = [location_of(d) for d in _locations(server.directive)]
+    named = {location.text: location for location in locations if location.kind == "@"}
+    found = []
+    for number, location in enumerate(locations):
+        if location.kind == "@" or location.directive.first("internal"):
+            location.directive.said("used by others, no route of its own")
+            continue
+        route = _route(location, server, shared, number, named)
+        if route is None:
+            continue
+        route.excluded = longer_prefixes(location, locations)
+        found.append(route)
+        found += _with_slash(location, route, locations, server)
+        location.directive.said(f"route {route.name}")
+    whole = _outside(server, shared)
+    if whole is not None:
+        found = [whole]
+    return [route for route in found if not _is_idle(route, found)]
+
+
+def _with_slash(location: Location, route: Route, locations: list[Location], server: Server) -> list[Route]:
+    """nginx sends who asks for `/api` to `/api/`, where that is a prefix that is forwarded."""
+    bare = location.text.rstrip("/")
+    taken = any(other.text == bare and not other.is_expression for other in locations)
+    if (
+        location.is_expression
+        or location.kind == "="
+        or bare in ("", location.text)
+        or taken
+        or "target" not in route.settings
+    ):
+        return []
+    settings: Settings = {"redirect": {"to": location.text, "status": 301}}
+    paths = [Path(literal(bare), (*server.rank, 0, 1))]
+    return [Route(f"{route.name}-slash", route.place, paths, hosts=server.hosts, settings=settings)]
+
+
+def _locations(directive: Directive) -> list[Directive]:
+    return [each for below in directive.all("location") for each in (below, *_locations(below))]
+
+
+def _is_idle(route: Route, routes: list[Route]) -> bool:
+    """Whether a route that only keeps requests from others is in the way of none."""
+    if route.settings.get("respond") != _GONE:
+        return False
+    others = [path for other in routes if other.settings.get("respond") != _GONE for path in other.paths]
+    return not any(intersection(path.pattern, other.pattern) for path in route.paths for other in others)
+
+
+_GONE: Settings = {"status": 404, "body": "nothing serves this path here: it was served from files, or by FastCGI"}
+
+
+def _outside(server: Server, shared: Shared) -> Route | None:
+    """A server that returns, whatever is asked for."""
+    returned = server.directive.first("return")
+    if returned is None:
+        return None
+    route = Route(server.name, returned.place, [Path(Pattern((), True), (*server.rank, 0, 0))], hosts=server.hosts)
+    return route if _return(returned, route) else None
+
+
+def _route(location: Location, server: Server, shared: Shared, number: int, named: dict[str, Location]) -> Route | None:
+    directive = location.directive
+    try:
+        paths = paths_of(location, server.rank, number)
+    except Unsayable as why:
+        directive.unsaid(f"the expression has no path of ours: {why}")
+        return None
+    text = "root" if location.text == "/" else identifier(location.text)
+    name = text if not server.hosts else f"{server.name}-{text}"
+    route = Route(identifier(name), directive.place, paths, hosts=server.hosts)
+    if not _action(location, route, shared, named):
+        return None
+    for condition in directive.all("if"):
+        if condition.became == "":
+            condition.unsaid(
+                "conditions within a location are not translated; see predicates of routes and `authorize`"
+            )
+    return route
+
+
+def _action(location: Location, route: Route, shared: Shared, named: dict[str, Location]) -> bool:
+    directive = location.directive
+    if (returned := directive.first("return")) is not None:
+        around.answered(directive, route, shared)
+        return _return(returned, route)
+    if (passed := directive.first("deny")) is not None and passed.argument == "all" and not directive.first("allow"):
+        passed.said(f"route {route.name}")
+        route.settings = {"respond": {"status": 403}}
+        return True
+    limited = directive.first("limit_except")
+    if limited is not None:
+        route.methods = tuple(m.upper() for m in limited.arguments)
+        limited.differs("other methods get a 405")
+        limited.ignore()
+    if (forward := _forwarding(directive, named)) is not None:
+        for static in directive.all(*_STATIC):
+            static.unsaid("files are not served: all requests go to the backend")
+        if not _forward(forward, location, route, shared):
+            return False
+        around.apply(directive, route, shared)
+        authenticate(directive, route, shared.description)
+        return True
+    for other in directive.all(*_ELSEWHERE):
+        other.unsaid("backends speak HTTP; put a server that does in front of this one")
+    for static in directive.all(*_STATIC):
+        static.unsaid("files are not served; put a web server or a storage with HTTP there, and name it as the target")
+    route.settings = {"respond": _GONE}
+    return True
+
+
+def _forwarding(directive: Directive, named: dict[str, Location]) -> Directive | None:
+    """The `proxy_pass` of a location, or of the named one that it tries when there is no file."""
+    if (found := directive.first("proxy_pass")) is not None:
+        return found
+    tried = directive.first("try_files")
+    other = named.get(tried.arguments[-1]) if tried is not None and tried.arguments else None
+    return None if other is None else other.directive.first("proxy_pass")
+
+
+def _forward(passed: Directive, location: Location, route: Route, shared: Shared) -> bool:
+    url = _resolved(passed.argument, passed)
+    match = _PASS.fullmatch(url)
+    if match is None or "unix:" in url or "$" in match[2]:
+        passed.unsaid("a target is a host and port, or an upstream of the file, without variables; it is left out")
+        return False
+    protocol, host, uri = match.groups()
+    route.settings["target"] = _target(protocol, host, passed, shared)
+    uri = (uri or "").replace("$is_args$args", "").replace("?$args", "").replace("?$query_string", "")
+    rewritten = _rewrites(location.directive, route)
+    if uri and uri not in ("$request_uri", "$uri") and not rewritten:
+        if "?" in uri:
+            passed.unsaid("a query of its own is not sent: the query of the request is")
+            uri = uri.partition("?")[0]
+        try:
+            route.paths = [
+                with_uri(location, path, uri.replace("$request_uri", "").replace("$uri", "")) for path in route.paths
+            ]
+        except Unsayable as why:
+            passed.unsaid(f"the path is sent as it came: {why}")
+    passed.said(f"target {route.settings['target']}" if route.settings else "")
+    return True
+
+
+def _resolved(url: str, directive: Directive) -> str:
+    """The URL with the variables that `set` gave a value."""
+    level: Directive | None = directive.above
+    values: dict[str, str] = {}
+    while level is not None:
+        for assignment in level.all("set"):
+            if len(assignment.arguments) == 2:
+                values.setdefault(assignment.arguments[0], assignment.arguments[1])
+                assignment.said("part of a target")
+        level = level.above
+    for name in sorted(values, key=len, reverse=True):
+        url = re.sub(re.escape(name) + r"\b", values[name].replace("\\", ""), url)
+    return url
+
+
+def _target(protocol: str, host: str, passed: Directive, shared: Shared) -> str:
+    name = shared.description.upstreams.get(host)
+    if protocol == "https":
+        verify = passed.above.value("proxy_ssl_verify") if passed.above is not None else ""
+        if verify != "on":
+            passed.differs("the certificate of the backend is verified, which nginx does not do unless told to")
+    if name is not None:
+        if protocol == "https":
+            shared.description.services[name]["protocol"] = "https"
+        return name
+    host = host.rpartition("@")[2]
+    if protocol == "https":
+        return f"https://{host}"
+    text = host if re.search(r":\d+$", host) else f"{host}:80"
+    return Reference(text) if "${" in text else text
+
+
+def _rewrites(directive: Directive, route: Route) -> bool:
+    """Apply `rewrite` of a location; whether one changed the path."""
+    changed = False
+    for rewrite in directive.all("rewrite"):
+        expression, replacement, *flags = rewrite.arguments
+        flag = flags[0] if flags else ""
+        replacement = replacement.replace("$is_args$args", "").partition("?")[0]
+        try:
+            if flag in ("redirect", "permanent") or replacement.startswith("http"):
+                raise Unsayable("write it as a route with `redirect`")
+            if changed:
+                raise Unsayable("the path was changed before")
+            route.paths = [new for path in route.paths for new in _replaced(path, expression, replacement)]
+        except Unsayable as why:
+            rewrite.unsaid(f"{why}")
+            continue
+        changed = True
+        rewrite.said(f"rewrite of route {route.name}")
+        if flag == "last" or not flag:
+            rewrite.differs("the new path goes to the target of this location; other locations are not asked again")
+    return changed
+
+
+def _replaced(path: Path, expression: str, replacement: str) -> list[Path]:
+    made = replaced(path, expression, replacement)
+    return [replace(each, strip=None) if each.rewrite else each for each in made]
+
+
+def _return(directive: Directive, route: Route) -> bool:
+    code, *texts = directive.arguments
+    text = texts[0] if texts else ""
+    if not code.isdigit():
+        code, text = "302", code
+    status = int(code)
+    directive.said(f"route {route.name}")
+    if status in (301, 302, 303, 307, 308):
+        return _redirect(directive, route, status, text)
+    if status == 444:
+        directive.differs("the connection is not dropped: the answer is a 404")
+        status = 404
+    if "$" in text:
+        directive.differs("variables in the body are sent as they are written")
+    answer: Settings = {"status": status if 200 <= status <= 599 else 404}
+    if text and status not in (204, 205, 304):
+        answer["body"] = text
+        kind = directive.above.value("default_type") if directive.above is not None else ""
+        if kind:
+            answer["headers"] = {"content-type": kind}
+    route.settings = {"respond": answer}
+    return True
+
+
+def _redirect(directive: Directive, route: Route, status: int, text: str) -> bool:
+    match = re.fullmatch(r"(?:(https?)://([\w.:-]+))?(/[^$?]*)?(\$request_uri|\$uri|\$1)?(?:\$is_args\$args)?", text)
+    if match is None:
+        directive.unsaid("where it leads is made of variables; write it as `redirect` of a route, with its host")
+        return False
+    scheme, host, path, as_it_came = match.groups()
+    where = f"{scheme}://{host}" if scheme else ""
+    to = where + (path or ("" if as_it_came else "/"))
+    if as_it_came:
+        route.paths = [
+            replace(each, pattern=Pattern((), True)) if not each.pattern.segments else each for each in route.paths
+        ]
+        if any(each.pattern.segments for each in route.paths):
+            directive.unsaid("the path as it came is only kept for a whole server; write it as `redirect` of a route")
+            return False
+        to = to.rstrip("/") + "/$1"
+    redirect: Settings = {"to": to, "status": status if status != 303 else 302}
+    if not as_it_came:
+        redirect["keep_query"] = False
+    route.settings = {"redirect": redirect}
+    return True

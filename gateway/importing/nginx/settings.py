@@ -1,0 +1,197 @@
+"""What directives around `proxy_pass` say of a route: timeouts, headers, limits, who may call."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from gateway.importing.description import Description, Policy, Route, Settings
+from gateway.importing.nginx.directives import Directive
+from gateway.importing.nginx.headers import request_headers, response_headers
+
+_SIZES = {"k": "KiB", "m": "MiB", "g": "GiB", "": "B"}
+
+
+@dataclass(slots=True)
+class Shared:
+    """What several routes use together."""
+
+    description: Description
+    zones: dict[str, Directive] = field(default_factory=dict)
+
+    def policy(self, directive: Directive, section: str, name: str, settings: Settings) -> Policy:
+        """One rule for all routes that have these settings; those of a zone are counted together."""
+        for policy in self.description.policies:
+            if (policy.section, policy.settings) == (section, settings) and (
+                policy.name == name or not _counts(section)
+            ):
+                return policy
+        return self.description.policy(section, name, settings, directive.place)
+
+
+def _counts(section: str) -> bool:
+    return section == "rate_limits"
+
+
+def apply(location: Directive, route: Route, shared: Shared) -> None:
+    """Add to a route all that holds for a location, from whichever level it comes."""
+    _timeouts(location, route)
+    _retries(location, route)
+    if (size := location.one("client_max_body_size")) is not None:
+        match = re.fullmatch(r"(\d+)([kmgKMG]?)", size.argument)
+        if match is not None and int(match[1]):
+            route.settings["max_body"] = f"{match[1]}{_SIZES[match[2].lower()]}"
+        size.said("max_body of routes")
+    request_headers(location, route, shared.policy, shared.description)
+    response_headers(location, route, shared.policy, shared.description)
+    _addresses(location, route)
+    _limits(location, route, shared)
+    _compression(location, route, shared)
+    _caching(location, route, shared)
+
+
+def answered(location: Directive, route: Route, shared: Shared) -> None:
+    """Add to a route that is answered here what holds for all answers."""
+    response_headers(location, route, shared.policy, shared.description)
+
+
+def _timeouts(location: Directive, route: Route) -> None:
+    timeout: Settings = {}
+    for name, keys in (("proxy_connect_timeout", ("connect",)), ("proxy_read_timeout", ("response_header", "idle"))):
+        if (directive := location.one(name)) is not None:
+            timeout |= dict.fromkeys(keys, duration(directive.argument))
+            directive.said(f"timeout.{keys[0]} of routes")
+    if (send := location.one("proxy_send_timeout")) is not None:
+        timeout.setdefault("idle", duration(send.argument))
+        send.said("timeout.idle of routes")
+    if timeout:
+        route.settings["timeout"] = timeout
+
+
+def duration(text: str) -> str:
+    """A time of nginx (`1d`, `1m30s`, `500ms`, `60`) as ours."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "": 1}
+    total = sum(float(number) * units[unit] for number, unit in re.findall(r"(\d+)\s*(ms|[smhdw]?)", text))
+    total = min(total, 366 * 86400)
+    return f"{total * 1000:g}ms" if 0 < total < 1 else f"{total:.10g}s"
+
+
+def _retries(location: Directive, route: Route) -> None:
+    after = location.one("proxy_next_upstream")
+    tries = location.one("proxy_next_upstream_tries")
+    retry: Settings = {}
+    if tries is not None and tries.argument.isdigit() and int(tries.argument):
+        retry["attempts"] = min(int(tries.argument), 10)
+        tries.said("retry.attempts of routes")
+    if after is not None:
+        known = {"error": ["connect", "reset"], "timeout": ["timeout"]}
+        on: list[str | int] = [event for word in after.arguments for event in known.get(word, [])]
+        on += [int(word[5:]) for word in after.arguments if re.fullmatch(r"http_\d{3}", word)]
+        if "off" in after.arguments:
+            retry = {"attempts": 1}
+        elif on:
+            retry["on"] = on
+        if "non_idempotent" in after.arguments:
+            after.differs("requests that are not idempotent are only sent again where no endpoint has seen them")
+        after.said("retry of routes")
+    if retry:
+        route.settings["retry"] = retry
+
+
+def _addresses(location: Directive, route: Route) -> None:
+    rules = location.inherited("allow", "deny")
+    if not rules:
+        return
+    if location.value("satisfy") == "any":
+        rules[0].unsaid("`satisfy any`: an address or a password; both are asked for here")
+    verdict = 'method == "-"'
+    everything = "not (" + verdict + ")"
+    condition = everything
+    for rule in reversed(rules):
+        fits = everything if rule.argument == "all" else f'client in "{rule.argument}"'
+        if rule.argument.startswith("unix:"):
+            continue
+        if rule.argument == "all":
+            condition = everything if rule.name == "allow" else verdict
+        elif rule.name == "allow":
+            condition = (
+                fits if condition == verdict else everything if condition == everything else f"{fits} or ({condition})"
+            )
+        else:
+            condition = (
+                f"not ({fits})"
+                if condition == everything
+                else verdict
+                if condition == verdict
+                else (f"not ({fits}) and ({condition})")
+            )
+        rule.said("authorize of routes, by the client's address")
+    if condition != everything:
+        route.authorize.append({"when": condition})
+
+
+def _limits(location: Directive, route: Route, shared: Shared) -> None:
+    for limit in location.inherited("limit_req"):
+        options = dict(argument.partition("=")[::2] for argument in limit.arguments)
+        zone = shared.zones.get(options.get("zone", ""))
+        if zone is None:
+            limit.unsaid("there is no limit_req_zone of this name")
+            continue
+        rate = re.search(r"rate=(\d+)r/([sm])", " ".join(zone.arguments))
+        key = _key(zone)
+        if rate is None or key is None:
+            limit.unsaid("what its zone counts by is no header and no address")
+            continue
+        settings: Settings = {
+            "key": [key],
+            "limits": [f"{rate[1]}/{rate[2]}"],
+            "burst": int(options.get("burst", "0")) + 1,
+        }
+        name = options["zone"].partition(":")[0]
+        route.policies.append(shared.policy(limit, "rate_limits", name, settings))
+        if "nodelay" not in options and int(options.get("burst", "0")):
+            limit.differs("nothing is delayed: what the burst allows passes at once, what is beyond it gets a 429")
+        else:
+            limit.differs("what is beyond it gets a 429, where nginx answers 503")
+        limit.said(f"rate_limits.{name}")
+        zone.said(f"rate_limits.{name}")
+    for name in ("limit_req_status", "limit_req_log_level", "limit_conn_status"):
+        location.inherited(name)
+    for limit in location.inherited("limit_conn"):
+        limit.unsaid("connections of one address are not counted; see `limits` and `concurrency`")
+
+
+def _key(zone: Directive) -> str | None:
+    key = zone.argument
+    if key in ("$binary_remote_addr", "$remote_addr", "$http_x_forwarded_for", "$proxy_add_x_forwarded_for"):
+        return "address"
+    if key.startswith("$http_"):
+        return "header:" + key.removeprefix("$http_").replace("_", "-")
+    return None
+
+
+def _compression(location: Directive, route: Route, shared: Shared) -> None:
+    encodings = [name for name, key in (("br", "brotli"), ("gzip", "gzip")) if location.value(key) == "on"]
+    settings: Settings = {"encodings": encodings}
+    if (types := location.one("gzip_types")) is not None and "*" not in types.arguments:
+        settings["types"] = list(dict.fromkeys(["text/html", *types.arguments]))
+        types.said("compression.types")
+    if (length := location.one("gzip_min_length")) is not None and length.argument.isdigit() and int(length.argument):
+        settings["min_size"] = int(length.argument)
+        length.said("compression.min_size")
+    if encodings and (directive := location.one("gzip") or location.one("brotli")) is not None:
+        directive.said("compression")
+        route.policies.append(shared.policy(directive, "compression", "", settings))
+
+
+def _caching(location: Directive, route: Route, shared: Shared) -> None:
+    zone = location.one("proxy_cache")
+    if zone is None or zone.argument == "off":
+        return
+    zone.differs("responses are kept as long as they say themselves (`Cache-Control`), not for `proxy_cache_valid`")
+    zone.said("cache of routes")
+    shared.description.middleware.setdefault("cache", {})
+    route.policies.append(shared.policy(zone, "cache", "", {}))
+    names = ("proxy_cache_valid", "proxy_cache_key", "proxy_cache_lock", "proxy_cache_use_stale", "proxy_cache_bypass")
+    for name in (*names, "proxy_no_cache", "proxy_cache_methods", "proxy_cache_min_uses", "proxy_cache_revalidate"):
+        location.inherited(name)

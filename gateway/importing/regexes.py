@@ -1,0 +1,240 @@
+"""Regular expressions over paths, as other gateways have them, as patterns of ours.
+
+The text is taken apart at its slashes; what stands between two of them is a literal, a wildcard, or an expression for
+one segment. What cannot be told apart in this way, such as `.*` with something behind it, is not translated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.importing.patterns import Pattern, is_literal
+
+MOST = 32  # patterns that one expression may become
+
+_ATOM = re.compile(
+    r"(?P<class>\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\])|(?P<escape>\\.)|(?P<open>\((?:\?(?:P?<\w+>|:|[a-z]+\)))?)"
+    r"|(?P<bar>\|)|(?P<close>\))|(?P<anchor>[\^$])|(?P<dot>\.)|(?P<char>[^\\])",
+    re.DOTALL,
+)
+_QUANTIFIER = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})[?+]?")
+_UNKNOWN = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[bBAzZGkgpP1-9QR]|\(\?[a-z]*-|\(\?R|\(\?\(")
+
+
+class Unsayable(Exception):
+    """The expression has no form of ours; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Atom:
+    text: str
+    plain: str | None = None
+    """The one character that it stands for."""
+    branches: tuple[tuple[_Atom, ...], ...] = ()
+    quantifier: str = ""
+    name: str = ""
+
+    @property
+    def takes_slash(self) -> bool:
+        if self.branches:
+            return any(atom.takes_slash for branch in self.branches for atom in branch)
+        if self.plain is not None:
+            return self.plain == "/"
+        if self.text in (r"\d", r"\w", r"\s", r"\h", r"\v", ""):
+            return False
+        return re.fullmatch(_spelled(self.text), "/", re.DOTALL) is not None
+
+    @property
+    def source(self) -> str:
+        """As our engine takes it: without lazy and possessive quantifiers, groups without names."""
+        body = (
+            "(?:" + "|".join("".join(a.source for a in b) for b in self.branches) + ")" if self.branches else self.text
+        )
+        return body + re.sub(r"(?<=.)[?+]$", "", self.quantifier)
+
+
+def _spelled(text: str) -> str:
+    for name, members in (("alpha", "A-Za-z"), ("alnum", "A-Za-z0-9"), ("digit", "0-9"), ("word", r"\w")):
+        text = text.replace(f"[:{name}:]", members)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The patterns of one expression, and whether it ends where the path ends; if not, more may follow."""
+
+    patterns: tuple[Pattern, ...]
+    anchored: bool
+
+
+def patterns_of(expression: str, *, anywhere: bool = False, ignore_case: bool = False) -> Found:
+    """The patterns that fit the same paths. Raises Unsayable.
+
+    An expression is looked for from the beginning of the path on, or, with `anywhere`, anywhere in it unless it begins
+    with `^`. What is not anchored at its end takes anything behind it.
+    """
+    if unknown := _UNKNOWN.search(expression):
+        raise Unsayable(f"{unknown[0]!r} looks around, or is otherwise more than a regular expression")
+    if expression.startswith("(?i)"):
+        expression, ignore_case = expression[4:], True
+    atoms, end = _sequence(expression, 0)
+    if end != len(expression):
+        raise Unsayable("its parentheses do not match")
+    found = [_pattern(list(choice), anywhere, ignore_case) for branch in atoms for choice in _choices(branch)]
+    if len(found) > MOST:
+        raise Unsayable(f"it would become more than {MOST} paths")
+    flat = [pattern for patterns, _ in found for pattern in patterns]
+    return Found(tuple(dict.fromkeys(flat)), all(anchored for _, anchored in found))
+
+
+def _sequence(text: str, position: int) -> tuple[tuple[tuple[_Atom, ...], ...], int]:
+    """The branches up to the end, or to the parenthesis that closes them."""
+    branches: list[list[_Atom]] = [[]]
+    while position < len(text):
+        match = _ATOM.match(text, position)
+        if match is None:
+            raise Unsayable("it ends in a backslash")
+        position = match.end()
+        kind = match.lastgroup
+        if kind == "close":
+            return tuple(map(tuple, branches)), position - 1
+        if kind == "bar":
+            branches.append([])
+            continue
+        inner: tuple[tuple[_Atom, ...], ...] = ()
+        if kind == "open":
+            inner, position = _sequence(text, position)
+            if text[position : position + 1] != ")":
+                raise Unsayable("its parentheses do not match")
+            position += 1
+        quantifier = _QUANTIFIER.match(text, position)
+        position = quantifier.end() if quantifier else position
+        branches[-1].append(_atom(match, inner, quantifier[0] if quantifier else ""))
+    return tuple(map(tuple, branches)), position
+
+
+def _atom(match: re.Match[str], inner: tuple[tuple[_Atom, ...], ...], quantifier: str) -> _Atom:
+    text = _spelled(match[0])
+    if match.lastgroup == "char":
+        return _Atom(re.escape(text) if text in "{}-" else text, text, quantifier=quantifier)
+    if match.lastgroup == "escape":
+        plain = None if text[1].isalnum() else text[1]
+        return _Atom(text if plain is None or plain in ".*+?()[]{}|^$\\" else plain, plain, quantifier=quantifier)
+    name = re.search(r"<(\w+)>", text)
+    return _Atom(text, None, inner, quantifier, name[1] if name else "")
+
+
+def _choices(atoms: tuple[_Atom, ...]) -> Iterator[list[_Atom]]:
+    """The sequences that these atoms stand for, where a slash is optional or differs between branches."""
+    if not atoms:
+        yield []
+        return
+    first, rest = atoms[0], list(_choices(atoms[1:]))
+    if len(rest) > MOST:
+        raise Unsayable(f"it would become more than {MOST} paths")
+    for choice in _alternatives(first):
+        for following in rest:
+            yield [*choice, *following]
+
+
+def _alternatives(atom: _Atom) -> list[list[_Atom]]:
+    single = atom.quantifier in ("", "?", "??")
+    if not atom.takes_slash or (not atom.branches and atom.plain != "/") or (_is_any(atom)):
+        return [[atom]]
+    if atom.plain == "/" and atom.quantifier in ("+", "*"):  # paths are compared with one slash for several
+        return [[_Atom("/", "/")]] + ([[]] if atom.quantifier == "*" else [])
+    if not single:
+        return [[atom]]
+    once = [choice for branch in atom.branches for choice in _choices(branch)] if atom.branches else [[_Atom("/", "/")]]
+    return [*once, []] if atom.quantifier else once
+
+
+def _is_any(atom: _Atom) -> bool:
+    """`(.*)`, `.*` and `.+`, in groups or not."""
+    if atom.branches:
+        return (
+            len(atom.branches) == 1
+            and len(atom.branches[0]) == 1
+            and not atom.quantifier
+            and _is_any(atom.branches[0][0])
+        )
+    return atom.takes_slash and atom.plain is None and atom.quantifier[:1] in ("*", "+")
+
+
+def _pattern(atoms: list[_Atom], anywhere: bool, ignore_case: bool) -> tuple[list[Pattern], bool]:
+    begins = bool(atoms) and atoms[0].text == "^"
+    ends = bool(atoms) and atoms[-1].text == "$"
+    atoms = atoms[begins : len(atoms) - ends]
+    if anywhere and not begins:
+        if not (atoms and _is_any(atoms[0])):
+            raise Unsayable("it is looked for anywhere in the path, and a path of ours begins at its beginning")
+        raise Unsayable("something follows what may be any number of segments")
+    if not atoms or atoms[0].plain != "/":
+        if len(atoms) == 1 and _is_any(atoms[0]):
+            return [Pattern((), True)], True
+        raise Unsayable("it does not begin with a slash")
+    segments: list[list[_Atom]] = []
+    for atom in atoms:
+        if atom.plain == "/" and not atom.quantifier:
+            segments.append([])
+        else:
+            segments[-1].append(atom)
+    return _with_end(segments, ends, ignore_case)
+
+
+def _with_end(segments: list[list[_Atom]], ends: bool, ignore_case: bool) -> tuple[list[Pattern], bool]:
+    *heads, last = segments
+    if any(atom.takes_slash for segment in heads for atom in segment):
+        raise Unsayable("something follows what may be any number of segments")
+    names: set[str] = set()
+    written = tuple([_segment(segment, names, ignore_case) for segment in heads])
+    if last and _is_any(last[-1]):
+        if len(last) == 1:
+            return [Pattern(written, True, True)], True
+        last, ends = last[:-1], False
+    if any(atom.takes_slash for atom in last):
+        raise Unsayable("something follows what may be any number of segments")
+    if ends:
+        return [Pattern((*written, _segment(last, names, ignore_case)))], True
+    if not last:
+        return [Pattern(written, True, True)], False
+    own = _segment(last, set(names), ignore_case)
+    if is_literal(own):
+        return [Pattern((*written, own), True), Pattern((*written, own + "*"), True)], False
+    if ":" not in own:
+        return [Pattern((*written, own), True)], False
+    return [Pattern((*written, _segment([*last, _Atom("[^/]*", None)], names, ignore_case)), True)], False
+
+
+def _segment(atoms: list[_Atom], names: set[str], ignore_case: bool) -> str:
+    """One segment as it is written in routes.yaml."""
+    lettered = ignore_case and any((a.plain or "").isalpha() or a.branches or a.plain is None for a in atoms)
+    if all(atom.plain is not None and not atom.quantifier for atom in atoms) and not lettered:
+        return "".join(atom.plain or "" for atom in atoms)
+    name = _free(next((atom.name for atom in atoms if atom.name), "part"), names)
+    source = "".join(atom.source for atom in atoms)
+    if source in (
+        "[^/]+",
+        "[^/]*",
+        "(?:[^/]+)",
+        "(?:[^/]*)",
+        "(?:[^/]+?)",
+        "[^/?]+",
+        "(?:[^/?]+)",
+        ".+",
+        "(?:[^/#?]+)",
+    ):
+        return "{" + name + "}"
+    return "{" + name + ":" + ("(?i)" if ignore_case else "") + source + "}"
+
+
+def _free(name: str, names: set[str]) -> str:
+    number = 1
+    free = name
+    while free in names:
+        number += 1
+        free = f"{name}{number}"
+    names.add(free)
+    return free

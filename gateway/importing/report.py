@@ -1,0 +1,118 @@
+"""What became of every line of the original: what was said, what differs, and what could not be said, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["said", "differs", "unsaid", "needless"]
+
+_TITLES: dict[Outcome, str] = {
+    "unsaid": "Not translated",
+    "differs": "Translated with a difference",
+    "said": "Translated",
+    "needless": "Nothing to write",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is in the original. `file` is empty for the file that was named. Lines count from 1."""
+
+    line: int
+    where: str
+    file: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.file else str(self.line)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing of the original, and what became of it. The text repeats no value that may be secret."""
+
+    place: Place
+    outcome: Outcome
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """What an environment variable has to hold, and a text of that kind, for checks."""
+
+    place: Place
+    what: str
+    stand_in: str = "stand-in-of-a-value-0000000000000000000000000000"
+
+
+@dataclass(slots=True)
+class Report:
+    """Findings, in the order in which they were made."""
+
+    source: str
+    kind: str
+    findings: list[Finding] = field(default_factory=list)
+    variables: dict[str, Variable] = field(default_factory=dict)
+    """Environment variables that what was written needs."""
+
+    def said(self, place: Place, text: str) -> None:
+        """It is in our files, as `text` says."""
+        self._add(Finding(place, "said", text))
+
+    def differs(self, place: Place, text: str) -> None:
+        """It is in our files, and does not do quite the same."""
+        self._add(Finding(place, "differs", text))
+
+    def unsaid(self, place: Place, text: str) -> None:
+        """It is not in our files, for this reason."""
+        self._add(Finding(place, "unsaid", text))
+
+    def needless(self, place: Place) -> None:
+        """It holds here anyway, or has no meaning for requests."""
+        self._add(Finding(place, "needless", "it holds here anyway, or says nothing about requests"))
+
+    def _add(self, finding: Finding) -> None:
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    def count(self, outcome: Outcome) -> int:
+        """How many findings there are of one kind."""
+        return sum(finding.outcome == outcome for finding in self.findings)
+
+    def markdown(self, files: Iterable[str]) -> str:
+        """The whole report; `files` are those that were written."""
+        counts = ", ".join(f"{self.count(outcome)} {title.lower()}" for outcome, title in _TITLES.items())
+        parts = [
+            f"# Import of {self.source}",
+            f"Read as {self.kind}. Written: {', '.join(files)}. Findings: {counts}.",
+        ]
+        if self.variables:
+            lines = [
+                f"- `{name}`: {each.what} (line {each.place}, {each.place.where})"
+                for name, each in self.variables.items()
+            ]
+            parts.append("## Set these environment variables\n\n" + "\n".join(lines))
+        for outcome, title in _TITLES.items():
+            if rows := self._rows(outcome):
+                parts.append(
+                    f"## {title}\n\n| line | original | {_COLUMN[outcome]} |\n|---|---|---|\n" + "\n".join(rows)
+                )
+        return "\n\n".join(parts) + "\n"
+
+    def _rows(self, outcome: Outcome) -> list[str]:
+        found = [finding for finding in self.findings if finding.outcome == outcome]
+        found.sort(key=lambda finding: (finding.place.file, finding.place.line))
+        return [f"| {f.place} | {_cell(f.place.where)} | {_cell(f.text)} |" for f in found]
+
+
+_COLUMN: dict[Outcome, str] = {
+    "unsaid": "why, and what to do",
+    "differs": "what is different",
+    "said": "ours",
+    "needless": "why",
+}
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,326 @@
+"""Middlewares of Traefik: what each does to the routes whose routers name it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from gateway.importing.description import Description, Policy, Route, Settings
+from gateway.importing.headers import header_value
+from gateway.importing.sending import behind, instead, replaced, without
+from gateway.importing.traefik import users
+from gateway.importing.traefik.services import duration
+from gateway.importing.tree import Item
+
+Apply = Callable[[Item, Route, "Middlewares"], None]
+
+
+class Middlewares:
+    """The middlewares of a file by their names."""
+
+    def __init__(self, http: Item, description: Description) -> None:
+        below = http.get("middlewares")
+        self._items = dict(below.pairs()) if below is not None else {}
+        self.description = description
+        self._policies: dict[str, Policy] = {}
+        self._used: set[str] = set()
+
+    def redirects_to_https(self, names: list[str]) -> bool:
+        """Whether one of them sends clients to https, and does nothing else."""
+        items = [self._items[name] for name in names if name in self._items]
+        return any("redirectScheme" in item.keys() for item in items)  # noqa: SIM118  an Item is no mapping
+
+    def used(self, names: list[str]) -> None:
+        """These were dealt with."""
+        for name in names:
+            if (item := self._items.get(name)) is not None:
+                self._used.add(name)
+                item.ignore()
+
+    def apply(self, names: list[str], route: Route) -> None:
+        """Add to a route what these do, in their order. Raises Unsayable where the path cannot be written."""
+        for name in names:
+            item = self._items.get(name)
+            if item is None:
+                self.description.report.unsaid(route.place, f"the middleware {name} is not in this file")
+                continue
+            self._used.add(name)
+            for kind, below in item.pairs():
+                if kind == "chain":
+                    item.said("the middlewares that it names")
+                    self.apply([text.removesuffix("@file") for text in below.texts("middlewares")], route)
+                elif (apply := _KNOWN.get(kind)) is not None:
+                    apply(below, route, self)
+                    item.said(f"{name}: {kind}")
+                elif kind in _CLOSING:
+                    below.unsaid(f"{_CLOSING[kind]}. Its routes refuse everybody until that is done")
+                    route.close()
+                else:
+                    below.unsaid(f"there is nothing like {kind}")
+
+    def unused(self) -> None:
+        """Name the middlewares that no router has."""
+        for name, item in self._items.items():
+            if name not in self._used:
+                item.unsaid("no router of this file uses it")
+
+    def policy(self, item: Item, section: str, settings: Settings) -> Policy:
+        """The rule of middleware.yaml that this stands for, one for all routes."""
+        name = str(item.path[-2])
+        key = section if section == "compression" else f"{section}.{name}"
+        if key not in self._policies:
+            self._policies[key] = Policy(section, "" if section == "compression" else name, settings, item.place)
+        return self._policies[key]
+
+
+_CLOSING = {"digestAuth": "there is no Digest authentication; take `basic` of auth.yaml, over TLS"}
+
+
+def _strip_prefix(item: Item, route: Route, made: Middlewares) -> None:
+    item.ignore_keys("forceSlash")
+    prefixes = item.texts("prefixes")
+    route.paths = [changed for path in route.paths for changed in without(path, prefixes)]
+
+
+def _strip_regex(item: Item, route: Route, made: Middlewares) -> None:
+    for expression in item.texts("regex"):
+        body = expression.removeprefix("^").removesuffix("$")
+        route.paths = [p for path in route.paths for p in replaced(path, f"^{body.rstrip('/')}/(.*)$", "/$1")]
+
+
+def _add_prefix(item: Item, route: Route, made: Middlewares) -> None:
+    route.paths = [behind(path, item.text("prefix")) for path in route.paths]
+
+
+def _replace_path(item: Item, route: Route, made: Middlewares) -> None:
+    item.differs("X-Replaced-Path is not sent; X-Forwarded-Prefix and the access log have the path that was asked for")
+    route.paths = [instead(path, item.text("path")) for path in route.paths]
+
+
+def _replace_regex(item: Item, route: Route, made: Middlewares) -> None:
+    expression, replacement = item.text("regex"), item.text("replacement")
+    route.paths = [p for path in route.paths for p in replaced(path, expression, replacement)]
+
+
+def _rate_limit(item: Item, route: Route, made: Middlewares) -> None:
+    average = int(item.number("average", 0) or 0)
+    seconds = float(duration(item.text("period", "1s")).removesuffix("ms").removesuffix("s"))
+    criterion = item.get("sourceCriterion")
+    key = ["address"]
+    if criterion is not None and (header := criterion.text("requestHeaderName")):
+        key = [f"header:{header}"]
+    if criterion is not None and (strategy := criterion.get("ipStrategy")) is not None:
+        _proxies(strategy)
+    burst = int(item.number("burst", 1) or 1)
+    if average > 0:
+        unit = {1: "s", 60: "m", 3600: "h"}.get(int(seconds), f"{int(seconds)}s")
+        settings = {"key": key, "limits": [f"{average}/{unit}"], "burst": burst}
+        route.policies.append(made.policy(item, "rate_limits", settings))
+
+
+def _proxies(item: Item) -> None:
+    item.unsaid("which addresses to believe is said once, for all: `trusted_proxies` of auth.yaml")
+
+
+def _basic_auth(item: Item, route: Route, made: Middlewares) -> None:
+    if item.text("headerField"):
+        item.differs("the name of the caller is in X-Consumer-Name", "headerField")
+    if not users.add(item, made.description):
+        route.close()
+        return
+    settings: Settings = {} if item.flag("removeHeader") else {"forward": True}
+    if realm := item.text("realm"):
+        settings["realm"] = realm
+    route.auth = [*(route.auth or []), made.description.scheme(str(item.path[-2]), {"basic": settings})]
+    route.authorize.append({"consumers": users.names(item)})
+
+
+def _forward_auth(item: Item, route: Route, made: Middlewares) -> None:
+    settings: Settings = {"url": item.text("address")}
+    if headers := item.texts("authRequestHeaders"):
+        settings["request_headers"] = headers
+    else:
+        item.differs("the service gets Authorization and Cookie; name others in `request_headers`")
+    if headers := item.texts("authResponseHeaders"):
+        settings["response_headers"] = headers
+    item.ignore_default("trustForwardHeader", False, True)
+    for key in ("authResponseHeadersRegex", "addAuthCookiesToResponse", "forwardBody", "tls", "headerField"):
+        item.ignore_default(key, False, None)
+    item.ignore_keys("maxBodySize", "preserveLocationHeader", "preserveRequestMethod")
+    route.auth = [*(route.auth or []), made.description.scheme(str(item.path[-2]), {"forward_auth": settings})]
+
+
+def _ip_allow(item: Item, route: Route, made: Middlewares) -> None:
+    if (strategy := item.get("ipStrategy")) is not None:
+        _proxies(strategy)
+    item.ignore_default("rejectStatusCode", 403)
+    route.policies.append(made.policy(item, "ip_allow", {"networks": item.texts("sourceRange")}))
+
+
+def _redirect_scheme(item: Item, route: Route, made: Middlewares) -> None:
+    item.unsaid("TLS ends in front of the gateway (deploy/nginx): let that send clients to https")
+
+
+def _redirect_regex(item: Item, route: Route, made: Middlewares) -> None:
+    expression, replacement = item.text("regex"), item.text("replacement")
+    match = re.fullmatch(r"\^?https?\??://(?:\(?:?)?([\w.\\-]+?)\)?(?:/\(\.\*\)|\(\.\*\)|/\(\.\+\))?\$?", expression)
+    target = re.fullmatch(r"(https?://[\w.-]+)/?(?:\$\{?1\}?)?", replacement)
+    if match is None or target is None:
+        item.unsaid("write it as a route with `redirect`, for the host and path that are meant")
+        return
+    route.hosts = (match[1].replace("\\", ""),)
+    status = 301 if item.flag("permanent") else 302
+    route.settings = {"redirect": {"to": f"{target[1]}/$1", "status": status}}
+
+
+def _retry(item: Item, route: Route, made: Middlewares) -> None:
+    item.ignore_keys("initialInterval")
+    route.settings["retry"] = {"attempts": max(1, min(int(item.number("attempts", 3) or 1), 10))}
+
+
+def _breaker(item: Item, route: Route, made: Middlewares) -> None:
+    expression = item.text("expression")
+    settings: Settings = {}
+    for function, bound in re.findall(r"(\w+)\([^)]*\)\s*>=?\s*([\d.]+)", expression):
+        if function == "LatencyAtQuantileMS":
+            settings |= {"slow": f"{float(bound):g}ms", "slow_ratio": "50%"}
+        else:
+            settings["error_ratio"] = f"{float(bound) * 100:g}%"
+    for key, ours in (("fallbackDuration", "open"), ("recoveryDuration", "ramp")):
+        if text := item.text(key):
+            settings[ours] = duration(text)
+    item.ignore_keys("checkPeriod")
+    item.ignore_default("responseCode", 503)
+    item.differs("it opens by the share of failed calls in a window of 30 s, from 20 calls on")
+    route.settings["breaker"] = settings
+
+
+def _buffering(item: Item, route: Route, made: Middlewares) -> None:
+    if (size := item.number("maxRequestBodyBytes")) is not None and size > 0:
+        route.settings["max_body"] = int(size)
+    item.ignore_keys("memRequestBodyBytes", "memResponseBodyBytes")
+    for key in ("maxResponseBodyBytes", "retryExpression"):
+        item.ignore_default(key, 0, None)
+
+
+def _compress(item: Item, route: Route, made: Middlewares) -> None:
+    settings: Settings = {"encodings": item.texts("encodings") or ["zstd", "br", "gzip"]}
+    if (size := item.number("minResponseBodyBytes")) is not None:
+        settings["min_size"] = int(size)
+    if types := item.texts("includedContentTypes"):
+        settings["types"] = types
+    if item.get("excludedContentTypes") is not None:
+        item.unsaid("`types` of `compression` are those that are compressed", "excludedContentTypes")
+    item.ignore_keys("defaultEncoding")
+    route.policies.append(made.policy(item, "compression", settings))
+
+
+def _in_flight(item: Item, route: Route, made: Middlewares) -> None:
+    amount = int(item.number("amount", 0) or 0)
+    service = made.description.services.get(str(route.settings.get("target")))
+    if item.get("sourceCriterion") is not None or service is None:
+        item.unsaid("the number of requests at once is bounded for a whole service: `concurrency` under `services`")
+        return
+    item.differs("it holds for the service, whichever route leads to it; beyond it is a 503")
+    service["concurrency"] = amount
+
+
+_SECURITY = {
+    "frameDeny": ("X-Frame-Options", "DENY"),
+    "contentTypeNosniff": ("X-Content-Type-Options", "nosniff"),
+    "browserXssFilter": ("X-XSS-Protection", "1; mode=block"),
+}
+_TEXTS = {
+    "customFrameOptionsValue": "X-Frame-Options",
+    "customBrowserXSSValue": "X-XSS-Protection",
+    "contentSecurityPolicy": "Content-Security-Policy",
+    "contentSecurityPolicyReportOnly": "Content-Security-Policy-Report-Only",
+    "referrerPolicy": "Referrer-Policy",
+    "permissionsPolicy": "Permissions-Policy",
+    "featurePolicy": "Feature-Policy",
+    "publicKey": "Public-Key-Pins",
+}
+
+
+def _headers(item: Item, route: Route, made: Middlewares) -> None:
+    sides: Settings = {}
+    for key, side in (("customRequestHeaders", "request"), ("customResponseHeaders", "response")):
+        below = item.get(key)
+        for name, value in below.pairs() if below is not None else ():
+            if not value.own_text:
+                sides.setdefault(side, {}).setdefault("remove", []).append(name)
+            elif name.lower() == "host" and side == "request":
+                value.unsaid("the Host of a request is the target's, or with `preserve_host` the client's")
+            elif (text := header_value(name, value.own_text, value, made.description)) is not None:
+                sides.setdefault(side, {}).setdefault("set", {})[name] = text
+    fixed = {header: text for key, (header, text) in _SECURITY.items() if item.flag(key)}
+    fixed |= {header: text for key, header in _TEXTS.items() if (text := item.text(key))}
+    if (seconds := item.number("stsSeconds")) is not None and seconds > 0:
+        parts = [f"max-age={seconds:g}"]
+        parts += ["includeSubDomains"] * item.flag("stsIncludeSubdomains") + ["preload"] * item.flag("stsPreload")
+        fixed["Strict-Transport-Security"] = "; ".join(parts)
+    if fixed:
+        response = sides.setdefault("response", {})
+        response["set"] = fixed | response.get("set", {})
+    for key in ("sslRedirect", "sslHost", "sslForceHost", "sslTemporaryRedirect", "allowedHosts", "hostsProxyHeaders"):
+        item.ignore_default(key, False, None)
+    item.ignore_keys("sslProxyHeaders", "forceSTSHeader", "isDevelopment", "stsIncludeSubdomains", "stsPreload")
+    if sides:
+        route.policies.append(made.policy(item, "headers", sides))
+    if cors := _cors(item):
+        route.policies.append(made.policy(item, "cors", cors))
+
+
+def _cors(item: Item) -> Settings:
+    origins = item.texts("accessControlAllowOriginList")
+    for below in item.items("accessControlAllowOriginListRegex"):
+        match = re.fullmatch(r"\^?(https?)(\??)://\(?(?:\.[+*]|\[[^\]]+\]\+)\)?\\?\.([\w.\\-]+)\$?", below.own_text)
+        if match is None:
+            below.unsaid("an origin is exact, or has `*.` at the front of its host")
+            continue
+        origins += [
+            f"{scheme}://*.{match[3].replace(chr(92), '')}" for scheme in (match[1], *["http"] * bool(match[2]))
+        ]
+    if not origins:
+        item.ignore_keys("addVaryHeader")
+        for key in ("accessControlAllowMethods", "accessControlAllowHeaders", "accessControlAllowCredentials"):
+            item.ignore_default(key)
+        return {}
+    settings: Settings = {"origins": origins}
+    if methods := [m for m in item.texts("accessControlAllowMethods") if m != "*"]:
+        settings["methods"] = methods
+    if headers := item.texts("accessControlAllowHeaders"):
+        settings["headers"] = headers
+    if exposed := item.texts("accessControlExposeHeaders"):
+        settings["expose"] = exposed
+    if (age := item.number("accessControlMaxAge")) is not None:
+        settings["max_age"] = f"{age:g}s"
+    if item.flag("accessControlAllowCredentials"):
+        if "*" in [*origins, *headers, *exposed]:
+            item.unsaid("credentials are not for everything: name what `*` means", "accessControlAllowCredentials")
+        else:
+            settings["credentials"] = True
+    item.ignore_keys("addVaryHeader")
+    return settings
+
+
+_KNOWN: dict[str, Apply] = {
+    "addPrefix": _add_prefix,
+    "basicAuth": _basic_auth,
+    "buffering": _buffering,
+    "circuitBreaker": _breaker,
+    "compress": _compress,
+    "forwardAuth": _forward_auth,
+    "headers": _headers,
+    "inFlightReq": _in_flight,
+    "ipAllowList": _ip_allow,
+    "ipWhiteList": _ip_allow,
+    "rateLimit": _rate_limit,
+    "redirectRegex": _redirect_regex,
+    "redirectScheme": _redirect_scheme,
+    "replacePath": _replace_path,
+    "replacePathRegex": _replace_regex,
+    "retry": _retry,
+    "stripPrefix": _strip_prefix,
+    "stripPrefixRegex": _strip_regex,
+}

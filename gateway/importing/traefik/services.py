@@ -1,0 +1,191 @@
+"""Services of Traefik: what a route gets for the one that its router names."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from gateway.importing.description import Description, Reference, Settings, identifier
+from gateway.importing.tree import Item
+from gateway.importing.variables import filled_in
+
+
+class Services:
+    """The services of a file, each translated when it is first named."""
+
+    def __init__(self, http: Item, description: Description) -> None:
+        below = http.get("services")
+        self._items = dict(below.pairs()) if below is not None else {}
+        transports = http.get("serversTransports")
+        self._transports = dict(transports.pairs()) if transports is not None else {}
+        self._description = description
+        self._made: dict[str, Settings | None] = {}
+
+    def settings(self, name: str) -> Settings | None:
+        """The keys of a route that goes to this service; None where it cannot be said."""
+        name = name.removesuffix("@file")
+        if name not in self._made:
+            self._made[name] = None  # also for one that goes to itself
+            item = self._items.get(name)
+            self._made[name] = None if item is None else self._of(name, item)
+        return self._made[name]
+
+    def unused(self) -> None:
+        """Name the services that no router goes to."""
+        for name in self._items:
+            self.settings(name)
+
+    def _of(self, name: str, item: Item) -> Settings | None:
+        if (balancer := item.get("loadBalancer")) is not None:
+            made: Settings | None = self._balanced(name, balancer)
+        elif (weighted := item.get("weighted")) is not None:
+            made = self._weighted(weighted)
+        elif (mirroring := item.get("mirroring")) is not None:
+            made = self._mirrored(mirroring)
+        elif (failover := item.get("failover")) is not None:
+            made = self._failing_over(failover)
+        else:
+            made = None
+        if made is not None:
+            item.said(f"target {made['target']}")
+        return made
+
+    def _balanced(self, name: str, item: Item) -> Settings | None:
+        addresses, protocols = [], set()
+        for server in item.items("servers"):
+            url = urlsplit(filled_in(server.get("url"), self._description))
+            protocol = "https" if url.scheme in ("https", "wss") else "http"
+            if url.scheme not in ("http", "https", "ws", "wss"):
+                server.unsaid(f"{url.scheme or 'an address without http://'} is not HTTP/1.1")
+                continue
+            if url.path.strip("/"):
+                server.unsaid("an endpoint is an address; put its path into the `rewrite` of the routes")
+            protocols.add(protocol)
+            host = url.netloc.rpartition("@")[2]
+            address = host if url.port else f"{host}:{443 if protocol == 'https' else 80}"
+            address = Reference(address) if "${" in address else address
+            weight = server.number("weight")
+            addresses.append(address if weight is None else {"address": address, "weight": min(int(weight), 1000)})
+            server.ignore_default("preservePath", False)
+        if not addresses:
+            item.unsaid("it has no servers that could be named")
+            return None
+        settings: Settings = {"endpoints": addresses}
+        if protocols == {"https"}:
+            settings["protocol"] = "https"
+        elif len(protocols) > 1:
+            item.unsaid("some of its servers speak https and some do not; a service has one protocol")
+            return None
+        settings |= self._kept(item)
+        if settings.keys() <= {"endpoints", "protocol"} and len(addresses) == 1 and isinstance(addresses[0], str):
+            address = addresses[0]
+            target = f"https://{address.removesuffix(':443')}" if protocols == {"https"} else address
+            target = Reference(target) if "${" in target else target
+        else:
+            target = self._description.service(identifier(name), settings)
+        item.ignore_keys("responseForwarding")
+        return {"target": target} | ({"preserve_host": True} if item.flag("passHostHeader", True) else {})
+
+    def _kept(self, item: Item) -> Settings:
+        settings: Settings = {}
+        if (sticky := item.get("sticky")) is not None:
+            settings["balance"] = {"sticky": _sticky(sticky)}
+        elif (strategy := item.text("strategy")) in ("wrr", "p2c"):
+            settings["balance"] = {"wrr": "round_robin", "p2c": "least_request"}[strategy]
+        if (check := item.get("healthCheck")) is not None:
+            settings["health"] = _health(check)
+        transport = self._transports.get(item.text("serversTransport").removesuffix("@file"))
+        if transport is not None:
+            tls: Settings = {}
+            if transport.flag("insecureSkipVerify"):
+                tls["verify"] = False
+            if name := transport.text("serverName"):
+                tls["server_name"] = name
+            if authorities := transport.texts("rootCAs"):
+                tls["ca"] = authorities[0]
+                transport.differs("the first of its authorities; the file must be there", "rootCAs")
+            if tls:
+                settings["tls"] = tls
+        return settings
+
+    def _weighted(self, item: Item) -> Settings | None:
+        entries = []
+        base: Settings = {}
+        for below in item.items("services"):
+            settings = self.settings(below.text("name"))
+            if settings is None or "split" in settings:
+                below.unsaid("what it goes to could not be said")
+                continue
+            base = base or settings
+            entries.append({"target": settings["target"], "weight": int(below.number("weight", 1) or 0)})
+        if (sticky := item.get("sticky")) is not None:
+            sticky.differs("a client stays on its side without a cookie: by who it is, or its address")
+            sticky.ignore()
+        item.ignore_default("healthCheck")
+        return base | {"split": entries} if entries else None
+
+    def _mirrored(self, item: Item) -> Settings | None:
+        settings = self.settings(item.text("service"))
+        mirrors = item.items("mirrors")
+        for number, mirror in enumerate(mirrors):
+            copy = self.settings(mirror.text("name"))
+            if settings is None or copy is None or number:
+                mirror.unsaid("a route has one mirror, whose target could be named")
+                continue
+            settings = settings | {"mirror": {"target": copy["target"], "percent": mirror.number("percent", 0) or 0}}
+        item.ignore_keys("maxBodySize", "mirrorBody")
+        item.ignore_default("healthCheck")
+        return settings
+
+    def _failing_over(self, item: Item) -> Settings | None:
+        settings, other = self.settings(item.text("service")), self.settings(item.text("fallback"))
+        item.ignore_keys("healthCheck", "errors")
+        if settings is None or other is None:
+            return settings
+        item.differs("the other one is used where no endpoint answers")
+        return settings | {"fallback": {"target": other["target"]}}
+
+
+def _sticky(item: Item) -> Settings:
+    cookie = item.get("cookie")
+    if cookie is None:
+        return {"cookie": "sticky"}
+    cookie.ignore_keys("secure", "httpOnly", "path", "domain")
+    settings: Settings = {"cookie": cookie.text("name") or "sticky"}
+    if (age := cookie.number("maxAge")) is not None and age > 0:
+        settings["max_age"] = f"{age:g}s"
+    if (site := cookie.text("sameSite").lower()) in ("lax", "strict", "none"):
+        settings["same_site"] = site
+    return settings
+
+
+def _health(item: Item) -> Settings:
+    settings: Settings = {"path": item.text("path", "/"), "interval": duration(item.text("interval", "30s"))}
+    settings["timeout"] = duration(item.text("timeout", "5s"))
+    if method := item.text("method"):
+        settings["method"] = method
+    if (status := item.number("status")) is not None:
+        settings["status"] = [int(status)]
+    if host := item.text("hostname"):
+        settings["host"] = host
+    item.ignore_keys("followRedirects", "unhealthyInterval")
+    item.ignore_default("scheme", "", None)
+    item.ignore_default("mode", "http")
+    return settings
+
+
+def duration(text: str) -> str:
+    """A duration of Go, or a number of seconds, as ours."""
+    parts = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001, "ns": 0.0}
+    if text.isdigit():
+        return f"{text}s"
+    total, number = 0.0, ""
+    unit = ""
+    for char in text + "0":
+        if char.isdigit() or char == ".":
+            if unit:
+                total += float(number or 0) * parts.get(unit, 0)
+                number, unit = "", ""
+            number += char
+        else:
+            unit += char
+    return f"{total * 1000:g}ms" if total < 1 else f"{total:g}s"

@@ -1,0 +1,31 @@
+"""Placeholders in configurations: what another tool would have filled in becomes an environment variable of ours."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.importing.description import Description, Reference
+from gateway.importing.report import Variable
+from gateway.importing.tree import Item
+
+_ENV = re.compile(
+    r"""\$\{\{\s*env\s+["']?([\w-]+)["']?\s*\}\}|\{\{\s*env\s+["'`]([\w-]+)["'`]\s*\}\}"""
+    r"""|\{vault://env/([\w-]+)\}|\$\{([A-Za-z_]\w*)\}|\$([A-Z][A-Z0-9_]+)\b"""
+)
+
+
+def filled_in(item: Item | None, description: Description) -> str:
+    """The text of a value; a `Reference`, where it has the placeholder of a variable in it."""
+    if item is None:
+        return ""
+    text = item.own_text
+    if not _ENV.search(text):
+        return text
+
+    def variable(match: re.Match[str]) -> str:
+        name = next(group for group in match.groups() if group)
+        name = name.upper().replace("-", "_")
+        description.report.variables.setdefault(name, Variable(item.place, "what the placeholder stands for"))
+        return "${" + name + "}"
+
+    return Reference(_ENV.sub(variable, text))

@@ -1,0 +1,152 @@
+"""Writes a description as our three files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from gateway.importing.description import Description, Policy, Reference, Route, Settings, free_name
+from gateway.importing.order import Entry, ordered
+
+_ORDER = ("id", "path", "paths", "host", "methods", "headers", "query", "target", "redirect", "respond")
+
+
+def written(description: Description) -> dict[str, str]:
+    """The contents of our files, by name; those that would say nothing are left out."""
+    names: dict[Route, list[str]] = {}
+    blocks: list[str] = []
+    strays: list[str] = []
+    for settings, entry in _routes(ordered(description), protected=bool(description.schemes)):
+        settings["id"] = free_name(entry.route.name, [name for ids in names.values() for name in ids])
+        names.setdefault(entry.route, []).append(settings["id"])
+        (strays if entry.path.stray else blocks).append(_block(settings, entry, description.report.source))
+    head: Settings = {"base_path": "/"} | ({"services": description.services} if description.services else {})
+    text = _HEAD.format(source=description.report.source) + _yaml(head) + "\nroutes:\n" + "\n".join(blocks)
+    if strays:
+        text += "\n" + _STRAYS + "\n".join(strays)
+    files = {"routes.yaml": text}
+    if middleware := _middleware(description, names):
+        files["middleware.yaml"] = _HEAD.format(source=description.report.source) + _yaml(middleware)
+    if auth := _auth(description):
+        files["auth.yaml"] = _HEAD.format(source=description.report.source) + _yaml(auth)
+    for route in description.routes:
+        if route not in names:
+            description.report.unsaid(route.place, "no path of it could be said, so that there is no such route")
+    return files
+
+
+_HEAD = "# Imported from {source}; import-report.md says what became of each line.\n\n"
+_STRAYS = (
+    "# Prefixes of the original are compared by characters: these routes take what goes on behind such a prefix in\n"
+    "# the same segment (/apix for /api). Remove them where that is not meant.\n"
+)
+
+
+def _routes(entries: list[Entry], *, protected: bool) -> Iterator[tuple[Settings, Entry]]:
+    """Each route once, with all of its paths that are sent in the same way."""
+    groups: dict[object, list[Entry]] = {}
+    for entry in entries:
+        path = entry.path
+        alone = None if path.rewrite is None else path.pattern
+        key = (entry.route, entry.hosts, entry.methods, entry.also, path.strip, path.rewrite, path.stray, alone)
+        groups.setdefault(key, []).append(entry)
+    for group in groups.values():
+        yield _settings(group, protected=protected), group[0]
+
+
+def _settings(entries: list[Entry], *, protected: bool) -> Settings:
+    first = entries[0]
+    route, also = first.route, first.also
+    paths = list(dict.fromkeys(entry.path.pattern.text for entry in entries))
+    settings: Settings = {"id": "", "path": paths[0]} if len(paths) == 1 else {"id": "", "paths": paths}
+    if first.hosts:
+        settings["host"] = first.hosts[0] if len(first.hosts) == 1 else list(first.hosts)
+    if first.methods is not None:
+        settings["methods"] = sorted(first.methods)
+    for key, own in (("headers", route.headers), ("query", route.query)):
+        conditions = own | (getattr(also, key) if also is not None else {})
+        if conditions:
+            settings[key] = {name: condition.predicate for name, condition in conditions.items()}
+    settings |= {key: route.settings[key] for key in _ORDER if key in route.settings}
+    if "target" in settings:
+        if first.path.rewrite is not None:
+            settings["rewrite"] = first.path.rewrite
+        if first.path.strip is not None:
+            settings["strip_prefix"] = first.path.strip
+        settings |= {key: value for key, value in route.settings.items() if key not in _ORDER}
+    if route.auth is not None or protected:
+        settings["auth"] = route.auth or []
+    if route.authorize:
+        settings["authorize"] = route.authorize
+    return settings
+
+
+def _block(settings: Settings, entry: Entry, source: str) -> str:
+    place = entry.route.place
+    return f"# {place.file or source}:{place.line} {place.where}\n" + _yaml([settings])
+
+
+@dataclass(slots=True)
+class _Rule:
+    policy: Policy
+    routes: list[str] = field(default_factory=list)
+
+
+def _middleware(description: Description, names: dict[Route, list[str]]) -> Settings:
+    rules: dict[Policy, _Rule] = {}
+    every = {name for ids in names.values() for name in ids}
+    for route, ids in names.items():
+        for policy in route.policies:
+            rules.setdefault(policy, _Rule(policy)).routes.extend(ids)
+    sections: Settings = dict(description.middleware)
+    for rule in rules.values():
+        section: Settings = sections.setdefault(rule.policy.section, {})
+        settings = rule.policy.settings
+        if set(rule.routes) != every:
+            settings = {"routes": list(dict.fromkeys(rule.routes))} | settings
+        if rule.policy.name:
+            section[free_name(rule.policy.name, section)] = settings
+        else:
+            section |= settings
+    return sections
+
+
+def _auth(description: Description) -> Settings:
+    auth = dict(description.auth)
+    if description.schemes:
+        auth["schemes"] = description.schemes
+    if description.consumers:
+        auth["consumers"] = list(description.consumers.values())
+    return auth
+
+
+class _Dumper(yaml.SafeDumper):
+    """Without aliases, and with lists of plain texts on one line."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+    text = str(data) if isinstance(data, Reference) else data.replace("${", "$${")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+def _list(dumper: yaml.SafeDumper, data: Iterable[Any]) -> yaml.Node:
+    items = list(data)
+    plain = all(isinstance(item, str) and not isinstance(item, Reference) for item in items)
+    flat = plain and sum(map(len, items)) < 90
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flat)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(Reference, _text)
+_Dumper.add_representer(list, _list)
+_Dumper.add_representer(tuple, _list)
+
+
+def _yaml(value: Any) -> str:
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True, default_flow_style=False)

@@ -1,0 +1,61 @@
+"""`gateway import` as a person runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.support import gateway
+
+KONG = """\
+_format_version: "3.0"
+consumers:
+- username: acme
+  keyauth_credentials:
+  - key: a-key-that-nobody-else-knows
+services:
+- name: users
+  url: http://127.0.0.1:9003
+  routes:
+  - name: users
+    paths: [/users]
+    plugins:
+    - name: key-auth
+    - name: no-such-plugin
+"""
+
+
+def test_files_and_report_are_written_once_and_pass_check(tmp_path: Path) -> None:
+    """The files pass `check`, the report is printed and written, and nothing that is there is written over."""
+    source, output = tmp_path / "kong.yml", tmp_path / "out"
+    source.write_text(KONG)
+    ended = gateway("import", str(source), "--output", str(output))
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(path.name for path in output.iterdir()) == ["auth.yaml", "import-report.md", "routes.yaml"]
+    assert ended.stdout == (output / "import-report.md").read_text()
+    assert "| 14 | services[0].routes[0].plugins[1] | there is nothing like the plugin no-such-plugin" in ended.stdout
+    assert gateway("check", config=output).stdout.startswith("ok")
+    (output / "auth.yaml").unlink()
+    again = gateway("import", str(source), "--output", str(output))
+    assert again.returncode == 1
+    assert "routes.yaml and import-report.md already" in again.stderr
+    assert not (output / "auth.yaml").exists()
+
+
+def test_secrets_are_hashes_and_never_shown(tmp_path: Path) -> None:
+    """A plain key of the original is in no file and in no output."""
+    source, output = tmp_path / "kong.yml", tmp_path / "out"
+    source.write_text(KONG)
+    ended = gateway("import", str(source), "--output", str(output))
+    written = "".join(path.read_text() for path in output.iterdir())
+    assert "a-key-that-nobody" not in ended.stdout + ended.stderr + written
+    assert "sha256:" in written
+
+
+def test_a_file_that_is_no_configuration_is_refused_with_its_place(tmp_path: Path) -> None:
+    """What cannot be read is an error with its place, and leaves no directory."""
+    source, output = tmp_path / "kong.yml", tmp_path / "out"
+    source.write_text("services: [\n")
+    ended = gateway("import", str(source), "--output", str(output))
+    assert ended.returncode == 1
+    assert "kong.yml:2:1" in ended.stderr
+    assert not output.exists()

@@ -1,0 +1,77 @@
+"""Configurations that people have published: requests go where the original would have sent them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.importing.support import DATA, try_import
+
+# What is asked, and where the documentation of the original gateway has it go.
+EXPECTED: dict[str, list[tuple[str, str]]] = {
+    "supabase.kong.yml": [
+        ("GET /auth/v1/verify?token=1", "auth:9999/verify"),
+        ("GET /auth/v1/verify/x", "auth:9999/verify/x"),
+        ("GET /auth/v1/verifyx", "auth:9999/verify/x"),
+        ("POST /auth/v1/token", "auth:9999/token"),
+        ("GET /auth/v1/", "auth:9999/"),
+        ("GET /auth/v1", "studio:3000/auth/v1"),
+        ("POST /graphql/v1", "rest:3000/rpc/graphql"),
+        ("GET /realtime/v1/websocket", "realtime:4000/socket/websocket"),
+        ("GET /realtime/v1/api/tenants", "realtime:4000/api/tenants"),
+        ("GET /project/default", "studio:3000/project/default"),
+    ],
+    "maestro.nginx.conf": [
+        ("GET /", "frontend:3000/"),
+        ("GET /assets/a.js", "frontend:3000/assets/a.js"),
+        ("GET /api/chats/7", "backend:8000/api/chats/7"),
+        ("GET /api", "redirect 301/api/"),
+        ("GET /ws", "backend:8000/ws"),
+        ("GET /wsx", "backend:8000/wsx"),
+        ("GET /api/ws", "backend:8000/api/ws"),
+        ("GET /health/live/x", "backend:8000/health/live/x"),
+    ],
+    "webzjs.traefik.yml": [
+        ("POST /mainnet/cash.z.wallet.sdk.rpc.CompactTxStreamer/GetLightdInfo",
+         "zec.rocks:443/cash.z.wallet.sdk.rpc.CompactTxStreamer/GetLightdInfo"),
+        ("GET /testnet", "testnet.zec.rocks:443/"),
+        ("GET /testnetx/y", "testnet.zec.rocks:443/x/y"),
+        ("GET /other", "404"),
+    ],
+    "keycloak.krakend.json": [
+        ("POST /login", "keycloak:8080/realms/demo-realm/protocol/openid-connect/token"),
+        ("GET /login", "405"),
+        ("GET /profile", "app:3000/profile"),
+        ("GET /user", "app:3000/user/payroll/view"),
+        ("GET /user/", "404"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_requests_go_where_the_original_sent_them(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written passes `check`, and each request goes to the same backend with the same path."""
+    tried = try_import(DATA / name, tmp_path, monkeypatch)
+    asked = [request.split(" ", 1) for request, _ in EXPECTED[name]]
+    assert [tried.goes(method, url) for method, url in asked] == [expected for _, expected in EXPECTED[name]]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.iterdir() if path.is_file()))
+def test_every_line_of_the_original_is_in_the_report(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line that says something is missing in the report, whatever became of it."""
+    tried = try_import(DATA / name, tmp_path, monkeypatch)
+    lines = (DATA / name).read_text().splitlines()
+    saying = {number for number, line in enumerate(lines, 1) if _says_something(line)}
+    assert saying - {finding.place.line for finding in tried.imported.report.findings} == set()
+
+
+def _says_something(line: str) -> bool:
+    """Whether it has a value, and not only a key under which values stand, or punctuation."""
+    line = line.partition("#")[0].strip()
+    return bool(re.search(r"[\w/]", line)) and not re.fullmatch(
+        r"""-?\s*"?[\w./-]+"?\s*:\s*[\[{]?|[\w./~^* -]+\{""", line
+    )
