@@ -27,7 +27,7 @@ MODULES = """
     algorithms/circuit_breaker upstream/breaker upstream/fallback upstream/split upstream/concurrency
     algorithms/fixed_concurrency
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
-    upstream/member upstream/steps upstream/balancer upstream/outliers algorithms/outlier_detection
+    upstream/member upstream/remembered upstream/steps upstream/balancer upstream/outliers algorithms/outlier_detection
     upstream/connection upstream/request upstream/tunnel upstream/tunnel_side upstream/websocket upstream/affinity
     upstream/sticky
     upstream/http1/codec upstream/http1/bodies upstream/http1/failures upstream/http1/connection

@@ -7,7 +7,7 @@ clock that does not go back.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.plurals import counted
@@ -125,6 +125,15 @@ class OutlierDetection:
 
     def sweep(self, records: Collection[OutlierRecord], now: float) -> bool:
         """Once in an interval: ends ejections, and judges by what came since the last. True: something changed."""
+        steps = self.sweep_in_steps(records, now)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return bool(end.value)
+
+    def sweep_in_steps(self, records: Collection[OutlierRecord], now: float) -> Generator[None, None, bool]:
+        """The same in steps, of which each goes through all records once."""
         changed = False
         for record in records:
             if not record.ejected:
@@ -133,8 +142,14 @@ class OutlierDetection:
                 record.ejected = False
                 record.clear()
                 changed = True
-        for record, reason in (*self._by_success_rate(records), *self._by_failure_percentage(records)):
+        yield
+        outliers = list(self._by_success_rate(records))
+        yield
+        outliers += self._by_failure_percentage(records)
+        yield
+        for record, reason in outliers:
             changed = self._eject(record, records, now, reason) or changed
+        yield
         for record in records:
             record.begin_interval()
         return changed

@@ -114,8 +114,10 @@ class ConsistentHash:
         """See `Balancer`."""
         there, key = self._now, self._hash(exchange)
         first = self._first(key)
-        if first >= 0 and not excluded and (not self._factor or not there.endpoints[first].in_flight):
-            return there.endpoints[first]
+        if not excluded and there.endpoints:
+            endpoint = there.endpoints[first if first >= 0 else key % len(there.endpoints)]
+            if not self._factor or not endpoint.in_flight:
+                return endpoint
         left = [number for number, endpoint in enumerate(there.endpoints) if endpoint not in excluded]
         if not left:
             return None

@@ -9,12 +9,14 @@ and answers nothing sends no 5xx.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from heapq import nlargest
 from typing import Final
 
 from gateway.algorithms.outlier_detection import OutlierDetection, OutlierRecord, OutlierSettings
 from gateway.http.messages import Attempt
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.steps import in_steps
 
 LOOK_SECONDS: Final = 0.25  # between two looks at what waits
 MANY: Final = 2000  # endpoints, with which it is looked half as often
@@ -79,44 +81,65 @@ class Outliers:
         )
         return self._detection.failed(record, _records(endpoints) if decides else (), now, gateway=gateway)
 
-    def look(self, endpoints: Sequence[Endpoint], now: float) -> list[Endpoint]:
-        """Those that are ejected now, or no longer, by what came of requests lately and by what waits."""
+    def look(self, endpoints: Sequence[Endpoint], now: float) -> Generator[None, None, list[Endpoint]]:
+        """Those that are ejected now, or no longer, by what came of requests lately and by what waits.
+
+        In steps (see `steps.py`). They have to be gone through to the end.
+        """
         self.due = now + LOOK_SECONDS * (1 + len(endpoints) / MANY)
         interval = self._detection.settings.interval
-        changed = self._sweep(endpoints, now) if now - self._swept_at >= interval else []
-        answered = sum(endpoint.answered for endpoint in endpoints)
+        changed = (yield from self._sweep(endpoints, now)) if now - self._swept_at >= interval else []
+        answered = 0
+        for some in in_steps(endpoints):
+            answered += sum([endpoint.answered for endpoint in some])
+            yield
         former, self._seen = self._seen, {}
-        for endpoint in endpoints:
-            seen = former.get(endpoint)
-            if endpoint.in_flight or (seen is not None and now - seen.longest_at <= interval):
-                seen = self._seen[endpoint] = seen or _Seen(now)
-                usual = seen.look(endpoint, answered, interval, now)
-                if usual >= self._usual or now - self._usual_at > USUAL_SECONDS:
-                    self._usual, self._usual_at = usual, now
-        return changed + [each for each, seen in self._seen.items() if self._is_silent(each, seen, endpoints, now)]
+        for some in in_steps(endpoints):
+            for endpoint in some:
+                seen = former.get(endpoint)
+                if endpoint.in_flight or (seen is not None and now - seen.longest_at <= interval):
+                    seen = self._seen[endpoint] = seen or _Seen(now)
+                    usual = seen.look(endpoint, answered, interval, now)
+                    if usual >= self._usual or now - self._usual_at > USUAL_SECONDS:
+                        self._usual, self._usual_at = usual, now
+            yield
+        waiting = [each for each in self._seen.items() if each[1].waits >= PATIENCE]
+        if waiting:
+            changed += self._silent(waiting, endpoints, now)
+        return changed
 
-    def _sweep(self, endpoints: Sequence[Endpoint], now: float) -> list[Endpoint]:
+    def _sweep(self, endpoints: Sequence[Endpoint], now: float) -> Generator[None, None, list[Endpoint]]:
         intervals = int((now - self._swept_at) / self._detection.settings.interval)
         self._swept_at = now
-        before = [each.health.record.ejected for each in endpoints]
-        for endpoint in endpoints:
-            record, ended = endpoint.health.record, endpoint.answered + endpoint.unanswered
-            record.requests, record.counted = max(0, ended - record.counted), ended
-            if not record.ejected:  # without requests, there was nothing to sweep
-                record.multiplier = max(0, record.multiplier - (intervals - 1))
-        self._detection.sweep(_records(endpoints), now)
+        before: list[bool] = []
+        for some in in_steps(endpoints):
+            for endpoint in some:
+                record, ended = endpoint.health.record, endpoint.answered + endpoint.unanswered
+                before.append(record.ejected)
+                record.requests, record.counted = max(0, ended - record.counted), ended
+                if not record.ejected:  # without requests, there was nothing to sweep
+                    record.multiplier = max(0, record.multiplier - (intervals - 1))
+            yield
+        records = _records(endpoints)
+        yield
+        yield from self._detection.sweep_in_steps(records, now)
         return [each for each, was in zip(endpoints, before, strict=True) if each.health.record.ejected is not was]
 
-    def _is_silent(self, endpoint: Endpoint, seen: _Seen, endpoints: Sequence[Endpoint], now: float) -> bool:
-        """Whether it is ejected because its requests wait much longer than any at the others, while those answer."""
-        if seen.waits < PATIENCE or now - seen.others_at > PATIENCE:
-            return False
-        longest = max((other.longest for each, other in self._seen.items() if each is not endpoint), default=0.0)
-        limit = max(PATIENCE, TIMES_LONGER * longest, TIMES_LONGER * self._usual)
-        if seen.waits <= limit or now - seen.answered_at < limit:
-            return False
-        waiting = endpoint.waiting(now, limit)
-        return self._detection.hangs(endpoint.health.record, _records(endpoints), now, waiting, limit)
+    def _silent(
+        self, waiting: Sequence[tuple[Endpoint, _Seen]], endpoints: Sequence[Endpoint], now: float
+    ) -> list[Endpoint]:
+        """Those that are ejected because their requests wait much longer than any at others, while those answer."""
+        records = _records(endpoints)
+        first, second = nlargest(2, [0.0, 0.0, *(seen.longest for seen in self._seen.values())])
+        found = []
+        for endpoint, seen in waiting:
+            longest = second if seen.longest == first else first
+            limit = max(PATIENCE, TIMES_LONGER * longest, TIMES_LONGER * self._usual)
+            if now - seen.others_at > PATIENCE or seen.waits <= limit or now - seen.answered_at < limit:
+                continue
+            if self._detection.hangs(endpoint.health.record, records, now, endpoint.waiting(now, limit), limit):
+                found.append(endpoint)
+        return found
 
 
 def _is_multiple(count: int, of: int) -> bool:

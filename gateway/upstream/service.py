@@ -19,14 +19,12 @@ from gateway.upstream.levels import Level, Rules, levels_in_steps
 from gateway.upstream.member import Address, Member, add_members
 from gateway.upstream.outliers import Outliers
 from gateway.upstream.pool import PoolLimits
-from gateway.upstream.steps import Stepwise, in_steps
+from gateway.upstream.remembered import Remembered
+from gateway.upstream.steps import Stepwise, done, in_steps
 from gateway.upstream.sticky import StickyCookie
 from gateway.upstream.transport import Connector, TlsSettings
 
 logger = logging.getLogger("gateway.upstream")
-
-REMEMBERED_SECONDS: Final = 300.0
-"""How long an endpoint is known that has left the set, where something was wrong with it: the longest ejection."""
 
 HANGING: Final = frozenset({Signal.PROBE, Signal.OUTLIERS, Signal.HEARTBEAT})
 """The signals by which an endpoint may not answer what it was asked already."""
@@ -36,8 +34,6 @@ LATEST_SWEEP: Final = 60.0  # seconds after its time by which an ejection is ove
 FEW: Final = 500  # endpoints, for which a look at all of them takes no steps
 
 TRIES: Final = 8  # picks among endpoints of which some may have left, before the rest is not waited for
-
-REMEMBERED: Final = 1024  # endpoints, of which each takes one or two kilobytes
 
 
 class Follower(Protocol):
@@ -73,6 +69,7 @@ class Upstream:
         "_connector",
         "_host_name",
         "_leaving",
+        "_looking",
         "_offered_until",
         "_offering",
         "_order",
@@ -118,14 +115,14 @@ class Upstream:
         self._leaving: dict[Address, Endpoint] = {}  # not in the set any more, with requests in flight
         self._replacements = 0  # begun so far
         self.replaced = 0  # times that the set, or what is said of an endpoint, became another
-        self._remembered: dict[Address, tuple[float, Endpoint]] = {}  # of those that left: until when
+        self._remembered = Remembered()
         self.levels: list[Level] = []  # as the balancers know them
         self._balancers: dict[int, Balancer] = {}  # by priority, the most preferred first
         self._order: list[Balancer] = []  # the same
         self._shared = False  # whether several priorities take part of the requests
         self._offered_until = 0.0  # from then on, the balancers have to learn what there is to choose from
-        self._offering = Stepwise(iter(()))  # has them learn it
-        self._offering.finish()
+        self._offering = done()  # has them learn it
+        self._looking = done()  # for outliers
         self._outliers: Outliers | None = None
         self.followers: list[Follower] = []
         self._judge_by(settings.outliers)
@@ -218,7 +215,7 @@ class Upstream:
             for endpoint in some:
                 if not self.has(endpoint):  # it may have come back
                     endpoint.retire()
-                    self._remember(endpoint, now)
+                    self._remembered.keep(endpoint, now)
             yield
         if len(endpoints) > FEW and self._offering is None:  # not on the way of the first request
             offering = self._offering = Stepwise(self._offerin_steps(now))
@@ -239,23 +236,10 @@ class Upstream:
         made = Endpoint(
             member, self._connector, self.settings.limits, self._tls_context, self._server_name, self._host_name
         )
-        until, former = self._remembered.get(member.address, (0.0, made))
-        if now < until:
-            made.remember(former)
+        self._remembered.recall(made, now)
         made.judge = self
         _take_over(made, member, now)
         return made
-
-    def _remember(self, endpoint: Endpoint, now: float) -> None:
-        """Keep what is wrong with an endpoint that leaves: where it comes back soon, that is still true."""
-        endpoint.health.forget(Signal.SOURCE)
-        endpoint.health.forget(Signal.HEARTBEAT)
-        if endpoint.health.out(now) is None and endpoint.held is None and endpoint.health.record.clean:
-            return
-        self._remembered = {address: kept for address, kept in self._remembered.items() if now < kept[0]}
-        if len(self._remembered) >= REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[endpoint.address] = now + REMEMBERED_SECONDS, endpoint
 
     # What is wrong with them.
 
@@ -319,8 +303,7 @@ class Upstream:
         """The endpoint to try next, or None where none is left."""
         outliers = self._outliers
         if outliers is not None and now >= outliers.due:
-            for endpoint in outliers.look(self.endpoints, now):
-                self._report_ejection(endpoint, now)
+            self._look(outliers, now)
         if now >= self._offered_until:
             self._offer(now)
         if self.affinity is not None:
@@ -363,6 +346,19 @@ class Upstream:
         if now >= self._offered_until:
             self._offer(now)
         return list(zip(self.levels, self._order, strict=True))
+
+    def _look(self, outliers: Outliers, now: float) -> None:
+        """Leave out those that are outliers by now, and take in those that are none any more."""
+        if self._looking.over:
+            self._looking = Stepwise(self._look_in_steps(outliers, now))
+            if len(self.endpoints) > FEW:
+                self._looking.begin()
+            else:
+                self._looking.finish()
+
+    def _look_in_steps(self, outliers: Outliers, now: float) -> Iterator[None]:
+        for endpoint in (yield from outliers.look(self.endpoints, now)):
+            self._report_ejection(endpoint, now)
 
     def _offer(self, now: float) -> None:
         """Say to the balancers what there is to choose from, for as long as that is true.

@@ -13,7 +13,7 @@ import pytest
 from gateway.algorithms.outlier_detection import OutlierSettings
 from gateway.balancing.table import BALANCERS
 from gateway.deadlines import Deadlines
-from gateway.errors import GatewayError
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
@@ -275,3 +275,24 @@ async def test_the_last_resort() -> None:
             await ask(cluster)
         backends[0].status = 200
         assert [each.status for each in (await ask(cluster)).attempts] == [0, 200]
+
+
+async def test_one_of_many_is_left_out_and_comes_back() -> None:
+    """Of hundreds of endpoints, which are looked at in steps, one that fails is left out until its time is over."""
+    settings = OutlierSettings(consecutive=3, interval=0.05, base_ejection=0.3)
+    members = [Member(Address(f"10.0.{number // 250}.{number % 250}", 80)) for number in range(600)]
+    connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
+    upstream = Upstream("s", connector, Settings(BALANCERS["random"], outliers=settings), members)
+    bad = upstream.endpoints[0]
+
+    def is_out() -> bool:
+        assert upstream.pick(make_exchange(), time.perf_counter(), ()) is not None
+        return bad.out
+
+    for _ in range(3):
+        attempt = bad.begin(time.perf_counter())
+        attempt.failure = ErrorKind.UPSTREAM_RESET
+        attempt.end()
+    while not is_out():  # noqa: ASYNC110  for a moment only
+        await asyncio.sleep(0)
+    await eventually(lambda: not is_out())

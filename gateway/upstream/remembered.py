@@ -1,0 +1,40 @@
+"""What was wrong with endpoints that have left their service: where one comes back soon, that is still true."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.health import Signal
+from gateway.upstream.member import Address
+
+SECONDS: Final = 300.0
+"""For which an endpoint is remembered: the longest ejection."""
+
+LIMIT: Final = 1024  # endpoints, of which each takes one or two kilobytes
+
+
+class Remembered:
+    """Those of one service. Times are those of time.perf_counter()."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: dict[Address, tuple[float, Endpoint]] = {}  # until when
+
+    def keep(self, endpoint: Endpoint, now: float) -> None:
+        """One has left."""
+        endpoint.health.forget(Signal.SOURCE)
+        endpoint.health.forget(Signal.HEARTBEAT)
+        if endpoint.health.out(now) is None and endpoint.held is None and endpoint.health.record.clean:
+            return
+        self._kept = {address: kept for address, kept in self._kept.items() if now < kept[0]}
+        if len(self._kept) >= LIMIT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[endpoint.address] = now + SECONDS, endpoint
+
+    def recall(self, endpoint: Endpoint, now: float) -> None:
+        """One has come: it is what it was."""
+        kept = self._kept.get(endpoint.address)
+        if kept is not None and now < kept[0]:
+            endpoint.remember(kept[1])
