@@ -30,24 +30,24 @@ class BudgetSettings:
 class RetryBudget:
     """Draw from it when a retry is decided, before any pause: those that wait are spent already."""
 
-    __slots__ = ("_requests", "_withdrawn", "drawn", "exhausted", "settings")
+    __slots__ = ("_withdrawn", "drawn", "exhausted", "requests", "settings")
 
     def __init__(self, settings: BudgetSettings) -> None:
         self.drawn = 0  # retries that were paid for, without those that were given back
         self.exhausted = 0  # retries that were refused
         self.settings = settings
-        self._requests = WindowedSum(settings.ttl)
+        self.requests = WindowedSum(settings.ttl)  # those that came, which are none of the retries
         self._withdrawn = WindowedSum(settings.ttl)
 
     def configure(self, settings: BudgetSettings) -> None:
         """Take these limits from now on. What was deposited and withdrawn is kept."""
         self.settings = settings
-        self._requests.resize(settings.ttl)
+        self.requests.resize(settings.ttl)
         self._withdrawn.resize(settings.ttl)
 
     def deposit(self, now: float) -> None:
         """A request came, which is none of the retries."""
-        self._requests.add(1, now)
+        self.requests.add(1, now)
 
     def withdraw(self, now: float) -> bool:
         """Whether there may be one more retry. If so, it is paid for."""
@@ -67,6 +67,6 @@ class RetryBudget:
         """Retries that would be let through at once."""
         settings = self.settings
         # A share of a whole number of percent, of many requests, must not be one less for want of a binary fraction.
-        share = int(round(settings.ratio * self._requests.total(now), 6))
+        share = int(round(settings.ratio * self.requests.total(now), 6))
         allowed = max(share, settings.minimum_per_second * settings.ttl)
         return max(0, allowed - self._withdrawn.total(now))

@@ -35,6 +35,7 @@ class RateLimit:
     rule: str  # as decisions call it
     mode: Mode
     key: Key
+    by_consumer: bool  # that key is the consumer, and nothing else
     cost: int
     windows: WindowSet
     tiers: tuple[tuple[str, WindowSet], ...]  # by group, the first that fits
@@ -74,6 +75,7 @@ def _limit(context: Context, name: str, config: RateLimitConfig, cost: int) -> t
         rule=f"rate_limit:{name}",
         mode=config.mode,
         key=compile_key(config.key),
+        by_consumer=list(config.key) == ["consumer"],
         cost=cost,
         windows=WindowSet(name, windows_of(config.limits, config.burst)),
         tiers=tuple(

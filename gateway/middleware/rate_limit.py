@@ -23,7 +23,7 @@ from gateway.http import Decision, Exchange, Handler, Headers, Response
 from gateway.http.answers import answer_with
 from gateway.http.decisions import deny
 from gateway.limits.exact import Bid, ExactStore
-from gateway.limits.keys import headers_of
+from gateway.limits.keys import LONGEST, headers_of
 from gateway.limits.rate_limit import RateLimit, exact_store, rate_limits_of
 from gateway.limits.store import LocalStore, Taken
 from gateway.limits.windows import WindowSet
@@ -67,11 +67,15 @@ class RateLimits:
         """One limit that is counted in this process, as most are: nothing is to be decided together, or given back."""
         store, key, cost = limit.store, limit.key, limit.cost
         assert store is not None
-        same_for_all = not limit.tiers and not limit.consumers
+        same_for_all, by_consumer = not limit.tiers and not limit.consumers, limit.by_consumer
 
         async def limited(exchange: Exchange) -> Response:
-            windows = limit.windows if same_for_all else limit.windows_for(exchange.identity)
-            taken = store.take(key(exchange), windows, cost, time.monotonic_ns())
+            identity = exchange.identity
+            windows = limit.windows if same_for_all else limit.windows_for(identity)
+            name = identity.consumer if by_consumer and identity is not None else ""
+            plain = name and len(name) <= LONGEST and name.isprintable()
+            counted = "=" + name if plain else key(exchange)  # the same, without the call
+            taken = store.take(counted, windows, cost, time.monotonic_ns())
             if taken is None:
                 return await otherwise(exchange)
             if not taken.fits:

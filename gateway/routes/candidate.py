@@ -86,10 +86,12 @@ class Candidate(Generic[T]):
         self.form = shape.form
         self.pattern = shape.pattern
         self.send = shape.send
-        self.cut = shape.send if isinstance(shape.send, Cut) else None
         self.own = shape.own
         self.read = read
         self.named = named
+        plain = shape.own is None and not named
+        # Where all that there is to `build` is a slice of the path, as it mostly is: which.
+        self.cut = shape.send if plain and isinstance(shape.send, Cut) else None
 
     def build(self, path: str, segments: Sequence[str], pieces: tuple[str, ...] = ()) -> Match[T] | None:
         """Make the answer to a path that fits, given with its segments; None if no safe path can be made of it.
@@ -97,8 +99,7 @@ class Candidate(Generic[T]):
         `pieces` are how the client spelled it, where that differs.
         """
         taken = () if self.read is None else self.read(path, segments)
-        cut = self.cut
-        sent = self.send(path, taken) if cut is None else cut.head + path[cut.start :] or "/"
+        sent = self.send(path, taken)
         if sent is None:
             return None
         own: str | None = path

@@ -99,6 +99,10 @@ class RouteTable(Generic[T]):
                         continue
                 if candidate.methods is not None and method not in candidate.methods:
                     allowed |= candidate.methods
+                elif (cut := candidate.cut) is not None and not pieces:
+                    sent = cut.head + path[cut.start :] or "/"
+                    # What Match(...) does, without the call in between: 0.1 us of every request.
+                    return tuple.__new__(Match, (candidate.rule, candidate.value, sent, {}, candidate.form, path))
                 elif match := candidate.build(path, segments, pieces):
                     return match
         return NoMatch(tuple(sorted(allowed)))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
@@ -37,12 +37,8 @@ class Cluster:
     retries: Retries = field(default_factory=Retries)
     observers: tuple[Observer, ...] = ()  # of every attempt of this route
 
-    def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, Response]:
-        """Forward the exchange. Raises GatewayError when no endpoint answered."""
-        return self.send(exchange, ())
-
-    async def send(self, exchange: Exchange, avoided: Sequence[Endpoint]) -> Response:
-        """The same, to none of these endpoints."""
+    async def __call__(self, exchange: Exchange, avoided: Sequence[Endpoint] = ()) -> Response:
+        """Forward the exchange, to none of the endpoints to avoid. Raises GatewayError when none answered."""
         exchange.upstream = self.name
         timeouts, retries = self.timeouts, self.retries
         bounded = timeouts.total != NEVER and not exchange.websocket
@@ -52,7 +48,10 @@ class Cluster:
         headers = request_headers(exchange)
         request = Request(exchange, headers, host, timeouts)
         now = time.perf_counter()
-        retries.budget.deposit(now)
+        requests = retries.budget.requests
+        if now >= requests.ends:
+            requests.turn(now)
+        requests.latest += 1  # `retries.budget.deposit`, without two calls
         endpoint = self.upstream.pick(exchange, now, avoided)
         if endpoint is None:
             raise GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{self.name} has no endpoint")
@@ -90,19 +89,25 @@ class Cluster:
         """What it would do about failures, for `explain`."""
         return f"retries at {self.name}: {self.retries.describe(exchange)}"
 
-    async def _answer(self, request: Request, endpoint: Endpoint, attempt: Attempt, *, fresh: bool) -> Response:
-        """One attempt; `fresh`: not on a connection that has been idle. Raises GatewayError."""
+    def _answer(self, request: Request, endpoint: Endpoint, attempt: Attempt, *, fresh: bool) -> Awaitable[Response]:
+        """One attempt; `fresh`: not on a connection that has been idle. What is returned raises GatewayError."""
         exchange = request.exchange
         if exchange.websocket:
-            return await self._ask_for_websocket(request, endpoint, attempt)
+            return self._ask_for_websocket(request, endpoint, attempt)
         once = exchange.body is not None or exchange.method not in IDEMPOTENT
         connection = None if fresh else endpoint.idle_connection(attempt.started, once=once)
-        if connection is None:
-            connection = await self._connection(endpoint.connection, exchange, attempt)
-        attempt.connected = True
-        attempt.reused = connection.used > 0
         if exchange.body is not None:
             self.retries.prepare(exchange)
+        if connection is None:
+            return self._answer_anew(request, endpoint, attempt)
+        attempt.connected = True
+        attempt.reused = connection.used > 0
+        return connection.exchange(request, attempt)
+
+    async def _answer_anew(self, request: Request, endpoint: Endpoint, attempt: Attempt) -> Response:
+        """The same on a connection that has to be waited for."""
+        connection = await self._connection(endpoint.connection, request.exchange, attempt)
+        attempt.reused = connection.used > 0
         return await connection.exchange(request, attempt)
 
     def _failed(
@@ -144,6 +149,7 @@ class Cluster:
         left = exchange.deadline - asyncio.get_running_loop().time()
         connection = await connect(max(0.001, min(self.timeouts.connect, left)))
         attempt.waited = time.perf_counter() - attempt.started
+        attempt.connected = True
         return connection
 
     async def _ask_for_websocket(self, request: Request, endpoint: Endpoint, attempt: Attempt) -> Response:
@@ -151,7 +157,6 @@ class Cluster:
         exchange = request.exchange
         lines = [*(line for line in request.headers if line[0] not in _HOP), *UPGRADE_LINES]
         connection = await self._connection(endpoint.connection_apart, exchange, attempt)
-        attempt.connected = True
         handshake = Request(exchange, spelled(lines), request.host, self.timeouts)
         response = await connection.exchange(handshake, attempt)
         if response.status != SWITCHING:

@@ -59,7 +59,7 @@ class Hedged:
             twin, asked = copy(exchange), {attempt.endpoint for attempt in exchange.attempts}
             twin.attempts = ()
             avoided = [each for each in self.cluster.upstream.endpoints if each.label in asked]
-            tasks.append(asyncio.ensure_future(self.second.send(twin, avoided)))
+            tasks.append(asyncio.ensure_future(self.second(twin, avoided)))
             return await self._first_good(exchange, twin, tasks)
         finally:
             for task in tasks:

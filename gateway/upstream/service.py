@@ -72,6 +72,7 @@ class Upstream:
         "_looking",
         "_offered_until",
         "_offering",
+        "_only",
         "_order",
         "_outliers",
         "_remembered",
@@ -119,6 +120,7 @@ class Upstream:
         self.levels: list[Level] = []  # as the balancers know them
         self._balancers: dict[int, Balancer] = {}  # by priority, the most preferred first
         self._order: list[Balancer] = []  # the same
+        self._only: Endpoint | None = None  # where there is nothing to choose
         self._shared = False  # whether several priorities take part of the requests
         self._offered_until = 0.0  # from then on, the balancers have to learn what there is to choose from
         self._offering = done()  # has them learn it
@@ -306,6 +308,9 @@ class Upstream:
             self._look(outliers, now)
         if now >= self._offered_until:
             self._offer(now)
+        only = self._only
+        if only is not None and not excluded and not only.retired:
+            return only
         if self.affinity is not None:
             bound = self.affinity.bound(exchange)
             if bound is not None and not bound.out and not bound.retired and bound not in excluded:
@@ -383,6 +388,8 @@ class Upstream:
         if affinity is not None:
             yield from affinity.offer(endpoints)
         self.levels, self._balancers, self._order = found, balancers, list(balancers.values())
+        sole = found[0].weighted if len(found) == 1 else ()
+        self._only = sole[0][0] if len(sole) == 1 and affinity is None else None
         self._shared = any(0 < level.load.percent < 100 for level in found)
         self._offered_until = min(self._offered_until, until)
 
