@@ -74,7 +74,10 @@ class RecentRequests:
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over."""
-        error = exchange.error
+        error, host, path = exchange.error, exchange.host, exchange.path
+        original, sent = exchange.original_path, exchange.target_path
+        if max(len(host), len(path), len(original), len(sent)) > MOST_TEXT:
+            host, path, original, sent = _beginning(host), _beginning(path), _beginning(original), _beginning(sent)
         self._kept.append(
             (
                 outcome,
@@ -82,10 +85,10 @@ class RecentRequests:
                 exchange.client,
                 exchange.identity.consumer if exchange.identity is not None else None,
                 exchange.method,
-                _beginning(exchange.host),
-                _beginning(exchange.path),
-                _beginning(exchange.original_path),
-                _beginning(exchange.target_path),
+                host,
+                path,
+                original,
+                sent,
                 exchange.route,
                 exchange.upstream,
                 exchange.cache,

@@ -99,7 +99,8 @@ async def serve(options: ServeOptions) -> None:
     audit_log = owner.hold(AUDIT_LOG, AuditLog())
     owner.hold(REPLAYS, ReplayMemory())
     recent = RecentRequests()
-    reports: list[Report] = [access_log.report, metrics.observe, recent.report]
+    # The last requests are kept where they can be shown.
+    reports = [access_log.report, metrics.observe, *([recent.report] if options.admin is not None else ())]
     admin_access = AdminAccess(options.directory, options.admin, options.secrets)
     names = NameWarnings(options.resolve)
 
