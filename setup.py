@@ -25,7 +25,7 @@ MODULES = """
     algorithms/weighted_draw algorithms/held_slots algorithms/peak_ewma algorithms/priorities algorithms/bounded_load
     algorithms/stable_hash algorithms/histogram
     algorithms/circuit_breaker upstream/breaker upstream/fallback upstream/split upstream/concurrency
-    algorithms/fixed_concurrency
+    algorithms/fixed_concurrency upstream/counts
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/member upstream/remembered upstream/steps upstream/balancer upstream/outliers algorithms/outlier_detection
     upstream/connection upstream/request upstream/tunnel upstream/tunnel_side upstream/websocket upstream/affinity

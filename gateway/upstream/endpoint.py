@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.algorithms.held_slots import HeldSlots
@@ -16,6 +15,7 @@ from gateway.http.frames import RESTART
 from gateway.http.messages import Attempt, Observer
 from gateway.plurals import counted
 from gateway.upstream.connection import Connection
+from gateway.upstream.counts import EndpointCounts
 from gateway.upstream.health import Health
 from gateway.upstream.idle_limit import IdleLimit
 from gateway.upstream.member import Address, Member
@@ -31,26 +31,6 @@ PENALTY_SECONDS: Final = 5.0
 `Retry-After`. That of Linkerd."""
 
 LONGEST_PENALTY: Final = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointCounts:
-    """What an endpoint has had and has now, at one moment. The counts of several processes add up."""
-
-    requests: int = 0  # attempts, begun
-    failures: int = 0  # attempts that failed by its fault, answers of 500 and above included
-    in_flight: int = 0
-    open: int = 0  # connections
-    idle: int = 0  # of those, without a request
-
-    def __add__(self, other: EndpointCounts) -> EndpointCounts:
-        return EndpointCounts(
-            self.requests + other.requests,
-            self.failures + other.failures,
-            self.in_flight + other.in_flight,
-            self.open + other.open,
-            self.idle + other.idle,
-        )
 
 
 class Judge(Protocol):

@@ -106,7 +106,7 @@ async def test_queue() -> None:
         held = await one.connection(5)
         waiting = asyncio.create_task(one.connection(0.05))
         await asyncio.sleep(0)
-        with pytest.raises(GatewayError, match="1 connections and 1 requests waiting") as full:
+        with pytest.raises(GatewayError, match="1 connection and 1 request waiting") as full:
             await one.connection(5)
         with pytest.raises(GatewayError, match=r"came free in 0\.05 s") as late:
             await waiting

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import select
 import time
 from typing import Final, cast
@@ -41,13 +40,8 @@ from gateway.upstream.request import Request, Timeouts, response_headers
 from gateway.upstream.retry import IDEMPOTENT
 from gateway.upstream.tunnel_side import Side
 
-logger = logging.getLogger("gateway.upstream")
-
 READ_BUFFER: Final = 64 * 1024  # bytes
 HIGH_WATER: Final = 32 * 1024  # bytes of a response body not yet taken, above which the socket is no longer read
-
-_EXPECT: Final = (b"expect", b"100-continue")
-_EVENT_STREAM: Final = b"text/event-stream"
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -266,7 +260,7 @@ class Connection(asyncio.BufferedProtocol):
         """Send the head."""
         exchange, timeouts, headers = request.exchange, request.timeouts, request.headers
         if expecting:
-            headers = [*headers, _EXPECT]
+            headers = [*headers, (b"expect", b"100-continue")]
         host = request.host or self._authority
         query = b"?" + exchange.query if exchange.query or exchange.bare_query else b""
         head = encode_request(exchange.method, exchange.target_path, query, host, headers)
@@ -291,7 +285,7 @@ class Connection(asyncio.BufferedProtocol):
         reader = self.reader
         if reader.phase is SWITCHED:
             return Response(reader.status, reader.headers, body)
-        if reader.fields.get(b"content-type", b"").lower().startswith(_EVENT_STREAM):
+        if reader.fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
             self._endless = True
             self.idle_seconds = timeouts.event_stream_idle
             if reader.phase is BODY and self._reading:
@@ -381,6 +375,7 @@ class Connection(asyncio.BufferedProtocol):
             go_on(wanted)
 
     def set_deadline(self, seconds: float) -> None:
+        """From now on, but within the exchange's."""
         if not self.request_sent:
             self._unsent = self.writer.unsent
         # While it is not read, for the sake of a slow client, its silence says nothing.
@@ -394,6 +389,7 @@ class Connection(asyncio.BufferedProtocol):
             self.set_deadline(NEVER)
 
     def resume(self) -> None:
+        """Read on."""
         if not self._reading and not self.closed:
             self._reading = True
             self.set_deadline(self.idle_seconds)
