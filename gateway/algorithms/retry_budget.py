@@ -36,7 +36,7 @@ class RetryBudget:
         self.drawn = 0  # retries that were paid for, without those that were given back
         self.exhausted = 0  # retries that were refused
         self.settings = settings
-        self.requests = WindowedSum(settings.ttl)  # those that came, which are none of the retries
+        self.requests = WindowedSum(settings.ttl)  # to be added to with each that comes and is no retry
         self._withdrawn = WindowedSum(settings.ttl)
 
     def configure(self, settings: BudgetSettings) -> None:
@@ -44,10 +44,6 @@ class RetryBudget:
         self.settings = settings
         self.requests.resize(settings.ttl)
         self._withdrawn.resize(settings.ttl)
-
-    def deposit(self, now: float) -> None:
-        """A request came, which is none of the retries."""
-        self.requests.add(1, now)
 
     def withdraw(self, now: float) -> bool:
         """Whether there may be one more retry. If so, it is paid for."""

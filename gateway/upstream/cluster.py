@@ -51,7 +51,7 @@ class Cluster:
         requests = retries.budget.requests
         if now >= requests.ends:
             requests.turn(now)
-        requests.latest += 1  # `retries.budget.deposit`, without two calls
+        requests.latest += 1  # `requests.add(1, now)`, without the call
         endpoint = self.upstream.pick(exchange, now, avoided)
         if endpoint is None:
             raise GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{self.name} has no endpoint")

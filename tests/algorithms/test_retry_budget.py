@@ -23,7 +23,7 @@ def test_a_fifth_of_the_requests_may_be_retried() -> None:
     """A thousand requests allow two hundred retries, and the minimum none beside them."""
     budget = RetryBudget(BudgetSettings())
     for _ in range(1000):
-        budget.deposit(5.5)
+        budget.requests.add(1, 5.5)
     assert budget.available(5.5) == 200
     assert drain(budget, 5.5) == 200
     assert budget.exhausted == 1
@@ -33,7 +33,7 @@ def test_what_was_deposited_and_withdrawn_expires() -> None:
     """After ten seconds neither the requests nor the retries of then count."""
     budget = RetryBudget(BudgetSettings())
     for _ in range(1000):
-        budget.deposit(0)
+        budget.requests.add(1, 0)
     assert budget.available(9.9) == 200
     drain(budget, 9.9)
     assert budget.available(10) == 0  # the deposits are gone, the retries are not
@@ -45,7 +45,7 @@ def test_a_dead_service_gets_at_most_a_fifth_more() -> None:
     budget, retries = RetryBudget(BudgetSettings()), 0
     for millisecond in range(60_000):
         now = millisecond / 1000
-        budget.deposit(now)
+        budget.requests.add(1, now)
         retries += budget.withdraw(now) + budget.withdraw(now)
     assert 60_000 * 0.19 <= retries <= 60_000 * 0.2
 
@@ -64,7 +64,7 @@ def test_without_a_ratio_there_is_the_minimum_only() -> None:
     """A ratio of zero leaves the minimum, however many requests there are."""
     budget = RetryBudget(BudgetSettings(ratio=0, minimum_per_second=2))
     for _ in range(1000):
-        budget.deposit(0)
+        budget.requests.add(1, 0)
     assert drain(budget, 0) == 20
 
 
@@ -93,7 +93,7 @@ def test_no_stretch_of_time_sees_more_retries(settings: BudgetSettings, happenin
         if what == "requests":
             requests += [now] * 7
             for _ in range(7):
-                budget.deposit(now)
+                budget.requests.add(1, now)
         elif what == "retry":
             granted = budget.withdraw(now)
             retries += [now] * granted
