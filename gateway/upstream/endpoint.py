@@ -16,7 +16,7 @@ from gateway.http.messages import Attempt, Observer
 from gateway.plurals import counted
 from gateway.upstream.connection import Connection
 from gateway.upstream.counts import EndpointCounts
-from gateway.upstream.health import Health
+from gateway.upstream.health import Health, Signal
 from gateway.upstream.idle_limit import IdleLimit
 from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import Pool, PoolLimits, Verdict
@@ -126,6 +126,14 @@ class Endpoint:
             self._leaving = None
         self._pool.limits = limits
         self._admit()
+
+    def take_over(self, member: Member, now: float) -> None:
+        """Know what its source says of it."""
+        if not member.up or self.member.up != member.up:
+            self.health.report(Signal.SOURCE, up=member.up, reason=member.reason, now=now)
+        if member.late or self.member.late:
+            self.health.report(Signal.HEARTBEAT, up=not member.late, reason="its heartbeat is late", now=now)
+        self.member = member
 
     def remember(self, former: Endpoint) -> None:
         """Be what this endpoint was when it left its service."""

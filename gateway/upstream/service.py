@@ -187,7 +187,7 @@ class Upstream:
                 if endpoint.retired or (endpoint.member is not member and endpoint.member != member):
                     endpoint.configure(self.settings.limits)  # it may have been on its way out
                     endpoint.judge = self
-                    _take_over(endpoint, member, now)
+                    endpoint.take_over(member, now)
                     others = True
                 endpoints[member.address] = endpoint
             yield
@@ -240,7 +240,7 @@ class Upstream:
         )
         self._remembered.recall(made, now)
         made.judge = self
-        _take_over(made, member, now)
+        made.take_over(member, now)
         return made
 
     # What is wrong with them.
@@ -392,12 +392,3 @@ class Upstream:
         self._only = sole[0][0] if len(sole) == 1 and affinity is None else None
         self._shared = any(0 < level.load.percent < 100 for level in found)
         self._offered_until = min(self._offered_until, until)
-
-
-def _take_over(endpoint: Endpoint, member: Member, now: float) -> None:
-    """Let an endpoint know what its source says of it."""
-    if not member.up or endpoint.member.up != member.up:
-        endpoint.health.report(Signal.SOURCE, up=member.up, reason=member.reason, now=now)
-    if member.late or endpoint.member.late:
-        endpoint.health.report(Signal.HEARTBEAT, up=not member.late, reason="its heartbeat is late", now=now)
-    endpoint.member = member
