@@ -20,12 +20,14 @@ from gateway.cli.completion import completion
 from gateway.cli.explaining import explain
 from gateway.cli.importing import import_command
 from gateway.cli.serving import serve
+from gateway.cli.starting import init
 from gateway.cli.testing import test
 from gateway.http import messages
 from gateway.monitor.audit_commands import audit
 from gateway.registry.commands import register
 
 COMMANDS: tuple[click.Command, ...] = (
+    init,
     serve,
     check,
     explain,

@@ -1,0 +1,111 @@
+"""`gateway init`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
+
+import click
+
+from gateway.cli.options import CONFIG
+from gateway.plurals import counted
+
+if TYPE_CHECKING:
+    from gateway.starter.openapi import Description
+
+BACKEND = "http://localhost:3000"
+
+
+@click.command()
+@CONFIG
+@click.option("--backend", metavar="URL", help=f"Where requests go. Unset: the server of --from, or {BACKEND}.")
+@click.option(
+    "--from",
+    "description",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An OpenAPI description, in JSON or YAML: a route for each of its paths.",
+)
+def init(directory: Path, backend: str | None, description: Path | None) -> None:
+    """Write the first three files of a configuration, with comments. Files that are there are never overwritten."""
+    from gateway.check import check  # noqa: PLC0415  the other commands start faster without these
+    from gateway.starter.files import files  # noqa: PLC0415
+
+    described = _described(description)
+    target, prefix = _backend(backend or (described and described.backend) or _default(described))
+    routes, key_header = (described.routes, described.key_header) if described else ([], "")
+    texts = files(target, routes, prefix, key_header)
+    with TemporaryDirectory() as trial:
+        _write(Path(trial), texts)
+        problems = check(Path(trial), {})
+    for problem in problems:
+        click.echo(f"{problem.severity}: {problem}", err=True)
+    if any(problem.severity == "error" for problem in problems):
+        sys.exit(1)
+    _write(directory, texts)
+    click.echo(f"wrote {', '.join(texts)} in {directory}: {counted(len(routes) or 1, 'route')} to {target}{prefix}")
+    for reason in described.left_out if described else ():
+        click.echo(f"left out: {reason}")
+    place = "" if directory == Path() else f" --config {directory}"
+    click.echo(f"next: gateway serve{place}, and when you have changed something, gateway check{place}")
+
+
+def _described(path: Path | None) -> Description | None:
+    if path is None:
+        return None
+    from gateway.starter.openapi import DescriptionError, read_description  # noqa: PLC0415
+
+    try:
+        described = read_description(path.read_bytes())
+    except (OSError, DescriptionError) as error:
+        _fail(f"{path}: {error}")
+    if not described.routes:
+        _fail(f"{path}: it has no path that could be a route" + "".join(f"; {each}" for each in described.left_out[:3]))
+    return described
+
+
+def _default(described: Description | None) -> str:
+    if described is not None:
+        _fail("the description names no server with a host; say where it runs with --backend http://localhost:3000")
+    return BACKEND
+
+
+def _backend(url: str) -> tuple[str, str]:
+    """A target, and the path that stands before what it is asked for."""
+    from pydantic_core import PydanticCustomError  # noqa: PLC0415
+
+    from gateway.config.values.addresses import parse_target  # noqa: PLC0415
+
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        target = f"{parts.scheme}://{parts.netloc}"
+        parse_target(target)
+    except PydanticCustomError as error:
+        raise click.BadParameter(error.message(), param_hint="--backend") from None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--backend") from None
+    if parts.query or parts.fragment:
+        raise click.BadParameter("a backend ends after its path", param_hint="--backend")
+    return target, parts.path.rstrip("/")
+
+
+def _write(directory: Path, texts: Mapping[str, str]) -> None:
+    """Write all of them, or nothing where one is there already."""
+    there = [name for name in texts if (directory / name).exists() or (directory / name).is_symlink()]
+    if there:
+        _fail(f"already there: {', '.join(there)}. Nothing was written; name another directory with --config")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            with (directory / name).open("x", encoding="utf-8") as stream:
+                stream.write(text)
+    except OSError as error:
+        _fail(f"{error.filename or directory} cannot be written: {error.strerror}")
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(1)

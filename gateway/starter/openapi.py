@@ -1,0 +1,161 @@
+"""The routes that a description of an API (OpenAPI 3, or 2) asks for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import yaml
+from pydantic_core import PydanticCustomError
+
+from gateway.config.values.addresses import parse_target
+from gateway.config.values.paths import check_path
+from gateway.routes.pattern import parse
+from gateway.routes.wildcards import PatternError
+
+MAX_BYTES = 16 * 1024**2
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "query")
+
+_AS_IT_IS = "/{}!$&'()+,;=:@~%-._"  # not the asterisk, which is a wildcard to us
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class DescriptionError(Exception):
+    """The description cannot be used; the text says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One path of the description, as a route."""
+
+    path: str
+    methods: tuple[str, ...]
+    summary: str = ""
+    needs_credential: bool = False
+
+
+@dataclass(slots=True)
+class Description:
+    """What a description says."""
+
+    backend: str = ""  # scheme, host and port; empty where it names none
+    routes: list[Described] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # a sentence each
+    key_header: str = ""  # in which it wants an API key
+
+
+def read_description(data: bytes) -> Description:
+    """Raises DescriptionError."""
+    document = _document(data)
+    if not isinstance(document.get("paths"), Mapping) or not ("openapi" in document or "swagger" in document):
+        raise DescriptionError("it is no OpenAPI description: it needs openapi (or swagger) and paths at its top")
+    server = urlsplit(_server(document))
+    described = Description(key_header=_key_header(document))
+    if server.netloc:
+        described.backend = _backend(server.scheme or "https", server.netloc)
+    base, secured = server.path.rstrip("/"), bool(document.get("security"))
+    for path, item in document["paths"].items():
+        if str(path).startswith("/"):
+            _add(described, document, base, str(path), item, secured=secured)
+    return described
+
+
+def _document(data: bytes) -> Mapping[str, Any]:
+    if len(data) > MAX_BYTES:
+        raise DescriptionError(f"it has more than {MAX_BYTES // 1024**2} MiB")
+    try:
+        text = data.decode("utf-8-sig")
+        document = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _LOADER)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise DescriptionError(f"it is neither JSON nor YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(document, Mapping):
+        raise DescriptionError("it is no OpenAPI description: expected an object with openapi and paths")
+    return document
+
+
+def _server(document: Mapping[str, Any]) -> str:
+    """The first one, with the defaults of its variables; of Swagger 2, what stands in its place."""
+    if "swagger" in document:
+        schemes = document.get("schemes") or ["https"]
+        host, base = str(document.get("host") or ""), str(document.get("basePath") or "")
+        return f"{schemes[0]}://{host}{base}" if host else base
+    servers = document.get("servers")
+    server: Any = servers[0] if isinstance(servers, list) and servers else {}
+    if not isinstance(server, Mapping):
+        return ""
+    variables = server.get("variables") or {}
+
+    def default(match: re.Match[str]) -> str:
+        return str((variables.get(match[1]) or {}).get("default", ""))
+
+    return _PLACEHOLDER.sub(default, str(server.get("url") or ""))
+
+
+def _backend(scheme: str, authority: str) -> str:
+    backend = f"{scheme}://{authority.rpartition('@')[2]}"
+    try:
+        parse_target(backend)
+    except PydanticCustomError as error:
+        raise DescriptionError(f"its server {backend} cannot be a target: {error.message()}; give --backend") from None
+    return backend
+
+
+def _add(
+    described: Description, document: Mapping[str, Any], base: str, path: str, item: Any, *, secured: bool
+) -> None:
+    item = _resolved(document, item)
+    operations = [(method, item[method]) for method in METHODS if isinstance(item.get(method), Mapping)]
+    if not operations:
+        described.left_out.append(f"{path}: it has no operation that a request could ask for")
+        return
+    try:
+        pattern = check_path(base + quote(_PLACEHOLDER.sub(_named, path.partition("?")[0]), safe=_AS_IT_IS))
+        parse(pattern)
+    except (PydanticCustomError, PatternError) as error:
+        reason = error.message() if isinstance(error, PydanticCustomError) else error
+        described.left_out.append(f"{path}: {reason}")
+        return
+    methods = tuple(method.upper() for method, _ in operations if not (method == "head" and "get" in item))
+    needs = any(bool(operation.get("security", secured)) for _, operation in operations)
+    described.routes.append(Described(pattern, methods, _summary(item, operations), needs))
+
+
+def _named(match: re.Match[str]) -> str:
+    """A placeholder by a name that captures may have."""
+    return "{" + (re.sub(r"[^A-Za-z0-9_]", "_", match[1]) or "_") + "}"
+
+
+def _resolved(document: Mapping[str, Any], item: Any) -> Mapping[str, Any]:
+    """A path's operations; a reference leads to another place of the same document (RFC 6901)."""
+    for _ in range(10):  # references to references
+        reference = item.get("$ref") if isinstance(item, Mapping) else None
+        if not isinstance(reference, str) or not reference.startswith("#/"):
+            break
+        item = document
+        for step in reference[2:].split("/"):
+            item = item.get(step.replace("~1", "/").replace("~0", "~"), {}) if isinstance(item, Mapping) else {}
+    return item if isinstance(item, Mapping) else {}
+
+
+def _summary(item: Mapping[str, Any], operations: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    texts = (item.get("summary"), *(operation.get("summary") for _, operation in operations))
+    text = next((str(each) for each in texts if each), "")
+    return "".join(each if each.isprintable() else " " for each in text)[:100].strip()
+
+
+def _key_header(document: Mapping[str, Any]) -> str:
+    return next(_key_headers(document), "")
+
+
+def _key_headers(document: Mapping[str, Any]) -> Iterator[str]:
+    schemes = document.get("securityDefinitions") or (document.get("components") or {}).get("securitySchemes") or {}
+    for scheme in schemes.values() if isinstance(schemes, Mapping) else ():
+        if isinstance(scheme, Mapping) and (scheme.get("type"), scheme.get("in")) == ("apiKey", "header"):
+            name = str(scheme.get("name") or "")
+            if re.fullmatch(r"[A-Za-z0-9-]{1,60}", name):
+                yield name

@@ -1,0 +1,137 @@
+"""`gateway init`: the first files of a configuration."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.config.load import load
+from tests.cli.support import gateway
+
+PETS: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Pets", "version": "1"},
+    "servers": [{"url": "https://{region}.pets.test/api/v3", "variables": {"region": {"default": "eu"}}}],
+    "security": [{"key": []}],
+    "components": {
+        "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Pets-Key"}},
+        "pathItems": {"Stores": {"get": {"responses": {}}}},
+    },
+    "paths": {
+        "/pets": {"get": {"summary": "List # all: pets\n", "security": []}, "post": {"responses": {200: {}}}},
+        "/pets/{pet-id}": {"get": {}, "head": {}, "delete": {}, "parameters": []},
+        "/pets/{pet-id}/photo.{format}": {"put": {}},
+        "/stores": {"$ref": "#/components/pathItems/Stores"},
+        "/a*b ${c}": {"get": {}},
+        "/odd/{a}{b}": {"get": {}},
+        "/nothing": {"parameters": []},
+        "x-internal": {"get": {}},
+    },
+}
+
+
+def test_what_it_writes_is_served_as_it_is(tmp_path: Path) -> None:
+    """One backend gets everything, with its own prefix before the path; the files are right as they are."""
+    directory = tmp_path / "new"
+    ended = gateway("init", "--backend", "localhost:3000/app/", config=directory)
+    assert ended.returncode == 0, ended.stderr
+    assert "wrote routes.yaml, middleware.yaml, auth.yaml in " in ended.stdout
+    assert gateway("check", config=directory).stdout == "ok, 0 warnings\n"
+    asked = json.loads(gateway("explain", "GET", "/api/x?y=1", "--json", config=directory).stdout)
+    assert (asked["outcome"], asked["sent"], asked["endpoints"]) == ("forwarded", "/app/api/x", ["localhost:3000"])
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    """Where one of the files is there, none is written."""
+    (tmp_path / "auth.yaml").write_text("mine")
+    ended = gateway("init", config=tmp_path)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("error: already there: auth.yaml. Nothing was written")
+    assert [path.name for path in tmp_path.iterdir()] == ["auth.yaml"]
+    assert (tmp_path / "auth.yaml").read_text() == "mine"
+
+
+def test_all_that_is_commented_out_holds(tmp_path: Path) -> None:
+    """Whoever removes a # has a key that is right: here all of them at once."""
+    assert gateway("init", config=tmp_path).returncode == 0
+    for name in ("routes", "middleware", "auth"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(re.sub(r"^( *)#(?=[-a-z]|  )", r"\1", path.read_text(), flags=re.MULTILINE))
+    configuration = load(tmp_path, {})
+    assert len(configuration.routes.routes) == 2
+    assert configuration.middleware.rate_limits
+    assert configuration.auth.consumers
+    assert gateway("check", config=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["json", "yaml"])
+def test_a_description_becomes_routes(tmp_path: Path, kind: str) -> None:
+    """A route for each path, with its methods, to the server of the description; what cannot be one is named."""
+    description = tmp_path / f"openapi.{kind}"
+    description.write_text(json.dumps(PETS) if kind == "json" else yaml.safe_dump(PETS, sort_keys=False))
+    directory = tmp_path / "new"
+    ended = gateway("init", "--from", str(description), config=directory)
+    assert ended.returncode == 0, ended.stderr
+    routes = load(directory, {}).routes.routes
+    assert [(route.path, route.methods) for route in routes] == [
+        ("/api/v3/pets", ("GET", "POST")),
+        ("/api/v3/pets/{pet_id}", ("GET", "DELETE")),
+        ("/api/v3/pets/{pet_id}/photo.{format}", ("PUT",)),
+        ("/api/v3/stores", ("GET",)),
+        ("/api/v3/a%2Ab%20${c}", ("GET",)),
+    ]
+    assert {route.target for route in routes} == {"https://eu.pets.test"}
+    assert [line.partition(":")[2].partition(":")[0].strip() for line in ended.stdout.splitlines()[1:3]] == [
+        "/odd/{a}{b}",
+        "/nothing",
+    ]
+    assert "List # all: pets" in (directory / "routes.yaml").read_text()
+    assert "X-Pets-Key" in (directory / "auth.yaml").read_text()
+    asked = json.loads(gateway("explain", "GET", "/api/v3/pets/7", "--json", config=directory).stdout)
+    assert asked["sent"] == "/api/v3/pets/7"
+
+
+def test_a_backend_takes_the_place_of_the_server(tmp_path: Path) -> None:
+    """--backend says where it runs; an older description, and one without a host, will do."""
+    older = {"swagger": "2.0", "basePath": "/v1", "paths": {"/x/{id}": {"get": {}}}}
+    (tmp_path / "old.json").write_text(json.dumps(older))
+    command = ["init", "--from", str(tmp_path / "old.json")]
+    ended = gateway(*command, config=tmp_path / "new")
+    assert ended.returncode == 1
+    assert "names no server with a host; say where it runs with --backend" in ended.stderr
+    assert gateway(*command, "--backend", "http://127.0.0.1:3000/app", config=tmp_path / "new").returncode == 0
+    asked = json.loads(gateway("explain", "GET", "/v1/x/7", "--json", config=tmp_path / "new").stdout)
+    assert (asked["sent"], asked["endpoints"]) == ("/app/v1/x/7", ["127.0.0.1:3000"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "neither JSON nor YAML"),
+        ("[]", "no OpenAPI description"),
+        ("a: 1", "no OpenAPI description"),
+        ('{"openapi": "3.0.0", "paths": {}}', "no path that could be a route"),
+    ],
+)
+def test_what_is_no_description_is_told(tmp_path: Path, text: str, said: str) -> None:
+    """With its file and the reason; nothing is written."""
+    (tmp_path / "it").write_text(text)
+    ended = gateway("init", "--from", str(tmp_path / "it"), config=tmp_path / "new")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: {tmp_path / 'it'}: ")
+    assert said in ended.stderr
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("backend", ["ftp://x", "http://", "http://a b", "http://a:99999", "http://u:p@a"])
+def test_a_backend_that_cannot_be_one_is_told(tmp_path: Path, backend: str) -> None:
+    """A matter of usage: exit code 2, and nothing is written."""
+    ended = gateway("init", "--backend", backend, config=tmp_path / "new")
+    assert ended.returncode == 2, ended.stdout
+    assert "--backend" in ended.stderr
+    assert not (tmp_path / "new").exists()
