@@ -132,6 +132,7 @@ def backend() -> Iterator[int]:
 async def measure(plan: Plan, port: int) -> None:
     loop = asyncio.get_running_loop()
     gc.set_threshold(10_000, 20, 50)  # as the gateway does
+    own = await _own_part()
     fleet = Fleet(plan, Connector(Deadlines(loop), Resolver({})), port)
     began = time.perf_counter()
     await fleet.start()
@@ -139,8 +140,8 @@ async def measure(plan: Plan, port: int) -> None:
     while fleet.checks < plan.services * plan.endpoints:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
     print(f"first check of each: {time.perf_counter() - began:.1f} s after the start")
-    await asyncio.sleep(plan.interval)  # until the second checks have spread them
-    slots, late, changes = await _run(fleet, plan)
+    await asyncio.sleep(plan.interval)  # until no second check waits behind the first ones of others
+    slots, late, changes = await _run(fleet, plan, own)
     mean = sum(slots.values()) / max(1, len(slots))
     print(f"checks in {SLOT * 1000:.0f} ms: mean {mean:.1f}, most {max(slots.values())}, least {min(slots.values())}")
     print(f"one change: median {_ms(changes, 0.5)}, p99 {_ms(changes, 0.99)}, longest {_ms(changes, 1)} ms")
@@ -149,7 +150,15 @@ async def measure(plan: Plan, port: int) -> None:
     await _churn(fleet, plan)
 
 
-async def _run(fleet: Fleet, plan: Plan) -> tuple[Counter[int], list[float], list[float]]:
+async def _own_part() -> float:
+    """The share of a core that looking at how late the loop is takes by itself."""
+    began, cpu = time.perf_counter(), time.process_time()
+    for _ in range(int(2 / LOOK)):
+        await asyncio.sleep(LOOK)
+    return (time.process_time() - cpu) / (time.perf_counter() - began)
+
+
+async def _run(fleet: Fleet, plan: Plan, own: float) -> tuple[Counter[int], list[float], list[float]]:
     slots, late, changes = Counter[int](), list[float](), list[float]()
     began, cpu, next_change, before = time.perf_counter(), os.times(), 0.0, fleet.checks
     while (now := time.perf_counter() - began) < plan.seconds:
@@ -164,7 +173,9 @@ async def _run(fleet: Fleet, plan: Plan) -> tuple[Counter[int], list[float], lis
             next_change += plan.change
     seconds, now_cpu = time.perf_counter() - began, os.times()
     user, system = (now_cpu.user - cpu.user) / seconds, (now_cpu.system - cpu.system) / seconds
-    print(f"CPU: {user + system:.1%} of a core ({system:.1%} in the kernel), this measurement's own part included")
+    rate = sum(slots.values()) / seconds
+    print(f"CPU: {user + system:.1%} of a core ({system:.1%} in the kernel) at {rate:.0f} checks a second,")
+    print(f"     {own:.1%} of it this measurement's own")
     return slots, late, changes
 
 

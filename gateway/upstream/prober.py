@@ -33,12 +33,24 @@ class UnderWay(Protocol):
 class _Watched:
     """One endpoint, as its checks go."""
 
-    __slots__ = ("answered", "due", "endpoint", "failures", "gone", "passes", "passes_ejected", "probe", "prober")
+    __slots__ = (
+        "answered",
+        "due",
+        "endpoint",
+        "failures",
+        "gone",
+        "passes",
+        "passes_ejected",
+        "placed",
+        "probe",
+        "prober",
+    )
 
     def __init__(self, endpoint: Endpoint, prober: Prober, due: float) -> None:
         self.endpoint = endpoint
         self.prober = prober
         self.due = due  # time.perf_counter()
+        self.placed = False  # whether that is its own place in the interval
         self.passes = 0  # in a row
         self.passes_ejected = 0  # the same, since it was ejected for what became of requests
         self.failures = 0  # in a row
@@ -143,7 +155,7 @@ class Prober:
 
     def _ended(self, watched: _Watched, checked: Checked) -> None:
         """A check has come to an end."""
-        endpoint, first = watched.endpoint, watched.endpoint.health.checked is None
+        endpoint = watched.endpoint
         endpoint.health.checked = checked
         try:
             self._judge(watched, checked)
@@ -152,19 +164,22 @@ class Prober:
         except Exception as error:
             self._went_wrong(watched, error)
         else:
-            # At first, checks are spread over the interval; from then on, they must not fall into step.
-            self._plan_next(watched, random.uniform(0.0, 1.0) if first else random.uniform(0.9, 1.1))
+            self._plan_next(watched)
 
     def _went_wrong(self, watched: _Watched, error: Exception) -> None:
         """One that goes wrong must not be the last."""
         logger.error("the health check of %s went wrong", watched.endpoint.label, exc_info=error)
-        self._plan_next(watched, 1.0)
+        self._plan_next(watched)
 
-    def _plan_next(self, watched: _Watched, intervals: float) -> None:
-        """So long after this one was due: that it waited for its turn moves none that follow. After a start with many
-        endpoints, all would stay in the wake of that."""
-        watched.probe = None
+    def _plan_next(self, watched: _Watched) -> None:
+        """At first, checks are spread over the interval; from then on, they must not fall into step.
+
+        That one had to wait for its turn moves none that follow. After a start with many endpoints, all would stay in
+        the wake of that.
+        """
+        intervals = random.uniform(0.9, 1.1) if watched.placed else random.uniform(0.0, 1.0)
         watched.due = max(watched.due + self.check.interval * intervals, time.perf_counter())
+        watched.placed, watched.probe = True, None
         self._turns.ended()
         self._turns.plan(watched, watched.due)
 
