@@ -8,6 +8,8 @@ import itertools
 import time
 from typing import Final, Protocol
 
+from gateway.deadlines import NEVER
+
 TOGETHER: Final = 0.01  # seconds; what is due within them begins together, which is cheaper than one by one
 SPARE: Final = 1024  # entries of endpoints that are gone, which may stay in the queue until their time
 
@@ -36,6 +38,11 @@ class ProbeTurns:
         self._free = 0.0  # the next moment that no check has taken
         self._timer: asyncio.TimerHandle | None = None
         self._wakes = 0.0  # when that fires
+
+    @property
+    def next_due(self) -> float:
+        """When the first that has not begun is due, or was; time.perf_counter()."""
+        return self._queue[0][0] if self._queue else NEVER
 
     def plan(self, watched: Due, due: float) -> None:
         """Begin it then, or as soon as there is room. `due` is time.perf_counter()."""
