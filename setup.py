@@ -36,6 +36,7 @@ MODULES = """
     auth/scheme auth/credentials auth/api_key auth/anonymous
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
+    middleware/variables
     monitor/access_log monitor/metrics monitor/recent_requests
     app/channel app/gateway app/sending app/asgi app/counting
     server/context server/channel server/head server/progress server/lingering server/accepting

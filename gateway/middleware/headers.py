@@ -6,82 +6,22 @@ caller was recognised, and those for the client must be in the refusals of all o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 from urllib.parse import quote
 
-from gateway.config.models import RouteConfig
-from gateway.config.models.header_rules import PIECES, HeaderRules, RequestHeaders, ResponseHeaders
+from gateway.auth.credentials import without_parameters
+from gateway.config.models import Configuration, RouteConfig
+from gateway.config.models.header_rules import HeaderRules, RequestHeaders, ResponseHeaders, words
 from gateway.context import Context
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Handler, Response
-from gateway.middleware.declaration import Declaration
+from gateway.middleware.declaration import Declaration, Read
+from gateway.middleware.variables import Parameter, Value, compile_parameter, compile_value
 
 Line = tuple[bytes, bytes]
-Value = Callable[[Exchange], bytes]
-
-_PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F)))
-
-_VARIABLES: Final[dict[str, Callable[[Exchange], str | None]]] = {
-    "request_id": lambda exchange: exchange.request_id,
-    "client": lambda exchange: exchange.client,
-    "consumer": lambda exchange: exchange.identity.consumer if exchange.identity else None,
-    "tenant": lambda exchange: exchange.identity.tenant if exchange.identity else None,
-    "route": lambda exchange: exchange.route,
-    "host": lambda exchange: exchange.host,
-    "scheme": lambda exchange: exchange.scheme,
-    "method": lambda exchange: exchange.method,
-    "path": lambda exchange: exchange.path,
-    "original_path": lambda exchange: exchange.original_path,
-}
-
-
-_FREE_TEXT: Final = frozenset({"consumer", "tenant"})  # what a token may have made up
-_MARKS: Final = "%;,=\"'\\ "  # what stands between the parts of a value, or around them
-
-
-def compile_value(text: str) -> bytes | Value:
-    """The value itself, or what makes it of an exchange.
-
-    Whatever a variable holds, what comes out is one line of printable ASCII: everything else is percent-encoded. Where
-    a variable is only a part of the value, so is what could pass for the end of its part.
-    """
-    pieces: list[str | Callable[[Exchange], str]] = []
-    position = 0
-    matches = list(PIECES.finditer(text))
-    alone = len(matches) == 1 and matches[0][0] == text
-    literal = "".join(char for char in PIECES.sub("", text) if not char.isalnum())
-    for match in matches:
-        pieces += [text[position : match.start()], match[1] or _written(match[2], literal, alone=alone)]
-        position = match.end()
-    pieces.append(text[position:])
-    if all(isinstance(piece, str) for piece in pieces):
-        return "".join(map(str, pieces)).encode("ascii")
-
-    def render(exchange: Exchange) -> bytes:
-        made = "".join([piece if isinstance(piece, str) else piece(exchange) for piece in pieces])
-        return made.strip().encode("ascii")
-
-    return render
-
-
-def _written(name: str, literal: str, *, alone: bool) -> Callable[[Exchange], str]:
-    """What a variable holds, encoded. `literal` has the marks between which the value puts it, such as `&`."""
-    get = _VARIABLES[name]
-    marks = "%" if name in _FREE_TEXT else ""
-    if not alone:  # hosts, addresses and paths keep what belongs to them
-        marks = _MARKS + (literal if name in _FREE_TEXT else "".join(mark for mark in literal if mark not in "/:.-_"))
-    table = {ord(mark): f"%{ord(mark):02X}" for mark in marks}
-    safe = "".join(char for char in _PRINTABLE if char not in marks)
-
-    def written(exchange: Exchange) -> str:
-        value = get(exchange) or ""
-        if value.isascii() and value.isprintable() and value == value.strip():
-            return value.translate(table)
-        return quote(value, safe=safe.replace(" ", ""), errors="replace")
-
-    return written
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,25 +61,58 @@ def changes(rules: Iterable[RequestHeaders | ResponseHeaders]) -> Changes | None
 
 
 @dataclass(frozen=True, slots=True)
-class RequestHeaderRules:
-    """Headers for the backend. Lines that other policies added are set and removed, too."""
+class QueryChanges:
+    """Query parameters that are there with this one value, or not at all; whatever else there is stays as it came."""
 
-    changes: Changes
+    values: Mapping[str, Parameter]
 
     def wrap(self, handler: Handler) -> Handler:
-        """A handler that sees the changed headers."""
-        change, dropped = self.changes, self.changes.dropped
-        hidden = frozenset(name.replace(b"_", b"-") for name in dropped)
+        """A handler that sees the changed query."""
+        names = frozenset(name.encode() for name in self.values)
+        written = [(quote(name, safe=""), value) for name, value in self.values.items()]
 
         async def changed(exchange: Exchange) -> Response:
-            if hidden:
-                exchange.hidden_headers |= hidden
-                if exchange.extra_headers:
-                    exchange.extra_headers = tuple([line for line in exchange.extra_headers if line[0] not in dropped])
-            exchange.extra_headers += change.made(exchange)
+            made = [(name, value(exchange)) for name, value in written]
+            rest = without_parameters(exchange.query, names) if exchange.query else b""
+            pairs = [f"{name}={value}".encode() for name, value in made if value is not None]
+            exchange.query = b"&".join([rest, *pairs] if rest else pairs)
             return await handler(exchange)
 
         return changed
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeaderRules:
+    """Headers and parameters for the backend. Lines that other policies added are set and removed, too."""
+
+    changes: Changes | None
+    query: QueryChanges | None = None
+
+    def __repr__(self) -> str:
+        """The names only."""
+        parameters = f", parameters {', '.join(self.query.values)}" if self.query is not None else ""
+        return f"RequestHeaderRules({self.changes or ''}{parameters})"
+
+    def wrap(self, handler: Handler) -> Handler:
+        """A handler that sees what was changed."""
+        if self.query is not None:
+            handler = self.query.wrap(handler)
+        return handler if self.changes is None else _changing(self.changes, handler)
+
+
+def _changing(change: Changes, handler: Handler) -> Handler:
+    dropped = change.dropped
+    hidden = frozenset(name.replace(b"_", b"-") for name in dropped)
+
+    async def changed(exchange: Exchange) -> Response:
+        if hidden:
+            exchange.hidden_headers |= hidden
+            if exchange.extra_headers:
+                exchange.extra_headers = tuple([line for line in exchange.extra_headers if line[0] not in dropped])
+        exchange.extra_headers += change.made(exchange)
+        return await handler(exchange)
+
+    return changed
 
 
 _OF_PROBLEMS: Final = frozenset({b"content-type", b"cache-control", b"x-request-id"})
@@ -171,20 +144,48 @@ class ResponseHeaderRules:
         return changed
 
 
-def _rules(context: Context, route: RouteConfig) -> list[HeaderRules]:
-    return [rule for rule in context.configuration.middleware.headers.values() if rule.applies_to(route.id)]
+def _rules(configuration: Configuration, route: RouteConfig) -> list[HeaderRules]:
+    return [rule for rule in configuration.middleware.headers.values() if rule.applies_to(route.id)]
 
 
 def request_for_route(context: Context, route: RouteConfig) -> RequestHeaderRules | None:
-    """None where nothing is to be changed on the way to the backend."""
-    change = changes(rule.request for rule in _rules(context, route))
-    return RequestHeaderRules(change) if change else None
+    """None where nothing is to be changed on the way to the backend. What the route sets goes over the rules."""
+    own = RequestHeaders.model_construct(set=route.set_headers)
+    change = changes([*(rule.request for rule in _rules(context.configuration, route)), own])
+    values = {name: compile_parameter(value) for name, value in route.set_parameters.items()}
+    if change is None and not values:
+        return None
+    return RequestHeaderRules(change, QueryChanges(values) if values else None)
 
 
 def response_for_route(context: Context, route: RouteConfig) -> ResponseHeaderRules | None:
     """None where nothing is to be changed on the way back."""
-    change = changes(rule.response for rule in _rules(context, route))
+    change = changes(rule.response for rule in _rules(context.configuration, route))
     return ResponseHeaderRules(change) if change else None
+
+
+def _reads_of(texts: Iterable[str]) -> Iterator[Read]:
+    """What values are made of must not be there twice: the backend could take the other one."""
+    for word in chain.from_iterable(map(words, texts)):
+        family, _, name = word.partition(".")
+        if family == "headers":
+            yield "header", name.lower()
+        elif family == "query":
+            yield "parameter", name
+
+
+def _texts(rules: Iterable[RequestHeaders | ResponseHeaders]) -> Iterator[str]:
+    for rule in rules:
+        yield from (*rule.set.values(), *rule.add.values())
+
+
+def _reads_for_requests(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
+    yield from _reads_of(route.set.values())
+    yield from _reads_of(_texts(rule.request for rule in _rules(configuration, route)))
+
+
+def _reads_for_responses(configuration: Configuration, route: RouteConfig) -> Iterator[Read]:
+    return _reads_of(_texts(rule.response for rule in _rules(configuration, route)))
 
 
 OF_RESPONSES: Final[Declaration] = Declaration(
@@ -192,11 +193,13 @@ OF_RESPONSES: Final[Declaration] = Declaration(
     response_for_route,
     before={"authentication": "refusals go without the headers of the rules"},
     guards_quota=True,
+    reads=_reads_for_responses,
     compiled=True,
 )
 OF_REQUESTS: Final[Declaration] = Declaration(
     "request_headers",
     request_for_route,
-    behind={"authentication": "{consumer} and {tenant} are empty"},
+    behind={"authentication": "{consumer} and {tenant} are empty, and there are no claims"},
+    reads=_reads_for_requests,
     compiled=True,
 )

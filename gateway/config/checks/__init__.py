@@ -54,6 +54,7 @@ ERRORS = (
     Check("routes.yaml", discovery.without_redis),
     Check("routes.yaml", breakers.unknown_profiles),
     Check("middleware.yaml", route_ids.unknown),
+    Check("middleware.yaml", headers.unknown_variables),
     Check("middleware.yaml", headers.request_id_is_an_identity_header),
     Check("middleware.yaml", outputs.check_outputs),
     Check("auth.yaml", schemes.unknown_in_default),

@@ -1,9 +1,12 @@
 """Names of headers that two settings use, or that backends do not get."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from gateway.config.models import Configuration, RouteConfig
+from gateway.config.models.header_rules import HeaderRules, unknown_word, words
 from gateway.config.problems import Fault, Path
+from gateway.config.values.paths import captures
 from gateway.http.fields import folded
 
 
@@ -13,6 +16,27 @@ def request_id_is_an_identity_header(configuration: Configuration) -> Iterator[F
     taken = {folded(name.encode()) for name in (names.consumer, names.tenant, names.groups, names.scopes)}
     if folded(configuration.middleware.request_id.header.encode()) in taken:
         yield Fault(("request_id", "header"), "identity_headers of auth.yaml has this name for who calls; take another")
+
+
+def unknown_variables(configuration: Configuration) -> Iterator[Fault]:
+    """Variables that are none, and that none of the routes that a rule is for captures."""
+    routes = configuration.routes.routes
+    for name, rules in configuration.middleware.headers.items():
+        captured: set[str] | None = None
+        for place, text in _values(rules):
+            for word in words(text):
+                if unknown_word(word, ()) is not None and captured is None:
+                    paths = chain.from_iterable(route.all_paths for route in routes if rules.applies_to(route.id))
+                    captured = set(chain.from_iterable(map(captures, paths)))
+                if (message := unknown_word(word, captured or ())) is not None:
+                    yield Fault(("headers", name, *place), message, f" ({{{word}}})")
+
+
+def _values(rules: HeaderRules) -> Iterator[tuple[Path, str]]:
+    for direction in ("request", "response"):
+        for key in ("set", "add"):
+            for header, text in getattr(getattr(rules, direction), key).items():
+                yield (direction, key, header), text
 
 
 def added_beside_the_gateways_own(configuration: Configuration) -> Iterator[Fault]:

@@ -1,6 +1,8 @@
 """middleware.yaml: headers that are set, added and removed, on the way to the backend and on the way back."""
 
 import re
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_serializer, field_validator
@@ -14,9 +16,17 @@ from gateway.http.fields import FRAMING_FIELDS, folded
 VARIABLES = ("request_id", "client", "consumer", "tenant", "route", "host", "scheme", "method", "path", "original_path")
 """What may stand in braces in the value of a header."""
 
-PIECES = re.compile(r"\{(\{[a-z_]+\})\}|\{([a-z_]+)\}")
+FAMILIES = ("claims", "query", "headers")
+"""What a variable of two words begins with: `{claims.org}`, `{query.page}`, `{headers.x-page}`."""
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[^{}\s]+)?"
+PIECES = re.compile(rf"\{{(\{{{_NAME}\}})\}}|\{{({_NAME})\}}")
 """`{{literal}}` or `{variable}`; all other braces are what they are."""
 
+OF_QUERY = "query."
+"""Before the name of a query parameter, where a header could stand, too."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OF_THE_GATEWAY = frozenset(
     {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id"}
 )
@@ -25,14 +35,26 @@ _OF_THE_GATEWAY = frozenset(
 def _check_value(text: str) -> str:
     if not text.isascii() or text != text.strip():
         raise refuse("the value of a header is printable ASCII, without spaces around it")
-    for match in PIECES.finditer(text):
-        if match[2] is not None and match[2] not in VARIABLES:
-            known = ", ".join(f"{{{name}}}" for name in VARIABLES)
-            raise refuse(
-                f"there is no variable of this name; there are {known}, and a double brace is for the word itself",
-                f" ({{{match[2]}}})",
-            )
     return text
+
+
+def words(text: str) -> Iterator[str]:
+    """The variables of a value, by name."""
+    return (match[2] for match in PIECES.finditer(text) if match[2] is not None)
+
+
+def unknown_word(word: str, captured: Collection[str]) -> str | None:
+    """What is wrong with a variable where the path captures these names; None where it is one."""
+    family, _, name = word.partition(".")
+    if name and family == "headers":
+        return None if _TOKEN.fullmatch(name) else "what follows headers. is no name of a header; correct it"
+    if (name and family in FAMILIES) or word in VARIABLES or word in captured:
+        return None
+    known = ", ".join(f"{{{each}}}" for each in (*VARIABLES, *(f"{family}.NAME" for family in FAMILIES)))
+    return (
+        f"there is no variable of this name; there are {known}, what the path captures, and a double brace is for the "
+        "word itself"
+    )
 
 
 def _check_name(name: str) -> str:
@@ -49,6 +71,24 @@ def _check_request_name(name: str) -> str:
     return _check_name(name)
 
 
+def _check_settable(name: str) -> str:
+    if not name.startswith(OF_QUERY):
+        return _check_request_name(addresses.parse_header_name(name))
+    if name == OF_QUERY:
+        raise refuse("query. is followed by the name of a query parameter: query.page")
+    return name
+
+
+def check_words(values: Iterable[str], captured: Collection[str]) -> None:
+    """Refuses a variable that is none where the path captures these names, or that could be meant as two things."""
+    for word in chain.from_iterable(map(words, values)):
+        if (message := unknown_word(word, captured)) is not None:
+            raise refuse(message, f" ({{{word}}})")
+        if word in VARIABLES and word in captured:
+            message = "the path captures this name, which is also what a variable is called; rename the capture"
+            raise refuse(message, f" ({{{word}}})")
+
+
 def _check_response_name(name: str) -> str:
     if folded(name.encode()).decode() in ("content-encoding", "content-range"):
         raise refuse("this header says how to read the body, which a rule does not change; remove it")
@@ -57,6 +97,7 @@ def _check_response_name(name: str) -> str:
 
 HeaderValue = Annotated[Text, Kind("text with variables"), AfterValidator(_check_value)]
 RequestHeader = Annotated[addresses.HeaderName, AfterValidator(_check_request_name)]
+Settable = Annotated[Text, Kind("header name, or query.NAME"), AfterValidator(_check_settable)]
 ResponseHeader = Annotated[addresses.HeaderName, AfterValidator(_check_response_name)]
 
 
@@ -94,11 +135,11 @@ class ResponseHeaders(Section):
 class HeaderRules(ForRoutes):
     """Headers that are changed. A value may have variables: `{request_id}`, `{client}` (its address), `{consumer}` and
     `{tenant}` (empty without an authenticated caller), `{route}` (its id), `{host}`, `{scheme}`, `{method}`, `{path}`
-    (that of the route) and `{original_path}` (as the client sent it). They are percent-encoded where they are not
-    printable ASCII, and `%` in `{consumer}` and `{tenant}`; in a value that has more than the variable, also
-    `% ; , = " ' \\`, spaces, and what the value itself puts between its parts (`&`, and in `{consumer}` and `{tenant}`
-    `/`, `:` and their like), so that no part can pass for another. A header whose value comes out empty is left out.
-    Where several rules are for one route, they work in the order of the file."""
+    (that of the route), `{original_path}` (as the client sent it), and those of Values from requests. They are
+    percent-encoded where they are not printable ASCII, and `%` in what callers choose; in a value that has more than
+    the variable, also `% ; , = " ' \\`, spaces, and what the value itself puts between its parts (`&`, and in what
+    callers choose `/`, `:` and their like), so that no part can pass for another. A header whose value comes out empty
+    is left out. Where several rules are for one route, they work in the order of the file."""
 
     request: RequestHeaders = Field(RequestHeaders(), description="On the way to the backend.")
     response: ResponseHeaders = Field(ResponseHeaders(), description="On the way back.")

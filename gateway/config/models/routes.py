@@ -7,7 +7,7 @@ duplicated, names of services) is in `gateway.config.checks`.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_serializer, field_validator, model_validator
 
 from gateway.config.models.auth.authorization import Authorize
 from gateway.config.models.auth.scheme_keys import SchemeNames
@@ -15,6 +15,7 @@ from gateway.config.models.base import Model, Section
 from gateway.config.models.breakers import BreakerOfRoute
 from gateway.config.models.cache import CacheOfRoute
 from gateway.config.models.fallbacks import Fallback
+from gateway.config.models.header_rules import OF_QUERY, HeaderValue, Settable, check_words
 from gateway.config.models.hedges import Hedge
 from gateway.config.models.mirrors import Mirror
 from gateway.config.models.predicates import HeaderPredicates, ValuePredicate
@@ -27,7 +28,16 @@ from gateway.config.models.sticky import StickySplit
 from gateway.config.models.timeouts import TimeoutsOfRoute
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, Several, SomeOf, Text, Unset, as_list, or_empty, refuse
-from gateway.config.values.paths import BasePath, PathPattern, PathPrefix, RewriteTemplate, RouteId, check_rewrite, slug
+from gateway.config.values.paths import (
+    BasePath,
+    PathPattern,
+    PathPrefix,
+    RewriteTemplate,
+    RouteId,
+    captures,
+    check_rewrite,
+    slug,
+)
 from gateway.config.values.quantities import Size
 
 Hosts = Annotated[
@@ -42,7 +52,7 @@ ANSWERS = ("target", "redirect", "respond")
 
 FORWARDING = frozenset(
     {"rewrite", "strip_prefix", "preserve_host", "timeout", "retry", "breaker", "split", "mirror", "fallback", "hedge"}
-    | {"cache"}
+    | {"cache", "set", "sticky"}
 )
 """What means nothing for a route that the gateway itself answers."""
 
@@ -117,6 +127,12 @@ class RouteKeys(Model):
     strip_prefix: Unset[PathPrefix] = Field(
         None, description="Prefix removed from the path before it is sent. Not together with `rewrite`."
     )
+    set: dict[Settable, HeaderValue] = Field(
+        {},
+        description="What is sent to the backend in place of what came: headers, and as `query.NAME` query parameters. "
+        "A value may have variables: see Values from requests.",
+        examples=[{"X-Org": "{claims.org}"}],
+    )
     preserve_host: bool = Field(False, description="Send the client's Host header instead of the target's.")
     timeout: Unset[TimeoutsOfRoute] = Field(
         None, description="Timeouts of this route. A bare duration is the same as `total`."
@@ -169,6 +185,26 @@ class RouteKeys(Model):
         check_rewrite(split_location(value.to)[1], _paths(info.data))
         return value
 
+    @field_validator("set", mode="before")
+    @classmethod
+    def _set_once(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len({_setting(str(name)) for name in value}) < len(value):
+            raise refuse("a header is duplicated; upper and lower case are the same name, remove one")
+        return value
+
+    @field_validator("set")
+    @classmethod
+    def _variables_exist(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        captured = [frozenset(captures(path)) for path in _paths(info.data)]
+        if captured:  # those of groups and defaults are known with the routes that get them
+            check_words(value.values(), frozenset.intersection(*captured))
+        return value
+
+    @field_serializer("set", when_used="json")
+    def _hidden(self, values: dict[str, str]) -> dict[str, str]:
+        """A backend's password is not for those who may see the configuration in force."""
+        return dict.fromkeys(values, "**********")
+
     @field_validator("strip_prefix")
     @classmethod
     def _not_with_rewrite(cls, value: str, info: ValidationInfo) -> str:
@@ -202,6 +238,16 @@ class RouteConfig(RouteKeys, RoutePaths):
         return self.paths or (self.path,)
 
     @property
+    def set_headers(self) -> dict[str, str]:
+        """The headers that it sets, by name."""
+        return {name: value for name, value in self.set.items() if not name.startswith(OF_QUERY)}
+
+    @property
+    def set_parameters(self) -> dict[str, str]:
+        """The query parameters that it sets, by name."""
+        return {name.removeprefix(OF_QUERY): value for name, value in self.set.items() if name.startswith(OF_QUERY)}
+
+    @property
     def answered_here(self) -> str:
         """How the gateway itself answers: the key that says so; empty where a backend is asked."""
         return "redirect" if self.redirect is not None else "respond" if self.respond is not None else ""
@@ -232,6 +278,10 @@ class RouteGroup(RouteKeys, GroupHead):
         description="Its routes. Captures count from the beginning of the prefix.",
         examples=[[{"path": "/orders/*"}]],
     )
+
+
+def _setting(name: str) -> str:
+    return name if name.startswith(OF_QUERY) else name.lower()
 
 
 def _paths(data: dict[str, Any]) -> tuple[str, ...]:
