@@ -20,6 +20,7 @@ import uvloop
 CONNECTIONS: Final = 1000
 CONNECTING: Final = 64  # at once
 TICK: Final = 0.01  # seconds
+IP_BIND_ADDRESS_NO_PORT: Final = 24  # connecting chooses it, which may use those of connections that have ended
 
 
 class End(Enum):
@@ -110,7 +111,12 @@ class Crowd:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(5):
-                await loop.create_connection(lambda: Attacker(self), *self._target, local_addr=self._source)
+                sock = socket.socket()
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind(self._source)
+                await loop.sock_connect(sock, self._target)
+                await loop.create_connection(lambda: Attacker(self), sock=sock)
         except (OSError, TimeoutError):
             await asyncio.sleep(TICK)
 

@@ -8,7 +8,8 @@ away.
 Bytes that come one by one cost a read each. Those whose client sends many such crumbs, on whatever connections, are not
 read for a moment, after which more of them come at once.
 
-What comes first on new connections is read a few connections at a time, client by client.
+Heads on new connections are read a few at a time, client by client, and so are those of a client with very many
+connections, while there are others.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from gateway.algorithms.fairness import FairQueue
 BUDGET: Final = 0.0005  # seconds of a turn of the loop, for all who wait
 SHARES: Final = 8  # of them, in the same turn: what a share causes comes later
 PAUSE: Final = 0.001  # seconds until the next such turn
-BEGUN_AT_ONCE: Final = 2  # first requests of connections, in one turn of the loop
+BEGUN_AT_ONCE: Final = 2  # requests, in one turn of the loop: each of them causes more in the turns behind it
+CROWD: Final = 100  # connections of one client, beyond which all its requests wait for their turn
 CRUMBS: Final = 20  # reads of next to nothing that each client has in every WINDOW
 WINDOW: Final = 0.01  # seconds
 REST: Final = 0.25  # seconds without a read, of a connection that brings more of them
@@ -72,13 +74,15 @@ class Turns:
 
     def _run(self) -> None:
         ends = time.perf_counter() + BUDGET
-        for _ in range(min(SHARES, len(self._waiting))):
-            self._waiting.take().go_on()
-            if time.perf_counter() >= ends:
-                break
-        self._running = len(self._waiting) > 0
-        if self._running:
-            asyncio.get_running_loop().call_later(PAUSE, self._run)
+        try:
+            for _ in range(min(SHARES, len(self._waiting))):
+                self._waiting.take().go_on()
+                if time.perf_counter() >= ends:
+                    break
+        finally:  # whatever one of them did, the others wait for their turn
+            self._running = len(self._waiting) > 0
+            if self._running:
+                asyncio.get_running_loop().call_later(PAUSE, self._run)
 
     def is_crumb_too_many(self, place: bytes | str, now: float) -> bool:
         """Count a read of next to nothing at this loop time. Returns whether its connection should rest."""
@@ -108,17 +112,40 @@ class Turns:
 
 
 class Beginnings:
-    """Whose first request is read next: of a few connections in each turn of the loop, client by client.
+    """Whose request is begun next: of a few connections in each turn of the loop, client by client.
 
-    What a flood sends on hundreds of new connections comes at once; read at once, it would hold up all others for as
-    long as that takes, and again with each of the steps that follow.
+    What a flood sends on hundreds of connections comes at once; read at once, it would hold up all others for as long
+    as that takes, and again with each of the steps that follow. That is worth its price, a turn of the loop for every
+    few requests, on new connections, and where one client has a crowd of them beside others that have not. (Where all
+    do, they are balancers, and behind them is everybody.)
     """
 
-    __slots__ = ("_due", "_waiting")
+    __slots__ = ("_connections", "_crowds", "_due", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: FairQueue[Waiting] = FairQueue()
         self._due = False
+        self._connections: dict[bytes | str, int] = {}  # by client
+        self._crowds = 0  # clients that have more than CROWD
+
+    def came(self, place: bytes | str) -> None:
+        """The client at this place has one connection more."""
+        count = self._connections.get(place, 0) + 1
+        self._connections[place] = count
+        if count == CROWD + 1:
+            self._crowds += 1
+
+    def left(self, place: bytes | str) -> None:
+        """It has one less."""
+        count = self._connections.pop(place) - 1
+        if count:
+            self._connections[place] = count
+        if count == CROWD:
+            self._crowds -= 1
+
+    def is_crowd(self, place: bytes | str) -> bool:
+        """Whether it has so many that what they send together would hold up others, and there are others."""
+        return len(self._connections) > self._crowds > 0 and self._connections.get(place, 0) > CROWD
 
     def join(self, place: bytes | str, waiting: Waiting) -> None:
         """Go on, for the client at this place, in one of the next turns of the loop."""
@@ -128,11 +155,13 @@ class Beginnings:
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
-        for _ in range(min(BEGUN_AT_ONCE, len(self._waiting))):
-            self._waiting.take().go_on()
-        self._due = len(self._waiting) > 0
-        if self._due:
-            asyncio.get_running_loop().call_soon(self._run)
+        try:
+            for _ in range(min(BEGUN_AT_ONCE, len(self._waiting))):
+                self._waiting.take().go_on()
+        finally:
+            self._due = len(self._waiting) > 0
+            if self._due:
+                asyncio.get_running_loop().call_soon(self._run)
 
 
 class ClientTurns:

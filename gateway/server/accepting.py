@@ -30,13 +30,13 @@ Connecting = Coroutine[Any, None, object]  # waits for futures
 
 
 class Acceptor:
-    """Serves listening sockets. `protocol` is given the address of a client; `room` is how many may wait here."""
+    """Serves listening sockets. `protocol` is given a socket and the client's address; `room` is how many may wait."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         listeners: Sequence[socket.socket],
-        protocol: Callable[[str], asyncio.BaseProtocol],
+        protocol: Callable[[socket.socket, str], asyncio.BaseProtocol],
         tls: ssl.SSLContext | None = None,
         room: Callable[[], int] = lambda: ROOM,
     ) -> None:
@@ -110,7 +110,7 @@ class Acceptor:
             accepted.close()  # it was reset while it waited: whatever it asked for, nobody is there for the answer
             return
         accepted.setblocking(False)
-        protocol = partial(self._protocol, address)
+        protocol = partial(self._protocol, accepted, address)
         self._go_on(self._loop.connect_accepted_socket(protocol, accepted, ssl=self._tls))
 
     def _go_on(self, connecting: Connecting, _: object = None) -> None:

@@ -13,6 +13,7 @@ from gateway.outbox import Outbox
 from gateway.turns import Beginnings, Turns
 
 READ_BUFFER: Final = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
+HEAD_BUFFER: Final = 16 * 1024  # bytes of it, for a read that may wait for its turn
 
 
 class ServerContext:
@@ -30,3 +31,4 @@ class ServerContext:
         self.turns = Turns()
         self.beginnings = Beginnings()
         self.buffer = memoryview(bytearray(READ_BUFFER))
+        self.head_buffer = self.buffer[:HEAD_BUFFER]

@@ -31,6 +31,7 @@ class Lingering(asyncio.BufferedProtocol):
         self,
         context: ServerContext,
         transport: asyncio.Transport,
+        sock: socket.socket,  # of the transport
         writer: Writer,
         place: bytes | str,
         stall: float,  # seconds without progress of a client that has not read everything
@@ -39,6 +40,7 @@ class Lingering(asyncio.BufferedProtocol):
     ) -> None:
         self._context = context
         self._transport = transport
+        self._socket = sock
         self._writer = writer
         self._place = place
         self._stall = stall
@@ -46,10 +48,10 @@ class Lingering(asyncio.BufferedProtocol):
         self._received = 0  # bytes, since the last look
         self._open = True
         with suppress(OSError, AttributeError):  # on Linux, the answer and the end of it go in one packet
-            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
         now = context.loop.time()
         self._until = now + LIMIT
-        self._progress = Progress(transport, writer)
+        self._progress = Progress(sock, writer)
         self._progress.begin_unseen(now)
         self.deadline = now + SECONDS
         context.connections.add(self)
@@ -103,19 +105,18 @@ class Lingering(asyncio.BufferedProtocol):
 
     def abandon(self) -> None:
         """Reset it."""
-        reset(self._transport, self._writer)
+        reset(self._socket, self._writer)
 
 
-def reset(transport: asyncio.Transport, writer: Writer) -> None:
+def reset(sock: socket.socket, writer: Writer) -> None:
     """No orderly end: to a client that reads until the end, a mere close would look complete."""
-    sock = transport.get_extra_info("socket")
-    with suppress(OSError, AttributeError):
+    with suppress(OSError):  # it is closed already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.abort()
 
 
-def is_reset(transport: asyncio.Transport) -> bool:
+def is_reset(sock: socket.socket) -> bool:
     """Whether the client has reset the connection, of which the loop learns only after what it had sent before."""
-    with suppress(OSError, AttributeError):
-        return bool(transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    with suppress(OSError):
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
     return False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
+import socket
 import struct
 import termios
 
@@ -14,10 +14,10 @@ from gateway.outbox import Writer
 class Progress:
     """Looks at what a client has not taken yet, here and in the kernel, which may hold megabytes of it."""
 
-    __slots__ = ("_since", "_transport", "_unsent", "_writer")
+    __slots__ = ("_since", "_socket", "_unsent", "_writer")
 
-    def __init__(self, transport: asyncio.Transport, writer: Writer) -> None:
-        self._transport = transport
+    def __init__(self, sock: socket.socket, writer: Writer) -> None:
+        self._socket = sock
         self._writer = writer
         self._unsent = 0  # bytes, when it last made progress
         self._since = 0.0  # loop time of that
@@ -26,9 +26,8 @@ class Progress:
     def unsent(self) -> int:
         """Bytes that the client's kernel has not acknowledged."""
         unsent = self._writer.unsent
-        with contextlib.suppress(OSError, AttributeError):
-            sock = self._transport.get_extra_info("socket")
-            unsent += struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
+        with contextlib.suppress(OSError, ValueError):
+            unsent += struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
         return unsent
 
     def begin(self, now: float) -> None:

@@ -85,11 +85,13 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(port: int, *, receive_buffer: int | None = None) -> AsyncIterator[Client]:
-    """A connection to a port of this machine. A small receive buffer makes a slow reader felt at the other end."""
+async def connected(port: int, *, receive_buffer: int | None = None, address: str = "") -> AsyncIterator[Client]:
+    """A connection to a port of this machine, from an address of it. A small buffer makes a slow reader felt."""
     sock = socket.socket()
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    if address:
+        sock.bind((address, 0))
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

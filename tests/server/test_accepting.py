@@ -38,7 +38,7 @@ async def _let_in(listener: socket.socket, count: int) -> tuple[list[str], int]:
     """Who is let in, in this order, and the most of them in one turn of the loop."""
     let_in: list[str] = []
     most = 0
-    acceptor = Acceptor(asyncio.get_running_loop(), [listener], lambda address: Greeting(let_in))
+    acceptor = Acceptor(asyncio.get_running_loop(), [listener], lambda sock, address: Greeting(let_in))
     async with asyncio.timeout(20):
         while len(let_in) < count:
             before = len(let_in)

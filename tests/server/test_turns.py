@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 
-from gateway.turns import BEGUN_AT_ONCE, BUDGET, CRUMBS, WINDOW, Beginnings, Turns
+from gateway.turns import BEGUN_AT_ONCE, BUDGET, CROWD, CRUMBS, WINDOW, Beginnings, Turns
 from tests.server.client import connected, statuses
 from tests.server.conftest import Site
 
@@ -81,6 +82,56 @@ async def test_the_first_requests_of_a_crowd() -> None:
     for _ in range(len(crowd) // BEGUN_AT_ONCE + 1):
         await asyncio.sleep(0)
     assert all(each.begun for each in crowd)
+
+
+class Broken(New):
+    """One whose request cannot be begun, for whatever reason."""
+
+    def go_on(self) -> None:
+        raise RuntimeError("broken")
+
+
+async def test_a_request_that_cannot_be_begun() -> None:
+    """Those that wait behind it have their turn."""
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    beginnings, behind = Beginnings(), New()
+    beginnings.join("192.0.2.1", Broken())
+    beginnings.join("192.0.2.1", behind)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert behind.begun
+
+
+def test_who_is_a_crowd() -> None:
+    """A client with very many connections is one while another has few; not where all have many, or it is alone."""
+    beginnings = Beginnings()
+    for _ in range(CROWD + 1):
+        beginnings.came("192.0.2.1")
+    assert not beginnings.is_crowd("192.0.2.1")
+    beginnings.came("192.0.2.2")
+    assert beginnings.is_crowd("192.0.2.1")
+    assert not beginnings.is_crowd("192.0.2.2")
+    for _ in range(CROWD):
+        beginnings.came("192.0.2.2")
+    assert not beginnings.is_crowd("192.0.2.1")
+    beginnings.left("192.0.2.2")
+    assert beginnings.is_crowd("192.0.2.1")
+    beginnings.left("192.0.2.1")
+    assert not beginnings.is_crowd("192.0.2.1")
+
+
+async def test_all_requests_of_a_crowd(site: Site) -> None:
+    """They are answered beside another client, again and again on the same connections, and so is a large body."""
+    request = b"POST /e/many HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(connected(site.port, address="127.0.0.2"))
+        crowd = [await stack.enter_async_context(connected(site.port)) for _ in range(CROWD + 20)]
+        for size in (0, 40_000, 10):
+            for client in crowd:
+                client.writer.write(request % size + b"x" * size)
+            for client in crowd:
+                answer = await client.answer()
+                assert (answer.status, len(answer.body)) == (200, len("POST /e/many ") + size)
 
 
 @pytest.mark.parametrize(("start", "answers"), [(b"", []), (b"\r\n", []), (b"GET / HTTP/1.1\r\nHo", [400])])

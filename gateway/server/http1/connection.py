@@ -1,19 +1,9 @@
-"""A client connection of HTTP/1.1 (RFC 9112), with limits.
-
-It is always in one of these phases, and each has its own clock:
-
-    NEW        connected, nothing has come        header_timeout, then closed without a word
-    HEAD       part of a request head has come    header_timeout, then 408
-    BUSY       a request is being answered        stall, while the client owes body bytes or does not read;
-                                                  HALF_CLOSED_SECONDS, once it has closed its side
-    DISCARD    answered, its body still coming    DISCARD_SECONDS and DISCARD_LIMIT, then it ends
-    IDLE       between requests                   keep_alive, then closed
-    GONE       closed, or another protocol has it: `lingering.py` where everything is said, a tunnel of WebSockets
-"""
+"""A client connection of HTTP/1.1 (RFC 9112), with limits. It is always in one of the phases of `phase.py`."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable
 from typing import Final, cast
 
@@ -24,7 +14,7 @@ from gateway.http import Headers, Outcome, Response
 from gateway.http.messages import RequestHead
 from gateway.outbox import Writer
 from gateway.plurals import counted
-from gateway.server.context import READ_BUFFER, ServerContext
+from gateway.server.context import HEAD_BUFFER, READ_BUFFER, ServerContext
 from gateway.server.head import bad
 from gateway.server.http1.channel import DISCARD_LIMIT, Http1Channel
 from gateway.server.http1.phase import BUSY, DISCARD, GONE, HEAD, IDLE, NEW
@@ -35,17 +25,17 @@ from gateway.server.progress import Progress
 
 WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, above which a response waits
 DISCARD_SECONDS: Final = 5.0
-FIRST: Final = 16 * 1024  # bytes up to which what comes first waits for its turn
 CRUMB: Final = 64  # bytes of a body up to which a read is next to nothing
 HALF_CLOSED_SECONDS: Final = 0.5  # without a byte of a response
 
 
 class Http1Connection(asyncio.BufferedProtocol):
-    """One client connection, from this address."""
+    """One client connection, on this socket and from this address."""
 
-    def __init__(self, context: ServerContext, address: str) -> None:
+    def __init__(self, context: ServerContext, sock: socket.socket, address: str) -> None:
         self._context = context
         self._limits = context.limits()
+        self._socket = sock
         self._peer = address
         self.place = place_of(address)  # the client's, where clients take turns
         self._transport: asyncio.Transport
@@ -75,6 +65,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         if made.get_extra_info("sslcontext"):
             self._scheme = "https"
         context.connections.add(self)
+        context.beginnings.came(self.place)
         context.deadlines.watch(self)
         self.deadline = context.loop.time() + self._limits.header_timeout
         if len(context.connections) > self._limits.connections:
@@ -104,7 +95,7 @@ class Http1Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         self.drained = self._context.loop.create_future()
         if self._progress is None:
-            self._progress = Progress(self._transport, self._writer)
+            self._progress = Progress(self._socket, self._writer)
         self._progress.begin(self._context.loop.time())
         self.set_deadline()
 
@@ -116,7 +107,7 @@ class Http1Connection(asyncio.BufferedProtocol):
             self.set_deadline()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._context.buffer
+        return self._context.head_buffer if self._waits_for_turn() else self._context.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
@@ -125,8 +116,10 @@ class Http1Connection(asyncio.BufferedProtocol):
         if self._unread:
             self._unread += data
             self._pause_reading()
-        elif self._phase is NEW and nbytes <= FIRST:
+        elif self._waits_for_turn():
             self._unread = data
+            if nbytes == HEAD_BUFFER:
+                self._pause_reading()
             self._context.beginnings.join(self.place, self)
         elif self._phase is BUSY and self._channel is not None and self._channel.body_complete:
             self._hold(data)
@@ -137,6 +130,11 @@ class Http1Connection(asyncio.BufferedProtocol):
 
     # Reading requests.
 
+    def _waits_for_turn(self) -> bool:
+        """Whether what comes next is read a few connections at a time."""
+        phase = self._phase
+        return phase is NEW or phase is HEAD or (phase is IDLE and self._context.beginnings.is_crowd(self.place))
+
     def _hold(self, data: bytes) -> None:
         """Keep what comes behind a request until that is answered."""
         self._held += data
@@ -144,7 +142,7 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._pause_reading()
 
     def go_on(self) -> None:
-        """Its turn to have its first request, or more of a chunked body, parsed."""
+        """Its turn to have a head, or more of a chunked body, parsed."""
         data, self._unread = self._unread, b""
         if data and not self._closing and self._phase is not GONE:
             self._read(data)
@@ -162,7 +160,7 @@ class Http1Connection(asyncio.BufferedProtocol):
             return
         channel = self._channel
         if channel is not None and self._phase is not BUSY:
-            if self._phase is NEW and is_reset(self._transport):
+            if self._phase is NEW and is_reset(self._socket):
                 self._writer.abort()
                 return
             self._phase = BUSY
@@ -179,8 +177,8 @@ class Http1Connection(asyncio.BufferedProtocol):
             rest = b""
         if self._phase is DISCARD:
             self._discard(read, rest)
-        elif not between_requests and (self._phase is HEAD or (self._phase is BUSY and len(data) <= CRUMB)):
-            self._crumb()
+        elif not between_requests and (self._phase is HEAD or self._phase is BUSY):
+            self._piece(len(data))
         elif rest:
             self._hold(rest)
         elif not between_requests and self._phase in (NEW, IDLE):
@@ -192,10 +190,11 @@ class Http1Connection(asyncio.BufferedProtocol):
         self._pause_reading()
         self._context.turns.join(self.place, self)
 
-    def _crumb(self) -> None:
-        """A piece of a head, or next to nothing of a body, has come, which costs us far more than the client."""
+    def _piece(self, nbytes: int) -> None:
+        """A small one of a head, or next to nothing of a body, costs us far more than the client."""
+        small = nbytes <= CRUMB if self._phase is BUSY else nbytes < HEAD_BUFFER
         now = self._context.loop.time()
-        if not self._resting and self._context.turns.is_crumb_too_many(self.place, now):
+        if small and not self._resting and self._context.turns.is_crumb_too_many(self.place, now):
             self._resting = True
             self._pause_reading()
             self._context.turns.rest(self, now)
@@ -295,8 +294,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         held, self._held = self._held, b""
         self._phase = IDLE
         self.deadline = self._context.loop.time() + self._limits.keep_alive
-        if not self._reading:
-            self.resume_reading()
+        self.resume_reading()
         if held:
             self._read(held)
         if self._eof and self._phase in (IDLE, HEAD):
@@ -344,6 +342,8 @@ class Http1Connection(asyncio.BufferedProtocol):
 
     def _let_go(self) -> None:
         """This protocol has nothing to do with the connection any more."""
+        if self._phase is not GONE:
+            self._context.beginnings.left(self.place)
         self._phase = GONE
         self._context.connections.discard(self)
         self._context.deadlines.forget(self)
@@ -357,10 +357,10 @@ class Http1Connection(asyncio.BufferedProtocol):
         ended_here = channel is not None and channel.ended_here
         sends = self._closing or self._held or self._phase is DISCARD or ended_here or not body_complete
         refused = self._closing and body_complete
-        writer, transport = self._writer, self._transport
+        stall, writer, transport = self._limits.stall, self._writer, self._transport
         self._held = self._unread = b""
         self._let_go()
-        lingering = Lingering(self._context, transport, writer, self.place, self._limits.stall, refused=refused)
+        lingering = Lingering(self._context, transport, self._socket, writer, self.place, stall, refused=refused)
         transport.set_protocol(lingering)
         if self._eof or not sends:
             writer.close()
@@ -372,11 +372,11 @@ class Http1Connection(asyncio.BufferedProtocol):
     def abandon(self) -> None:
         """The client must not take what it has of the response for a whole one."""
         if self._phase is not GONE:
-            reset(self._transport, self._writer)
+            reset(self._socket, self._writer)
 
     def shutdown(self) -> None:
         """The server stops: close when idle, otherwise after the response that is under way."""
-        if self._phase is NEW:
+        if self._phase in (NEW, HEAD, IDLE):
             self.go_on()  # it may have a request that waits for its turn
         if self._phase in (NEW, IDLE, HEAD, DISCARD):
             self._linger()

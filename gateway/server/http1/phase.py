@@ -1,4 +1,13 @@
-"""What a connection of HTTP/1.1 is doing; `connection.py` says what each phase means."""
+"""What a connection of HTTP/1.1 is doing. Each phase has its own clock:
+
+NEW        connected, nothing has come        header_timeout, then closed without a word
+HEAD       part of a request head has come    header_timeout, then 408
+BUSY       a request is being answered        stall, while the client owes body bytes or does not read;
+                                              HALF_CLOSED_SECONDS, once it has closed its side
+DISCARD    answered, its body still coming    DISCARD_SECONDS and DISCARD_LIMIT, then it ends
+IDLE       between requests                   keep_alive, then closed
+GONE       closed, or another protocol has it: `lingering.py` where everything is said, a tunnel of WebSockets
+"""
 
 from __future__ import annotations
 
