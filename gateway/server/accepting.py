@@ -22,7 +22,7 @@ TAKEN_AT_ONCE: Final = 64  # connections that are taken from the kernel in one t
 LET_IN: Final = 1  # and let in, as long as turns are short
 LET_IN_PER_SECOND: Final = 2000  # so that long turns, of which there are few in a second, let in more of them
 ROOM: Final = 1024  # connections that wait here; others wait in the kernel
-SCARCE_SECONDS: Final = 0.2  # until it is tried again, where there are no descriptors, or no memory
+SCARCE_SECONDS: Final = 0.05  # until it is tried again, where there are no descriptors, or no memory
 
 _SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -111,13 +111,15 @@ class Acceptor:
             return
         accepted.setblocking(False)
         protocol = partial(self._protocol, accepted, address)
-        self._go_on(self._loop.connect_accepted_socket(protocol, accepted, ssl=self._tls))
+        self._go_on(accepted, self._loop.connect_accepted_socket(protocol, accepted, ssl=self._tls))
 
-    def _go_on(self, connecting: Connecting, _: object = None) -> None:
+    def _go_on(self, accepted: socket.socket, connecting: Connecting, _: object = None) -> None:
         """What a task would do, which would begin a turn later, and cost as much as all the rest of this."""
         try:
             awaited = connecting.send(None)
-        except (StopIteration, OSError):
-            pass  # it is served, or gone already
+        except StopIteration:
+            pass  # it is served
+        except OSError:
+            accepted.close()  # it is gone already
         else:
-            awaited.add_done_callback(partial(self._go_on, connecting))
+            awaited.add_done_callback(partial(self._go_on, accepted, connecting))
