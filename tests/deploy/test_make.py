@@ -115,7 +115,13 @@ def start(network: Network, directory: Path) -> subprocess.Popen[str]:
         said = directory / "stderr"
         with said.open("w") as errors:
             process = subprocess.Popen(
-                command, cwd=directory, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+                command,
+                cwd=directory,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},  # as containers and CI have it
             )
         assert process.stdout is not None
         if process.stdout.readline().startswith("Three demo backends listen"):
@@ -154,6 +160,8 @@ def test_make_run_serves_the_commands_it_prints(free: Network, running: subproce
     assert '"path": "/api/v1/execution/jobs"' in answers[1].stdout
     assert '"body": "a job"' in answers[1].stdout
     assert answers[2].stdout.count("data: ") == 3
+    last = free.command(sys.executable, "-m", "gateway.cli", "last")
+    assert "rate_limit:per-client: " in subprocess.run(last, capture_output=True, text=True, check=False).stdout
     running.terminate()
     running.communicate(timeout=50)
     assert free.taken() == {}
