@@ -89,6 +89,8 @@ class Description:
 
     report: Report
     routes: list[Route] = field(default_factory=list)
+    defaults: Settings = field(default_factory=dict)
+    """Keys of all routes."""
     services: dict[str, Settings] = field(default_factory=dict)
     policies: list[Policy] = field(default_factory=list)
     upstreams: dict[str, str] = field(default_factory=dict)

@@ -13,6 +13,17 @@ from gateway.importing.variables import filled_in
 _SECRET = re.compile(r"authori[sz]ation|token|secret|api[-_]?key|password|cookie|credential|signature", re.IGNORECASE)
 
 
+_GUARDS = re.compile(
+    r"auth|oidc|jwt|token|saml|ldap|keycloak|rbac|acl|opa|session|bouncer|block|waf|allow|deny|fail2ban|signature|vault",
+    re.IGNORECASE,
+)
+
+
+def may_refuse(*names: str) -> bool:
+    """Whether a plugin of this name is probably there to keep somebody out."""
+    return any(_GUARDS.search(name) for name in names)
+
+
 def is_secret(name: str) -> bool:
     """Whether what stands under this name is probably not for everybody's eyes."""
     return _SECRET.search(name) is not None

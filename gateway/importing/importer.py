@@ -41,11 +41,11 @@ def import_file(path: Path) -> Imported:
         description = read_nginx(path, report)
     else:
         node = _tree(path.name, data)
-        kind, reader = _reader(node)
+        kind, reader, fold = _reader(node)
         if reader is None:
             raise ConfigError([Problem(path.name, 0, 0, "", _UNKNOWN)])
         report = Report(path.name, kind)
-        root = Item(node, 1, (), Seen(report))
+        root = Item(node, 1, (), Seen(report, fold))
         description = reader(root)
         root.rest()
     if not description.routes:
@@ -79,18 +79,24 @@ def _is_nginx(name: str, data: bytes) -> bool:
 def _tree(name: str, data: bytes) -> Node:
     if name.endswith(".toml"):
         return compose_toml(name, data)
+    if b"{{" in data and name.endswith(".json"):
+        problem = Problem(
+            name, 0, 0, "", "this is a template; have krakend render it (FC_OUT), and import what comes out"
+        )
+        raise ConfigError([problem])
     document, problems = compose(name, data.replace(b"\t", b" ") if name.endswith(".json") else data)
     if document is None or document.root is None or problems:
         raise ConfigError(problems or [Problem(name, 0, 0, "", "the file is empty")])
     return document.root
 
 
-def _reader(node: Node) -> tuple[str, Reader | None]:
+def _reader(node: Node) -> tuple[str, Reader | None, bool]:
+    """What a file is called, who reads it, and whether the case of its keys makes no difference."""
     keys = node.entries.keys() if isinstance(node, Mapping) else set()
     if "_format_version" in keys or "services" in keys:
-        return "kong.yml", kong.read
+        return "kong.yml", kong.read, False
     if keys & {"http", "tcp", "udp"}:
-        return "a dynamic file of Traefik", traefik.read
+        return "a dynamic file of Traefik", traefik.read, True
     if "endpoints" in keys:
-        return "krakend.json", krakend.read
-    return "", None
+        return "krakend.json", krakend.read, False
+    return "", None, False

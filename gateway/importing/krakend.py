@@ -64,7 +64,7 @@ def _read_endpoint(number: int, item: Item, root: Item, everywhere: _Extra, desc
         return
     backend = backends[0]
     method = item.text("method", "GET").upper()
-    route = Route(identifier(f"{method.lower()}-{text}"), item.place, [])
+    route = Route(identifier(f"{method.lower()}-{text.strip('/') or 'root'}"), item.place, [])
     route.methods = (method,)
     pattern, names = _pattern(text)
     target = _target(backend, root, route.name, description)
@@ -182,7 +182,7 @@ class _Extra:
                 "qos/ratelimit/proxy": self._backend_limit,
             }.get(known)
             if handler is None:
-                item.unsaid("there is nothing like it" if not _is_about_logs(known) else _LOGS)
+                item.unsaid(_LOGS if _is_about_logs(known) else f"there is nothing like {name}")
             else:
                 handler(item)
 

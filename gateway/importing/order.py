@@ -13,7 +13,8 @@ from urllib.parse import quote_plus
 
 from gateway.http.methods import REGISTERED
 from gateway.importing.description import Condition, Description, Path, Route
-from gateway.importing.patterns import Pattern, covers, intersection, is_literal, transferred
+from gateway.importing.patterns import TYPED, Pattern, covers, intersection, is_literal, transferred
+from gateway.importing.regexes import sample_of
 from gateway.routes.rule import Match, Predicate, Rule
 from gateway.routes.table import RouteTable
 from gateway.routes.wildcards import PatternError
@@ -21,8 +22,8 @@ from gateway.routes.wildcards import PatternError
 ROUNDS = 6
 MOST = 1000  # routes that are added
 
-_STAND_INS = ("~", "~0", "a", "1", "12", "1a", "abc", "index.js", "a.png")
-"""What may stand for a wildcard or an expression in a request that is tried."""
+_STAND_INS = ("~", "~0", "a", "1")
+"""What may stand for a wildcard in a request that is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +269,10 @@ _ABSENT = {"present": False}
 
 def _sample(pattern: Pattern) -> str | None:
     for stand_in in _STAND_INS:
-        segments = [s if is_literal(s) else _filled(s, stand_in) for s in pattern.segments]
+        segments = [
+            sample_of(typed[2]) if (typed := TYPED.fullmatch(s)) else s if is_literal(s) else _filled(s, stand_in)
+            for s in pattern.segments
+        ]
         path = "/" + "/".join([*segments, *(["~"] if pattern.rest else [])])
         if pattern.fits(path):
             return path

@@ -90,7 +90,8 @@ def _name(segment: str) -> str:
 
 def _expression(segment: str) -> str:
     if typed := TYPED.fullmatch(segment):
-        return f"({typed[2]})"
+        body = typed[2]
+        return f"((?i:{body[4:]}))" if body.startswith("(?i)") else f"({body})"
     if WILD.fullmatch(segment):
         return "([^/]+)"
     return "".join(

@@ -89,6 +89,22 @@ def patterns_of(expression: str, *, anywhere: bool = False, ignore_case: bool = 
     return Found(tuple(dict.fromkeys(flat)), all(anchored for _, anchored in found))
 
 
+def sample_of(expression: str) -> str:
+    """Some text that fits, as far as that is easily made."""
+    branches, _ = _sequence(expression.removeprefix("(?i)"), 0)
+    return "".join(map(_sample, branches[0]))
+
+
+def _sample(atom: _Atom) -> str:
+    least = re.match(r"\{(\d+)", atom.quantifier)
+    times = int(least[1]) if least else atom.quantifier[:1] not in ("*", "?")
+    if atom.branches:
+        return "".join(map(_sample, atom.branches[0])) * times
+    if atom.plain is not None:
+        return atom.plain * times
+    return next((char for char in "1aAz-_.~" if re.fullmatch(atom.text, char)), "") * times
+
+
 def _sequence(text: str, position: int) -> tuple[tuple[tuple[_Atom, ...], ...], int]:
     """The branches up to the end, or to the parenthesis that closes them."""
     branches: list[list[_Atom]] = [[]]
@@ -197,7 +213,9 @@ def _with_end(segments: list[list[_Atom]], ends: bool, ignore_case: bool) -> tup
     if any(atom.takes_slash for atom in last):
         raise Unsayable("something follows what may be any number of segments")
     if ends:
-        return [Pattern((*written, _segment(last, names, ignore_case)))], True
+        pattern = Pattern((*written, _segment(last, names, ignore_case)))
+        # A wildcard is at least one character.
+        return [pattern, *([Pattern((*written, ""))] if pattern.segments[-1] and _may_be_empty(last) else [])], True
     if not last:
         return [Pattern(written, True, True)], False
     own = _segment(last, set(names), ignore_case)
@@ -206,6 +224,15 @@ def _with_end(segments: list[list[_Atom]], ends: bool, ignore_case: bool) -> tup
     if ":" not in own:
         return [Pattern((*written, own), True)], False
     return [Pattern((*written, _segment([*last, _Atom("[^/]*", None)], names, ignore_case)), True)], False
+
+
+def _may_be_empty(atoms: list[_Atom]) -> bool:
+    return all(atom.quantifier[:1] in ("?", "*") or (atom.branches and not _least(atom)) for atom in atoms)
+
+
+def _least(atom: _Atom) -> bool:
+    """Whether each branch of a group takes something."""
+    return all(not _may_be_empty(list(branch)) for branch in atom.branches)
 
 
 def _segment(atoms: list[_Atom], names: set[str], ignore_case: bool) -> str:

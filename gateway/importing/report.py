@@ -23,9 +23,12 @@ class Place:
     line: int
     where: str
     file: str = ""
+    last: int = 0
+    """The last line of it, where it has several."""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.file else str(self.line)
+        lines = f"{self.line}-{self.last}" if self.last > self.line else str(self.line)
+        return f"{self.file}:{lines}" if self.file else lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,12 @@ class Report:
     def needless(self, place: Place) -> None:
         """It holds here anyway, or has no meaning for requests."""
         self._add(Finding(place, "needless", "it holds here anyway, or says nothing about requests"))
+
+    def encoded_slashes(self) -> None:
+        """The original decodes a path before it chooses, and ours does not."""
+        self.differs(
+            Place(1, ""), "paths with %2F or %5C are refused (400), which a route may allow: allow_encoded_slashes"
+        )
 
     def _add(self, finding: Finding) -> None:
         if finding not in self.findings:

@@ -7,7 +7,7 @@ key silently.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.config.problems import format_path
@@ -25,6 +25,8 @@ class Seen:
     """What was read of a file, by path, and what became of it."""
 
     report: Report
+    fold: bool = False
+    """Whether keys are the same in upper and lower case."""
     asked: set[_Path] = field(default_factory=set)
     became: dict[_Path, str] = field(default_factory=dict)
 
@@ -45,13 +47,21 @@ class Item:
         return Place(self.line, format_path(self.path))
 
     @property
+    def _whole(self) -> Place:
+        """Its place, with all of its lines."""
+        return replace(self.place, last=max(self.line, *(node.line for node in _nodes(self.node))))
+
+    @property
     def report(self) -> Report:
         """Where findings go."""
         return self._seen.report
 
     def get(self, key: str) -> Item | None:
         """The value of a key, unless there is none, or it is null."""
-        entry = self._entries().get(key)
+        entries = self._entries()
+        if self._seen.fold and key not in entries:
+            key = next((name for name in entries if name.lower() == key.lower()), key)
+        entry = entries.get(key)
         if entry is None:
             return None
         item = Item(entry.node, entry.line, (*self.path, key), self._seen)
@@ -118,7 +128,7 @@ class Item:
     def unsaid(self, text: str, key: str = "") -> None:
         """It, or the value of a key of it, could not be translated, and is done with."""
         item = (self.get(key) or self) if key else self
-        self.report.unsaid(item.place, text)
+        self.report.unsaid(item._whole, text)
         item._done(_NAMED)  # of the same class
 
     def ignore(self) -> None:
@@ -171,7 +181,7 @@ def _report_rest(item: Item, inherited: str) -> None:
         if path in seen.asked:
             _report_rest(Item(node, line, path, seen), became)
         elif not (isinstance(node, Scalar) and node.plain and resolve(node.text) is None):
-            seen.report.unsaid(Place(line, format_path(path)), "the gateway has no such setting")
+            Item(node, line, path, seen).unsaid("the gateway has no such setting")
 
 
 def _children(item: Item) -> Iterator[tuple[_Path, int, Node]]:
@@ -181,6 +191,13 @@ def _children(item: Item) -> Iterator[tuple[_Path, int, Node]]:
     elif isinstance(item.node, Sequence):
         for index, node in enumerate(item.node.items):
             yield (*item.path, index), node.line, node
+
+
+def _nodes(node: Node) -> Iterator[Node]:
+    yield node
+    below = [entry.node for entry in node.entries.values()] if isinstance(node, Mapping) else []
+    for each in node.items if isinstance(node, Sequence) else below:
+        yield from _nodes(each)
 
 
 def _paths(node: Node, path: _Path) -> Iterator[_Path]:

@@ -17,13 +17,17 @@ _ORDER = ("id", "path", "paths", "host", "methods", "headers", "query", "target"
 def written(description: Description) -> dict[str, str]:
     """The contents of our files, by name; those that would say nothing are left out."""
     names: dict[Route, list[str]] = {}
-    blocks: list[str] = []
-    strays: list[str] = []
-    for settings, entry in _routes(ordered(description), protected=bool(description.schemes)):
-        settings["id"] = free_name(entry.route.name, [name for ids in names.values() for name in ids])
+    found = list(_routes(ordered(description), protected=bool(description.schemes)))
+    taken: set[str] = set()
+    for settings, entry in sorted(found, key=lambda each: (each[1].path.stray, each[1].also is not None)):
+        settings["id"] = free_name(entry.route.name, taken)
+        taken.add(settings["id"])
         names.setdefault(entry.route, []).append(settings["id"])
-        (strays if entry.path.stray else blocks).append(_block(settings, entry, description.report.source))
-    head: Settings = {"base_path": "/"} | ({"services": description.services} if description.services else {})
+    source = description.report.source
+    blocks = [_block(settings, entry, source) for settings, entry in found if not entry.path.stray]
+    strays = [_block(settings, entry, source) for settings, entry in found if entry.path.stray]
+    head: Settings = {"base_path": "/"} | ({"defaults": description.defaults} if description.defaults else {})
+    head |= {"services": description.services} if description.services else {}
     text = _HEAD.format(source=description.report.source) + _yaml(head) + "\nroutes:\n" + "\n".join(blocks)
     if strays:
         text += "\n" + _STRAYS + "\n".join(strays)
@@ -32,12 +36,24 @@ def written(description: Description) -> dict[str, str]:
         files["middleware.yaml"] = _HEAD.format(source=description.report.source) + _yaml(middleware)
     if auth := _auth(description):
         files["auth.yaml"] = _HEAD.format(source=description.report.source) + _yaml(auth)
+    _probes(description)
     for route in description.routes:
         if route not in names:
             description.report.unsaid(route.place, "no path of it could be said, so that there is no such route")
     return files
 
 
+def _probes(description: Description) -> None:
+    for route in description.routes:
+        taken = {
+            probe for path in route.paths if path.pattern.segments for probe in _PROBES if path.pattern.fits(probe)
+        }
+        if taken:
+            text = f"GET {', '.join(sorted(taken))}: probes, which the gateway answers itself for every host"
+            description.report.differs(route.place, text)
+
+
+_PROBES = ("/health", "/health/live", "/health/ready")
 _HEAD = "# Imported from {source}; import-report.md says what became of each line.\n\n"
 _STRAYS = (
     "# Prefixes of the original are compared by characters: these routes take what goes on behind such a prefix in\n"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from gateway.importing.description import Description, Settings
-from gateway.importing.headers import header_value
+from gateway.importing.headers import header_value, may_refuse
 from gateway.importing.kong.plugins import Effect, Handler
 from gateway.importing.tree import Item
 
@@ -30,10 +30,15 @@ _AUTHENTICATION = {
 }
 
 
+_HARMLESS = ("jwt-claims-headers", "websocket-size-limit", "grpc-gateway")
+
+
 def closing(name: str, config: Item) -> str:
     """Why routes with this plugin may not be open without it; "" where they may."""
     if name in _AUTHENTICATION:
         return _AUTHENTICATION[name]
+    if name not in PLUGINS and name not in _HARMLESS and may_refuse(name):
+        return "it may refuse requests, by its name; say in auth.yaml, or in a policy, who may call"
     code = name in ("pre-function", "post-function", "serverless-functions")
     if code and any(".exit" in text.own_text for key in config.keys() for text in config.items(key)):  # noqa: SIM118
         return "it is a program in Lua that may refuse requests; write it as a policy (docs/writing-middleware.md)"
@@ -336,6 +341,20 @@ class _Changes:
             self.settings.setdefault("add" if action == "append" else "set", {})[name] = text
 
 
+def _bots(config: Item, effect: Effect, description: Description) -> None:
+    config.ignore_keys("allow", "whitelist")
+    for item in (*config.items("deny"), *config.items("blacklist")):
+        word = re.fullmatch(r"\(?([\w /.-]+)\)?", item.own_text)
+        if word is None:
+            item.unsaid("a user agent is blocked by a pattern with `*`: see `blocklist` of middleware.yaml")
+            continue
+        blocklist: Settings = description.middleware.setdefault("blocklist", {"entries": []})
+        blocklist["entries"].append({"user_agent": f"*{word[1]}*", "reason": "as bot-detection had it"})
+    config.differs("only what is named here is refused; Kong has a list of its own beside it")
+    if len(effect.item.path) > 2:
+        config.differs("the blocklist is for all routes")
+
+
 def _file_log(config: Item, effect: Effect, description: Description) -> None:
     path = config.text("path")
     config.ignore_keys("reopen", "custom_fields_by_lua")
@@ -360,6 +379,7 @@ def _elsewhere(config: Item, effect: Effect, description: Description) -> None:
 PLUGINS: Mapping[str, Handler] = {
     "acl": _acl,
     "basic-auth": _basic_auth,
+    "bot-detection": _bots,
     "correlation-id": _correlation,
     "cors": _cors,
     "file-log": _file_log,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,8 @@ class Directive:
 
     def unsaid(self, text: str) -> None:
         """It, and all within it, could not be translated."""
-        self.report.unsaid(self.place, text)
+        lines = [self.place.line, *(below.place.line for below in self.walk() if below.place.file == self.place.file)]
+        self.report.unsaid(replace(self.place, last=max(lines)), text)
         for directive in (self, *self.walk()):
             directive.became = directive.became or _NAMED
 
@@ -122,7 +123,12 @@ def parse(path: Path, report: Report) -> Directive:
     _fill(root, payload["config"], 0, path, "")
     for config in payload["config"]:
         for error in config["errors"]:
-            report.unsaid(Place(error.get("line") or 1, "include"), "this file is not here, so that it was not read")
+            if "mime.types" in str(error["error"]):
+                report.needless(Place(error.get("line") or 1, "include mime.types"))
+            else:
+                report.unsaid(
+                    Place(error.get("line") or 1, "include"), "this file is not here, so that it was not read"
+                )
     return root
 
 

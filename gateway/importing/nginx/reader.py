@@ -33,7 +33,7 @@ NOTHING = (
     "absolute_redirect", "server_names_hash_bucket_size", "server_names_hash_max_size", "server_tokens", "tcp_nodelay",
     "tcp_nopush", "types", "types_hash_bucket_size", "types_hash_max_size", "variables_hash_bucket_size",
     "variables_hash_max_size", "vhost_traffic_status_zone", "if_modified_since", "etag", "chunked_transfer_encoding",
-    "proxy_redirect", "proxy_set_body", "underscores_in_headers", "proxy_intercept_errors", "status_zone",
+    "proxy_redirect", "proxy_set_body", "mime.types", "underscores_in_headers", "proxy_intercept_errors", "status_zone",
 )  # fmt: skip
 _TLS = "TLS ends in front of the gateway (deploy/nginx): this stays there"
 
@@ -41,6 +41,7 @@ _TLS = "TLS ends in front of the gateway (deploy/nginx): this stays there"
 def read_nginx(path: File, report: Report) -> Description:
     """The description of an nginx.conf, or of a file of its `conf.d`."""
     description = Description(report)
+    report.encoded_slashes()
     root = parse(path, report)
     for directive in root.all(*PROCESS):
         directive.ignore()
@@ -86,6 +87,10 @@ def _no_effect(root: Directive, http: Directive) -> None:
             directive.unsaid(_TLS)
         elif directive.name in NOTHING or directive.name in PROCESS:
             directive.ignore()
+        elif directive.name == "error_page":
+            directive.unsaid(
+                "pages for errors are not sent; see `fallback` of routes for what comes in place of a backend"
+            )
         elif directive.name in ("keepalive_timeout", "client_header_timeout", "client_body_timeout", "send_timeout"):
             directive.unsaid("clients have time limits of their own: `limits` of middleware.yaml")
 

@@ -41,6 +41,7 @@ def routes_of(server: Server, shared: Shared) -> list[Route]:
     found = []
     for number, location in enumerate(locations):
         if location.kind == "@" or location.directive.first("internal"):
+            location.directive.ignore()
             location.directive.said("used by others, no route of its own")
             continue
         route = _route(location, server, shared, number, named)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from gateway.importing.description import Description, Policy, Route, Settings
-from gateway.importing.headers import header_value
+from gateway.importing.headers import header_value, may_refuse
 from gateway.importing.sending import behind, instead, replaced, without
 from gateway.importing.traefik import users
 from gateway.importing.traefik.services import duration
@@ -28,7 +28,7 @@ class Middlewares:
     def redirects_to_https(self, names: list[str]) -> bool:
         """Whether one of them sends clients to https, and does nothing else."""
         items = [self._items[name] for name in names if name in self._items]
-        return any("redirectScheme" in item.keys() for item in items)  # noqa: SIM118  an Item is no mapping
+        return any(item.get("redirectScheme") is not None for item in items)
 
     def used(self, names: list[str]) -> None:
         """These were dealt with."""
@@ -45,7 +45,8 @@ class Middlewares:
                 self.description.report.unsaid(route.place, f"the middleware {name} is not in this file")
                 continue
             self._used.add(name)
-            for kind, below in item.pairs():
+            for key, below in item.pairs():
+                kind = key.lower()
                 if kind == "chain":
                     item.said("the middlewares that it names")
                     self.apply([text.removesuffix("@file") for text in below.texts("middlewares")], route)
@@ -54,6 +55,11 @@ class Middlewares:
                     item.said(f"{name}: {kind}")
                 elif kind in _CLOSING:
                     below.unsaid(f"{_CLOSING[kind]}. Its routes refuse everybody until that is done")
+                    route.close()
+                elif kind == "plugin" and may_refuse(*below.keys()):
+                    below.unsaid(
+                        "it may refuse requests, by its name. Its routes refuse everybody until that is said here"
+                    )
                     route.close()
                 else:
                     below.unsaid(f"there is nothing like {kind}")
@@ -73,7 +79,7 @@ class Middlewares:
         return self._policies[key]
 
 
-_CLOSING = {"digestAuth": "there is no Digest authentication; take `basic` of auth.yaml, over TLS"}
+_CLOSING = {"digestauth": "there is no Digest authentication; take `basic` of auth.yaml, over TLS"}
 
 
 def _strip_prefix(item: Item, route: Route, made: Middlewares) -> None:
@@ -304,7 +310,7 @@ def _cors(item: Item) -> Settings:
     return settings
 
 
-_KNOWN: dict[str, Apply] = {
+_MIDDLEWARES: dict[str, Apply] = {
     "addPrefix": _add_prefix,
     "basicAuth": _basic_auth,
     "buffering": _buffering,
@@ -324,3 +330,5 @@ _KNOWN: dict[str, Apply] = {
     "stripPrefix": _strip_prefix,
     "stripPrefixRegex": _strip_regex,
 }
+
+_KNOWN = {name.lower(): apply for name, apply in _MIDDLEWARES.items()}

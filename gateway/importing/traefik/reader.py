@@ -16,6 +16,7 @@ _TLS = "the gateway speaks plain HTTP: TLS ends in front of it (deploy/nginx)"
 def read(root: Item) -> Description:
     """The description of a dynamic file."""
     description = Description(root.report)
+    root.report.encoded_slashes()
     for key in ("tcp", "udp"):
         if (item := root.get(key)) is not None:
             item.unsaid("only HTTP is forwarded")

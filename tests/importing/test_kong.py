@@ -1,0 +1,161 @@
+"""What kong.yml says, said in our files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.importing.support import Tried, try_text
+
+Import = Any
+
+
+@pytest.fixture
+def kong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
+    """Import the routes of a service, and the other keys of a file."""
+
+    def tried(*routes: dict[str, Any], version: str = "3.0", **others: Any) -> Tried:
+        service = {"name": "s", "url": "http://s:80/base", "routes": list(routes)} | others.pop("service", {})
+        text = json.dumps({"_format_version": version, "services": [service], **others}, indent=1)
+        return try_text("kong.json", text, tmp_path, monkeypatch)
+
+    return tried
+
+
+def file(tried: Tried, name: str) -> Any:
+    return yaml.safe_load(tried.imported.files[name])
+
+
+def test_paths_are_sent_behind_the_path_of_the_service(kong: Import) -> None:
+    """The path of the service is in front of what is sent, with strip_path and without it."""
+    tried = kong(
+        {"name": "stripped", "paths": ["/a"]},
+        {"name": "kept", "paths": ["/k"], "strip_path": False},
+        {"name": "one", "paths": [r"~/users/(?<id>\d+)$"], "strip_path": False},
+        {"name": "open", "paths": [r"~/files/[a-z]+"]},
+        {"name": "plain", "paths": ["/v1/"], "path_handling": "v1"},
+    )
+    urls = ("/a", "/a/", "/a/x", "/ax", "/k/x", "/users/7", "/files/abc/d", "/v1/x")
+    sent = ("/base", "/base/", "/base/x", "/base/x", "/base/k/x", "/base/users/7", "/base/d", "/base/x")
+    assert [tried.goes("GET", url) for url in urls] == [f"s:80{path}" for path in sent]
+    assert tried.goes("GET", "/users/x") == "404"
+
+
+def test_expressions_of_format_2_need_no_tilde(kong: Import) -> None:
+    """Before format 3.0, what has characters of an expression in it is one."""
+    tried = kong({"name": "r", "paths": [r"/items/\d+$"], "strip_path": False}, version="2.1")
+    assert [tried.goes("GET", url) for url in ("/items/12", "/items/x")] == ["s:80/base/items/12", "404"]
+
+
+def test_what_expressions_cannot_be_said_is_named(kong: Import) -> None:
+    """A look-around leaves the path out, with its line and the reason."""
+    tried = kong({"name": "r", "paths": ["~/(?!x).*", "/ok"]})
+    assert "paths[0] | the regular expression has no path of ours: '(?!'" in tried.report
+    assert tried.goes("GET", "/ok") == "s:80/base"
+
+
+def test_headers_take_any_of_their_values_in_any_case(kong: Import) -> None:
+    """Values of headers are compared as Kong does: any of them, upper and lower case alike."""
+    tried = kong({"name": "v", "paths": ["/"], "headers": {"x-version": ["v1", "V2"]}, "strip_path": False})
+    assert [tried.goes("GET", "/p", x_version=value) for value in ("V1", "v2", "v3")] == [
+        "s:80/base/p",
+        "s:80/base/p",
+        "404",
+    ]
+
+
+def test_plugins_of_a_route_stand_in_for_those_of_its_service_and_of_all(kong: Import) -> None:
+    """The nearest plugin of a name counts, and one that is shared counts requests of all its routes together."""
+    limit = {"name": "rate-limiting", "config": {"minute": 5, "limit_by": "ip"}}
+    own = {"name": "rate-limiting", "config": {"second": 1, "limit_by": "header", "header_name": "X-Key"}}
+    tried = kong(
+        {"name": "one", "paths": ["/one/"], "plugins": [own]},
+        {"name": "two", "paths": ["/two/"]},
+        {"name": "three", "paths": ["/three/"]},
+        service={"plugins": [limit]},
+    )
+    rules = list(file(tried, "middleware.yaml")["rate_limits"].values())
+    assert rules == [
+        {"routes": ["one"], "key": ["header:X-Key"], "limits": ["1/s"]},
+        {"routes": ["two", "three"], "key": ["address"], "limits": ["5/m"]},
+    ]
+
+
+def test_credentials_become_hashes_and_consumers_their_groups(kong: Import) -> None:
+    """Keys and passwords are hashed, tokens are those of the consumer's issuer, and acl is about groups."""
+    tried = kong(
+        {
+            "name": "r",
+            "paths": ["/"],
+            "plugins": [{"name": "key-auth"}, {"name": "acl", "config": {"allow": ["gold"], "deny": ["bad"]}}],
+        },
+        consumers=[
+            {
+                "username": "acme",
+                "keyauth_credentials": [{"key": "a-plain-key"}],
+                "basicauth_credentials": [{"username": "acme", "password": "a-plain-password"}],
+                "jwt_secrets": [{"key": "acme-issuer", "algorithm": "HS256", "secret": "a-plain-secret" * 3}],
+                "acls": [{"group": "gold"}],
+            }
+        ],
+    )
+    everything = "".join(tried.imported.files.values()) + tried.report
+    assert not [plain for plain in ("a-plain-key", "a-plain-password", "a-plain-secret") if plain in everything]
+    assert "allowed" in tried.explain("GET", "/", apikey="a-plain-key")["verdict"]
+    assert "ACME_JWT_SECRET" in tried.report
+    assert file(tried, "auth.yaml")["consumers"][0]["groups"] == ["gold"]
+
+
+def test_what_keeps_callers_out_closes_its_routes_where_it_cannot_be_said(kong: Import) -> None:
+    """Routes of unknown authentication plugins, and of programs that refuse, refuse everybody."""
+    lua = ["if not ok then return kong.response.exit(401) end"]
+    tried = kong(
+        {"name": "a", "paths": ["/a/"], "plugins": [{"name": "hmac-auth"}]},
+        {"name": "b", "paths": ["/b/"], "plugins": [{"name": "my-own-oidc"}]},
+        {"name": "c", "paths": ["/c/"], "plugins": [{"name": "pre-function", "config": {"access": lua}}]},
+        {"name": "d", "paths": ["/d/"], "plugins": [{"name": "request-sizer"}]},
+    )
+    verdicts = [str(tried.explain("GET", path)["verdict"]) for path in ("/a/", "/b/", "/c/", "/d/")]
+    assert [verdict.startswith("refused by authorize") for verdict in verdicts] == [True, True, True, False]
+
+
+def test_an_upstream_is_a_service_with_its_health_checks(kong: Import) -> None:
+    """Targets with weights, the way to balance and active checks become a service that the route names."""
+    tried = kong(
+        {"name": "r", "paths": ["/"]},
+        service={"url": "http://users.v1", "port": 80},
+        upstreams=[
+            {
+                "name": "users.v1",
+                "algorithm": "least-connections",
+                "targets": [{"target": "u1:8000", "weight": 100}, {"target": "u2:8000", "weight": 50}],
+                "healthchecks": {"active": {"http_path": "/up", "healthy": {"interval": 5, "successes": 2}}},
+            }
+        ],
+    )
+    assert tried.goes("GET", "/x") == "u1:8000,u2:8000/x"
+    assert file(tried, "routes.yaml")["services"]["users-v1"]["health"] == {
+        "path": "/up",
+        "interval": "5s",
+        "healthy_after": 2,
+    }
+
+
+def test_a_termination_answers(kong: Import) -> None:
+    """request-termination becomes a fixed answer, as Kong writes it."""
+    end = {"name": "request-termination", "config": {"status_code": 410, "message": "gone"}}
+    tried = kong({"name": "old", "paths": ["/old/"], "plugins": [end]})
+    assert tried.goes("GET", "/old/x") == "respond 410"
+    assert file(tried, "routes.yaml")["routes"][0]["respond"]["body"] == '{"message":"gone"}'
+
+
+def test_unknown_keys_are_named_with_their_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that no reader asked for is in the report, and its value is not."""
+    text = "_format_version: '3.0'\nservices:\n- name: s\n  url: http://s:80\n  frobnicate: hidden\n  routes:\n"
+    tried = try_text("kong.yml", text + "  - paths: [/]\n    name: r\n", tmp_path, monkeypatch)
+    assert "| 5 | services[0].frobnicate | the gateway has no such setting |" in tried.report
+    assert "hidden" not in tried.report

@@ -1,0 +1,159 @@
+"""What nginx.conf says, said in our files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.importing.support import Tried, try_text
+
+Import = Any
+
+
+@pytest.fixture
+def nginx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
+    """Import what is within a server, and around it."""
+
+    def tried(server: str, http: str = "") -> Tried:
+        text = f"events {{}}\nhttp {{\n{http}\nserver {{\nlisten 80;\n{server}\n}}\n}}\n"
+        return try_text("nginx.conf", text, tmp_path, monkeypatch)
+
+    return tried
+
+
+def test_locations_are_asked_in_the_order_of_nginx(nginx: Import) -> None:
+    """`=`, then `^~`, then expressions in the order of the file, then the longest prefix."""
+    tried = nginx(r"""
+        location / { proxy_pass http://root:80; }
+        location /a/ { proxy_pass http://prefix:80; }
+        location = /a/exact { proxy_pass http://exact:80; }
+        location ^~ /a/fixed/ { proxy_pass http://fixed:80; }
+        location ~ ^/a/[0-9]+$ { proxy_pass http://number:80; }
+        location ~* ^/A/(x|y)/ { proxy_pass http://letter:80; }
+        location /a/x/longest/ { proxy_pass http://longest:80; }
+    """)
+    expected = {
+        "/": "root", "/b": "root", "/a/b": "prefix", "/a/exact": "exact", "/a/exactly": "prefix", "/a/7": "number",
+        "/a/7/b": "prefix", "/a/fixed/7": "fixed", "/A/X/z": "letter", "/a/x/longest/1": "letter", "/ab": "root",
+    }  # fmt: skip
+    assert {url: tried.goes("GET", url).partition(":")[0] for url in expected} == expected
+
+
+def test_what_proxy_pass_sends(nginx: Import) -> None:
+    """Without a URI the path is sent as it came, with one it takes the place of what the location matched."""
+    tried = nginx(r"""
+        location /plain/ { proxy_pass http://b:80; }
+        location /root/ { proxy_pass http://b:80/; }
+        location /deep/ { proxy_pass http://b:80/v1/; }
+        location /word { proxy_pass http://b:80/other; }
+        location = /one { proxy_pass http://b:80/two; }
+        location ~ ^/u/([0-9]+)/pic$ { proxy_pass http://b:80/pic/$1; }
+        location /re/ { rewrite ^/re/(.*)$ /new/$1 break; proxy_pass http://b:80; }
+        location /set/ { set $up http://c:80; proxy_pass $up; }
+    """)
+    expected = {
+        "/plain/x": "b:80/plain/x", "/root/x": "b:80/x", "/root/": "b:80/", "/deep/x/y": "b:80/v1/x/y",
+        "/word/x": "b:80/other/x", "/words": "b:80/others", "/one": "b:80/two", "/u/7/pic": "b:80/pic/7",
+        "/re/x": "b:80/new/x", "/set/x": "c:80/set/x", "/root": "redirect 301/root/",
+    }  # fmt: skip
+    assert {url: tried.goes("GET", url) for url in expected} == expected
+
+
+def test_servers_are_chosen_by_host_and_the_first_is_for_the_others(nginx: Import) -> None:
+    """A host that no server names goes to the default server, and one that is named to nobody else."""
+    tried = nginx(
+        "server_name one.test; location / { proxy_pass http://one:80; }",
+        """server { listen 80; server_name two.test *.two.test;
+             location /two/ { proxy_pass http://two:80; } }
+           server { listen 80 default_server; server_name _; return 410; }""",
+    )
+    expected = {
+        "http://one.test/x": "one:80/x", "http://two.test/two/x": "two:80/two/x",
+        "http://a.two.test/two/": "two:80/two/", "http://two.test/x": "respond 404",
+        "http://other.test/": "respond 410",
+    }  # fmt: skip
+    assert {url: tried.goes("GET", url) for url in expected} == expected
+
+
+def test_files_are_not_served_by_the_backend_of_another_location(nginx: Import) -> None:
+    """A location of files answers 404 where the prefix around it would forward its requests."""
+    tried = nginx("""
+        location / { proxy_pass http://app:80; }
+        location /static/ { alias /var/www/; }
+    """)
+    assert [tried.goes("GET", url) for url in ("/x", "/static/a.js")] == ["app:80/x", "respond 404"]
+    assert "files are not served" in tried.report
+
+
+def test_who_may_call_by_address_and_password(nginx: Import) -> None:
+    """allow and deny become conditions on the address, in their order; passwords in another file close the location."""
+    tried = nginx("""
+        location /in/ { allow 127.0.0.0/8; deny all; proxy_pass http://b:80; }
+        location /out/ { deny 127.0.0.1; allow all; proxy_pass http://b:80; }
+        location /none/ { deny all; }
+        location /pass/ { auth_basic "x"; auth_basic_user_file /nowhere/htpasswd; proxy_pass http://b:80; }
+    """)
+    verdicts = [str(tried.explain("GET", url)["verdict"]).split()[0] for url in ("/in/", "/out/", "/pass/")]
+    assert verdicts == ["allowed:", "refused", "refused"]
+    assert tried.goes("GET", "/none/x") == "respond 403"
+
+
+def test_auth_request_is_forward_auth(nginx: Import) -> None:
+    """The internal location that is asked becomes the scheme's URL, with the headers that are passed on."""
+    tried = nginx("""
+        location / { auth_request /_auth; auth_request_set $user $upstream_http_x_user;
+                     proxy_set_header X-User $user; proxy_pass http://app:80; }
+        location = /_auth { internal; proxy_pass http://auth:80/verify; proxy_pass_request_body off; }
+    """)
+    auth = yaml.safe_load(tried.imported.files["auth.yaml"])
+    assert auth["schemes"]["asked"]["forward_auth"] == {"url": "http://auth:80/verify", "response_headers": ["x-user"]}
+
+
+def test_headers_limits_and_times(nginx: Import) -> None:
+    """Headers, limits, sizes and times of any level are those of the routes below, as nginx inherits them."""
+    tried = nginx(
+        """
+        client_max_body_size 20m; add_header X-Frame-Options DENY always; proxy_read_timeout 90;
+        location / { proxy_set_header Host $host; proxy_set_header X-Who $remote_addr;
+                     proxy_set_header Authorization "Basic c2VjcmV0"; limit_req zone=z burst=5; proxy_pass http://up; }
+        """,
+        "upstream up { ip_hash; server a:80 weight=2; server b:80 backup; }\n"
+        "limit_req_zone $binary_remote_addr zone=z:1m rate=30r/m;",
+    )
+    routes, middleware = (yaml.safe_load(tried.imported.files[n]) for n in ("routes.yaml", "middleware.yaml"))
+    route = routes["routes"][0]
+    assert route["timeout"] == {"response_header": "90s", "idle": "90s"}
+    assert (route["max_body"], route["preserve_host"]) == ("20MiB", True)
+    assert middleware["rate_limits"]["z"] == {"key": ["address"], "limits": ["30/m"], "burst": 6}
+    assert [rule for rule in middleware["headers"].values() if "request" in rule] == [
+        {"request": {"set": {"X-Who": "{client}", "Authorization": "${HEADER_AUTHORIZATION}"}}}
+    ]
+    assert routes["services"]["up"]["balance"] == {"consistent_hash": {"client": True}}
+    assert "c2VjcmV0" not in tried.report
+
+
+def test_cors_written_by_hand_is_cors(nginx: Import) -> None:
+    """Access-Control headers and the answer to OPTIONS become a rule of `cors`."""
+    tried = nginx("""
+        location / {
+            add_header Access-Control-Allow-Origin https://app.test;
+            add_header Access-Control-Allow-Methods "GET, POST";
+            if ($request_method = OPTIONS) { return 204; }
+            proxy_pass http://b:80;
+        }
+    """)
+    rule = next(iter(yaml.safe_load(tried.imported.files["middleware.yaml"])["cors"].values()))
+    assert rule == {"origins": ["https://app.test"], "methods": ["GET", "POST"]}
+    assert tried.imported.report.count("unsaid") == 0
+
+
+def test_what_is_included_is_named_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of included files are in the report with the name of their file."""
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "site.conf").write_text("server {\n  listen 80;\n  frobnicate on;\n  return 410;\n}\n")
+    tried = try_text("nginx.conf", "http {\n  include conf.d/*.conf;\n}\n", tmp_path, monkeypatch)
+    assert "| site.conf:3 | http > server > frobnicate | the gateway has no such setting |" in tried.report
+    assert tried.goes("GET", "/") == "respond 410"

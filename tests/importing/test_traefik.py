@@ -1,0 +1,168 @@
+"""What a dynamic file of Traefik says, said in our files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.importing.traefik.rules import RuleError, alternatives
+from tests.importing.support import Tried, try_text
+
+Import = Any
+
+
+@pytest.fixture
+def traefik(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
+    """Import routers to services a, b and c, each of one server, with middlewares."""
+
+    def tried(routers: dict[str, Any], middlewares: dict[str, Any] | None = None, **services: Any) -> Tried:
+        plain = {name: {"loadBalancer": {"servers": [{"url": f"http://{name}:80"}]}} for name in "abc"}
+        http = {"routers": routers, "middlewares": middlewares or {}, "services": plain | services}
+        text = yaml.safe_dump(json.loads(json.dumps({"http": http})), sort_keys=False)
+        return try_text("dynamic.yml", text, tmp_path, monkeypatch)
+
+    return tried
+
+
+def router(rule: str, service: str = "a", **others: Any) -> dict[str, Any]:
+    return {"rule": rule, "service": service, **others}
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("Host(`a`) && (Path(`/x`) || Path(`/y`))", ["Host(`a`) Path(`/x`)", "Host(`a`) Path(`/y`)"]),
+        ("!(Method(`GET`) || Method(`PUT`))", ["!Method(`GET`) !Method(`PUT`)"]),
+        ("!(Method(`GET`) && Path(`/`))", ["!Method(`GET`)", "!Path(`/`)"]),
+        ('Header(`X-A`, "b") || Host(`a`,`b`)', ["Header(`X-A`, `b`)", "Host(`a`, `b`)"]),
+    ],
+)
+def test_rules_are_alternatives_of_matchers(rule: str, expected: list[str]) -> None:
+    """`&&` binds closer than `||`, and `!` is for what follows it."""
+    assert [" ".join(map(str, alternative)) for alternative in alternatives(rule)] == expected
+
+
+@pytest.mark.parametrize("rule", ["", "Host(`a`", "Host(`a`) &&", "Host(`a`) Path(`/`)", "Host[`a`]"])
+def test_what_is_no_rule_is_refused(rule: str) -> None:
+    """A rule that does not end, or goes on where it should end, is an error."""
+    with pytest.raises(RuleError):
+        alternatives(rule)
+
+
+def test_priorities_and_lengths_of_rules_decide(traefik: Import) -> None:
+    """The longest rule goes first unless a priority says otherwise, although ours would take the most specific path."""
+    tried = traefik(
+        {
+            "short": router("PathPrefix(`/x/y`)", "a"),
+            "long": router("PathPrefix(`/`) && Method(`GET`, `POST`)", "b"),
+            "first": router("PathPrefix(`/x/y/z`)", "c", priority=1000),
+        }
+    )
+    asked = [("GET", "/x/y"), ("DELETE", "/x/y"), ("GET", "/x/y/z"), ("GET", "/")]
+    assert [tried.goes(method, url)[0] for method, url in asked] == ["b", "a", "c", "b"]
+
+
+def test_excluded_paths_go_to_the_next_router(traefik: Import) -> None:
+    """What `!PathPrefix` leaves out is taken by the router that would have been next."""
+    tried = traefik(
+        {
+            "api": router("Host(`x.test`) && PathPrefix(`/api`) && !PathPrefix(`/api/internal`)", "a"),
+            "rest": router("Host(`x.test`)", "b"),
+        }
+    )
+    urls = ("/api/1", "/apix", "/api/internal/1", "/other")
+    assert [tried.goes("GET", f"http://x.test{url}")[0] for url in urls] == ["a", "a", "b", "b"]
+
+
+def test_paths_are_changed_in_the_order_of_the_middlewares(traefik: Import) -> None:
+    """stripPrefix, addPrefix, replacePath and replacePathRegex change what is sent, one after the other."""
+    tried = traefik(
+        {
+            "strip": router("PathPrefix(`/api/v1`)", middlewares=["strip", "add"]),
+            "regex": router("PathPrefix(`/old`)", middlewares=["regex"]),
+            "path": router("Path(`/one`)", middlewares=["path"]),
+            "host": router("Host(`h.test`)", "b", middlewares=["strip"]),
+        },
+        {
+            "strip": {"stripPrefix": {"prefixes": ["/other", "/api"]}},
+            "add": {"addPrefix": {"prefix": "/base"}},
+            "regex": {"replacePathRegex": {"regex": "^/old/(.*)", "replacement": "/new/$1"}},
+            "path": {"replacePath": {"path": "/fixed"}},
+        },
+    )
+    expected = {
+        "/api/v1/x": "a:80/base/v1/x",
+        "/api/v12/x": "a:80/base/v12/x",
+        "/old/a/b": "a:80/new/a/b",
+        "/old": "a:80/old",
+        "/one": "a:80/fixed",
+        "http://h.test/other/x": "b:80/x",
+        "http://h.test/api/x": "b:80/x",
+        "http://h.test/x": "b:80/x",
+    }
+    assert {url: tried.goes("GET", url) for url in expected} == expected
+
+
+def test_expressions_of_both_versions_are_paths(traefik: Import) -> None:
+    """PathRegexp of Traefik 3 and `{id:[0-9]+}` of Traefik 2 become segments with an expression."""
+    tried = traefik(
+        {
+            "three": router(r"PathRegexp(`^/users/[0-9]+$`)", "a"),
+            "two": router("Path(`/items/{id:[0-9]+}/edit`)", "b"),
+            "hosts": router(r"HostRegexp(`^.+\.example\.com$`)", "c"),
+        }
+    )
+    urls = ("/users/7", "/users/x", "/items/7/edit", "/items/x/edit", "http://a.b.example.com/")
+    assert [tried.goes("GET", url)[0] for url in urls] == ["a", "4", "b", "4", "c"]
+
+
+def test_services_of_services_are_splits_mirrors_and_fallbacks(traefik: Import) -> None:
+    """weighted, mirroring and failover become split, mirror and fallback of the route."""
+    tried = traefik(
+        {"w": router("Path(`/w`)", "w"), "m": router("Path(`/m`)", "m"), "f": router("Path(`/f`)", "f")},
+        w={"weighted": {"services": [{"name": "a", "weight": 3}, {"name": "b", "weight": 1}]}},
+        m={"mirroring": {"service": "a", "mirrors": [{"name": "b", "percent": 10}]}},
+        f={"failover": {"service": "a", "fallback": "b"}},
+    )
+    routes = {route["id"]: route for route in yaml.safe_load(tried.imported.files["routes.yaml"])["routes"]}
+    assert routes["w"]["split"] == [{"target": "a:80", "weight": 3}, {"target": "b:80", "weight": 1}]
+    assert routes["m"]["mirror"] == {"target": "b:80", "percent": 10}
+    assert routes["f"]["fallback"] == {"target": "b:80"}
+
+
+def test_a_router_is_never_open_for_want_of_a_guard(traefik: Import) -> None:
+    """A plugin that may refuse, and digest authentication, close the route; keys are known in any case."""
+    tried = traefik(
+        {
+            "d": router("Path(`/d`)", middlewares=["digest"]),
+            "p": router("Path(`/p`)", middlewares=["bouncer"]),
+            "f": router("Path(`/f`)", middlewares=["asked"]),
+        },
+        {
+            "digest": {"digestAuth": {"users": ["u:r:h"]}},
+            "bouncer": {"plugin": {"crowdsec-bouncer": {"enabled": True}}},
+            "asked": {"forwardauth": {"address": "http://auth:80/verify", "trustForwardHeader": True}},
+        },
+    )
+    assert "refused" in tried.explain("GET", "/d")["verdict"]
+    assert "refused" in tried.explain("GET", "/p")["verdict"]
+    assert yaml.safe_load(tried.imported.files["auth.yaml"])["schemes"]["asked"]["forward_auth"]["url"].endswith(
+        "/verify"
+    )
+
+
+def test_routers_that_only_send_to_https_are_for_what_stands_in_front(traefik: Import) -> None:
+    """The twin of a router for https that redirects there is left out, and named."""
+    tried = traefik(
+        {
+            "web": router("Host(`x.test`)", "a", middlewares=["https"], entryPoints=["web"]),
+            "secure": router("Host(`x.test`)", "b", tls={}, entryPoints=["websecure"]),
+        },
+        {"https": {"redirectScheme": {"scheme": "https"}}},
+    )
+    assert tried.goes("GET", "http://x.test/") == "b:80/"
+    assert "http.routers.web | it sends clients to https" in tried.report
