@@ -120,13 +120,14 @@ class Beginnings:
     do, they are balancers, and behind them is everybody.)
     """
 
-    __slots__ = ("_connections", "_crowds", "_due", "_waiting")
+    __slots__ = ("_connections", "_crowds", "_due", "_waiting", "crowded")
 
     def __init__(self) -> None:
         self._waiting: FairQueue[Waiting] = FairQueue()
         self._due = False
         self._connections: dict[bytes | str, int] = {}  # by client
         self._crowds = 0  # clients that have more than CROWD
+        self.crowded = False  # whether there are such clients, and others
 
     def came(self, place: bytes | str) -> None:
         """The client at this place has one connection more."""
@@ -134,6 +135,7 @@ class Beginnings:
         self._connections[place] = count
         if count == CROWD + 1:
             self._crowds += 1
+        self.crowded = 0 < self._crowds < len(self._connections)
 
     def left(self, place: bytes | str) -> None:
         """It has one less."""
@@ -142,10 +144,11 @@ class Beginnings:
             self._connections[place] = count
         if count == CROWD:
             self._crowds -= 1
+        self.crowded = 0 < self._crowds < len(self._connections)
 
     def is_crowd(self, place: bytes | str) -> bool:
         """Whether it has so many that what they send together would hold up others, and there are others."""
-        return len(self._connections) > self._crowds > 0 and self._connections.get(place, 0) > CROWD
+        return self.crowded and self._connections.get(place, 0) > CROWD
 
     def join(self, place: bytes | str, waiting: Waiting) -> None:
         """Go on, for the client at this place, in one of the next turns of the loop."""

@@ -47,6 +47,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         self.drained: asyncio.Future[None] | None = None  # set while the client does not read
         self._progress: Progress | None = None  # made when it is first waited for
         self._reading = True
+        self._waits = True  # what comes now is read a few connections at a time
         self._resting = False  # not read for a moment, as its client sends crumbs
         self._channel: Http1Channel | None = None  # of the request that is being answered
         self._held = b""  # what came behind that
@@ -107,7 +108,10 @@ class Http1Connection(asyncio.BufferedProtocol):
             self.set_deadline()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._context.head_buffer if self._waits_for_turn() else self._context.buffer
+        context, phase = self._context, self._phase
+        crowded = phase is IDLE and context.beginnings.crowded and context.beginnings.is_crowd(self.place)
+        self._waits = waits = phase is NEW or phase is HEAD or crowded
+        return context.head_buffer if waits else context.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
@@ -116,7 +120,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         if self._unread:
             self._unread += data
             self._pause_reading()
-        elif self._waits_for_turn():
+        elif self._waits:
             self._unread = data
             if nbytes == HEAD_BUFFER:
                 self._pause_reading()
@@ -129,11 +133,6 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._read(data)
 
     # Reading requests.
-
-    def _waits_for_turn(self) -> bool:
-        """Whether what comes next is read a few connections at a time."""
-        phase = self._phase
-        return phase is NEW or phase is HEAD or (phase is IDLE and self._context.beginnings.is_crowd(self.place))
 
     def _hold(self, data: bytes) -> None:
         """Keep what comes behind a request until that is answered."""
@@ -294,7 +293,8 @@ class Http1Connection(asyncio.BufferedProtocol):
         held, self._held = self._held, b""
         self._phase = IDLE
         self.deadline = self._context.loop.time() + self._limits.keep_alive
-        self.resume_reading()
+        if not self._reading:
+            self.resume_reading()
         if held:
             self._read(held)
         if self._eof and self._phase in (IDLE, HEAD):
