@@ -46,7 +46,8 @@ class RoundRobin(Generic[E]):
             before += [places.get(endpoint, -1) for endpoint, _ in some]
             yield
         # A credit is worth as much of the new round as it was of the old one.
-        worth = sum(weights) / (sum(self._weights) or 1.0)
+        total = sum(self._weights, 0.0)
+        worth = sum(weights, 0.0) / total if total else 0.0
         credits = self._credits
         self._credits = [credits[place] * worth if place >= 0 else 0.0 for place in before]
         self._endpoints, self._weights = endpoints, weights
