@@ -67,7 +67,7 @@ class Expect(Model):
     path: Text | None = Field(None, description="The path that the backend sees, and the query, if that is given here.")
     consumer: Text | None = Field(None, description="Who calls; null: nobody who is known.")
     refused_by: Text | None = Field(
-        None, description="The rule that refuses it, as decisions call it; `rate_limit` stands for `rate_limit:NAME`."
+        None, description="The rule that refuses it, as decisions call it (`rate_limit:NAME`), or a part of that."
     )
     status: Annotated[int, Field(ge=100, le=599)] | None = Field(
         None, description="The status of the gateway's own answer; null: it is for the backend to answer."

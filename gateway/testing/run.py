@@ -69,7 +69,7 @@ def _same(key: str, expected: Any, got: Any) -> bool:
     if key == "path" and "?" not in expected:
         return bool(got.partition("?")[0] == expected)
     if key == "refused_by" and ":" not in expected:
-        return bool(got.partition(":")[0] == expected)
+        return expected in got.split(":")
     return bool(expected == got)
 
 
@@ -83,6 +83,8 @@ async def _reasons(snapshot: Snapshot, request: Request, expect: Expect, outcome
         yield f"{said['result']}: {said['why']}"
     else:
         yield str(said["result"])
+    if expect.status is not None and outcome.target is not None:
+        yield f"it is forwarded to {outcome.target}: the status is for the backend to say, and only ours is known"
     if expect.route is not None and expect.route != outcome.route:
         yield _why_not(snapshot, expect.route, said)
 

@@ -76,6 +76,7 @@ def test_a_request_that_goes_where_it_should(directory: Path) -> None:
         "{request: {path: /keyed, headers: {X-API-Key: secret}}, expect: {headers: {X-Set: 'yes', Host: keyed.test}}}",
         "{request: GET /keyed, expect: {status: 401, refused_by: authentication, route: keyed, target: null}}",
         "{request: {path: /keyed, headers: {X-API-Key: no}}, expect: {refused_by: 'authentication:keys'}}",
+        "{request: {path: /keyed, headers: {X-API-Key: no}}, expect: {refused_by: keys}}",
         "{request: {path: /dogs/1, client: 203.0.113.9}, expect: {headers: {X-Forwarded-For: 203.0.113.9}}}",
         "{request: GET /old/a?b=c, expect: {status: 307, redirect: /new/a?b=c, target: null}}",
         "{request: GET /gone, expect: {status: 410, refused_by: null}}",
@@ -144,6 +145,8 @@ def test_a_refusal_is_told_with_its_reason(directory: Path) -> None:
     """Whoever expected it to pass sees what refused it."""
     ended = _run(directory, "tests: [{request: GET /keyed, expect: {target: 'https://keyed.test'}}]")
     assert "  + target: null\n  (refused: the route needs a credential" in ended.stdout
+    ended = _run(directory, "tests: [{request: GET /dogs/1, expect: {status: 200}}]")
+    assert "  (it is forwarded to dogs:80: the status is for the backend to say" in ended.stdout
     ended = _run(directory, "tests: [{request: GET /none, expect: {route: nonesuch}}]")
     assert 'there is no route "nonesuch"' in ended.stdout
 
