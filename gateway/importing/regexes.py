@@ -42,6 +42,8 @@ class _Atom:
             return any(atom.takes_slash for branch in self.branches for atom in branch)
         if self.plain is not None:
             return self.plain == "/"
+        if self.text == "." and self.quantifier in ("", "?"):
+            return False  # one character; nobody who writes it means a slash
         if self.text in (r"\d", r"\w", r"\s", r"\h", r"\v", ""):
             return False
         return re.fullmatch(_spelled(self.text), "/", re.DOTALL) is not None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gateway.importing.description import Path
-from gateway.importing.patterns import Pattern, as_it_came, below, intersection, is_literal, transferred
+from gateway.importing.patterns import Pattern, as_it_came, beginning, below, intersection, is_literal, transferred
 from gateway.importing.regexes import Unsayable, patterns_of
 
 
@@ -40,6 +40,8 @@ def instead(path: Path, text: str) -> Path:
 
 def replaced(path: Path, expression: str, replacement: str) -> list[Path]:
     """What a regular expression fits, replaced; the rest as it was. Raises Unsayable."""
+    if (form := _prefix_form(expression, replacement)) is not None:
+        return _with_prefix(path, *form)
     groups = len(re.findall(r"(?<!\\)\((?!\?:)", expression))
     found = patterns_of(expression, anywhere=True)
     if any(len(list(pattern.captures())) != groups for pattern in found.patterns):
@@ -55,11 +57,57 @@ def replaced(path: Path, expression: str, replacement: str) -> list[Path]:
             raise Unsayable("what it captures cannot be told apart in the path of the route")
         if common is not None and rewrite is not None:
             made.append(replace(path, pattern=common, rewrite=_rooted(rewrite)))
+    return _with_rest(made, path)
+
+
+def _with_rest(made: list[Path], path: Path) -> list[Path]:
+    """What was changed, and of the path what was not."""
     if any(each.pattern == path.pattern for each in made):
         return made
     if any(each.pattern.text == path.pattern.text and each.pattern.excluded for each in made):
         return [*made, replace(path, pattern=Pattern(path.pattern.segments))]
     return [*made, path]
+
+
+_PREFIX = re.compile(
+    r"\^?(?P<prefix>(?:/|\\/)[\w./~%\\-]*?)(?P<slash>/\?|\\/\?|/|\\/|\(\?:/\|\$\)|\(/\|\$\))?"
+    r"(?:\((?P<rest>\.\*|\.\+)\)|\((?P<own>(?:/|\\/)\.\*)\)(?P<maybe>\?)?)\$?"
+)
+
+
+def _prefix_form(expression: str, replacement: str) -> tuple[Sequence[Pattern], str] | None:
+    """A prefix that is replaced, what follows it kept: what has this prefix, and what comes in the place of all that
+    is before the rest, which begins without a slash."""
+    match = _PREFIX.fullmatch(expression)
+    if match is None:
+        return None
+    slash = match["slash"] or ""
+    number = 2 if slash == "(/|$)" else 1
+    kept = re.fullmatch(rf"([^$]*)\$(?:\{{{number}\}}|{number})", replacement)
+    prefix = re.sub(r"\\(.)", r"\1", match["prefix"]).rstrip("/")
+    if kept is None or not prefix:
+        return None
+    taken = slash != "" and match["own"] is None
+    patterns = [below(prefix), beginning(prefix)]
+    if slash in ("/", "\\/") or (match["own"] and not match["maybe"]):
+        patterns = [below(prefix + "/")]
+    elif match["own"]:
+        patterns = [below(prefix)]
+    return patterns, kept[1] + ("" if taken else "/")
+
+
+def _with_prefix(path: Path, patterns: Sequence[Pattern], instead: str) -> list[Path]:
+    if path.rewrite is not None or path.strip is not None:
+        raise Unsayable("the path was changed before; write both changes as one rewrite")
+    made: list[Path] = []
+    for pattern in patterns:
+        stray = pattern.segments[-1].endswith("*")
+        template = instead.removesuffix("/") + "$1/$2" if stray and len(patterns) > 1 else instead + "$1"
+        common = intersection(pattern, path.pattern)
+        rewrite = None if common is None else transferred(template, pattern, common)
+        if common is not None and rewrite is not None:
+            made.append(replace(path, pattern=common, rewrite=_rooted(rewrite)))
+    return _with_rest(made, path)
 
 
 def _sent(path: Path) -> str:

@@ -52,12 +52,17 @@ def test_what_proxy_pass_sends(nginx: Import) -> None:
         location = /one { proxy_pass http://b:80/two; }
         location ~ ^/u/([0-9]+)/pic$ { proxy_pass http://b:80/pic/$1; }
         location /re/ { rewrite ^/re/(.*)$ /new/$1 break; proxy_pass http://b:80; }
+        location /opt { rewrite ^/opt/?(.*)$ /$1 break; proxy_pass http://b:80; }
+        location /raw { rewrite ^/raw(.*)$ /in$1 break; proxy_pass http://b:80; }
+        location ~ /.well-known/ { proxy_pass http://known:80; }
         location /set/ { set $up http://c:80; proxy_pass $up; }
     """)
     expected = {
         "/plain/x": "b:80/plain/x", "/root/x": "b:80/x", "/root/": "b:80/", "/deep/x/y": "b:80/v1/x/y",
         "/word/x": "b:80/other/x", "/words": "b:80/others", "/one": "b:80/two", "/u/7/pic": "b:80/pic/7",
-        "/re/x": "b:80/new/x", "/set/x": "c:80/set/x", "/root": "redirect 301/root/",
+        "/re/x": "b:80/new/x", "/set/x": "c:80/set/x",
+        "/opt": "b:80/", "/opt/x": "b:80/x", "/raw/x": "b:80/in/x", "/rawx": "b:80/inx",
+        "/.well-known/y": "known:80/.well-known/y", "/root": "redirect 301/root/",
     }  # fmt: skip
     assert {url: tried.goes("GET", url) for url in expected} == expected
 

@@ -84,6 +84,7 @@ def test_paths_are_changed_in_the_order_of_the_middlewares(traefik: Import) -> N
         {
             "strip": router("PathPrefix(`/api/v1`)", middlewares=["strip", "add"]),
             "regex": router("PathPrefix(`/old`)", middlewares=["regex"]),
+            "dav": router("PathPrefix(`/dav`)", middlewares=["dav"]),
             "path": router("Path(`/one`)", middlewares=["path"]),
             "host": router("Host(`h.test`)", "b", middlewares=["strip"]),
         },
@@ -91,6 +92,7 @@ def test_paths_are_changed_in_the_order_of_the_middlewares(traefik: Import) -> N
             "strip": {"stripPrefix": {"prefixes": ["/other", "/api"]}},
             "add": {"addPrefix": {"prefix": "/base"}},
             "regex": {"replacePathRegex": {"regex": "^/old/(.*)", "replacement": "/new/$1"}},
+            "dav": {"replacePathRegex": {"regex": "^/dav(/.*)?$", "replacement": "/webdav$1"}},
             "path": {"replacePath": {"path": "/fixed"}},
         },
     )
@@ -99,6 +101,9 @@ def test_paths_are_changed_in_the_order_of_the_middlewares(traefik: Import) -> N
         "/api/v12/x": "a:80/base/v12/x",
         "/old/a/b": "a:80/new/a/b",
         "/old": "a:80/old",
+        "/dav/x": "a:80/webdav/x",
+        "/dav": "a:80/webdav",
+        "/davx": "a:80/davx",
         "/one": "a:80/fixed",
         "http://h.test/other/x": "b:80/x",
         "http://h.test/api/x": "b:80/x",

@@ -121,6 +121,10 @@ def _add_issuer(item: Item, consumer: Settings, description: Description) -> Non
             item.unsaid("Kong makes this secret up itself; export it")
             return
         text = filled_in(secret, description)
+        if len(text.encode()) < int(algorithm[2:]) // 8 and not isinstance(text, Reference):
+            secret.differs(
+                f"it is shorter than the {int(algorithm[2:]) // 8} bytes that are asked for here: make another"
+            )
         named = f"{consumer['name']}_JWT_SECRET"
         issuer["secret"] = text if isinstance(text, Reference) else description.secret(named, secret.place)
     elif public is not None:

@@ -42,6 +42,9 @@ def paths_of(location: Location, rank: tuple[object, ...], number: int) -> list[
     """The paths of a location, each with its place in nginx's order. Raises Unsayable."""
     text = location.text
     if location.is_expression:
+        if text.startswith(("/", "\\/")):
+            location.directive.differs("it is compared from the beginning of the path on, not anywhere in it")
+            text = "^" + text
         found = patterns_of(text, anywhere=True, ignore_case=location.kind == "~*")
         return [Path(pattern, (*rank, 2, number)) for pattern in found.patterns]
     if location.kind == "=":

@@ -79,11 +79,12 @@ def _locations(directive: Directive) -> list[Directive]:
 
 
 def _is_idle(route: Route, routes: list[Route]) -> bool:
-    """Whether a route that only keeps requests from others is in the way of none."""
+    """Whether a route that only keeps requests from those that nginx asks later keeps none from any."""
     if route.settings.get("respond") != _GONE:
         return False
     others = [path for other in routes if other.settings.get("respond") != _GONE for path in other.paths]
-    return not any(intersection(path.pattern, other.pattern) for path in route.paths for other in others)
+    later = [(path, other) for path in route.paths for other in others if other.rank > path.rank]
+    return not any(intersection(path.pattern, other.pattern) for path, other in later)
 
 
 _GONE: Settings = {"status": 404, "body": "nothing serves this path here: it was served from files, or by FastCGI"}
