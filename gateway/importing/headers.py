@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.config.models.header_rules import RequestHeaders
+from gateway.config.models.header_rules import PIECES, RequestHeaders
 from gateway.http.fields import folded
 from gateway.importing.description import Description
 from gateway.importing.tree import Item
@@ -42,9 +42,29 @@ def header_value(name: str, value: str, item: Item, description: Description) ->
     if value and is_secret(name):
         return description.secret(f"HEADER_{folded(name.encode()).decode()}", item.place)
     if "$(" in value:
-        item.unsaid("templates are not translated; see the variables of `headers` in docs/configuration.md")
+        return _of_template(value, item)
+    return escaped(value)
+
+
+_TEMPLATE = re.compile(r"""\$\((headers|query_params)(?:\.|\[["'])([\w-]+)(?:["']\])?\)""")
+
+
+def _of_template(value: str, item: Item) -> str | None:
+    """A template of Kong, with our variables."""
+    if "$(" in _TEMPLATE.sub("", value):
+        item.unsaid("only headers and query parameters of the request are taken into a value; see `set` of routes")
         return None
-    return re.sub(r"\{([a-z_]+)\}", r"{{\1}}", value)
+
+    def variable(match: re.Match[str]) -> str:
+        of_headers = match[1] == "headers"
+        return "{headers." + match[2].replace("_", "-") + "}" if of_headers else "{query." + match[2] + "}"
+
+    return _TEMPLATE.sub(variable, value)
+
+
+def escaped(value: str) -> str:
+    """A value in which braces stand for themselves."""
+    return PIECES.sub(lambda match: "{" + match[0] + "}" if match[2] else match[0], value)
 
 
 def settable(name: str) -> bool:

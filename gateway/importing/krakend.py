@@ -72,7 +72,9 @@ def _read_endpoint(number: int, item: Item, root: Item, everywhere: _Extra, desc
         item.unsaid("its backend has no host that could be named")
         return
     route.settings = {"target": target}
-    sent, unknown = _sent(filled_in(backend.get("url_pattern"), description) or text, names)
+    sent, parameters, unknown = _sent(filled_in(backend.get("url_pattern"), description) or text, names)
+    if parameters:
+        route.settings["set"] = parameters
     if unknown:
         backend.unsaid(f"{unknown} is no parameter of the endpoint; the path is sent without it", "url_pattern")
     route.paths = [Path(pattern, (number,), None if sent == pattern.text else sent)]
@@ -104,16 +106,18 @@ def _pattern(text: str) -> tuple[Pattern, list[str]]:
     return Pattern(tuple(segments), rest, rest), names
 
 
-def _sent(url_pattern: str, names: list[str]) -> tuple[str, str]:
-    """The rewrite, and what in it has no value here."""
-    path = "/" + url_pattern.partition("?")[0].lstrip("/")
-    unknown = [found for found in re.findall(r"\{([^{}]*)\}", path) if found not in names]
+def _sent(url_pattern: str, names: list[str]) -> tuple[str, Settings, str]:
+    """The rewrite, the query parameters that are set, and what has no value here."""
+    path, _, query = url_pattern.partition("?")
+    path = "/" + path.lstrip("/")
+    pairs = [pair.partition("=") for pair in query.split("&") if pair]
+    unknown = [found for found in re.findall(r"\{([^{}]*)\}", url_pattern) if found not in names]
+    pairs = [pair for pair in pairs if not any("{" + name + "}" in pair[2] for name in unknown)]
     for name in unknown:
         path = path.replace("{" + name + "}", "")
     if path.endswith("/*"):
         path = path[:-1] + f"${len(names) + 1}"
-    lost = ["?" + url_pattern.partition("?")[2]] if "?" in url_pattern else []
-    return re.sub("/+", "/", path), ", ".join([*("{" + name + "}" for name in unknown), *lost])
+    return re.sub("/+", "/", path), {f"query.{name}": value for name, _, value in pairs}, ", ".join(unknown)
 
 
 def _target(backend: Item, root: Item, name: str, description: Description) -> str | None:

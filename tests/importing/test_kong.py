@@ -145,6 +145,27 @@ def test_an_upstream_is_a_service_with_its_health_checks(kong: Import) -> None:
     }
 
 
+def test_transformers_set_remove_and_rename(kong: Import) -> None:
+    """Headers and parameters are set, also from others; what holds a secret is a variable; bodies are named."""
+    config = {
+        "add": {"headers": ["X-A:{b}", "X-Key:$(headers.x_old)", "Authorization:Basic abc"], "querystring": ["v:1"]},
+        "remove": {"headers": ["X-B"], "body": ["field"]},
+        "rename": {"headers": ["X-From:X-To"]},
+    }
+    tried = kong({"name": "r", "paths": ["/"], "plugins": [{"name": "request-transformer", "config": config}]})
+    rule = next(iter(file(tried, "middleware.yaml")["headers"].values()))["request"]
+    assert rule["set"] == {
+        "X-To": "{headers.x-from}",
+        "X-A": "{{b}}",
+        "X-Key": "{headers.x-old}",
+        "Authorization": "${HEADER_AUTHORIZATION}",
+    }
+    assert rule["remove"] == ["X-B", "X-From"]
+    assert file(tried, "routes.yaml")["routes"][0]["set"] == {"query.v": "1"}
+    assert ".remove.body[0] | only headers are changed" in tried.report
+    assert "Basic abc" not in tried.report
+
+
 def test_a_termination_answers(kong: Import) -> None:
     """request-termination becomes a fixed answer, as Kong writes it."""
     end = {"name": "request-termination", "config": {"status_code": 410, "message": "gone"}}

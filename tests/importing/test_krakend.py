@@ -37,9 +37,13 @@ def test_parameters_go_where_the_pattern_has_them(krakend: Import) -> None:
     tried = krakend(
         endpoint("/users/{id}/posts/{post}", "/p/{post}/of/{id}"),
         endpoint("/files/*", "/f/*", "b:80", "c:80", method="POST"),
+        endpoint("/find/{word}", "/search?q={word}&limit=5"),
     )
     assert tried.goes("GET", "/users/7/posts/9") == "b:80/p/9/of/7"
     assert tried.goes("POST", "/files/a/b") == "b:80,c:80/f/a/b"
+    assert tried.goes("GET", "/find/x") == "b:80/search"
+    routes = yaml.safe_load(tried.imported.files["routes.yaml"])["routes"]
+    assert routes[2]["set"] == {"query.q": "{word}", "query.limit": "5"}
     assert tried.goes("PUT", "/users/7/posts/9") == "405"
 
 

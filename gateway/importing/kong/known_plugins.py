@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 from gateway.importing.description import Description, Settings
-from gateway.importing.headers import header_value, may_refuse
+from gateway.importing.headers import may_refuse
 from gateway.importing.kong.plugins import Effect, Handler
+from gateway.importing.kong.transformers import request_transformer, response_transformer
 from gateway.importing.tree import Item
 
 _WINDOWS = {"second": "s", "minute": "m", "hour": "h"}
@@ -284,63 +285,6 @@ def _cache(config: Item, effect: Effect, description: Description) -> None:
     effect.policy(description, "cache", "", {})
 
 
-def _request_transformer(config: Item, effect: Effect, description: Description) -> None:
-    changes = _Changes(description)
-    for action in ("remove", "replace", "rename", "add", "append"):
-        if (below := config.get(action)) is not None:
-            changes.headers(action, below)
-            for key in ("querystring", "body", "json", "json_types"):
-                for item in below.items(key):
-                    item.unsaid("only headers are changed; say it in the backend or in a policy")
-            if (uri := below.get("uri")) is not None:
-                uri.unsaid("write it as the `rewrite` of the routes")
-    if (method := config.get("http_method")) is not None:
-        method.unsaid("methods are not changed")
-    config.ignore_default("allow", None)
-    if changes.settings:
-        effect.policy(description, "headers", f"request-headers-{effect.item.line}", {"request": changes.settings})
-
-
-def _response_transformer(config: Item, effect: Effect, description: Description) -> None:
-    changes = _Changes(description)
-    for action in ("remove", "replace", "rename", "add", "append"):
-        if (below := config.get(action)) is not None:
-            changes.headers(action, below)
-            for key in ("json", "json_types", "if_status"):
-                for item in below.items(key):
-                    item.unsaid("only headers are changed; say it in the backend or in a policy")
-    if changes.settings:
-        effect.policy(description, "headers", f"response-headers-{effect.item.line}", {"response": changes.settings})
-
-
-class _Changes:
-    """Headers that a transformer changes."""
-
-    def __init__(self, description: Description) -> None:
-        self.settings: Settings = {}
-        self._description = description
-
-    def headers(self, action: str, below: Item) -> None:
-        """Take the entries `name:value` of one action."""
-        for item in below.items("headers"):
-            name, _, value = item.own_text.partition(":")
-            name = name.strip()
-            if action == "remove":
-                self.settings.setdefault("remove", []).append(name)
-                continue
-            if action == "rename":
-                item.unsaid("a header is not renamed; have the backend read it under its name")
-                continue
-            text = header_value(name, value.strip(), item, self._description)
-            if text is None:
-                continue
-            if action == "replace":
-                item.differs("it is set also where the message had no such header")
-            if action == "add":
-                item.differs("it is set also where the message had such a header already")
-            self.settings.setdefault("add" if action == "append" else "set", {})[name] = text
-
-
 def _bots(config: Item, effect: Effect, description: Description) -> None:
     config.ignore_keys("allow", "whitelist")
     for item in (*config.items("deny"), *config.items("blacklist")):
@@ -394,10 +338,10 @@ PLUGINS: Mapping[str, Handler] = {
     "rate-limiting-advanced": _rate_limiting,
     "request-size-limiting": _size_limiting,
     "request-termination": _termination,
-    "request-transformer": _request_transformer,
-    "request-transformer-advanced": _request_transformer,
-    "response-transformer": _response_transformer,
-    "response-transformer-advanced": _response_transformer,
+    "request-transformer": request_transformer,
+    "request-transformer-advanced": request_transformer,
+    "response-transformer": response_transformer,
+    "response-transformer-advanced": response_transformer,
 } | dict.fromkeys(
     ("http-log", "tcp-log", "udp-log", "syslog", "loggly", "statsd", "datadog", "zipkin", "opentelemetry"), _elsewhere
 )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from gateway.importing.description import Description, Policy, Route, Settings
-from gateway.importing.headers import is_secret, settable
+from gateway.importing.headers import escaped, is_secret, settable
 from gateway.importing.nginx.directives import Directive
 
 Make = Callable[[Directive, str, str, Settings], Policy]
@@ -75,7 +75,9 @@ def _value(name: str, value: str, directive: Directive, description: Description
     if not settable(name):
         directive.unsaid(f"the gateway sets {name} itself")
         return None
-    text = re.sub(r"\{([a-z_]+)\}", r"{{\1}}", value)
+    text = escaped(value).replace("$http_host", "$host")
+    text = re.sub(r"\$http_([a-z0-9_]+)", lambda match: "{headers." + match[1].replace("_", "-") + "}", text)
+    text = re.sub(r"\$arg_(\w+)", r"{query.\1}", text)
     for variable in sorted(_VARIABLES, key=len, reverse=True):
         text = text.replace(variable, _VARIABLES[variable])
     if re.search(r"\$\{?[a-z]", text):
