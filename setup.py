@@ -29,7 +29,7 @@ MODULES = """
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/member upstream/remembered upstream/steps upstream/balancer upstream/outliers algorithms/outlier_detection
     upstream/connection upstream/request upstream/tunnel upstream/tunnel_side upstream/websocket upstream/affinity
-    upstream/sticky
+    upstream/way_back upstream/sticky
     upstream/http1/codec upstream/http1/bodies upstream/http1/failures upstream/http1/connection
     balancing/two_choices balancing/least_request balancing/peak_ewma balancing/weighted_random
     balancing/round_robin balancing/consistent_hash

@@ -62,6 +62,7 @@ from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, TlsSettings
+from gateway.upstream.way_back import WayBack, replaced_by
 from gateway.upstream.websocket import WebSocketLimits
 
 MAX_CA_BYTES = 4 * 1024**2
@@ -156,6 +157,18 @@ def table_of(configuration: Configuration, handlers: Sequence[RouteHandler]) -> 
 
 
 _Place = tuple[str | int, ...]
+
+
+def _restoring(route: RouteConfig, handler: Handler, target: Cluster | Hosted) -> Handler:
+    if not route.restores_places:
+        return handler
+    try:
+        replaced = replaced_by(
+            route.all_paths, route.rewrite, route.strip_prefix, encoded_slashes=route.allow_encoded_slashes
+        )
+    except PatternError:  # which is told when all routes are compiled
+        return handler
+    return WayBack(handler, target, replaced)
 
 
 def _problem(configuration: Configuration, place: _Place, message: str) -> Problem:
@@ -266,7 +279,7 @@ class _Builder:
 
         def guard(text: str, path: _Place, made: Cluster | Hosted) -> Handler:
             hedged = resilience.hedged(route, made, ("routes.yaml", path)) if isinstance(made, Cluster) else made
-            return resilience.guarded(route, text, path, hedged)
+            return resilience.guarded(route, text, path, _restoring(route, hedged, made))
 
         def way(text: str, path: _Place) -> Handler | None:
             made = self._way(route, text, path)

@@ -67,7 +67,6 @@ class Upstream:
         "_balancers",
         "_by_address",
         "_connector",
-        "_host_name",
         "_leaving",
         "_looking",
         "_offered_until",
@@ -83,6 +82,7 @@ class Upstream:
         "affinity",
         "endpoints",
         "followers",
+        "host_name",
         "levels",
         "members",
         "name",
@@ -109,7 +109,7 @@ class Upstream:
         self.members: tuple[Member, ...] = ()
         self.endpoints: tuple[Endpoint, ...] = ()
         self._connector = connector
-        self._host_name = host_name
+        self.host_name = host_name
         self._tls_context = tls.context() if tls else None
         self._server_name = tls.server_name if tls else None
         self._by_address: dict[Address, Endpoint] = {}
@@ -236,7 +236,7 @@ class Upstream:
 
     def _endpoint(self, member: Member, now: float) -> Endpoint:
         made = Endpoint(
-            member, self._connector, self.settings.limits, self._tls_context, self._server_name, self._host_name
+            member, self._connector, self.settings.limits, self._tls_context, self._server_name, self.host_name
         )
         self._remembered.recall(made, now)
         made.judge = self

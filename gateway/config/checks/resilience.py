@@ -6,7 +6,7 @@ from gateway.config.models import Configuration
 from gateway.config.problems import Fault
 
 _FORWARDING: Sequence[str] = ("split", "sticky", "mirror", "retry", "breaker", "fallback", "hedge")
-_UNASKED: Sequence[str] = (*_FORWARDING, "timeout", "preserve_host", "set")
+_UNASKED: Sequence[str] = (*_FORWARDING, "timeout", "preserve_host", "set", "rewrite_back")
 _OF_CONNECTIONS: Sequence[str] = ("retry", "hedge")
 
 

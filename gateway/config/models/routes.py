@@ -52,7 +52,7 @@ ANSWERS = ("target", "redirect", "respond")
 
 FORWARDING = frozenset(
     {"rewrite", "strip_prefix", "preserve_host", "timeout", "retry", "breaker", "split", "mirror", "fallback", "hedge"}
-    | {"cache", "set", "sticky"}
+    | {"cache", "set", "sticky", "rewrite_back"}
 )
 """What means nothing for a route that the gateway itself answers."""
 
@@ -132,6 +132,12 @@ class RouteKeys(Model):
         description="What is sent to the backend in place of what came: headers, and as `query.NAME` query parameters. "
         "A value may have variables: see Values from requests.",
         examples=[{"X-Org": "{claims.org}"}],
+    )
+    rewrite_back: Unset[bool] = Field(
+        None,
+        description="Bring the places that responses name (`Location`, `Content-Location`, `Refresh`, `Path` and "
+        "`Domain` of cookies) and the `Destination` of WebDAV into the form that the other side knows: see "
+        "Applications behind a prefix. Unset: where there is `strip_prefix`.",
     )
     preserve_host: bool = Field(False, description="Send the client's Host header instead of the target's.")
     timeout: Unset[TimeoutsOfRoute] = Field(
@@ -246,6 +252,11 @@ class RouteConfig(RouteKeys, RoutePaths):
     def set_parameters(self) -> dict[str, str]:
         """The query parameters that it sets, by name."""
         return {name.removeprefix(OF_QUERY): value for name, value in self.set.items() if name.startswith(OF_QUERY)}
+
+    @property
+    def restores_places(self) -> bool:
+        """Whether what responses say of places is brought into the client's form."""
+        return self.strip_prefix is not None if self.rewrite_back is None else self.rewrite_back
 
     @property
     def answered_here(self) -> str:
