@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.app.gateway import Gateway, handler_of, problem_of
+from gateway.auth.replays import ReplayMemory
 from gateway.build import RouteHandler, Snapshot, build, table_of
 from gateway.config.models import Configuration
 from gateway.config.models.audit import AuditLog
@@ -21,6 +22,7 @@ from gateway.errors import GatewayError
 from gateway.explain import split_url
 from gateway.http import Exchange, Handler, Response, WholeBody
 from gateway.http.messages import RequestHead
+from gateway.limits.memory import MemoryStore
 from gateway.live import Owner
 from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.policy_loading import LivingPolicy
@@ -105,6 +107,8 @@ class Offline:
         self._configuration = _counting_here(configuration)
         self._wire = _Wire()
         self._used = True
+        self._remembers = False  # requests that came before
+        self._counting: list[MemoryStore] = []
         self._snapshot: Snapshot
         self._gateway: Gateway
 
@@ -121,8 +125,15 @@ class Offline:
             response = problem_of(error, exchange)
         finally:
             exchange.close()
-        self._used = bool(exchange.counted or exchange.decisions or self._configuration.middleware.policies)
+        self._forget(exchange)
         return _outcome(exchange, response, self._wire.sent)
+
+    def _forget(self, exchange: Exchange) -> None:
+        """Have the next request come first, too. Compiling all anew is for what cannot simply be emptied."""
+        for store in self._counting:
+            store.table = MemoryStore().table
+        quotas = any(rule.startswith("quota:") for rule, _, _ in exchange.counted)
+        self._used = quotas or self._remembers
 
     async def _compile(self) -> None:
         loop = asyncio.get_running_loop()
@@ -131,9 +142,12 @@ class Offline:
         snapshot = build(self._configuration, plan, connector)
         handlers = tuple(self._wire.behind(handler) for handler in snapshot.handlers)
         self._snapshot = replace(snapshot, handlers=handlers, table=table_of(self._configuration, handlers))
-        for life in plan.lives.values():
-            if isinstance(life.thing, LivingPolicy):
-                await life.thing.start()
+        things = [life.thing for life in plan.lives.values()]
+        for thing in things:
+            if isinstance(thing, LivingPolicy):
+                await thing.start()
+        self._counting = [thing for thing in things if isinstance(thing, MemoryStore)]
+        self._remembers = any(isinstance(thing, LivingPolicy | ReplayMemory) for thing in things)
         self._gateway = Gateway(Reloader(self._configuration.base, {}, owner, connector), ())
 
     def _exchange(self, request: Request) -> Exchange:
