@@ -2,19 +2,46 @@
 
 An error knows where it came from (this gateway, or the upstream behind it) and whether the same request
 may be sent again without risk, because nothing of it can have been acted upon.
+
+Its detail is for operators: logs, the audit log and `explain` have it. Where it is about what stands behind the gateway
+or within it, clients are told a sentence that names none of that, unless `errors: {detail: full}` is set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Literal
+from typing import Final, Literal
 
 Origin = Literal["gateway", "upstream"]
 
 TYPE_PREFIX = "urn:problem-type:gateway:"
 REGISTERED_TYPES = {"quota-exceeded": "https://iana.org/assignments/http-problem-types#quota-exceeded"}
 """Types that the IANA registry of problem types (RFC 9457, 4.2) has already."""
+
+_LATER: Final = "try again in a moment"
+_BEHIND: Final = "the service behind this route"
+TOLD: Final[Mapping[str, str]] = {
+    "internal-error": "the log of the gateway has the cause, under the id of this request",
+    "no-configuration": "the gateway is not set up yet; its operator knows why",
+    "overloaded": f"there are too many requests or connections at the moment; {_LATER}",
+    "circuit-open": f"{_BEHIND} fails, and gets no requests for a while; try again later",
+    "concurrency-limit": f"{_BEHIND} has as many requests at once as it may have; {_LATER}",
+    "load-shed": f"there are too many requests at the moment; {_LATER}",
+    "auth-unavailable": f"what verifies callers does not answer at the moment; {_LATER}",
+    "audit-unavailable": f"requests cannot be recorded at the moment, and without that none is served; {_LATER}",
+    "store-unavailable": f"what counts requests does not answer at the moment; {_LATER}",
+    "upstream-unresolved": f"the address of {_BEHIND} is not known at the moment; try again later",
+    "upstream-refused": f"{_BEHIND} takes no connections at the moment; try again later",
+    "upstream-tls": f"{_BEHIND} could not prove what it is; its operator must correct that",
+    "upstream-reset": f"{_BEHIND} ended the connection before its response was whole",
+    "upstream-bad-response": f"{_BEHIND} sent what is no response; its operator must correct that",
+    "upstream-unavailable": f"{_BEHIND} is not there at the moment; try again later",
+    "upstream-down": f"{_BEHIND} was found to be down; try again later",
+    "upstream-connect-timeout": f"{_BEHIND} took no connection in time; try again later",
+    "upstream-timeout": f"{_BEHIND} did not answer in time",
+}
+"""What clients are told in place of a detail that would name hosts, files, services or settings."""
 
 
 class ErrorKind(Enum):
@@ -69,6 +96,7 @@ class ErrorKind(Enum):
         self.status = status
         self.title = title
         self.origin: Origin = origin
+        self.told = TOLD.get(slug)
 
     @property
     def type(self) -> str:
@@ -77,7 +105,10 @@ class ErrorKind(Enum):
 
 
 class GatewayError(Exception):
-    """A request that ends here. `retryable`: nothing of the request can have taken effect, it may be sent again."""
+    """A request that ends here. `retryable`: nothing of the request can have taken effect, it may be sent again.
+
+    `told`: what the client is told in place of `detail`; None: what is so for all errors of this kind.
+    """
 
     def __init__(
         self,
@@ -87,10 +118,12 @@ class GatewayError(Exception):
         retryable: bool = False,
         headers: tuple[tuple[bytes, bytes], ...] = (),
         members: Mapping[str, object] | None = None,
+        told: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
+        self.told = kind.told if told is None else told
         self.retryable = retryable
         self.headers = headers
         self.members = members or {}  # extension members of the problem document (RFC 9457, 3.2)

@@ -57,7 +57,7 @@ class Application:
             try:
                 response = await handler_of(exchange, snapshot)(exchange)
             except BaseException as error:
-                response = problem_of(error, exchange)
+                response = problem_of(error, exchange, snapshot)
             outcome.status = response.status
             if response.session is None:
                 await receive()

@@ -41,6 +41,7 @@ logger = logging.getLogger("gateway")
 
 _REQUEST_IDS: Final = RequestIds()  # before there is a configuration
 _AS_COMPARED: Final[tuple[str, ...]] = ()
+_ENCODED_SLASH: Final = "an encoded slash or backslash (%2F, %5C) is not allowed in this path"
 
 
 class Gateway:
@@ -77,7 +78,7 @@ class Gateway:
                 try:
                     response = await handler_of(exchange, snapshot)(exchange)
                 except BaseException as error:  # a policy or an application may raise anything
-                    response = problem_of(error, exchange)
+                    response = problem_of(error, exchange, snapshot)
                 outcome.status = response.status
                 body = response.body
                 if isinstance(body, bytes) and response.session is None:
@@ -124,9 +125,10 @@ class Gateway:
     def refuse(self, head: RequestHead, peer: str, scheme: str, error: GatewayError) -> Response:
         """The answer to what cannot be read as a request: worded and reported as all others are."""
         outcome = Outcome(time.time(), time.perf_counter())
-        exchange = self.exchange(head, peer, scheme, self.reloader.current)
+        snapshot = self.reloader.current
+        exchange = self.exchange(head, peer, scheme, snapshot)
         exchange.error = error
-        response = problem_for(error, exchange)
+        response = problem_for(error, exchange, full=_tells_all(snapshot))
         outcome.status = response.status
         if isinstance(response.body, bytes):
             outcome.sent = len(response.body)
@@ -190,7 +192,7 @@ def _cannot_be_sent(exchange: Exchange, error: BaseException) -> None:
         logger.exception("request %s: the response cannot be sent", exchange.request_id, exc_info=error)
 
 
-def problem_of(error: BaseException, exchange: Exchange) -> Response:
+def problem_of(error: BaseException, exchange: Exchange, snapshot: Snapshot | None) -> Response:
     """The problem that a client sees in place of a response; raises what is no failure. A bare status where a policy
     has left nothing to make a problem of."""
     if not isinstance(error, GatewayError) and not is_failure(error):
@@ -200,10 +202,14 @@ def problem_of(error: BaseException, exchange: Exchange) -> Response:
         logger.error("request %s: %s %s failed", exchange.request_id, exchange.method, exchange.path, exc_info=error)
         error = GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id")
     try:
-        return problem_for(error, exchange)
+        return problem_for(error, exchange, full=_tells_all(snapshot))
     except Exception:
         logger.exception("the problem document of a request cannot be made")
         return Response(500, [(b"content-length", b"0")])
+
+
+def _tells_all(snapshot: Snapshot | None) -> bool:
+    return snapshot is not None and snapshot.configuration.middleware.errors.detail == "full"
 
 
 def handler_of(exchange: Exchange, snapshot: Snapshot | None) -> Handler:
@@ -231,7 +237,7 @@ def handler_of(exchange: Exchange, snapshot: Snapshot | None) -> Handler:
     if rule.methods is None and method not in REGISTERED:
         raise _unknown_method(exchange)
     if has_encoded_slash and not rule.allow_encoded_slashes:
-        raise GatewayError(ErrorKind.AMBIGUOUS_PATH, encoded_slash_refused(rule))
+        raise GatewayError(ErrorKind.AMBIGUOUS_PATH, encoded_slash_refused(rule), told=_ENCODED_SLASH)
     if value.reads is not None:
         value.reads.check(exchange)
     return value.handle

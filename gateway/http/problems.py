@@ -34,11 +34,26 @@ def _weight(parameters: bytes) -> float:
     return 1.0
 
 
-def problem(error: GatewayError, request_id: str, route: str | None, accept: bytes) -> Response:
-    """The response that tells the client what went wrong, where, and under which id to ask about it."""
-    kind = error.kind
-    if wants_text(accept):
-        body = f"{kind.status} {kind.title}\n{error.detail}\nrequest {request_id}\n".encode()
+class AnsweredError(GatewayError):
+    """An error that is a response already, such as that of the service of `forward_auth`."""
+
+    def __init__(self, kind: ErrorKind, detail: str, response: Response) -> None:
+        super().__init__(kind, detail)
+        self.response = response
+
+
+def problem_for(error: GatewayError, exchange: Exchange, *, full: bool = False) -> Response:
+    """The response that tells the client what went wrong, and under which id to ask about it.
+
+    `full`: also what names hosts, files, services and settings.
+    """
+    if isinstance(error, AnsweredError):
+        error.response.headers += error.headers  # what policies added on its way
+        return error.response
+    kind, request_id = error.kind, exchange.request_id
+    detail = error.detail if full or error.told is None else error.told
+    if wants_text(b", ".join(values(exchange.headers, b"accept"))):
+        body = f"{kind.status} {kind.title}\n{detail}\nrequest {request_id}\n".encode()
         media_type = b"text/plain; charset=utf-8"
     else:
         body = orjson.dumps(
@@ -46,9 +61,9 @@ def problem(error: GatewayError, request_id: str, route: str | None, accept: byt
                 "type": kind.type,
                 "title": kind.title,
                 "status": kind.status,
-                "detail": error.detail,
+                "detail": detail,
                 "origin": kind.origin,
-                "route": route,
+                "route": exchange.route,
                 "request_id": request_id,
                 **error.members,
             }
@@ -62,19 +77,3 @@ def problem(error: GatewayError, request_id: str, route: str | None, accept: byt
         *error.headers,
     ]
     return Response(kind.status, headers, body)
-
-
-class AnsweredError(GatewayError):
-    """An error that is a response already, such as that of the service of `forward_auth`."""
-
-    def __init__(self, kind: ErrorKind, detail: str, response: Response) -> None:
-        super().__init__(kind, detail)
-        self.response = response
-
-
-def problem_for(error: GatewayError, exchange: Exchange) -> Response:
-    """The same, for an exchange under way."""
-    if isinstance(error, AnsweredError):
-        error.response.headers += error.headers  # what policies added on its way
-        return error.response
-    return problem(error, exchange.request_id, exchange.route, b", ".join(values(exchange.headers, b"accept")))

@@ -116,11 +116,16 @@ class Authorization:
         name = rule.name.removeprefix("authorize:")
         if rule.about_caller and (identity is None or identity.scheme in self.anonymous):
             detail = f"rule {name} of this route is for known callers; send a credential"
-            return GatewayError(ErrorKind.UNAUTHENTICATED, detail, headers=tuple(self.challenge))
+            told = "this is for known callers; send a credential"
+            return GatewayError(ErrorKind.UNAUTHENTICATED, detail, headers=tuple(self.challenge), told=told)
         headers: tuple[tuple[bytes, bytes], ...] = ()
+        told = "the caller may not do this"
+        if identity is not None and not rule.scopes <= identity.scopes:
+            told = missing  # what a client may ask its user for
         if identity is not None and identity.scheme in self.bearer_schemes and not rule.scopes <= identity.scopes:
             headers = ((b"www-authenticate", _insufficient_scope(rule.scopes)),)
-        return GatewayError(ErrorKind.FORBIDDEN, f"rule {name} of this route refuses this: {missing}", headers=headers)
+        detail = f"rule {name} of this route refuses this: {missing}"
+        return GatewayError(ErrorKind.FORBIDDEN, detail, headers=headers, told=told)
 
 
 def _insufficient_scope(scopes: Iterable[str]) -> bytes:

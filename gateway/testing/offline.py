@@ -122,7 +122,7 @@ class Offline:
         try:
             response = await handler_of(exchange, self._snapshot)(exchange)
         except BaseException as error:  # a policy may raise anything
-            response = problem_of(error, exchange)
+            response = problem_of(error, exchange, self._snapshot)
         finally:
             exchange.close()
         self._forget(exchange)

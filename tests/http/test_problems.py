@@ -1,10 +1,24 @@
-"""In which form a client is told what went wrong."""
+"""What a client is told of what went wrong, and in which form."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from gateway.errors import ErrorKind
 from gateway.http.problems import wants_text
+from tests.resilience.support import backend, response, running
+from tests.support import free_port
+
+TELLING = {
+    ErrorKind.CLIENT_GONE,  # nobody is told
+    ErrorKind.MAINTENANCE,  # its text is written for clients
+    ErrorKind.NOT_CACHED,
+    ErrorKind.NOT_IMPLEMENTED,
+    ErrorKind.VERSION_NOT_SUPPORTED,
+}
+"""Kinds whose detail is about the request."""
 
 
 @pytest.mark.parametrize(
@@ -25,3 +39,46 @@ from gateway.http.problems import wants_text
 def test_plain_text_goes_to_those_who_prefer_it(accept: bytes, text: bool) -> None:
     """The weights of Accept decide, then the order; whoever does not ask for text gets a problem document."""
     assert wants_text(accept) is text
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ErrorKind if kind.status >= 499 and kind not in TELLING])
+def test_a_failure_behind_the_gateway_is_told_in_words_of_its_own(kind: ErrorKind) -> None:
+    """Whatever its detail says."""
+    assert kind.told
+
+
+ROUTES = """
+services:
+  private-orders: {{endpoints: ['127.0.0.1:{dead}']}}
+  private-names: {{endpoints: ['orders.internal.invalid:80']}}
+  private-tls: {{protocol: https, endpoints: ['127.0.0.1:{plain}']}}
+routes:
+- {{path: /dead, target: private-orders}}
+- {{path: /names, target: private-names}}
+- {{path: /tls, target: private-tls}}
+- {{path: /authorized, authorize: [{{when: 'client in "203.0.113.9/32"'}}], redirect: /, id: vip-only}}
+"""
+
+
+async def test_a_client_is_not_told_what_stands_behind_the_gateway(tmp_path: Path) -> None:
+    """No address, name or rule is in its problem document, in JSON or as text; with `detail: full` all of it is."""
+    dead = free_port()
+    async with backend(response(200)) as plain:
+        port = plain.address.rpartition(":")[2]
+        private = {
+            "/dead": f"127.0.0.1:{dead}",
+            "/names": "orders.internal.invalid",
+            "/tls": f"127.0.0.1:{port}",
+            "/authorized": "rule vip-only[0]",
+        }
+        async with running(tmp_path, ROUTES.format(dead=dead, plain=port)) as gateway:
+            for path, name in private.items():
+                for accept in ("application/json", "text/plain"):
+                    told = await gateway.get(path, headers={"accept": accept})
+                    assert told.status_code >= 400
+                    assert name not in told.text
+                    assert "private-" not in told.text
+                    assert name in str(gateway.last.error)
+            await gateway.reload(middleware="errors: {detail: full}")
+            for path, name in private.items():
+                assert name in (await gateway.get(path)).json()["detail"]

@@ -37,7 +37,7 @@ async def test_it_opens_and_says_so(tmp_path: Path) -> None:
         await fail(gateway, 20)
         refused = await gateway.get()
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:problem-type:gateway:circuit-open")
-        assert "20 of 20 calls failed" in refused.json()["detail"]
+        assert "the service behind this route fails" in refused.json()["detail"]
         assert 10 <= int(refused.headers["retry-after"]) <= 11
         assert len(bad.requests) == 20
         assert await state(gateway) == "open"
@@ -140,7 +140,7 @@ async def test_operators_decide(tmp_path: Path) -> None:
         assert [each["state"] for each in forced.json()] == ["forced_open"]
         refused = await gateway.get()
         assert refused.status_code == 503
-        assert "migration" in refused.json()["detail"]
+        assert "migration" in str(gateway.last.error)
         await gateway.admin.put("/breakers/r", json={"state": "closed"})
         backing.answers[:] = [BAD]
         await fail(gateway, 10)

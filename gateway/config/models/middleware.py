@@ -42,6 +42,17 @@ class AccessLog(Section):
     format: Literal["json", "console"] = Field("json", description="`json` for machines, `console` for people.")
 
 
+class Errors(Section):
+    """The problem documents that clients get when the gateway refuses a request or fails."""
+
+    detail: Literal["brief", "full"] = Field(
+        "brief",
+        description="`brief`: what clients are told names no host, address, file, service or rule of what stands "
+        "behind the gateway; the access log has that, under the id of the request. `full`: clients are told it, too, "
+        "which helps where all of them are your own.",
+    )
+
+
 class Drain(Section):
     """What happens after SIGTERM, and to the streams of an endpoint that has left its service."""
 
@@ -104,6 +115,7 @@ class MiddlewareFile(Section):
         "that take minutes) and `llm` (models) are there without being written, and can be changed.",
     )
     access_log: AccessLog = Field(AccessLog(), description="One line for each request.")
+    errors: Errors = Field(Errors(), description="What clients are told of errors.")
     drain: Drain = Field(Drain(), description="What happens after SIGTERM.")
     reload: Reload = Field(Reload(), description="New contents of the files on their way to being served.")
     websocket: WebSocket = Field(WebSocket(), description="WebSocket connections.")
