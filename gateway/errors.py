@@ -9,8 +9,11 @@ or within it, clients are told a sentence that names none of that, unless `error
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 from typing import Final, Literal
 
 Origin = Literal["gateway", "upstream"]
@@ -104,6 +107,18 @@ class ErrorKind(Enum):
         return REGISTERED_TYPES.get(self.slug, TYPE_PREFIX + self.slug)
 
 
+@dataclass(frozen=True)
+class OwnKind:
+    """The same of a kind of failure that a custom policy has made: see `Refusal`."""
+
+    slug: str
+    status: int
+    title: str
+    type: str
+    origin: Origin = "gateway"
+    told: str | None = None
+
+
 class GatewayError(Exception):
     """A request that ends here. `retryable`: nothing of the request can have taken effect, it may be sent again.
 
@@ -112,7 +127,7 @@ class GatewayError(Exception):
 
     def __init__(
         self,
-        kind: ErrorKind,
+        kind: ErrorKind | OwnKind,
         detail: str,
         *,
         retryable: bool = False,
@@ -127,3 +142,53 @@ class GatewayError(Exception):
         self.retryable = retryable
         self.headers = headers
         self.members = members or {}  # extension members of the problem document (RFC 9457, 3.2)
+
+    @property
+    def reason(self) -> str:
+        """For logs and explanations: why the request ends here."""
+        return self.detail
+
+
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#$%&'()*+,./0-9:;=?@A-Z_a-z~\[\]-]+")
+_MEMBERS: Final = frozenset({"type", "title", "status", "detail", "origin", "route", "request_id"})
+
+
+class Refusal(GatewayError):
+    """How a custom policy refuses with a status and a problem type of its own.
+
+    `type` is an absolute URI, at best of a page that explains it; without one, the title says what the status means
+    (RFC 9457, 4.2.1). The end of it is the name in logs. Raises ValueError for what is no refusal.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        type: str = "about:blank",
+        title: str | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        members: Mapping[str, object] | None = None,
+    ) -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"{status} is not the status of a refusal; take one of 400 to 599")
+        if _ABSOLUTE.fullmatch(type) is None:
+            raise ValueError(f"{type!r} is not a problem type; write a URI, such as https://api.example.com/problems/x")
+        if taken := _MEMBERS.intersection(members or ()):
+            raise ValueError(f"a problem document has {', '.join(sorted(taken))} already; give the members other names")
+        blank = type == "about:blank"
+        slug = f"status-{status}" if blank else re.split("[/:#?=]", type.rstrip("/:#?="))[-1]
+        kind = OwnKind(slug, status, title or _meaning(status), type)
+        super().__init__(kind, detail, headers=headers, members=members)
+
+    @property
+    def reason(self) -> str:
+        """With the status, which the name of the kind does not tell."""
+        return f"{self.kind.status} {self.kind.slug}: {self.detail}"
+
+
+def _meaning(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "The request is refused"

@@ -13,9 +13,9 @@ Mode = Literal["enforce", "shadow"]
 def deny(exchange: Exchange, rule: str, error: GatewayError, mode: Mode = "enforce") -> None:
     """Record that `rule` refuses the exchange. Raises `error`, except in shadow mode, where the exchange goes on."""
     if mode == "shadow":
-        exchange.decisions += (Decision(rule, "shadow-deny", error.detail),)
+        exchange.decisions += (Decision(rule, "shadow-deny", error.reason),)
         return
-    exchange.decisions += (Decision(rule, "deny", error.detail),)
+    exchange.decisions += (Decision(rule, "deny", error.reason),)
     raise error
 
 

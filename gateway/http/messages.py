@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from gateway.errors import ErrorKind
+from gateway.errors import ErrorKind, OwnKind
 from gateway.http.bodies import Body, Expectation, Headers, WebSocketSession
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Attempt:
     retry_after: float = 0.0  # seconds for which a response asks to be left alone, in a refusal
     sent: int = 0  # body bytes
     received: int = 0  # body bytes
-    failure: ErrorKind | None = None  # None: the response was whole, or its reader went away
+    failure: ErrorKind | OwnKind | None = None  # None: the response was whole, or its reader went away
     open_ended: bool = False  # the response ends with the connection: nothing tells whether it is whole
     unanswered: bool = False  # it failed before a byte of an answer came
     retry: str = ""  # why another attempt followed; empty where none did

@@ -1,9 +1,10 @@
 """Custom policies, in Python: see docs/writing-middleware.md.
 
-A policy refuses by ending an exchange before it hands it on, or by raising GatewayError when it has seen the response.
-That is recorded like every other decision. In shadow mode it is only recorded. What else a policy raises is its own
-failure: the request is refused, because it is not known what the policy would have said. That holds for SystemExit,
-KeyboardInterrupt and a CancelledError of the policy's own too: nothing that it raises reaches beyond its request.
+A policy refuses by ending an exchange before it hands it on, or by raising GatewayError, also when it has seen the
+response; Refusal is one with any status and problem type. That is recorded like every other decision. In shadow mode it
+is only recorded. What else a policy raises is its own failure: the request is refused, because it is not known what the
+policy would have said. That holds for SystemExit, KeyboardInterrupt and a CancelledError of the policy's own too:
+nothing that it raises reaches beyond its request.
 """
 
 from __future__ import annotations
@@ -101,6 +102,8 @@ class PythonPolicy:
             said: object = None if explain is None else await explain(exchange)
             if said is not None and not isinstance(said, Decision):
                 raise TypeError(f"explain returned {said!r}, which is no Decision")
+        except GatewayError as error:
+            return Decision(self.rule, "deny" if self.mode == "enforce" else "shadow-deny", error.reason)
         except BaseException as error:
             if not is_failure(error):
                 raise

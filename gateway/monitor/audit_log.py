@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, OwnKind
 from gateway.http import Exchange, Outcome
 from gateway.http.redaction import without_userinfo
 from gateway.monitor.audit_file import AuditFile, Record
@@ -310,14 +310,14 @@ def _judge(record: Record) -> None:
     verdict = "allow"
     if record.get("event") == "admin":
         verdict = "allow" if record["status"] < 400 else "deny"
-    elif "deny" in verdicts or (isinstance(error, ErrorKind) and _is_refusal(error)):
+    elif "deny" in verdicts or (isinstance(error, ErrorKind | OwnKind) and _is_refusal(error)):
         verdict = "deny"
     elif "shadow-deny" in verdicts:
         verdict = "shadow-deny"
     record["verdict"] = verdict
-    if isinstance(error, ErrorKind):
+    if isinstance(error, ErrorKind | OwnKind):
         record["error"] = error.slug
 
 
-def _is_refusal(kind: ErrorKind) -> bool:
+def _is_refusal(kind: ErrorKind | OwnKind) -> bool:
     return kind.origin == "gateway" and kind is not ErrorKind.CLIENT_GONE and kind is not ErrorKind.INTERNAL

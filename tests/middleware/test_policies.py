@@ -12,6 +12,7 @@ from gateway.http.testing import make_exchange
 from gateway.live import Owner
 from gateway.middleware.order import completed
 from gateway.middleware.table import POLICIES
+from tests.resilience.support import running
 
 from .support import ROUTES, answering, build, chained, context, errors
 
@@ -328,3 +329,50 @@ def test_a_package_can_hold_policies(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "my_policies.py").write_text(REFUSING)
     monkeypatch.syspath_prepend(tmp_path)
     assert errors("policies: {mine: {class: 'my_policies:Policy'}}", routes=ROUTES) == []
+
+
+REFUSAL = """
+from gateway.errors import Refusal
+
+class Credit:
+    def wrap(self, handler):
+        async def asked(exchange):
+            self._check(exchange)
+            return await handler(exchange)
+        return asked
+
+    async def explain(self, exchange):
+        self._check(exchange)
+
+    def _check(self, exchange):
+        status, kind = int(exchange.fields.get(b"status", b"402")), exchange.fields.get(b"kind", b"").decode()
+        given = {"type": kind} if kind else {"type": "https://api.example.com/problems/no-credit", "title": "No credit"}
+        raise Refusal(status, "top up", members={"balance": 0}, headers=((b"x-help", b"/billing"),), **given)
+"""
+
+
+async def test_a_policy_refuses_with_a_status_and_a_problem_type_of_its_own(tmp_path: Path) -> None:
+    """The client gets them; metrics, the log of decisions and the explanation name them; shadow mode only records."""
+    (tmp_path / "p.py").write_text(REFUSAL)
+    policy = "policies: {{credit: {{class: 'p.py:Credit', mode: {}}}}}"
+    routes = "routes: [{id: r, path: /*, redirect: /there}]"
+    async with running(tmp_path, routes, policy.format("enforce")) as gateway:
+        refused = await gateway.get()
+        document = refused.json()
+        assert (refused.status_code, refused.headers["x-help"]) == (402, "/billing")
+        assert document["type"] == "https://api.example.com/problems/no-credit"
+        assert (document["title"], document["detail"], document["balance"]) == ("No credit", "top up", 0)
+        assert [(each.verdict, each.reason) for each in gateway.last.decisions] == [("deny", "402 no-credit: top up")]
+        blank = (await gateway.get(headers={"status": "451", "kind": "about:blank"})).json()
+        assert (blank["type"], blank["title"]) == ("about:blank", "Unavailable For Legal Reasons")
+        assert b'gateway_requests_total{route="r",status="402"} 1' in gateway.metrics.render()
+        assert b'gateway_decisions_total{rule="policy:credit",verdict="deny"} 2' in gateway.metrics.render()
+        explained = (await gateway.admin.get("/explain", params={"url": "/"})).json()
+        assert explained["verdict"] == "refused by policy:credit: 402 no-credit: top up"
+        for status, kind in (("200", ""), ("600", ""), ("402", "no-uri"), ("402", "urn:a b")):
+            assert (await gateway.get(headers={"status": status, "kind": kind})).status_code == 500
+
+        await gateway.reload(middleware=policy.format("shadow"))
+        assert (await gateway.get()).status_code == 307
+        decisions = [(each.verdict, each.reason) for each in gateway.last.decisions]
+        assert decisions == [("shadow-deny", "402 no-credit: top up")]

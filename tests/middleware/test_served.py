@@ -9,16 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from gateway.check import check
+from gateway.errors import Refusal
+from gateway.http import Identity
+from gateway.http.testing import make_exchange
 from gateway.middleware import table
 from tests.support import GatewayProcess, exchange, free_port, running_gateway, scripted_backend, until
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "writing-middleware.md"
-CODE, TEST = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+CODE, TEST, REFUSAL = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 (POLICIES,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 
@@ -169,6 +173,21 @@ def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
         shutil.rmtree(config / "policies")
         until(lambda: "policies/api_version.py cannot be read" in gateway.log)
         assert ask(gateway, "GET", "/").json()["detail"] == "we need version 3 or newer"
+
+
+def test_the_refusal_of_the_documentation_works() -> None:
+    """It is raised as printed, with its status, type and members."""
+    made: dict[str, Any] = {}
+    exec(REFUSAL, made)
+    exchange = make_exchange()
+    exchange.identity = Identity("acme", "key", tenant="poor")
+    with pytest.raises(Refusal, match="top up") as raised:
+        asyncio.run(made["Credit"]().explain(exchange))
+    assert (raised.value.kind.status, raised.value.kind.slug, raised.value.members) == (
+        402,
+        "no-credit",
+        {"balance": 0},
+    )
 
 
 def test_check_warns_of_an_order_that_opens_a_hole(tmp_path: Path) -> None:

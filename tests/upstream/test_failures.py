@@ -66,7 +66,7 @@ async def test_endpoints(tmp_path: Path) -> None:
             - {{path: /named, target: 'backend.test:{one}', timeout: {{connect: 0.5s}}}}
             """
             arguments = ("--resolve", "backend.test=127.0.0.1")
-            with running_gateway(tmp_path, routes, arguments=arguments) as gateway:
+            with running_gateway(tmp_path, routes, "errors: {detail: full}", arguments=arguments) as gateway:
                 for _ in range(40):
                     hits[(await ask(gateway, "/weighted")).body.decode()] += 1
                 assert hits == {"ok": 30, "OK": 10}
@@ -86,7 +86,8 @@ async def test_endpoints(tmp_path: Path) -> None:
 async def test_out_of_descriptors(tmp_path: Path) -> None:
     """A gateway that cannot open one more socket says so with a 503, and is well again afterwards."""
     async with scripted_backend(always(OK)) as port:
-        with running_gateway(tmp_path, f"routes: [{{path: /x, target: '127.0.0.1:{port}'}}]") as gateway:
+        routes = f"routes: [{{path: /x, target: '127.0.0.1:{port}'}}]"
+        with running_gateway(tmp_path, routes, "errors: {detail: full}") as gateway:
             async with connected(gateway.port) as (reader, writer):
                 request = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"
                 writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -97,7 +97,7 @@ async def test_https(tmp_path: Path, certificates: Path) -> None:
         routes = "services:\n" + "".join(service(name, *how) for name, how in services.items()) + "routes:\n"
         routes += "".join(f"- {{path: /{name}, target: {name}}}\n" for name in services)
         routes += f"- {{path: /direct, target: 'https://127.0.0.1:{ports['good']}'}}\n"
-        with running_gateway(tmp_path, routes) as gateway:
+        with running_gateway(tmp_path, routes, "errors: {detail: full}") as gateway:
             seen = {}
             for name in [*services, "direct"]:
                 async with connected(gateway.port) as (reader, writer):
