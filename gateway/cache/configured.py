@@ -71,6 +71,7 @@ def _rules(context: Context, route: RouteConfig) -> Rules:
         leeway=Leeway(config.stale_while_revalidate, config.stale_if_error),
         heuristic=config.heuristic,
         with_credentials=own is not None and own.with_credentials,
+        by_prefix=route.restores_places,
         stale_copies=route.fallback is not None and route.fallback.stale,
         vary=tuple(name.encode() for name in own.vary) if own is not None else (),
     )

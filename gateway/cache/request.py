@@ -32,6 +32,7 @@ class Rules:
     heuristic: bool = False
     with_credentials: bool = False
     stale_copies: bool = False  # whether one is wanted, however old, in the place of a failure
+    by_prefix: bool = False  # whether what comes before the path of the route changes the answer
     vary: tuple[bytes, ...] = ()  # fields that every answer depends on, whatever it says
 
 

@@ -21,6 +21,7 @@ from gateway.cache.store import Stored
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Response
+from gateway.upstream.request import prefix_before
 
 logger = logging.getLogger("gateway.cache")
 
@@ -102,7 +103,10 @@ class RouteCache:
 
     def _asked(self, exchange: Exchange, handler: Handler, credential: bool) -> Asked:
         target = self.rules.target if self._choose is None else self._choose(exchange)
-        return Asked(exchange, handler, self._keys, f"{self.rules.route} {target}", credential=credential)
+        route = f"{self.rules.route} {target}"
+        if self.rules.by_prefix:
+            route += f" {prefix_before(exchange, exchange.path).decode('latin-1')}"
+        return Asked(exchange, handler, self._keys, route, credential=credential)
 
     async def _pass(self, exchange: Exchange, handler: Handler) -> Response:
         """Forward it, and leave the store alone."""

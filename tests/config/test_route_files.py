@@ -221,6 +221,14 @@ def test_warnings_name_the_file() -> None:
     assert found.startswith("routes.b.yaml:3:4: routes[1].path: ")
 
 
+def test_what_is_handed_down_is_not_blamed_where_it_has_no_effect() -> None:
+    """A retry for all routes is meant for those that have a backend elsewhere; of its own a route is told as before."""
+    routes = "defaults: {retry: {attempts: 2}, cache: true, auth: []}\nroutes:\n"
+    routes += "- {path: /a, target: 'asgi:a:b', hedge: {}}\n- {path: /b, target: 'a:1', methods: [POST]}\n"
+    found = [str(each) for each in run(WARNINGS, read({"routes.yaml": routes}), "warning")]
+    assert [each.partition(": ")[0] for each in found if "effect" in each or "stored" in each] == ["routes.yaml:3:34"]
+
+
 def test_rules_may_name_a_group() -> None:
     """For all of its routes, whatever their ids; a name that is neither is an error as before."""
     middleware = """

@@ -165,6 +165,16 @@ async def test_a_destination_is_the_same_on_the_way_in(
             assert [request.all("destination") for request in made.requests] == [[theirs]]
 
 
+async def test_what_is_stored_has_the_places_of_those_who_asked_like_this(tmp_path: Path) -> None:
+    """Clients that come by the base path do not get the places of those that do not, and the other way round."""
+    lines = ("Location: /internal/b", "Cache-Control: max-age=60")
+    async with served(tmp_path, REWRITTEN + ", cache: true", *lines) as (gateway, made):
+        for _ in range(2):
+            assert given(await gateway.get("/v1/shop/a")) == ["/v1/shop/b"]
+            assert given(await gateway.get("/api/v1/shop/a")) == ["/api/v1/shop/b"]
+        assert len(made.requests) == 2
+
+
 async def test_tls_that_ends_here_is_not_undone(tmp_path: Path) -> None:
     """An application that sees plain HTTP and the client's host does not lead a client of HTTPS back to HTTP."""
     keys = STRIPPED + ", preserve_host: true"

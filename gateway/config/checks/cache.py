@@ -10,7 +10,7 @@ from gateway.config.problems import Fault
 def idle_on_routes(configuration: Configuration) -> Iterator[Fault]:
     """Routes with a cache that nothing is ever stored for."""
     for index, route in enumerate(configuration.routes.routes):
-        if route.cache is None or not route.cache.enabled:
+        if route.cache is None or not route.cache.enabled or not configuration.says_itself(index, "cache"):
             continue
         place = ("routes", index, "cache")
         if route.answered_here:
@@ -26,7 +26,9 @@ def credentials_everywhere(configuration: Configuration) -> Iterator[Fault]:
     for index, route in enumerate(configuration.routes.routes):
         if route.cache is None or not route.cache.enabled or route.cache.with_credentials:
             continue
-        if configuration.auth.default if route.auth is None else route.auth:
+        if (configuration.auth.default if route.auth is None else route.auth) and configuration.says_itself(
+            index, "cache"
+        ):
             message = "it has no effect: every caller has an identity, and what such a request gets is not stored; add "
             message += "with_credentials: true where all may share what responses declare public, or remove this"
             yield Fault(("routes", index, "cache"), message, show_value=False)

@@ -20,7 +20,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         else:
             continue
         for key in keys:
-            if key in route.model_fields_set:
+            if key in route.model_fields_set and configuration.says_itself(index, key):
                 yield Fault(("routes", index, key), f"this has no effect: {why}; remove it", show_value=False)
 
 
@@ -29,7 +29,8 @@ def needing_others(configuration: Configuration) -> Iterator[Fault]:
     services = configuration.routes.services
     for index, route in enumerate(configuration.routes.routes):
         service = services.get(route.target)
-        if route.hedge is not None and not route.split and service is not None and len(service.endpoints) == 1:
+        alone = service is not None and len(service.endpoints) == 1
+        if route.hedge is not None and not route.split and alone and configuration.says_itself(index, "hedge"):
             message = (
                 f"it has no effect: {route.target} has one endpoint, and a second attempt goes to another; remove it"
             )

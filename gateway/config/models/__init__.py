@@ -75,6 +75,10 @@ class Configuration:
         rest = path[len(place.path) :]
         return Problem(place.file, place.line, place.column, format_path((*place.shown, *rest)), message)
 
+    def says_itself(self, index: int, key: str) -> bool:
+        """Whether the route of this number has the key itself, and not from its group or the defaults."""
+        return "routes" in self.documents["routes.yaml"].find(("routes", index, key)).shown
+
     def group_of(self, route: str) -> str | None:
         """The id of the group that the route of this id stands in."""
         return next((group for group, routes in self.groups.items() if route in routes), None)
