@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from gateway.auth import password_costs
 from gateway.build import Snapshot, build
 from gateway.config import checks
 from gateway.config.checks import Check
-from gateway.config.host_names import host_names
+from gateway.config.host_names import host_names, perhaps_meant
 from gateway.config.hosts_file import read_hosts
 from gateway.config.load import ConfigError, Configuration, Problem, load
 from gateway.config.problems import Fault
@@ -76,11 +76,11 @@ def check(directory: Path, resolve: dict[str, str]) -> list[Problem]:
             _compile(configuration)
     except ConfigError as error:
         return list(error.problems)
-    all_warnings = (*WARNINGS, Check("routes.yaml", lambda _: _unresolved(names, lookups)))
+    all_warnings = (*WARNINGS, Check("routes.yaml", lambda _: _unresolved(names, lookups, given)))
     found = checks.run(all_warnings, configuration, "warning")
     return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column))
 
 
-def _unresolved(places: Mapping[str, Place], lookups: HostLookups) -> Iterator[Fault]:
+def _unresolved(places: Mapping[str, Place], lookups: HostLookups, given: Iterable[str]) -> Iterator[Fault]:
     for name, reason in lookups.unresolved():
-        yield Fault(places[name], reason)
+        yield Fault(places[name], reason + perhaps_meant(name, given))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gateway.config.models import Configuration, RouteConfig
-from gateway.config.problems import Path
+from gateway.config.problems import Path, suggest
 from gateway.config.values.addresses import AddressTarget, parse_address, parse_target
 
 
@@ -21,6 +21,12 @@ def host_names(configuration: Configuration) -> dict[str, Path]:
         for index, endpoint in enumerate(service.endpoints):
             found.setdefault(parse_address(endpoint.address)[0], ("services", name, "endpoints", index))
     return found
+
+
+def perhaps_meant(name: str, others: Iterable[str]) -> str:
+    """What to add where a name does not resolve: another that is much like it."""
+    likely = suggest(name, sorted(others), 0.8)
+    return f'; did you mean "{likely}"?' if likely is not None and likely != name else ""
 
 
 def _targets(route: RouteConfig) -> Iterator[tuple[Path, str]]:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Mapping
 from itertools import islice
 
-from gateway.config.host_names import host_names
+from gateway.config.host_names import host_names, perhaps_meant
 from gateway.config.models import Configuration
 from gateway.config.problems import Fault, Path
 from gateway.config.yaml.places import to_problem
@@ -34,10 +34,13 @@ class NameWarnings:
         self._known = names
         if new:
             some = dict(islice(new.items(), MOST))
-            threading.Thread(target=_warn, args=(configuration, some), name="names", daemon=True).start()
+            arguments = (configuration, some, self._given)
+            threading.Thread(target=_warn, args=arguments, name="names", daemon=True).start()
 
 
-def _warn(configuration: Configuration, places: Mapping[str, Path]) -> None:
+def _warn(configuration: Configuration, places: Mapping[str, Path], given: Collection[str]) -> None:
     for name, reason in HostLookups(places, SECONDS).unresolved():
-        problem = to_problem(configuration.documents["routes.yaml"], Fault(places[name], reason), "warning")
+        problem = to_problem(
+            configuration.documents["routes.yaml"], Fault(places[name], reason + perhaps_meant(name, given)), "warning"
+        )
         logger.warning("%s; requests for it are answered 502 until it does", problem)

@@ -158,6 +158,8 @@ def test_names_of_the_hosts_file_need_not_resolve(tmp_path: Path) -> None:
     directory = configured(tmp_path, "routes: [{path: /a, target: 'no-such-host.invalid:80'}]")
     (tmp_path / "hosts").write_text("# demo\n127.0.0.1  other no-such-host.invalid # here\n")
     assert gateway("check", config=directory).stdout == "ok, 0 warnings\n"
+    (tmp_path / "hosts").write_text("127.0.0.1 no-such-hots.invalid")
+    assert '; did you mean "no-such-hots.invalid"?' in gateway("check", config=directory).stderr
     (tmp_path / "hosts").write_text("\nno-such-host.invalid 127.0.0.1\n")
     for command in (("check",), ("serve", "--port", "0", "--admin", "off")):
         ended = gateway(*command, config=directory)
