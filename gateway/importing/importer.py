@@ -14,6 +14,7 @@ from gateway.config.yaml.document import Mapping, Node
 from gateway.importing import kong, krakend, traefik
 from gateway.importing.description import Description
 from gateway.importing.nginx import read_nginx
+from gateway.importing.repair import repair
 from gateway.importing.report import Report
 from gateway.importing.toml import compose_toml
 from gateway.importing.tree import Item, Seen
@@ -48,9 +49,23 @@ def import_file(path: Path) -> Imported:
         root = Item(node, 1, (), Seen(report, fold))
         description = reader(root)
         root.rest()
+    files = _accepted(description, path.parent)
     if not description.routes:
         raise ConfigError([Problem(path.name, 0, 0, "", "no route in it could be translated:\n" + report.markdown([]))])
-    return Imported(written(description), report)
+    return Imported(files, report)
+
+
+MOST_REPAIRS = 100
+
+
+def _accepted(description: Description, base: Path) -> dict[str, str]:
+    """Our files, without what they would not accept, which is named in the report."""
+    for _ in range(MOST_REPAIRS):
+        made = written(description)
+        problem = next(iter(problems_of(Imported(made.files, description.report), base)), None)
+        if problem is None or not repair(description, made.routes, problem):
+            break
+    return made.files
 
 
 def problems_of(imported: Imported, base: Path) -> Sequence[Problem]:

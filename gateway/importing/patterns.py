@@ -124,6 +124,9 @@ def intersection(one: Pattern, other: Pattern) -> Pattern | None:
         one, other = other, one
     if len(one.segments) > len(other.segments) and not other.rest:
         return None
+    for a, b in zip(one.segments, other.segments, strict=False):
+        if a != b and is_literal(a) and is_literal(b):
+            return None  # most pairs end here, and there are many
     segments = [_common(a, b) for a, b in zip(one.segments, other.segments, strict=False)]
     if None in segments:
         return None

@@ -91,6 +91,13 @@ def patterns_of(expression: str, *, anywhere: bool = False, ignore_case: bool = 
     return Found(tuple(dict.fromkeys(flat)), all(anchored for _, anchored in found))
 
 
+def anywhere(expression: str) -> str:
+    """An expression that is looked for in a text, as one for the whole text."""
+    begins, ends = expression.startswith("^"), expression.endswith("$") and not expression.endswith("\\$")
+    body = expression[begins : len(expression) - ends]
+    return ("" if begins else ".*") + (f"(?:{body})" if "|" in body else body) + ("" if ends else ".*")
+
+
 def sample_of(expression: str) -> str:
     """Some text that fits, as far as that is easily made."""
     branches, _ = _sequence(expression.removeprefix("(?i)"), 0)

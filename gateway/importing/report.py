@@ -31,6 +31,10 @@ class Place:
         return f"{self.file}:{lines}" if self.file else lines
 
 
+WHOLE = Place(1, "")
+"""The file as a whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing of the original, and what became of it. The text repeats no value that may be secret."""
@@ -55,7 +59,7 @@ class Report:
 
     source: str
     kind: str
-    findings: list[Finding] = field(default_factory=list)
+    found: dict[Finding, None] = field(default_factory=dict)
     variables: dict[str, Variable] = field(default_factory=dict)
     """Environment variables that what was written needs."""
 
@@ -77,13 +81,15 @@ class Report:
 
     def encoded_slashes(self) -> None:
         """The original decodes a path before it chooses, and ours does not."""
-        self.differs(
-            Place(1, ""), "paths with %2F or %5C are refused (400), which a route may allow: allow_encoded_slashes"
-        )
+        self.differs(WHOLE, "paths with %2F or %5C are refused (400), which a route may allow: allow_encoded_slashes")
 
     def _add(self, finding: Finding) -> None:
-        if finding not in self.findings:
-            self.findings.append(finding)
+        self.found.setdefault(finding)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All of them, each once."""
+        return list(self.found)
 
     def count(self, outcome: Outcome) -> int:
         """How many findings there are of one kind."""

@@ -14,8 +14,16 @@ from gateway.importing.order import Entry, ordered
 _ORDER = ("id", "path", "paths", "host", "methods", "headers", "query", "target", "redirect", "respond")
 
 
-def written(description: Description) -> dict[str, str]:
-    """The contents of our files, by name; those that would say nothing are left out."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The contents of our files, by name, and the routes of routes.yaml, in its order."""
+
+    files: dict[str, str]
+    routes: list[Route]
+
+
+def written(description: Description) -> Written:
+    """Our files; those that would say nothing are left out."""
     names: dict[Route, list[str]] = {}
     found = list(_routes(ordered(description), protected=bool(description.schemes)))
     taken: set[str] = set()
@@ -40,7 +48,8 @@ def written(description: Description) -> dict[str, str]:
     for route in description.routes:
         if route not in names:
             description.report.unsaid(route.place, "no path of it could be said, so that there is no such route")
-    return files
+    in_file = sorted((entry for _, entry in found), key=lambda entry: entry.path.stray)
+    return Written(files, [entry.route for entry in in_file])
 
 
 def _probes(description: Description) -> None:

@@ -180,3 +180,22 @@ def test_unknown_keys_are_named_with_their_lines(tmp_path: Path, monkeypatch: py
     tried = try_text("kong.yml", text + "  - paths: [/]\n    name: r\n", tmp_path, monkeypatch)
     assert "| 5 | services[0].frobnicate | the gateway has no such setting |" in tried.report
     assert "hidden" not in tried.report
+
+
+def test_what_is_wrong_already_is_left_out_and_named(kong: Import) -> None:
+    """A value that no file of ours takes costs its own rule or route, closes what it guarded, and is never shown."""
+    addresses = {"name": "ip-restriction", "config": {"allow": ["not-an-address"]}}
+    tried = kong(
+        {"name": "good", "paths": ["/good"]},
+        {"name": "bad", "paths": ["/bad"], "methods": ["NOT A METHOD"]},
+        {"name": "shut", "paths": ["/shut/"], "plugins": [addresses]},
+        {
+            "name": "host-bits",
+            "paths": ["/bits/"],
+            "plugins": [{"name": "ip-restriction", "config": {"allow": ["127.0.0.1/8"]}}],
+        },
+    )
+    assert [tried.goes("GET", url) for url in ("/good", "/bad")] == ["s:80/base", "404"]
+    assert "there is no such route: methods is not accepted" in tried.report
+    assert "refused by authorize" in tried.explain("GET", "/shut/")["verdict"]
+    assert "allowed" in tried.explain("GET", "/bits/")["verdict"]

@@ -9,6 +9,7 @@ from gateway.importing.description import Description, Settings
 from gateway.importing.headers import may_refuse
 from gateway.importing.kong.plugins import Effect, Handler
 from gateway.importing.kong.transformers import request_transformer, response_transformer
+from gateway.importing.networks import network
 from gateway.importing.tree import Item
 
 _WINDOWS = {"second": "s", "minute": "m", "hour": "h"}
@@ -147,6 +148,7 @@ def _rate_limiting(config: Item, effect: Effect, description: Description) -> No
     config.ignore_keys(
         "hide_client_headers", "error_code", "error_message", "sync_rate", "namespace", "dictionary_name"
     )
+    config.ignore_keys("redis_ssl", "redis_ssl_verify", "redis_server_name", "redis_host", "redis_password")
     config.ignore_keys("redis_port", "redis_timeout", "redis_username", "redis_database", "redis", "window_type")
     config.differs(
         "a limit is counted evenly over time (GCRA), not from the beginning of each minute; the answer is a 429"
@@ -172,11 +174,13 @@ def _redis(config: Item, description: Description) -> None:
     below = config.get("redis")
     host = config.text("redis_host") or (below.text("host") if below is not None else "") or "localhost"
     port = int((below.number("port") if below is not None else None) or config.number("redis_port") or 6379)
-    settings: Settings = {"url": f"redis://{host}:{port}"}
+    secure = config.flag("redis_ssl") or (below is not None and below.flag("ssl"))
+    scheme = "rediss" if secure else "redis"
+    settings: Settings = {"url": f"{scheme}://{host}:{port}"}
     secret = config.get("redis_password") or (below.get("password") if below is not None else None)
     if secret is not None:
         reference = description.secret("REDIS_PASSWORD", secret.place)
-        settings["url"] = type(reference)(f"redis://:{reference}@{host}:{port}")
+        settings["url"] = type(reference)(f"{scheme}://:{reference}@{host}:{port}")
     description.middleware["redis"] = settings
 
 
@@ -227,9 +231,10 @@ def _ip_restriction(config: Item, effect: Effect, description: Description) -> N
     deny = config.texts("deny") or config.texts("blacklist")
     config.ignore_keys("status", "message")
     if allow:
-        effect.policy(description, "ip_allow", f"addresses-{effect.item.line}", {"networks": allow})
+        settings = {"networks": [network(text) for text in allow]}
+        effect.policy(description, "ip_allow", f"addresses-{effect.item.line}", settings)
     if deny:
-        networks = ", ".join(f'"{network}"' for network in deny)
+        networks = ", ".join(f'"{network(text)}"' for text in deny)
         effect.authorize.append({"when": f"not (client in [{networks}])"})
 
 

@@ -18,7 +18,8 @@ _CERTIFICATES = "the gateway speaks plain HTTP: TLS ends in front of it (deploy/
 def read(root: Item) -> Description:
     """The description of a kong.yml."""
     description = Description(root.report, defaults={"allow_encoded_slashes": True, "merge_slashes": True})
-    major = int(root.text("_format_version", "3.0").split(".")[0] or 3)
+    version = root.text("_format_version", "3.0")
+    major = int(version[0]) if version[:1].isdigit() else 3
     root.ignore_keys(*_NOTHING)
     for key in ("certificates", "ca_certificates", "snis"):
         for item in root.items(key):

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from gateway.importing.description import Description, Policy, Route, Settings
+from gateway.importing.networks import network
 from gateway.importing.nginx.directives import Directive
 from gateway.importing.nginx.headers import request_headers, response_headers
 
@@ -108,7 +109,7 @@ def _addresses(location: Directive, route: Route) -> None:
     everything = "not (" + verdict + ")"
     condition = everything
     for rule in reversed(rules):
-        fits = everything if rule.argument == "all" else f'client in "{rule.argument}"'
+        fits = everything if rule.argument == "all" else f'client in "{network(rule.argument)}"'
         if rule.argument.startswith("unix:"):
             continue
         if rule.argument == "all":

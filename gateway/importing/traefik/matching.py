@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from gateway.http.methods import REGISTERED
 from gateway.importing.description import Condition, Path, Route
+from gateway.importing.networks import network
 from gateway.importing.patterns import Pattern, beginning, below, literal
-from gateway.importing.regexes import Unsayable, patterns_of
+from gateway.importing.regexes import Unsayable, anywhere, patterns_of
 from gateway.importing.traefik.rules import Alternative, Matcher
 from gateway.importing.tree import Item
 
@@ -62,7 +63,7 @@ def _apply(route: Route, matcher: Matcher, item: Item) -> None:
         for key, *value in pairs:
             route.query[key] = _condition(tuple(value), "Regexp" in name, matcher)
     elif name == "ClientIP":
-        networks = ", ".join(f'"{network}"' for network in arguments)
+        networks = ", ".join(f'"{network(text)}"' for text in arguments)
         condition = f"client in [{networks}]"
         route.authorize.append({"when": f"not ({condition})" if matcher.negated else condition})
         item.differs(f"{matcher}: other clients get a 403, and no other route", "rule")
@@ -77,10 +78,7 @@ def _condition(values: tuple[str, ...], regex: bool, matcher: Matcher) -> Condit
         return Condition({"present": not matcher.negated}, "x")
     if not regex:
         return Condition(values[0], values[0])
-    body = values[0]
-    body = body[1:] if body.startswith("^") else ".*" + body
-    body = body[:-1] if body.endswith("$") else body + ".*"
-    return Condition({"regex": body}, None)
+    return Condition({"regex": anywhere(values[0])}, None)
 
 
 def _hosts(matcher: Matcher, item: Item) -> Iterator[str]:

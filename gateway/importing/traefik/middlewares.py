@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gateway.importing.description import Description, Policy, Route, Settings
 from gateway.importing.headers import header_value, may_refuse
+from gateway.importing.networks import network
 from gateway.importing.sending import behind, instead, replaced, without
 from gateway.importing.traefik import users
 from gateway.importing.traefik.services import duration
@@ -160,7 +161,9 @@ def _ip_allow(item: Item, route: Route, made: Middlewares) -> None:
     if (strategy := item.get("ipStrategy")) is not None:
         _proxies(strategy)
     item.ignore_default("rejectStatusCode", 403)
-    route.policies.append(made.policy(item, "ip_allow", {"networks": item.texts("sourceRange")}))
+    route.policies.append(
+        made.policy(item, "ip_allow", {"networks": [network(text) for text in item.texts("sourceRange")]})
+    )
 
 
 def _redirect_scheme(item: Item, route: Route, made: Middlewares) -> None:
