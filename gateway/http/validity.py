@@ -23,7 +23,7 @@ _KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
     **dict.fromkeys(("request_id", "method", "path", "original_path", "scheme", "host", "peer", "client"), str),
     **dict.fromkeys(("outer_host", "outer_port", "http_version", "target_path"), str),
     **dict.fromkeys(("route", "upstream", "cache", "trace_id", "claimed_consumer"), (str, NoneType)),
-    **dict.fromkeys(("attempts", "decisions", "extra_headers"), tuple),
+    **dict.fromkeys(("attempts", "counted", "decisions", "extra_headers"), tuple),
     **dict.fromkeys(("query_concealed", "bare_query", "peer_trusted", "websocket"), bool),
     "query": bytes,
     "certificate": (bytes, NoneType),
@@ -111,6 +111,12 @@ def _misfits(exchange: Exchange) -> Iterator[str]:
         parts = getattr(exchange, name)
         if isinstance(parts, tuple) and not all(isinstance(each, part) for each in parts):
             yield name
+    if isinstance(exchange.counted, tuple) and not all(map(_is_count, exchange.counted)):
+        yield "counted"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and isinstance(value[0], str) and hasattr(value[1], "left")
 
 
 def _is_body(value: object) -> bool:

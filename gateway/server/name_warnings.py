@@ -40,7 +40,6 @@ class NameWarnings:
 
 def _warn(configuration: Configuration, places: Mapping[str, Path], given: Collection[str]) -> None:
     for name, reason in HostLookups(places, SECONDS).unresolved():
-        problem = to_problem(
-            configuration.documents["routes.yaml"], Fault(places[name], reason + perhaps_meant(name, given)), "warning"
-        )
-        logger.warning("%s; requests for it are answered 502 until it does", problem)
+        message = f"{reason}, and until it does requests for it are answered 502{perhaps_meant(name, given)}"
+        problem = to_problem(configuration.documents["routes.yaml"], Fault(places[name], message), "warning")
+        logger.warning("%s", problem)

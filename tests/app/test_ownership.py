@@ -53,6 +53,7 @@ CHANGES = {
     "deadline_none": lambda exchange: setattr(exchange, "deadline", None),
     "deadline_nan": lambda exchange: setattr(exchange, "deadline", float("nan")),
     "attempts": lambda exchange: setattr(exchange, "attempts", "x"),
+    "counted": lambda exchange: setattr(exchange, "counted", (("a", "b", "c"),)),
     "request_id": lambda exchange: setattr(exchange, "request_id", None),
 }
 SPOILS = {
@@ -266,6 +267,7 @@ SPOILT = (
     "deadline_none",
     "deadline_nan",
     "attempts",
+    "counted",
     "request_id",
     "status_text",
     "status_99",
