@@ -161,6 +161,11 @@ class Endpoint:
                 connection.abandon()
 
     @property
+    def leaves(self) -> bool:
+        """Whether something of it is left, after it was taken out of its service."""
+        return self.in_flight > 0 or self.judge is not None
+
+    @property
     def is_plain(self) -> bool:
         """Whether a connection to it needs neither a name service nor TLS."""
         return self.tls_context is None and is_literal(self.address.host)

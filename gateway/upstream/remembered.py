@@ -24,8 +24,7 @@ class Remembered:
 
     def keep(self, endpoint: Endpoint, now: float) -> None:
         """One has left."""
-        endpoint.health.forget(Signal.SOURCE)
-        endpoint.health.forget(Signal.HEARTBEAT)
+        _forget_source(endpoint)
         if endpoint.health.out(now) is None and endpoint.held is None and endpoint.health.record.clean:
             return
         self._kept = {address: kept for address, kept in self._kept.items() if now < kept[0]}
@@ -38,3 +37,9 @@ class Remembered:
         kept = self._kept.get(endpoint.address)
         if kept is not None and now < kept[0]:
             endpoint.remember(kept[1])
+            _forget_source(endpoint)  # which may have spoken, for a set that was replaced before it was used
+
+
+def _forget_source(endpoint: Endpoint) -> None:
+    endpoint.health.forget(Signal.SOURCE)
+    endpoint.health.forget(Signal.HEARTBEAT)

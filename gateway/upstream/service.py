@@ -31,8 +31,6 @@ HANGING: Final = frozenset({Signal.PROBE, Signal.OUTLIERS, Signal.HEARTBEAT})
 
 LATEST_SWEEP: Final = 60.0  # seconds after its time by which an ejection is over, whatever happens
 
-FEW: Final = 500  # endpoints, for which a look at all of them takes no steps
-
 TRIES: Final = 8  # picks among endpoints of which some may have left, before the rest is not waited for
 
 
@@ -66,6 +64,7 @@ class Upstream:
     __slots__ = (
         "_balancers",
         "_by_address",
+        "_changed",
         "_connector",
         "_leaving",
         "_looking",
@@ -113,8 +112,9 @@ class Upstream:
         self._tls_context = tls.context() if tls else None
         self._server_name = tls.server_name if tls else None
         self._by_address: dict[Address, Endpoint] = {}
-        self._leaving: dict[Address, Endpoint] = {}  # not in the set any more, with requests in flight
+        self._leaving: dict[Address, Endpoint] = {}  # not in the set any more, with requests in flight or not retired
         self._replacements = 0  # begun so far
+        self._changed = False  # what is said of an endpoint has, since the last that was done
         self.replaced = 0  # times that the set, or what is said of an endpoint, became another
         self._remembered = Remembered()
         self.levels: list[Level] = []  # as the balancers know them
@@ -175,7 +175,7 @@ class Upstream:
             yield
         endpoints: dict[Address, Endpoint] = {}
         joined: list[Endpoint] = []
-        others = False
+        returned: list[tuple[Endpoint, Member]] = []
         for some in in_steps(list(merged.values())):
             if self._replacements != replacement:
                 return
@@ -184,11 +184,11 @@ class Upstream:
                 if endpoint is None:
                     endpoint = self._leaving.get(member.address) or self._endpoint(member, now)
                     joined.append(endpoint)
-                if endpoint.retired or (endpoint.member is not member and endpoint.member != member):
-                    endpoint.configure(self.settings.limits)  # it may have been on its way out
-                    endpoint.judge = self
+                if endpoint.retired:  # which it stays, should this replacement be given up
+                    returned.append((endpoint, member))
+                elif endpoint.member is not member and endpoint.member != member:
                     endpoint.take_over(member, now)
-                    others = True
+                    self._changed = True
                 endpoints[member.address] = endpoint
             yield
         gone: list[Endpoint] = []
@@ -197,33 +197,38 @@ class Upstream:
             yield
         if self._replacements == replacement:
             self.members = tuple(members)
-            if others or joined or gone:
-                yield from self._install(endpoints, joined, gone, now)
+            if self._changed or joined or returned or gone:
+                for endpoint, member in returned:
+                    endpoint.configure(self.settings.limits)
+                    endpoint.judge = self
+                    endpoint.take_over(member, now)
+                self._install(endpoints, joined, gone, now)
 
     def _install(
         self, endpoints: dict[Address, Endpoint], joined: list[Endpoint], gone: list[Endpoint], now: float
-    ) -> Iterator[None]:
-        """Use these from now on."""
+    ) -> None:
+        """Use these from now on. That goes on to its end, whoever gives up what has led to it."""
         self.endpoints, self._by_address = tuple(endpoints.values()), endpoints
         self.replaced += 1
+        self._changed = False
+        self._leaving = {each.address: each for each in self._leaving.values() if not self.has(each) and each.leaves}
         for endpoint in gone:
             endpoint.retired = True
-        leaving = (*self._leaving.values(), *gone)
-        self._leaving = {each.address: each for each in leaving if each.in_flight and each.address not in endpoints}
+            self._leaving[endpoint.address] = endpoint
         self._offered_until = 0.0
         for follower in self.followers:
             follower.follow(joined + gone)
+        Stepwise(self._retire_in_steps(gone, now)).begin(len(gone))
+
+    def _retire_in_steps(self, gone: Sequence[Endpoint], now: float) -> Iterator[None]:
         for some in in_steps(gone):
             for endpoint in some:
                 if not self.has(endpoint):  # it may have come back
                     endpoint.retire()
                     self._remembered.keep(endpoint, now)
+                    if not endpoint.in_flight:
+                        self._leaving.pop(endpoint.address, None)
             yield
-        if len(endpoints) > FEW and self._offering is None:  # not on the way of the first request
-            offering = self._offering = Stepwise(self._offerin_steps(now))
-            while not offering.over:
-                offering.step()
-                yield
 
     def has(self, endpoint: Endpoint) -> bool:
         """Whether it is in the set."""
@@ -286,6 +291,7 @@ class Upstream:
                 endpoint.health.record.passed_check()
                 endpoint.health.forget(Signal.OUTLIERS)
             self._outliers = None
+            self._looking.over = True
         elif self._outliers is None:
             self._outliers = Outliers(settings, time.perf_counter())
         else:
@@ -356,10 +362,7 @@ class Upstream:
         """Leave out those that are outliers by now, and take in those that are none any more."""
         if self._looking.over:
             self._looking = Stepwise(self._look_in_steps(outliers, now))
-            if len(self.endpoints) > FEW:
-                self._looking.begin()
-            else:
-                self._looking.finish()
+            self._looking.begin(len(self.endpoints))
 
     def _look_in_steps(self, outliers: Outliers, now: float) -> Iterator[None]:
         for endpoint in (yield from outliers.look(self.endpoints, now)):
@@ -373,10 +376,7 @@ class Upstream:
         if not self._offering.over:  # another one follows it
             return
         self._offering = Stepwise(self._offer_in_steps(now))
-        if len(self.endpoints) > FEW:
-            self._offering.begin()
-        else:
-            self._offering.finish()
+        self._offering.begin(len(self.endpoints))
 
     def _offer_in_steps(self, now: float) -> Iterator[None]:
         self._offered_until = FOREVER

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 STEP: Final = 250  # endpoints, which take about a millisecond
+FEW: Final = 500  # endpoints, for which work takes no steps
 SLICE: Final = 0.0005  # seconds of a turn of the loop, from which on no step is begun
 
 T = TypeVar("T")
@@ -28,8 +29,12 @@ class Stepwise:
         self._work = work
         self.over = False  # it is done, failed, or given up
 
-    def begin(self) -> None:
-        """Have it done by the running loop, a little in each of its turns; at once where there is none."""
+    def begin(self, number: int) -> None:
+        """Have it done for so many endpoints by the running loop, a little in each of its turns; at once for FEW, and
+        where there is no loop."""
+        if number <= FEW:
+            self.finish()
+            return
         try:
             asyncio.get_running_loop().call_soon(self._go_on)
         except RuntimeError:
