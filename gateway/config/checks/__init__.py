@@ -30,6 +30,7 @@ from gateway.config.checks import (
     route_ids,
     routes,
     schemes,
+    several_files,
     splits,
 )
 from gateway.config.models import Configuration
@@ -51,7 +52,7 @@ AS_READ: Mapping[str, Callable[[Any, Document], Iterable[Fault]]] = {"routes.yam
 
 ERRORS = (
     Check("routes.yaml", schemes.unknown_in_routes),
-    Check("routes.yaml", routes.same_in_two_files),
+    Check("routes.yaml", several_files.same_routes),
     Check("routes.yaml", discovery.without_redis),
     Check("routes.yaml", breakers.unknown_profiles),
     Check("middleware.yaml", route_ids.unknown),

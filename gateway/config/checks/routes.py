@@ -15,7 +15,7 @@ from gateway.routes.conditions import lower_case
 from gateway.routes.pattern import has_expression
 from gateway.routes.rewrite import parse_prefix
 from gateway.routes.rule import Rule
-from gateway.routes.table import RouteTable, RuleErrors
+from gateway.routes.table import RouteTable
 
 Kind = Literal["shadowed", "never_matches", "double_rewrite", "one_way"]
 
@@ -34,38 +34,6 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
     for warning in rule_warnings(rules(configuration), routes.base_path, routes.accept_rewritten):
         place = places[warning.rule_id]
         yield Fault(("routes", place, "paths" if routes.routes[place].paths else "path"), warning.message)
-
-
-def same_in_two_files(configuration: Configuration) -> Iterator[Fault]:
-    """Routes of two files that want the same requests, so that the names of the files would decide."""
-    if not configuration.route_files:
-        return
-    try:
-        table = RouteTable([(rule, None) for rule in rules(configuration)])
-    except RuleErrors:  # which are told when it is compiled
-        return
-    document = configuration.documents["routes.yaml"]
-    places = [document.find(("routes", number)) for number in range(len(configuration.routes.routes))]
-    alike: dict[object, list[Candidate[None]]] = {}
-    told: set[int] = set()
-    for candidate in table.candidates:
-        for host in candidate.hosts or ("",):
-            others = alike.setdefault((host, *_wanted(candidate)), [])
-            for other in others:
-                first, own = places[other.order], places[candidate.order]
-                if first.file != own.file and candidate.order not in told and _want_the_same(other, candidate):
-                    told.add(candidate.order)
-                    what = f'route "{other.rule.id}" has the same host, path, methods and predicates'
-                    message = f"{what}, in {first.file} on line {first.line}; remove one, or tell them apart"
-                    yield Fault(("routes", candidate.order), message, show_value=False)
-            others.append(candidate)
-
-
-def _want_the_same(one: Candidate[None], other: Candidate[None]) -> bool:
-    """Whether neither goes before the other by its methods, and some request is for both."""
-    if one.methods is None or other.methods is None:
-        return one.methods is other.methods
-    return not one.methods.isdisjoint(other.methods)
 
 
 @dataclass(frozen=True, slots=True)
