@@ -241,7 +241,9 @@ def _joined(prefix: str, entry: Entry) -> Entry:
 
 
 def _behind(prefix: str, node: Node) -> Node:
-    if not isinstance(node, Scalar) or (node.text and not node.text.startswith(("/", "${"))):
+    if not isinstance(node, Scalar) or (node.plain and not node.text):  # nothing there: which its model tells
+        return node
+    if node.text and not node.text.startswith(("/", "${")):
         return node
     return Scalar(node.line, node.column, prefix + node.text, False)
 

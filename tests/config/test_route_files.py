@@ -90,6 +90,12 @@ def test_a_route_beats_its_group_which_beats_the_defaults() -> None:
     assert made.group_of("plain") is None
 
 
+def test_a_path_without_a_value_is_not_the_prefix() -> None:
+    """What a template has rendered to nothing is an error, as everywhere; `""` is the prefix itself."""
+    text = "groups: [{prefix: /a, target: 'a:1', routes: [{path: }]}]\n"
+    assert told({"routes.yaml": text}) == ["routes.yaml:1:48: groups[0].routes[0].path: expected a text (got nothing)"]
+
+
 def test_a_file_without_groups_is_read_as_before() -> None:
     """Its routes are those that it has written out, in their order."""
     written = read({"routes.yaml": "defaults:\nroutes: [{path: /a, target: 'a:1'}]\n"})

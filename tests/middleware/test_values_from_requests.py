@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config.checks import WARNINGS, run
+from gateway.config.load import parse
 from gateway.http import Exchange, Identity, Response
 from gateway.http.fields import values
 from gateway.http.testing import make_exchange
@@ -195,3 +197,18 @@ def test_a_capture_that_is_called_like_a_variable_is_told() -> None:
     assert "there is no variable of this name" in some
     group = "groups: [{prefix: '/g/{a}', set: {X-A: '{a}'}, target: 'a:1', routes: [{path: /b}, {path: /c}]}]\n"
     assert errors("", routes=group) == []
+
+
+@pytest.mark.parametrize(("auth", "warned"), [("[]", True), ("[keys]", True), ("[tokens]", False)])
+def test_check_warns_of_claims_that_no_caller_has(tmp_path: Path, auth: str, warned: bool) -> None:
+    """Only tokens bring them."""
+    route = "path: /a, target: 'asgi:a:b', set: {X-Org: '{claims.org}', X-A: '{client}'}"
+    files = {
+        "routes.yaml": f"- {{{route}, auth: {auth}}}\n",
+        "auth.yaml": "schemes:\n  keys: {api_key: {header: X-API-Key}}\n"
+        "  tokens: {jwt: {issuers: [{issuer: 'https://a.example', audiences: [a], algorithms: [RS256], "
+        "jwks_url: 'https://a.example/keys'}]}}\n",
+    }
+    configuration = parse({name: text.encode() for name, text in files.items()}, {}, base=tmp_path)
+    told = [str(each) for each in run(WARNINGS, configuration, "warning") if "claims" in str(each)]
+    assert [each.partition(": ")[2].partition(":")[0] for each in told] == (["routes[0].set"] if warned else [])

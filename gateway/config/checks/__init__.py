@@ -82,6 +82,7 @@ WARNINGS = (
     Check("routes.yaml", numbers.in_routes),
     Check("routes.yaml", authorization.warnings),
     Check("routes.yaml", headers.dropped_but_matched),
+    Check("routes.yaml", headers.claims_of_nobody),
     Check("routes.yaml", cache.idle_on_routes),
     Check("routes.yaml", cache.credentials_everywhere),
     Check("routes.yaml", cache.larger_than_the_store_on_routes),

@@ -9,6 +9,8 @@ from gateway.config.problems import Fault, Path
 from gateway.config.values.paths import captures
 from gateway.http.fields import folded
 
+_WITH_CLAIMS = ("jwt", "introspection")
+
 
 def request_id_is_an_identity_header(configuration: Configuration) -> Iterator[Fault]:
     """A header for the id of a request that also says who calls."""
@@ -30,6 +32,19 @@ def unknown_variables(configuration: Configuration) -> Iterator[Fault]:
                     captured = set(chain.from_iterable(map(captures, paths)))
                 if (message := unknown_word(word, captured or ())) is not None:
                     yield Fault(("headers", name, *place), message, f" ({{{word}}})")
+
+
+def claims_of_nobody(configuration: Configuration) -> Iterator[Fault]:
+    """Claims that a route sets headers or parameters by, and that no scheme which it accepts brings."""
+    auth = configuration.auth
+    for index, route in enumerate(configuration.routes.routes):
+        claims = [name for name, text in route.set.items() if any(word.startswith("claims.") for word in words(text))]
+        names = auth.default if route.auth is None else route.auth
+        known = any(auth.schemes[name].kind in _WITH_CLAIMS for name in names)
+        if claims and not known and configuration.says_itself(index, "set"):
+            remedy = "they are those of jwt and introspection"
+            message = f"{', '.join(claims)}: no caller of the route has claims, so that this is never sent; {remedy}"
+            yield Fault(("routes", index, "set"), message)
 
 
 def _values(rules: HeaderRules) -> Iterator[tuple[Path, str]]:

@@ -116,7 +116,7 @@ def slug(pattern: str) -> str:
     return words[:80].strip("-._") or "root"
 
 
-PathPattern = Annotated[Text, Kind("path", "^/"), AfterValidator(check_path)]
+PathPattern = Annotated[Text, Kind("path", "^(/|$)"), AfterValidator(check_path)]
 RewriteTemplate = Annotated[Text, Kind("path", "^/[^*?#]*$")]
 PathPrefix = Annotated[Text, Kind("path", "^/"), AfterValidator(_check_prefix)]
 BasePath = Annotated[Text, Kind("path", "^(/|(/[^/*{}?#]+)*)$"), AfterValidator(_check_base_path)]
