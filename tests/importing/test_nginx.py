@@ -140,6 +140,16 @@ def test_headers_limits_and_times(nginx: Import) -> None:
     assert "c2VjcmV0" not in tried.report
 
 
+def test_proxies_in_front_and_agents_that_are_turned_away(nginx: Import) -> None:
+    """set_real_ip_from is trusted_proxies, and a condition on the user agent an entry of the blocklist."""
+    tried = nginx(
+        'if ($http_user_agent ~* "sqlmap|nikto") { return 403; } location / { proxy_pass http://b:80; }',
+        "set_real_ip_from 10.0.0.1/8; real_ip_header X-Forwarded-For;",
+    )
+    assert yaml.safe_load(tried.imported.files["auth.yaml"]) == {"trusted_proxies": ["10.0.0.0/8"]}
+    assert "refused by blocklist" in tried.explain("GET", "/", user_agent="sqlmap/1.0")["verdict"]
+
+
 def test_cors_written_by_hand_is_cors(nginx: Import) -> None:
     """Access-Control headers and the answer to OPTIONS become a rule of `cors`."""
     tried = nginx("""

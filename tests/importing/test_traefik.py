@@ -160,6 +160,18 @@ def test_a_router_is_never_open_for_want_of_a_guard(traefik: Import) -> None:
     )
 
 
+def test_a_host_that_has_moved_is_a_route_of_its_own(traefik: Import) -> None:
+    """redirectRegex from one host to another leads those requests there, and leaves those of other hosts alone."""
+    tried = traefik(
+        {"site": router("Host(`x.test`) || Host(`www.x.test`)", "a", middlewares=["apex"])},
+        {"apex": {"redirectRegex": {"regex": r"^https?://www\.x\.test/(.*)", "replacement": "https://x.test/${1}"}}},
+    )
+    assert [tried.goes("GET", f"http://{host}/p") for host in ("x.test", "www.x.test")] == [
+        "a:80/p",
+        "redirect 302 https://x.test/p",
+    ]
+
+
 def test_routers_that_only_send_to_https_are_for_what_stands_in_front(traefik: Import) -> None:
     """The twin of a router for https that redirects there is left out, and named."""
     tried = traefik(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path as File
 
 from gateway.importing.description import Description, Path, Route
+from gateway.importing.networks import network
 from gateway.importing.nginx import upstreams
 from gateway.importing.nginx.directives import Directive, parse
 from gateway.importing.nginx.routes import Server, routes_of
@@ -51,9 +53,11 @@ def read_nginx(path: File, report: Report) -> Description:
     shared = Shared(description)
     shared.zones = {_zone(directive): directive for directive in http.all("limit_req_zone")}
     upstreams.read(http, description)
+    _proxies(root, description)
     _maps(http)
     servers = _servers(http)
     for server in servers:
+        _agents(server.directive, description)
         server.directive.said(f"host {', '.join(server.hosts) or 'any'}")
         found = routes_of(server, shared)
         description.routes += found
@@ -62,6 +66,39 @@ def read_nginx(path: File, report: Report) -> Description:
     _no_effect(root, http)
     root.rest()
     return description
+
+
+def _proxies(root: Directive, description: Description) -> None:
+    """Whose word on the client's address is taken, of all levels."""
+    found = []
+    for directive in root.walk():
+        if directive.name == "set_real_ip_from" and not directive.argument.startswith("unix"):
+            directive.said("trusted_proxies of auth.yaml")
+            found.append(network(directive.argument))
+        elif directive.name in ("real_ip_header", "real_ip_recursive"):
+            directive.said("trusted_proxies of auth.yaml: X-Forwarded-For and Forwarded are read")
+    if found:
+        description.auth["trusted_proxies"] = list(dict.fromkeys(found))
+
+
+_WORDS = re.compile(r"\(?[\w /.-]+(\|[\w /.-]+)*\)?")
+
+
+def _agents(server: Directive, description: Description) -> None:
+    """User agents that a server turns away."""
+    for condition in server.all("if"):
+        words = condition.arguments
+        answers = [below for below in condition.block if below.name == "return" and below.argument in ("403", "444")]
+        plain = len(words) == 3 and words[0] == "$http_user_agent" and _WORDS.fullmatch(words[2])
+        if not answers or not plain:
+            condition.unsaid("conditions are not translated; see predicates of routes, `authorize` and `blocklist`")
+            continue
+        blocklist = description.middleware.setdefault("blocklist", {"entries": []})
+        for word in words[2].strip("()").split("|"):
+            blocklist["entries"].append({"user_agent": f"*{word}*", "reason": "as nginx had it"})
+        condition.ignore()
+        condition.said("blocklist by user_agent")
+        condition.differs("the blocklist is for all routes")
 
 
 def _zone(directive: Directive) -> str:

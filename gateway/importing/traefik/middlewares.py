@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.importing.description import Description, Policy, Route, Settings
 from gateway.importing.headers import header_value, may_refuse
@@ -170,16 +171,28 @@ def _redirect_scheme(item: Item, route: Route, made: Middlewares) -> None:
     item.unsaid("TLS ends in front of the gateway (deploy/nginx): let that send clients to https")
 
 
+_OF_HOST = re.compile(
+    r"\^?(?:https?\??|(?P<scheme>\(https\?\)|\(http\|https\)|http\(s\?\)))://"
+    r"(?P<host>[\w-]+(?:\\?\.[\w-]+)+)(?:/\(\.[*+]\)|/?\(\.\*\)|\(/\.\*\)|/?)?\$?"
+)
+
+
 def _redirect_regex(item: Item, route: Route, made: Middlewares) -> None:
-    expression, replacement = item.text("regex"), item.text("replacement")
-    match = re.fullmatch(r"\^?https?\??://(?:\(?:?)?([\w.\\-]+?)\)?(?:/\(\.\*\)|\(\.\*\)|/\(\.\+\))?\$?", expression)
-    target = re.fullmatch(r"(https?://[\w.-]+)/?(?:\$\{?1\}?)?", replacement)
-    if match is None or target is None:
+    """One host that is led to another: a route of its own, in front of this one."""
+    match = _OF_HOST.fullmatch(item.text("regex"))
+    number = 2 if match and match["scheme"] else 1
+    target = re.fullmatch(rf"(https?://[\w.-]+(?::\d+)?)/?(?:\$\{{?{number}\}}?)?", item.text("replacement"))
+    status = 301 if item.flag("permanent") else 302
+    if match is None or target is None or any(path.pattern.segments for path in route.paths):
         item.unsaid("write it as a route with `redirect`, for the host and path that are meant")
         return
-    route.hosts = (match[1].replace("\\", ""),)
-    status = 301 if item.flag("permanent") else 302
-    route.settings = {"redirect": {"to": f"{target[1]}/$1", "status": status}}
+    host = match["host"].replace("\\", "")
+    kept = "$" in item.text("replacement")
+    settings: Settings = {"redirect": {"to": target[1] + ("/$1" if kept else "/"), "status": status}}
+    if not route.hosts or host in route.hosts:
+        paths = [replace(path, rank=(*path.rank[:1], "", 0)) for path in route.paths]
+        moved = Route(f"{route.name}-moved", item.place, paths, hosts=(host,), settings=settings)
+        made.description.routes.append(moved)
 
 
 def _retry(item: Item, route: Route, made: Middlewares) -> None:
@@ -313,7 +326,7 @@ def _cors(item: Item) -> Settings:
     return settings
 
 
-_MIDDLEWARES: dict[str, Apply] = {
+MIDDLEWARES: dict[str, Apply] = {
     "addPrefix": _add_prefix,
     "basicAuth": _basic_auth,
     "buffering": _buffering,
@@ -334,4 +347,4 @@ _MIDDLEWARES: dict[str, Apply] = {
     "stripPrefixRegex": _strip_regex,
 }
 
-_KNOWN = {name.lower(): apply for name, apply in _MIDDLEWARES.items()}
+_KNOWN = {name.lower(): apply for name, apply in MIDDLEWARES.items()}
