@@ -54,7 +54,7 @@ def routes(directory: Path, as_json: bool) -> None:
     try:
         configuration = load(directory, os.environ)
     except ConfigError as error:
-        refuse(error)
+        refuse(error, as_json=as_json)
     if as_json:
         routes = configuration.routes.routes
         click.echo(json.dumps([route.model_dump(mode="json", exclude_defaults=True) for route in routes], indent=2))

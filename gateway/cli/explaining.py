@@ -64,7 +64,7 @@ def explain(
     if running or context.get_parameter_source("admin") is ParameterSource.COMMANDLINE:
         explained = _explained_by_gateway(admin, method, url, lines, client, content)
     else:
-        explained = _explained_by_files(directory, method, url, lines, client, content)
+        explained = _explained_by_files(compiled(directory, as_json=as_json), method, url, lines, client, content)
     if as_json:
         click.echo(json.dumps(explained, indent=2))
     else:
@@ -99,11 +99,10 @@ def _explained_by_gateway(
 
 
 def _explained_by_files(
-    directory: Path, method: str, url: str, headers: Sequence[tuple[str, str]], client: str, body: bytes | None
+    snapshot: Any, method: str, url: str, headers: Sequence[tuple[str, str]], client: str, body: bytes | None
 ) -> dict[str, Any]:
     from gateway.explain import explain as run  # noqa: PLC0415
 
-    snapshot = compiled(directory)
     try:
         return asyncio.run(run(snapshot, method.upper(), url, headers, client, body))
     except ValueError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,7 +41,7 @@ RESOLVE = click.option(
 )
 
 
-def compiled(directory: Path) -> Any:
+def compiled(directory: Path, *, as_json: bool = False) -> Any:
     """The Snapshot of the files, compiled without a server. Ends the command where they have errors."""
     from gateway.check import compile_offline  # noqa: PLC0415  the other commands start faster without these
     from gateway.config.load import ConfigError  # noqa: PLC0415
@@ -47,11 +49,14 @@ def compiled(directory: Path) -> Any:
     try:
         return compile_offline(directory)
     except ConfigError as error:
-        refuse(error)
+        refuse(error, as_json=as_json)
 
 
-def refuse(error: Any) -> NoReturn:
+def refuse(error: Any, *, as_json: bool = False) -> NoReturn:
     """End the command with the problems of a ConfigError."""
-    for problem in error.problems:
-        click.echo(f"error: {problem}", err=True)
+    if as_json:
+        click.echo(json.dumps({"ok": False, "problems": [asdict(problem) for problem in error.problems]}, indent=2))
+    else:
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
     raise SystemExit(1)

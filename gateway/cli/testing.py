@@ -36,7 +36,7 @@ def test(directory: Path, files: Sequence[Path], as_json: bool) -> None:
     from gateway.testing.report import as_data, difference  # noqa: PLC0415
 
     secrets = KnownSecrets()
-    results = _results(directory, _cases(files, secrets), secrets)
+    results = _results(directory, _cases(files, secrets, as_json=as_json), as_json=as_json)
     failed = [result for result in results if not result.passed]
     if as_json:
         data = {"ok": not failed, "tests": len(results), "failed": len(failed), "results": list(map(as_data, results))}
@@ -49,7 +49,7 @@ def test(directory: Path, files: Sequence[Path], as_json: bool) -> None:
     sys.exit(1 if failed else 0)
 
 
-def _cases(files: Sequence[Path], secrets: KnownSecrets) -> list[PlacedCase]:
+def _cases(files: Sequence[Path], secrets: KnownSecrets, *, as_json: bool) -> list[PlacedCase]:
     """All tests. Ends the command with every error of all files."""
     from gateway.config.problems import ConfigError  # noqa: PLC0415
     from gateway.testing.file import read_tests  # noqa: PLC0415
@@ -62,11 +62,11 @@ def _cases(files: Sequence[Path], secrets: KnownSecrets) -> list[PlacedCase]:
         except ConfigError as error:
             problems += error.problems
     if problems:
-        refuse(ConfigError(problems))
+        refuse(ConfigError(problems), as_json=as_json)
     return cases
 
 
-def _results(directory: Path, cases: Sequence[PlacedCase], secrets: KnownSecrets) -> list[Result]:
+def _results(directory: Path, cases: Sequence[PlacedCase], *, as_json: bool) -> list[Result]:
     from gateway.check import compile_offline  # noqa: PLC0415
     from gateway.config.problems import ConfigError  # noqa: PLC0415
     from gateway.testing.offline import OfflineLoop  # noqa: PLC0415
@@ -81,4 +81,4 @@ def _results(directory: Path, cases: Sequence[PlacedCase], secrets: KnownSecrets
         with asyncio.Runner(loop_factory=OfflineLoop) as runner:
             return runner.run(results())
     except ConfigError as error:
-        refuse(error)
+        refuse(error, as_json=as_json)

@@ -91,6 +91,9 @@ def test_what_is_printed_can_be_had_for_machines(tmp_path: Path) -> None:
     broken = gateway("check", "--json", config=configured(tmp_path, "routes:\n- path: x\n  target: y:80\n"))
     (problem,) = json.loads(broken.stdout)["problems"]
     assert (broken.returncode, problem["file"], problem["line"], problem["column"]) == (1, "routes.yaml", 2, 3)
+    for command in (["routes"], ["explain", "GET", "/"]):
+        ended = gateway(*command, "--json", config=directory)
+        assert (ended.returncode, ended.stderr, json.loads(ended.stdout)["problems"]) == (1, "", [problem])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

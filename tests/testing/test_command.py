@@ -82,6 +82,7 @@ def test_a_request_that_goes_where_it_should(directory: Path) -> None:
         "{request: GET /gone, expect: {status: 410, refused_by: null}}",
         "{request: GET /none, expect: {status: 404, route: null, refused_by: no-route}}",
         "{request: GET /cats, expect: {status: 405}}",
+        "{request: GET /health/ready, expect: {status: 200, route: null}}",
         "{request: {method: POST, path: /cats, body: long}, expect: {target: cats, headers: {Content-Length: '4'}}}",
         "{request: {method: POST, path: /cats, body: longer}, expect: {status: 413, refused_by: body-too-large}}",
         "{request: {method: POST, path: /cats, headers: {X-Beta: '1'}}, expect: {target: new}}",
