@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.config.models.routes import ANSWERS, FORWARDING, RouteKeys
 from gateway.config.problems import Path, Problem, format_path
-from gateway.config.yaml.document import Document, Entry, Mapping, Node, Origin, Scalar
+from gateway.config.yaml.document import Document, Entry, Mapping, Node, Origin, Scalar, resolve
 from gateway.config.yaml.document import Sequence as Items
 
 MAIN: Final = "routes.yaml"
@@ -105,6 +105,8 @@ class _Combining:
                 self._keep("groups", Entry(entry.line, entry.column, self._groups), file)
             elif key == "services" and isinstance(entry.node, Mapping):
                 self._add_services(file, entry, entry.node)
+            elif key == "services" and isinstance(entry.node, Scalar) and _is_nothing(entry.node):
+                continue  # all of them are commented out
             elif key in self._root.entries and key in ("routes", "groups", "services"):
                 self._problem(file, (key,), entry, f"expected {'a mapping' if key == 'services' else 'a list'}")
             else:
@@ -241,11 +243,15 @@ def _joined(prefix: str, entry: Entry) -> Entry:
 
 
 def _behind(prefix: str, node: Node) -> Node:
-    if not isinstance(node, Scalar) or (node.plain and not node.text):  # nothing there: which its model tells
+    if not isinstance(node, Scalar) or _is_nothing(node):  # which its model tells
         return node
     if node.text and not node.text.startswith(("/", "${")):
         return node
     return Scalar(node.line, node.column, prefix + node.text, False)
+
+
+def _is_nothing(node: Scalar) -> bool:
+    return node.plain and resolve(node.text) is None
 
 
 def _mapping(node: Mapping, key: str) -> Mapping | None:

@@ -29,7 +29,7 @@ PLACES: Final = frozenset({b"location", b"content-location", b"refresh", b"set-c
 _MOVING: Final = frozenset({"COPY", "MOVE"})
 _DESTINATION: Final = b"destination"
 _URL: Final = re.compile(r"(?:(https?):)?//([^/?#\\]*)(.*)", re.IGNORECASE | re.DOTALL)
-_REFRESH: Final = re.compile(r"(\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?)([\"']?)(.*?)\2\s*", re.IGNORECASE | re.DOTALL)
+_REFRESH: Final = re.compile(r"([0-9.]+\s*[;,]\s*(?:url\s*=\s*)?[\"']?)([^\"']*)(.*)", re.IGNORECASE | re.DOTALL)
 _PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -228,8 +228,8 @@ def _refresh(text: str, names: Names, hosts: Sequence[str], exchange: Exchange) 
     found = _REFRESH.fullmatch(text)
     if found is None:
         return text
-    before, mark, place = found.groups()
-    return f"{before}{mark}{_location(place, names, hosts, exchange)}{mark}"
+    before, place, behind = found.groups()
+    return f"{before}{_location(place, names, hosts, exchange)}{behind}"
 
 
 def _is_clients(scheme: str | None, authority: str, exchange: Exchange) -> bool:

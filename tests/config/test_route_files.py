@@ -134,7 +134,7 @@ def test_routes_of_several_files_are_one_table() -> None:
     """routes.yaml first, then the others by name, each with services and groups; the defaults are for all of them."""
     made = read(
         {
-            "routes.yaml": "base_path: /x\ndefaults: {timeout: 9s}\nroutes: [{path: /a, target: web}]\n",
+            "routes.yaml": "base_path: /x\nservices:\ndefaults: {timeout: 9s}\nroutes: [{path: /a, target: web}]\n",
             "routes.web.yaml": "services: {web: {endpoints: ['${ENV}']}}\n"
             "routes: [{path: /b, target: web, timeout: 1s}]\n",
             "routes.shop.yaml": "- {path: /c, target: web}\n",

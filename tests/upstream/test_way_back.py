@@ -89,6 +89,7 @@ async def test_a_location_leads_the_client_where_the_backend_meant(
         ("5; url=/b", "5; url=/shop/b"),
         ("0;URL='http://BACKEND/b'", "0;URL='/shop/b'"),
         ("3, /b", "3, /shop/b"),
+        ("0.5; /b' ", "0.5; /shop/b'"),
         ("5", "5"),
         ("5; url=https://a.example/", "5; url=https://a.example/"),
     ],
