@@ -32,6 +32,8 @@ Holder = Callable[[ConsumerConfig, str], Recognised]
 MAX_BYTES: Final = 1024  # of a key
 FINGERPRINT_BYTES: Final = 6  # of the hash: enough to find the key by, too little to tell anything about it
 
+_NOTHING_MOUNTED: Final[Mapping[bytes, ConsumerConfig]] = {}
+
 TWO_KEYS: Final = Refused("the request carries more than one API key; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
 UNKNOWN: Final = Refused("the API key is not known")
 TOO_EARLY: Final = Refused("the API key does not hold yet")
@@ -50,8 +52,16 @@ class ApiKey:
 class KeyRing:
     """Finds keys by the SHA-256 of them."""
 
-    def __init__(self, consumers: Iterable[ConsumerConfig], holder: Holder, files: KeyFiles, base: Path) -> None:
+    def __init__(
+        self,
+        consumers: Iterable[ConsumerConfig],
+        holder: Holder,
+        files: KeyFiles,
+        base: Path,
+        mounted: Mapping[bytes, ConsumerConfig] = _NOTHING_MOUNTED,
+    ) -> None:
         self._holder = holder
+        self._mounted = mounted  # keys of a directory, by their SHA-256
         self._files = files
         self._by_digest: dict[bytes, tuple[ConsumerConfig, ApiKeyConfig]] = {}
         self._by_file: dict[Path, tuple[ConsumerConfig, ApiKeyConfig]] = {}
@@ -60,8 +70,8 @@ class KeyRing:
         self._from_files: Mapping[bytes, ApiKey] = {}
         for consumer in consumers:
             for key in consumer.keys:
-                if key.hash is not None:
-                    self._by_digest[bytes.fromhex(key.hash.removeprefix("sha256:"))] = consumer, key
+                if key.sha256 is not None:
+                    self._by_digest[bytes.fromhex(key.sha256.removeprefix("sha256:"))] = consumer, key
                 elif key.file is not None:
                     self._by_file[base / key.file] = consumer, key
 
@@ -72,6 +82,8 @@ class KeyRing:
 
     def _first_use(self, digest: bytes) -> ApiKey | None:
         named = self._by_digest.get(digest)
+        if named is None and digest in self._mounted:
+            named = self._mounted[digest], ApiKeyConfig(hash="sha256:" + digest.hex())
         if named is None:
             return self._in_files().get(digest) if self._by_file else None
         key = self._used[digest] = self._key(*named, digest)

@@ -1,7 +1,7 @@
 """HTTP Basic (RFC 7617): user names and passwords of consumers.
 
-A password is checked on a thread, because scrypt takes long by design. What came of it is remembered for a while
-under a keyed hash of the credentials, so that only the first request of a client waits. Checks wait in turns by
+A password is checked on a thread, because scrypt and bcrypt take long by design. What came of it is remembered for a
+while under a keyed hash of the credentials, so that only the first request of a client waits. Checks wait in turns by
 address, and those that would pile up are refused.
 
 A refusal costs the same for every name, known or not: whatever parameters the hashes of this scheme have, each of them
@@ -23,6 +23,7 @@ from gateway.algorithms.byte_cache import ByteCache
 from gateway.auth import password
 from gateway.auth.context import AuthContext
 from gateway.auth.credentials import authorization
+from gateway.auth.htpasswd import Hash
 from gateway.auth.password_checks import PasswordChecks
 from gateway.auth.scheme import AuthResult, Locations, Recognised, Refused, unavailable
 from gateway.auth.turns import BusyError, owner_of
@@ -43,7 +44,7 @@ BUSY = unavailable("too many passwords are being checked at the moment", 1)
 class User:
     """A consumer with a password."""
 
-    hash: password.PasswordHash
+    hash: Hash
     holder: Recognised
 
 
@@ -62,8 +63,8 @@ class Basic:
         self._known: ByteCache[bytes, tuple[AuthResult, float]] = ByteCache(REMEMBERED)
         self._wrong: ByteCache[bytes, tuple[AuthResult, float]] = ByteCache(REMEMBERED_WRONG)
         self._checks: dict[bytes, asyncio.Task[AuthResult]] = {}
-        costs = {user.hash.cost for user in users.values()} or {password.of_nobody().cost}
-        self._unknown = [password.of_nobody(*cost) for cost in sorted(costs)]  # one for each cost that there is
+        costs = {user.hash.cost: user.hash for user in users.values()}
+        self._unknown = [hash_.of_nobody() for hash_ in costs.values()] or [password.of_nobody()]
         self._memory = max(hash_.memory for hash_ in self._unknown)
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:

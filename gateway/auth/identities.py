@@ -30,11 +30,11 @@ class Identities:
             Identity(consumer.name, scheme, consumer.tenant, groups, scopes, fingerprint=fingerprint)
         )
 
-    def named(self, name: str, scheme: str) -> Recognised:
+    def named(self, name: str, scheme: str, fingerprint: str = "") -> Recognised:
         """The consumer of this name, or nothing but the name."""
         if name in self.consumers:
-            return self.of_consumer(self.consumers[name], scheme, "")
-        return self.recognised(Identity(name, scheme))
+            return self.of_consumer(self.consumers[name], scheme, fingerprint)
+        return self.recognised(Identity(name, scheme, fingerprint=fingerprint))
 
     def recognised(self, identity: Identity) -> Recognised:
         """With what follows from the identity."""

@@ -58,13 +58,13 @@ class KeyFiles:
         for path in self._paths:
             try:
                 data = _read(path)
-                _digests(path, data)
+                digests_of(path, data)
                 contents[path] = data
             except KeyFileError as error:
                 errors.append(error)
         if contents != self._contents:
             self._contents = contents
-            self.found = {digest: path for path, data in contents.items() for digest in _digests(path, data)}
+            self.found = {digest: path for path, data in contents.items() for digest in digests_of(path, data)}
         return errors
 
     async def _watch(self) -> None:
@@ -89,7 +89,7 @@ def _read(path: Path) -> bytes:
         raise KeyFileError(path, str(error)) from None
 
 
-def _digests(path: Path, data: bytes) -> list[bytes]:
+def digests_of(path: Path, data: bytes) -> list[bytes]:
     """The SHA-256 of every key in a file: one on each line, or its hash."""
     try:
         lines = [line.strip() for line in data.decode("utf-8").splitlines() if line.strip()]

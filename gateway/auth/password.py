@@ -13,6 +13,9 @@ import unicodedata
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 
+from gateway.auth import htpasswd
+from gateway.auth.htpasswd import Hash
+
 MAX_MEMORY = 256 * 1024**2  # bytes that checking one password may take
 MAX_WORK = 2**24  # N * r * p; about 5 s
 
@@ -32,9 +35,9 @@ class PasswordHash:
     digest: bytes
 
     @property
-    def cost(self) -> tuple[int, int, int]:
+    def cost(self) -> tuple[str | int, ...]:
         """What a check takes time by: ln, r, p."""
-        return self.log_n, self.r, self.p
+        return "scrypt", self.log_n, self.r, self.p
 
     @property
     def memory(self) -> int:
@@ -44,6 +47,10 @@ class PasswordHash:
     def verify(self, password: str) -> bool:
         """Whether it is this password. Takes some 90 ms (with the parameters of `make`) on the calling thread."""
         return hmac.compare_digest(self._derive(password, self.salt, len(self.digest)), self.digest)
+
+    def of_nobody(self) -> PasswordHash:
+        """A hash that no password has, and that costs as much to check."""
+        return of_nobody(self.log_n, self.r, self.p)
 
     def _derive(self, password: str, salt: bytes, length: int) -> bytes:
         data = unicodedata.normalize("NFC", password).encode()
@@ -65,11 +72,14 @@ def of_nobody(log_n: int = 15, r: int = 8, p: int = 1) -> PasswordHash:
     return PasswordHash(log_n, r, p, os.urandom(16), os.urandom(32))
 
 
-def parse(text: str) -> PasswordHash:
+def parse(text: str) -> Hash:
     """The hash that a text stands for. Raises ValueError; its text repeats nothing of the hash."""
     match = _FORMAT.fullmatch(text)
     if match is None:
-        raise ValueError("expected $scrypt$ln=..,r=..,p=..$<salt>$<hash>; `gateway keys password` makes one")
+        if (other := htpasswd.parse(text)) is not None:
+            return other
+        ours = "$scrypt$ln=..,r=..,p=..$<salt>$<hash>, which `gateway keys password` makes"
+        raise ValueError(f"expected {ours}, or $2y$..., $apr1$... or {{SHA}}..., which htpasswd does")
     log_n, r, p = int(match[1]), int(match[2]), int(match[3])
     if log_n < 10 or r < 1 or p < 1 or 128 * r << log_n > MAX_MEMORY or r * p << log_n > MAX_WORK:
         raise ValueError("ln must be at least 10, and the hash must need at most 256 MiB and some seconds")

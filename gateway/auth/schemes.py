@@ -10,6 +10,7 @@ from gateway.auth.api_key import KeyRing, api_keys, key_paths
 from gateway.auth.basic import Basic, users
 from gateway.auth.context import AuthContext
 from gateway.auth.key_files import KeyFiles
+from gateway.auth.mounted import mounted_keys, mounted_users
 from gateway.auth.password_checks import PasswordChecks
 from gateway.auth.scheme import Scheme
 from gateway.config.models.auth.jwt import JwtScheme
@@ -39,13 +40,15 @@ def _api_keys(auth: AuthContext, name: str, config: ApiKeyScheme) -> Scheme:
     files = auth.plan.need(("key-files", paths), lambda: KeyFiles(paths), ("auth.yaml", ("consumers",)))
     for error in files.read():
         auth.problem(auth.place_of_key_file(error.path), str(error))
-    ring = KeyRing(consumers, lambda who, print_: auth.identities.of_consumer(who, name, print_), files, base)
+    mounted = mounted_keys(auth, name, config)
+    ring = KeyRing(consumers, lambda who, print_: auth.identities.of_consumer(who, name, print_), files, base, mounted)
     return api_keys(name, config, ring)
 
 
 def _basic(auth: AuthContext, name: str, config: BasicScheme) -> Scheme:
     checks = auth.plan.need(("password-checks",), PasswordChecks, ("auth.yaml", ("schemes", name)))
-    return Basic(name, users(name, auth), checks, config.realm, forward=config.forward)
+    known = mounted_users(auth, name, config) | users(name, auth)
+    return Basic(name, known, checks, config.realm, forward=config.forward)
 
 
 def _anonymous(auth: AuthContext, name: str, config: AnonymousScheme) -> Scheme:

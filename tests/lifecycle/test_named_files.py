@@ -6,6 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
+import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
@@ -13,7 +14,7 @@ from gateway.check import check
 from tests.auth.schemes_support import certificate
 from tests.auth.support import pem
 from tests.lifecycle.support import answers, get, health
-from tests.support import GatewayProcess, eventually, running_gateway
+from tests.support import GatewayProcess, eventually, running_gateway, until
 
 ROUTES = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
 TLS = (
@@ -168,3 +169,24 @@ def test_a_gateway_whose_log_would_be_its_routes_does_not_start_to_serve(tmp_pat
     with running_gateway(tmp_path, ROUTES, "audit_log: {file: routes.yaml}", ready=False) as process:
         assert "audit_log.file" in str(health(process)["errors"])
         assert (process.directory / "routes.yaml").read_text() == ROUTES
+
+
+def test_a_changed_password_file_is_taken_without_a_signal(tmp_path: Path) -> None:
+    """Whoever is in it may come, and no longer once they are out of it."""
+    config = tmp_path / "config"
+    config.mkdir()
+    line = "{}:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"  # password
+    (config / "users").write_text(line.format("alice"))
+    auth = "default: s\nschemes: {s: {basic: {htpasswd: users}}}\n"
+    with (
+        running_gateway(tmp_path, "routes: [{path: /x, redirect: /y}]", auth=auth) as gateway,
+        httpx2.Client() as client,
+    ):
+
+        def status(user: str) -> int:
+            return client.get(f"{gateway.url}/x", auth=(user, "password")).status_code
+
+        assert [status("alice"), status("bob")] == [307, 401]
+        (config / "users").write_text(line.format("bob"))
+        until(lambda: status("bob") == 307)
+        assert status("alice") == 401

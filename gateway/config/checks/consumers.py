@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from gateway.config.models import Configuration, ConsumerConfig
 from gateway.config.problems import Fault, Path
+from gateway.config.yaml.document import Scalar
 
 
 def duplicates(configuration: Configuration) -> Iterator[Fault]:
@@ -21,7 +22,7 @@ def _unique(consumer: ConsumerConfig) -> Iterator[tuple[str, Path, str]]:
     yield consumer.name, ("name",), "a consumer has this name already; rename one of them"
     for index, key in enumerate(consumer.keys):
         message = "this key is there already; a key has one consumer: remove one"
-        yield key.hash or f"file:{key.file}", ("keys", index), message
+        yield key.sha256 or f"file:{key.file}", ("keys", index), message
     if consumer.basic is not None:
         message = "another consumer has this user name; change one of them"
         yield consumer.basic.username, ("basic", "username"), message
@@ -33,3 +34,15 @@ def _unique(consumer: ConsumerConfig) -> Iterator[tuple[str, Path, str]]:
     for index, subject in enumerate(consumer.subjects):
         message = "this subject is there already; a token has one consumer: remove one"
         yield f"{subject.issuer}\n{subject.subject}", ("subjects", index), message
+
+
+def plain_keys(configuration: Configuration) -> Iterator[Fault]:
+    """Keys that stand in the file as they are, where everyone who may read it can use them."""
+    document = configuration.documents["auth.yaml"]
+    for index, consumer in enumerate(configuration.auth.consumers):
+        for number, key in enumerate(consumer.keys):
+            path = ("consumers", index, "keys", number, "key")
+            node = document.find(path).node if key.key is not None else None
+            if isinstance(node, Scalar) and not node.expanded:
+                message = "the key stands here as it is; write ${file:...} or ${NAME}, or its hash"
+                yield Fault(path, f"{message}: {key.key}", show_value=False)

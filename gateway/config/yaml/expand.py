@@ -149,7 +149,9 @@ class Converter:
 def _is_literal_secret(path: list[str | int]) -> bool:
     """Whether a secret stands at this place of a file, where only its name should."""
     key = next((step for step in reversed(path) if isinstance(step, str)), "")
-    return _SECRET_KEY.search(key) is not None or path == ["audit_log", "key"]
+    if key == "key":
+        return path[:1] == ["audit_log"] or (path[:1] == ["consumers"] and "keys" in path)
+    return _SECRET_KEY.search(key) is not None
 
 
 BROKEN = "${}"

@@ -1,6 +1,7 @@
 """Who calls: consumers, their tenants, and what they prove it with."""
 
 import re
+from hashlib import sha256
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -14,6 +15,8 @@ from gateway.config.values.addresses import OwnHeader
 from gateway.config.values.instants import Instant
 from gateway.config.values.kinds import Kind, Several, Text, TextLike, Unset, refuse, shorthand
 from gateway.http.fields import folded
+
+SHORTEST_PLAIN_KEY = 16  # characters
 
 _MAX_NAME = 200
 
@@ -42,6 +45,14 @@ def _check_scope(text: str) -> str:
     return _check_name(text)
 
 
+def _hashed(key: str) -> str:
+    if len(key) < SHORTEST_PLAIN_KEY or not key.isprintable():
+        expected = f"expected a key of at least {SHORTEST_PLAIN_KEY} printable characters; a shorter one can be guessed"
+        raise refuse(f"{expected}, `gateway keys new` makes one")
+    return "sha256:" + sha256(key.encode()).hexdigest()
+
+
+PlainKey = Annotated[str, Kind("text"), AfterValidator(_hashed)]
 KeyHash = Annotated[str, sha256_text("key hash", "gateway keys new")]
 Name = Annotated[Text, AfterValidator(_check_name)]
 Group = Annotated[Text, AfterValidator(_check_group)]
@@ -56,6 +67,11 @@ class ApiKeyConfig(Model):
         None,
         description="`sha256:` and the SHA-256 of the key, as `gateway keys new` prints it. The key itself is "
         "nowhere in the configuration.",
+    )
+    key: Annotated[Unset[PlainKey], Hidden()] = Field(
+        None,
+        description="Instead of `hash`: a key that exists already, `${file:/run/secrets/acme}` or `${ACME_KEY}`, not "
+        "the text itself; at least 16 characters. Only its hash is kept.",
     )
     file: Unset[Text] = Field(
         None,
@@ -74,9 +90,14 @@ class ApiKeyConfig(Model):
 
     @model_validator(mode="after")
     def _is_one(self) -> "ApiKeyConfig":
-        if (self.hash is None) == (self.file is None):
-            raise refuse("exactly one of hash and file is needed")
+        if sum(value is not None for value in (self.hash, self.key, self.file)) != 1:
+            raise refuse("exactly one of hash, key and file is needed")
         return self
+
+    @property
+    def sha256(self) -> str | None:
+        """`sha256:` and the hash, where the key is not in a file."""
+        return self.hash or self.key
 
 
 class BasicConfig(Model):
@@ -84,7 +105,8 @@ class BasicConfig(Model):
 
     username: UserName = Field(description="The user name, without a colon.", examples=["acme"])
     password: Annotated[Text, Hidden()] = Field(
-        description="Hash of the password, as `gateway keys password` prints it.",
+        description="Hash of the password, as `gateway keys password` prints it, or as `htpasswd` does (bcrypt, apr1, "
+        "SHA).",
         examples=["$scrypt$ln=15,r=8,p=1$<salt>$<hash>"],
     )
 

@@ -13,7 +13,13 @@ from gateway.config.models.auth.mtls import MtlsScheme
 from gateway.config.models.auth.scheme_keys import FORWARD, REALM, CookieName, Realm
 from gateway.config.models.base import Model, Section
 from gateway.config.values import addresses
-from gateway.config.values.kinds import Text, Unset, or_empty, refuse
+from gateway.config.values.kinds import Kind, Several, Text, Unset, as_list, or_empty, refuse
+
+SomeFiles = Annotated[
+    Several[Text],
+    Kind("text, or list of texts"),
+    BeforeValidator(as_list, json_schema_input_type=str | list[str]),
+]
 
 
 class ApiKeyScheme(Section):
@@ -25,6 +31,13 @@ class ApiKeyScheme(Section):
         description="Query parameter that holds the key. Histories and logs of others keep it: better avoid it.",
     )
     cookie: Unset[CookieName] = Field(None, description="Cookie that holds the key.")
+    directory: Unset[Text] = Field(
+        None,
+        description="Directory with keys beside those of `consumers`, such as a mounted Secret; relative to the "
+        "configuration directory. The name of a file is that of the consumer, and in it are its keys or their hashes, "
+        "one on each line. Where `consumers` has no such name, there is no more to the consumer than its name. It is "
+        "read again when it changes.",
+    )
     realm: Realm = REALM
     forward: bool = FORWARD
 
@@ -44,7 +57,22 @@ class BasicScheme(Section):
     A password is checked by scrypt, on two threads and within 64 MiB, in turns by address; what comes of it is
     remembered for 5 minutes. A wrong one costs the same for every name: once for each of the different parameters that
     the hashes have. So let all have the same.
+
+    A user of `htpasswd` or `directory` is the consumer of the same name; where `consumers` has none, there is no more
+    to it than its name. Users of `consumers` go before both. All is read again when it changes.
     """
+
+    htpasswd: SomeFiles = Field(
+        (),
+        description="Files as Apache's `htpasswd` makes them (bcrypt, apr1, SHA), relative to the configuration "
+        "directory: one, or a list. Of a name that is in them twice, the first counts.",
+        examples=["users.htpasswd"],
+    )
+    directory: Unset[Text] = Field(
+        None,
+        description="Directory such as a mounted Secret, relative to the configuration directory: the name of a file "
+        "is that of the user, and in it is the password or a hash of it.",
+    )
 
     realm: Realm = REALM
     forward: bool = FORWARD
