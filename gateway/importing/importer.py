@@ -44,7 +44,7 @@ def import_file(path: Path) -> Imported:
         node = _tree(path.name, data)
         kind, reader, fold = _reader(node)
         if reader is None:
-            raise ConfigError([Problem(path.name, 0, 0, "", _UNKNOWN)])
+            raise ConfigError([Problem(path.name, 0, 0, "", kind)])
         report = Report(path.name, kind)
         root = Item(node, 1, (), Seen(report, fold))
         description = reader(root)
@@ -78,6 +78,9 @@ def problems_of(imported: Imported, base: Path) -> Sequence[Problem]:
     return ()
 
 
+_STATIC = (
+    "this is the static configuration of Traefik, which has no routes; import the file that its providers.file names"
+)
 _UNKNOWN = (
     "this is no configuration that can be read: a kong.yml has `_format_version`, a dynamic file of Traefik `http`, a "
     "krakend.json `endpoints`, an nginx.conf `server { ... }`"
@@ -106,7 +109,7 @@ def _tree(name: str, data: bytes) -> Node:
 
 
 def _reader(node: Node) -> tuple[str, Reader | None, bool]:
-    """What a file is called, who reads it, and whether the case of its keys makes no difference."""
+    """What a file is called, or what is wrong with it; who reads it; whether the case of its keys is all the same."""
     keys = node.entries.keys() if isinstance(node, Mapping) else set()
     if "_format_version" in keys or "services" in keys:
         return "kong.yml", kong.read, False
@@ -114,4 +117,6 @@ def _reader(node: Node) -> tuple[str, Reader | None, bool]:
         return "a dynamic file of Traefik", traefik.read, True
     if "endpoints" in keys:
         return "krakend.json", krakend.read, False
-    return "", None, False
+    if keys & {"entryPoints", "providers", "certificatesResolvers"}:
+        return _STATIC, None, False
+    return _UNKNOWN, None, False

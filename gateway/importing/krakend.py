@@ -6,8 +6,8 @@ import re
 from urllib.parse import urlsplit
 
 from gateway.importing.description import Description, Path, Policy, Route, Settings, identifier
+from gateway.importing.durations import duration
 from gateway.importing.patterns import Pattern
-from gateway.importing.traefik.services import duration
 from gateway.importing.tree import Item
 from gateway.importing.variables import filled_in
 

@@ -146,15 +146,18 @@ def test_a_router_is_never_open_for_want_of_a_guard(traefik: Import) -> None:
             "d": router("Path(`/d`)", middlewares=["digest"]),
             "p": router("Path(`/p`)", middlewares=["bouncer"]),
             "f": router("Path(`/f`)", middlewares=["asked"]),
+            "two": router("Path(`/two`)", middlewares=["asked", "other"]),
         },
         {
             "digest": {"digestAuth": {"users": ["u:r:h"]}},
             "bouncer": {"plugin": {"crowdsec-bouncer": {"enabled": True}}},
+            "other": {"forwardAuth": {"address": "http://other:80/"}},
             "asked": {"forwardauth": {"address": "http://auth:80/verify", "trustForwardHeader": True}},
         },
     )
     assert "refused" in tried.explain("GET", "/d")["verdict"]
     assert "refused" in tried.explain("GET", "/p")["verdict"]
+    assert "here callers must pass several" in tried.report
     assert yaml.safe_load(tried.imported.files["auth.yaml"])["schemes"]["asked"]["forward_auth"]["url"].endswith(
         "/verify"
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from gateway.importing.description import Description, Settings
 from gateway.importing.headers import may_refuse
-from gateway.importing.kong.plugins import Effect, Handler
+from gateway.importing.kong.effects import Effect, Handler
 from gateway.importing.kong.transformers import request_transformer, response_transformer
 from gateway.importing.networks import network
 from gateway.importing.tree import Item

@@ -1,38 +1,11 @@
-"""Plugins of Kong, each with what it does to the routes that have it."""
+"""Plugins of Kong: which there are, for whom, and what each adds to the routes that have it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
-from gateway.importing.description import Description, Policy, Settings
+from gateway.importing.description import Description, Settings
+from gateway.importing.kong.effects import Effect
+from gateway.importing.kong.known_plugins import PLUGINS, closing, windows_of
 from gateway.importing.tree import Item
-
-
-@dataclass(slots=True, eq=False)
-class Effect:
-    """What one plugin adds to each of its routes. `closes`: what it asked of callers could not be said."""
-
-    item: Item
-    policies: list[Policy] = field(default_factory=list)
-    auth: list[str] = field(default_factory=list)
-    anonymous: list[str] = field(default_factory=list)
-    authorize: list[Settings] = field(default_factory=list)
-    settings: Settings = field(default_factory=dict)
-    closes: bool = False
-
-    def policy(self, description: Description, section: str, name: str, settings: Settings) -> None:
-        """Add a rule of middleware.yaml."""
-        self.policies.append(description.policy(section, name, settings, self.item.place))
-
-    def refuse(self, why: str) -> None:
-        """Name it as not translated, and close its routes."""
-        self.item.unsaid(f"{why}. Its routes refuse everybody until that is done: see `authorize` there")
-        self.closes = True
-
-
-Handler = Callable[[Item, Effect, Description], None]
-"""Gets the `config` of a plugin."""
 
 
 class Plugins:
@@ -57,8 +30,6 @@ class Plugins:
         return found
 
     def _effect(self, name: str, item: Item) -> Effect:
-        from gateway.importing.kong.known_plugins import PLUGINS, closing  # noqa: PLC0415  it needs Effect
-
         item.ignore_keys("id", "tags", "protocols", "route", "service", "instance_name", "created_at", "updated_at")
         item.ignore_default("ordering", None)
         item.ignore_default("run_on", "first", "all")
@@ -102,8 +73,6 @@ def of_consumers(root: Item, groups: dict[str, list[str]], plugins: Plugins, des
 
 
 def _own_limits(item: Item, consumer: Settings | None, description: Description) -> None:
-    from gateway.importing.kong.known_plugins import windows_of  # noqa: PLC0415
-
     config = item.get("config") or item
     limits = windows_of(config) if item.text("name").startswith("rate-limiting") else []
     names = [name for name in description.limit_names if limits]
@@ -117,8 +86,6 @@ def _own_limits(item: Item, consumer: Settings | None, description: Description)
 
 
 def _tier(item: Item, group: str, description: Description) -> None:
-    from gateway.importing.kong.known_plugins import windows_of  # noqa: PLC0415
-
     config = item.get("config") or item
     limits = windows_of(config) if item.text("name").startswith("rate-limiting") else []
     if not limits or not description.limits:

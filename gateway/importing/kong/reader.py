@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from gateway.importing.description import Description, Route
 from gateway.importing.kong import credentials, plugins, upstreams
-from gateway.importing.kong.plugins import Effect, Plugins
+from gateway.importing.kong.effects import Effect
+from gateway.importing.kong.plugins import Plugins
 from gateway.importing.kong.routes import Service, routes_of, service_of
 from gateway.importing.tree import Item
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.importing.description import Description, Settings
 from gateway.importing.headers import escaped, header_value, is_secret
-from gateway.importing.kong.plugins import Effect
+from gateway.importing.kong.effects import Effect
 from gateway.importing.tree import Item
 
 

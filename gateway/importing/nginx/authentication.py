@@ -5,11 +5,26 @@ from __future__ import annotations
 from gateway.importing.description import Description, Route
 from gateway.importing.nginx.directives import Directive
 
-_PASSED_ON = {"$upstream_http_"}
+_GUARDS = {
+    "access_by_lua": "a program in Lua may refuse requests: write it as a policy (docs/writing-middleware.md)",
+    "access_by_lua_block": "a program in Lua may refuse requests: write it as a policy (docs/writing-middleware.md)",
+    "access_by_lua_file": "a program in Lua may refuse requests: write it as a policy (docs/writing-middleware.md)",
+    "auth_jwt": "write a scheme `jwt` in auth.yaml, with the issuer of the tokens",
+    "auth_digest": "there is no Digest authentication; take `basic` of auth.yaml, over TLS",
+    "auth_pam": "see `forward_auth` of auth.yaml",
+    "auth_ldap": "see `forward_auth` of auth.yaml",
+    "js_access": "a program may refuse requests: write it as a policy (docs/writing-middleware.md)",
+    "secure_link": "links are not signed; write it as a policy (docs/writing-middleware.md)",
+    "valid_referers": "see `when` of `authorize`, with headers.referer",
+}
 
 
 def authenticate(location: Directive, route: Route, description: Description) -> None:
     """Add to a route who may call."""
+    for guard in location.inherited(*_GUARDS):
+        if guard.argument != "off":
+            guard.unsaid(f"{_GUARDS[guard.name]}. Its routes refuse everybody until that is done")
+            route.close()
     basic = location.one("auth_basic")
     if basic is not None and basic.argument != "off":
         _basic(basic, location, route)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.importing.description import Description, Policy, Route, Settings
+from gateway.importing.durations import duration
 from gateway.importing.headers import header_value, may_refuse
 from gateway.importing.networks import network
 from gateway.importing.sending import behind, instead, replaced, without
 from gateway.importing.traefik import users
-from gateway.importing.traefik.services import duration
 from gateway.importing.tree import Item
 
 Apply = Callable[[Item, Route, "Middlewares"], None]
@@ -130,6 +130,13 @@ def _proxies(item: Item) -> None:
     item.unsaid("which addresses to believe is said once, for all: `trusted_proxies` of auth.yaml")
 
 
+def _authenticated(item: Item, route: Route, scheme: str) -> None:
+    if route.auth:
+        item.unsaid("schemes of a route are alternatives, and here callers must pass several. It is closed")
+        route.close()
+    route.auth = [*(route.auth or []), scheme]
+
+
 def _basic_auth(item: Item, route: Route, made: Middlewares) -> None:
     if item.text("headerField"):
         item.differs("the name of the caller is in X-Consumer-Name", "headerField")
@@ -139,7 +146,7 @@ def _basic_auth(item: Item, route: Route, made: Middlewares) -> None:
     settings: Settings = {} if item.flag("removeHeader") else {"forward": True}
     if realm := item.text("realm"):
         settings["realm"] = realm
-    route.auth = [*(route.auth or []), made.description.scheme(str(item.path[-2]), {"basic": settings})]
+    _authenticated(item, route, made.description.scheme(str(item.path[-2]), {"basic": settings}))
     route.authorize.append({"consumers": users.names(item)})
 
 
@@ -155,7 +162,7 @@ def _forward_auth(item: Item, route: Route, made: Middlewares) -> None:
     for key in ("authResponseHeadersRegex", "addAuthCookiesToResponse", "forwardBody", "tls", "headerField"):
         item.ignore_default(key, False, None)
     item.ignore_keys("maxBodySize", "preserveLocationHeader", "preserveRequestMethod")
-    route.auth = [*(route.auth or []), made.description.scheme(str(item.path[-2]), {"forward_auth": settings})]
+    _authenticated(item, route, made.description.scheme(str(item.path[-2]), {"forward_auth": settings}))
 
 
 def _ip_allow(item: Item, route: Route, made: Middlewares) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from gateway.importing.description import Description, Reference, Settings, identifier
+from gateway.importing.durations import duration
 from gateway.importing.tree import Item
 from gateway.importing.variables import filled_in
 
@@ -171,21 +172,3 @@ def _health(item: Item) -> Settings:
     item.ignore_default("scheme", "", None)
     item.ignore_default("mode", "http")
     return settings
-
-
-def duration(text: str) -> str:
-    """A duration of Go, or a number of seconds, as ours."""
-    parts = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001, "ns": 0.0}
-    if text.isdigit():
-        return f"{text}s"
-    total, number = 0.0, ""
-    unit = ""
-    for char in text + "0":
-        if char.isdigit() or char == ".":
-            if unit:
-                total += float(number or 0) * parts.get(unit, 0)
-                number, unit = "", ""
-            number += char
-        else:
-            unit += char
-    return f"{total * 1000:g}ms" if total < 1 else f"{total:g}s"
