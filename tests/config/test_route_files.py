@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.check import check
 from gateway.config.checks import WARNINGS, run
 from gateway.config.files import read_files
 from gateway.config.load import load, parse
@@ -94,6 +95,34 @@ def test_a_path_without_a_value_is_not_the_prefix() -> None:
     """What a template has rendered to nothing is an error, as everywhere; `""` is the prefix itself."""
     text = "groups: [{prefix: /a, target: 'a:1', routes: [{path: }]}]\n"
     assert told({"routes.yaml": text}) == ["routes.yaml:1:48: groups[0].routes[0].path: expected a text (got nothing)"]
+
+
+def test_a_prefix_is_no_pattern_with_a_rest() -> None:
+    """As which other gateways write it."""
+    text = "groups: [{prefix: /a/*, target: 'a:1', routes: [{path: /b}]}]\n"
+    (found,) = told({"routes.yaml": text})
+    assert found.startswith("routes.yaml:1:11: groups[0].prefix: ")
+    assert "write /a" in found
+
+
+def test_what_cannot_be_compiled_is_told_in_its_file(tmp_path: Path) -> None:
+    """A pattern, and an application that cannot be imported."""
+    (tmp_path / "routes.yaml").write_text("- {path: /x, target: 'a:1'}\n")
+    (tmp_path / "routes.b.yaml").write_text("\ngroups: [{prefix: /g, routes: [{path: '/{a}{b}', target: 'a:1'}]}]\n")
+    (found,) = check(tmp_path, {})
+    assert str(found).startswith('routes.b.yaml:2:32: groups[0].routes[0]: path "/g/{a}{b}" has two wildcards')
+    (tmp_path / "routes.b.yaml").write_text("\n- {path: /y, target: 'asgi:there.is_none:app'}\n")
+    (found,) = check(tmp_path, {})
+    assert str(found).startswith("routes.b.yaml:2:14: routes[0].target: asgi:there.is_none:app cannot be used")
+
+
+def test_there_may_be_a_hundred_files(tmp_path: Path) -> None:
+    """More of them are an error, whatever is in them."""
+    (tmp_path / "routes.yaml").write_text("- {path: /x, target: 'a:1'}\n")
+    for number in range(101):
+        (tmp_path / f"routes.{number}.yaml").write_text("")
+    with pytest.raises(ConfigError, match="more than 100 files"):
+        load(tmp_path)
 
 
 def test_a_file_without_groups_is_read_as_before() -> None:

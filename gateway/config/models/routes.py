@@ -30,6 +30,7 @@ from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, Several, SomeOf, Text, Unset, as_list, or_empty, refuse
 from gateway.config.values.paths import (
     BasePath,
+    GroupPrefix,
     PathPattern,
     PathPrefix,
     RewriteTemplate,
@@ -276,7 +277,7 @@ class GroupHead(Model):
         description="Name of the group, of which there is no other group or route. Rules of middleware.yaml may name "
         "it in `routes`, for all of its routes.",
     )
-    prefix: PathPattern = Field(
+    prefix: GroupPrefix = Field(
         "", description="What the paths of its routes begin with: `/shop` and `path: /orders` are `/shop/orders`."
     )
 

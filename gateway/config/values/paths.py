@@ -98,6 +98,13 @@ def _check_prefix(prefix: str) -> str:
     return prefix
 
 
+def _check_group_prefix(prefix: str) -> str:
+    if prefix.endswith("/*"):
+        plain = prefix.removesuffix("/*") or "/"
+        raise refuse("a prefix is only the beginning of paths, without the rest that they take", f"; write {plain}")
+    return check_path(prefix)
+
+
 def _check_base_path(text: str) -> str:
     if text in ("", "/"):
         return ""
@@ -117,6 +124,7 @@ def slug(pattern: str) -> str:
 
 
 PathPattern = Annotated[Text, Kind("path", "^(/|$)"), AfterValidator(check_path)]
+GroupPrefix = Annotated[Text, Kind("path", "^/"), AfterValidator(_check_group_prefix)]
 RewriteTemplate = Annotated[Text, Kind("path", "^/[^*?#]*$")]
 PathPrefix = Annotated[Text, Kind("path", "^/"), AfterValidator(_check_prefix)]
 BasePath = Annotated[Text, Kind("path", "^(/|(/[^/*{}?#]+)*)$"), AfterValidator(_check_base_path)]
