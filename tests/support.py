@@ -41,6 +41,7 @@ class GatewayProcess:
     environment: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | Forked | None = None
+    logs: str = ""  # what its logs are called by, where there is more than one gateway in a directory
 
     @property
     def url(self) -> str:
@@ -59,12 +60,15 @@ class GatewayProcess:
     @property
     def log(self) -> str:
         """What it wrote to stderr: its own log."""
-        return (self.directory.parent / "stderr.log").read_text()
+        return self._written("stderr").read_text()
 
     @property
     def access_log(self) -> str:
         """What it wrote to stdout: the access log, unless configured otherwise."""
-        return (self.directory.parent / "stdout.log").read_text()
+        return self._written("stdout").read_text()
+
+    def _written(self, name: str) -> Path:
+        return self.directory.parent / f"{self.logs}{name}.log"
 
     def start(self, *, ready: bool = True, forked: bool = True) -> None:
         """Start it, and wait until it is ready (or, with ready=False, until it is alive).
@@ -73,7 +77,7 @@ class GatewayProcess:
         """
         arguments = ["serve", "--config", str(self.directory), "--host", "127.0.0.1", "--port", str(self.port)]
         arguments += ["--admin", f"127.0.0.1:{self.admin_port}", *self.arguments]
-        out, err = self.directory.parent / "stdout.log", self.directory.parent / "stderr.log"
+        out, err = self._written("stdout"), self._written("stderr")
         for file in (out, err):
             file.write_bytes(b"")
         environment = {**os.environ, **self.environment}

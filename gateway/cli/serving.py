@@ -19,10 +19,28 @@ from gateway.cli.options import CONFIG, RESOLVE, refuse
 @click.option(
     "--metrics", default="off", show_default=True, help="Address of metrics and health alone, read-only, or off."
 )
+@click.option("--strict", is_flag=True, help="Exit with 1 where the configuration has errors at the start.")
+@click.option(
+    "--takeover", is_flag=True, help="Take over from the gateway that runs with the same state_directory, if one does."
+)
+@click.option(
+    "--reuse-port",
+    is_flag=True,
+    help="Let other gateways listen on the same port (SO_REUSEPORT); see docs/restarting.md.",
+)
 @click.option("--log-format", type=click.Choice(["json", "console"]), help="Overrides access_log.format.")
 @RESOLVE
 def serve(
-    directory: Path, host: str, port: int, admin: str, metrics: str, log_format: str | None, resolve: dict[str, str]
+    directory: Path,
+    host: str,
+    port: int,
+    admin: str,
+    metrics: str,
+    strict: bool,
+    takeover: bool,
+    reuse_port: bool,
+    log_format: str | None,
+    resolve: dict[str, str],
 ) -> None:
     """Serve the configuration until SIGTERM."""
     from gateway.config.hosts_file import read_hosts  # noqa: PLC0415  the others start faster without a server
@@ -30,7 +48,7 @@ def serve(
     from gateway.config.secrets import KnownSecrets  # noqa: PLC0415
     from gateway.custom_code import run_through  # noqa: PLC0415
     from gateway.monitor.process_log import process_log  # noqa: PLC0415
-    from gateway.server.listen import ListenError  # noqa: PLC0415
+    from gateway.server.listen import Kind, StartError, Wanted  # noqa: PLC0415
     from gateway.server.run import ServeOptions  # noqa: PLC0415
     from gateway.server.run import serve as run  # noqa: PLC0415
 
@@ -40,11 +58,16 @@ def serve(
     except ConfigError as error:
         refuse(error)
     admin_at, metrics_at = _address(admin, "--admin", 9001), _address(metrics, "--metrics", 9464)
-    options = ServeOptions(directory, (host, port), admin_at, metrics_at, log_format, resolve, secrets)
+    listen: dict[Kind, Wanted] = {"http": Wanted(host, port, "--host", "--port", reuse_port)}
+    if admin_at is not None:
+        listen["admin"] = Wanted(*admin_at, "--admin", "--admin")
+    if metrics_at is not None:
+        listen["metrics"] = Wanted(*metrics_at, "--metrics", "--metrics")
+    options = ServeOptions(directory, listen, log_format, resolve, secrets, strict, takeover)
     try:
         with process_log(secrets), asyncio.Runner(loop_factory=_new_loop) as runner:
             run_through(runner.get_loop(), run(options))
-    except ListenError as error:
+    except StartError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
 

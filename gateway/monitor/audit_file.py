@@ -21,6 +21,8 @@ from gateway.monitor.audit_chain import HEAD_BYTES, Line, Link, Sealer
 logger = logging.getLogger("gateway.audit_log")
 
 LONGEST_LINE = 1024 * 1024
+TURN_SECONDS = 2.0  # that a process which shares it waits for the other one
+LOOK_SECONDS = 0.005
 
 Record = dict[str, Any]
 
@@ -31,23 +33,24 @@ def head_path(path: Path) -> Path:
 
 
 class AuditFile:
-    """An open audit log. Only one process at a time can have it. `broken`: it must be closed, and opened anew."""
+    """An open audit log. Only one process at a time can have it. `broken`: it must be closed, and opened anew.
 
-    def __init__(self, path: Path, key: bytes | None) -> None:
+    `shared`: another gateway, which takes over from this one or the other way round, writes it by turns with this one.
+    """
+
+    def __init__(self, path: Path, key: bytes | None, *, shared: bool = False) -> None:
         self.end = Link()
         self.size = 0
         self.broken = False
+        self._locked = False
         self._path = path
         self._sealer = Sealer(key)
         self._head_end = Link()
         self._head = os.open(head_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._file = -1
         try:
-            fcntl.flock(self._head, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(TURN_SECONDS if shared else 0)
             self._resume()
-        except BlockingIOError:
-            self.close()
-            raise OSError(errno.EBUSY, "another process writes it") from None
         except OSError:
             self.close()
             raise
@@ -58,6 +61,39 @@ class AuditFile:
             if descriptor >= 0:
                 os.close(descriptor)
         self._file = self._head = -1
+
+    def begin_turn(self) -> None:
+        """Go on where another process has left it, if one shares it. Raises OSError."""
+        if self._locked:
+            return
+        self._lock(TURN_SECONDS)
+        head = self._sealer.read_head(os.pread(self._head, HEAD_BYTES, 0))
+        if head == self.end and os.fstat(self._file).st_size == self.size:
+            return
+        self._open()
+        last, torn = self._tail()
+        self.end, fault = _continue(head, last, head_is_broken=head is None)
+        self._head_end = head or self._head_end
+        events = [_event("continued", **fault)] if fault else []
+        if events or torn:
+            self.append(_torn(torn) + events, b"\n" if torn else b"")
+
+    def end_turn(self) -> None:
+        """Let another process write."""
+        fcntl.flock(self._head, fcntl.LOCK_UN)
+        self._locked = False
+
+    def _lock(self, seconds: float) -> None:
+        """Raises OSError where another process has it all this time."""
+        until = time.monotonic() + seconds
+        while not self._locked:
+            try:
+                fcntl.flock(self._head, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._locked = True
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise OSError(errno.EBUSY, "another process writes it") from None
+                time.sleep(LOOK_SECONDS)
 
     def append(self, records: list[Record], before: bytes = b"") -> None:
         """Write all of these, so that a power cut does not lose them, or none. Raises OSError."""
@@ -134,8 +170,7 @@ class AuditFile:
             logger.error("%s: %s", self._path, fault["problem"])
         if torn:
             logger.warning("%s: its last line was cut short; the next one records that", self._path)
-            events.insert(0, _event("torn", bytes=len(torn), sha256=hashlib.sha256(torn).hexdigest()))
-        self.append(events, b"\n" if torn else b"")
+        self.append(_torn(torn) + events, b"\n" if torn else b"")
         self.mark()
         logger.info("%s: goes on; --expect %s", self._path, self.end)
 
@@ -162,6 +197,10 @@ def _continue(head: Link | None, last: Line | None, *, head_is_broken: bool) -> 
     if last.link != head:
         return head, {"problem": f"the log ends with record {last.number}, and the head says {head.number}"}
     return head, {}
+
+
+def _torn(torn: bytes) -> list[Record]:
+    return [_event("torn", bytes=len(torn), sha256=hashlib.sha256(torn).hexdigest())] if torn else []
 
 
 def _event(name: str, **details: object) -> Record:

@@ -46,7 +46,7 @@ class AuditSettings:
     rotate_size: int
 
 
-Order = Literal["reopen", "stop"]
+Order = Literal["reopen", "share", "stop"]
 Change = AuditSettings | None
 
 
@@ -78,6 +78,7 @@ class AuditLog:
         self.dropped = 0  # records, since the start
         self.written = 0
         self._dropped_reported = 0
+        self._shared = False
         self._queue: deque[Record | _Switch | Order] = deque()
         self._wanted = threading.Event()
         self._stopping = False
@@ -117,6 +118,13 @@ class AuditLog:
         """The file was renamed (SIGUSR1): go on in a new one."""
         if self.settings is not None:
             self._give("reopen")
+
+    def share(self, shared: bool) -> None:
+        """Whether another gateway writes the same file: one of the two takes over from the other."""
+        if shared != self._shared:
+            self._shared = shared
+            if self.settings is not None:
+                self._give("share")
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over. Never blocks."""
@@ -171,7 +179,7 @@ class AuditLog:
             elif not written:
                 return False
             elif order == "reopen" and self._file is not None:
-                self._try(self._file.reopen)
+                self._try(lambda: self._in_turn(AuditFile.reopen))
         return False
 
     def _collect(self) -> _Switch | Order | None:
@@ -193,13 +201,22 @@ class AuditLog:
     def _flush(self) -> bool:
         """Write the batch; whether that worked."""
         if self._target is not None:
-            return self._try(self._write)
+            return self._try(lambda: self._in_turn(self._write))
         self._batch.clear()
         self._failing = False
         return True
 
-    def _write(self) -> None:
+    def _in_turn(self, work: Callable[[AuditFile], None]) -> None:
+        """Work on the file, which another gateway may write, too."""
         file = self._open()
+        file.begin_turn()
+        try:
+            work(file)
+        finally:
+            if self._shared:
+                file.end_turn()
+
+    def _write(self, file: AuditFile) -> None:
         dropped = self.dropped - self._dropped_reported
         if dropped:
             file.append([{"time": time.time(), "event": "dropped", "count": dropped}])
@@ -219,7 +236,7 @@ class AuditLog:
             logger.error("%s was deleted; going on in a new file, whose chain shows the gap", target.path)
             self._file.reopen()
         if self._file is None:
-            self._file = AuditFile(target.path, target.key)
+            self._file = AuditFile(target.path, target.key, shared=self._shared)
         return self._file
 
     def _rotate(self, file: AuditFile) -> None:

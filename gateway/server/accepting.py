@@ -47,21 +47,46 @@ class Acceptor:
         self._room = room
         self._waiting: FairQueue[tuple[socket.socket, str]] = FairQueue()
         self._listening = False
+        self._paused = False
         self._due = False
         self._last_turn = 0.0  # loop time
         self._listen()
 
     def close(self) -> None:
-        """Take no more; those who still wait are closed."""
-        self._stop_listening()
+        """Take what waits in the kernel's queue, which ends with its listener, and then no more.
+
+        Not where another process has the listener as well, and serves what is in the queue (`pause`).
+        """
+        if not self._paused:
+            for listener in self._listeners:
+                self._take(listener)
+        self.pause()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+
+    def abandon(self) -> None:
+        """Close those who still wait."""
         while self._waiting:
             self._waiting.take()[0].close()
 
+    @property
+    def waiting(self) -> int:
+        """Connections that were taken, and not yet let in."""
+        return len(self._waiting)
+
+    def pause(self) -> None:
+        """Take no more, until `resume`; those who wait are let in."""
+        self._paused = True
+        self._stop_listening()
+
+    def resume(self) -> None:
+        """Take them again."""
+        self._paused = False
+        self._listen()
+
     def _listen(self) -> None:
-        if not self._listening:
+        if not self._listening and not self._paused:
             self._listening = True
             for listener in self._listeners:
                 listener.setblocking(False)

@@ -100,9 +100,6 @@ class Lingering(asyncio.BufferedProtocol):
         if not goes_on:
             self._writer.abort()
 
-    def shutdown(self) -> None:
-        """The server ends: this connection does so by itself."""
-
     def abandon(self) -> None:
         """Reset it."""
         reset(self._socket, self._writer)

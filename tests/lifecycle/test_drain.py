@@ -81,7 +81,7 @@ async def test_idle_connections_do_not_hold_it_up(tmp_path: Path) -> None:
 async def test_websockets_are_closed_with_1001(tmp_path: Path) -> None:
     """A WebSocket works through the window, and is then told that the server is going away."""
     async with websocket_backend() as port:
-        with _gateway(tmp_path, port, window=0.5) as process:
+        with _gateway(tmp_path, port, window=1.5) as process:
             async with connect(f"ws://127.0.0.1:{process.port}/ws") as websocket:
                 process.signal(signal.SIGTERM)
                 await eventually(lambda: get(process, "/health/ready").status_code == 503)

@@ -17,7 +17,7 @@ from gateway.plurals import counted
 from gateway.server.context import HEAD_BUFFER, READ_BUFFER, ServerContext
 from gateway.server.head import bad
 from gateway.server.http1.channel import DISCARD_LIMIT, Http1Channel
-from gateway.server.http1.phase import BUSY, DISCARD, GONE, HEAD, IDLE, NEW
+from gateway.server.http1.phase import BUSY, DISCARD, GONE, HEAD, IDLE, NEW, may_bring_request
 from gateway.server.http1.reader import FRAMING_AT_ONCE, RequestReader
 from gateway.server.http1.websocket import join
 from gateway.server.lingering import Lingering, is_reset, reset
@@ -374,11 +374,11 @@ class Http1Connection(asyncio.BufferedProtocol):
         if self._phase is not GONE:
             reset(self._socket, self._writer)
 
-    def shutdown(self) -> None:
-        """The server stops: close when idle, otherwise after the response that is under way."""
+    def shutdown(self, patient: bool) -> None:
+        """The server stops: close when idle, or else after the response; `patient`: not where a request may come in."""
         if self._phase in (NEW, HEAD, IDLE):
             self.go_on()  # it may have a request that waits for its turn
-        if self._phase in (NEW, IDLE, HEAD, DISCARD):
+        if self._phase in (NEW, IDLE, HEAD, DISCARD) and not (patient and may_bring_request(self._phase, self._socket)):
             self._linger()
         elif self._channel is not None:
             self._channel.keep_alive = False

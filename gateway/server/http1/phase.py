@@ -11,6 +11,10 @@ GONE       closed, or another protocol has it: `lingering.py` where everything i
 
 from __future__ import annotations
 
+import fcntl
+import socket
+import termios
+from contextlib import suppress
 from enum import Enum
 from typing import Final
 
@@ -33,3 +37,12 @@ BUSY: Final = Phase.BUSY
 DISCARD: Final = Phase.DISCARD
 IDLE: Final = Phase.IDLE
 GONE: Final = Phase.GONE
+
+
+def may_bring_request(phase: Phase, sock: socket.socket) -> bool:
+    """Whether a request has begun to come, or can be expected to, or lies in the socket."""
+    count = bytearray(4)
+    if phase is IDLE:
+        with suppress(OSError):
+            fcntl.ioctl(sock.fileno(), termios.FIONREAD, count)
+    return phase in (NEW, HEAD) or any(count)

@@ -1,0 +1,235 @@
+"""The servers of one process: the gateway's own, which drains before it ends, and those of what stands beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gateway.app import Gateway
+from gateway.app.asgi import Application
+from gateway.config.models import Drain
+from gateway.http.frames import GOING_AWAY
+from gateway.plurals import counted
+from gateway.server.accepting import LET_IN, Acceptor
+from gateway.server.context import ServerContext
+from gateway.server.http1.connection import Http1Connection
+from gateway.server.listen import BACKLOG
+from gateway.server.notify import READY, STOPPING, notify, status
+
+logger = logging.getLogger("gateway")
+
+GRACE_SECONDS = 1.0  # behind the drain deadline
+PATIENT_SECONDS = 1.0  # for the first bytes, or the rest of a head, on connections when it is time to close them
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server; the signals are handled here for all of them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None."""
+        yield
+
+
+class GatewayServer(_Server):
+    """uvicorn's server, which drains. It calls `on_start` when it serves, `on_end` when it is told to end."""
+
+    def __init__(self, gateway: Gateway, context: ServerContext) -> None:
+        super().__init__(
+            uvicorn.Config(
+                cast(Any, Application(gateway)),  # which is not asked: connections call the gateway itself
+                ws="none",
+                lifespan="off",
+                backlog=BACKLOG,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # whom to believe is for trusted_proxies to say
+            )
+        )
+        self.gateway = gateway
+        self.context = context
+        self.on_start: Callable[[], None] = lambda: None
+        self.on_end: Callable[[], None] = lambda: None
+        self._preparing: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._last_resort: threading.Timer | None = None
+        self._deadline = 0.0
+        self._acceptor: Acceptor
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve these sockets."""
+        await super().startup([])
+        make = partial(Http1Connection, self.context)
+        self._acceptor = Acceptor(self.context.loop, sockets or (), make, self.config.ssl, self._room)
+        self.on_start()
+        notify(READY, status("serving"))
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: the Date of responses is written by uvicorn, every second."""
+        ends = await super().on_tick(counter)
+        self.context.date_line = b"".join(b"%b: %b\r\n" % line for line in self.server_state.default_headers)
+        return ends
+
+    def _room(self) -> int:
+        return max(LET_IN, self.context.limits().connections // 8)
+
+    async def prepared(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do what must be done before anything is served. Whether it was: a signal that ends the process ends it."""
+        self._preparing = asyncio.create_task(work)
+        try:
+            await self._preparing
+        except asyncio.CancelledError:
+            logger.info("ended before anything was served")
+            return False
+        return True
+
+    def drain(self, *, window: bool) -> None:
+        """Begin to end."""
+        if self._preparing is not None and not self._preparing.done():
+            self._preparing.cancel()
+        elif self._draining is None:
+            left = self._stay()
+            self._draining = asyncio.create_task(self._drain(window=window and not left))
+
+    def hand_over(self) -> None:
+        """Another process accepts from now on: finish what is in flight here, and end."""
+        self._acceptor.pause()
+        if self._draining is None:
+            self._leaving = asyncio.create_task(self._leave())
+
+    def take_back(self) -> None:
+        """The other process has died: accept again."""
+        if self._draining is None and not self.should_exit and self._stay():
+            self.context.draining = False
+            self._acceptor.resume()
+
+    def _stay(self) -> bool:
+        """Whether this was leaving, which is given up."""
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            leaving.cancel()
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        return leaving is not None
+
+    @property
+    def seconds_to_end(self) -> float:
+        """After which the process is ended, whatever is left."""
+        return self._drain_settings().deadline + GRACE_SECONDS
+
+    def _drain_settings(self) -> Drain:
+        snapshot = self.gateway.reloader.current
+        return snapshot.configuration.middleware.drain if snapshot else Drain()
+
+    async def _drain(self, *, window: bool) -> None:
+        """Not ready any more, but still serving, until the load balancer has noticed; then stop accepting."""
+        self.gateway.draining = True
+        seconds = self._drain_settings().window if window else 0
+        await self._begin_to_end("draining: not ready, serving for %g s more, ending within %g s", seconds)
+        self.should_exit = True
+
+    async def _leave(self) -> None:
+        """It stays ready: a health check on a connection to this process is about the new one, too."""
+        seconds = self._drain_settings().window
+        await self._begin_to_end("leaving: closing connections when idle for %g s, ending within %g s", seconds)
+        await self._emptied()
+        self.should_exit = True
+
+    async def _begin_to_end(self, message: str, seconds: float) -> None:
+        """Answer with `Connection: close` for so many seconds."""
+        self.on_end()
+        settings = self._drain_settings()
+        self._deadline = asyncio.get_running_loop().time() + settings.deadline
+        self._last_resort = _end_at_the_latest(self.seconds_to_end)
+        self.context.draining = True
+        notify(STOPPING, status("draining"))
+        logger.info(message, seconds, settings.deadline)
+        await asyncio.sleep(min(seconds, settings.deadline))
+
+    async def _emptied(self) -> None:
+        """Wait until all connections have ended, or until the deadline; WebSockets are ended, and what is idle.
+
+        Requests that are on their way on a connection get a moment to arrive.
+        """
+        loop, connections = asyncio.get_running_loop(), self.context.connections
+        patient_until = loop.time() + PATIENT_SECONDS
+        while (connections or self._acceptor.waiting) and loop.time() < self._deadline:
+            self.gateway.close_websockets(GOING_AWAY)  # also those that are only now being opened
+            for connection in list(connections):
+                if isinstance(connection, Http1Connection):
+                    connection.shutdown(loop.time() < patient_until)
+            await asyncio.sleep(0.02)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, finish what is in flight, end WebSockets, and close what is left at the deadline."""
+        self._acceptor.close()
+        await self._emptied()
+        self._acceptor.abandon()
+        connections = self.context.connections
+        if connections:
+            logger.warning("%s cut off at the drain deadline", counted(len(connections), "connection"))
+            for connection in list(connections):
+                connection.abandon()
+            await asyncio.sleep(0.05)  # for the exchanges to notice it, and to report
+        await self.gateway.reloader.stop()
+        logger.info("ended")
+
+
+def _end_at_the_latest(seconds: float) -> threading.Timer:
+    """End the process then, even if a task swallows its cancellation, or a thread or a reader of the log is stuck."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+class _SideServer(_Server):
+    """Serves what stands beside the gateway: the admin API, metrics."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                cast(Any, app),
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+
+
+class SideServers:
+    """Applications on sockets of their own. They can end and begin again: the sockets stay open."""
+
+    def __init__(self, served: Sequence[tuple[ASGIApp, list[socket.socket]]]) -> None:
+        self._served = served
+        self._running: list[tuple[_SideServer, asyncio.Task[None]]] = []
+
+    def start(self) -> None:
+        """Serve them."""
+        for app, sockets in self._served:
+            server = _SideServer(app)
+            task = asyncio.create_task(server.serve([each.dup() for each in sockets]))
+            self._running.append((server, task))
+
+    async def stop(self) -> None:
+        """Finish what is under way, which takes a second at most."""
+        running, self._running = self._running, []
+        for server, _ in running:
+            server.should_exit = True
+        await asyncio.gather(*(task for _, task in running))

@@ -1,0 +1,134 @@
+"""One gateway after the other: what this one takes over at its start, and what it gives to the next."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from gateway.monitor.audit_log import AuditLog
+from gateway.registry.discovery import Discovery
+from gateway.server.handover import Former, Giving, Offer, ask
+from gateway.server.listen import KINDS, Kind, Listeners, Wanted, address_of, fitting, listen_on_all
+from gateway.server.servers import GatewayServer, SideServers
+
+logger = logging.getLogger("gateway.handover")
+
+
+class Places:
+    """Where this process listens. With `takeover` only from `open` on, and until then the former gateway does."""
+
+    def __init__(self, wanted: Mapping[Kind, Wanted], given: Listeners, *, takeover: bool) -> None:
+        self.listeners: Listeners = {}
+        self.opened = False
+        self._wanted = wanted
+        self._given = given  # by systemd
+        if not takeover:
+            self.open({})
+
+    def open(self, taken: Listeners) -> None:
+        """Listen, on what was taken over where that is the right place. Raises ListenError."""
+        self.listeners = listen_on_all(self._wanted, self._given | fitting(self._wanted, taken))
+        self.opened = True
+
+    def address(self, kind: Kind) -> tuple[str, int] | None:
+        """Where it listens, or will; None: that is off."""
+        if kind in self._given:
+            host, port = self._given[kind][0].getsockname()[:2]
+            return host, port
+        wanted = self._wanted.get(kind)
+        return None if wanted is None else (wanted.host, wanted.port)
+
+
+class Succession:
+    """What a server takes over and gives."""
+
+    def __init__(self, server: GatewayServer, places: Places, audit_log: AuditLog) -> None:
+        self._beside = SideServers([])
+        self._server = server
+        self._places = places
+        self._audit_log = audit_log
+        self._directory: Path | None = None  # of the state
+        self._former: Former | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._sharing: set[str] = set()  # with whom the audit log is written
+        self._offer = Offer(Giving(self._prepare, server.hand_over, self._go_on))
+        self._started = False
+        server.on_start, server.on_end = self._serves, self._ends
+
+    def take(self, state_directory: Path) -> None:
+        """A configuration is about to be adopted. Before the first one, take over. Raises StartError."""
+        if not self._places.opened:
+            self._former = ask(state_directory)
+            if self._former is None:
+                logger.info("there is no gateway to take over from: starting as usual")
+                self._places.open({})
+            else:
+                self._share("former", True)
+                self._places.open(self._former.listeners)
+                logger.info("taking over from pid %d", self._former.pid)
+
+    def wait_in(self, state_directory: Path) -> None:
+        """The state directory of the configuration in force: the next gateway asks there."""
+        self._directory = state_directory
+        if self._started:
+            self._offer.wait_in(state_directory)
+
+    async def ready(self, sources: Iterable[Discovery]) -> None:
+        """Return when nothing is missing that the former gateway had: what the sources of endpoints say."""
+        if self._former is not None:
+            await asyncio.gather(*(source.first_answer(or_failure=True) for source in sources))
+
+    async def serve(self, beside: Mapping[Kind, ASGIApp]) -> None:
+        """Serve until the end, and beside it these, where they are to listen."""
+        listeners = self._places.listeners
+        shown = [address_of(listeners.get(kind, [])) for kind in KINDS]
+        logger.info("listening on %s; admin: %s; metrics: %s", *shown)
+        self._beside = SideServers([(app, listeners[kind]) for kind, app in beside.items() if kind in listeners])
+        self._beside.start()
+        await self._server.serve(listeners["http"])
+        await self._beside.stop()
+
+    def end(self) -> None:
+        """Neither take nor give any more."""
+        self._offer.close()
+
+    def _serves(self) -> None:
+        self._started = True
+        if self._directory is not None:
+            self._offer.wait_in(self._directory, instead=self._former is not None)
+        if self._former is not None:
+            self._former.say("serving")
+            self._following = asyncio.create_task(self._until_ended(self._former))
+
+    def _ends(self) -> None:
+        """By itself: the former gateway need not go on in its place."""
+        if self._former is not None:
+            self._former.say("ending")
+
+    async def _until_ended(self, former: Former) -> None:
+        await former.ended()
+        logger.info("the former gateway, pid %d, has ended", former.pid)
+        self._share("former", False)
+
+    def _share(self, who: str, shared: bool) -> None:
+        (self._sharing.add if shared else self._sharing.discard)(who)
+        self._audit_log.share(bool(self._sharing))
+
+    async def _prepare(self) -> Listeners:
+        """The admin port first: what it changes from now on, the next gateway is to know."""
+        await self._beside.stop()
+        self._share("successor", True)
+        return {
+            kind: opened
+            for kind, sockets in self._places.listeners.items()
+            if (opened := [each for each in sockets if each.fileno() >= 0])
+        }
+
+    def _go_on(self) -> None:
+        self._server.take_back()
+        self._beside.start()
+        self._share("successor", False)

@@ -1,0 +1,47 @@
+"""Sockets that systemd opened and hands over (sd_listen_fds(3)): they stay open while the gateway is restarted."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import MutableMapping
+
+from gateway.server.listen import KINDS, Kind, ListenError, Listeners, StartError
+
+FIRST_DESCRIPTOR = 3
+_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+
+def sockets_of_systemd(environment: MutableMapping[str, str]) -> Listeners:
+    """Those that are handed to this process, by what they are for. Raises ListenError.
+
+    The variables are removed: they are for no child of this process.
+    """
+    pid, count, names = (environment.pop(name, "") for name in _VARIABLES)
+    if pid != str(os.getpid()) or not count.isdecimal():
+        return {}
+    listeners: Listeners = {}
+    given = names.split(":") if names else []
+    for index in range(int(count)):
+        kind = _kind(given[index] if index < len(given) else "")
+        listeners.setdefault(kind, []).append(_checked(FIRST_DESCRIPTOR + index))
+    return listeners
+
+
+def _kind(name: str) -> Kind:
+    for kind in KINDS:
+        if name == kind:
+            return kind
+    if name in ("", "unknown") or name.endswith(".socket"):  # no FileDescriptorName= says anything else
+        return "http"
+    raise StartError(f"systemd hands over a socket named {name}; name it http, admin or metrics (FileDescriptorName=)")
+
+
+def _checked(descriptor: int) -> socket.socket:
+    os.set_inheritable(descriptor, False)
+    listener = socket.socket(fileno=descriptor)
+    if listener.family not in (socket.AF_INET, socket.AF_INET6) or listener.type != socket.SOCK_STREAM:
+        raise ListenError("systemd hands over a socket that is not TCP; write ListenStream=PORT in its unit")
+    if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise ListenError("systemd hands over a connection instead of a listener; write Accept=no in its unit")
+    return listener

@@ -1,0 +1,345 @@
+"""A new gateway takes the place of a running one: no request is lost, whoever dies at which step."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from gateway.server.handover import FILE, PROTOCOL
+from tests.lifecycle.support import Backend, admin_url, backend, get, websocket_backend
+from tests.support import GatewayProcess, eventually, running_gateway, until
+
+DRAIN = "drain: {window: 200ms, deadline: 20s}\n"
+
+
+@contextmanager
+def successor(first: GatewayProcess, name: str = "second", *arguments: str) -> Iterator[GatewayProcess]:
+    """Another gateway of the same configuration and ports, to be started with --takeover."""
+    gateway = GatewayProcess(first.directory, first.port, first.admin_port, {}, ("--takeover", *arguments), logs=name)
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+@asynccontextmanager
+async def running(path: Path, middleware: str = DRAIN) -> AsyncIterator[tuple[GatewayProcess, Backend]]:
+    async with backend() as upstream:
+        routes = f"routes:\n- path: /*\n  target: 127.0.0.1:{upstream.port}\n"
+        with running_gateway(path, routes, middleware) as process:
+            yield process, upstream
+
+
+async def started(gateway: GatewayProcess) -> None:
+    """Wait for its own log: on its port the first gateway may answer."""
+    await asyncio.to_thread(gateway.start)
+    process = gateway.process
+    assert process is not None
+    await eventually(lambda: "listening on" in gateway.log or process.poll() is not None, 20)
+    assert process.poll() is None, f"ended with {process.returncode}: {gateway.log}"
+
+
+async def answer(gateway: GatewayProcess) -> httpx2.Response:
+    return await asyncio.to_thread(get, gateway, "/x")
+
+
+async def ended(gateway: GatewayProcess) -> int:
+    return await asyncio.to_thread(gateway.wait, 20)
+
+
+async def asking(url: str, clients: int, until_done: asyncio.Event, kept: bool) -> list[int]:
+    """Requests without a pause until then, and the status of each; an exception is a request that was lost."""
+    statuses: list[int] = []
+
+    async def ask() -> None:
+        limits = httpx2.Limits(max_keepalive_connections=1 if kept else 0)
+        async with httpx2.AsyncClient(limits=limits, timeout=20) as client:
+            while not until_done.is_set():
+                statuses.append((await client.get(f"{url}/x")).status_code)
+
+    await asyncio.gather(*(ask() for _ in range(clients)))
+    return statuses
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_no_request_is_lost(tmp_path: Path, kept: bool) -> None:
+    """Clients that never pause, on connections they keep or on new ones, see nothing but 200."""
+    async with running(tmp_path) as (first, _):
+        with successor(first) as second:
+            over = asyncio.Event()
+            load = asyncio.create_task(asking(first.url, 4, over, kept))
+            await started(second)
+            assert await ended(first) == 0
+            over.set()
+            assert set(await load) == {200}
+            assert f"taking over from pid {first.pid}" in second.log
+            await eventually(lambda: "has ended" in second.log)
+
+
+async def test_what_is_in_flight_ends_where_it_began(tmp_path: Path) -> None:
+    """A slow request and an event stream of the first gateway complete while the second one serves all that is new."""
+    async with running(tmp_path) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
+        with successor(first) as second:
+            asked = [asyncio.create_task(client.get(first.url + path)) for path in ("/slow", "/events")]
+            await eventually(lambda: upstream.arrived == 2)
+            await started(second)
+            await eventually(lambda: "leaving" in first.log)
+            assert (await client.get(second.url + "/x")).text == "ok"
+            upstream.release.set()
+            assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200, 200]
+            assert await ended(first) == 0
+
+
+async def test_health_checks_never_fail(tmp_path: Path) -> None:
+    """A load balancer that asks on a kept connection is told that the gateway is ready all the time."""
+    async with running(tmp_path) as (first, _), httpx2.AsyncClient() as client:
+        with successor(first) as second:
+            assert (await client.get(first.url + "/health/ready")).status_code == 200
+            await started(second)
+            answer = await client.get(first.url + "/health/ready")
+            assert (answer.status_code, (await client.get(first.url + "/health/ready")).status_code) == (200, 200)
+            assert await ended(first) == 0
+
+
+async def test_the_admin_port_and_what_it_wrote_move_along(tmp_path: Path) -> None:
+    """The admin API answers for the second gateway, which knows what the first one was told a moment before."""
+    async with running(tmp_path) as (first, _):
+        entry = {"network": "192.0.2.7", "reason": "test"}
+        url = admin_url(first, "/blocklist")
+        posted = httpx2.post(url, json=entry, headers=first.admin_token)
+        assert posted.status_code < 300, posted.text
+        with successor(first) as second:
+            await started(second)
+            assert await ended(first) == 0
+            assert "192.0.2.7" in httpx2.get(url, headers=second.admin_token).text
+
+
+async def test_both_write_one_audit_log(tmp_path: Path) -> None:
+    """Records of requests that end here and there follow each other in one unbroken chain, none of them is missing."""
+    audit = DRAIN + "audit_log: {file: audit.jsonl}\n"
+    async with running(tmp_path, audit) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
+        with successor(first) as second:
+            slow = asyncio.create_task(client.get(first.url + "/slow"))
+            await eventually(lambda: upstream.arrived == 1)
+            await started(second)
+            for number in range(5):
+                await client.get(f"{second.url}/new{number}")
+            upstream.release.set()
+            await slow
+            assert await ended(first) == 0
+            await client.get(f"{second.url}/last")
+            second.signal(signal.SIGTERM)
+            assert await ended(second) == 0
+        lines = [json.loads(line) for line in (first.directory / "audit.jsonl").read_text().splitlines()]
+        assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+        assert all(after["previous"] == before["hash"] for before, after in itertools.pairwise(lines))
+        paths = {line["path"] for line in lines if "path" in line and not line["path"].startswith("/health")}
+        assert paths == {"/slow", "/last", *(f"/new{number}" for number in range(5))}
+
+
+async def test_websockets_of_the_former_gateway_are_told(tmp_path: Path) -> None:
+    """They are closed with 1001, and connect to the second gateway."""
+    from websockets.asyncio.client import connect  # noqa: PLC0415
+
+    async with websocket_backend() as port:
+        with running_gateway(tmp_path, f"routes:\n- path: /*\n  target: 127.0.0.1:{port}\n", DRAIN) as first:
+            async with connect(f"ws://127.0.0.1:{first.port}/ws") as websocket:
+                with successor(first) as second:
+                    await started(second)
+                    await asyncio.wait_for(websocket.wait_closed(), 10)
+                    assert websocket.close_code == 1001
+                    async with connect(f"ws://127.0.0.1:{second.port}/ws") as again:
+                        await again.send("hello")
+                        assert await again.recv() == "hello"
+                    assert await ended(first) == 0
+
+
+# Deaths and refusals.
+
+
+async def test_nobody_to_take_over_from(tmp_path: Path) -> None:
+    """Where no gateway runs, --takeover is a start like any other; also where a killed one left its socket."""
+    async with running(tmp_path) as (first, _):
+        first.signal(signal.SIGKILL)
+        assert await ended(first) == -signal.SIGKILL
+        with successor(first) as second:
+            await started(second)
+            assert (await answer(second)).text == "ok"
+            assert "no gateway to take over from" in second.log
+
+
+async def test_a_bad_configuration_takes_nothing_over(tmp_path: Path) -> None:
+    """The new gateway ends with 1 and says why; the old one serves on, its admin port as well."""
+    async with running(tmp_path) as (first, _):
+        (first.directory / "middleware.yaml").write_text("limits: {body: much}\n")
+        with successor(first) as second:
+            with pytest.raises(AssertionError, match="ended with 1"):
+                await started(second)
+            assert "the configuration is refused" in second.log
+        assert (await answer(first)).text == "ok"
+        assert httpx2.get(admin_url(first, "/health")).status_code == 200
+
+
+async def test_a_port_that_is_taken_takes_nothing_over(tmp_path: Path) -> None:
+    """Where the new gateway cannot open a port of its own beside those it was given, the old one serves on."""
+    async with running(tmp_path) as (first, _):
+        taken = socket.create_server(("127.0.0.1", 0))
+        metrics = f"127.0.0.1:{taken.getsockname()[1]}"
+        with taken, successor(first, "second", "--metrics", metrics) as second:
+            with pytest.raises(AssertionError, match="ended with 1"):
+                await started(second)
+            assert "another process uses this port" in second.log
+        await eventually(lambda: "going on" in first.log)
+        assert (await answer(first)).headers.get("connection") != "close"
+        assert httpx2.get(admin_url(first, "/health")).status_code == 200
+
+
+async def test_a_new_gateway_that_dies_is_replaced_by_the_old_one(tmp_path: Path) -> None:
+    """Killed while the old one still finishes what it had, it leaves no gap: the old one accepts again, and can be
+    taken over again."""
+    async with running(tmp_path) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
+        slow = asyncio.create_task(client.get(first.url + "/slow"))
+        await eventually(lambda: upstream.arrived == 1)
+        with successor(first) as second:
+            await started(second)
+            await eventually(lambda: "leaving" in first.log)
+            second.signal(signal.SIGKILL)
+            await eventually(lambda: "going on" in first.log)
+        assert (await client.get(first.url + "/x")).text == "ok"
+        assert httpx2.get(admin_url(first, "/health")).status_code == 200
+        upstream.release.set()
+        assert (await slow).text == "ok"
+        with successor(first, "third") as third:
+            await started(third)
+            assert await ended(first) == 0
+            assert (await client.get(first.url + "/x")).text == "ok"
+
+
+async def test_a_new_gateway_that_is_stopped_ends_for_good(tmp_path: Path) -> None:
+    """SIGTERM means the gateway, not one process of two: the old one does not come back."""
+    async with running(tmp_path) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
+        slow = asyncio.create_task(client.get(first.url + "/slow"))
+        await eventually(lambda: upstream.arrived == 1)
+        with successor(first) as second:
+            await started(second)
+            second.signal(signal.SIGTERM)
+            assert await ended(second) == 0
+        with pytest.raises(httpx2.TransportError):
+            await client.get(first.url + "/x", timeout=0.5)
+        upstream.release.set()
+        assert (await slow).text == "ok"
+        assert await ended(first) == 0
+
+
+async def test_an_old_gateway_that_dies_in_between_is_not_missed(tmp_path: Path) -> None:
+    """Killed while it finishes what it had, it leaves the new one alone with everything, the audit log included."""
+    audit = DRAIN + "audit_log: {file: audit.jsonl}\n"
+    async with running(tmp_path, audit) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
+        slow = asyncio.create_task(client.get(first.url + "/slow"))
+        await eventually(lambda: upstream.arrived == 1)
+        with successor(first) as second:
+            await started(second)
+            await eventually(lambda: "leaving" in first.log)
+            first.signal(signal.SIGKILL)
+            with pytest.raises(httpx2.TransportError):
+                await slow
+            await eventually(lambda: "has ended" in second.log)
+            assert (await client.get(second.url + "/after")).text == "ok"
+            await eventually(lambda: "/after" in (first.directory / "audit.jsonl").read_text())
+
+
+async def test_a_takeover_of_a_takeover(tmp_path: Path) -> None:
+    """A third gateway takes over while the first one still finishes; nobody waits for anybody."""
+    async with running(tmp_path) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
+        slow = asyncio.create_task(client.get(first.url + "/slow"))
+        await eventually(lambda: upstream.arrived == 1)
+        with successor(first) as second, successor(first, "third") as third:
+            await started(second)
+            await started(third)
+            assert await ended(second) == 0
+            assert (await client.get(third.url + "/x")).text == "ok"
+            upstream.release.set()
+            assert (await slow).text == "ok"
+            assert await ended(first) == 0
+            assert f"taking over from pid {second.pid}" in third.log
+            assert (await client.get(third.url + "/x")).text == "ok"
+
+
+def _path(gateway: GatewayProcess) -> Path:
+    return gateway.directory / "state" / FILE
+
+
+@contextmanager
+def _connected(gateway: GatewayProcess) -> Iterator[socket.socket]:
+    directory = os.open(_path(gateway).parent, os.O_PATH)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.settimeout(5)
+        connection.connect(f"/proc/self/fd/{directory}/{FILE}")
+        os.close(directory)
+        yield connection
+
+
+async def test_another_protocol_is_refused(tmp_path: Path) -> None:
+    """A gateway of another time is told which protocol is spoken here, is given nothing, and this one serves on."""
+    async with running(tmp_path) as (first, _):
+        with _connected(first) as connection:
+            connection.send(json.dumps({"protocol": PROTOCOL + 1, "pid": 1}).encode())
+            data, descriptors, _, _ = socket.recv_fds(connection, 4096, 16)
+        assert "version 2 of the protocol" in json.loads(data)["refused"]
+        assert descriptors == []
+        assert (await answer(first)).text == "ok"
+
+
+async def test_one_at_a_time(tmp_path: Path) -> None:
+    """Two that want to take over at once: the second is told who is first."""
+    async with running(tmp_path) as (first, _):
+        with _connected(first) as one, _connected(first) as two:
+            one.send(json.dumps({"protocol": PROTOCOL}).encode())
+            until(lambda: "takes over" in first.log)
+            two.send(json.dumps({"protocol": PROTOCOL}).encode())
+            assert f"pid {os.getpid()} is taking over already" in json.loads(two.recv(4096))["refused"]
+        assert (await answer(first)).text == "ok"
+
+
+async def test_an_old_gateway_that_does_not_answer(tmp_path: Path) -> None:
+    """Where it hangs, the new one says so after a while, with its pid and what to do, and ends with 1."""
+    async with running(tmp_path) as (first, _):
+        first.signal(signal.SIGSTOP)
+        try:
+            with successor(first) as second:
+                with pytest.raises(AssertionError, match="ended with 1"):
+                    await started(second)
+                assert f"the gateway with pid {first.pid}" in second.log
+        finally:
+            first.signal(signal.SIGCONT)
+        assert (await answer(first)).text == "ok"
+
+
+async def test_the_socket_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """No other user can connect to it."""
+    async with running(tmp_path) as (first, _):
+        assert _path(first).stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_second_gateway_of_the_same_state_directory_is_noticed(tmp_path: Path) -> None:
+    """Started without --takeover, on other ports, it leaves the socket to the first one, and its log says so."""
+    async with running(tmp_path) as (first, _):
+        other = GatewayProcess(first.directory, logs="other")
+        try:
+            await started(other)
+            await eventually(lambda: "give each one a state_directory of its own" in other.log)
+        finally:
+            other.stop()
+        with successor(first) as second:
+            await started(second)
+            assert f"taking over from pid {first.pid}" in second.log
