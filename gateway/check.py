@@ -41,7 +41,7 @@ def compile_offline(directory: Path) -> Snapshot:
     with _without_secrets() as secrets:
         configuration = load(directory, os.environ, secrets)
         try_out(configuration, {})
-        return _compile(configuration)
+        return compiled(configuration)
 
 
 @contextlib.contextmanager
@@ -55,7 +55,8 @@ def _without_secrets() -> Iterator[KnownSecrets]:
         raise ConfigError(problems) from None
 
 
-def _compile(configuration: Configuration) -> Snapshot:
+def compiled(configuration: Configuration) -> Snapshot:
+    """What `serve` would make of a configuration; nothing of it is started. Raises ConfigError."""
     loop = asyncio.new_event_loop()  # for the sake of what would run on it
     try:
         connector = Connector(Deadlines(loop), Resolver({}))
@@ -73,7 +74,7 @@ def check(directory: Path, resolve: dict[str, str]) -> list[Problem]:
             names = {name: place for name, place in host_names(configuration).items() if name not in given}
             lookups = HostLookups(names, RESOLVE_SECONDS)
             try_out(configuration, {})
-            _compile(configuration)
+            compiled(configuration)
     except ConfigError as error:
         return list(error.problems)
     all_warnings = (*WARNINGS, Check("routes.yaml", lambda _: _unresolved(names, lookups, given)))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.check import compiled
 from gateway.config.load import parse
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.yaml.compose import compose
@@ -72,7 +73,7 @@ def problems_of(imported: Imported, base: Path) -> Sequence[Problem]:
     """What is wrong with what was written, where every variable has some value; `base` is where it will be."""
     stand_ins = {name: variable.stand_in for name, variable in imported.report.variables.items()}
     try:
-        parse({name: text.encode() for name, text in imported.files.items()}, stand_ins, base=base)
+        compiled(parse({name: text.encode() for name, text in imported.files.items()}, stand_ins, base=base))
     except ConfigError as error:
         return error.problems
     return ()

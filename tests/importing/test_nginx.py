@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,17 @@ def test_who_may_call_by_address_and_password(nginx: Import) -> None:
     verdicts = [str(tried.explain("GET", url)["verdict"]).split()[0] for url in ("/in/", "/out/", "/pass/", "/lua/")]
     assert verdicts == ["allowed:", "refused", "refused", "refused"]
     assert tried.goes("GET", "/none/x") == "respond 403"
+
+
+def test_passwords_of_a_file_that_is_here(nginx: Import, tmp_path: Path) -> None:
+    """auth_basic with a file that can be read is a scheme with this htpasswd file."""
+    (tmp_path / "users").write_text("bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
+    tried = nginx(
+        f'auth_basic "Staff"; auth_basic_user_file {tmp_path}/users; location / {{ proxy_pass http://b:80; }}'
+    )
+    authorization = "Basic " + b64encode(b"bob:secret").decode()
+    assert "allowed" in tried.explain("GET", "/", authorization=authorization)["verdict"]
+    assert "needs a credential" in tried.explain("GET", "/")["verdict"]
 
 
 def test_auth_request_is_forward_auth(nginx: Import) -> None:

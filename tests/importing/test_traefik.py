@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,20 @@ def test_a_router_is_never_open_for_want_of_a_guard(traefik: Import) -> None:
     assert yaml.safe_load(tried.imported.files["auth.yaml"])["schemes"]["asked"]["forward_auth"]["url"].endswith(
         "/verify"
     )
+
+
+def test_users_are_consumers_with_their_hashes(traefik: Import) -> None:
+    """Who is named by one middleware may call its routers, and no others; hashes of htpasswd are taken as they are."""
+    hashes = ["ann:$apr1$xKCTuCDI$oOYEsfg44xYaK74QCVauh0", "bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "eve:plain"]
+    tried = traefik(
+        {"a": router("Path(`/a`)", middlewares=["one"]), "b": router("Path(`/b`)", middlewares=["two"])},
+        {"one": {"basicAuth": {"users": hashes}}, "two": {"basicAuth": {"users": hashes[:1]}}},
+    )
+    authorization = "Basic " + b64encode(b"bob:secret").decode()
+    assert "allowed" in tried.explain("GET", "/a", authorization=authorization)["verdict"]
+    assert "refused by authorize" in tried.explain("GET", "/b", authorization=authorization)["verdict"]
+    assert "users[2] | this is no hash" in tried.report
+    assert "xKCTuCDI" not in tried.report
 
 
 def test_a_host_that_has_moved_is_a_route_of_its_own(traefik: Import) -> None:

@@ -84,12 +84,8 @@ def _add_key(item: Item, consumer: Settings, description: Description) -> None:
     if not key:
         item.unsaid("Kong makes this key up itself; export the key, or make one with `gateway keys new`")
         return
-    digest: str = "sha256:" + sha256(key.encode()).hexdigest()
-    if isinstance(key, Reference):
-        description.report.variables.pop(key[2:-1], None)
-        what = f"`sha256:` and the SHA-256 of {key[2:-1]}, in hexadecimal digits"
-        digest = description.secret(f"{key[2:-1]}_HASH", item.place, what, digest)
-    consumer.setdefault("keys", []).append({"hash": digest})
+    digest = "sha256:" + sha256(key.encode()).hexdigest()
+    consumer.setdefault("keys", []).append({"key": key} if isinstance(key, Reference) else {"hash": digest})
 
 
 def _add_password(item: Item, consumer: Settings, description: Description) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from gateway.importing.description import Description, Route
 from gateway.importing.nginx.directives import Directive
 
@@ -27,20 +30,32 @@ def authenticate(location: Directive, route: Route, description: Description) ->
             route.close()
     basic = location.one("auth_basic")
     if basic is not None and basic.argument != "off":
-        _basic(basic, location, route)
+        _basic(basic, location, route, description)
     asked = location.one("auth_request")
     if asked is not None and asked.argument != "off":
+        if route.auth and location.value("satisfy") != "any":
+            asked.unsaid("schemes of a route are alternatives, and here callers must pass several. It is closed")
+            route.close()
         _forward_auth(asked, location, route, description)
     for directive in location.inherited("auth_request_set"):
         directive.said("response_headers of the forward_auth scheme")
 
 
-def _basic(basic: Directive, location: Directive, route: Route) -> None:
+def _basic(basic: Directive, location: Directive, route: Route, description: Description) -> None:
     file = location.one("auth_basic_user_file")
-    if file is not None:
-        file.unsaid("the file is not read; make its users consumers with `basic`, by `gateway keys password`")
-    basic.unsaid("passwords are in another file. Its routes refuse everybody until there are consumers for them")
-    route.close()
+    path = Path(file.argument) if file is not None else None
+    if file is None or path is None or not path.is_file():
+        where = f"{path} is not here" if path is not None else "there is no auth_basic_user_file"
+        basic.unsaid(f"{where}: name it as `htpasswd` of a scheme `basic`. Its routes refuse everybody until then")
+        route.close()
+        return
+    settings = {
+        "htpasswd": str(path.absolute()),
+        "realm": re.sub(r"[^ !#-\[\]-~]", "", basic.argument)[:100] or "gateway",
+    }
+    route.auth = [description.scheme("basic", {"basic": settings | {"forward": True}})]
+    basic.said(f"auth {route.auth[0]}")
+    file.said(f"htpasswd of the scheme {route.auth[0]}")
 
 
 def _forward_auth(asked: Directive, location: Directive, route: Route, description: Description) -> None:
@@ -57,8 +72,9 @@ def _forward_auth(asked: Directive, location: Directive, route: Route, descripti
             headers.append(source.removeprefix("$upstream_http_").replace("_", "-"))
             directive.became = "response_headers of the forward_auth scheme"
     settings = {"url": url} | ({"response_headers": headers} if headers else {})
-    route.auth = [description.scheme("asked", {"forward_auth": settings})]
-    asked.said(f"auth {route.auth[0]}")
+    scheme = description.scheme("asked", {"forward_auth": settings})
+    route.auth = [*(route.auth or []), scheme]
+    asked.said(f"auth {scheme}")
     asked.differs("the service gets Authorization and Cookie; name other headers in `request_headers`")
 
 

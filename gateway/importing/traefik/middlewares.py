@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from gateway.importing.description import Description, Policy, Route, Settings
 from gateway.importing.durations import duration
 from gateway.importing.headers import header_value, may_refuse
 from gateway.importing.networks import network
 from gateway.importing.sending import behind, instead, replaced, without
-from gateway.importing.traefik import users
 from gateway.importing.tree import Item
+from gateway.importing.users import add_users
 
 Apply = Callable[[Item, Route, "Middlewares"], None]
 
@@ -140,14 +141,22 @@ def _authenticated(item: Item, route: Route, scheme: str) -> None:
 def _basic_auth(item: Item, route: Route, made: Middlewares) -> None:
     if item.text("headerField"):
         item.differs("the name of the caller is in X-Consumer-Name", "headerField")
-    if not users.add(item, made.description):
+    settings: Settings = {} if item.flag("removeHeader") else {"forward": True}
+    if (file := item.get("usersFile")) is not None:
+        if Path(file.own_text).is_file():
+            settings["htpasswd"] = str(Path(file.own_text).absolute())
+        else:
+            file.unsaid("the file is not here: once it is, name it as `htpasswd` of the scheme")
+    names = add_users(item.items("users"), made.description)
+    if not names and "htpasswd" not in settings:
+        item.unsaid("nobody is left who could call. Its routes refuse everybody until there are users")
         route.close()
         return
-    settings: Settings = {} if item.flag("removeHeader") else {"forward": True}
     if realm := item.text("realm"):
         settings["realm"] = realm
     _authenticated(item, route, made.description.scheme(str(item.path[-2]), {"basic": settings}))
-    route.authorize.append({"consumers": users.names(item)})
+    if "htpasswd" not in settings:
+        route.authorize.append({"consumers": names})
 
 
 def _forward_auth(item: Item, route: Route, made: Middlewares) -> None:
