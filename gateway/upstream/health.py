@@ -47,6 +47,7 @@ class Checked:
     seconds: float
     passed: bool
     result: str
+    asked: bool = True  # False: this gateway could not, for want of descriptors, which says nothing of the endpoint
 
 
 class Health:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.deadlines import NEVER, Deadlines
+from gateway.errors import ErrorKind
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Checked
 from gateway.upstream.http1.codec import BODY, HEAD, BadResponse, CutShort, ResponseReader, encode_request
@@ -131,9 +132,11 @@ class PlainProbe:
             self._loop.add_writer(sock, self._writable)
 
     def _readable(self) -> None:
-        sock = self._socket
-        if sock is None:
-            return
+        """Something has come. All of it is taken: of what was reset behind it, a loop may say nothing more (libuv)."""
+        while (sock := self._socket) is not None and self._has_read(sock):
+            pass
+
+    def _has_read(self, sock: socket.socket) -> bool:
         reader = self._reader
         try:
             data = sock.recv(_READ)
@@ -142,7 +145,7 @@ class PlainProbe:
             else:
                 reader.eof()
         except BlockingIOError:
-            return
+            return False
         except BadResponse as error:
             self._end(f"{self._endpoint.label} sent what is no valid response: {error}")
         except CutShort:
@@ -152,6 +155,7 @@ class PlainProbe:
         else:
             if reader.phase is not HEAD:
                 self._judge()
+        return True
 
     def _judge(self) -> None:
         """The head of an answer is there, and some of its body, perhaps all."""
@@ -166,17 +170,17 @@ class PlainProbe:
             self._cut_short()
             return
         failure = refusal(self._endpoint.label, error)
-        self._endpoint.unreachable = failure.kind.origin == "upstream"
-        self._end(failure.detail.removeprefix(f"{self._endpoint.label}: "))
+        self._endpoint.unreachable = asked = failure.kind is not ErrorKind.OVERLOADED
+        self._end(failure.detail.removeprefix(f"{self._endpoint.label}: "), asked=asked)
 
     def _cut_short(self) -> None:
         when = "in the middle of its response" if self._reader.started else "before it answered"
         self._end(f"{self._endpoint.label} closed the connection {when}")
 
-    def _end(self, fault: str) -> None:
+    def _end(self, fault: str, *, asked: bool = True) -> None:
         if self.deadline == NEVER:
             return
         self.cancel()
         self._reader.forget()
         seconds = time.perf_counter() - self._started
-        self._done(Checked(time.time(), seconds, not fault, fault or "passed"))
+        self._done(Checked(time.time(), seconds, not fault, fault or "passed", asked))

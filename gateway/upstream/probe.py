@@ -50,7 +50,7 @@ class Check:
 
 async def probed(endpoint: Endpoint, check: Check) -> Checked:
     """What came of one check. It takes no longer than its time-out, and does not raise."""
-    started, ends = time.perf_counter(), asyncio.get_running_loop().time() + check.timeout
+    started, ends, asked = time.perf_counter(), asyncio.get_running_loop().time() + check.timeout, True
     try:
         connection = await endpoint.connection_apart(check.timeout)
         try:
@@ -58,9 +58,10 @@ async def probed(endpoint: Endpoint, check: Check) -> Checked:
         finally:
             connection.close()
     except GatewayError as error:
+        asked = error.kind is not ErrorKind.OVERLOADED
         late = error.kind is ErrorKind.UPSTREAM_TIMEOUT or error.kind is ErrorKind.UPSTREAM_CONNECT_TIMEOUT
         fault = f"no answer in {check.timeout:g} s" if late else error.detail.removeprefix(f"{endpoint.label}: ")
-    return Checked(time.time(), time.perf_counter() - started, not fault, fault or "passed")
+    return Checked(time.time(), time.perf_counter() - started, not fault, fault or "passed", asked)
 
 
 async def _fault(connection: Connection, check: Check, started: float, ends: float) -> str:

@@ -158,9 +158,10 @@ class Prober:
         endpoint = watched.endpoint
         endpoint.health.checked = checked
         try:
-            self._judge(watched, checked)
-            if not checked.passed and endpoint.answered == watched.answered:
-                self.upstream.move_waiting(endpoint, checked.seconds)
+            if checked.asked:
+                self._judge(watched, checked)
+                if not checked.passed and endpoint.answered == watched.answered:
+                    self.upstream.move_waiting(endpoint, checked.seconds)
         except Exception as error:
             self._went_wrong(watched, error)
         else:

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
@@ -18,6 +18,8 @@ from gateway.outbox import Outbox
 from gateway.upstream.http1.connection import READ_BUFFER, Connection
 
 T = TypeVar("T")
+
+_OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,8 @@ class Connector:
         try:
             return await self._resolver.addresses(host)
         except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                raise  # this gateway has none to ask with
             reason = error.strerror or error
             detail = f"{host} does not resolve ({reason}): check the target's name and the name service"
             raise GatewayError(ErrorKind.UPSTREAM_UNRESOLVED, detail, retryable=True) from error
@@ -182,7 +186,7 @@ def connect_failures(label: str, seconds: float) -> Iterator[None]:
 
 def refusal(label: str, error: OSError) -> GatewayError:
     """Why no connection was made."""
-    if error.errno in (errno.EMFILE, errno.ENFILE):
+    if error.errno in _OUT_OF_DESCRIPTORS:
         detail = "out of file descriptors: raise the limit (ulimit -n), or lower limits.connections"
         return GatewayError(ErrorKind.OVERLOADED, detail)
     reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 
 from gateway.balancing.table import BALANCERS
 from gateway.deadlines import Deadlines
@@ -170,3 +173,38 @@ async def test_a_check_that_is_given_up_leaves_nothing(host: str) -> None:
         async with asyncio.timeout(5):
             await over.wait()
         assert time.perf_counter() - since < 5
+
+
+def test_an_answer_with_a_reset_behind_it() -> None:
+    """All that has come is read, and the check does not wait for its time-out; also on the loop of a gateway."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.write(HEAD + b"Content-Length: 9000000\r\n\r\n" + b"x" * 50_000)
+        await writer.drain()
+
+    async def reset_behind() -> Checked:
+        check = Check("/", contains=b"well")
+        async with scripted_backend(script) as port, checking("127.0.0.1", port, check) as endpoint:
+            return await found(endpoint)
+
+    assert "closed the connection" in uvloop.run(reset_behind()).result
+
+
+@HOSTS
+async def test_a_gateway_without_descriptors_says_nothing_of_its_endpoints(host: str) -> None:
+    """It cannot ask them, which is shown, and is no failure of theirs."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+    check = Check("/", interval=0.02, unhealthy_after=1)
+    async with scripted_backend(always(HEAD + b"Content-Length: 0\r\n\r\n")) as port:
+        with socket.socket() as last, contextlib.ExitStack() as stack:
+            stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, descriptors)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 1, descriptors[1]))
+            async with checking(host, port, check) as endpoint:
+                assert "out of file descriptors" in (await found(endpoint)).result
+                assert endpoint.health.out(time.perf_counter()) is None
+                assert not endpoint.unreachable
+                stack.close()
+                await eventually(lambda: endpoint.health.checked is not None and endpoint.health.checked.passed)
