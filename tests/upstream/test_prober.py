@@ -95,7 +95,8 @@ async def test_out_and_in_again() -> None:
             await eventually(lambda: not is_up(endpoint))
             out = endpoint.health.out(time.perf_counter())
             assert out is not None
-            assert (out[0], out[1].reason) == (Signal.PROBE, "2 checks failed: answered 503")
+            assert out[0] is Signal.PROBE
+            assert out[1].reason.endswith(" checks failed: answered 503")  # 2, or more of them by now
             assert upstream.pick(make_exchange(), time.perf_counter(), ()) is not None  # all are down: all are tried
             patient.status = 200
             await eventually(lambda: is_up(endpoint))
