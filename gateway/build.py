@@ -32,7 +32,8 @@ from gateway.context import Context, Middleware
 from gateway.http import Handler
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.header_filter import HeaderFilter
-from gateway.limits.quota_report import quota_report, report_route
+from gateway.limits.quota import Quota, quotas_of
+from gateway.limits.quota_report import paths_of, quota_report, report_route
 from gateway.live import Place, Plan
 from gateway.live.beside import Beside
 from gateway.middleware import redirects, request_id
@@ -91,6 +92,8 @@ class Snapshot:
     request_ids: RequestIds
     header_filters: Mapping[bool, HeaderFilter]  # for what trusted proxies send, and for all other clients
     quota: Handler | None  # what answers /quota
+    quota_paths: frozenset[str]  # where; empty where there is none
+    quotas: tuple[Quota, ...]
     blocklist: Blocklist
     credentials: Locations  # where any scheme in use looks for one
 
@@ -114,10 +117,23 @@ def build(configuration: Configuration, plan: Plan, connector: Connector) -> Sna
     ids = request_id.request_ids(configuration.middleware.request_id)
     filters = _header_filters(configuration.middleware.limits)
     report = builder.quota_report()
+    paths = frozenset() if report is None else paths_of(configuration)
     schemes = {id(scheme): scheme for scheme in _schemes(handlers)}
     credentials = reduce(or_, (scheme.locations for scheme in schemes.values()), Locations())
     plan.after_adoption(partial(_configure, builder.changed))
-    return Snapshot(configuration, table, handlers, proxies, ids, filters, report, builder.blocklist, credentials)
+    return Snapshot(
+        configuration,
+        table,
+        handlers,
+        proxies,
+        ids,
+        filters,
+        report,
+        paths,
+        tuple(builder.quotas()),
+        builder.blocklist,
+        credentials,
+    )
 
 
 def _schemes(handlers: Sequence[RouteHandler]) -> Iterator[Scheme]:
@@ -237,6 +253,10 @@ class _Builder:
             middleware = placed.build(self._context, route)
             if middleware is not None:
                 yield middleware
+
+    def quotas(self) -> Iterator[Quota]:
+        """All of them, for the admin API."""
+        return quotas_of(self._context)
 
     def quota_report(self) -> Handler | None:
         """What answers /quota, behind the policies that say who may ask. None without quotas."""

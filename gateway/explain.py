@@ -59,7 +59,7 @@ async def explain(
         path = normalise((parts.path or "/").encode())
     except PathError as error:
         return explained | _refused(400, str(error))
-    if path.path == QUOTA_PATH and snapshot.quota is not None:
+    if path.path in snapshot.quota_paths and snapshot.quota is not None:
         return explained | _answered("the gateway answers this itself: what the caller has left of its quotas")
     exchange.path = path.path
     try:

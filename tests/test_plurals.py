@@ -20,6 +20,7 @@ PLURAL = re.compile(
         (2, "gateway failure", "2 gateway failures"),
         (1, "entry", "1 entry"),
         (3, "entry", "3 entries"),
+        (2, "key", "2 keys"),
         (2, "address", "2 addresses"),
     ],
 )

@@ -22,6 +22,7 @@ from gateway.admin.cache_api import cache_operations
 from gateway.admin.history import history_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
 from gateway.admin.pages import PAGE, Shown, find, page_of
+from gateway.admin.quota_api import quota_operations
 from gateway.admin.recent_api import recent_operations
 from gateway.admin.registry_api import registry_operations
 from gateway.admin.resilience_api import resilience_operations
@@ -60,6 +61,7 @@ def admin_app(
         *history_operations(reloader),
         *registry_operations(reloader),
         *blocklist_operations(reloader),
+        *quota_operations(reloader),
         *cache_operations(reloader),
     ]
     document = document_of(operations, version("flowmaster-gateway"))

@@ -223,7 +223,7 @@ def handler_of(exchange: Exchange, snapshot: Snapshot | None) -> Handler:
     if not is_plain(path):
         path, has_encoded_slash, pieces = _normalised(path)
         exchange.path = path
-    if path == QUOTA_PATH and snapshot.quota is not None:
+    if path in snapshot.quota_paths and snapshot.quota is not None:
         exchange.route = QUOTA_PATH
         return snapshot.quota
     table, method = snapshot.table, exchange.method

@@ -29,6 +29,7 @@ BATCH = 500
 MOST_KEYS = 100_000
 MOST_COUNTED = 1_000_000  # keys of one window that the book keeps apart
 SHARED = ""  # what all further ones share: together they have the budget of one, and no request passes uncounted
+CREDIT = "~"  # begins the key of the counter of what was forgiven of a key; no key of a caller begins so
 KEPT_SECONDS = 3600  # how long a count is kept after its window: other processes may still write it
 
 
@@ -67,7 +68,7 @@ class Book(Protocol):
 
 
 class _Count:
-    __slots__ = ("added", "key", "known", "read", "sent", "span")
+    __slots__ = ("added", "forgiven", "forgiven_known", "key", "known", "read", "sent", "span")
 
     def __init__(self, key: str, span: Span) -> None:
         self.key = key
@@ -76,6 +77,13 @@ class _Count:
         self.known = 0  # by the book
         self.added = 0  # since
         self.sent = 0  # of these, under way to the book
+        self.forgiven_known = 0  # what was forgiven of the count, as the book knows it
+        self.forgiven = 0  # since
+
+    @property
+    def used(self) -> int:
+        """What counts of it. Both counters only ever grow, so that what replicas know can be put together."""
+        return max(0, self.known + self.added - self.forgiven_known - self.forgiven)
 
 
 class Ledger:
@@ -126,13 +134,13 @@ class Ledger:
     def used(self, key: str) -> int | None:
         """What was used of this key; None when that is not read yet (see `read`)."""
         count = self._count(key)
-        return count.known + count.added if count.read else None
+        return count.used if count.read else None
 
     def peek(self, key: str) -> int | None:
         """The same, without keeping anything of the key."""
         self.span()
         count = self._table.peek(key)
-        return count.known + count.added if count is not None and count.read else None
+        return count.used if count is not None and count.read else None
 
     def add(self, key: str) -> None:
         """Count one request."""
@@ -154,8 +162,24 @@ class Ledger:
 
     def assume(self, key: str) -> int:
         """What was used as far as this process knows; what the book knows is added when it answers again."""
+        return self._count(key).used
+
+    def look(self, key: str) -> None:
+        """Have the count of a key read again with the next batch."""
         count = self._count(key)
-        return count.known + count.added
+        self._unwritten[count.span.starts, count.key] = count
+
+    async def reset(self, key: str) -> int | None:
+        """Forgive what was used of this key, here at once, and for others that count in the same book when they look
+        next. Answers how much it was; None where the book does not answer."""
+        if self.used(key) is None and not await self.read(key):
+            return None
+        count = self._count(key)
+        used = count.used
+        count.forgiven += used
+        self._unwritten[count.span.starts, count.key] = count
+        self._unread.set()
+        return used
 
     @property
     def pending(self) -> int:
@@ -206,22 +230,24 @@ class Ledger:
 
     async def _write(self) -> bool:
         batch = list(self._unwritten.values())[:BATCH]
-        increments = []
-        for count in batch:
+        increments, forgiven = [], [count.forgiven for count in batch]
+        for count, credit in zip(batch, forgiven, strict=True):
             count.sent = count.added
             increments.append(Increment(self.name, count.key, count.span, count.known, count.sent))
+            increments.append(Increment(self.name, CREDIT + count.key, count.span, count.forgiven_known, credit))
         totals = await self.book.write(increments)
         if totals is None:
             return False
-        for count, total in zip(batch, totals, strict=True):
-            count.known = total
+        for count, credit, total, forgiven_known in zip(batch, forgiven, totals[::2], totals[1::2], strict=True):
+            count.known, count.forgiven_known = total, forgiven_known
             count.added -= count.sent
+            count.forgiven -= credit
             count.read = True
-            if not count.added:
+            if not count.added and not count.forgiven:
                 self._unwritten.pop((count.span.starts, count.key), None)
         return True
 
 
 def _idle(count: _Count, now: int) -> bool:
     """Whether it may be forgotten: the book knows it all, and can be asked again."""
-    return count.read and not count.added
+    return count.read and not count.added and not count.forgiven

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.config.models.quotas import Quota as QuotaConfig
 from gateway.context import Context
+from gateway.http import Identity
 from gateway.http.decisions import Mode
 from gateway.limits.keys import Key, compile_key
 from gateway.limits.ledger import Book, Ledger
@@ -29,19 +30,29 @@ class Quota:
     mode: Mode
     key: Key
     limit: int
+    tiers: tuple[tuple[str, int], ...]  # by group, the first that fits
     config: QuotaConfig
     on_failure: OnFailure
     ledger: Ledger
 
-    def left(self, state: Sequence[int]) -> str:
-        """See `Allowance`; the state is what is used."""
-        return f"{max(0, self.limit - state[0])} of {self.limit} in a {self.config.window}"
+    def limit_for(self, identity: Identity | None) -> int:
+        """What holds for this caller: that of its tier, or of all."""
+        if identity is not None:
+            for group, limit in self.tiers:
+                if group in identity.groups:
+                    return limit
+        return self.limit
 
-    def fields(self, used: int) -> tuple[Field, Field]:
+    def left(self, state: Sequence[int]) -> str:
+        """See `Allowance`; the state is what is used, and the limit of the caller."""
+        used, limit = state
+        return f"{max(0, limit - used)} of {limit} in a {self.config.window}"
+
+    def fields(self, used: int, limit: int) -> tuple[Field, Field]:
         """The header fields of a response, when so much is used (draft-ietf-httpapi-ratelimit-headers-10)."""
         span, name = self.ledger.span(), self.name.encode()
-        policy = b'"%b";q=%d;w=%d' % (name, self.limit, span.ends - span.starts)
-        state = b'"%b";r=%d;t=%d' % (name, max(0, self.limit - used), self.ledger.seconds_left())
+        policy = b'"%b";q=%d;w=%d' % (name, limit, span.ends - span.starts)
+        state = b'"%b";r=%d;t=%d' % (name, max(0, limit - used), self.ledger.seconds_left())
         return (b"ratelimit-policy", policy), (b"ratelimit", state)
 
 
@@ -55,6 +66,7 @@ def quotas_of(context: Context, route_id: str | None = None) -> Iterator[Quota]:
                 mode=config.mode,
                 key=compile_key(config.key),
                 limit=config.limit,
+                tiers=tuple(config.tiers.items()),
                 config=config,
                 on_failure=config.on_failure,
                 ledger=_ledger(context, name, config),

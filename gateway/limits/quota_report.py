@@ -18,6 +18,11 @@ from gateway.limits.quota import Quota, quotas_of
 PATH = "/quota"
 
 
+def paths_of(configuration: Configuration) -> frozenset[str]:
+    """Where it is asked: at the root, and behind the base path, as a proxy in front may pass it on."""
+    return frozenset({PATH, configuration.routes.base_path.rstrip("/") + PATH})
+
+
 @dataclass(frozen=True, slots=True)
 class QuotaReport:
     """A handler, to be put behind the authentication. Asking is free."""
@@ -29,7 +34,7 @@ class QuotaReport:
         if exchange.method not in ("GET", "HEAD"):
             detail = f"{PATH} takes GET, HEAD, not {exchange.method}"
             raise GatewayError(ErrorKind.METHOD_NOT_ALLOWED, detail, headers=((b"allow", b"GET, HEAD"),))
-        body = orjson.dumps({"quotas": [await _report(quota, exchange) for quota in self.quotas]})
+        body = orjson.dumps({"quotas": [await state_of(quota, exchange) for quota in self.quotas]})
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
@@ -54,17 +59,18 @@ def report_route(configuration: Configuration) -> RouteConfig:
     return RouteConfig(id="quota", path=PATH, target="quota:80", auth=schemes)
 
 
-async def _report(quota: Quota, exchange: Exchange) -> dict[str, Any]:
-    key = quota.key(exchange)
+async def state_of(quota: Quota, exchange: Exchange) -> dict[str, Any]:
+    """What the caller of a request has used of a quota and has left, and when that ends."""
+    key, limit = quota.key(exchange), quota.limit_for(exchange.identity)
     if quota.ledger.used(key) is None:
         await quota.ledger.read(key)
     used = quota.ledger.used(key)
     ends = datetime.fromtimestamp(quota.ledger.span().ends, UTC)
     return {
         "name": quota.name,
-        "limit": quota.limit,
+        "limit": limit,
         "used": used,  # null: the store does not answer
-        "remaining": None if used is None else max(0, quota.limit - used),
+        "remaining": None if used is None else max(0, limit - used),
         "window": quota.config.window,
         "timezone": quota.config.timezone,
         "resets": ends.isoformat().replace("+00:00", "Z"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.limits.keys import digest
-from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, Increment
+from gateway.limits.ledger import CREDIT, KEPT_SECONDS, MOST_COUNTED, Increment
 from gateway.limits.scripts import COUNT
 from gateway.outside.redis_link import RedisLink
 
@@ -46,7 +46,8 @@ class RedisBook:
         for increment in increments:
             window = f"{self._link.prefix}quota:{increment.quota}:{increment.span.starts}"
             keys += (f"{window}:{_name(increment.key)}", window)
-            arguments += (increment.known, increment.added, increment.span.ends + KEPT_SECONDS)
+            apart = int(increment.key.startswith(CREDIT))
+            arguments += (increment.known, increment.added, increment.span.ends + KEPT_SECONDS, apart)
         answer: list[int] | None = await self._link.ask(COUNT, keys, arguments)
         return answer
 

@@ -100,8 +100,9 @@ COUNT = Script(
     """
 -- KEYS: for each counter itself, and a hash for its window: how many counters that has ('keys'), and what all those
 -- count together for which there was no room ('shared'). ARGV: how many counters a window may have, then for each what
--- the replica knew, what it has counted since, and when the counter may go (seconds since 1970). Answers the totals. A
--- Redis that lost its data gets what it knew once more.
+-- the replica knew, what it has counted since, when the counter may go (seconds since 1970), and 1 where it is never
+-- counted with those for which there was no room. Answers the totals. A Redis that lost its data gets what it knew once
+-- more.
 local function number(total)
   if type(total) ~= 'string' or not string.match(total, '^%d+$') or #total > 16 then return nil end
   return tonumber(total)
@@ -115,12 +116,12 @@ end
 
 local answer = {}
 for i = 1, #KEYS / 2 do
-  local key, all, a = KEYS[2 * i - 1], KEYS[2 * i], (i - 1) * 3 + 1
+  local key, all, a = KEYS[2 * i - 1], KEYS[2 * i], (i - 1) * 4 + 1
   local had, counters = number(redis.pcall('GET', key)), nil
   local full = false
   if not had then
     counters = window(all)
-    full = counters >= tonumber(ARGV[1])
+    full = counters >= tonumber(ARGV[1]) and ARGV[a + 4] ~= '1'
     if full then had = number(redis.call('HGET', all, 'shared')) end
   end
   local total = math.max(had or 0, ARGV[a + 1]) + ARGV[a + 2]

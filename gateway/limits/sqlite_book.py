@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.limits.ledger import KEPT_SECONDS, MOST_COUNTED, READ_SECONDS, SHARED, Increment
+from gateway.limits.ledger import CREDIT, KEPT_SECONDS, MOST_COUNTED, READ_SECONDS, SHARED, Increment
 from gateway.outside.sqlite_file import SqliteFile
 from gateway.outside.throttled_log import ThrottledLog
 
@@ -106,12 +106,13 @@ class SqliteBook:
     def _total(self, connection: sqlite3.Connection, increment: Increment) -> int:
         starts, key = increment.span.starts, increment.key
         row = connection.execute(_READ, (increment.quota, starts, key)).fetchone()
-        if row is None and self._full(connection, increment):
+        if row is None and not key.startswith(CREDIT) and self._full(connection, increment):
             key = SHARED
             row = connection.execute(_READ, (increment.quota, starts, key)).fetchone()
         if not increment.added and not increment.known:
             return row[0] if row else 0
         if row is None:
+            self._full(connection, increment)  # knows the rows then
             self._rows[increment.quota, starts] += 1
         values = (increment.quota, starts, key, increment.known, increment.added, increment.span.ends)
         total: int = connection.execute(_ADD, values).fetchone()[0]

@@ -39,27 +39,28 @@ class Quotas:
 
     def _count(self, exchange: Exchange, keys: list[str]) -> Headers:
         """Decide, and count, without anything in between. Answers with the fields for the response."""
-        for quota, key in zip(self.quotas, keys, strict=True):
-            _check(exchange, quota, key)
+        limits = [quota.limit_for(exchange.identity) for quota in self.quotas]
+        for quota, key, limit in zip(self.quotas, keys, limits, strict=True):
+            _check(exchange, quota, key, limit)
         fields: Headers = []
-        for quota, key in zip(self.quotas, keys, strict=True):
-            if quota.mode == "enforce" or quota.ledger.assume(key) < quota.limit:
+        for quota, key, limit in zip(self.quotas, keys, limits, strict=True):
+            if quota.mode == "enforce" or quota.ledger.assume(key) < limit:
                 quota.ledger.add(key)
             used = quota.ledger.assume(key)
             if quota.mode == "enforce":
-                fields += quota.fields(used)
-            exchange.counted += ((quota.rule, quota, (used,)),)
+                fields += quota.fields(used, limit)
+            exchange.counted += ((quota.rule, quota, (used, limit)),)
         return fields
 
     async def explain(self, exchange: Exchange) -> Decision | None:
         """What the quotas would say, as far as is known here: counts that were never read are not read for this."""
         states = []
         for quota in self.quotas:
-            used = quota.ledger.peek(quota.key(exchange))
-            if used is not None and used >= quota.limit:
-                reason = f"all {quota.limit} are used up"
+            used, limit = quota.ledger.peek(quota.key(exchange)), quota.limit_for(exchange.identity)
+            if used is not None and used >= limit:
+                reason = f"all {limit} are used up"
                 return Decision(quota.rule, "deny" if quota.mode == "enforce" else "shadow-deny", reason)
-            left = "not read yet" if used is None else f"{quota.limit - used} of {quota.limit} are left"
+            left = "not read yet" if used is None else f"{limit - used} of {limit} are left"
             states.append(f"{quota.name}: {left}")
         return Decision(f"quota:{self._names()}", "allow", "; ".join(states))
 
@@ -76,7 +77,7 @@ def for_route(context: Context, route: RouteConfig) -> Quotas | None:
     return Quotas(quotas) if quotas else None
 
 
-def _check(exchange: Exchange, quota: Quota, key: str) -> None:
+def _check(exchange: Exchange, quota: Quota, key: str, limit: int) -> None:
     """Raises GatewayError where the quota is used up, or is not known and must be."""
     ledger = quota.ledger
     known = ledger.book.available and ledger.used(key) is not None
@@ -86,12 +87,13 @@ def _check(exchange: Exchange, quota: Quota, key: str) -> None:
             ErrorKind.STORE_UNAVAILABLE, f"the store of the quota {quota.name} does not answer", headers=again
         )
         deny(exchange, quota.rule, error, quota.mode)
-    elif (known or quota.on_failure == "local") and ledger.assume(key) >= quota.limit:
+    elif (known or quota.on_failure == "local") and ledger.assume(key) >= limit:
+        ledger.look(key)  # it may have been reset through another gateway
         seconds = ledger.seconds_left()
         again = ((b"retry-after", b"%d" % seconds),)
-        detail = f"the quota {quota.name} ({quota.limit} in a {quota.config.window}) is used up; again in {seconds} s"
+        detail = f"the quota {quota.name} ({limit} in a {quota.config.window}) is used up; again in {seconds} s"
         members = {"violated-policies": [quota.name]}
-        fields = quota.fields(quota.limit) + again
+        fields = quota.fields(limit, limit) + again
         error = GatewayError(ErrorKind.QUOTA_EXCEEDED, detail, headers=fields, members=members)
         deny(exchange, quota.rule, error, quota.mode)
 

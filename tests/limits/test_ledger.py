@@ -131,6 +131,41 @@ async def test_two_processes_share_a_file(tmp_path: Path) -> None:
         await eventually(lambda: max(one.used("acme") or 0, two.used("acme") or 0) == 12)
 
 
+async def check_reset(first: Book, second: Book, third: Book) -> None:
+    """One gateway resets what two have counted; the other learns of it when it looks, and neither brings it back."""
+    async with ledger(first) as one, ledger(second) as other:
+        await count(one, "=a", 5)
+        await count(other, "=a", 3)
+        await eventually(lambda: one.pending == other.pending == 0)
+        one.look("=a")
+        await eventually(lambda: one.used("=a") == 8)
+        assert await one.reset("=a") == 8
+        assert one.used("=a") == 0
+        await eventually(lambda: one.pending == 0)
+        other.look("=a")
+        await eventually(lambda: other.used("=a") == 0)
+        await count(other, "=a", 2)
+        await eventually(lambda: other.pending == 0)
+        one.look("=a")
+        await eventually(lambda: one.used("=a") == 2)
+    async with ledger(third) as later:
+        assert await count(later, "=a", 0) == 2
+
+
+@pytest.mark.parametrize("most", [1000, 1])
+async def test_a_reset_reaches_all_that_share_a_file(tmp_path: Path, most: int) -> None:
+    """It outlives restarts, also where the file has as many counters as it may."""
+    one, two, three = (SqliteBook(tmp_path / "quotas.sqlite", most) for _ in range(3))
+    await check_reset(one, two, three)
+
+
+@pytest.mark.parametrize("most", [1000, 1])
+async def test_a_reset_reaches_all_that_share_a_redis(own_redis: RedisServer, most: int) -> None:
+    """The same there."""
+    async with linked(own_redis) as one, linked(own_redis) as two, linked(own_redis) as three:
+        await check_reset(RedisBook(one, most), RedisBook(two, most), RedisBook(three, most))
+
+
 async def test_replicas_share_a_redis(redis: RedisServer) -> None:
     """What one replica counts, another one finds when it first asks."""
     async with linked(redis) as one, linked(redis) as two:

@@ -163,6 +163,17 @@ async def test_a_quota_refuses_until_its_window_ends(tmp_path: Path) -> None:
     assert answers[-1][2].decisions[-1].rule == "quota:monthly"
 
 
+async def test_a_tier_has_a_quota_of_its_own(tmp_path: Path) -> None:
+    """By the groups of the caller, the first that is listed; headers and refusals say its limit."""
+    quotas = "quotas: {daily: {limit: 1, window: day, tiers: {gold: 3, staff: 2}}}"
+    async with route(quotas, tmp_path) as behind:
+        for name, groups, limit in (("a", ["staff", "gold"], 3), ("b", ["staff"], 2), ("c", ["other"], 1)):
+            answers = [await behind.answer(name, *groups) for _ in range(limit + 1)]
+            assert [status for status, *_ in answers] == [200] * limit + [429]
+            assert b";q=%d;" % limit in answers[0][1][b"ratelimit-policy"]
+            assert f"({limit} in a day)" in answers[-1][2].decisions[-1].reason
+
+
 async def test_a_quota_that_refuses_keeps_the_others_from_counting(tmp_path: Path) -> None:
     """A request that one quota refuses is counted by none, in whatever order they are."""
     quotas = "quotas: {daily: {limit: 9, window: day}, monthly: {limit: 2, window: month}}"

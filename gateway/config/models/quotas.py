@@ -1,6 +1,6 @@
 """middleware.yaml: quotas."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,11 +12,18 @@ from gateway.config.values.kinds import SomeOf, Text
 
 class Quota(Policy):
     """Requests in a day or month of the calendar, kept across restarts; a caller over it gets a 429. `GET /quota`
-    shows callers what is left; with quotas, that path belongs to the gateway. It accepts the schemes of `default` in
-    auth.yaml, or, where there are none, those of all routes."""
+    shows callers what is left; with quotas, that path belongs to the gateway, also behind `base_path`. It accepts the
+    schemes of `default` in auth.yaml, or, where there are none, those of all routes. `gateway quota show` and
+    `gateway quota reset` are for operators."""
 
     key: SomeOf[KeyPart] = Field(("consumer",), description=KEY_DESCRIPTION, examples=[["tenant"]])
     limit: int = Field(ge=1, le=10**15, description="Requests in the window.", examples=[100000])
+    tiers: dict[Text, Annotated[int, Field(ge=1, le=10**15)]] = Field(
+        {},
+        description="Limits in place of `limit` for consumers of a group. Who is in several groups has the first one "
+        "listed here.",
+        examples=[{"gold": 1000000}],
+    )
     window: Literal["day", "month"] = Field(description="Which window of the calendar.", examples=["month"])
     timezone: Zone = Field("UTC", description="Where its midnight is.")
     store: Literal["sqlite", "redis"] = Field(

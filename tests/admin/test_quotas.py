@@ -1,0 +1,82 @@
+"""Quotas of consumers in the admin API, and `/quota` for themselves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+
+from tests.cli.support import gateway as cli
+from tests.resilience.support import running
+from tests.support import running_gateway, until
+
+ROUTES = """
+base_path: /api
+routes:
+- {id: r, path: /*, redirect: /there}
+- {id: s, path: /s, redirect: /there}
+"""
+AUTH = """
+default: keys
+schemes: {keys: {api_key: {}}}
+consumers:
+- {name: acme, tenant: t, groups: [gold], keys: [{key: a-key-of-acme-co}]}
+"""
+QUOTAS = """
+quotas:
+  daily: {limit: 1, window: day, tiers: {gold: 2}}
+  by-route: {key: [tenant, route], limit: 9, window: month}
+  by-address: {key: [address], limit: 9, window: month}
+"""
+KEY = {"x-api-key": "a-key-of-acme-co"}
+
+
+async def test_an_operator_sees_and_resets_what_a_consumer_has_used(tmp_path: Path) -> None:
+    """Of the quotas that count by consumer or tenant, with the limit of its tier; the others say what they count by."""
+    (tmp_path / "auth.yaml").write_text(AUTH)
+    async with running(tmp_path, ROUTES, QUOTAS) as gateway:
+        statuses = [(await gateway.get("/api/x", headers=KEY)).status_code for _ in range(3)]
+        assert statuses == [307, 307, 429]
+        shown = (await gateway.admin.get("/quotas", params={"consumer": "acme"})).json()["quotas"]
+        daily, of_r, of_s, by_address = shown
+        assert (daily["limit"], daily["used"], daily["remaining"]) == (2, 2, 0)
+        assert [(each["route"], each["tenant"], each["used"]) for each in (of_r, of_s)] == [
+            ("r", "t", 2),
+            ("s", "t", 0),
+        ]
+        assert (by_address["used"], by_address["why"]) == (None, "it counts by address, not by consumer alone")
+
+        reset = await gateway.admin.delete("/quotas", params={"consumer": "acme", "quota": "daily"})
+        assert reset.json() == {"consumer": "acme", "reset": [{"name": "daily", "forgiven": 2}]}
+        assert (await gateway.get("/api/x", headers=KEY)).status_code == 307
+        assert (await gateway.admin.get("/quotas")).status_code == 400
+        missing = await gateway.admin.delete("/quotas", params={"consumer": "acme", "quota": "nope"})
+        assert (missing.status_code, "daily, by-route" in missing.json()["error"]) == (404, True)
+
+
+async def test_the_quota_of_a_caller_is_told_behind_the_base_path_too(tmp_path: Path) -> None:
+    """As a proxy passes it on that keeps the base path; and explained so."""
+    (tmp_path / "auth.yaml").write_text(AUTH)
+    async with running(tmp_path, ROUTES, QUOTAS) as gateway:
+        for path in ("/quota", "/api/quota"):
+            daily = (await gateway.get(path, headers=KEY)).json()["quotas"][0]
+            assert (daily["name"], daily["limit"], daily["remaining"]) == ("daily", 2, 2)
+            explained = (await gateway.admin.get("/explain", params={"url": path})).json()
+            assert "what the caller has left" in str(explained)
+
+
+def test_the_command_shows_and_resets(tmp_path: Path) -> None:
+    """A table for people; the change is in the audit log with what was asked."""
+    with running_gateway(tmp_path, ROUTES, QUOTAS + "audit_log: {file: audit.jsonl}\n", AUTH) as running:
+        assert httpx2.get(f"{running.url}/api/x", headers=KEY).status_code == 307
+        admin = ("--admin", f"127.0.0.1:{running.admin_port}")
+        shown = cli("quota", "show", "acme", *admin, "--quota", "daily").stdout
+        assert shown.splitlines()[1].split()[:5] == ["daily", "-", "1", "2", "1"]
+        token = {"GATEWAY_ADMIN_TOKEN": running.admin_token["authorization"].removeprefix("Bearer ")}
+        command = [sys.executable, "-m", "gateway.cli", "quota", "reset", "acme", *admin, "--quota", "daily"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, env=os.environ | token)
+        assert done.stdout == "reset: daily, of which 1 were used\n"
+        until(lambda: "/quotas?consumer=acme" in (running.directory / "audit.jsonl").read_text())
