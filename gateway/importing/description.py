@@ -99,6 +99,8 @@ class Description:
     """Sections of middleware.yaml that are no rules for routes."""
     schemes: dict[str, Settings] = field(default_factory=dict)
     consumers: dict[str, Settings] = field(default_factory=dict)
+    consumer_ids: dict[str, str] = field(default_factory=dict)
+    """The names of consumers by the ids that the original refers to."""
     issuers: list[Settings] = field(default_factory=list)
     """Issuers of tokens that consumers name."""
     limits: list[Settings] = field(default_factory=list)

@@ -11,6 +11,18 @@ from tests.importing.support import DATA, try_import
 
 # What is asked, and where the documentation of the original gateway has it go.
 EXPECTED: dict[str, list[tuple[str, str]]] = {
+    "zero-trust.kong.yml": [
+        ("GET /bio-mfa/start", "localhost:3002/start"),
+        ("GET /vault", "localhost:3001/"),
+        ("GET /other", "404"),
+    ],
+    "ecommerce.nginx.conf": [
+        ("POST /api/auth/login", "auth-service:3001/login"),
+        ("GET /api/products/7", "product-service:3002/7"),
+        ("GET /api/payments/", "order-service:3004/"),
+        ("GET /api/payments", "redirect 301/api/payments/"),
+        ("GET /api/other", "respond 200"),
+    ],
     "telco.kong.yml": [
         ("GET /api/v1/asr/x", "telco-asr-service:8001/api/v1/asr/x"),
         ("DELETE /api/v1/asr/stream", "telco-asr-service:8001/api/v1/asr/stream"),
@@ -82,6 +94,13 @@ def test_requests_go_where_the_original_sent_them(name: str, tmp_path: Path, mon
     tried = try_import(DATA / name, tmp_path, monkeypatch)
     asked = [request.split(" ", 1) for request, _ in EXPECTED[name]]
     assert [tried.goes(method, url) for method, url in asked] == [expected for _, expected in EXPECTED[name]]
+
+
+def test_a_consumer_who_is_turned_away_stays_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anonymous callers, whom the original answers 403 by a plugin for their consumer, are refused; others are not."""
+    tried = try_import(DATA / "zero-trust.kong.yml", tmp_path, monkeypatch)
+    assert "refused by authorize" in tried.explain("GET", "/vault")["verdict"]
+    assert "allowed" in tried.explain("GET", "/vault", apikey="admin_key")["verdict"]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in DATA.iterdir() if path.is_file()))

@@ -43,6 +43,7 @@ def read(root: Item, description: Description) -> None:
             continue
         if item.get("username") and item.get("custom_id"):
             item.differs("backends get the name, in X-Consumer-Name; there is no second one", "custom_id")
+        description.consumer_ids[item.text("id")] = name
         consumer: Settings = {"name": name}
         description.consumers[name] = consumer
         member_of = [*groups.get(name, []), *(g.own_text or g.text("name") for g in item.items("groups"))]

@@ -22,7 +22,6 @@ _AUTHENTICATION = {
     "ldap-auth": "there is no LDAP; see `forward_auth` of auth.yaml",
     "ldap-auth-advanced": "there is no LDAP; see `forward_auth` of auth.yaml",
     "mtls-auth": "see `mtls` of auth.yaml, with the certificates of each consumer",
-    "session": "there are no sessions; see `forward_auth` of auth.yaml",
     "jwt-signer": "see `jwt` of auth.yaml",
     "saml": "there is no SAML; see `forward_auth` of auth.yaml",
     "vault-auth": "see `api_key` of auth.yaml",
@@ -32,7 +31,7 @@ _AUTHENTICATION = {
 }
 
 
-_HARMLESS = ("jwt-claims-headers", "websocket-size-limit", "grpc-gateway")
+_HARMLESS = ("session", "jwt-claims-headers", "websocket-size-limit", "grpc-gateway")
 
 
 def closing(name: str, config: Item) -> str:
@@ -100,6 +99,7 @@ def _jwt(config: Item, effect: Effect, description: Description) -> None:
 
 def _anonymous(config: Item, effect: Effect, description: Description) -> None:
     if name := config.text("anonymous"):
+        name = description.consumer_ids.get(name, name)
         consumer = {"consumer": name} if name in description.consumers else {}
         effect.anonymous.append(description.scheme("anonymous", {"anonymous": consumer}))
 

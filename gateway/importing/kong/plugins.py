@@ -26,10 +26,12 @@ class Plugins:
                 continue
             if item.path not in self._made:
                 self._made[item.path] = self._effect(name, item)
-            found[name] = self._made[item.path]
+            found[f"{name} of {item.line}" if item.get("consumer") else name] = self._made[item.path]
         return found
 
     def _effect(self, name: str, item: Item) -> Effect:
+        if name == "request-termination" and (consumer := item.get("consumer")) is not None:
+            return self._banned(item, consumer.own_text or consumer.text("username"))
         item.ignore_keys("id", "tags", "protocols", "route", "service", "instance_name", "created_at", "updated_at")
         item.ignore_default("ordering", None)
         item.ignore_default("run_on", "first", "all")
@@ -42,6 +44,17 @@ class Plugins:
             effect.refuse(why)
         else:
             item.unsaid(f"there is nothing like the plugin {name}; docs/coming-from.md says what may stand in for it")
+        return effect
+
+    def _banned(self, item: Item, consumer: str) -> Effect:
+        """One consumer is turned away."""
+        effect = Effect(item)
+        name = self._description.consumer_ids.get(consumer, consumer)
+        effect.authorize.append({"when": f'consumer != "{name}"'})
+        (item.get("config") or item).ignore()
+        item.ignore_keys("route", "service", "id", "tags", "protocols")
+        item.said(f"authorize: not the consumer {name}")
+        item.differs("it is turned away with a 403")
         return effect
 
     def _shared_config(self, item: Item) -> Item | None:

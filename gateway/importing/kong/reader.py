@@ -70,6 +70,8 @@ def _by_owner(root: Item) -> tuple[list[Item], dict[tuple[str, str], list[Item]]
         owner = next(((kind, name) for kind, name in named if name), None)
         if owner is None:
             everywhere.append(item)
+        elif owner[0] == "consumer" and item.text("name") == "request-termination" and (named[2][1] or named[3][1]):
+            owned.setdefault(("route", named[2][1]) if named[2][1] else ("service", named[3][1]), []).append(item)
         elif sum(bool(name) for _, name in named) > 1:
             item.unsaid("it is for a consumer on one route or service only; say it by hand")
         else:

@@ -97,7 +97,7 @@ def _milliseconds(number: float) -> str:
 
 def routes_of(item: Item, service: Service | None, description: Description, major: int) -> Iterator[Route]:
     """The routes that an entry of `routes` stands for: one, or none where it cannot be said."""
-    name = item.text("name") or item.text("id") or (f"{service.name}-{item.line}" if service else f"route-{item.line}")
+    name = item.text("name") or item.text("id") or (service.name if service else f"route-{item.line}")
     item.ignore_keys("id", "tags", "_comment", "created_at", "updated_at", "service", "https_redirect_status_code")
     item.ignore_default("request_buffering", True, False)
     item.ignore_default("response_buffering", True, False)

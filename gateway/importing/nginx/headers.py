@@ -100,6 +100,8 @@ def response_headers(location: Directive, route: Route, make: Make, description:
     found = location.inherited("add_header", "more_set_headers")
     for directive in found:
         name, value = directive.argument, directive.arguments[1] if len(directive.arguments) > 1 else ""
+        if name.lower() == "content-type" and "target" not in route.settings:
+            continue  # that of the answer
         if name.lower().startswith("access-control-"):
             cors[name.lower()] = value, directive
         elif value and (text := _value(name, value, directive, description)) is not None:
