@@ -122,6 +122,8 @@ def _add(
         return
     methods = tuple(method.upper() for method, _ in operations if not (method == "head" and "get" in item))
     needs = any(bool(operation.get("security", secured)) for _, operation in operations)
+    if any("servers" in each for each in (item, *(operation for _, operation in operations))):
+        described.left_out.append(f"{path}: its own servers; its requests go where all others go")
     described.routes.append(Described(pattern, methods, _summary(item, operations), needs))
 
 

@@ -20,7 +20,7 @@ PETS: dict[str, Any] = {
     "security": [{"key": []}],
     "components": {
         "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Pets-Key"}},
-        "pathItems": {"Stores": {"get": {"responses": {}}}},
+        "pathItems": {"Stores": {"servers": [{"url": "https://stores.test"}], "get": {"responses": {}}}},
     },
     "paths": {
         "/pets": {"get": {"summary": "List # all: pets\n", "security": []}, "post": {"responses": {200: {}}}},
@@ -86,7 +86,8 @@ def test_a_description_becomes_routes(tmp_path: Path, kind: str) -> None:
         ("/api/v3/a%2Ab%20${c}", ("GET",)),
     ]
     assert {route.target for route in routes} == {"https://eu.pets.test"}
-    assert [line.partition(":")[2].partition(":")[0].strip() for line in ended.stdout.splitlines()[1:3]] == [
+    assert [line.partition(":")[2].partition(":")[0].strip() for line in ended.stdout.splitlines()[1:4]] == [
+        "/stores",
         "/odd/{a}{b}",
         "/nothing",
     ]
