@@ -41,6 +41,14 @@ logger = logging.getLogger("gateway.admin")
 
 RELOAD_SECONDS = 3.0  # for a reload to begin, before the caller gets an answer that it will
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})  # also where no scheme reads them
+_HEALTH = (
+    "The configuration in force, `errors` of files that were refused, `failing` tasks. 200 in any case: the probes are "
+    "on the port of the routes."
+)
+_EXPLAIN = (
+    "As `gateway explain`, by the running gateway: it knows endpoints and their health, breakers, the keys of token "
+    "issuers, and what is left of limits."
+)
 CONFIG_ITEMS = 100  # of each list in /config, unless more or fewer are asked for
 
 
@@ -89,11 +97,27 @@ def _operations(admin: _Admin) -> list[Operation]:
     at = Parameter("at", "The part to show: `/auth.yaml/consumers`.")
     needs_token = {400: "the request cannot be read", 401: "it has a credential, so it needs a token", **none}
     return [
-        Operation("GET", "/health", admin.health, "What is loaded, and what does not work."),
+        Operation("GET", "/health", admin.health, "What is loaded, and what does not work.", description=_HEALTH),
         Operation("GET", "/metrics", admin.metrics, "Metrics for Prometheus.", media_type="text/plain"),
         Operation("GET", "/routes", admin.routes, "The routes in force.", PAGE, refusals=none),
-        Operation("GET", "/config", admin.config, "The files in force, without secrets.", (at, *PAGE), refusals=none),
-        Operation("GET", "/explain", admin.explain, "Why a request goes where it goes.", asked, refusals=needs_token),
+        Operation(
+            "GET",
+            "/config",
+            admin.config,
+            "The files in force, without secrets.",
+            (at, *PAGE),
+            refusals=none,
+            description="`offset` and `limit` are for the rest of a long list.",
+        ),
+        Operation(
+            "GET",
+            "/explain",
+            admin.explain,
+            "Why a request goes where it goes.",
+            asked,
+            refusals=needs_token,
+            description=_EXPLAIN,
+        ),
         Operation("POST", "/reload", admin.reload, "Read the files again, now.", refusals=writing),
     ]
 

@@ -22,6 +22,7 @@ logger = logging.getLogger("gateway.blocklist")
 MAX_BODY = 16 * 1024
 EXAMPLE = '{"network": "203.0.113.0/24", "reason": "...", "for": "1h"}'
 SHOWN = 1000  # entries of a list, unless it is asked for more
+_ADDED = f"`{EXAMPLE}`; `until` and a point in time, or neither, in place of `for`."
 _FIELDS = {"reason", "until", "for"}
 
 
@@ -42,7 +43,9 @@ def blocklist_operations(reloader: Reloader) -> list[Operation]:
     full = {**wrong, 409: "it is in middleware.yaml", 415: "it is not application/json", 507: "the blocklist is full"}
     return [
         Operation("GET", "/blocklist", api.listed, "The entries that hold now.", (limit,), refusals=none),
-        Operation("POST", "/blocklist", api.add, "Block a client.", body=body, status=201, refusals=full),
+        Operation(
+            "POST", "/blocklist", api.add, "Block a client.", body=body, status=201, refusals=full, description=_ADDED
+        ),
         Operation(
             "DELETE",
             "/blocklist",

@@ -16,6 +16,12 @@ from gateway.config.history import Version
 from gateway.config.values.instants import format_instant
 from gateway.reload import Reloader
 
+_HISTORY = "The last 20: digest, when, and what caused it (`start`, `files`, `request`, `rollback`)."
+_ROLLBACK = (
+    "Until the files change, or a reload is asked for. The files stay as they are, and so do the files and variables "
+    "that they name."
+)
+
 
 def history_operations(reloader: Reloader) -> list[Operation]:
     """The API of the configurations that one gateway has served."""
@@ -25,7 +31,13 @@ def history_operations(reloader: Reloader) -> list[Operation]:
     unknown = {404: "there is no such configuration in the history"}
     refused = {**unknown, 422: "it cannot be served any more"}
     return [
-        Operation("GET", "/config/history", api.history, "The configurations that were served, the newest first."),
+        Operation(
+            "GET",
+            "/config/history",
+            api.history,
+            "The configurations that were served, the newest first.",
+            description=_HISTORY,
+        ),
         Operation(
             "GET",
             "/config/diff",
@@ -34,9 +46,16 @@ def history_operations(reloader: Reloader) -> list[Operation]:
             (old, new),
             media_type="text/plain",
             refusals=unknown,
+            description="Without parameters, what changed from the one before. With `from` and `to`, between any two.",
         ),
         Operation(
-            "POST", "/config/rollback", api.roll_back, "Serve a former configuration again.", (to,), refusals=refused
+            "POST",
+            "/config/rollback",
+            api.roll_back,
+            "Serve a former configuration again.",
+            (to,),
+            refusals=refused,
+            description=_ROLLBACK,
         ),
     ]
 

@@ -53,6 +53,7 @@ class Operation:
     media_type: str = "application/json"  # of the answer
     refusals: Mapping[int, str] = field(default_factory=dict)  # what else it answers, and when
     status: int = 200  # where all is well
+    description: str = ""  # what the summary leaves out
 
     def document(self) -> dict[str, Any]:
         """As OpenAPI has it."""
@@ -76,6 +77,8 @@ class Operation:
                 **{str(status): _refusal(description) for status, description in sorted(refusals.items())},
             },
         }
+        if self.description:
+            described["description"] = self.description
         if self.body is not None:
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": self.body}}}
         if writes:

@@ -32,7 +32,8 @@ def recent_operations(reloader: Reloader, recent: RecentRequests) -> list[Operat
     parameters = (Parameter("id", "Only that of this request_id."), Parameter("route", "Only those of this route."))
     refusals = {404: "the request is none of the last ones"}
     summary = "The last requests, the newest first: where they went and why, and which limits they used."
-    return [Operation("GET", "/requests", requests, summary, (*parameters, *PAGE), refusals=refusals)]
+    kept = "The last 200, as `gateway last` shows them. Neither queries nor headers are kept."
+    return [Operation("GET", "/requests", requests, summary, (*parameters, *PAGE), refusals=refusals, description=kept)]
 
 
 def _is_wanted(each: RecentRequest, request_id: str | None, route: str | None) -> bool:

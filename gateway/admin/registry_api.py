@@ -39,6 +39,7 @@ FEEDBACK_SECONDS: Final = 60.0  # for which a monitor's message holds
 _INSTANCE = '{"weight": 2, "zone": "a"}'
 _REGISTRY = '{"service": "user-api", "instances": [{"host": "10.0.1.5", "port": 8080, "health": "passing"}]}'
 _FEEDBACK = '{"service": "user-api", "instance": "10.0.1.6:8080", "status": "failing", "error_rate": 0.42}'
+_LISTED = "Of each service: where its instances come from, the source's revision and age, and whether that is stale."
 
 M = TypeVar("M", bound=Message)
 
@@ -53,7 +54,9 @@ def registry_operations(reloader: Reloader) -> list[Operation]:
     one = "/registry/{service}/instances/{instance}"
     instance = {"type": "object", "description": "Nothing, or weight, zone, priority and health."}
     return [
-        Operation("GET", "/registry", api.listed, "The services, and all instances.", PAGE, refusals=none),
+        Operation(
+            "GET", "/registry", api.listed, "The services, and all instances.", PAGE, refusals=none, description=_LISTED
+        ),
         Operation(
             "POST",
             "/registry",
@@ -61,6 +64,7 @@ def registry_operations(reloader: Reloader) -> list[Operation]:
             "Say all instances of a service with `registered: true`.",
             body=ServiceRegistry.model_json_schema(),
             refusals=wrong | unknown,
+            description=f"`{_REGISTRY}`",
         ),
         Operation(
             "PUT",
@@ -69,6 +73,7 @@ def registry_operations(reloader: Reloader) -> list[Operation]:
             "Register an instance, or change it.",
             body=instance,
             refusals=wrong | unknown,
+            description=f"`instance` is `host:port`. `{_INSTANCE}`",
         ),
         Operation("DELETE", one, api.delete, "Take an instance out.", refusals=unknown | {409: wrong[409]}),
         Operation(
@@ -78,6 +83,7 @@ def registry_operations(reloader: Reloader) -> list[Operation]:
             "Say that an instance fails, which holds for a minute, or that it does not.",
             body=HealthFeedback.model_json_schema(),
             refusals={400: wrong[400], 415: wrong[415], **unknown},
+            description=f"`{_FEEDBACK}`; of a service of any source.",
         ),
     ]
 

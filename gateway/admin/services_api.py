@@ -27,9 +27,13 @@ def services_operations(owner: Owner) -> list[Operation]:
     api = _Api(owner)
     unknown = {404: "there is no such service; /services lists them"}
     service = Parameter("service", "Only those of this service.")
+    one = "One service, and all of each endpoint."
+    each = (
+        "Of each endpoint: weight, zone, source and its age, in or out, why and since when, the last probe, counters."
+    )
     return [
         Operation("GET", "/services", api.services, "The services: source, and how many endpoints are in.", PAGE),
-        Operation("GET", "/services/{name}", api.service, "One service, and all of each endpoint.", refusals=unknown),
+        Operation("GET", "/services/{name}", api.service, one, refusals=unknown, description=each),
         Operation("GET", "/endpoints", api.endpoints, "The endpoints of all services.", (service, *PAGE)),
     ]
 
