@@ -1,9 +1,9 @@
 """From the files of a directory to one Configuration, or to every error in them."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from gateway.config.group_names import naming_routes
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile
 from gateway.config.models.errors import to_fault
 from gateway.config.named_files import named_in
-from gateway.config.problems import ConfigError, Fault, Problem
+from gateway.config.problems import ConfigError, Fault, Path, Problem
 from gateway.config.route_files import MAIN, RouteFiles, combined, in_order, is_route_file
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.compose import compose
@@ -26,7 +26,7 @@ __all__ = ["ConfigError", "Configuration", "Problem", "load", "parse"]
 
 
 def load(
-    directory: Path, environment: Mapping[str, str] = os.environ, secrets: KnownSecrets | None = None
+    directory: FilePath, environment: Mapping[str, str] = os.environ, secrets: KnownSecrets | None = None
 ) -> Configuration:
     """The configuration in a directory. Raises ConfigError with every error of all its files."""
     return parse(read_files(directory), environment, base=directory, secrets=secrets)
@@ -36,7 +36,7 @@ def parse(
     files: Mapping[str, bytes],
     environment: Mapping[str, str],
     *,
-    base: Path,
+    base: FilePath,
     secrets: KnownSecrets | None = None,
     named: set[str] | None = None,
 ) -> Configuration:
@@ -127,17 +127,19 @@ class _Reading:
         self.named.update(named_in(document.file, value))
         yield from converter.faults
         broken = {fault.path for fault in converter.faults}
-        for fault in self._validate(document, value):
+        for fault in self._validate(document, value, broken):
             # What could not be expanded is reported already; an error about its stand-in would say nothing new.
             if document.find(fault.path).path not in broken:
                 yield fault
 
-    def _validate(self, document: Document, value: Any) -> Iterator[Fault]:
+    def _validate(self, document: Document, value: Any, broken: Collection[Path]) -> Iterator[Fault]:
         model = FILES[document.file]
         try:
             self.model = model.model_validate(value)
         except ValidationError as error:
+            above = {path[:-1] for path in broken}
             for details in error.errors(include_url=False, include_input=False):
-                yield to_fault(document.file, details)
+                if details["type"] != "refused" or details["loc"] not in above:  # which looks at a stand-in below
+                    yield to_fault(document.file, details)
         if (check := checks.AS_READ.get(document.file)) is not None:
             yield from check(value, document)

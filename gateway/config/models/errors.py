@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from gateway.config.models.base import keys_of
+from gateway.config.models.foreign_words import ours
 from gateway.config.models.layout import model_at, places_of
 from gateway.config.problems import Fault, Path, quote, suggest
 
@@ -59,10 +60,13 @@ def _unknown(file: str, path: Path) -> str:
     key = str(path[-1])
     model = model_at(file, path[:-1])
     known = list(keys_of(model)) if model else []
+    places = places_of(key)
+    foreign = ours(path, own=bool(places))
+    if foreign is not None:
+        return foreign
     likely = suggest(key, known, 0.8)
     if likely:
         return f"unknown key, did you mean {quote(likely)}?"
-    places = places_of(key)
     tops = [
         (where, place) for where, place in places if place == key
     ]  # a key in the wrong file is meant for the top of another

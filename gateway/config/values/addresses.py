@@ -71,6 +71,9 @@ def parse_target(text: str) -> Target:
 
 def _parse_url(text: str) -> AddressTarget:
     match = _URL.fullmatch(text)
+    if match is None and text.startswith("lb://"):
+        message = "a service is a target by its name alone, and is defined under services"
+        raise refuse(message, f"; write {text.removeprefix('lb://')}")
     if match is None:
         raise refuse("a target URL begins with http:// or https:// (WebSockets go through these too)")
     protocol: Protocol = "https" if match[1].lower() == "https" else "http"

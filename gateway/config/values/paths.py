@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from gateway.algorithms.linear_regex import LinearRegex
 from gateway.algorithms.regex_syntax import RegexError
@@ -16,6 +17,10 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _REFERENCE = re.compile(r"\$([0-9]+)|\{([^{}]*)\}", re.ASCII)
 _WORDS = "a capture is written {name}, of letters, digits and _, not beginning with a digit"
+_MODIFIER = re.compile(r"\s*(\^~|~\*?|=|\^|)\s*(.*)", re.DOTALL)  # of nginx; Kong has ~
+_ELSEWHERE = "a regular expression for a segment: /a/{name:[0-9]+}"
+_PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_~@%,!-]*")
+_GROUP = re.compile(r"\(\?P?<([A-Za-z_][A-Za-z0-9_]*)>([^()]*)\)")
 _PLAIN_PATH = re.compile(r"(/[^/*{}?#]+)+")
 
 
@@ -30,7 +35,7 @@ def captures(pattern: str) -> tuple[str, ...]:
 def check_path(pattern: str) -> str:
     """A route's path: it starts with "/", and every `{name}` in it is well-formed and there once."""
     if not pattern.startswith("/"):
-        raise refuse('a path starts with "/"', f"; write /{pattern}")
+        raise refuse('a path starts with "/"', f"; write {_in_our_form(pattern)}")
     try:
         found = list(wildcards(pattern))
     except PatternError:
@@ -45,6 +50,36 @@ def check_path(pattern: str) -> str:
         if wildcard.expression is not None:
             check_regex(wildcard.expression.source)
     return pattern
+
+
+def _in_our_form(path: str) -> str:
+    """The same in our form, of nginx's `= /a`, `^~ /a/` and `~ ^/a/[0-9]+$`, or of Kong's `~/a/\\d+$`."""
+    match = _MODIFIER.fullmatch(path)
+    modifier, rest = match.groups() if match else ("", path)
+    if modifier == "=":
+        return rest if rest.startswith("/") else f"/{rest}"
+    if modifier == "^~":
+        return rest.rstrip("/") + "/*"
+    if not modifier:
+        return f"/{path}"
+    expression = rest.removeprefix("^").removesuffix("$")
+    if not expression.startswith("/"):  # it may begin anywhere in the path
+        return _ELSEWHERE
+    steps = expression.split("/")
+    ours = "/".join(_segment(step, number) for number, step in enumerate(steps))
+    try:
+        return check_path(ours)
+    except PydanticCustomError:
+        return _ELSEWHERE
+
+
+def _segment(step: str, number: int) -> str:
+    if _PLAIN_SEGMENT.fullmatch(step):
+        return step
+    if step in (".*", "(.*)", ".+", "(.+)"):
+        return "*"
+    named = _GROUP.fullmatch(step)
+    return f"{{{named[1]}:{named[2]}}}" if named else f"{{p{number}:{step}}}"
 
 
 def check_regex(regex: str) -> str:
@@ -123,7 +158,13 @@ def slug(pattern: str) -> str:
     return words[:80].strip("-._") or "root"
 
 
-PathPattern = Annotated[Text, Kind("path", "^(/|$)"), AfterValidator(check_path)]
+def _one(value: object) -> object:
+    if isinstance(value, list):
+        raise refuse("one path stands here; several are written paths: [...]")
+    return value
+
+
+PathPattern = Annotated[Text, Kind("path", "^(/|$)"), AfterValidator(check_path), BeforeValidator(_one)]
 GroupPrefix = Annotated[Text, Kind("path", "^/"), AfterValidator(_check_group_prefix)]
 RewriteTemplate = Annotated[Text, Kind("path", "^/[^*?#]*$")]
 PathPrefix = Annotated[Text, Kind("path", "^/"), AfterValidator(_check_prefix)]

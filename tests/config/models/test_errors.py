@@ -40,8 +40,8 @@ def test_every_error_of_all_files_is_told_at_once() -> None:
         'routes.yaml:5:23: services.user-api.endpoints[1].addres: unknown key, did you mean "address"?',
         "routes.yaml:5:39: services.user-api.endpoints[2]: expected a text; put it in quotes (got 5)",
         'routes.yaml:6:5: services.user-api.protocol: expected "http" or "https" (got "tcp")',
-        "routes.yaml:7:5: services.user-api.host: unknown key here; it belongs in routes.yaml, "
-        "as services.<name>.health.host or in routes.yaml, as routes[].host",
+        "routes.yaml:7:5: services.user-api.host: unknown key; it is a word of Kong, which is here: "
+        "endpoints: [host:port]",
         'routes.yaml:9:3: routes[0].path: a path starts with "/"; write /v1 (got "v1")',
         'routes.yaml:9:3: routes[0]: the key "target" is missing; add it, such as target: users:8080,'
         " redirect: /v2/$1 or respond: 410",

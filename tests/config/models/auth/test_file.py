@@ -40,8 +40,11 @@ def problems(auth: str, routes: str = ROUTE) -> list[str]:
         ),
         ("consumers: [{name: a, keys: [{file: x}, {file: x}]}]", "consumers[0].keys[1]: this key is there already"),
         ("consumers: [{name: a, keys: [my-key]}]", "expected sha256: and 64 hexadecimal digits"),
-        ("consumers: [{name: a, keys: [{}]}]", "exactly one of hash and file is needed"),
-        (f"consumers: [{{name: a, keys: [{{hash: '{HASH}', file: x}}]}}]", "exactly one of hash and file is needed"),
+        ("consumers: [{name: a, keys: [{}]}]", "exactly one of hash, key and file is needed"),
+        (
+            f"consumers: [{{name: a, keys: [{{hash: '{HASH}', file: x}}]}}]",
+            "exactly one of hash, key and file is needed",
+        ),
         ("consumers: [{name: a, keys: [{file: x, expires: tomorrow}]}]", "expected a point in time"),
         ("consumers: [{name: a, keys: [{file: x, expires: 2026-02-30}]}]", "there is no such day"),
         ("consumers: [{name: a, keys: [{file: x, not_before: 2026-02-01, expires: 2026-01-01}]}]", "never hold"),
