@@ -270,7 +270,11 @@ _ABSENT = {"present": False}
 def _sample(pattern: Pattern) -> str | None:
     for stand_in in _STAND_INS:
         segments = [
-            sample_of(typed[2]) if (typed := TYPED.fullmatch(s)) else s if is_literal(s) else _filled(s, stand_in)
+            typed[1] + sample_of(typed[2]) + typed[3]
+            if (typed := TYPED.fullmatch(s))
+            else s
+            if is_literal(s)
+            else _filled(s, stand_in)
             for s in pattern.segments
         ]
         path = "/" + "/".join([*segments, *(["~"] if pattern.rest else [])])

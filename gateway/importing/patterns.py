@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 WILD = re.compile(r"\{\w+\}|\*")
-TYPED = re.compile(r"\{(\w+):(.*)\}", re.DOTALL)
+TYPED = re.compile(r"([^{}*]*)\{\w+:(.*)\}([^{}*]*)", re.DOTALL)
+"""A segment with an expression: what is in front of it, the expression, and what follows."""
 _REFERENCE = re.compile(r"\$(\d+)|\{(\w+)\}")
 
 
@@ -90,8 +91,9 @@ def _name(segment: str) -> str:
 
 def _expression(segment: str) -> str:
     if typed := TYPED.fullmatch(segment):
-        body = typed[2]
-        return f"((?i:{body[4:]}))" if body.startswith("(?i)") else f"({body})"
+        before, body, behind = typed.groups()
+        body = f"((?i:{body[4:]}))" if body.startswith("(?i)") else f"({body})"
+        return re.escape(before) + body + re.escape(behind)
     if WILD.fullmatch(segment):
         return "([^/]+)"
     return "".join(
@@ -181,7 +183,9 @@ def transferred(rewrite: str, pattern: Pattern, narrower: Pattern) -> str | None
 
 def _taken(wide: str, narrow: str, text: str) -> str:
     """What the wildcard of `wide` takes of the segment `narrow`; a NUL where that is not one piece."""
-    if WILD.fullmatch(wide) or TYPED.fullmatch(wide) or wide == narrow:
+    if WILD.fullmatch(wide) or wide == narrow:
+        return text
+    if (typed := TYPED.fullmatch(wide)) and not typed[1] and not typed[3]:
         return text
     match = re.fullmatch(_expression(wide), narrow) if is_literal(narrow) else None
     return match[1] if match and match.lastindex == 1 else "\0"

@@ -65,10 +65,14 @@ def _spelled(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The patterns of one expression, and whether it ends where the path ends; if not, more may follow."""
+    """The patterns of one expression, and whether it ends where the path ends; if not, more may follow.
+
+    `grouped`: each of its groups is what one wildcard takes, in the same order.
+    """
 
     patterns: tuple[Pattern, ...]
     anchored: bool
+    grouped: bool
 
 
 def patterns_of(expression: str, *, anywhere: bool = False, ignore_case: bool = False) -> Found:
@@ -88,7 +92,25 @@ def patterns_of(expression: str, *, anywhere: bool = False, ignore_case: bool = 
     if len(found) > MOST:
         raise Unsayable(f"it would become more than {MOST} paths")
     flat = [pattern for patterns, _ in found for pattern in patterns]
-    return Found(tuple(dict.fromkeys(flat)), all(anchored for _, anchored in found))
+    grouped = all(_is_grouped(list(branch)) for branch in atoms)
+    return Found(tuple(dict.fromkeys(flat)), all(anchored for _, anchored in found), grouped)
+
+
+def _is_grouped(atoms: list[_Atom]) -> bool:
+    """Whether groups stand between slashes or literal text, one in each segment, and wildcards only within them."""
+    segments: list[list[_Atom]] = [[]]
+    for atom in atoms:
+        if atom.plain == "/":
+            segments.append([])
+        elif atom.text not in ("^", "$"):
+            segments[-1].append(atom)
+    for segment in segments:
+        open_ = [atom for atom in segment if atom.branches or atom.plain is None or atom.quantifier]
+        if len(open_) > 1 or (
+            open_ and (open_[0].text[:1] != "(" or open_[0].text.startswith("(?:") or open_[0].quantifier)
+        ):
+            return False
+    return True
 
 
 def anywhere(expression: str) -> str:
@@ -250,6 +272,13 @@ def _segment(atoms: list[_Atom], names: set[str], ignore_case: bool) -> str:
     if all(atom.plain is not None and not atom.quantifier for atom in atoms) and not lettered:
         return "".join(atom.plain or "" for atom in atoms)
     name = _free(next((atom.name for atom in atoms if atom.name), "part"), names)
+    groups = [number for number, atom in enumerate(atoms) if atom.branches]
+    others = [atom for atom in atoms if not atom.branches]
+    literal = all(atom.plain is not None and not atom.quantifier for atom in others)
+    if len(groups) == 1 and others and literal and not ignore_case and not atoms[groups[0]].quantifier:
+        before, behind = atoms[: groups[0]], atoms[groups[0] + 1 :]
+        body = "{" + name + ":" + atoms[groups[0]].source + "}"
+        return "".join(a.plain or "" for a in before) + body + "".join(a.plain or "" for a in behind)
     source = "".join(atom.source for atom in atoms)
     if source in (
         "[^/]+",

@@ -42,9 +42,8 @@ def replaced(path: Path, expression: str, replacement: str) -> list[Path]:
     """What a regular expression fits, replaced; the rest as it was. Raises Unsayable."""
     if (form := _prefix_form(expression, replacement)) is not None:
         return _with_prefix(path, *form)
-    groups = len(re.findall(r"(?<!\\)\((?!\?:)", expression))
     found = patterns_of(expression, anywhere=True)
-    if any(len(list(pattern.captures())) != groups for pattern in found.patterns):
+    if not found.grouped and "$" in replacement:
         raise Unsayable("its groups are not whole segments, or more than they")
     if path.rewrite is not None or path.strip is not None:
         raise Unsayable("the path was changed before; write both changes as one rewrite")

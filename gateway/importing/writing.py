@@ -96,6 +96,8 @@ def _settings(entries: list[Entry], *, protected: bool) -> Settings:
         if conditions:
             settings[key] = {name: condition.predicate for name, condition in conditions.items()}
     settings |= {key: route.settings[key] for key in _ORDER if key in route.settings}
+    if "redirect" in settings and first.path.rewrite is not None:
+        settings["redirect"] = settings["redirect"] | {"to": settings["redirect"]["to"] + first.path.rewrite}
     if "target" in settings:
         if first.path.rewrite is not None:
             settings["rewrite"] = first.path.rewrite

@@ -99,12 +99,15 @@ def test_who_may_call_by_address_and_password(nginx: Import) -> None:
     tried = nginx("""
         location /in/ { allow 127.0.0.0/8; deny all; proxy_pass http://b:80; }
         location /out/ { deny 127.0.0.1; allow all; proxy_pass http://b:80; }
+        location /both/ { deny 127.0.0.9; allow 127.0.0.0/8; deny all; proxy_pass http://b:80; }
         location /none/ { deny all; }
         location /lua/ { access_by_lua_block { ngx.exit(403) } proxy_pass http://b:80; }
         location /pass/ { auth_basic "x"; auth_basic_user_file /nowhere/htpasswd; proxy_pass http://b:80; }
     """)
-    verdicts = [str(tried.explain("GET", url)["verdict"]).split()[0] for url in ("/in/", "/out/", "/pass/", "/lua/")]
-    assert verdicts == ["allowed:", "refused", "refused", "refused"]
+    verdicts = [
+        str(tried.explain("GET", url)["verdict"]).split()[0] for url in ("/in/", "/out/", "/pass/", "/lua/", "/both/")
+    ]
+    assert verdicts == ["allowed:", "refused", "refused", "refused", "allowed:"]
     assert tried.goes("GET", "/none/x") == "respond 403"
 
 

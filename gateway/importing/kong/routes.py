@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from gateway.importing.description import Condition, Description, Path, Reference, Route, Settings, identifier
 from gateway.importing.patterns import Pattern, as_it_came, beginning, below
-from gateway.importing.regexes import Unsayable, anywhere, patterns_of
+from gateway.importing.regexes import Unsayable, anywhere, patterns_of, sample_of
 from gateway.importing.tree import Item
 from gateway.importing.variables import filled_in
 
@@ -154,7 +154,7 @@ def _headers(item: Item) -> dict[str, Condition]:
     for name, value in headers.pairs() if headers is not None else ():
         texts = [below_.own_text for below_ in value.items()]
         if len(texts) == 1 and texts[0].startswith("~*"):
-            found[name.lower()] = Condition({"regex": "(?i)" + anywhere(texts[0][2:])}, None)
+            found[name.lower()] = Condition({"regex": "(?i)" + anywhere(texts[0][2:])}, sample_of(texts[0][2:]))
         elif len(texts) == 1 and texts[0].lower() == texts[0].upper():
             found[name.lower()] = Condition(texts[0], texts[0])
         elif texts:

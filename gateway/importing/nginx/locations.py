@@ -96,6 +96,8 @@ def _of_groups(expression: str, pattern: Pattern, uri: str) -> str:
     """A URI with `$1` of an expression, in terms of the captures of one of its patterns."""
     if "$" not in uri:
         return uri
+    if not patterns_of(expression, anywhere=True).grouped:
+        raise Unsayable("its groups are not whole segments, or more than they")
     names = re.findall(r"\((?!\?)|\(\?P?<(\w+)>", expression)
     captures = list(pattern.captures())
     if len(names) != len(captures):

@@ -11,7 +11,7 @@ from gateway.importing.nginx.authentication import authenticate
 from gateway.importing.nginx.directives import Directive
 from gateway.importing.nginx.locations import Location, location_of, longer_prefixes, paths_of, with_uri
 from gateway.importing.nginx.settings import Shared
-from gateway.importing.patterns import Pattern, intersection, literal
+from gateway.importing.patterns import Pattern, as_it_came, intersection, literal
 from gateway.importing.regexes import Unsayable
 from gateway.importing.sending import replaced
 
@@ -159,7 +159,7 @@ def _forwarding(directive: Directive, named: dict[str, Location]) -> Directive |
 
 
 def _forward(passed: Directive, location: Location, route: Route, shared: Shared) -> bool:
-    url = _resolved(passed.argument, passed)
+    url = re.sub(r"(\$request_uri|\$uri)?(\$is_args\$args)?$", "", _resolved(passed.argument, passed))
     match = _PASS.fullmatch(url)
     if match is None or "unix:" in url or "$" in match[2]:
         passed.unsaid("a target is a host and port, or an upstream of the file, without variables; it is left out")
@@ -278,23 +278,19 @@ def _type_of(directive: Directive) -> str:
 
 
 def _redirect(directive: Directive, route: Route, status: int, text: str) -> bool:
-    match = re.fullmatch(r"(?:(https?)://([\w.:-]+))?(/[^$?]*)?(\$request_uri|\$uri|\$1)?(?:\$is_args\$args)?", text)
+    if text.startswith("$scheme://"):
+        text = "https" + text.removeprefix("$scheme")
+        directive.differs("it leads to https, where clients are: TLS ends in front of the gateway")
+    match = re.fullmatch(r"(?:(https?)://([\w.:-]+))?(/[^$?]*)?(\$request_uri|\$uri)?(?:\$is_args\$args)?", text)
     if match is None:
         directive.unsaid("where it leads is made of variables; write it as `redirect` of a route, with its host")
         return False
-    scheme, host, path, as_it_came = match.groups()
-    where = f"{scheme}://{host}" if scheme else ""
-    to = where + (path or ("" if as_it_came else "/"))
-    if as_it_came:
-        route.paths = [
-            replace(each, pattern=Pattern((), True)) if not each.pattern.segments else each for each in route.paths
-        ]
-        if any(each.pattern.segments for each in route.paths):
-            directive.unsaid("the path as it came is only kept for a whole server; write it as `redirect` of a route")
-            return False
-        to = to.rstrip("/") + "/$1"
-    redirect: Settings = {"to": to, "status": status if status != 303 else 302}
-    if not as_it_came:
-        redirect["keep_query"] = False
+    scheme, host, path, kept = match.groups()
+    redirect: Settings = {"to": f"{scheme}://{host}" if scheme else "", "status": status if status != 303 else 302}
+    if kept:
+        before = (path or "").rstrip("/")
+        route.paths = [replace(each, rewrite=before + as_it_came(each.pattern)) for each in route.paths]
+    else:
+        redirect |= {"to": redirect["to"] + (path or "/"), "keep_query": False}
     route.settings = {"redirect": redirect}
     return True

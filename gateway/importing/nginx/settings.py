@@ -100,35 +100,31 @@ def _retries(location: Directive, route: Route) -> None:
 
 
 def _addresses(location: Directive, route: Route) -> None:
-    rules = location.inherited("allow", "deny")
-    if not rules:
-        return
-    if location.value("satisfy") == "any":
-        rules[0].unsaid("`satisfy any`: an address or a password; both are asked for here")
-    verdict = 'method == "-"'
-    everything = "not (" + verdict + ")"
-    condition = everything
+    """The first rule that fits counts; who fits none may pass."""
+    rules = [rule for rule in location.inherited("allow", "deny") if not rule.argument.startswith("unix:")]
+    if rules and location.value("satisfy") == "any":
+        rules[0].differs("`satisfy any`: an address or a password; here both are asked for")
+    condition: str | bool = True
     for rule in reversed(rules):
-        fits = everything if rule.argument == "all" else f'client in "{network(rule.argument)}"'
-        if rule.argument.startswith("unix:"):
-            continue
-        if rule.argument == "all":
-            condition = everything if rule.name == "allow" else verdict
-        elif rule.name == "allow":
-            condition = (
-                fits if condition == verdict else everything if condition == everything else f"{fits} or ({condition})"
-            )
-        else:
-            condition = (
-                f"not ({fits})"
-                if condition == everything
-                else verdict
-                if condition == verdict
-                else (f"not ({fits}) and ({condition})")
-            )
+        fits = True if rule.argument == "all" else f'client in "{network(rule.argument)}"'
+        condition = _allowed(fits, condition) if rule.name == "allow" else _denied(fits, condition)
         rule.said("authorize of routes, by the client's address")
-    if condition != everything:
+    if condition is False:
+        route.authorize.append({"when": 'method == "-"'})
+    elif condition is not True:
         route.authorize.append({"when": condition})
+
+
+def _allowed(fits: str | bool, others: str | bool) -> str | bool:
+    if fits is True or others is True:
+        return True
+    return fits if others is False else f"{fits} or ({others})"
+
+
+def _denied(fits: str | bool, others: str | bool) -> str | bool:
+    if fits is True or others is False:
+        return False
+    return f"not ({fits})" if others is True else f"not ({fits}) and ({others})"
 
 
 def _limits(location: Directive, route: Route, shared: Shared) -> None:

@@ -10,7 +10,7 @@ from gateway.http.methods import REGISTERED
 from gateway.importing.description import Condition, Path, Route
 from gateway.importing.networks import network
 from gateway.importing.patterns import Pattern, beginning, below, literal
-from gateway.importing.regexes import Unsayable, anywhere, patterns_of
+from gateway.importing.regexes import Unsayable, anywhere, patterns_of, sample_of
 from gateway.importing.traefik.rules import Alternative, Matcher
 from gateway.importing.tree import Item
 
@@ -78,7 +78,7 @@ def _condition(values: tuple[str, ...], regex: bool, matcher: Matcher) -> Condit
         return Condition({"present": not matcher.negated}, "x")
     if not regex:
         return Condition(values[0], values[0])
-    return Condition({"regex": anywhere(values[0])}, None)
+    return Condition({"regex": anywhere(values[0])}, sample_of(values[0]))
 
 
 def _hosts(matcher: Matcher, item: Item) -> Iterator[str]:
