@@ -68,6 +68,27 @@ def test_what_proxy_pass_sends(nginx: Import) -> None:
     assert {url: tried.goes("GET", url) for url in expected} == expected
 
 
+def test_clients_are_led_on(nginx: Import) -> None:
+    """return and rewrite lead to other paths and hosts, with the path or a part of it, and nobody else is led there."""
+    tried = nginx(r"""
+        rewrite ^/very/old/(.*)$ /new/$1 permanent;
+        location / { proxy_pass http://b:80; }
+        location /legacy/ { return 302 https://new.test$request_uri; }
+        location ~ ^/item/(\d+)$ { return 301 /items/$1; }
+        location /go { return 301 $scheme://other.test/x; }
+        location /blog/ { rewrite ^/blog/(\d+)$ /posts/$1 redirect; proxy_pass http://blog:80; }
+        location /v { proxy_pass http://b:80; }
+        location ~ ^/v([0-9]+)/(.*)$ { proxy_pass http://c:80/api/$1/$2; }
+    """)
+    expected = {
+        "/very/old/a/b": "redirect 301/new/a/b", "/legacy/x": "redirect 302 https://new.test/legacy/x",
+        "/item/7": "redirect 301/items/7", "/go": "redirect 301 https://other.test/x",
+        "/blog/7": "redirect 302/posts/7",
+        "/blog/x": "blog:80/blog/x", "/v2/x/y": "c:80/api/2/x/y", "/vx": "b:80/vx", "/item/x": "b:80/item/x",
+    }  # fmt: skip
+    assert {url: tried.goes("GET", url) for url in expected} == expected
+
+
 def test_servers_are_chosen_by_host_and_the_first_is_for_the_others(nginx: Import) -> None:
     """A host that no server names goes to the default server, and one that is named to nobody else."""
     tried = nginx(

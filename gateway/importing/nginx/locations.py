@@ -73,7 +73,7 @@ def _prefix_patterns(text: str) -> list[Pattern]:
 def with_uri(location: Location, path: Path, uri: str) -> Path:
     """The path as `proxy_pass` with a URI sends it: what the location matched is replaced by it. Raises Unsayable."""
     if location.is_expression:
-        return replace(path, rewrite=_of_groups(location.text, path.pattern, uri))
+        return replace(path, rewrite=of_groups(location.text, path.pattern, uri))
     if location.kind == "=":
         return replace(path, rewrite=uri)
     rest = "$1/$2" if path.stray else "$1"
@@ -92,7 +92,7 @@ def _sendable(rewrite: str) -> str:
     return re.sub("/+", "/", rewrite)
 
 
-def _of_groups(expression: str, pattern: Pattern, uri: str) -> str:
+def of_groups(expression: str, pattern: Pattern, uri: str) -> str:
     """A URI with `$1` of an expression, in terms of the captures of one of its patterns."""
     if "$" not in uri:
         return uri

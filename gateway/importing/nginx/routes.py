@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass, replace
 
 from gateway.importing.description import Path, Reference, Route, Settings, identifier
+from gateway.importing.nginx import answers
 from gateway.importing.nginx import settings as around
 from gateway.importing.nginx.authentication import authenticate
 from gateway.importing.nginx.directives import Directive
 from gateway.importing.nginx.locations import Location, location_of, longer_prefixes, paths_of, with_uri
 from gateway.importing.nginx.settings import Shared
-from gateway.importing.patterns import Pattern, as_it_came, intersection, literal
+from gateway.importing.patterns import Pattern, intersection, literal
 from gateway.importing.regexes import Unsayable
 from gateway.importing.sending import replaced
 
@@ -48,9 +49,11 @@ def routes_of(server: Server, shared: Shared) -> list[Route]:
         if route is None:
             continue
         route.excluded = longer_prefixes(location, locations)
-        found.append(route)
+        found += [route, *_moved(location.directive, route.paths, route.name, server)]
         found += _with_slash(location, route, locations, server)
         location.directive.said(f"route {route.name}")
+    everything = [Path(Pattern((), True), (*server.rank, 0, 0))]
+    found += _moved(server.directive, everything, f"{server.name}-moved", server)
     whole = _outside(server, shared)
     if whole is not None:
         found = [whole]
@@ -72,6 +75,20 @@ def _with_slash(location: Location, route: Route, locations: list[Location], ser
     settings: Settings = {"redirect": {"to": location.text, "status": 301}}
     paths = [Path(literal(bare), (*server.rank, 0, 1))]
     return [Route(f"{route.name}-slash", route.place, paths, hosts=server.hosts, settings=settings)]
+
+
+def _moved(directive: Directive, paths: list[Path], name: str, server: Server) -> list[Route]:
+    """The routes of rewrites that lead clients elsewhere."""
+    found = []
+    for rewrite in _rewrites_in(directive):
+        if _leads_away(rewrite):
+            try:
+                found.append(answers.moved(rewrite, paths, f"{name}-moved", server.hosts))
+            except Unsayable as why:
+                rewrite.unsaid(str(why))
+        elif not rewrite.became and directive is server.directive:
+            rewrite.unsaid("the path is changed by `rewrite` of routes, not before one is chosen")
+    return found
 
 
 def _locations(directive: Directive) -> list[Directive]:
@@ -96,7 +113,7 @@ def _outside(server: Server, shared: Shared) -> Route | None:
     if returned is None:
         return None
     route = Route(server.name, returned.place, [Path(Pattern((), True), (*server.rank, 0, 0))], hosts=server.hosts)
-    return route if _return(returned, route) else None
+    return route if answers.returned(returned, route) else None
 
 
 def _route(location: Location, server: Server, shared: Shared, number: int, named: dict[str, Location]) -> Route | None:
@@ -121,9 +138,9 @@ def _route(location: Location, server: Server, shared: Shared, number: int, name
 
 def _action(location: Location, route: Route, shared: Shared, named: dict[str, Location]) -> bool:
     directive = location.directive
-    if (returned := directive.first("return")) is not None:
+    if (first := directive.first("return")) is not None:
         around.answered(directive, route, shared)
-        return _return(returned, route)
+        return answers.returned(first, route, location.text if location.is_expression else "")
     if (passed := directive.first("deny")) is not None and passed.argument == "all" and not directive.first("allow"):
         passed.said(f"route {route.name}")
         route.settings = {"respond": {"status": 403}}
@@ -214,16 +231,26 @@ def _target(protocol: str, host: str, passed: Directive, shared: Shared) -> str:
     return Reference(text) if "${" in text else text
 
 
+def _rewrites_in(directive: Directive) -> list[Directive]:
+    return [rewrite for rewrite in directive.all("rewrite") if len(rewrite.arguments) > 1]
+
+
+def _leads_away(rewrite: Directive) -> bool:
+    """Whether a client is told to ask elsewhere."""
+    flag = rewrite.arguments[2:3]
+    return flag in (("permanent",), ("redirect",)) or rewrite.arguments[1].startswith(("http", "$scheme"))
+
+
 def _rewrites(directive: Directive, route: Route) -> bool:
     """Apply `rewrite` of a location; whether one changed the path."""
     changed = False
-    for rewrite in directive.all("rewrite"):
+    for rewrite in _rewrites_in(directive):
         expression, replacement, *flags = rewrite.arguments
         flag = flags[0] if flags else ""
         replacement = replacement.replace("$is_args$args", "").partition("?")[0]
+        if _leads_away(rewrite):
+            continue
         try:
-            if flag in ("redirect", "permanent") or replacement.startswith("http"):
-                raise Unsayable("write it as a route with `redirect`")
             if changed:
                 raise Unsayable("the path was changed before")
             route.paths = [new for path in route.paths for new in _replaced(path, expression, replacement)]
@@ -240,57 +267,3 @@ def _rewrites(directive: Directive, route: Route) -> bool:
 def _replaced(path: Path, expression: str, replacement: str) -> list[Path]:
     made = replaced(path, expression, replacement)
     return [replace(each, strip=None) if each.rewrite else each for each in made]
-
-
-def _return(directive: Directive, route: Route) -> bool:
-    code, *texts = directive.arguments
-    text = texts[0] if texts else ""
-    if not code.isdigit():
-        code, text = "302", code
-    status = int(code)
-    directive.said(f"route {route.name}")
-    if status in (301, 302, 303, 307, 308):
-        return _redirect(directive, route, status, text)
-    if status == 444:
-        directive.differs("the connection is not dropped: the answer is a 404")
-        status = 404
-    if "$" in text:
-        directive.differs("variables in the body are sent as they are written")
-    answer: Settings = {"status": status if 200 <= status <= 599 else 404}
-    if text and status not in (204, 205, 304):
-        answer["body"] = text.replace("\\n", "\n").replace("\\t", "\t")
-        kind = _type_of(directive)
-        if kind:
-            answer["headers"] = {"content-type": kind}
-    route.settings = {"respond": answer}
-    return True
-
-
-def _type_of(directive: Directive) -> str:
-    """The type of a body that is returned."""
-    level = directive.above
-    if level is None:
-        return ""
-    added = [d for d in level.block if d.name == "add_header" and d.argument.lower() == "content-type"]
-    for header in added:
-        header.said("the type of the answer")
-    return added[0].arguments[1] if added and len(added[0].arguments) > 1 else level.value("default_type")
-
-
-def _redirect(directive: Directive, route: Route, status: int, text: str) -> bool:
-    if text.startswith("$scheme://"):
-        text = "https" + text.removeprefix("$scheme")
-        directive.differs("it leads to https, where clients are: TLS ends in front of the gateway")
-    match = re.fullmatch(r"(?:(https?)://([\w.:-]+))?(/[^$?]*)?(\$request_uri|\$uri)?(?:\$is_args\$args)?", text)
-    if match is None:
-        directive.unsaid("where it leads is made of variables; write it as `redirect` of a route, with its host")
-        return False
-    scheme, host, path, kept = match.groups()
-    redirect: Settings = {"to": f"{scheme}://{host}" if scheme else "", "status": status if status != 303 else 302}
-    if kept:
-        before = (path or "").rstrip("/")
-        route.paths = [replace(each, rewrite=before + as_it_came(each.pattern)) for each in route.paths]
-    else:
-        redirect |= {"to": redirect["to"] + (path or "/"), "keep_query": False}
-    route.settings = {"redirect": redirect}
-    return True
