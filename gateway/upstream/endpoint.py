@@ -127,13 +127,16 @@ class Endpoint:
         self._pool.limits = limits
         self._admit()
 
-    def take_over(self, member: Member, now: float) -> None:
-        """Know what its source says of it."""
-        if not member.up or self.member.up != member.up:
-            self.health.report(Signal.SOURCE, up=member.up, reason=member.reason, now=now)
-        if member.late or self.member.late:
-            self.health.report(Signal.HEARTBEAT, up=not member.late, reason="its heartbeat is late", now=now)
-        self.member = member
+    def take_over(self, member: Member, now: float) -> list[tuple[Signal, bool, str]]:
+        """Know what its source says of it. Answers what is said otherwise than before: by whom, whether up, and why."""
+        former, self.member = self.member, member
+        said: list[tuple[Signal, bool, str]] = []
+        if not (member.up and former.up):
+            said.append((Signal.SOURCE, member.up, member.reason or "its source says passing"))
+        if member.late or former.late:
+            said.append((Signal.HEARTBEAT, not member.late, f"its heartbeat is {'late' if member.late else 'in time'}"))
+        report = self.health.report
+        return [(signal, up, why) for signal, up, why in said if report(signal, up=up, reason=why, now=now)]
 
     def remember(self, former: Endpoint) -> None:
         """Be what this endpoint was when it left its service."""

@@ -187,7 +187,7 @@ class Upstream:
                 if endpoint.retired:  # which it stays, should this replacement be given up
                     returned.append((endpoint, member))
                 elif endpoint.member is not member and endpoint.member != member:
-                    endpoint.take_over(member, now)
+                    self._take_over(endpoint, member, now)
                     self._changed = True
                 endpoints[member.address] = endpoint
             yield
@@ -201,7 +201,7 @@ class Upstream:
                 for endpoint, member in returned:
                     endpoint.configure(self.settings.limits)
                     endpoint.judge = self
-                    endpoint.take_over(member, now)
+                    self._take_over(endpoint, member, now)
                 self._install(endpoints, joined, gone, now)
 
     def _install(
@@ -257,12 +257,17 @@ class Upstream:
         changed = endpoint.health.report(signal, up=up, reason=reason, now=now, until=until)
         self._offered_until = 0.0 if changed else min(self._offered_until, until)
         if changed:
-            logger.info(
-                "%s: %s is %s (%s): %s", self.name, endpoint.label, "up" if up else "down", signal.value, reason
-            )
-            if not up and signal in HANGING:
-                self.move_waiting(endpoint)
+            self._heed(endpoint, signal, up, reason)
         return changed
+
+    def _take_over(self, endpoint: Endpoint, member: Member, now: float) -> None:
+        for signal, up, reason in endpoint.take_over(member, now):
+            self._heed(endpoint, signal, up, reason)
+
+    def _heed(self, endpoint: Endpoint, signal: Signal, up: bool, reason: str) -> None:
+        logger.info("%s: %s is %s (%s): %s", self.name, endpoint.label, "up" if up else "down", signal.value, reason)
+        if not up and signal in HANGING:
+            self.move_waiting(endpoint)
 
     def move_waiting(self, endpoint: Endpoint, seconds: float = 0.0) -> None:
         """What has waited for so long for an endpoint that hangs is to be asked of another one, where that is safe."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -255,7 +255,8 @@ async def test_checks_stay_spread() -> None:
                 prober.retire()
 
 
-async def test_waiting_requests_move_on() -> None:
+@pytest.mark.parametrize("by", ["its checks", "its heartbeat"])
+async def test_waiting_requests_move_on(by: str) -> None:
     """A GET that waits for an endpoint which is found down is answered by another one; a POST goes on waiting."""
     async with patients(2) as (hanging, well):
         hanging.hangs = True
@@ -273,7 +274,10 @@ async def test_waiting_requests_move_on() -> None:
 
         asked = [asyncio.create_task(ask(method)) for method in ("GET", "GET", "POST", "POST")]
         await eventually(lambda: hanging.requests == 2)
-        async with probing(upstream):
+        async with probing(upstream) if by == "its checks" else contextlib.nullcontext():
+            if by == "its heartbeat":
+                members = [each.member for each in upstream.endpoints]
+                upstream.replace([replace(each, late=each.address.port == hanging.port) for each in members])
             done = [each for each in await asyncio.gather(*asked[:2]) if len(each.attempts) == 2]
         assert [(each.retry, each.status) for each in done[0].attempts] == [("found down", 0), ("", 200)]
         posts = await asyncio.wait(asked[2:], timeout=0.1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -118,6 +119,24 @@ async def test_what_the_source_says_is_true_until_it_says_otherwise() -> None:
     assert shares(upstream, 2) == {B.host: 2}
     upstream.replace([Member(A), Member(B)])
     assert shares(upstream, 2) == {A.host: 1, B.host: 1}
+
+
+async def test_what_the_source_says_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A line for each change, as of every other signal; none where the source only says the same again."""
+    upstream = upstream_of(A, B)
+    with caplog.at_level(logging.INFO, "gateway.upstream"):
+        for members in (
+            [Member(A, late=True), Member(B)],
+            [Member(A, 2, late=True), Member(B, up=False, reason="its check 'disk' is critical")],
+            [Member(A), Member(B, 2)],
+        ):
+            upstream.replace(members)
+    assert caplog.messages == [
+        "s: 10.0.0.1:80 is down (heartbeat): its heartbeat is late",
+        "s: 10.0.0.2:80 is down (source): its check 'disk' is critical",
+        "s: 10.0.0.1:80 is up (heartbeat): its heartbeat is in time",
+        "s: 10.0.0.2:80 is up (source): its source says passing",
+    ]
 
 
 async def test_a_late_heartbeat_is_a_signal_of_its_own() -> None:
