@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import ConfigError, parse
+from gateway.config.models.breakers import Breaker, BreakerProfile
 from tests.resilience.support import InProcess, backend, response, running
 from tests.support import eventually, exchange, running_gateway, scripted_backend
 from tests.upstream.wire import Wire, read_message
@@ -167,6 +168,17 @@ async def test_profiles(tmp_path: Path) -> None:
         parse({"routes.yaml": routes("a:1", "breaker: {profile: shrt}").encode()}, {}, base=tmp_path)
     (problem,) = refused.value.problems
     assert 'did you mean "short"' in str(problem)
+
+
+def test_a_profile_that_is_changed() -> None:
+    """Keeps what is not said again; one of another name begins with the defaults, and a route says it last."""
+    profiles = {"long-tail": BreakerProfile(slow=180), "mine": BreakerProfile(slow=180)}
+    judged = {name: Breaker(profile=name, window=60).judged_by(profiles) for name in (*profiles, "llm")}
+    assert [(each.slow, each.window, each.minimum, each.half_open) for each in judged.values()] == [
+        (180, 60, 10, 300),
+        (180, 60, 20, 60),
+        (30, 60, 10, 180),
+    ]
 
 
 async def test_responses_that_are_cut_short(tmp_path: Path) -> None:

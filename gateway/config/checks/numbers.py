@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from gateway.algorithms.gcra import Window
 from gateway.config.models import Configuration, RouteConfig, ServiceConfig
+from gateway.config.models.breakers import changed
 from gateway.config.models.rate_limits import windows_of
 from gateway.config.models.timeouts import Timeouts
 from gateway.config.problems import Fault, Path
@@ -61,8 +62,8 @@ def in_middleware(configuration: Configuration) -> Iterator[Fault]:
     config = configuration.middleware
     yield from _contradictions(config.timeouts, TIMEOUTS, ("timeouts",))
     yield from _contradictions(config.drain, DRAIN, ("drain",))
-    for name, profile in config.breakers.items():
-        yield from _contradictions(profile, BREAKER, ("breakers", name))
+    for name, profile in changed(config.breakers).items():
+        yield from _contradictions(profile, BREAKER, ("breakers", name), config.breakers[name].model_fields_set)
     for name, limit in config.rate_limits.items():
         yield from _windows(limit.limits, limit.burst, ("rate_limits", name, "limits"))
         for group, limits in limit.tiers.items():

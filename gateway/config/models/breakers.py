@@ -1,5 +1,6 @@
 """When what fails too often, or takes too long, is left alone for a while."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -51,7 +52,7 @@ class Breaker(Model):
 
     def judged_by(self, profiles: dict[str, BreakerProfile]) -> BreakerProfile:
         """The profile, with what the route says in its place. One that does not exist is that of short calls."""
-        profile = (PROFILES | profiles).get(self.profile, PROFILES["short"])
+        profile = (PROFILES | changed(profiles)).get(self.profile, PROFILES["short"])
         return profile.model_copy(update=self.model_dump(exclude_none=True, exclude={"profile"}))
 
 
@@ -68,3 +69,13 @@ PROFILES = {
 }
 """Those that there are without a configuration: for calls of milliseconds, for tools that take minutes, and for models,
 whose first word may take seconds."""
+
+
+def changed(profiles: Mapping[str, BreakerProfile]) -> dict[str, BreakerProfile]:
+    """Profiles as they are written; what one of the names above does not say, it has from there."""
+    return {
+        name: PROFILES[name].model_copy(update={key: getattr(profile, key) for key in profile.model_fields_set})
+        if name in PROFILES
+        else profile
+        for name, profile in profiles.items()
+    }

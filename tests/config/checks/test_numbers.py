@@ -101,6 +101,13 @@ def test_all_routes(middleware: str, where: str, said: str) -> None:
     assert said in warning
 
 
+def test_a_profile_that_is_changed() -> None:
+    """What a profile that exists without a configuration does not say again counts as it is there."""
+    assert warnings(OTHER.replace("['a:1']", "['a:1', 'a:2']"), "breakers: {long-tail: {slow: 3m, window: 10m}}") == []
+    (warning,) = warnings(OTHER.replace("['a:1']", "['a:1', 'a:2']"), "breakers: {long-tail: {slow: 6m}}")
+    assert warning.startswith("breakers.long-tail.slow: slow, 360 s, is more than half_open, 300 s")
+
+
 def test_a_route_that_stores_more_than_there_is_room_for() -> None:
     """A route's largest body is held against the store of all."""
     (warning,) = warnings(ROUTE % "cache: {max_body: 10MiB}", "cache: {size: 16MiB}")
