@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -26,9 +26,10 @@ from gateway.routes.explain import Explanation
 from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
 from gateway.upstream.asgi import Hosted
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.considered import considered
+from gateway.upstream.considered import considered, not_asked
 from gateway.upstream.layers import Layer, layers
 from gateway.upstream.request import Timeouts
+from gateway.upstream.service import Upstream
 
 LOOPBACK = "127.0.0.1"
 Outcome = Literal["forwarded", "redirected", "answered", "refused", "no route", "undecided"]
@@ -42,11 +43,13 @@ async def explain(
     headers: Sequence[tuple[str, str]],
     client: str = LOOPBACK,
     body: bytes | None = None,
+    why_none: Callable[[Upstream], str] = not_asked,
 ) -> dict[str, Any]:
     """What would happen to this request, as plain data. Nothing is sent, counted or changed.
 
     `url` is a path, or a URL whose host goes behind a Host among `headers`, which are (name, value); `client` is the
-    address that it comes from. Raises ValueError where `url` is neither. `outcome` says in one word what becomes of it.
+    address that it comes from, and `why_none` says why a service has no endpoint. Raises ValueError where `url` is
+    neither. `outcome` says in one word what becomes of it.
     """
     parts = split_url(url)
     lines = [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in headers]
@@ -80,7 +83,7 @@ async def explain(
         group = snapshot.configuration.group_of(explanation.result.rule.id)
         explained |= {"group": group} if group is not None else {}
     if isinstance(explanation.result, Match) and "sent" in explained:
-        explained |= await _policies(exchange, explanation.result)
+        explained |= await _policies(exchange, explanation.result, why_none)
     return explained | _lost(explanation)
 
 
@@ -160,7 +163,9 @@ class _Unsent:
         pass
 
 
-async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str, Any]:
+async def _policies(
+    exchange: Exchange, match: Match[RouteHandler], why_none: Callable[[Upstream], str]
+) -> dict[str, Any]:
     """What each policy of the route would say, up to the one that would refuse the request."""
     exchange.route, exchange.target_path, exchange.parameters = match.rule.id, match.path, match.parameters
     rules = []
@@ -181,7 +186,7 @@ async def _policies(exchange: Exchange, match: Match[RouteHandler]) -> dict[str,
         if refusal is not None:
             verdict, outcome = f"refused while its body is read: {refusal}", "refused"
     way = list(layers(match.value.forward, exchange))
-    return _onward(match.value, way[-1]) | {
+    return _onward(match.value, way[-1], why_none) | {
         "verdict": verdict,
         "outcome": outcome,
         "rules": rules,
@@ -252,7 +257,7 @@ def _why(form: Form, pattern: str) -> str:
     return f"the path fits {pattern}, the most specific that does"
 
 
-def _onward(handler: RouteHandler, last: Handler) -> dict[str, Any]:
+def _onward(handler: RouteHandler, last: Handler, why_none: Callable[[Upstream], str]) -> dict[str, Any]:
     """Through which handlers, and where to: `last` is where this request would go, of several services of a split."""
     target = last if isinstance(last, Cluster | Hosted | Redirect | FixedResponse) else handler.target
     handlers = [repr(middleware) for middleware in handler.middlewares]
@@ -261,7 +266,7 @@ def _onward(handler: RouteHandler, last: Handler) -> dict[str, Any]:
             "handlers": [*handlers, f"Cluster({target.name})"],
             "timeouts": _timeouts(target.timeouts),
             "endpoints": [endpoint.label for endpoint in target.upstream.endpoints],
-            "considered": considered(target.upstream, time.perf_counter()),
+            "considered": considered(target.upstream, time.perf_counter(), why_none),
         }
     onward: dict[str, Any] = {"handlers": [*handlers, target.name], "endpoints": [target.name]}
     if isinstance(target, FixedResponse):

@@ -35,7 +35,9 @@ from gateway.http.parameters import query_values
 from gateway.monitor.audit_log import AdminChange
 from gateway.monitor.metrics import Metrics
 from gateway.monitor.recent_requests import RecentRequests
+from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
+from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.admin")
 
@@ -186,13 +188,18 @@ class _Admin:
             raise Refused(401, message, {"www-authenticate": "Bearer"})
         try:
             client, body = request.query_params.get("client", LOOPBACK), request.query_params.get("body")
-            answer = await explain(snapshot, method, url, pairs, client, None if body is None else body.encode())
+            sent = None if body is None else body.encode()
+            answer = await explain(snapshot, method, url, pairs, client, sent, self._why_none)
         except ValueError as error:
             raise Refused(400, str(error)) from None
         if shows_credential and holder is not None:
             path = answer.get("path", "?")
             logger.info("explained to %s, with a credential: %s %s: %s", holder.name, method, path, answer["result"])
         return json_answer(answer)
+
+    def _why_none(self, upstream: Upstream) -> str:
+        found = (each for each in self._reloader.owner.all(Discovery) if each.upstream is upstream)
+        return next((each.why_none() for each in found), "routes.yaml lists none")
 
     async def reload(self, request: Request) -> Response:
         caller = self._reloader.reload()

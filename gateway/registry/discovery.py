@@ -128,17 +128,24 @@ class Discovery:
         """See `Troubled`."""
         name, place = self.upstream.name, self.source.place
         if self.lost:
-            age = "never answered" if self.answered_at is None else f"answered {self._age():.0f} s ago"
-            yield f"the endpoints of {name} are stale: {place} {age}: {self.lost}"
+            yield f"the endpoints of {name} are stale: {self.why_none()}"
         elif self.answered_at is None:
-            yield f"the endpoints of {name} are not known: {place} has not answered yet"
+            yield f"the endpoints of {name} are not known: {self.why_none()}"
         elif self._empty_since is not None:
             yield f"{place} says that {name} has no instances any more; the last ones stay for {self._held():.0f} s"
         elif not self.upstream.endpoints:
-            yield f"{name} has no endpoints: {place} says that there are none"
+            yield f"{name} has no endpoints: {self.why_none()}"
         if self.dropped:
             some = ", ".join(self._outside)
             yield f"{counted(self.dropped, 'instance')} of {name} ({some}) not used: outside of allowed_networks"
+
+    def why_none(self) -> str:
+        """What the source said last, where the service has no endpoints."""
+        place = self.source.place
+        if self.lost:
+            age = "never answered" if self.answered_at is None else f"answered {self._age():.0f} s ago"
+            return f"{place} {age}: {self.lost}"
+        return f"{place} has not answered yet" if self.answered_at is None else f"{place} says that there are none"
 
     def age(self, now: float) -> float | None:
         """Seconds since the source last sent anything; None where it never did."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from gateway.upstream.endpoint import Endpoint
@@ -11,15 +11,21 @@ from gateway.upstream.service import Upstream
 SHOWN: Final = 50  # endpoints, of a service that has more
 
 
-def considered(upstream: Upstream, now: float) -> list[str]:
-    """A line for each endpoint, those that may be chosen first. `now` is time.perf_counter()."""
+def not_asked(upstream: Upstream) -> str:
+    """Why a service has no endpoint, where no source is asked for them."""
+    return "what a source finds, `gateway explain` knows with --running only"
+
+
+def considered(upstream: Upstream, now: float, why_none: Callable[[Upstream], str] = not_asked) -> list[str]:
+    """A line for each endpoint, those that may be chosen first. `now` is time.perf_counter(); `why_none` says why
+    there is no endpoint at all."""
     lines = list(_chosen_from(upstream, now))
     among = {endpoint for level, _ in upstream.chosen_from(now) for endpoint, _ in level.weighted}
     lines += [
         f"{each.label}: not considered, {_why_not(each, now)}" for each in upstream.endpoints if each not in among
     ]
     if not lines:
-        return [f"{upstream.name} has no endpoint (what a source finds, `gateway explain` knows with --running only)"]
+        return [f"{upstream.name} has no endpoint: {why_none(upstream)}"]
     more = [f"... and {len(lines) - SHOWN} more: /services/{upstream.name}"] if len(lines) > SHOWN else []
     return lines[:SHOWN] + more
 

@@ -147,8 +147,11 @@ class Retries:
         if settings.unreached == 1:
             return "none"
         if may_be_repeated(exchange):
-            after = ", ".join(sorted(settings.on | {str(status) for status in settings.statuses}))
-            said = f"up to {counted(settings.attempts, 'attempt')}, after {after}"
+            on, more = settings.on, ""
+            if "connect" in on and settings.unreached != settings.attempts:
+                on, more = on - {"connect"}, f", and up to {settings.unreached} after connect"
+            after = ", ".join(sorted(on | {str(status) for status in settings.statuses}))
+            said = f"up to {counted(settings.attempts, 'attempt')}, after {after}{more}"
         else:
             attempts = counted(settings.unreached, "attempt")
             said = f"up to {attempts}, until an endpoint is reached, as it is {NOT_IDEMPOTENT}"

@@ -137,6 +137,9 @@ async def test_why_nothing_followed(tmp_path: Path) -> None:
         await gateway.get()
         assert why() == [None]
         await gateway.reload(routes(busy.address))
+        explained = await gateway.admin.get("/explain", params={"url": "/"})
+        (said,) = explained.json()["resilience"]
+        assert "up to 3 attempts, after reset, timeout, and up to 10 after connect; the budget has" in said
         await gateway.get()
         assert why() == [None, "no other endpoint"]  # a fresh connection in the place of a reused one is free
         nothing = "retry_budget: {ratio: 0%, minimum_per_second: 0}"
