@@ -93,7 +93,14 @@ def patterns_of(expression: str, *, anywhere: bool = False, ignore_case: bool = 
         raise Unsayable(f"it would become more than {MOST} paths")
     flat = [pattern for patterns, _ in found for pattern in patterns]
     grouped = all(_is_grouped(list(branch)) for branch in atoms)
-    return Found(tuple(dict.fromkeys(flat)), all(anchored for _, anchored in found), grouped)
+    return Found(tuple(dict.fromkeys(_joined(flat))), all(anchored for _, anchored in found), grouped)
+
+
+def _joined(patterns: list[Pattern]) -> list[Pattern]:
+    """`/a/*` for what is beneath `/a` and `/a` itself."""
+    whole = {Pattern(p.segments, True) for p in patterns if p.beneath and Pattern(p.segments) in patterns}
+    parts = {part for p in whole for part in (Pattern(p.segments), Pattern(p.segments, True, True))}
+    return [*(p for p in patterns if p not in parts), *sorted(whole, key=lambda p: p.text)]
 
 
 def _is_grouped(atoms: list[_Atom]) -> bool:

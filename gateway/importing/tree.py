@@ -135,6 +135,10 @@ class Item:
         """Nothing below it needs to be written."""
         self._done(_NEEDLESS)
 
+    def taken(self) -> None:
+        """All below it is part of what it, or something above it, became."""
+        self._seen.asked.update(_paths(self.node, self.path))
+
     def _done(self, became: str) -> None:
         for path in _paths(self.node, self.path):
             self._seen.asked.add(path)

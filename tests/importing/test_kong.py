@@ -182,6 +182,13 @@ def test_unknown_keys_are_named_with_their_lines(tmp_path: Path, monkeypatch: py
     assert "hidden" not in tried.report
 
 
+def test_a_route_of_hosts_that_cannot_be_said_is_not_for_all_hosts(kong: Import) -> None:
+    """A wildcard at the end of a host leaves the route out, and takes no request of another host in."""
+    tried = kong({"name": "r", "paths": ["/r/"], "hosts": ["example.*"]}, {"name": "o", "paths": ["/o/"]})
+    assert [tried.goes("GET", url) for url in ("/r/x", "/o/x")] == ["404", "s:80/base/x"]
+    assert "none of its hosts could be said" in tried.report
+
+
 def test_what_is_wrong_already_is_left_out_and_named(kong: Import) -> None:
     """A value that no file of ours takes costs its own rule or route, closes what it guarded, and is never shown."""
     addresses = {"name": "ip-restriction", "config": {"allow": ["not-an-address"]}}

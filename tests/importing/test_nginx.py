@@ -95,6 +95,7 @@ def test_servers_are_chosen_by_host_and_the_first_is_for_the_others(nginx: Impor
         "server_name one.test; location / { proxy_pass http://one:80; }",
         """server { listen 80; server_name two.test *.two.test;
              location /two/ { proxy_pass http://two:80; } }
+           server { listen 80; server_name ~^www[0-9]; location / { proxy_pass http://regex:80; } }
            server { listen 80 default_server; server_name _; return 410; }""",
     )
     expected = {

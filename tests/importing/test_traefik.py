@@ -119,11 +119,12 @@ def test_expressions_of_both_versions_are_paths(traefik: Import) -> None:
         {
             "three": router(r"PathRegexp(`^/users/[0-9]+$`)", "a"),
             "two": router("Path(`/items/{id:[0-9]+}/edit`)", "b"),
+            "any": router("HostRegexp(`{host:.+}`) && Path(`/any`)", "a"),
             "hosts": router(r"HostRegexp(`^.+\.example\.com$`)", "c"),
         }
     )
-    urls = ("/users/7", "/users/x", "/items/7/edit", "/items/x/edit", "http://a.b.example.com/")
-    assert [tried.goes("GET", url)[0] for url in urls] == ["a", "4", "b", "4", "c"]
+    urls = ("/users/7", "/users/x", "/items/7/edit", "/items/x/edit", "http://a.b.example.com/", "/any")
+    assert [tried.goes("GET", url)[0] for url in urls] == ["a", "4", "b", "4", "c", "a"]
 
 
 def test_services_of_services_are_splits_mirrors_and_fallbacks(traefik: Import) -> None:

@@ -93,7 +93,7 @@ def _own_limits(item: Item, consumer: Settings | None, description: Description)
         item.unsaid("a plugin of one consumer can only be a rate limit here, beside one that all have")
         return
     consumer["limits"] = dict.fromkeys(names, limits)
-    config.ignore()
+    config.taken()
     item.ignore_keys("consumer", "id", "tags", "protocols", "enabled")
     item.said(f"limits of consumer {consumer['name']}")
 
@@ -106,6 +106,6 @@ def _tier(item: Item, group: str, description: Description) -> None:
         return
     for settings in description.limits:
         settings.setdefault("tiers", {})[group] = limits
-    config.ignore()
+    config.taken()
     item.ignore_keys("consumer_group", "id", "tags", "protocols", "enabled")
     item.said(f"tier {group} of the rate limits")

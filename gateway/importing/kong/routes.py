@@ -116,6 +116,9 @@ def routes_of(item: Item, service: Service | None, description: Description, maj
         item.differs("http is taken as well: TLS ends in front of the gateway, which sees no difference", "protocols")
     route = Route(identifier(name), item.place, [], settings={"target": service.target} | service.settings)
     route.hosts = tuple(_hosts(item))
+    if not route.hosts and (item.get("hosts") or item.get("snis")):
+        item.unsaid("none of its hosts could be said, so that there is no such route")
+        return
     if methods := [method.upper() for method in item.texts("methods")]:
         route.methods = tuple(method for method in methods if method not in ("CONNECT", "TRACE"))
     route.headers = _headers(item)

@@ -154,7 +154,11 @@ def _servers(http: Directive) -> list[Server]:
                 listen.said("the port of `gateway serve`")
             else:
                 listen.differs(f"port {port} is not a matter of routes: it is taken on the port of `gateway serve`")
-        found.append(_server(directive, default=first))
+        server = _server(directive, default=first)
+        if server.hosts or first:
+            found.append(server)
+        else:
+            directive.unsaid("no host of it could be said, and it is not the default server")
     return found
 
 

@@ -18,6 +18,8 @@ _ANY_SUBDOMAIN = re.compile(
     r"\^?(?:\(?(?:\.[+*]|\[[^\]]+\][+*]|\[\^\.\]\+)\)?|\{\w*:?[^}]*\})\\?\.((?:[\w-]+\\?\.)+[\w-]+)\$?"
 )
 
+_ANY_HOST = re.compile(r"\^?\.[+*]\$?|\{\w*:\.[+*]\}")
+
 
 class Unmatched(Exception):
     """An alternative of the rule has no route; the text says why."""
@@ -49,6 +51,8 @@ def _apply(route: Route, matcher: Matcher, item: Item) -> None:
     if name in ("Host", "HostHeader", "HostRegexp"):
         if matcher.negated:
             raise Unmatched("a host is named, not excluded; write the hosts that are meant")
+        if name == "HostRegexp" and any(map(_ANY_HOST.fullmatch, arguments)):
+            return
         hosts = tuple(_hosts(matcher, item))
         route.hosts = tuple(host for host in hosts if host in route.hosts) if route.hosts else hosts
         if not route.hosts:
@@ -90,8 +94,6 @@ def _hosts(matcher: Matcher, item: Item) -> Iterator[str]:
             item.differs(f"`{argument}` is every name below *.{match[1].replace(chr(92), '')}", "rule")
         elif re.fullmatch(r"\^?[\w.\\-]+\$?", argument) and "\\w" not in argument:
             yield argument.strip("^$").replace("\\", "")
-        elif argument in (".+", "{any:.+}", "{host:.+}", "^.+$", ".*", "{catchall:.*}"):
-            return
         else:
             raise Unmatched(f"`{argument}`: a host is exact, or has `*.` at its front")
 
