@@ -37,7 +37,7 @@ MODULES = """
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     middleware/variables
-    monitor/access_log monitor/metrics monitor/recent_requests
+    monitor/access_log monitor/log_writer monitor/metrics monitor/recent_requests
     app/channel app/gateway app/sending app/asgi app/counting
     server/context server/channel server/head server/progress server/lingering server/accepting
     server/http1/phase server/http1/reader server/http1/channel server/http1/websocket server/http1/connection

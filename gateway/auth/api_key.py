@@ -137,7 +137,9 @@ class ApiKeys:
         now = time.time()
         if now >= entry.expires:
             return replace(EXPIRED, consumer=entry.holder.identity.consumer)
-        return TOO_EARLY if now < entry.not_before else entry.holder
+        if now < entry.not_before:
+            return replace(TOO_EARLY, consumer=entry.holder.identity.consumer)
+        return entry.holder
 
     def challenge(self, refused: Refused | None) -> bytes:
         """There is no registered scheme for API keys: this one says where a key belongs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 
@@ -28,7 +29,16 @@ from gateway.cli.options import CONFIG, RESOLVE, refuse
     is_flag=True,
     help="Let other gateways listen on the same port (SO_REUSEPORT); see docs/restarting.md.",
 )
-@click.option("--log-format", type=click.Choice(["json", "console"]), help="Overrides access_log.format.")
+@click.option(
+    "--log-format", type=click.Choice(["json", "console"]), help="Overrides access_log.format, for both logs."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least that the gateway's own log has, on stderr.",
+)
 @RESOLVE
 def serve(
     directory: Path,
@@ -40,6 +50,7 @@ def serve(
     takeover: bool,
     reuse_port: bool,
     log_format: str | None,
+    log_level: str,
     resolve: dict[str, str],
 ) -> None:
     """Serve the configuration until SIGTERM."""
@@ -63,9 +74,13 @@ def serve(
         listen["admin"] = Wanted(*admin_at, "--admin", "--admin")
     if metrics_at is not None:
         listen["metrics"] = Wanted(*metrics_at, "--metrics", "--metrics")
-    options = ServeOptions(directory, listen, log_format, resolve, secrets, strict, takeover)
+    level, console = logging.getLevelNamesMapping()[log_level.upper()], log_format == "console"
     try:
-        with process_log(secrets), asyncio.Runner(loop_factory=_new_loop) as runner:
+        with (
+            process_log(secrets, console=console, level=level) as log,
+            asyncio.Runner(loop_factory=_new_loop) as runner,
+        ):
+            options = ServeOptions(directory, listen, log_format, resolve, secrets, log, strict, takeover)
             run_through(runner.get_loop(), run(options))
     except StartError as error:
         click.echo(f"error: {error}", err=True)

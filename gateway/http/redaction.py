@@ -16,6 +16,8 @@ def without_userinfo(text: str) -> str:
 def shown_url(url: str) -> str:
     """A URL for a log: without the user and the values of the query, which may be what the gateway proves itself by."""
     before, mark, query = url.partition("?")
-    scheme, _, rest = before.partition("://")
+    scheme, separator, rest = before.partition("://")
+    if not separator:
+        scheme, rest = "", before
     host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{mark}{_VALUE.sub('(hidden)', query)}"
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{mark}{_VALUE.sub('(hidden)', query)}"

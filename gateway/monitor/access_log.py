@@ -1,19 +1,16 @@
-"""The access log: one line for each request, written in batches by a thread of its own.
+"""The access log: one line for each request.
 
-A request only appends to a queue. The reader of the log may be slow or stuck: then lines are dropped, and counted,
-but no request waits. A change of destination goes through the same queue: every line before it goes to the old one.
+It is made at once, because bytes wait more cheaply than what they are made of; `log_writer.py` writes it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import threading
+import random
 import time
-from collections import deque
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import orjson
@@ -21,78 +18,72 @@ import orjson
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Outcome
 from gateway.http.messages import Attempt
-from gateway.http.redaction import without_userinfo
-from gateway.plurals import counted
+from gateway.http.redaction import shown_url, without_userinfo
+from gateway.monitor.log_writer import QUEUE_BYTES, QUEUE_LIMIT, LogWriter, open_destination
 
 logger = logging.getLogger("gateway.access_log")
 
 Record = dict[str, Any]
 
-QUEUE_LIMIT: Final = 10_000  # records that may wait for the writer
-QUEUE_BYTES: Final = 8 * 1024 * 1024  # of them: a record may hold a path of kilobytes
-BATCH_SECONDS: Final = 0.1
-BATCH_RECORDS: Final = 1000
-STANDARD: Final = {"stdout": 1, "stderr": 2, "off": -1}  # outputs that are no file; their descriptors
+SERVICE: Final = ("access_log",)
+"""The one identity under which it lives: it outlives every reload."""
+MAX_TEXT: Final = 512  # characters of a header
 
 
 @dataclass(frozen=True, slots=True)
 class AccessLogSettings:
-    """Where the log goes, and for whom it is."""
+    """Where the log goes, for whom it is, and what is in it."""
 
     output: str = "stdout"  # stdout, stderr, off, or a path
     format: Literal["json", "console"] = "json"
-
-
-@dataclass(frozen=True, slots=True)
-class _Destination:
-    settings: AccessLogSettings
-    descriptor: int  # -1: nowhere
-
-    def close(self) -> None:
-        if self.descriptor > 2:
-            os.close(self.descriptor)
+    fields: tuple[str, ...] = ()  # of each line; empty: all
+    sample: Mapping[int, float] = field(default_factory=dict)  # the share of lines that is written, by status
+    concealed: frozenset[bytes] = frozenset()  # headers that hold credentials
 
 
 class AccessLog:
-    """Takes records on the event loop, writes them on its own thread. Raises OSError where a file cannot be opened."""
+    """Takes requests on the event loop. Raises OSError where a file cannot be opened."""
 
     def __init__(self, settings: AccessLogSettings) -> None:
         self.settings = settings
-        self.dropped = 0  # records, since the start
-        self._dropped_reported = 0
-        self._failing = False
-        self._queue: deque[bytes | _Destination] = deque()
-        self._put = 0  # bytes that were put into it, which only the loop counts
-        self._taken = 0  # bytes that were taken out of it, which only the writer counts
-        self._wanted = threading.Event()
-        self._stopping = False
-        self._destination = _open(settings)
-        self._writer = threading.Thread(target=self._work, name="access-log", daemon=True)
-        self._writer.start()
+        self._second = 0  # whose text is `_stamp`
+        self._stamp = ""
+        self._writer = LogWriter(open_destination(settings.output, console=settings.format == "console"))
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over. Takes a record of it; never blocks."""
-        if self.settings.output == "off":
+        settings, share = self.settings, 1.0
+        if settings.output == "off":
             return
-        queue = self._queue
-        if len(queue) >= QUEUE_LIMIT or self._put - self._taken >= QUEUE_BYTES:
-            self.dropped += 1
-            if self.dropped == self._dropped_reported + 1:
-                logger.warning("%s is not read: access log lines are dropped", self.settings.output)
+        status = outcome.status
+        if status in settings.sample and (status >= 400 or exchange.error is None):
+            share = settings.sample[status]
+            if share < 1.0 and random.random() >= share:
+                return
+        writer = self._writer
+        queue = writer.queue
+        if len(queue) >= QUEUE_LIMIT or writer.put - writer.taken >= QUEUE_BYTES:
+            writer.no_room()
             return
-        # Made a line at once: bytes wait more cheaply than what made them.
-        record = _record(exchange, outcome)
-        line = _console_line(record) if self.settings.format == "console" else _json_line(record)
-        self._put += len(line)
+        second = int(outcome.at)
+        if second != self._second:
+            self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        at = f"{self._stamp}.{int((outcome.at - second) * 1e6):06d}Z"
+        record = _record(exchange, outcome, at, settings.concealed)
+        if share < 1.0:
+            record["sample_rate"] = share
+        if settings.fields:
+            record = _chosen(record, settings.fields)
+        line = _console_line(record) if settings.format == "console" else _json_line(record)
+        writer.put += len(line)
         queue.append(line)
         if len(queue) == 1:
-            self._wanted.set()
+            writer.wanted.set()
 
     def configure(self, settings: AccessLogSettings) -> None:
         """Go on like this. Raises OSError, and goes on as before, where the file cannot be opened."""
-        self._queue.append(_open(settings))
+        self._writer.go_on_in(open_destination(settings.output, console=settings.format == "console"))
         self.settings = settings
-        self._wanted.set()
 
     def reopen(self) -> None:
         """The file was moved away (SIGUSR1): go on in a new one."""
@@ -106,90 +97,50 @@ class AccessLog:
             reason = f"{settings.output}: {error.strerror}"
             logger.warning("the access log cannot be reopened, it goes on in the old file: %s", reason)
 
+    def troubles(self) -> Iterable[str]:
+        """See `Troubled`."""
+        return self._writer.troubles()
+
+    def measures(self) -> dict[str, float]:
+        """See `Measured`."""
+        writer = self._writer
+        return {
+            "gateway_access_log_up": float(not writer.failure and not writer.waiting),
+            "gateway_access_log_lost_total": writer.dropped + writer.lost,
+        }
+
     def close(self, seconds: float = 2.0) -> None:
         """Write what is left, waiting at most `seconds` for a reader that is stuck."""
-        self._stopping = True
-        self._wanted.set()
-        self._writer.join(seconds)
-
-    # On the writer's thread.
-
-    def _work(self) -> None:
-        while not self._stopping or self._queue:
-            self._wanted.wait()
-            self._wanted.clear()
-            if not self._stopping:
-                time.sleep(BATCH_SECONDS)
-            while self._queue:
-                self._write_batch()
-            self._tell_dropped()
-
-    def _write_batch(self) -> None:
-        """Write records up to the next change of destination, if there is one."""
-        lines: list[bytes] = []
-        following: _Destination | None = None
-        while self._queue and len(lines) < BATCH_RECORDS:
-            item = self._queue.popleft()
-            if isinstance(item, _Destination):
-                following = item
-                break
-            lines.append(item)
-            self._taken += len(item)
-        if lines:
-            self._write(b"".join(lines))
-        if following is not None:
-            self._destination.close()
-            self._destination = following
-
-    def _tell_dropped(self) -> None:
-        dropped = self.dropped - self._dropped_reported
-        if dropped:
-            self._dropped_reported += dropped
-            console = self._destination.settings.format == "console"
-            text = f"{counted(dropped, 'line')} dropped\n" if console else f'{{"dropped":{dropped}}}\n'
-            self._write(text.encode())
-            logger.warning("%s is read again: %s dropped", self.settings.output, counted(dropped, "access log line"))
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view and self._destination.descriptor >= 0:
-            try:
-                written = os.write(self._destination.descriptor, view)
-                view = view[written:]
-            except BlockingIOError:
-                time.sleep(BATCH_SECONDS)
-            except OSError as error:
-                self._failed(error)
-                return
-        self._failing = False
-
-    def _failed(self, error: OSError) -> None:
-        if not self._failing:
-            self._failing = True
-            logger.error(
-                "%s: %s; access log lines are lost until it can be written", self.settings.output, error.strerror
-            )
+        self._writer.close(seconds)
 
 
-def _record(exchange: Exchange, outcome: Outcome) -> Record:
+def _record(exchange: Exchange, outcome: Outcome, at: str, concealed: frozenset[bytes]) -> Record:
     """What the log says of it. Seconds are rounded to microseconds; what `round` does takes five times as long."""
-    error, original = exchange.error, exchange.original_path
+    error, original, fields = exchange.error, exchange.original_path, exchange.fields
     last = exchange.attempts[-1] if exchange.attempts else None
-    fallback = None  # what stood in the place of which failure
+    fallback = rule = reason = None  # what stood in the place of which failure; what refused it, and why
     for decision in exchange.decisions:
-        if decision.rule == "fallback":
+        if decision.verdict == "deny":
+            rule, reason = decision.rule, decision.reason
+        elif decision.rule == "fallback" and fallback is None:
             fallback = decision.reason
-            break
+    agent, referer = fields.get(b"user-agent"), fields.get(b"referer")
+    if concealed:
+        agent = None if b"user-agent" in concealed else agent
+        referer = None if b"referer" in concealed else referer
     return {
-        "time": outcome.at,
+        "time": at,
         "request_id": exchange.request_id,
         "trace_id": exchange.trace_id,
         "client": exchange.client,
         "consumer": exchange.identity.consumer if exchange.identity else None,
+        "claimed_consumer": exchange.claimed_consumer,
         "method": exchange.method,
         "host": without_userinfo(exchange.host) if "@" in exchange.host else exchange.host,
         "path": without_userinfo(exchange.path) if "@" in exchange.path else exchange.path,
         "original_path": without_userinfo(original) if "@" in original else original,
+        "user_agent": None if agent is None else agent[:MAX_TEXT].decode("latin-1"),
+        "referer": None if referer is None else _shown_referer(referer.decode("latin-1")),
         "route": exchange.route,
         "upstream": exchange.upstream,
         "endpoint": last and last.endpoint,
@@ -201,23 +152,27 @@ def _record(exchange: Exchange, outcome: Outcome) -> Record:
         "cache": exchange.cache,
         "fallback": fallback,
         "attempts": list(map(Attempt.summary, exchange.attempts)),
+        "refused_by": rule,
+        "reason": reason,
         "error": f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else error and repr(error),
     }
 
 
+def _chosen(record: Record, fields: tuple[str, ...]) -> Record:
+    """These fields, and the share of the lines that are written, without which nothing can be counted."""
+    chosen = {name: record[name] for name in fields if name in record}
+    if "sample_rate" in record:
+        chosen["sample_rate"] = record["sample_rate"]
+    return chosen
+
+
+def _shown_referer(referer: str) -> str:
+    return shown_url(referer.partition("#")[0])[:MAX_TEXT]
+
+
 def check_output(settings: AccessLogSettings) -> None:
     """Raises OSError where it cannot be written."""
-    descriptor = _open(settings).descriptor
-    if descriptor > 2:
-        os.close(descriptor)
-
-
-def _open(settings: AccessLogSettings) -> _Destination:
-    if settings.output in STANDARD:
-        return _Destination(settings, STANDARD[settings.output])
-    # O_NONBLOCK, because opening a named pipe without a reader would otherwise wait for one.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-    return _Destination(settings, os.open(settings.output, flags, 0o640))
+    open_destination(settings.output, console=False).close()
 
 
 def _json_line(record: Record) -> bytes:
@@ -229,7 +184,7 @@ def _json_line(record: Record) -> bytes:
 
 def _console_line(record: Record) -> bytes:
     """One line for people: what, where to, how it ended, how long it took."""
-    at = datetime.fromtimestamp(record["time"], UTC).strftime("%H:%M:%S")
+    at = record["time"][11:19]
     where = f"{record['route'] or '-'} -> {record['endpoint'] or '-'}"
     seconds = record["duration"]
     line = f"{at} {record['status']} {record['method']} {record['path']}  {where}  {seconds * 1000:.1f} ms"

@@ -1,58 +1,91 @@
-"""From the configuration to where the access log and the audit log go."""
+"""The logs of a process, and how they follow the configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.build import Snapshot
 from gateway.config.models import AccessLog as AccessLogConfig
 from gateway.config.problems import ConfigError, Problem
 from gateway.http import Report
-from gateway.monitor.access_log import STANDARD, AccessLog, AccessLogSettings, check_output
+from gateway.live import Owner
+from gateway.monitor.access_log import SERVICE as ACCESS_LOG
+from gateway.monitor.access_log import AccessLog, AccessLogSettings, check_output
+from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
 from gateway.monitor.audit_log import AuditLog
+from gateway.monitor.log_writer import STANDARD
+from gateway.monitor.process_log import SERVICE as PROCESS_LOG
+from gateway.monitor.process_log import ProcessLog
 from gateway.server.audit import settings_of_audit_log
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """All three, and what the command line says of them."""
+
+    access: AccessLog
+    audit: AuditLog
+    process: ProcessLog
+    format: str | None
+
+    def reopen(self) -> None:
+        """The files were moved away (SIGUSR1): go on in new ones."""
+        self.access.reopen()
+        self.audit.reopen()
+
+    def change(self, directory: Path, reports: list[Report], snapshot: Snapshot) -> Callable[[], None]:
+        """What lets them go on as a new configuration wants it. Raises ConfigError where one cannot.
+
+        The audit log is among `reports` only while there is one: it need not be called with every request otherwise.
+        """
+        audit_settings = settings_of_audit_log(directory, snapshot, self.audit.settings)
+        access_settings = _settings_of_access_log(self.access.settings, self.format, snapshot)
+
+        def change() -> None:
+            if access_settings != self.access.settings:
+                self.access.change(access_settings)
+            self.process.console = access_settings.format == "console"
+            self.audit.configure(audit_settings)
+            reports[:] = [report for report in reports if report != self.audit.report]
+            if audit_settings is not None:
+                reports.append(self.audit.report)
+
+        return change
+
+
+def logs_of(owner: Owner, process: ProcessLog, log_format: str | None) -> Logs:
+    """Those of a process that begins, which its owner asks how they are."""
+    access = owner.hold(ACCESS_LOG, AccessLog(access_log_settings(AccessLogConfig(), log_format)))
+    return Logs(access, owner.hold(AUDIT_LOG, AuditLog()), owner.hold(PROCESS_LOG, process), log_format)
 
 
 def access_log_settings(config: AccessLogConfig, log_format: str | None) -> AccessLogSettings:
     """What middleware.yaml says, or the command line."""
     console = (log_format or config.format) == "console"
-    return AccessLogSettings(config.output, "console" if console else "json")
+    return AccessLogSettings(
+        config.output, "console" if console else "json", () if console else config.fields, _shares(config)
+    )
 
 
-def change_of_logs(
-    access_log: AccessLog,
-    audit_log: AuditLog,
-    reports: list[Report],
-    directory: Path,
-    log_format: str | None,
-    snapshot: Snapshot,
-) -> Callable[[], None]:
-    """What lets both logs go where a new configuration wants them. Raises ConfigError where one cannot.
-
-    The audit log is among `reports` only while there is one: it need not be called with every request otherwise.
-    """
-    audit_settings = settings_of_audit_log(directory, snapshot, audit_log.settings)
-    access_settings = _settings_of_access_log(access_log.settings, log_format, snapshot)
-
-    def change() -> None:
-        if access_settings != access_log.settings:
-            access_log.change(access_settings)
-        audit_log.configure(audit_settings)
-        reports[:] = [report for report in reports if report != audit_log.report]
-        if audit_settings is not None:
-            reports.append(audit_log.report)
-
-    return change
+def _shares(config: AccessLogConfig) -> dict[int, float]:
+    """By status. What is said of one goes before what is said of its class."""
+    shares: dict[int, float] = {}
+    for statuses, percent in sorted(config.sample.items(), key=lambda item: item[0].isdigit()):
+        first = int(statuses.replace("x", "0"))
+        for status in range(first, first + (1 if statuses.isdigit() else 100)):
+            shares[status] = percent / 100
+    return shares
 
 
 def _settings_of_access_log(former: AccessLogSettings, log_format: str | None, snapshot: Snapshot) -> AccessLogSettings:
     """Where a new configuration wants it. Raises ConfigError where that cannot be written."""
     configuration = snapshot.configuration
     settings = access_log_settings(configuration.middleware.access_log, log_format)
-    if settings.output not in STANDARD:
-        settings = replace(settings, output=str(configuration.base / settings.output))
+    concealed = snapshot.credentials.headers & {b"user-agent", b"referer"}
+    output = settings.output if settings.output in STANDARD else str(configuration.base / settings.output)
+    settings = replace(settings, output=output, concealed=concealed)
     try:
         if settings != former:
             check_output(settings)

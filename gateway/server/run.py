@@ -28,17 +28,14 @@ from gateway.app.health import PROBES, probe
 from gateway.auth.replays import SERVICE as REPLAYS
 from gateway.auth.replays import ReplayMemory
 from gateway.build import Snapshot
-from gateway.config.models import AccessLog as AccessLogConfig
 from gateway.config.models import ClientLimits
 from gateway.config.problems import ConfigError
 from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
 from gateway.live import Owner, Plan
-from gateway.monitor.access_log import AccessLog
-from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
-from gateway.monitor.audit_log import AuditLog
 from gateway.monitor.endpoint_metrics import endpoint_metrics
 from gateway.monitor.metrics import Metrics, plain
+from gateway.monitor.process_log import ProcessLog
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.registry.discovery import Discovery
@@ -47,7 +44,7 @@ from gateway.reload import Reloader
 from gateway.server.admin import AdminAccess
 from gateway.server.context import ServerContext
 from gateway.server.listen import Kind, ListenError, StartError, Wanted
-from gateway.server.logs import access_log_settings, change_of_logs
+from gateway.server.logs import Logs, logs_of
 from gateway.server.loop_watch import LoopWatch
 from gateway.server.memory import give_memory_back
 from gateway.server.name_warnings import NameWarnings
@@ -72,6 +69,7 @@ class ServeOptions:
     log_format: str | None
     resolve: dict[str, str]
     secrets: KnownSecrets  # hidden in the process's own log
+    log: ProcessLog
     strict: bool  # a configuration with errors ends it at the start
     takeover: bool  # the listeners are those of the gateway that runs, if one does
 
@@ -86,19 +84,18 @@ async def serve(options: ServeOptions) -> None:
     deadlines = Deadlines(asyncio.get_running_loop())
     connector = Connector(deadlines, Resolver(options.resolve))
     metrics = Metrics()
-    access_log = AccessLog(access_log_settings(AccessLogConfig(), options.log_format))
     owner = Owner()
-    audit_log = owner.hold(AUDIT_LOG, AuditLog())
+    logs = logs_of(owner, options.log, options.log_format)
     owner.hold(REPLAYS, ReplayMemory())
     recent = RecentRequests()
     # The last requests are kept where they can be shown.
-    reports = [access_log.report, metrics.observe, *([recent.report] if admin_at is not None else ())]
+    reports = [logs.access.report, metrics.observe, *([recent.report] if admin_at is not None else ())]
     admin_access = AdminAccess(options.directory, admin_at, options.secrets)
     names = NameWarnings(options.resolve)
 
     def prepare(snapshot: Snapshot, plan: Plan) -> None:
         admin_access.check(snapshot)
-        changed = change_of_logs(access_log, audit_log, reports, options.directory, options.log_format, snapshot)
+        changed = logs.change(options.directory, reports, snapshot)
         state_directory = options.directory / snapshot.configuration.middleware.state_directory
         succession.take(state_directory)
         plan.after_adoption(changed)
@@ -111,9 +108,9 @@ async def serve(options: ServeOptions) -> None:
     _add_sources(metrics, reloader, loop_watch)
     gateway = Gateway(reloader, reports)
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
-    succession = Succession(server, places, audit_log)
+    succession = Succession(server, places, logs.audit)
     try:
-        with _signals(server, loop_watch, access_log, audit_log):
+        with _signals(server, loop_watch, logs):
             loop_watch.start()
             owner.tasks.supervise("giving memory back", partial(give_memory_back, server.context.connections))
             if not await server.prepared(_begin(reloader, succession, strict=options.strict or options.takeover)):
@@ -122,7 +119,7 @@ async def serve(options: ServeOptions) -> None:
                 raise ListenError(admin_access.refusal)
             beside: dict[Kind, ASGIApp] = {}
             if admin_at is not None:
-                where, report = Listening(*admin_at), audit_log.report_change
+                where, report = Listening(*admin_at), logs.audit.report_change
                 beside["admin"] = admin_app(reloader, metrics, recent, where, admin_access.credentials, report)
             beside["metrics"] = metrics_app(
                 metrics, lambda path: probe(path, reloader, draining=gateway.draining), PROBES
@@ -131,7 +128,7 @@ async def serve(options: ServeOptions) -> None:
     finally:
         succession.end()
         loop_watch.stop()
-        access_log.close()
+        logs.access.close()
 
 
 def _add_sources(metrics: Metrics, reloader: Reloader, loop_watch: LoopWatch) -> None:
@@ -152,16 +149,14 @@ async def _begin(reloader: Reloader, succession: Succession, *, strict: bool) ->
 
 
 @contextlib.contextmanager
-def _signals(
-    server: GatewayServer, loop_watch: LoopWatch, access_log: AccessLog, audit_log: AuditLog
-) -> Iterator[None]:
+def _signals(server: GatewayServer, loop_watch: LoopWatch, logs: Logs) -> Iterator[None]:
     """Handle signals on the loop, also those that a shell had us ignore, as it does for what runs in its background."""
     loop = asyncio.get_running_loop()
     handlers: dict[int, Callable[[], object]] = {
         signal.SIGTERM: partial(server.drain, window=True),
         signal.SIGINT: partial(server.drain, window=False),
         signal.SIGHUP: partial(_reload, server.gateway.reloader),
-        signal.SIGUSR1: partial(_reopen, access_log, audit_log),
+        signal.SIGUSR1: logs.reopen,
     }
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
@@ -184,11 +179,6 @@ def _reload(reloader: Reloader) -> None:
 
 def _outcome(error: ConfigError | None) -> str:
     return "serving" if error is None else f"serving what was served before; refused: {error.problems[0]}"
-
-
-def _reopen(access_log: AccessLog, audit_log: AuditLog) -> None:
-    access_log.reopen()
-    audit_log.reopen()
 
 
 class _LimitsInForce:

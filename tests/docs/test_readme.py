@@ -74,7 +74,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> I
     files = {name: (ROOT / f"{name}.yaml").read_text() for name in ("routes", "middleware", "auth")}
     for service, port in PORTS.items():
         files["routes"] = files["routes"].replace(f"{service}:{port}", f"{service}:{ports[service]}")
-    with running_gateway(base, files["routes"], files["middleware"], files["auth"]) as gateway:
+    console = ("--log-format", "console")  # as make run
+    with running_gateway(base, files["routes"], files["middleware"], files["auth"], arguments=console) as gateway:
         yield Reader(gateway, ports, gateway.directory)
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
+from gateway.config.models.access_log import AccessLog
 from gateway.config.models.auth.consumers import ConsumerConfig, IdentityHeaders
 from gateway.config.models.auth.file import AuthFile
 from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Model, Section
 from gateway.config.models.client_limits import ClientLimits
-from gateway.config.models.middleware import AccessLog, Drain, MiddlewareFile, WebSocket
+from gateway.config.models.middleware import Drain, MiddlewareFile, WebSocket
 from gateway.config.models.predicates import Predicate
 from gateway.config.models.routes import RouteConfig, RoutesFile
 from gateway.config.models.services import Connections, EndpointConfig, ServiceConfig, Tls

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from gateway.config.models.access_log import AccessLog
 from gateway.config.models.admin import Admin
 from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
@@ -31,15 +32,6 @@ from gateway.config.values.kinds import Several, Text, Unset, or_empty, refuse
 from gateway.config.values.quantities import Duration, DurationOrZero, Size
 
 T = TypeVar("T", RateLimit, Quota)
-
-
-class AccessLog(Section):
-    """The access log: one line for each request."""
-
-    output: Text = Field(
-        "stdout", description="`stdout`, `stderr`, `off`, or a file, relative to the configuration directory."
-    )
-    format: Literal["json", "console"] = Field("json", description="`json` for machines, `console` for people.")
 
 
 class Errors(Section):
