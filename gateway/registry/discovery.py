@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from gateway.outside.throttled_log import ThrottledLog
 from gateway.plurals import counted
 from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.source import Instances, Source, SourceLost, one_line
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.member import Member
 from gateway.upstream.service import Upstream
 from gateway.upstream.steps import STEP
@@ -28,6 +29,7 @@ LONGEST_PAUSE: Final = 10.0
 USE_SECONDS: Final = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 30.0)  # bounds of a histogram
 FAULT_LINES: Final = 20  # in the log, of FAULT_LINES_SECONDS: ten thousand would hold up all else
 FAULT_LINES_SECONDS: Final = 10.0
+LISTED: Final = 5  # instances in the log, of those that are new, and that are gone
 SHOWN: Final = 3  # instances, of those that are dropped
 
 
@@ -182,7 +184,7 @@ class Discovery:
             self._tried.set()
 
     async def _replace(self, members: Sequence[Member], said: Instances) -> None:
-        before = self.upstream.replaced
+        before, endpoints = self.upstream.replaced, self.upstream.endpoints
         for _ in self.upstream.replacing(members):
             await asyncio.sleep(0)
         self.revision, self._empty_since = said.revision, None
@@ -192,7 +194,8 @@ class Discovery:
         if said.happened is not None and members:  # an empty set may have been held back
             self.use.observe(time.perf_counter() - said.happened)
         count = counted(len(self.upstream.endpoints), "instance")
-        logger.info("%s has %s now (%s)", self.upstream.name, count, self.source.place)
+        changes = "; ".join(_changes(endpoints, self.upstream.endpoints))
+        logger.info("%s has %s now (%s): %s", self.upstream.name, count, self.source.place, changes)
 
     async def _allowed(self, members: Sequence[Member]) -> Sequence[Member]:
         """Those in the allowed networks."""
@@ -230,3 +233,16 @@ class Discovery:
             held = self.answered_at is not None and self.answered_at >= began and time.perf_counter() - began > pause
             pause = FIRST_PAUSE if held or not pause else min(LONGEST_PAUSE, 2 * pause)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+
+
+def _changes(before: Sequence[Endpoint], after: Sequence[Endpoint]) -> Iterator[str]:
+    """What has joined and left, for the log."""
+    known, listed = frozenset(before), frozenset(after)
+    joined, left = [each for each in after if each not in known], [each for each in before if each not in listed]
+    for endpoints, what in ((joined, "new"), (left, "gone")):
+        labels = [each.label for each in endpoints[:LISTED]]
+        more = [f"{len(endpoints) - LISTED} more"] if len(endpoints) > LISTED else []
+        if labels:
+            yield f"{what}: {', '.join(labels + more)}"
+    if not joined and not left:
+        yield "the same, with other settings"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -22,6 +24,23 @@ from tests.support import eventually, running_gateway
 from tests.upstream.test_service import named_backends, upstream_of
 
 A, B = (Member(Address(f"10.0.0.{number}", 80)) for number in (1, 2))
+
+
+async def test_changes_are_logged_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    """What is new and what is gone, of many the first five."""
+    many = [Member(Address("10.0.0.9", port)) for port in range(1, 8)]
+    with caplog.at_level(logging.INFO, "gateway.registry"):
+        async with discovering(Caution(hold_empty=0)) as (discovery, source):
+            for changes, members in enumerate(([A, B], [B], [replace(B, weight=2)], many, []), 1):
+                source.say(*members)
+                await eventually(lambda: discovery.changes == changes)  # noqa: B023  until then
+    assert [line.partition("(a test): ")[2] for line in caplog.messages] == [
+        "new: 10.0.0.1:80, 10.0.0.2:80",
+        "gone: 10.0.0.1:80",
+        "the same, with other settings",
+        "new: 10.0.0.9:1, 10.0.0.9:2, 10.0.0.9:3, 10.0.0.9:4, 10.0.0.9:5, 2 more; gone: 10.0.0.2:80",
+        "gone: 10.0.0.9:1, 10.0.0.9:2, 10.0.0.9:3, 10.0.0.9:4, 10.0.0.9:5, 2 more",
+    ]
 
 
 class ScriptedSource:
