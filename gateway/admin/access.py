@@ -179,7 +179,11 @@ class AccessControl:
         try:
             await self._decide(scope, receive, watched)
         finally:
-            self._report(_change(scope, status or 500))
+            change = _change(scope, status or 500)
+            if change.holder is not None:
+                outcome = "done" if change.status < 400 else f"not done, {change.status}"
+                logger.info("%s %s by %s: %s", change.method, scope["path"], change.holder, outcome)
+            self._report(change)
 
     async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         credentials = self._credentials()
@@ -189,8 +193,6 @@ class AccessControl:
                 self._log(scope, decided)  # a command first asks without a token, where to find it
             await self._answer(decided, credentials)(scope, receive, send)
             return
-        if scope["method"] not in READING and decided is not None:
-            logger.info("%s %s by %s", scope["method"], scope["path"], decided.name)
         scope.setdefault("state", {})["holder"] = decided
         await self._app(scope, receive, send)
 

@@ -206,7 +206,9 @@ def test_a_new_token_works_as_it_is_printed(tmp_path: Path) -> None:
     token = next(line for line in printed.splitlines() if line.startswith("gwa_"))
     with running_gateway(tmp_path, ROUTES, printed[printed.index("admin:") :], AUTH) as process:
         assert _status(process, "POST", "/reload", authorization=f"Bearer {token}") == 200
-        until(lambda: "POST /reload by ci" in process.log)
+        until(lambda: "POST /reload by ci: done" in process.log)
+        assert _status(process, "PUT", "/breakers/nope", authorization=f"Bearer {token}") != 200
+        until(lambda: "PUT /breakers/nope by ci: not done, 4" in process.log)
 
 
 def test_while_nothing_is_loaded_the_answer_says_so(tmp_path: Path) -> None:
