@@ -140,18 +140,18 @@ def _missing(entries: list[Entry], ranked: list[Entry], description: Description
     named = {method for entry in entries for method in entry.methods or ()}
     unnamed = min(REGISTERED - named, default="GET")
     for region in _regions(entries):
-        asked = _request(region, unnamed)
-        if asked is None:
-            continue
-        owner = next((entry for entry in ranked if _takes(entry, asked)), None)
-        match = table.match(asked.method, asked.host, asked.path, asked.query, list(asked.headers), dict(asked.headers))
-        winner = match.value if isinstance(match, Match) else None
-        if (owner and owner.route) is (winner and winner.route):
-            continue
-        if owner is None:
-            _nobody(region, asked, description)
-        elif (entry := _narrowed(owner, region, asked)) is not None:
-            found.setdefault((entry.route, entry.path.pattern, entry.hosts, entry.methods, entry.also), entry)
+        for asked in _requests(region, unnamed):
+            owner = next((entry for entry in ranked if _takes(entry, asked)), None)
+            match = table.match(
+                asked.method, asked.host, asked.path, asked.query, list(asked.headers), dict(asked.headers)
+            )
+            winner = match.value if isinstance(match, Match) else None
+            if (owner and owner.route) is (winner and winner.route):
+                continue
+            if owner is None:
+                _nobody(region, asked, description)
+            elif (entry := _narrowed(owner, region, asked)) is not None:
+                found.setdefault((entry.route, entry.path.pattern, entry.hosts, entry.methods, entry.also), entry)
     yield from found.values()
 
 
@@ -246,41 +246,43 @@ def _predicate(name: str, predicate: object) -> Predicate:
     return Predicate(name, equals=keys.get("exact"), regex=keys.get("regex"), present=keys.get("present", True))
 
 
-def _request(region: Entry, unnamed: str) -> _Asked | None:
-    """A request of this kind, and of no narrower one; None where none can be made up. `unnamed` is a method that no
-    route names."""
+def _requests(region: Entry, unnamed: str) -> Iterator[_Asked]:
+    """Requests of this kind, and of no narrower one, as far as some can be made up. `unnamed` is a method that no route
+    names."""
     conditions = [region.route.headers, region.route.query]
     if region.also is not None:
         conditions = [conditions[0] | region.also.headers, conditions[1] | region.also.query]
     headers = {name: condition.sample for name, condition in conditions[0].items() if condition.predicate != _ABSENT}
     query = {name: condition.sample for name, condition in conditions[1].items() if condition.predicate != _ABSENT}
-    path = _sample(region.path.pattern)
-    if path is None or None in headers.values() or None in query.values():
-        return None
+    if None in headers.values() or None in query.values():
+        return
     host = region.hosts[0].replace("*", "~") if region.hosts else "~"
     method = unnamed if region.methods is None else min(region.methods)
     lines = tuple((name.lower().encode(), (value or "").encode()) for name, value in headers.items())
     pairs = "&".join(f"{quote_plus(name)}={quote_plus(value or '')}" for name, value in query.items())
-    return _Asked(method, host, path, pairs.encode(), lines)
+    for path in dict.fromkeys(_samples(region.path.pattern)):
+        yield _Asked(method, host, path, pairs.encode(), lines)
 
 
 _ABSENT = {"present": False}
 
 
-def _sample(pattern: Pattern) -> str | None:
-    for stand_in in _STAND_INS:
-        segments = [
-            typed[1] + sample_of(typed[2]) + typed[3]
-            if (typed := TYPED.fullmatch(s))
-            else s
-            if is_literal(s)
-            else _filled(s, stand_in)
-            for s in pattern.segments
-        ]
-        path = "/" + "/".join([*segments, *(["~"] if pattern.rest else [])])
-        if pattern.fits(path):
-            return path
-    return None
+def _samples(pattern: Pattern) -> Iterator[str]:
+    """Paths that fit; of expressions, the texts differ."""
+    variants = 4 if any(map(TYPED.fullmatch, pattern.segments)) else 1
+    for variant in range(variants):
+        for stand_in in _STAND_INS:
+            segments = [_segment(segment, stand_in, variant) for segment in pattern.segments]
+            path = "/" + "/".join([*segments, *(["~"] if pattern.rest else [])])
+            if pattern.fits(path):
+                yield path
+                break
+
+
+def _segment(segment: str, stand_in: str, variant: int) -> str:
+    if typed := TYPED.fullmatch(segment):
+        return typed[1] + sample_of(typed[2], variant) + typed[3]
+    return segment if is_literal(segment) else _filled(segment, stand_in)
 
 
 def _filled(segment: str, stand_in: str) -> str:

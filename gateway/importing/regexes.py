@@ -127,20 +127,22 @@ def anywhere(expression: str) -> str:
     return ("" if begins else ".*") + (f"(?:{body})" if "|" in body else body) + ("" if ends else ".*")
 
 
-def sample_of(expression: str) -> str:
-    """Some text that fits, as far as that is easily made."""
+def sample_of(expression: str, variant: int = 0) -> str:
+    """Some text that fits, as far as that is easily made; another one for each `variant`, where there are several."""
     branches, _ = _sequence(expression.removeprefix("(?i)"), 0)
-    return "".join(map(_sample, branches[0]))
+    return "".join(_sample(atom, variant) for atom in branches[variant % len(branches)])
 
 
-def _sample(atom: _Atom) -> str:
+def _sample(atom: _Atom, variant: int) -> str:
     least = re.match(r"\{(\d+)", atom.quantifier)
     times = int(least[1]) if least else atom.quantifier[:1] not in ("*", "?")
     if atom.branches:
-        return "".join(map(_sample, atom.branches[0])) * times
+        branch = atom.branches[variant % len(atom.branches)]
+        return "".join(_sample(each, variant) for each in branch) * times
     if atom.plain is not None:
         return atom.plain * times
-    return next((char for char in "1aAz-_.~" if re.fullmatch(atom.text, char)), "") * times
+    fitting = [char for char in "1aAz-_.~" if re.fullmatch(atom.text, char)]
+    return fitting[variant % len(fitting)] * times if fitting else ""
 
 
 def _sequence(text: str, position: int) -> tuple[tuple[tuple[_Atom, ...], ...], int]:
