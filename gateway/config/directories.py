@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.config.regular_files import read_regular
 
-MOST_FILES = 10_000
+MOST_FILES = 2000  # all are looked at several times a second; a Secret has at most 1 MiB
 MOST_BYTES = 64 * 1024  # of one file
 
 
