@@ -71,7 +71,7 @@ def _accepted(description: Description, base: Path) -> dict[str, str]:
 
 def problems_of(imported: Imported, base: Path) -> Sequence[Problem]:
     """What is wrong with what was written, where every variable has some value; `base` is where it will be."""
-    stand_ins = {name: variable.stand_in for name, variable in imported.report.variables.items()}
+    stand_ins = imported.report.stand_ins()
     try:
         compiled(parse({name: text.encode() for name, text in imported.files.items()}, stand_ins, base=base))
     except ConfigError as error:

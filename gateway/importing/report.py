@@ -46,11 +46,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """What an environment variable has to hold, and a text of that kind, for checks."""
+    """What an environment variable has to hold, and a text of that kind, where not every text is."""
 
     place: Place
     what: str
-    stand_in: str = "stand-in-of-a-value-0000000000000000000000000000"
+    stand_in: str = ""
 
 
 @dataclass(slots=True)
@@ -62,6 +62,13 @@ class Report:
     found: dict[Finding, None] = field(default_factory=dict)
     variables: dict[str, Variable] = field(default_factory=dict)
     """Environment variables that what was written needs."""
+
+    def stand_ins(self) -> dict[str, str]:
+        """Some value for each variable, each another one: keys and secrets must differ."""
+        return {
+            name: variable.stand_in or f"stand-in-{number:032d}"
+            for number, (name, variable) in enumerate(self.variables.items())
+        }
 
     def said(self, place: Place, text: str) -> None:
         """It is in our files, as `text` says."""

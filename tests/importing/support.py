@@ -48,8 +48,8 @@ def try_import(file: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> 
     directory.mkdir(exist_ok=True)
     for name, text in imported.files.items():
         (directory / name).write_text(text)
-    for name, variable in imported.report.variables.items():
-        monkeypatch.setenv(name, variable.stand_in)
+    for name, value in imported.report.stand_ins().items():
+        monkeypatch.setenv(name, value)
     problems = [p for p in check(directory, {}) if "resolve" not in p.message]
     assert [p for p in problems if p.severity == "error"] == []
     return Tried(imported, compile_offline(directory), directory)
