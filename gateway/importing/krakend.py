@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 from gateway.importing.description import Description, Path, Policy, Route, Settings, identifier
 from gateway.importing.durations import duration
 from gateway.importing.patterns import Pattern
 from gateway.importing.tree import Item
+from gateway.importing.urls import split_url
 from gateway.importing.variables import filled_in
 
 _OLD = {
@@ -123,7 +123,7 @@ def _sent(url_pattern: str, names: list[str]) -> tuple[str, Settings, str]:
 def _target(backend: Item, root: Item, name: str, description: Description) -> str | None:
     hosts = backend.items("host") or root.items("host")
     urls = [
-        urlsplit(text if "://" in text else f"http://{text}")
+        split_url(text if "://" in text else f"http://{text}")
         for host in hosts
         if (text := filled_in(host, description))
     ]

@@ -25,7 +25,9 @@ def filled_in(item: Item | None, description: Description) -> str:
     def variable(match: re.Match[str]) -> str:
         name = next(group for group in match.groups() if group)
         name = name.upper().replace("-", "_")
-        description.report.variables.setdefault(name, Variable(item.place, "what the placeholder stands for"))
+        is_port = text[match.start() - 1 : match.start()] == ":"
+        variable = Variable(item.place, "what the placeholder stands for", "8080" if is_port else "")
+        description.report.variables.setdefault(name, variable)
         return "${" + name + "}"
 
     return Reference(_ENV.sub(variable, text))

@@ -189,6 +189,14 @@ def test_a_route_of_hosts_that_cannot_be_said_is_not_for_all_hosts(kong: Import)
     assert "none of its hosts could be said" in tried.report
 
 
+def test_hosts_and_ports_may_be_placeholders(kong: Import) -> None:
+    """A URL of variables is a target of variables, which the report names."""
+    tried = kong({"name": "r", "paths": ["/r/"]}, service={"url": "http://$API_HOST:$API_PORT/v1"})
+    assert file(tried, "routes.yaml")["routes"][0]["target"] == "${API_HOST}:${API_PORT}"
+    assert tried.goes("GET", "/r/x").endswith(":8080/v1/x")
+    assert "`API_PORT`" in tried.report
+
+
 def test_what_is_wrong_already_is_left_out_and_named(kong: Import) -> None:
     """A value that no file of ours takes costs its own rule or route, closes what it guarded, and is never shown."""
     addresses = {"name": "ip-restriction", "config": {"allow": ["not-an-address"]}}

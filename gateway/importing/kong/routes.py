@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from gateway.importing.description import Condition, Description, Path, Reference, Route, Settings, identifier
 from gateway.importing.patterns import Pattern, as_it_came, beginning, below
 from gateway.importing.regexes import Unsayable, anywhere, patterns_of, sample_of
 from gateway.importing.tree import Item
+from gateway.importing.urls import split_url
 from gateway.importing.variables import filled_in
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -35,40 +35,31 @@ def service_of(item: Item, description: Description) -> Service | None:
     if not item.flag("enabled", True):
         item.unsaid("the service is switched off, so that its routes answer nothing")
         return None
-    url = urlsplit(filled_in(item.get("url"), description))
+    url = split_url(filled_in(item.get("url"), description))
     protocol = item.text("protocol") or url.scheme or "http"
     if protocol not in _PROTOCOLS:
         item.unsaid(f"{protocol} is not HTTP/1.1; its routes are left out")
         return None
-    host = _host(filled_in(item.get("host"), description) or url.netloc)
-    port = item.number("port") or _port(host) or _PORTS[url.scheme if url.scheme in _PORTS else protocol]
-    host = re.sub(r":\d+$", "", host)
+    host = filled_in(item.get("host"), description) or url.host
+    given = filled_in(item.get("port"), description) or url.port
+    port = given or str(_PORTS[url.scheme if url.scheme in _PORTS else protocol])
     path = filled_in(item.get("path"), description) or url.path
     settings = _timing(item)
     item.ignore_default("tls_verify", True)
     for key in ("tls_verify_depth", "ca_certificates", "client_certificate", "tls_sans"):
         item.ignore_default(key)
-    target = _target(host, int(port), _PROTOCOLS[protocol], description)
+    target = _target(host, port, _PROTOCOLS[protocol], description)
     item.said(f"target {target}" + (f", with {path} in front of the path" if path.strip("/") else ""))
     return Service(name, target, path, settings)
 
 
-def _host(text: str) -> str:
-    return text.rpartition("@")[2]
-
-
-def _port(host: str) -> int | None:
-    match = re.search(r":(\d+)$", host)
-    return int(match[1]) if match else None
-
-
-def _target(host: str, port: int, protocol: str, description: Description) -> str:
+def _target(host: str, port: str, protocol: str, description: Description) -> str:
     """The service of this name, where an upstream has it; the address otherwise."""
     if (name := description.upstreams.get(host)) is not None:
         if protocol == "https":
             description.services[name]["protocol"] = "https"
         return name
-    text = f"{host}:{port}" if protocol == "http" else f"https://{host}" + ("" if port == 443 else f":{port}")
+    text = f"{host}:{port}" if protocol == "http" else f"https://{host}" + ("" if port == "443" else f":{port}")
     return Reference(text) if "${" in text else text
 
 

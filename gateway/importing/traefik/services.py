@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from gateway.importing.description import Description, Reference, Settings, identifier
 from gateway.importing.durations import duration
 from gateway.importing.tree import Item
+from gateway.importing.urls import split_url
 from gateway.importing.variables import filled_in
 
 
@@ -53,7 +52,7 @@ class Services:
     def _balanced(self, name: str, item: Item) -> Settings | None:
         addresses, protocols = [], set()
         for server in item.items("servers"):
-            url = urlsplit(filled_in(server.get("url"), self._description))
+            url = split_url(filled_in(server.get("url"), self._description))
             protocol = "https" if url.scheme in ("https", "wss") else "http"
             if url.scheme not in ("http", "https", "ws", "wss"):
                 server.unsaid(f"{url.scheme or 'an address without http://'} is not HTTP/1.1")
@@ -61,8 +60,7 @@ class Services:
             if url.path.strip("/"):
                 server.unsaid("an endpoint is an address; put its path into the `rewrite` of the routes")
             protocols.add(protocol)
-            host = url.netloc.rpartition("@")[2]
-            address = host if url.port else f"{host}:{443 if protocol == 'https' else 80}"
+            address = url.netloc if url.port else f"{url.host}:{443 if protocol == 'https' else 80}"
             address = Reference(address) if "${" in address else address
             weight = server.number("weight")
             addresses.append(address if weight is None else {"address": address, "weight": min(int(weight), 1000)})
