@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import httpx2
 
-from gateway.live import on_thread
 from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of
 from gateway.registry.source import SourceLost
-
-T = TypeVar("T")
 
 UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 """What comes of JSON with another shape than expected."""
 
 MAX_LINE: Final = 16 * 1024**2  # bytes of one message of a watch
-INLINE: Final = 32 * 1024  # bytes that are parsed at once; more of them on a thread
 
 
 @asynccontextmanager
@@ -47,11 +43,6 @@ async def lines_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
         yield [line for line in lines if line.strip()]
         if len(rest) > MAX_LINE:
             raise SourceLost(f"a message of its watch is longer than {MAX_LINE // 1024**2} MiB")
-
-
-async def parsed(name: str, parse: Callable[[], T], size: int) -> T:
-    """What `parse` makes of so many bytes, on a thread of this name where that takes long."""
-    return parse() if size <= INLINE else await on_thread(name, parse)
 
 
 async def first_of(*works: Coroutine[Any, Any, None]) -> None:

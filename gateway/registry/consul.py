@@ -21,8 +21,9 @@ import orjson
 
 from gateway.http.redaction import shown_url
 from gateway.outside.http_client import whole_body
-from gateway.registry.asking import UNREADABLE, client_of, parsed
+from gateway.registry.asking import UNREADABLE, client_of
 from gateway.registry.instances import MAX_WEIGHT, parse_instance
+from gateway.registry.parsing import parsed
 from gateway.registry.source import Instances, Sink, SourceLost, one_line
 from gateway.upstream.member import Member
 

@@ -15,9 +15,10 @@ from typing import Final
 
 from gateway.outside.http_client import HTTP_ERRORS
 from gateway.plurals import counted
-from gateway.registry.asking import client_of, first_of, lines_of, parsed
+from gateway.registry.asking import client_of, first_of, lines_of
 from gateway.registry.endpoint_slices import Slice, instances_of
 from gateway.registry.kubernetes_api import ANSWER_SECONDS, Access, Api, ExpiredError, parse_event, parse_page
+from gateway.registry.parsing import parsed
 from gateway.registry.source import Instances, Sink, SourceLost
 
 LIST_SECONDS: Final = 60.0  # for all pages of a list

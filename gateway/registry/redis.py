@@ -23,8 +23,8 @@ from gateway.live import Tasks
 from gateway.outside.redis_link import REDIS_PLACE, RedisLink, redis_identity, redis_link
 from gateway.outside.redis_scripts import Script
 from gateway.registry.allowed import PUBLISHED
-from gateway.registry.asking import parsed
 from gateway.registry.instances import parse_value
+from gateway.registry.parsing import parsed
 from gateway.registry.source import Instances, Sink, SourceLost
 from gateway.upstream.member import Address, Member
 

@@ -14,12 +14,8 @@ from gateway.context import Context
 from gateway.live import Place
 from gateway.outside.names import NameServers
 from gateway.outside.redis_link import redis_identity
-from gateway.registry.consul import ConsulQuery, ConsulSource
 from gateway.registry.dns import BOTH, DnsSource, Ttl
-from gateway.registry.etcd import EtcdSource
 from gateway.registry.file import FileSource
-from gateway.registry.kubernetes import KubernetesSource
-from gateway.registry.kubernetes_api import Access
 from gateway.registry.redis import RedisSource, redis_registry
 from gateway.registry.registered import RegisteredSource, registered_identity, registered_of
 from gateway.registry.source import Source
@@ -58,11 +54,13 @@ def host_name_of(config: Discovery | None) -> str | None:
 
 
 def _over_http(config: Discovery, base: Path) -> Source:
+    """Each needs an HTTP client: megabytes, and time at the start, for those who use it."""
     if config.kubernetes is not None:
-        asked = config.kubernetes
-        return KubernetesSource(asked.namespace, asked.service, asked.port, _access(asked, base))
+        return _kubernetes(config.kubernetes, base)
     if config.consul is not None:
-        return ConsulSource(_consul_query(config.consul, base))
+        return _consul(config.consul, base)
+    from gateway.registry.etcd import EtcdSource  # noqa: PLC0415
+
     etcd = config.etcd
     assert etcd is not None  # as there is exactly one
     login = (etcd.user, etcd.password.get_secret_value()) if etcd.user and etcd.password else None
@@ -79,14 +77,20 @@ def _dns(name: str, config: Discovery, context: Context, place: Place) -> DnsSou
     return DnsSource(name, config.port, servers, families, ttl, config.hold_missing)
 
 
-def _access(config: Kubernetes, base: Path) -> Access:
+def _kubernetes(config: Kubernetes, base: Path) -> Source:
+    from gateway.registry.kubernetes import KubernetesSource  # noqa: PLC0415
+    from gateway.registry.kubernetes_api import Access  # noqa: PLC0415
+
     default = Access() if config.url else Access(None, IN_POD / "token", IN_POD / "ca.crt")
     token = base / config.token_file if config.token_file else default.token
-    return Access(config.url, token, base / config.ca if config.ca else default.ca)
+    access = Access(config.url, token, base / config.ca if config.ca else default.ca)
+    return KubernetesSource(config.namespace, config.service, config.port, access)
 
 
-def _consul_query(config: Consul, base: Path) -> ConsulQuery:
-    return ConsulQuery(
+def _consul(config: Consul, base: Path) -> Source:
+    from gateway.registry.consul import ConsulQuery, ConsulSource  # noqa: PLC0415
+
+    query = ConsulQuery(
         config.url,
         config.service,
         config.tag,
@@ -95,3 +99,4 @@ def _consul_query(config: Consul, base: Path) -> ConsulQuery:
         config.token.get_secret_value() if config.token else None,
         base / config.ca if config.ca else None,
     )
+    return ConsulSource(query)

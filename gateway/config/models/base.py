@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 class Model(BaseModel):
     """Frozen, without unknown keys and without conversions: a text that looks like a number is still a text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True)
 
 
 class Section(Model):

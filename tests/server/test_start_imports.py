@@ -1,0 +1,72 @@
+"""What a start costs: mostly imports, of which a gateway has those alone that its configuration needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+PLAIN = {
+    "annotated_types",
+    "anyio",
+    "brotli",
+    "click",
+    "cython_runtime",
+    "httptools",
+    "orjson",
+    "prometheus_client",
+    "pydantic",
+    "pydantic_core",
+    "starlette",
+    "typing_extensions",
+    "typing_inspection",
+    "uvicorn",
+    "uvloop",
+    "yaml",
+    "zstandard",
+}
+"""Not among them: clients of HTTP and Redis, cryptography, JWT, name servers, WebSockets, readers of other gateways."""
+
+SERVED = """
+import asyncio, json, sys
+from pathlib import Path
+import uvloop, gateway.cli, gateway.cli.serving, gateway.server.run
+from gateway.build import build
+from gateway.config.load import load
+from gateway.deadlines import Deadlines
+from gateway.live import Owner
+from gateway.trial import try_out
+from gateway.upstream.transport import Connector, Resolver
+
+async def main():
+    configuration = load(Path(sys.argv[1]), {})
+    try_out(configuration, {})
+    build(configuration, Owner().plan(), Connector(Deadlines(asyncio.get_running_loop()), Resolver({})))
+
+asyncio.run(main())
+names = {name.partition(".")[0] for name in sys.modules}
+print(json.dumps(sorted(name for name in names - set(sys.stdlib_module_names) if not name.startswith("_"))))
+"""
+
+
+def _imported(directory: Path) -> set[str]:
+    run = subprocess.run([sys.executable, "-c", SERVED, str(directory)], capture_output=True, text=True, check=True)
+    return set(json.loads(run.stdout)) - {"gateway", "compiled"}
+
+
+def test_a_plain_gateway_imports_what_it_needs(tmp_path: Path) -> None:
+    """A key, a limit and a route need no library of schemes, stores and registries that are not configured."""
+    (tmp_path / "routes.yaml").write_text("routes:\n- path: /*\n  target: 127.0.0.1:1\n")
+    (tmp_path / "middleware.yaml").write_text("rate_limits: {all: {key: [address], limits: [50/d]}}\n")
+    (tmp_path / "auth.yaml").write_text("schemes: {keys: {api_key: {}}}\n")
+    assert {name for name in _imported(tmp_path) if "__mypyc" not in name} <= PLAIN
+
+
+def test_what_is_configured_is_there(tmp_path: Path) -> None:
+    """A registry that is asked over HTTP brings its client."""
+    (tmp_path / "routes.yaml").write_text(
+        "services: {a: {discovery: {consul: {url: 'http://127.0.0.1:1', service: a}}}}\n"
+        "routes:\n- path: /*\n  target: a\n"
+    )
+    assert "httpx2" in _imported(tmp_path)
