@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from gateway.algorithms.held_slots import HeldSlots
@@ -31,6 +32,10 @@ PENALTY_SECONDS: Final = 5.0
 `Retry-After`. That of Linkerd."""
 
 LONGEST_PENALTY: Final = 300.0
+
+
+Said = tuple[Signal, bool, str]
+"""What says something of an endpoint, whether it is up, and why."""
 
 
 class Judge(Protocol):
@@ -127,10 +132,12 @@ class Endpoint:
         self._pool.limits = limits
         self._admit()
 
-    def take_over(self, member: Member, now: float) -> list[tuple[Signal, bool, str]]:
-        """Know what its source says of it. Answers what is said otherwise than before: by whom, whether up, and why."""
+    def take_over(self, member: Member, now: float) -> Sequence[Said]:
+        """Know what its source says of it. Answers what is said otherwise than before."""
         former, self.member = self.member, member
-        said: list[tuple[Signal, bool, str]] = []
+        if member.up and former.up and not (member.late or former.late):
+            return ()
+        said: list[Said] = []
         if not (member.up and former.up):
             said.append((Signal.SOURCE, member.up, member.reason or "its source says passing"))
         if member.late or former.late:
@@ -162,11 +169,6 @@ class Endpoint:
         for connection in list(self._connections):
             if connection.waits_since <= since:
                 connection.abandon()
-
-    @property
-    def leaves(self) -> bool:
-        """Whether something of it is left, after it was taken out of its service."""
-        return self.in_flight > 0 or self.judge is not None
 
     @property
     def is_plain(self) -> bool:

@@ -10,6 +10,7 @@ from gateway.algorithms import priorities, slow_start, zones
 from gateway.algorithms.priorities import Load
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import FOREVER
+from gateway.upstream.member import Member
 from gateway.upstream.steps import in_steps
 
 T = TypeVar("T")
@@ -50,6 +51,9 @@ class Level:
 Steps = Generator[None, None, T]
 """Something that is computed in steps, between which requests may be served."""
 
+Listed = tuple[Endpoint, Member]
+"""An endpoint, and what its source said of it at first: a set that comes between two steps may say something else."""
+
 
 def levels(endpoints: Sequence[Endpoint], rules: Rules, now: float) -> tuple[list[Level], float]:
     """The levels, the most preferred first, and until when they are true if no one says anything new.
@@ -66,8 +70,8 @@ def levels(endpoints: Sequence[Endpoint], rules: Rules, now: float) -> tuple[lis
 
 def levels_in_steps(endpoints: Sequence[Endpoint], rules: Rules, now: float) -> Steps[tuple[list[Level], float]]:
     """The same in steps (see `steps.py`)."""
-    members: dict[int, list[Endpoint]] = {}
-    healthy: dict[int, list[Endpoint]] = {}
+    members: dict[int, list[Listed]] = {}
+    healthy: dict[int, list[Listed]] = {}
     until = FOREVER
     for some in in_steps(endpoints):
         for endpoint in some:
@@ -77,11 +81,11 @@ def levels_in_steps(endpoints: Sequence[Endpoint], rules: Rules, now: float) -> 
             endpoint.out = out
             if out:
                 until = min(until, endpoint.health.changes_at(now))
-            if endpoint.member.weight > 0:
-                priority = endpoint.member.priority
-                members.setdefault(priority, []).append(endpoint)
+            member = endpoint.member
+            if member.weight > 0:
+                members.setdefault(member.priority, []).append((endpoint, member))
                 if not out:
-                    healthy.setdefault(priority, []).append(endpoint)
+                    healthy.setdefault(member.priority, []).append((endpoint, member))
         yield
     numbers = sorted(members)
     counts = [priorities.Level(len(healthy.get(number, ())), len(members[number])) for number in numbers]
@@ -91,42 +95,43 @@ def levels_in_steps(endpoints: Sequence[Endpoint], rules: Rules, now: float) -> 
         if load.panic:
             usable = yield from _usable_in_panic(members[number], now)
             until = min(until, now + _PANIC_STEP)
-        weights = [float(endpoint.member.weight) for endpoint in usable]
+        weights = [float(member.weight) for _, member in usable]
         yield
         if rules.slow_start:
             until = min(until, (yield from _start_slowly(usable, weights, rules.slow_start, now)))
         if rules.zones is not None and not load.panic and len(usable) >= zones.FEWEST:
             yield from _share_by_zone(usable, weights, rules.zones)
-        found.append(Level(number, load, list(zip(usable, weights, strict=True))))
+        found.append(Level(number, load, [(pair[0], weight) for pair, weight in zip(usable, weights, strict=True)]))
         yield
     return found, until
 
 
-def _usable_in_panic(endpoints: Sequence[Endpoint], now: float) -> Steps[list[Endpoint]]:
+def _usable_in_panic(listed: Sequence[Listed], now: float) -> Steps[list[Listed]]:
     """All but those that accept no connection, and relieve no other."""
-    asked: list[Endpoint] = []
-    usable: list[Endpoint] = []
-    for some in in_steps(endpoints):
-        for each in some:
-            if not each.health.awaits_check(now):
-                asked.append(each)
-                if not (each.out and each.unreachable):
-                    usable.append(each)
+    asked: list[Listed] = []
+    usable: list[Listed] = []
+    for some in in_steps(listed):
+        for pair in some:
+            endpoint = pair[0]
+            if not endpoint.health.awaits_check(now):
+                asked.append(pair)
+                if not (endpoint.out and endpoint.unreachable):
+                    usable.append(pair)
         yield
     return usable or asked
 
 
-def _start_slowly(endpoints: Sequence[Endpoint], weights: list[float], window: float, now: float) -> Steps[float]:
+def _start_slowly(listed: Sequence[Listed], weights: list[float], window: float, now: float) -> Steps[float]:
     """Lower the weights of those that started lately. Answers when to look again."""
-    if all(now - endpoint.started < window for endpoint in endpoints):
-        for endpoint in endpoints:  # where all are new, none could relieve another
+    if all(now - endpoint.started < window for endpoint, _ in listed):
+        for endpoint, _ in listed:  # where all are new, none could relieve another
             endpoint.started = now - window
         return FOREVER
     yield
     until, latest = FOREVER, now + max(_SHORTEST_STEP, window / _STEPS)
-    for some in in_steps(range(len(endpoints))):
+    for some in in_steps(range(len(listed))):
         for index in some:
-            age = now - endpoints[index].started
+            age = now - listed[index][0].started
             if age < window:
                 weights[index] *= slow_start.factor(age, window)
                 until = latest
@@ -134,19 +139,19 @@ def _start_slowly(endpoints: Sequence[Endpoint], weights: list[float], window: f
     return until
 
 
-def _share_by_zone(endpoints: Sequence[Endpoint], weights: list[float], rules: Zones) -> Steps[None]:
+def _share_by_zone(listed: Sequence[Listed], weights: list[float], rules: Zones) -> Steps[None]:
     """Make the weights of each zone add up to its share."""
     capacity: dict[str, float] = {}
-    for some in in_steps(range(len(endpoints))):
+    for some in in_steps(range(len(listed))):
         for index in some:
-            zone = endpoints[index].member.zone
+            zone = listed[index][1].zone
             capacity[zone] = capacity.get(zone, 0.0) + weights[index]
         yield
     gateways = rules.gateways or dict.fromkeys((*capacity, rules.own), 1.0)
     shares = zones.shares(rules.own, gateways, capacity)
     total = sum(weights)
     factors = {zone: max(_LEAST, shares.get(zone, 0.0) * total / amount) for zone, amount in capacity.items()}
-    for some in in_steps(range(len(endpoints))):
+    for some in in_steps(range(len(listed))):
         for index in some:
-            weights[index] *= factors[endpoints[index].member.zone]
+            weights[index] *= factors[listed[index][1].zone]
         yield

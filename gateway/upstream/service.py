@@ -13,7 +13,7 @@ from gateway.algorithms.outlier_detection import OutlierSettings
 from gateway.http.messages import Attempt, Exchange
 from gateway.upstream.affinity import Affinity
 from gateway.upstream.balancer import Balancer
-from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.endpoint import Endpoint, Said
 from gateway.upstream.health import FOREVER, Signal
 from gateway.upstream.levels import Level, Rules, levels_in_steps
 from gateway.upstream.member import Address, Member, add_members
@@ -32,6 +32,10 @@ HANGING: Final = frozenset({Signal.PROBE, Signal.OUTLIERS, Signal.HEARTBEAT})
 LATEST_SWEEP: Final = 60.0  # seconds after its time by which an ejection is over, whatever happens
 
 TRIES: Final = 8  # picks among endpoints of which some may have left, before the rest is not waited for
+
+Endpoints = dict[Address, Endpoint]
+Told = tuple[Endpoint, Member]
+Heard = tuple[Endpoint, Said]
 
 
 class Follower(Protocol):
@@ -64,7 +68,6 @@ class Upstream:
     __slots__ = (
         "_balancers",
         "_by_address",
-        "_changed",
         "_connector",
         "_leaving",
         "_looking",
@@ -111,10 +114,9 @@ class Upstream:
         self.host_name = host_name
         self._tls_context = tls.context() if tls else None
         self._server_name = tls.server_name if tls else None
-        self._by_address: dict[Address, Endpoint] = {}
-        self._leaving: dict[Address, Endpoint] = {}  # not in the set any more, with requests in flight or not retired
+        self._by_address: Endpoints = {}
+        self._leaving: Endpoints = {}  # not in the set any more, with requests in flight or not retired
         self._replacements = 0  # begun so far
-        self._changed = False  # what is said of an endpoint has, since the last that was done
         self.replaced = 0  # times that the set, or what is said of an endpoint, became another
         self._remembered = Remembered()
         self.levels: list[Level] = []  # as the balancers know them
@@ -152,8 +154,6 @@ class Upstream:
         elif self.affinity is None or self.affinity.cookie != cookie:
             self.affinity = Affinity(self.name, cookie)
 
-    # The set of endpoints.
-
     def replace(self, members: Sequence[Member]) -> None:
         """Make these the endpoints of the service. Where an address is listed twice, the weights add up.
 
@@ -173,9 +173,9 @@ class Upstream:
         for some in in_steps(members):
             add_members(merged, some)
             yield
-        endpoints: dict[Address, Endpoint] = {}
+        endpoints: Endpoints = {}
         joined: list[Endpoint] = []
-        returned: list[tuple[Endpoint, Member]] = []
+        told: list[Told] = []
         for some in in_steps(list(merged.values())):
             if self._replacements != replacement:
                 return
@@ -184,45 +184,49 @@ class Upstream:
                 if endpoint is None:
                     endpoint = self._leaving.get(member.address) or self._endpoint(member, now)
                     joined.append(endpoint)
-                if endpoint.retired:  # which it stays, should this replacement be given up
-                    returned.append((endpoint, member))
-                elif endpoint.member is not member and endpoint.member != member:
-                    self._take_over(endpoint, member, now)
-                    self._changed = True
+                if endpoint.retired or (endpoint.member is not member and endpoint.member != member):
+                    told.append((endpoint, member))  # with all others, or never
                 endpoints[member.address] = endpoint
             yield
-        gone: list[Endpoint] = []
+        gone: Endpoints = {}
         for left in in_steps(self.endpoints):
-            gone += [each for each in left if each.address not in endpoints]
+            gone.update([(each.address, each) for each in left if each.address not in endpoints])
             yield
         if self._replacements == replacement:
             self.members = tuple(members)
-            if self._changed or joined or returned or gone:
-                for endpoint, member in returned:
-                    endpoint.configure(self.settings.limits)
-                    endpoint.judge = self
-                    self._take_over(endpoint, member, now)
-                self._install(endpoints, joined, gone, now)
+            if told or joined or gone:
+                self._install(endpoints, joined, told, gone, now)
 
     def _install(
-        self, endpoints: dict[Address, Endpoint], joined: list[Endpoint], gone: list[Endpoint], now: float
+        self, endpoints: Endpoints, joined: list[Endpoint], told: Sequence[Told], gone: Endpoints, now: float
     ) -> None:
-        """Use these from now on. That goes on to its end, whoever gives up what has led to it."""
+        """Use these from now on. What follows goes on to its end, whoever gives up what has led to it."""
         self.endpoints, self._by_address = tuple(endpoints.values()), endpoints
         self.replaced += 1
-        self._changed = False
-        self._leaving = {each.address: each for each in self._leaving.values() if not self.has(each) and each.leaves}
-        for endpoint in gone:
+        heard: list[Heard] = []
+        for endpoint, member in told:
+            if endpoint.retired:  # it was on its way out
+                endpoint.configure(self.settings.limits)
+                endpoint.judge = self
+            for said in endpoint.take_over(member, now):
+                heard.append((endpoint, said))
+        # Those whose connections are not closed yet have their judge still.
+        leaving = [each for each in self._leaving.values() if each.in_flight or each.judge is not None]
+        self._leaving, left = {each.address: each for each in leaving if not self.has(each)} | gone, [*gone.values()]
+        for endpoint in left:
             endpoint.retired = True
-            self._leaving[endpoint.address] = endpoint
         self._offered_until = 0.0
         for follower in self.followers:
-            follower.follow(joined + gone)
-        Stepwise(self._retire_in_steps(gone, now)).begin(len(gone))
+            follower.follow(joined + left)
+        Stepwise(self._follow_up(heard, left, now)).begin(len(heard) + len(left))
 
-    def _retire_in_steps(self, gone: Sequence[Endpoint], now: float) -> Iterator[None]:
-        for some in in_steps(gone):
-            for endpoint in some:
+    def _follow_up(self, heard: Sequence[Heard], gone: Sequence[Endpoint], now: float) -> Iterator[None]:
+        for some in in_steps(heard):
+            for endpoint, (signal, up, reason) in some:
+                self._heed(endpoint, signal, up, reason)
+            yield
+        for left in in_steps(gone):
+            for endpoint in left:
                 if not self.has(endpoint):  # it may have come back
                     endpoint.retire()
                     self._remembered.keep(endpoint, now)
@@ -260,10 +264,6 @@ class Upstream:
             self._heed(endpoint, signal, up, reason)
         return changed
 
-    def _take_over(self, endpoint: Endpoint, member: Member, now: float) -> None:
-        for signal, up, reason in endpoint.take_over(member, now):
-            self._heed(endpoint, signal, up, reason)
-
     def _heed(self, endpoint: Endpoint, signal: Signal, up: bool, reason: str) -> None:
         logger.info("%s: %s is %s (%s): %s", self.name, endpoint.label, "up" if up else "down", signal.value, reason)
         if not up and signal in HANGING:
@@ -271,7 +271,7 @@ class Upstream:
 
     def move_waiting(self, endpoint: Endpoint, seconds: float = 0.0) -> None:
         """What has waited for so long for an endpoint that hangs is to be asked of another one, where that is safe."""
-        if any(not each.out for each in self.endpoints if each is not endpoint):
+        if endpoint.in_flight and any(not each.out for each in self.endpoints if each is not endpoint):
             endpoint.abandon(time.perf_counter() - seconds)
 
     def forget(self, endpoint: Endpoint, signal: Signal) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from gateway.http.messages import Attempt
 from gateway.http.testing import make_exchange
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Signal
+from gateway.upstream.levels import Rules, Zones, levels_in_steps
 from gateway.upstream.member import Address, Member
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver
@@ -59,13 +62,14 @@ async def test_a_set_that_is_given_up_keeps_nobody_who_leaves() -> None:
     attempt.end()
 
 
-async def test_what_a_set_that_is_given_up_has_said_is_used_with_the_next() -> None:
-    """Also where that says nothing new."""
+async def test_nothing_is_said_by_a_set_that_is_not_used() -> None:
+    """Neither before it is, nor where it is given up: then all of it is new with the next."""
     upstream = upstream_of(MEMBERS)
     drained = [Member(MEMBERS[0].address, weight=0), *MEMBERS[1:]]
     begun = upstream.replacing(drained)
     for _ in range(8):
         next(begun)
+    assert upstream.endpoints[0].member.weight == 1
     upstream.replace(drained)
 
     def choice() -> int:
@@ -102,6 +106,31 @@ async def test_an_endpoint_that_returns_while_it_leaves_is_in_again() -> None:
     assert upstream.endpoints[700] is returning
     assert (returning.retired, returning.judge) == (False, upstream)
     attempt.end()
+
+
+@pytest.mark.parametrize("said", [{"weight": 0}, {"zone": "b"}, {"priority": 3}, {"up": False}])
+@pytest.mark.parametrize("begun", range(0, 40, 3))
+async def test_what_is_said_while_balancers_learn(begun: int, said: dict[str, Any]) -> None:
+    """A set that comes while thousands of endpoints are looked at breaks nothing off."""
+    rules = Rules(slow_start=10.0, zones=Zones("a"))
+    upstream = upstream_of([replace(member, zone="a") for member in MEMBERS])
+    upstream.configure(Settings(BALANCERS["peak_ewma"], rules=rules))
+    others = [Member(Address(f"10.9.0.{number}", 80)) for number in range(2)]
+    new = [*others, *(replace(member, **said) for member in MEMBERS)]
+    replacing = upstream.replacing(new)
+    for _ in range(begun):
+        next(replacing, None)
+    steps = levels_in_steps(upstream.endpoints, rules, time.perf_counter() + 5)
+    weighted: Sequence[tuple[Endpoint, float]] = ()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            weighted = [pair for level in end.value[0] for pair in level.weighted]
+            break
+        next(replacing, None)
+    assert weighted
+    assert all(weight > 0 for _, weight in weighted)
 
 
 @pytest.mark.parametrize("seed", range(12))
