@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,21 +13,29 @@ MOST_FILES = 2000  # all are looked at several times a second; a Secret has at m
 MOST_BYTES = 64 * 1024  # of one file
 
 
-def files_of(directory: Path) -> list[os.DirEntry[str]]:
+def files_of(directory: Path) -> list[tuple[str, os.stat_result]]:
     """Its files, by name, but those whose names begin with a dot. Raises OSError and ValueError."""
     with os.scandir(directory) as entries:
-        found = [entry for entry in entries if not entry.name.startswith(".") and entry.is_file()]
-    if len(found) > MOST_FILES:
+        found = [(entry.name, _status(entry)) for entry in entries if not entry.name.startswith(".")]
+    files = [(name, status) for name, status in found if status is not None and stat.S_ISREG(status.st_mode)]
+    if len(files) > MOST_FILES:
         raise ValueError(f"it has more than {MOST_FILES} files")
-    return sorted(found, key=lambda entry: entry.name)
+    return sorted(files, key=lambda file: file[0])
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat()
+    except FileNotFoundError:  # a link that leads nowhere
+        return None
 
 
 def contents_of(directory: Path) -> Mapping[str, bytes]:
     """What is in each of them, by name. Raises OSError and ValueError."""
     contents = {}
-    for entry in files_of(directory):
+    for name, _ in files_of(directory):
         try:
-            contents[entry.name] = read_regular(Path(entry.path), MOST_BYTES)
+            contents[name] = read_regular(directory / name, MOST_BYTES)
         except ValueError as error:
-            raise ValueError(f"{entry.name}: {error}") from None
+            raise ValueError(f"{name}: {error}") from None
     return contents

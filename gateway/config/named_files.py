@@ -56,7 +56,7 @@ class Digests:
         path = self._base / name
         try:
             is_directory = path.is_dir()
-            found = [(entry.name, entry.stat()) for entry in files_of(path)] if is_directory else [("", os.stat(path))]
+            found = files_of(path) if is_directory else [("", os.stat(path))]
             times = tuple((n, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for n, s in found)
             if known is None or known[0] != times:
                 known = times, _of_directory(path) if is_directory else sha256(read_regular(path, MAX_BYTES)).digest()
