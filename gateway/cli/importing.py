@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -39,12 +40,16 @@ def import_command(file: Path, output: Path) -> None:
         sys.exit(1)
     text = imported.report.markdown(imported.files)
     contents = imported.files | {REPORT: text}
-    if there := [name for name in contents if (output / name).exists()]:
+    if there := [name for name in contents if os.path.lexists(output / name)]:
         click.echo(f"error: {output} has {' and '.join(there)} already; name another directory", err=True)
         sys.exit(1)
-    output.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        with (output / name).open("x", encoding="utf-8") as stream:
-            stream.write(content)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            with (output / name).open("x", encoding="utf-8") as stream:
+                stream.write(content)
+    except OSError as error:
+        click.echo(f"error: {error.filename} cannot be written: {error.strerror}; name another directory", err=True)
+        sys.exit(1)
     click.echo(text, nl=False)
     click.echo(f"\nNext: gateway check --config {output}", err=True)

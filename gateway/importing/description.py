@@ -74,6 +74,12 @@ class Route:
     authorize: list[Settings] = field(default_factory=list)
     policies: list[Policy] = field(default_factory=list)
 
+    @property
+    def keeps_out(self) -> bool:
+        """Whether it does not let everybody in."""
+        guards = any(policy.section == "ip_allow" for policy in self.policies)
+        return bool(self.auth or self.authorize or guards)
+
     def close(self) -> None:
         """Let nobody in: what the original asked of callers could not be said, and open would be worse."""
         if CLOSED not in self.authorize:
@@ -108,6 +114,14 @@ class Description:
     limit_names: list[str] = field(default_factory=list)
     auth: Settings = field(default_factory=dict)
     """Other keys of auth.yaml."""
+
+    def guard(self, route: Route, head: str) -> None:
+        """Add a route for all that begins with `head`, where its own paths could not be said: if it kept somebody out,
+        it refuses everybody, as a wider route would take its requests otherwise."""
+        if route.keeps_out and route.paths:
+            route.close()
+            self.report.differs(route.place, f"all that begins with {head} is refused, until its paths are said")
+            self.routes.append(route)
 
     def secret(self, name: str, place: Place, what: str = "the value", stand_in: str = "") -> Reference:
         """The environment variable that holds what is secret at this place."""

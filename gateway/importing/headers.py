@@ -14,7 +14,7 @@ _SECRET = re.compile(r"authori[sz]ation|token|secret|api[-_]?key|password|cookie
 
 
 _GUARDS = re.compile(
-    r"auth|oidc|jwt|token|saml|ldap|keycloak|rbac|acl|opa|session|bouncer|block|waf|allow|deny|fail2ban|signature|vault",
+    r"auth|oidc|jwt|token|saml|ldap|keycloak|rbac|acl|opa|session|bouncer|block|waf|allow|deny|fail2ban|signature|vault|ip-?filter|whitelist|firewall|guard",
     re.IGNORECASE,
 )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from gateway.importing.description import Description, Path, Policy, Route, Settings, identifier
-from gateway.importing.durations import duration
-from gateway.importing.patterns import Pattern
+from gateway.importing.durations import duration, rate, seconds_of
+from gateway.importing.headers import may_refuse, settable
+from gateway.importing.patterns import Pattern, intersection
 from gateway.importing.tree import Item
 from gateway.importing.urls import split_url
 from gateway.importing.variables import filled_in
@@ -17,6 +18,7 @@ _OLD = {
     "github.com/devopsfaith/krakend-ratelimit/juju/proxy": "qos/ratelimit/proxy",
     "github.com/devopsfaith/krakend-circuitbreaker/gobreaker": "qos/circuit-breaker",
     "github.com/devopsfaith/krakend-httpcache": "qos/http-cache",
+    "github.com/devopsfaith/krakend-cel": "validation/cel",
     "github_com/devopsfaith/krakend-cors": "security/cors",
     "github_com/devopsfaith/krakend-ratelimit/juju/router": "qos/ratelimit/router",
     "github_com/devopsfaith/krakend-jose/validator": "auth/validator",
@@ -33,6 +35,11 @@ def read(root: Item) -> Description:
     root.ignore_keys("client_tls", "dns_cache_ttl", "max_idle_connections", "idle_connection_timeout", "plugin")
     if (tls := root.get("tls")) is not None:
         tls.unsaid("TLS ends in front of the gateway (deploy/nginx): put the certificate there")
+        if tls.flag("enable_mtls"):
+            tls.unsaid(
+                "clients must show a certificate: see `mtls` of auth.yaml. All routes refuse everybody until then",
+                "enable_mtls",
+            )
     if (timeout := root.text("timeout")) != "":
         description.middleware["timeouts"] = {"total": duration(timeout)}
     for key, ours in (
@@ -44,8 +51,12 @@ def read(root: Item) -> Description:
             description.middleware.setdefault("limits", {})[ours] = duration(text)
     root.ignore_keys("write_timeout", "output_encoding", "cache_ttl", "disable_rest", "disable_keep_alives", "host")
     everywhere = _Extra(root, description)
+    everywhere.closes |= tls is not None and tls.flag("enable_mtls")
+    left_out: list[Route] = []
     for number, endpoint in enumerate(root.items("endpoints")):
-        _read_endpoint(number, endpoint, root, everywhere, description)
+        route = _read_endpoint(number, endpoint, root, everywhere, description)
+        (left_out if "respond" in route.settings else description.routes).append(route)
+    description.routes += [route for route in left_out if _is_taken(route, description.routes)]
     root.ignore_keys("async_agent")
     if description.routes:
         root.differs(
@@ -55,22 +66,22 @@ def read(root: Item) -> Description:
     return description
 
 
-def _read_endpoint(number: int, item: Item, root: Item, everywhere: _Extra, description: Description) -> None:
+def _read_endpoint(number: int, item: Item, root: Item, everywhere: _Extra, description: Description) -> Route:
     text = filled_in(item.get("endpoint"), description)
     backends = item.items("backend")
     item.ignore_keys("@comment", "input_headers", "input_query_strings", "headers_to_pass", "querystring_params")
+    method = item.text("method", "GET").upper()
+    pattern, names = _pattern(text)
+    route = Route(identifier(f"{method.lower()}-{text.strip('/') or 'root'}"), item.place, [Path(pattern, (number,))])
+    route.methods = (method,)
     if len(backends) != 1:
         _lists(item, backends)
-        return
+        return _gone(route)
     backend = backends[0]
-    method = item.text("method", "GET").upper()
-    route = Route(identifier(f"{method.lower()}-{text.strip('/') or 'root'}"), item.place, [])
-    route.methods = (method,)
-    pattern, names = _pattern(text)
     target = _target(backend, root, route.name, description)
     if target is None:
         item.unsaid("its backend has no host that could be named")
-        return
+        return _gone(route)
     route.settings = {"target": target}
     sent, parameters, unknown = _sent(filled_in(backend.get("url_pattern"), description) or text, names)
     if parameters:
@@ -87,7 +98,18 @@ def _read_endpoint(number: int, item: Item, root: Item, everywhere: _Extra, desc
     _Extra(item, description, route)
     _Extra(backend, description, route)
     item.said(f"route {route.name}")
-    description.routes.append(route)
+    return route
+
+
+def _gone(route: Route) -> Route:
+    """A route that keeps its requests from those of others, such as of an endpoint with `*`."""
+    route.settings = {"respond": {"status": 404}}
+    return route
+
+
+def _is_taken(route: Route, others: list[Route]) -> bool:
+    paths = [path for other in others if other.methods == route.methods for path in other.paths]
+    return any(intersection(route.paths[0].pattern, path.pattern) for path in paths)
 
 
 def _lists(item: Item, backends: list[Item]) -> None:
@@ -185,7 +207,9 @@ class _Extra:
                 "security/policies": self._closing,
                 "qos/ratelimit/proxy": self._backend_limit,
             }.get(known)
-            if handler is None:
+            if handler is None and _may_refuse(known, item):
+                self._closing(item)
+            elif handler is None:
                 item.unsaid(_LOGS if _is_about_logs(known) else f"there is nothing like {name}")
             else:
                 handler(item)
@@ -231,7 +255,7 @@ class _Extra:
         item.ignore_keys(
             "jwk_fingerprints", "operation_debug", "key_identify_strategy", "auth_header_name", "cipher_suites"
         )
-        item.ignore_default("propagate_claims", None)
+        self._propagate(item, self._route)
         self._route.auth = [self._description.scheme("tokens", {"jwt": settings | {"forward": True}})]
         if roles:
             self._route.authorize.append({"groups": roles})
@@ -242,18 +266,29 @@ class _Extra:
             self._route.authorize.append({"scopes": scopes})
         item.said(f"auth {self._route.auth[0]}")
 
+    def _propagate(self, item: Item, route: Route) -> None:
+        """Claims that the backend gets as headers; what a client sends under these names does not get through."""
+        for pair in item.items("propagate_claims"):
+            claim, name = ([below.own_text for below in pair.items()] + ["", ""])[:2]
+            if not re.fullmatch(r"[A-Za-z_][\w.-]*", claim) or not settable(name):
+                pair.unsaid("a claim becomes a header by `set` of routes: this one cannot. Its route refuses everybody")
+                route.close()
+            else:
+                route.settings.setdefault("set", {})[name] = "{claims." + claim + "}"
+
     def _rate_limit(self, item: Item) -> None:
-        every = duration(item.text("every", "1s"))
-        unit = {"1s": "s", "60s": "m", "3600s": "h"}.get(every, every)
+        seconds = seconds_of(item.text("every", "1s")) or 1.0
         name = self._route.name if self._route is not None else "all"
-        if (rate := item.number("max_rate")) and rate >= 1:
-            limits: Settings = {"key": ["route"], "limits": [f"{rate:.0f}/{unit}"]}
+        if (most := item.number("max_rate")) and most > 0:
+            limits: Settings = {"key": ["route"], "limits": [rate(most, seconds)]}
             if (capacity := item.number("capacity")) is not None:
                 limits["burst"] = max(1, int(capacity))
             self._policy(item, "rate_limits", f"{name}-together", limits)
-        if (rate := item.number("client_max_rate")) and rate >= 1:
+        if (most := item.number("client_max_rate")) and most > 0:
             header = item.text("key") if item.text("strategy") == "header" else ""
-            own: Settings = {"key": [f"header:{header}" if header else "address"], "limits": [f"{rate:.0f}/{unit}"]}
+            own: Settings = {"key": [f"header:{header}" if header else "address"], "limits": [rate(most, seconds)]}
+            if item.text("strategy", "ip") not in ("ip", "header"):
+                item.differs("clients are told apart by their address, or a header", "strategy")
             if (capacity := item.number("client_capacity")) is not None:
                 own["burst"] = max(1, int(capacity))
             self._policy(item, "rate_limits", f"{name}-each", own)
@@ -305,6 +340,14 @@ class _Extra:
 
 
 _LOGS = "logs and metrics are always there: `access_log` of middleware.yaml, /metrics of the admin port"
+
+
+def _may_refuse(name: str, item: Item) -> bool:
+    """Whether something that is not known here is probably there to keep somebody out."""
+    if name.startswith("modifier/lua"):
+        code = " ".join(item.text(key) for key in ("pre", "post"))
+        return "custom_error" in code or may_refuse(*item.texts("sources"))
+    return name == "auth/mtls" or (name.startswith("plugin/") and may_refuse(*item.texts("name")))
 
 
 def _is_about_logs(name: str) -> bool:

@@ -23,6 +23,10 @@ _QUANTIFIER = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})[?+]?")
 _UNKNOWN = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[bBAzZGkgpP1-9QR]|\(\?[a-z]*-|\(\?R|\(\?\(")
 
 
+_GROUPS = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\([^()]*\)")
+_ALTERNATIVES = re.compile(r"\|")
+
+
 class Unsayable(Exception):
     """The expression has no form of ours; the text says why."""
 
@@ -125,6 +129,26 @@ def anywhere(expression: str) -> str:
     begins, ends = expression.startswith("^"), expression.endswith("$") and not expression.endswith("\\$")
     body = expression[begins : len(expression) - ends]
     return ("" if begins else ".*") + (f"(?:{body})" if "|" in body else body) + ("" if ends else ".*")
+
+
+def head_of(expression: str, *, anywhere: bool = False) -> str:
+    """What every path that fits an expression begins with, as a text; "" where that is not more than a slash.
+
+    For expressions that cannot be said: what they guard must be kept, even with more than it.
+    """
+    text = expression.removeprefix("(?i)")
+    if (anywhere and not text.startswith(("^", "/", "\\/"))) or _ALTERNATIVES.search(_GROUPS.sub("", text)):
+        return ""
+    head = ""
+    for match in _ATOM.finditer(text.removeprefix("^")):
+        char = match["char"] or (match["escape"] or "").removeprefix("\\")
+        quantifier = _QUANTIFIER.match(match.string, match.end())
+        if len(char) != 1 or (match["escape"] and char.isalnum()) or (quantifier and quantifier[0][0] in "*?{"):
+            break
+        head += char
+        if quantifier:
+            break
+    return head if head.startswith("/") and head.strip("/") else ""
 
 
 def sample_of(expression: str, variant: int = 0) -> str:

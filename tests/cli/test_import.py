@@ -59,3 +59,17 @@ def test_a_file_that_is_no_configuration_is_refused_with_its_place(tmp_path: Pat
     assert ended.returncode == 1
     assert "kong.yml:2:1" in ended.stderr
     assert not output.exists()
+
+
+def test_what_cannot_be_written_is_an_error_with_its_remedy(tmp_path: Path) -> None:
+    """A link that leads nowhere is there already, and a directory below a file cannot be made."""
+    source, output = tmp_path / "kong.yml", tmp_path / "out"
+    source.write_text(KONG)
+    output.mkdir()
+    (output / "auth.yaml").symlink_to(tmp_path / "elsewhere.yaml")
+    for directory, words in ((output, "has auth.yaml already"), (source / "below", "cannot be written")):
+        ended = gateway("import", str(source), "--output", str(directory))
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert words in ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "elsewhere.yaml").exists()

@@ -35,9 +35,12 @@ def read(root: Item) -> Description:
         of_service = scoped.of(owner, "service") if owner is not None else {}
         for route_item in _routes_below(root, owner):
             effective = scoped.everywhere | of_service | scoped.of(route_item, "route")
-            for route in routes_of(route_item, service, description, major):
+            for route, head in routes_of(route_item, service, description, major):
                 apply(route, list(effective.values()))
-                description.routes.append(route)
+                if head:
+                    description.guard(route, head)
+                else:
+                    description.routes.append(route)
     plugins.of_consumers(root, groups, scoped.plugins, description)
     return description
 
@@ -108,8 +111,10 @@ def apply(route: Route, effects: list[Effect]) -> None:
     if len(required) > 1:
         schemes = required[0].auth
         required[1].item.unsaid(
-            f"callers must pass {len(required)} authentication plugins; only the first is asked for"
+            f"schemes of a route are alternatives, and here callers must pass {len(required)} authentication plugins. "
+            "It is closed"
         )
+        route.close()
     for effect in effects:
         route.policies += effect.policies
         route.authorize += effect.authorize

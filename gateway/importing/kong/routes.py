@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gateway.importing.description import Condition, Description, Path, Reference, Route, Settings, identifier
 from gateway.importing.patterns import Pattern, as_it_came, beginning, below
-from gateway.importing.regexes import Unsayable, anywhere, patterns_of, sample_of
+from gateway.importing.regexes import Unsayable, anywhere, head_of, patterns_of, sample_of
 from gateway.importing.tree import Item
 from gateway.importing.urls import split_url
 from gateway.importing.variables import filled_in
@@ -86,8 +86,8 @@ def _milliseconds(number: float) -> str:
     return f"{number / 1000:g}s" if number % 100 == 0 else f"{number:g}ms"
 
 
-def routes_of(item: Item, service: Service | None, description: Description, major: int) -> Iterator[Route]:
-    """The routes that an entry of `routes` stands for: one, or none where it cannot be said."""
+def routes_of(item: Item, service: Service | None, description: Description, major: int) -> Iterator[tuple[Route, str]]:
+    """The routes that an entry of `routes` stands for, and what the paths begin with where it is wider than that."""
     name = item.text("name") or item.text("id") or (service.name if service else f"route-{item.line}")
     item.ignore_keys("id", "tags", "_comment", "created_at", "updated_at", "service", "https_redirect_status_code")
     item.ignore_default("request_buffering", True, False)
@@ -117,10 +117,14 @@ def routes_of(item: Item, service: Service | None, description: Description, maj
         route.settings["preserve_host"] = True
     for key in ("sources", "destinations"):
         item.ignore_default(key)
-    route.paths = list(_paths(item, service, route, description, major))
+    heads: list[str] = []
+    route.paths = list(_paths(item, service, route, description, major, heads))
     item.said(f"route {route.name}")
     if route.paths:
-        yield route
+        yield route, ""
+    for head in heads:
+        paths = list(_prefix(head, (*_base(item, route), False, 0, item.line), service.path, True, True))
+        yield replace(route, paths=paths, authorize=[], policies=[], settings=dict(route.settings)), head
 
 
 def _hosts(item: Item) -> Iterator[str]:
@@ -156,14 +160,21 @@ def _headers(item: Item) -> dict[str, Condition]:
     return found
 
 
-def _paths(item: Item, service: Service, route: Route, description: Description, major: int) -> Iterator[Path]:
+def _base(item: Item, route: Route) -> tuple[object, ...]:
+    """By what Kong sorts routes before their paths."""
+    attributes = sum(map(bool, (route.hosts, item.items("paths"), route.methods, route.headers, item.get("snis"))))
+    return (-attributes, -len(route.headers), any("*" in host for host in route.hosts))
+
+
+def _paths(
+    item: Item, service: Service, route: Route, description: Description, major: int, heads: list[str]
+) -> Iterator[Path]:
+    """The paths of a route; `heads` gets what those begin with that could not be said."""
     given = item.items("paths")
     strip = item.flag("strip_path", True)
     joined = item.text("path_handling", "v0") == "v0"
     priority = item.number("regex_priority", 0) or 0
-    attributes = sum(map(bool, (route.hosts, given, route.methods, route.headers, item.get("snis"))))
-    wild = any("*" in host for host in route.hosts)
-    base = (-attributes, -len(route.headers), wild)
+    base = _base(item, route)
     if not given:
         yield Path(Pattern((), True), (*base, True, 0, item.line), _behind(service.path, "/$1"))
     for below_ in given:
@@ -177,6 +188,7 @@ def _paths(item: Item, service: Service, route: Route, description: Description,
             found = patterns_of(text.removeprefix("~").strip())
         except Unsayable as why:
             below_.unsaid(f"the regular expression has no path of ours: {why}")
+            heads += [head] if (head := head_of(text.removeprefix("~").strip())) else []
             continue
         of_expression = (*base, False, -priority, item.line)
         for pattern in found.patterns:

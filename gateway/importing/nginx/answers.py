@@ -51,6 +51,7 @@ def _type_of(directive: Directive) -> str:
 
 
 def _redirect(directive: Directive, route: Route, status: int, text: str, expression: str) -> bool:
+    text = re.sub(r"^(?:https?|\$scheme)://\$(?:http_)?host(?=/)", "", text)  # where the client is already
     if text.startswith("$scheme://"):
         text = "https" + text.removeprefix("$scheme")
         directive.differs("it leads to https, where clients are: TLS ends in front of the gateway")

@@ -28,6 +28,12 @@ def authenticate(location: Directive, route: Route, description: Description) ->
         if guard.argument != "off":
             guard.unsaid(f"{_GUARDS[guard.name]}. Its routes refuse everybody until that is done")
             route.close()
+    _conditions(location, route)
+    if location.value("ssl_verify_client") == "on" and (certificate := location.one("ssl_verify_client")) is not None:
+        certificate.unsaid(
+            "clients must show a certificate: see `mtls` of auth.yaml. Its routes refuse everybody until then"
+        )
+        route.close()
     basic = location.one("auth_basic")
     if basic is not None and basic.argument != "off":
         _basic(basic, location, route, description)
@@ -39,6 +45,81 @@ def authenticate(location: Directive, route: Route, description: Description) ->
         _forward_auth(asked, location, route, description)
     for directive in location.inherited("auth_request_set"):
         directive.said("response_headers of the forward_auth scheme")
+
+
+_OF_REQUESTS = re.compile(
+    r"\$(?:host|http_host|scheme|https|server_\w+|request_\w+|uri|document_uri|args|is_args|http_user_agent|http_upgrade|"
+    r"http_origin|http_x_forwarded_proto|http_accept\w*|http_referer|request|content_\w+|invalid_referer|\d)"
+)
+"""What says nothing of who is asking."""
+
+
+def _conditions(location: Directive, route: Route) -> None:
+    """Every `if` that holds for a location: methods that it refuses, and who must bring something."""
+    level: Directive | None = location
+    while level is not None:
+        for condition in level.block:
+            if condition.name == "if" and condition.became != "blocklist by user_agent" and _refuses(condition):
+                _condition(condition, route)
+        level = level.above
+    for condition in location.all("if"):
+        if condition.became == "":
+            condition.unsaid(
+                "conditions within a location are not translated; see predicates of routes and `authorize`"
+            )
+
+
+def _refuses(condition: Directive) -> bool:
+    return any(
+        (below.name == "return" and below.argument in ("401", "403", "404", "405", "410", "444"))
+        or (below.name == "deny" and below.argument == "all")
+        for below in condition.block
+    )
+
+
+def _condition(condition: Directive, route: Route) -> None:
+    variable, operator, text = [*condition.arguments, "", "", ""][:3]
+    methods = re.fullmatch(r"\^?\(?([A-Z]+(?:\|[A-Z]+)*)\)?\$?", text)
+    if variable == "$request_method" and operator in ("!~", "!~*", "!=") and methods and route.methods is None:
+        route.methods = tuple(sorted(methods[1].split("|")))
+        condition.ignore()
+        condition.said("methods of routes")
+        condition.differs("other methods get a 405")
+    elif not _OF_REQUESTS.fullmatch(variable) and variable.startswith("$") and _holds(condition):
+        condition.unsaid(
+            "callers must bring something that is compared here: say it in auth.yaml, or by `when` of `authorize`. Its "
+            "routes refuse everybody until that is done"
+        )
+        route.close()
+
+
+def _holds(condition: Directive) -> bool:
+    """Whether it refuses who brings nothing: no such header, cookie, certificate or address."""
+    variable, operator, text = [*condition.arguments, "", "", ""][:3]
+    value = _usual(variable, condition)
+    if operator in ("=", "!="):
+        return (value == text) is (operator == "=")
+    if operator in ("~", "~*", "!~", "!~*"):
+        try:
+            found = re.search(text, value, re.IGNORECASE if "*" in operator else 0) is not None
+        except re.error:
+            return True
+        return found is not operator.startswith("!")
+    return value not in ("", "0")
+
+
+def _usual(variable: str, condition: Directive) -> str:
+    """What a variable is where nothing else is said of it, by `set`, `map` or `geo`."""
+    level = condition.above
+    while level is not None:
+        for directive in level.block:
+            if directive.name == "set" and directive.arguments[:1] == (variable,):
+                return "".join(directive.arguments[1:2])
+            if directive.name in ("map", "geo") and directive.arguments[-1:] == (variable,):
+                usual = [below.argument for below in directive.block if below.name == "default"]
+                return usual[-1] if usual else ""
+        level = level.above
+    return ""
 
 
 def _basic(basic: Directive, location: Directive, route: Route, description: Description) -> None:

@@ -12,7 +12,7 @@ import crossplane
 from gateway.config.problems import ConfigError, Problem
 from gateway.importing.report import Place, Report
 
-_SHOWN = ("location", "upstream", "server_name", "listen", "if", "limit_req_zone", "map")
+_SHOWN = ("location", "upstream", "server_name", "listen", "limit_req_zone", "map")
 """Directives whose arguments are shown: no other may be known to hold no secret."""
 
 _FIRST = ("proxy_set_header", "add_header", "proxy_hide_header", "set")
@@ -162,6 +162,8 @@ def _add(above: Directive, parsed: list[Any], configs: list[Any], path: Path, wh
         shown = " ".join([name, *arguments]) if name in _SHOWN else name
         if name in _FIRST:
             shown = " ".join([name, *arguments[:1]])
+        if name == "if":  # what a header is compared with may be a key
+            shown = " ".join([name, *arguments[:2]])
         place = Place(entry["line"], f"{where} > {shown}" if where else shown, file)
         directive = Directive(name, arguments, place, above.report, above=above)
         above.block.append(directive)

@@ -63,10 +63,11 @@ def longer_prefixes(location: Location, all_of_server: list[Location]) -> list[P
         for other in all_of_server
         if other.kind == "" and other.text.startswith(location.text) and other.text != location.text
     ]
-    return [pattern for other in longer for pattern in _prefix_patterns(other.text)]
+    return [pattern for other in longer for pattern in prefix_patterns(other.text)]
 
 
-def _prefix_patterns(text: str) -> list[Pattern]:
+def prefix_patterns(text: str) -> list[Pattern]:
+    """The patterns of what begins with a text."""
     return [below(text)] if text.endswith("/") else [below(text), beginning(text)]
 
 

@@ -60,6 +60,9 @@ def read_nginx(path: File, report: Report) -> Description:
         _agents(server.directive, description)
         server.directive.said(f"host {', '.join(server.hosts) or 'any'}")
         found = routes_of(server, shared)
+        for condition in server.directive.all("if"):
+            if condition.became == "":
+                condition.unsaid("conditions are not translated; see predicates of routes, `authorize` and `blocklist`")
         description.routes += found
         if len(servers) > 1 and server.hosts and found:
             description.routes.append(_nobody(server))
@@ -91,7 +94,6 @@ def _agents(server: Directive, description: Description) -> None:
         answers = [below for below in condition.block if below.name == "return" and below.argument in ("403", "444")]
         plain = len(words) == 3 and words[0] == "$http_user_agent" and _WORDS.fullmatch(words[2])
         if not answers or not plain:
-            condition.unsaid("conditions are not translated; see predicates of routes, `authorize` and `blocklist`")
             continue
         blocklist = description.middleware.setdefault("blocklist", {"entries": []})
         for word in words[2].strip("()").split("|"):
@@ -138,9 +140,12 @@ def _servers(http: Directive) -> list[Server]:
     ports: set[str] = set()
     directives = http.all("server")
     defaults = {port for d in directives for port, default in _listens(d) if default}
+    forwarding = {port for d in directives if _only_to_https(d) is None for port, _ in _listens(d)}
+    main = next((port for port in ("443", "80") if port in forwarding), min(forwarding, default="80"))
     for directive in directives:
         listens = _listens(directive)
         first = any(default or (port not in ports and port not in defaults) for port, default in listens)
+        first = first and (any(port == main for port, _ in listens) or not _names(directive))
         redirect = _only_to_https(directive)
         if redirect is not None:
             redirect.unsaid("it sends clients to https: TLS ends in front of the gateway; let that send them there")
@@ -160,6 +165,12 @@ def _servers(http: Directive) -> list[Server]:
         else:
             directive.unsaid("no host of it could be said, and it is not the default server")
     return found
+
+
+def _names(directive: Directive) -> list[str]:
+    """By which names a server is told from others."""
+    names = [name for below in directive.block if below.name == "server_name" for name in below.arguments]
+    return [name for name in names if name not in ("_", '""', "", "localhost") and not name.startswith("~")]
 
 
 def _listens(directive: Directive) -> list[tuple[str, bool]]:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from gateway.algorithms.linear_regex import LinearRegex
 from gateway.importing.description import Path, Reference, Route, Settings, identifier
 from gateway.importing.nginx import answers
 from gateway.importing.nginx import settings as around
 from gateway.importing.nginx.authentication import authenticate
 from gateway.importing.nginx.directives import Directive
-from gateway.importing.nginx.locations import Location, location_of, longer_prefixes, paths_of, with_uri
+from gateway.importing.nginx.locations import (
+    Location,
+    location_of,
+    longer_prefixes,
+    paths_of,
+    prefix_patterns,
+    with_uri,
+)
 from gateway.importing.nginx.settings import Shared
 from gateway.importing.patterns import Pattern, intersection, literal
-from gateway.importing.regexes import Unsayable
+from gateway.importing.regexes import Unsayable, anywhere, head_of
 from gateway.importing.sending import replaced
 
 _ELSEWHERE = ("fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
@@ -44,20 +52,77 @@ def routes_of(server: Server, shared: Shared) -> list[Route]:
         if location.kind == "@" or location.directive.first("internal"):
             location.directive.ignore()
             location.directive.said("used by others, no route of its own")
+            found += _internal(location, server, number)
             continue
         route = _route(location, server, shared, number, named)
         if route is None:
             continue
-        route.excluded = longer_prefixes(location, locations)
+        route.excluded += longer_prefixes(location, locations)
         found += [route, *_moved(location.directive, route.paths, route.name, server)]
         found += _with_slash(location, route, locations, server)
+        found += _other_methods(location, route)
         location.directive.said(f"route {route.name}")
+    for number, location in enumerate(locations):
+        _refuse_anywhere(location, (*server.rank, 2, number), found)
     everything = [Path(Pattern((), True), (*server.rank, 0, 0))]
     found += _moved(server.directive, everything, f"{server.name}-moved", server)
     whole = _outside(server, shared)
     if whole is not None:
         found = [whole]
     return [route for route in found if not _is_idle(route, found)]
+
+
+def _refuse_anywhere(location: Location, rank: tuple[object, ...], routes: list[Route]) -> None:
+    """An expression that refuses, wherever in a path it fits: a condition of all that nginx asks afterwards."""
+    text = location.text
+    if not location.is_expression or text.startswith("^") or not _is_refused(location.directive) or "'" in text:
+        return
+    expression = ("(?i)" if location.kind == "~*" else "") + anywhere(text)
+    try:
+        LinearRegex(expression)
+    except ValueError:
+        return
+    condition = {"when": f"not path.matches('{expression}')"}
+    later = [route for route in routes if "target" in route.settings and min(path.rank for path in route.paths) > rank]
+    for route in later:
+        route.authorize.append(condition)
+    location.directive.said("authorize of the routes that are asked afterwards")
+
+
+def _is_refused(directive: Directive) -> bool:
+    returned, denied = directive.first("return"), directive.first("deny")
+    if returned is not None:
+        return returned.argument in ("401", "403", "404", "410", "444")
+    return denied is not None and denied.argument == "all" and not directive.first("allow")
+
+
+def _other_methods(location: Location, route: Route) -> list[Route]:
+    """The methods that `limit_except` refuses: no location around this one takes them."""
+    if location.directive.first("limit_except") is None or route.methods is None:
+        return []
+    paths = [replace(path, rank=(*path.rank, 1), rewrite=None, strip=None) for path in route.paths]
+    settings: Settings = {"respond": {"status": 403}}
+    return [Route(f"{route.name}-others", route.place, paths, hosts=route.hosts, settings=settings)]
+
+
+def _internal(location: Location, server: Server, number: int) -> list[Route]:
+    """What clients get of a location that is for nginx itself: nothing, whatever is around it."""
+    if location.kind == "@":
+        return []
+    try:
+        paths = paths_of(location, server.rank, number)
+    except Unsayable:
+        return []
+    return [Route(_name(location, server), location.directive.place, paths, hosts=server.hosts, settings=_nothing())]
+
+
+def _nothing() -> Settings:
+    return {"respond": _GONE}
+
+
+def _name(location: Location, server: Server) -> str:
+    text = "root" if location.text == "/" else identifier(location.text)
+    return identifier(text if not server.hosts else f"{server.name}-{text}")
 
 
 def _with_slash(location: Location, route: Route, locations: list[Location], server: Server) -> list[Route]:
@@ -121,19 +186,34 @@ def _route(location: Location, server: Server, shared: Shared, number: int, name
     try:
         paths = paths_of(location, server.rank, number)
     except Unsayable as why:
-        directive.unsaid(f"the expression has no path of ours: {why}")
-        return None
-    text = "root" if location.text == "/" else identifier(location.text)
-    name = text if not server.hosts else f"{server.name}-{text}"
-    route = Route(identifier(name), directive.place, paths, hosts=server.hosts)
+        if not (head := head_of(location.text, anywhere=True)):
+            directive.unsaid(f"the expression has no path of ours: {why}")
+            return None
+        location.directive.unsaid(f"the expression has no path of ours: {why}")
+        return _guess(location, server, shared, number, head)
+    route = Route(_name(location, server), directive.place, paths, hosts=server.hosts)
     if not _action(location, route, shared, named):
-        return None
-    for condition in directive.all("if"):
-        if condition.became == "":
-            condition.unsaid(
-                "conditions within a location are not translated; see predicates of routes and `authorize`"
-            )
+        route.settings = _nothing()
     return route
+
+
+def _guess(location: Location, server: Server, shared: Shared, number: int, head: str) -> Route | None:
+    """A route that refuses all that begins with `head`, where the location itself cannot be said but keeps out."""
+    prefix = replace(location, kind="", text=head)
+    paths = [replace(path, rank=(*server.rank, 2, number)) for path in paths_of(prefix, server.rank, number)]
+    route = Route(_name(location, server), location.directive.place, paths, hosts=server.hosts)
+    if not _action(prefix, route, shared, {}) or not (route.keeps_out or _refuses(route)):
+        return None
+    location.directive.differs(f"all that begins with {head} is refused, until its paths are said")
+    for lookahead in re.findall(r"\(\?!([\w.-]+)", location.text):
+        route.excluded += prefix_patterns(head + lookahead.replace("\\", ""))
+    if "target" in route.settings:
+        route.close()
+    return route
+
+
+def _refuses(route: Route) -> bool:
+    return route.settings.get("respond", _GONE)["status"] in (401, 403)
 
 
 def _action(location: Location, route: Route, shared: Shared, named: dict[str, Location]) -> bool:
@@ -147,8 +227,9 @@ def _action(location: Location, route: Route, shared: Shared, named: dict[str, L
         return True
     limited = directive.first("limit_except")
     if limited is not None:
-        route.methods = tuple(m.upper() for m in limited.arguments)
-        limited.differs("other methods get a 405")
+        methods = {method.upper() for method in limited.arguments}
+        route.methods = tuple(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+        limited.differs("other methods get a 403, whoever asks")
         limited.ignore()
     if (forward := _forwarding(directive, named)) is not None:
         for static in directive.all(*_STATIC):

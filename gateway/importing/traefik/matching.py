@@ -10,7 +10,7 @@ from gateway.http.methods import REGISTERED
 from gateway.importing.description import Condition, Path, Route
 from gateway.importing.networks import network
 from gateway.importing.patterns import Pattern, beginning, below, literal
-from gateway.importing.regexes import Unsayable, anywhere, patterns_of, sample_of
+from gateway.importing.regexes import Unsayable, anywhere, head_of, patterns_of, sample_of
 from gateway.importing.traefik.rules import Alternative, Matcher
 from gateway.importing.tree import Item
 
@@ -22,7 +22,12 @@ _ANY_HOST = re.compile(r"\^?\.[+*]\$?|\{\w*:\.[+*]\}")
 
 
 class Unmatched(Exception):
-    """An alternative of the rule has no route; the text says why."""
+    """An alternative of the rule has no route; the text says why.
+
+    `instead`: the matcher that cannot be said, and one that takes all that it takes, and more.
+    """
+
+    instead: tuple[Matcher, Matcher] | None = None
 
 
 def matched(route: Route, alternative: Alternative, rank: tuple[object, ...], item: Item) -> Route:
@@ -32,7 +37,12 @@ def matched(route: Route, alternative: Alternative, rank: tuple[object, ...], it
     excluded: list[Pattern] = []
     for matcher in alternative:
         if matcher.name in ("Path", "PathPrefix", "PathRegexp"):
-            these = _paths(matcher, rank)
+            try:
+                these = _paths(matcher, rank)
+            except Unmatched as why:
+                if len(matcher.arguments) == 1 and (head := head_of(_expression(matcher), anywhere=True)):
+                    why.instead = (matcher, replace(matcher, name="PathPrefix", arguments=(head,)))
+                raise
             if matcher.negated:
                 excluded += [path.pattern for path in these]
             elif paths is None:
@@ -116,6 +126,11 @@ def _path(name: str, argument: str, rank: tuple[object, ...]) -> Iterator[Path]:
         yield Path(below(argument), rank)
         if not argument.endswith("/"):
             yield Path(beginning(argument), rank, stray=True)
+
+
+def _expression(matcher: Matcher) -> str:
+    argument = matcher.arguments[0]
+    return argument if matcher.name == "PathRegexp" else "^" + _of_braces(argument)
 
 
 def _of_braces(path: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.importing.description import Description, Policy, Route, Settings
-from gateway.importing.durations import duration
+from gateway.importing.durations import duration, rate, seconds_of
 from gateway.importing.headers import header_value, may_refuse
 from gateway.importing.networks import network
 from gateway.importing.sending import behind, instead, replaced, without
@@ -45,7 +45,11 @@ class Middlewares:
         for name in names:
             item = self._items.get(name)
             if item is None:
-                self.description.report.unsaid(route.place, f"the middleware {name} is not in this file")
+                self.description.report.unsaid(
+                    route.place,
+                    f"the middleware {name} is not in this file. The route refuses everybody until then",
+                )
+                route.close()
                 continue
             self._used.add(name)
             for key, below in item.pairs():
@@ -113,7 +117,7 @@ def _replace_regex(item: Item, route: Route, made: Middlewares) -> None:
 
 def _rate_limit(item: Item, route: Route, made: Middlewares) -> None:
     average = int(item.number("average", 0) or 0)
-    seconds = float(duration(item.text("period", "1s")).removesuffix("ms").removesuffix("s"))
+    seconds = seconds_of(item.text("period", "1s"))
     criterion = item.get("sourceCriterion")
     key = ["address"]
     if criterion is not None and (header := criterion.text("requestHeaderName")):
@@ -121,9 +125,8 @@ def _rate_limit(item: Item, route: Route, made: Middlewares) -> None:
     if criterion is not None and (strategy := criterion.get("ipStrategy")) is not None:
         _proxies(strategy)
     burst = int(item.number("burst", 1) or 1)
-    if average > 0:
-        unit = {1: "s", 60: "m", 3600: "h"}.get(int(seconds), f"{int(seconds)}s")
-        settings = {"key": key, "limits": [f"{average}/{unit}"], "burst": burst}
+    if average > 0 and seconds > 0:
+        settings = {"key": key, "limits": [rate(average, seconds)], "burst": burst}
         route.policies.append(made.policy(item, "rate_limits", settings))
 
 

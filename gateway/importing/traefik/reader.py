@@ -6,7 +6,7 @@ from gateway.importing.description import Description, Route, identifier
 from gateway.importing.regexes import Unsayable
 from gateway.importing.traefik.matching import Unmatched, matched
 from gateway.importing.traefik.middlewares import Middlewares
-from gateway.importing.traefik.rules import RuleError, alternatives
+from gateway.importing.traefik.rules import Alternative, RuleError, alternatives
 from gateway.importing.traefik.services import Services
 from gateway.importing.tree import Item
 
@@ -63,18 +63,33 @@ def _read_router(
     priority = item.number("priority", 0) or len(rule)
     route = Route(identifier(name), item.place, [], settings=dict(settings))
     routes: list[Route] = []
+    guesses: list[tuple[str, Alternative]] = []
     for choice in choices:
         try:
             _merge(routes, matched(route, choice, (-priority, name), item))
         except Unmatched as why:
             item.unsaid(f"{' && '.join(map(str, choice))} is left out: {why}", "rule")
+            if why.instead is not None:
+                wider = tuple(why.instead[1] if matcher is why.instead[0] else matcher for matcher in choice)
+                guesses.append((why.instead[1].arguments[0], wider))
     for each in routes:
+        _apply(middlewares, named, each, item)
+    for head, wider in guesses:
         try:
-            middlewares.apply(named, each)
-        except Unsayable as why:
-            item.unsaid(f"the path is sent as it came: {why}", "middlewares")
+            guess = matched(route, wider, (-priority, name), item)
+        except Unmatched:
+            continue
+        _apply(middlewares, named, guess, item)
+        description.guard(guess, head)
     description.routes += routes
     item.said(f"route {route.name}" if routes else "")
+
+
+def _apply(middlewares: Middlewares, names: list[str], route: Route, item: Item) -> None:
+    try:
+        middlewares.apply(names, route)
+    except Unsayable as why:
+        item.unsaid(f"the path is sent as it came: {why}", "middlewares")
 
 
 def _merge(routes: list[Route], route: Route) -> None:
