@@ -45,6 +45,16 @@ class ConsistentHash(Model):
         return self
 
 
+_FOREIGN = {
+    **dict.fromkeys(("least_conn", "least_connections", "leastconn"), "least_request"),
+    **dict.fromkeys(("ip_hash", "source", "source_ip", "consistent_hashing"), "{consistent_hash: {client: true}}"),
+    **dict.fromkeys(("ring_hash", "maglev", "hash"), "{consistent_hash: {header: NAME}}"),
+    **dict.fromkeys(("latency", "ewma", "least_time"), "peak_ewma"),
+    **dict.fromkeys(("wrr", "rr", "roundrobin", "weighted_round_robin"), "round_robin"),
+}
+"""Of nginx, HAProxy, Envoy, Kong and Traefik."""
+
+
 class Balance(Model):
     """Who gets the next request. A bare name is the same as `method`."""
 
@@ -67,6 +77,8 @@ class Balance(Model):
         if value in names:
             return value
         forms = f"{', '.join(names)}, {{consistent_hash: {{header: NAME}}}} or {{sticky: {{cookie: NAME}}}}"
+        if isinstance(value, str) and (ours := _FOREIGN.get(value.lower().replace("-", "_"))):
+            raise refuse(f"expected {forms}", f"; write {ours}")
         likely = suggest(value, names, 0.8) if isinstance(value, str) else None
         raise refuse(f"expected {forms}", f"; did you mean {quote(likely)}?" if likely else "")
 

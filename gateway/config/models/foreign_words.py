@@ -200,6 +200,20 @@ _WORDS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "order": "nothing: the most specific path wins, see gateway explain",
         "metadata": "timeout, and a comment for what is for people",
     },
+    ("nginx", _LIMIT): {
+        "rate": "limits: [10/s]",
+        "nodelay delay": "burst: what may come at once passes without a delay, the rest is refused",
+        "zone": "key: [address]",
+    },
+    ("Resilience4j", _ANY): {
+        "failure_rate_threshold": "breaker: {error_ratio: 0.5}",
+        "slow_call_rate_threshold": "breaker: {slow_ratio: 0.5}",
+        "slow_call_duration_threshold": "breaker: {slow: 2s}",
+        "sliding_window_size": "breaker: {window: 10s}",
+        "minimum_number_of_calls": "breaker: {minimum: 20}",
+        "wait_duration_in_open_state": "breaker: {open: 10s}",
+        "permitted_number_of_calls_in_half_open_state": "breaker: {trials: 3}",
+    },
     ("Spring", _LIMIT): {
         "replenish_rate burst_capacity": "limits: [10/s], burst: 20",
     },

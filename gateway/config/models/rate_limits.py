@@ -11,8 +11,16 @@ from gateway.config.values.addresses import parse_read_header
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, accepted_by, refuse
 
 _LIMIT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,6})?([smhd])", re.ASCII)
+_FOREIGN_LIMIT = re.compile(
+    r"([1-9][0-9]{0,8})r?(?:/| per )(s|m|h|d)(?:ec(?:ond)?s?|in(?:ute)?s?|(?:ou)?rs?|ays?)?", re.ASCII
+)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 31 * 86400
+_FOREIGN_PARTS = {
+    **dict.fromkeys(("ip", "client_ip", "remote_ip", "remote_addr", "binary_remote_addr", "source_ip"), "address"),
+    **dict.fromkeys(("credential", "user", "principal", "api_key", "username"), "consumer"),
+    "service": "route",
+}
 _PLAIN_PARTS = ("consumer", "tenant", "address", "route")
 
 
@@ -20,7 +28,9 @@ def parse_limit(text: str) -> tuple[int, int]:
     """Units and seconds of `10/s`, `1000/h`, `500/15m`."""
     match = _LIMIT.fullmatch(text)
     if match is None:
-        raise refuse("expected a number, a slash and s, m, h or d, such as 10/s, 1000/h or 500/15m")
+        foreign = _FOREIGN_LIMIT.fullmatch(text)
+        hint = f"; write {foreign[1]}/{foreign[2]}" if foreign else ""
+        raise refuse("expected a number, a slash and s, m, h or d, such as 10/s, 1000/h or 500/15m", hint)
     seconds = int(match[2] or 1) * _SECONDS[match[3]]
     if seconds > _LONGEST:
         raise refuse("a limit is for at most 31 days; for calendar months there are quotas")
@@ -40,7 +50,9 @@ def _check_part(text: str) -> str:
         return text
     if kind == "header" and colon:
         return f"header:{parse_read_header(name)}"
-    raise refuse("expected consumer, tenant, address, route, header:Name or claim:name")
+    likely = _FOREIGN_PARTS.get(text.lower().lstrip("$").replace("-", "_"), "")
+    hint = f"; write {likely}" if likely else ""
+    raise refuse("expected consumer, tenant, address, route, header:Name or claim:name", hint)
 
 
 LimitText = Annotated[str, Kind("limit", r"^[1-9][0-9]{0,8}/([1-9][0-9]{0,6})?[smhd]$"), accepted_by(parse_limit)]

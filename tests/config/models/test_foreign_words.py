@@ -91,3 +91,15 @@ def test_an_unreadable_secret_is_told_once() -> None:
     ):
         (error,) = errors(ROUTE, auth=auth)
         assert re.search("cannot be used: No such file|is not set", error)
+
+
+def test_values_of_other_gateways_are_answered_with_ours() -> None:
+    """Names of balancers, keys of limits, and how limits are written."""
+    service = "services: {{a: {{endpoints: ['h:1'], balance: {}}}}}\nroutes:\n" + ROUTE
+    for value, said in (("least_conn", "least_request"), ("ip_hash", "{consistent_hash: {client: true}}")):
+        assert f"; write {said} " in errors(service.format(value))[0]
+        parsed(service.format(said))
+    for value, said in (("10r/s", "10/s"), ("100/minute", "100/m"), ("5/hours", "5/h"), ("7 per day", "7/d")):
+        assert f"; write {said} " in errors(middleware=f"rate_limits: {{x: {{limits: ['{value}']}}}}")[0]
+    for value, said in (("ip", "address"), ("$binary_remote_addr", "address"), ("credential", "consumer")):
+        assert f"; write {said} " in errors(middleware=f"rate_limits: {{x: {{limits: [1/s], key: ['{value}']}}}}")[0]
