@@ -1,8 +1,9 @@
-"""Three small backends to try the gateway with: ``python -m gateway.demo``.
+"""Small backends to try the gateway with: ``python -m gateway.demo``, or ``python -m gateway.demo orders:8080 ...``.
 
 Each one answers any request with what it received, as JSON, so that a look at the answer shows what the gateway
 sent: the path after the rewrite, the forwarded headers, the body. ``/health`` is a probe, a path ending in
-``/events`` is an event stream, and a path ending in ``/ws`` is a WebSocket that echoes.
+``/events`` is an event stream, and a path ending in ``/ws`` is a WebSocket that echoes. ``?status=503`` is answered so,
+and ``?max-age=60`` may be cached for so long.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -48,7 +49,13 @@ class DemoBackend:
         elif path.endswith("/events"):
             await self._stream(scope, receive, send)
         else:
-            await _answer(send, 200, await self._received(scope, receive))
+            received = await self._received(scope, receive)
+            try:
+                status, headers = _asked(received["query"])
+            except ValueError as error:
+                await _answer(send, 400, {"error": str(error)})
+                return
+            await _answer(send, status, received, headers)
 
     async def _received(self, scope: Message, receive: Receive) -> dict[str, Any]:
         body, length = await _read(receive)
@@ -112,6 +119,19 @@ def _pace(query: str) -> tuple[int, float]:
     return count, interval
 
 
+def _asked(query: str) -> tuple[int, list[tuple[bytes, bytes]]]:
+    """The status and the headers that an answer is to have."""
+    given = parse_qs(query)
+    try:
+        status, age = int(given.get("status", ["200"])[0]), given.get("max-age", [""])[0]
+        headers = [(b"cache-control", b"max-age=%d" % int(age))] if age else []
+    except ValueError:
+        raise ValueError("status and max-age must be whole numbers") from None
+    if not 200 <= status <= 599:
+        raise ValueError("status must be between 200 and 599")
+    return status, headers
+
+
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -144,9 +164,11 @@ async def _echo(scope: Message, receive: Receive, send: Send, *, accepted: bool)
         await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
 
 
-async def _answer(send: Send, status: int, content: Mapping[str, Any]) -> None:
+async def _answer(
+    send: Send, status: int, content: Mapping[str, Any], more: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
     body = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send(_body(body))
 
@@ -206,10 +228,14 @@ def _configuration(backend: DemoBackend) -> uvicorn.Config:
     )
 
 
-def main() -> int:
-    """Serve the three backends that the repository's own ``routes.yaml`` points at."""
+def main(arguments: Sequence[str]) -> int:
+    """Serve the backends that are named as ``NAME:PORT``, or the three of the repository's own ``routes.yaml``."""
+    named = [argument.rpartition(":") for argument in arguments]
+    if not all(name and port.isascii() and port.isdigit() and int(port) < 2**16 for name, _, port in named):
+        print("gateway.demo: expected backends as NAME:PORT, such as orders:8080", file=sys.stderr)
+        return 2
     try:
-        asyncio.run(serve(PORTS))
+        asyncio.run(serve({name: int(port) for name, _, port in named} or PORTS))
     except OSError as error:
         print(f"gateway.demo: {error}", file=sys.stderr)
         return 1
@@ -217,4 +243,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -38,8 +38,8 @@ def diff(admin: str, old: str | None, new: str | None) -> None:
 
 @config.command()
 @ADMIN
-@click.argument("digest")
-def rollback(admin: str, digest: str) -> None:
-    """Serve a former configuration again, until the files change or a reload is asked for."""
-    answer = ask(admin, "POST", "/config/rollback", params={"to": digest})
+@click.argument("digest", required=False)
+def rollback(admin: str, digest: str | None) -> None:
+    """Serve a former configuration again, until the files change or a reload is asked for. Unset: the one before."""
+    answer = ask(admin, "POST", "/config/rollback", params={"to": digest} if digest else {})
     click.echo(f"configuration {answer['digest']} is served; the files have not been changed: correct them")

@@ -27,7 +27,7 @@ def history_operations(reloader: Reloader) -> list[Operation]:
     """The API of the configurations that one gateway has served."""
     api = _Api(reloader)
     old, new = Parameter("from", "Digest. Unset: the one before."), Parameter("to", "Digest. Unset: the one in force.")
-    to = Parameter("to", "Digest, or its beginning.", required=True)
+    to = Parameter("to", "Digest, or its beginning. Unset: the one before.")
     unknown = {404: "there is no such configuration in the history"}
     refused = {**unknown, 422: "it cannot be served any more"}
     return [
@@ -78,18 +78,31 @@ class _Api:
 
     async def diff(self, request: Request) -> Response:
         loaded(self._reloader)
-        versions = list(self._reloader.history)
-        new = self._named(request.query_params.get("to") or versions[-1].digest)
-        older = [version for version in versions if version.digest != new.digest]
-        old = self._named(request.query_params.get("from") or (older[-1].digest if older else new.digest))
+        in_force = list(self._reloader.history)[-1]
+        new = self._named(request.query_params.get("to") or in_force.digest)
+        old = self._named(request.query_params.get("from") or (self._other_than(new.digest) or new).digest)
         return PlainTextResponse(await asyncio.to_thread(self._reloader.difference, old, new))
 
     async def roll_back(self, request: Request) -> Response:
-        version = self._named(request.query_params.get("to", ""))
+        to = request.query_params.get("to")
+        version = self._named(to) if to is not None else self._before()
         error = await self._reloader.roll_back(version)
         if error is not None:
             return json_answer({"errors": self._reloader.shown(error)}, 422)
         return json_answer(self._reloader.report())
+
+    def _before(self) -> Version:
+        """What was served before what is served now. Raises Refused."""
+        versions = list(self._reloader.history)
+        version = self._other_than(versions[-1].digest) if versions else None
+        if version is None:
+            raise Refused(404, "there is nothing to go back to: no other configuration has been served")
+        return version
+
+    def _other_than(self, digest: str) -> Version | None:
+        """The last that is another one."""
+        others = (version for version in reversed(list(self._reloader.history)) if version.digest != digest)
+        return next(others, None)
 
     def _named(self, digest: str) -> Version:
         """Raises Refused."""

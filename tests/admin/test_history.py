@@ -64,6 +64,16 @@ def test_a_former_configuration_is_served_again(gateway: GatewayProcess) -> None
     assert [version["cause"] for version in _versions(gateway)] == ["files", "rollback", "request", "start"]
 
 
+def test_without_a_digest_the_one_before_is_served_again(gateway: GatewayProcess) -> None:
+    """However often the same files were read since; where nothing else was served, that is said."""
+    assert "there is nothing to go back to" in _command(gateway, "rollback", code=1)
+    gateway.write(ROUTES % "second")
+    assert reload(gateway).status_code == 200
+    assert reload(gateway).status_code == 200
+    _command(gateway, "rollback")
+    assert get(gateway, "/first").status_code == 200
+
+
 def test_a_reload_ends_a_rollback(gateway: GatewayProcess) -> None:
     """The files are what counts, as soon as they are asked for."""
     gateway.write(ROUTES % "second")

@@ -144,8 +144,8 @@ services: {shop: {endpoints: ['a:1']}}
 routes: [{path: /d, target: shop}, {path: /e, target: shop}]
 """
     assert told({"routes.yaml": text}) == [
-        "routes.yaml:1:12: defaults.timeout: expected a duration such as 250ms, 5s, 1m or 1h, or a number of seconds"
-        ' (got "never")',
+        "routes.yaml:1:12: defaults.timeout: expected a duration such as 250ms, 5s, 1m, 1h or 1d, or a number of "
+        'seconds (got "never")',
         "routes.yaml:1:28: defaults.id: unknown key here; it belongs in routes.yaml, as routes[].id",
         'routes.yaml:3:4: groups[0].prefix: a path starts with "/"; write /shop (got "shop")',
         "routes.yaml:3:18: groups[0].target: services has no entry of this name; define it, or write host:port;"

@@ -6,7 +6,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from gateway.demo import SHOWN_BODY, serve
+from gateway.demo import SHOWN_BODY, main, serve
 
 from .conftest import Demo
 
@@ -78,6 +78,19 @@ def test_ends_cleanly_while_a_stream_is_open(own_demo: Demo) -> None:
         assert own_demo.stop() == 0
         assert next(lines).startswith("data: ")
         assert list(lines) == [""]
+
+
+def test_answers_as_it_is_asked_to(demo: Demo) -> None:
+    """`status` and `max-age` in the query say how: for trying retries, breakers and the cache."""
+    answer = httpx2.get(f"http://{demo.gateway}/x?status=503&max-age=60")
+    assert (answer.status_code, answer.headers["cache-control"]) == (503, "max-age=60")
+    assert httpx2.get(f"http://{demo.gateway}/x?status=99").status_code == 400
+
+
+def test_refuses_a_backend_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """An argument without a port is answered with what was expected."""
+    assert main(["orders"]) == 2
+    assert "NAME:PORT" in capsys.readouterr().err
 
 
 async def test_names_the_port_that_is_taken() -> None:

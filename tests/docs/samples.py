@@ -59,9 +59,10 @@ def shell(directory: Path, line: str, environment: Mapping[str, str]) -> str:
     programs = directory / ".venv" / "bin"
     if not programs.exists():
         programs.mkdir(parents=True)
-        script = programs / "gateway"
-        script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gateway.cli "$@"\n')
-        script.chmod(0o755)
+        for name, module in (("gateway", " -m gateway.cli"), ("python", "")):
+            script = programs / name
+            script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)}{module} "$@"\n')
+            script.chmod(0o755)
         (programs / ".curlrc").write_text("silent\n")
     environment = {**environment, "PATH": f"{programs}:{environment['PATH']}", "CURL_HOME": str(programs)}
     ended = subprocess.run(

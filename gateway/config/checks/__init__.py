@@ -13,6 +13,7 @@ from typing import Any
 from gateway.config.checks import (
     authorization,
     balancing,
+    base_path,
     blocklist,
     breakers,
     cache,
@@ -70,6 +71,7 @@ WARNINGS = (
     Check("routes.yaml", discovery.missing_files),
     Check("routes.yaml", routes.warnings),
     Check("routes.yaml", foreign_paths.literal),
+    Check("routes.yaml", base_path.unsaid),
     Check("routes.yaml", methods.misspelt),
     Check("routes.yaml", balancing.warnings),
     Check("routes.yaml", outliers.warnings),

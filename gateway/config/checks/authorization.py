@@ -124,4 +124,8 @@ def _brings(scheme: SchemeConfig, what: str) -> bool:
         return bool(getattr(scheme.settings.claims, key))
     if scheme.kind == "forward_auth":
         return what == "consumers" or bool(getattr(scheme.settings.identity, key))
+    if scheme.kind == "basic":
+        return what == "consumers" and bool(scheme.settings.htpasswd or scheme.settings.directory)
+    if scheme.kind == "api_key":
+        return what == "consumers" and scheme.settings.directory is not None
     return False

@@ -8,12 +8,12 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.config.values.kinds import Kind, refuse
 
-DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)?(B|KB|MB|GB|KiB|MiB|GiB)$"
 
 PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
 
-_SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES: Mapping[str, int] = {
     "B": 1,
     "KB": 1000,
@@ -29,12 +29,12 @@ _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]+|%)", re.ASCII)
 
 
 def parse_duration(value: object) -> float:
-    """Seconds, of `"5s"`, `"250ms"`, `"1m"`, `"1h"` or a bare number of seconds."""
+    """Seconds, of `"5s"`, `"250ms"`, `"1m"`, `"1h"`, `"1d"` or a bare number of seconds."""
     seconds = _quantity(value, _SECONDS)
     if seconds is None:
-        raise refuse("expected a duration such as 250ms, 5s, 1m or 1h, or a number of seconds")
+        raise refuse("expected a duration such as 250ms, 5s, 1m, 1h or 1d, or a number of seconds")
     if not 0 <= seconds <= _LONGEST:
-        raise refuse("a duration is at most 8784h (366 days), and not negative")
+        raise refuse("a duration is at most 366d, and not negative")
     return seconds
 
 

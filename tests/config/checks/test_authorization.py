@@ -68,6 +68,17 @@ def test_what_a_token_may_bring_gives_no_warning(tmp_path: Path) -> None:
     assert ["group" in line for line in warnings(tmp_path, route)] == [True]
 
 
+@pytest.mark.parametrize(
+    "scheme", ["{basic: {htpasswd: users}}", "{basic: {directory: .}}", "{api_key: {directory: .}}"]
+)
+def test_consumers_of_mounted_files_give_no_warning(tmp_path: Path, scheme: str) -> None:
+    """Their names are in files that change while the gateway runs."""
+    (tmp_path / "users").write_text("ada:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n")
+    route = "- path: /a\n  target: 127.0.0.1:9\n  auth: [mounted]\n  authorize: [{consumers: [ada]}]\n"
+    header = scheme.replace("api_key: {", "api_key: {header: x-api-key, ")
+    assert [line for line in warnings(tmp_path, route, f"schemes: {{mounted: {header}}}\n") if "consumer" in line] == []
+
+
 def test_a_rule_for_callers_of_an_open_route_is_found(tmp_path: Path) -> None:
     """Where no scheme is accepted, nobody can be known."""
     route = "- path: /a\n  target: 127.0.0.1:9\n  auth: []\n  authorize: [{when: 'tenant == \"a\"'}]\n"

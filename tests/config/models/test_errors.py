@@ -47,8 +47,8 @@ def test_every_error_of_all_files_is_told_at_once() -> None:
         " redirect: /v2/$1 or respond: 410",
         'routes.yaml:10:3: routes[0].targt: unknown key, did you mean "target"?',
         "routes.yaml:11:13: routes[0].headers.x-version: expected a text; put it in quotes (got 2)",
-        "routes.yaml:12:3: routes[0].timeout: expected a duration such as 250ms, 5s, 1m or 1h, or a number of seconds"
-        ' (got "5x")',
+        "routes.yaml:12:3: routes[0].timeout: expected a duration such as 250ms, 5s, 1m, 1h or 1d, or a number of "
+        'seconds (got "5x")',
         "routes.yaml:14:3: routes[1].target: services has no entry of this name; define it, or write host:port;"
         ' did you mean "user-api"? (got "user-apo")',
         "routes.yaml:15:3: routes[1].rewrite: the rewrite refers to a capture that the path does not have;"
