@@ -38,7 +38,7 @@ MODULES = """
     access/entries
     middleware/variables
     monitor/access_log monitor/log_writer monitor/metrics monitor/recent_requests
-    app/channel app/gateway app/sending app/asgi app/counting
+    app/channel app/destination app/gateway app/sending app/asgi app/counting
     server/context server/channel server/head server/progress server/lingering server/accepting
     server/http1/phase server/http1/reader server/http1/channel server/http1/websocket server/http1/connection
 """

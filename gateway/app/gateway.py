@@ -20,6 +20,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from gateway.app.channel import Channel
+from gateway.app.destination import MOVING, check_destination
 from gateway.app.health import PROBES, health
 from gateway.app.sending import send_stream
 from gateway.build import RouteHandler, Snapshot
@@ -240,6 +241,8 @@ def handler_of(exchange: Exchange, snapshot: Snapshot | None) -> Handler:
         raise GatewayError(ErrorKind.AMBIGUOUS_PATH, encoded_slash_refused(rule), told=_ENCODED_SLASH)
     if value.reads is not None:
         value.reads.check(exchange)
+    if method in MOVING:
+        check_destination(exchange, table, rule)
     return value.handle
 
 

@@ -166,6 +166,22 @@ async def test_a_destination_is_the_same_on_the_way_in(
             assert [request.all("destination") for request in made.requests] == [[theirs]]
 
 
+@pytest.mark.parametrize("keys", ["strip_prefix: /dav, ", "strip_prefix: /dav, rewrite_back: false, ", ""])
+async def test_a_destination_of_another_route_is_refused(tmp_path: Path, keys: str) -> None:
+    """Who may write below one path cannot have the backend write where another route keeps them out."""
+    async with backend() as made:
+        made.answers = [response(201, b"")]
+        common = f"{keys}target: '{made.address}'"
+        routes = f"routes: [{{path: /dav/*, {common}}}, {{path: /dav/own/*, {common}, authorize: [{{groups: [a]}}]}}]\n"
+        async with running(tmp_path, routes) as gateway:
+            for method in ("MOVE", "COPY"):
+                for place in ("/dav/own/x", "//x/dav/own/x", f"http://{made.address}/dav/own/x", "/dav/a/%2e%2e/own/x"):
+                    answer = await gateway.client.request(method, "/dav/a", headers={"Destination": place})
+                    assert (answer.status_code, made.requests) == (400, []), place
+            answer = await gateway.client.request("MOVE", "/dav/a", headers={"Destination": "/dav/b"})
+            assert (answer.status_code, len(made.requests)) == (201, 1)
+
+
 async def test_what_is_stored_has_the_places_of_those_who_asked_like_this(tmp_path: Path) -> None:
     """Clients that come by the base path do not get the places of those that do not, and the other way round."""
     lines = ("Location: /internal/b", "Cache-Control: max-age=60")
