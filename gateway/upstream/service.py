@@ -342,11 +342,14 @@ class Upstream:
 
     def _pick_meanwhile(self, exchange: Exchange, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
         """While the balancers learn what there is: one that has not left, of those that they know."""
+        left = set(excluded)
         for _ in range(TRIES):
             for balancer in self._order:
-                picked = balancer.pick(exchange, now, excluded)
-                if picked is not None and not picked.retired:
-                    return picked
+                picked = balancer.pick(exchange, now, left)
+                if picked is not None:
+                    if not picked.retired:
+                        return picked
+                    left.add(picked)  # a hash would pick it again
         self._offering.finish()  # nearly all have left, or it is the first set
         return self.pick(exchange, now, excluded)
 
@@ -374,10 +377,8 @@ class Upstream:
             self._report_ejection(endpoint, now)
 
     def _offer(self, now: float) -> None:
-        """Say to the balancers what there is to choose from, for as long as that is true.
-
-        Of many endpoints, that takes several turns of the loop, in which the balancers go by what they knew.
-        """
+        """Say to the balancers what there is to choose from, for as long as that is true. Of many endpoints, that takes
+        several turns of the loop, in which the balancers go by what they knew."""
         if not self._offering.over:  # another one follows it
             return
         self._offering = Stepwise(self._offer_in_steps(now))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.algorithms.outlier_detection import OutlierSettings
+from gateway.balancing.hashing import Hashing, HashKey
 from gateway.balancing.table import BALANCERS
 from gateway.deadlines import Deadlines
 from gateway.http.messages import Attempt
@@ -106,6 +107,23 @@ async def test_an_endpoint_that_returns_while_it_leaves_is_in_again() -> None:
     assert upstream.endpoints[700] is returning
     assert (returning.retired, returning.judge) == (False, upstream)
     attempt.end()
+
+
+@pytest.mark.parametrize("balance", ["least_request", "peak_ewma", "random", "hash"])
+async def test_no_request_does_the_work_of_all_where_some_have_left(balance: str) -> None:
+    """Whichever endpoint it would have got, also by the hash of its key."""
+    hashing = Hashing(HashKey("query", "key"), lambda work: work())
+    upstream = upstream_of(MEMBERS)
+    upstream.configure(Settings(BALANCERS.get(balance, hashing)))
+    upstream.chosen_from(time.perf_counter())
+    await turns()
+    upstream.replace(MEMBERS[150:])
+    for number in range(300):
+        exchange = make_exchange(path=f"/?key={number}")
+        endpoint = upstream.pick(exchange, time.perf_counter(), ())
+        assert endpoint is not None
+        assert upstream.has(endpoint)
+    assert len(upstream.levels[0].weighted) == len(MEMBERS)  # as far as balancers know
 
 
 @pytest.mark.parametrize("said", [{"weight": 0}, {"zone": "b"}, {"priority": 3}, {"up": False}])
