@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.auth import password_costs
@@ -19,14 +19,21 @@ from gateway.config.load import ConfigError, Configuration, Problem, load
 from gateway.config.problems import Fault
 from gateway.config.problems import Path as Place
 from gateway.config.secrets import KnownSecrets
+from gateway.config.yaml.expand import missing_variable
 from gateway.deadlines import Deadlines
 from gateway.live import Owner
 from gateway.middleware import order
+from gateway.outside.here import Port, missing_here
 from gateway.outside.host_lookups import HostLookups
 from gateway.trial import try_out
 from gateway.upstream.transport import Connector, Resolver
 
 RESOLVE_SECONDS = 1.0  # for all names together
+
+STAND_INS = ("unset-" * 8, "1")
+"""What may stand for variables that are not set: texts and secrets that are long enough, and numbers."""
+
+UNCHECKED = "values that need variables which are not set were not checked, nor what several keys together show"
 
 WARNINGS = (
     *checks.WARNINGS,
@@ -65,11 +72,23 @@ def compiled(configuration: Configuration) -> Snapshot:
         loop.close()
 
 
-def check(directory: Path, resolve: dict[str, str]) -> list[Problem]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What `gateway check` is to look at beyond the files."""
+
+    ports: Sequence[Port] = ()  # that `serve` would listen on
+    here: bool = False  # what this machine lacks is an error
+    variables: bool = True  # and so is a variable that is not set
+
+
+def check(directory: Path, resolve: dict[str, str], asked: Asked = Asked()) -> list[Problem]:
     """Every error; where there is none, every warning. `resolve` are addresses that the name service need not know."""
+    unset: list[Problem] = []
     try:
         with _without_secrets() as secrets:
-            configuration = load(directory, os.environ, secrets)
+            configuration = _loaded(directory, secrets, unset, variables=asked.variables)
+            if configuration is None:
+                return unset
             given = read_hosts(directory) | resolve
             names = {name: place for name, place in host_names(configuration).items() if name not in given}
             lookups = HostLookups(names, RESOLVE_SECONDS)
@@ -78,8 +97,27 @@ def check(directory: Path, resolve: dict[str, str]) -> list[Problem]:
     except ConfigError as error:
         return list(error.problems)
     all_warnings = (*WARNINGS, Check("routes.yaml", lambda _: _unresolved(names, lookups, given)))
-    found = checks.run(all_warnings, configuration, "warning")
+    found = [*checks.run(all_warnings, configuration, "warning"), *unset]
+    found += missing_here(configuration, asked.ports, "error" if asked.here else "warning")
     return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column))
+
+
+def _loaded(directory: Path, secrets: KnownSecrets, unset: list[Problem], *, variables: bool) -> Configuration | None:
+    """The configuration. Without `variables`, those that are not set are warnings in `unset`, and something stands for
+    them; None: nothing does, and the values that need them were not looked at. Raises ConfigError."""
+    try:
+        return load(directory, os.environ, secrets)
+    except ConfigError as error:
+        names = {name for problem in error.problems if (name := missing_variable(problem.message)) is not None}
+        others = [problem for problem in error.problems if missing_variable(problem.message) is None]
+        if variables or others or not names:
+            raise
+        unset += [replace(problem, severity="warning") for problem in error.problems]
+    for text in STAND_INS:
+        with contextlib.suppress(ConfigError):
+            return load(directory, os.environ | dict.fromkeys(names, text), secrets)
+    unset.append(Problem("routes.yaml", 0, 0, "", UNCHECKED, "warning"))
+    return None
 
 
 def _unresolved(places: Mapping[str, Place], lookups: HostLookups, given: Iterable[str]) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.admin.tables import table
-from gateway.cli.options import CONFIG, JSON, RESOLVE, refuse
+from gateway.cli.options import CONFIG, JSON, RESOLVE, address, refuse
 from gateway.plurals import counted
 
 if TYPE_CHECKING:
@@ -23,13 +23,33 @@ if TYPE_CHECKING:
 @click.command()
 @CONFIG
 @RESOLVE
+@click.option("--here", is_flag=True, help="What serve would not find on this machine is an error, and not a warning.")
+@click.option("--no-env", is_flag=True, help="Environment variables that are not set are warnings, and not errors.")
+@click.option("--host", default="0.0.0.0", show_default=True, help="As for serve: an address that must be free.")
+@click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535), help="The same.")
+@click.option("--admin", default="127.0.0.1:9001", show_default=True, help="The same, or off.")
 @JSON
-def check(directory: Path, resolve: dict[str, str], as_json: bool) -> None:
+def check(
+    directory: Path,
+    resolve: dict[str, str],
+    here: bool,
+    no_env: bool,
+    host: str,
+    port: int,
+    admin: str,
+    as_json: bool,
+) -> None:
     """Validate the configuration, and warn of what is probably not meant. Exit code 1 on errors."""
-    from gateway.check import check as run  # noqa: PLC0415  the other commands start faster without it
+    from gateway.check import Asked  # noqa: PLC0415  the other commands start faster without it
+    from gateway.check import check as run  # noqa: PLC0415
+    from gateway.outside.here import Port, gateway_answers  # noqa: PLC0415
 
     gc.disable()  # the process ends before there is anything to collect: a third of the time with many routes
-    problems = run(directory, resolve)
+    admin_at = address(admin, "--admin", 9001)
+    ports: list[Port] = [("--port", host, port), *([("--admin", *admin_at)] if admin_at else [])]
+    if not here and gateway_answers(host, port):
+        ports = []  # the files of a gateway that runs are checked before it is to read them
+    problems = run(directory, resolve, Asked(ports, here, variables=not no_env))
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         shown = {"ok": not errors, "problems": [asdict(problem) for problem in problems]}

@@ -52,6 +52,16 @@ def compiled(directory: Path, *, as_json: bool = False) -> Any:
         refuse(error, as_json=as_json)
 
 
+def address(text: str, option: str, example: int) -> tuple[str, int] | None:
+    """`HOST:PORT`; None: off. Raises BadParameter."""
+    if text == "off":
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"expected host:port, such as 127.0.0.1:{example}, or off", param_hint=option)
+    return host.strip("[]"), int(port)
+
+
 def refuse(error: Any, *, as_json: bool = False) -> NoReturn:
     """End the command with the problems of a ConfigError."""
     if as_json:

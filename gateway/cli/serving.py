@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.options import CONFIG, RESOLVE, refuse
+from gateway.cli.options import CONFIG, RESOLVE, address, refuse
 
 
 @click.command()
@@ -70,7 +70,7 @@ def serve(
         resolve = read_hosts(directory) | resolve
     except ConfigError as error:
         refuse(error)
-    admin_at, metrics_at = _address(admin, "--admin", 9001), _address(metrics, "--metrics", 9464)
+    admin_at, metrics_at = address(admin, "--admin", 9001), address(metrics, "--metrics", 9464)
     listen: dict[Kind, Wanted] = {"http": Wanted(host, port, "--host", "--port", reuse_port)}
     if admin_at is not None:
         listen["admin"] = Wanted(*admin_at, "--admin", "--admin")
@@ -94,12 +94,3 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
-
-
-def _address(text: str, option: str, example: int) -> tuple[str, int] | None:
-    if text == "off":
-        return None
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise click.BadParameter(f"expected host:port, such as 127.0.0.1:{example}, or off", param_hint=option)
-    return host.strip("[]"), int(port)

@@ -101,6 +101,7 @@ WARNINGS = (
     Check("middleware.yaml", headers.added_beside_the_gateways_own),
     Check("auth.yaml", schemes.warnings),
     Check("auth.yaml", consumers.plain_keys),
+    Check("auth.yaml", consumers.expired),
 )
 """What `gateway check` says beyond the errors: it is probably not meant, although it can be served."""
 

@@ -1,6 +1,8 @@
 """Consumers of auth.yaml that cannot be distinguished."""
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from gateway.config.models import Configuration, ConsumerConfig
 from gateway.config.problems import Fault, Path
@@ -46,3 +48,13 @@ def plain_keys(configuration: Configuration) -> Iterator[Fault]:
             if isinstance(node, Scalar) and not node.expanded:
                 message = "the key stands here as it is; write ${file:...} or ${NAME}, or its hash"
                 yield Fault(path, f"{message}: {key.key}", show_value=False)
+
+
+def expired(configuration: Configuration) -> Iterator[Fault]:
+    """Keys that nobody can use any more."""
+    for index, consumer in enumerate(configuration.auth.consumers):
+        for number, key in enumerate(consumer.keys):
+            if key.expires is not None and key.expires <= time.time():
+                at = datetime.fromtimestamp(key.expires, UTC).isoformat().replace("+00:00", "Z")
+                message = f"this key of {consumer.name} has expired at {at}; remove it, or give out a new one"
+                yield Fault(("consumers", index, "keys", number, "expires"), message)

@@ -26,6 +26,15 @@ class ExpansionError(Exception):
     """One `${...}` cannot be replaced; the text is a sentence that names it."""
 
 
+_MISSING = "the environment variable {} is not set"
+
+
+def missing_variable(message: str) -> str | None:
+    """The variable of which an error says that it is not set."""
+    words = message.split(";", maxsplit=1)[0].split()
+    return words[3] if len(words) > 3 and _MISSING.format(words[3]) == " ".join(words) else None
+
+
 class Expander:
     """Replaces `${NAME}`, `${NAME:-default}` and `${file:path}`; `$${` stands for `${` itself.
 
@@ -69,7 +78,7 @@ class Expander:
         if default is not None and not value:
             return str(default)
         if value is None:
-            raise ExpansionError(f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}")
+            raise ExpansionError(f"{_MISSING.format(name)}; set it, or write ${{{name}:-default}}")
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
             raise ExpansionError(f"the environment variable {name} is not UTF-8; set it to a text")
         if names_a_secret(name):
