@@ -68,8 +68,8 @@ class LogWriter:
         self.wanted = threading.Event()
         self._stopping = False
         self._destination = destination
-        self._thread = threading.Thread(target=self._work, name="access-log", daemon=True)
-        self._thread.start()
+        self._writing = threading.Thread(target=self._work, name="access-log", daemon=True)
+        self._writing.start()
 
     def no_room(self) -> None:
         """A line found no room."""
@@ -87,7 +87,7 @@ class LogWriter:
         """Write what is left, waiting at most `seconds` for a reader that is stuck."""
         self._stopping = True
         self.wanted.set()
-        self._thread.join(seconds)
+        self._writing.join(seconds)
 
     def troubles(self) -> Iterator[str]:
         """What is wrong now, and what to do."""

@@ -17,6 +17,12 @@ def _compiled() -> list[Path]:
     return [ROOT / f"gateway/{name}.py" for name in listed[1].split()] + policies
 
 
+_TAKEN = re.compile(
+    "_+(asm|attribute|complex|const|extension|imag|inline|label|real|restrict|signed|thread|typeof|volatile)_*"
+)
+"""What is a word of the C compiler behind two underscores."""
+
+
 def _suspensions(nodes: list[ast.stmt]) -> Iterator[int]:
     """The lines where a coroutine may be suspended in these, apart from functions that are only defined there."""
     waiting: list[ast.AST] = list(nodes)
@@ -40,4 +46,14 @@ def test_no_failure_is_held_while_something_is_awaited() -> None:
             if isinstance(node, ast.Try):
                 handled = [line for handler in node.handlers for line in _suspensions(handler.body)]
                 found += [f"{path.name}:{line}" for line in (*handled, *_suspensions(node.finalbody))]
+    assert found == []
+
+
+def test_no_attribute_becomes_a_word_of_c() -> None:
+    """The compiler puts an underscore in front of attributes: of `_thread`, C reads a storage class."""
+    found = []
+    for path in _compiled():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and _TAKEN.fullmatch(node.attr):
+                found.append(f"{path.name}:{node.lineno} {node.attr}")
     assert found == []
