@@ -176,6 +176,8 @@ class Discovery:
                 self._empty_since = None
             elif self._empty_since is None:
                 self._empty_since = time.perf_counter()
+                if self._held() > 0:
+                    logger.warning("%s", next(iter(self.troubles())))
             if self._empty_since is not None and (left := self._held()) > 0:
                 asyncio.get_running_loop().call_later(left, self._news.set)
             else:
@@ -245,4 +247,4 @@ def _changes(before: Sequence[Endpoint], after: Sequence[Endpoint]) -> Iterator[
         if labels:
             yield f"{what}: {', '.join(labels + more)}"
     if not joined and not left:
-        yield "the same, with other settings"
+        yield "none is new or gone"

@@ -37,7 +37,7 @@ async def test_changes_are_logged_by_name(caplog: pytest.LogCaptureFixture) -> N
     assert [line.partition("(a test): ")[2] for line in caplog.messages] == [
         "new: 10.0.0.1:80, 10.0.0.2:80",
         "gone: 10.0.0.1:80",
-        "the same, with other settings",
+        "none is new or gone",
         "new: 10.0.0.9:1, 10.0.0.9:2, 10.0.0.9:3, 10.0.0.9:4, 10.0.0.9:5, 2 more; gone: 10.0.0.2:80",
         "gone: 10.0.0.9:1, 10.0.0.9:2, 10.0.0.9:3, 10.0.0.9:4, 10.0.0.9:5, 2 more",
     ]
@@ -86,8 +86,8 @@ def trouble(discovery: Discovery) -> str:
     return "; ".join(discovery.troubles())
 
 
-async def test_an_empty_set_is_held_back() -> None:
-    """For the configured time; one that is filled again meanwhile has never been empty."""
+async def test_an_empty_set_is_held_back(caplog: pytest.LogCaptureFixture) -> None:
+    """For the configured time, with a line in the log; one that is filled again meanwhile has never been empty."""
     async with discovering(Caution(hold_empty=60)) as (discovery, source):
         source.say(A, B)
         await has(discovery, A, B)
@@ -96,6 +96,7 @@ async def test_an_empty_set_is_held_back() -> None:
         source.say(A)
         await has(discovery, A)
         await eventually(lambda: not trouble(discovery))
+        assert "a test says that s has no instances any more; the last ones stay for 60 s" in caplog.messages
     async with discovering(Caution(hold_empty=0.3)) as (discovery, source):
         source.say(A)
         await has(discovery, A)
