@@ -79,8 +79,9 @@ async def test_an_endpoint_that_fails_fast_is_avoided(tmp_path: Path, balance: s
     [
         (
             "balance: fastest",
-            "expected least_request, round_robin, random, peak_ewma, {consistent_hash: {header: NAME}} or",
+            ", {consistent_hash: {header: NAME}} or {sticky: {cookie: NAME}}",
         ),
+        ("balance: round-robin", 'did you mean "round_robin"?'),
         ("balance: {consistent_hash: {}}", "exactly one key: header, cookie, query, or client: true"),
         ("balance: {consistent_hash: {header: A, query: b}}", "exactly one key"),
         ("balance: {method: random, consistent_hash: {header: A}}", "balance is one of"),

@@ -155,7 +155,8 @@ routes: [{path: /d, target: shop}, {path: /e, target: shop}]
         "routes.yaml:3:87: groups[0].routes[2].rewrite: the rewrite refers to a capture that the path does not have;"
         ' the path captures nothing: add * or {name} to it, no $1 (got "/$1")',
         'routes.yaml:4:3: groups[1]: the key "routes" is missing; add it, such as routes: [{"path": "/orders/*"}]',
-        'routes.yaml:5:3: groups[2]: expected "key: value" lines (got "three")',
+        'routes.yaml:5:3: groups[2]: expected "key: value" lines with keys such as id, prefix, host, methods, headers'
+        ' (got "three")',
     ]
 
 

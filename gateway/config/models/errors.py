@@ -11,14 +11,15 @@ from gateway.config.models.foreign_words import ours
 from gateway.config.models.layout import model_at, places_of
 from gateway.config.problems import Fault, Path, quote, suggest
 
+LINES = 'expected "key: value" lines'
+KEYS = 5  # named where there are more of them
 _EXPECTED = {
     "string_type": "expected a text",
     "bool_type": "expected true or false",
     "int_type": "expected a whole number",
     "int_from_float": "expected a whole number",
     "tuple_type": "expected a list",
-    "dict_type": 'expected "key: value" lines',
-    "model_type": 'expected "key: value" lines',
+    "dict_type": LINES,
     "literal_error": "expected {expected}",
     "greater_than": "expected a number greater than {gt}",
     "greater_than_equal": "expected a number of at least {ge}",
@@ -40,8 +41,19 @@ def to_fault(file: str, error: ErrorDetails) -> Fault:
         return Fault(path, context["message"], context["hint"])
     if kind == "pointed":
         return Fault(path, context["message"], context["hint"], show_value=False)
+    if kind == "model_type":
+        return Fault(path, _lines(file, path))
     expected = _EXPECTED.get(kind, "this is not what the key takes; see the documentation of the configuration")
     return Fault(path, expected.format_map(context).replace("'", '"'))
+
+
+def _lines(file: str, path: Path) -> str:
+    model = model_at(file, path)
+    keys = list(keys_of(model)) if model else []
+    if not keys:
+        return LINES
+    which = "keys such as" if len(keys) > KEYS else "the keys" if len(keys) > 1 else "the key"
+    return f"{LINES} with {which} {', '.join(keys[:KEYS])}"
 
 
 def _missing(file: str, path: Path) -> str:

@@ -55,9 +55,10 @@ def test_every_error_of_all_files_is_told_at_once() -> None:
         ' the path has only $1 to $2, no $3 (got "/x/$3")',
         'routes.yaml:16:13: routes[1].timeout.conect: unknown key, did you mean "connect"?',
         'routes.yaml:17:3: routes[1].target: the key "target" is duplicated, first on line 14; remove one of them',
-        'routes.yaml:18:3: routes[2]: expected "key: value" lines (got "foo")',
+        'routes.yaml:18:3: routes[2]: expected "key: value" lines with keys such as id, path, paths, host, methods'
+        ' (got "foo")',
         'middleware.yaml:1:1: limit: unknown key, did you mean "limits"?',
-        'middleware.yaml:2:1: websocket: expected "key: value" lines (got 5)',
+        'middleware.yaml:2:1: websocket: expected "key: value" lines with the keys max_message, ping_interval (got 5)',
         "auth.yaml:1:1: routes: unknown key here; it belongs in routes.yaml, as routes",
     ]
 

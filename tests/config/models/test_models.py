@@ -91,7 +91,10 @@ def test_a_service_without_endpoints_is_refused() -> None:
     """There must be one at least."""
     assert "the list is empty" in errors("services: {a: {endpoints: []}}\nroutes:\n" + ROUTE)[0]
     assert "either endpoints or discovery" in errors("services: {a: {}}\nroutes:\n" + ROUTE)[0]
-    assert 'expected "key: value" lines (got nothing)' in errors("services: {a: }\nroutes:\n" + ROUTE)[0]
+    assert (
+        "lines with keys such as endpoints, discovery, balance, slow_start, panic (got nothing)"
+        in errors("services: {a: }\nroutes:\n" + ROUTE)[0]
+    )
 
 
 @pytest.mark.parametrize(
