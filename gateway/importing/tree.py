@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 from gateway.config.problems import format_path
@@ -105,7 +106,9 @@ class Item:
         """The number under a key; `default` where it is none."""
         item = self.get(key)
         value = None if item is None else item.value
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else default
+        if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+            return default
+        return value
 
     def flag(self, key: str, default: bool = False) -> bool:
         """Whether a key is true."""

@@ -113,7 +113,7 @@ def _add_issuer(item: Item, consumer: Settings, description: Description) -> Non
     if not key:
         item.unsaid("Kong makes its key up, which tokens name as their issuer; export it")
         return
-    if algorithm.startswith("HS"):
+    if algorithm in ("HS256", "HS384", "HS512"):
         if secret is None:
             item.unsaid("Kong makes this secret up itself; export it")
             return

@@ -239,7 +239,7 @@ def _ip_restriction(config: Item, effect: Effect, description: Description) -> N
 
 
 def _size_limiting(config: Item, effect: Effect, description: Description) -> None:
-    unit = {"megabytes": "MiB", "kilobytes": "KiB", "bytes": "B"}[config.text("size_unit", "megabytes")]
+    unit = {"kilobytes": "KiB", "bytes": "B"}.get(config.text("size_unit"), "MiB")
     effect.settings["max_body"] = f"{config.number('allowed_payload_size', 128):g}{unit}"
     config.ignore_keys("require_content_length")
 

@@ -98,7 +98,7 @@ def _health(item: Item) -> Settings | None:
     if counts := [count for count in failures if count]:
         settings["unhealthy_after"] = min(*counts, 100) if len(counts) > 1 else min(counts[0], 100)
     if healthy is not None and (statuses := healthy.texts("http_statuses")) and "tcp" not in settings:
-        settings["status"] = [int(status) for status in statuses]
+        settings["status"] = [int(status) for status in statuses if status.isdecimal()]
     if unhealthy is not None:
         unhealthy.ignore_keys("http_statuses")
     active.ignore_keys("concurrency", "https_verify_certificate", "https_sni", "headers")

@@ -120,7 +120,7 @@ def parse(path: Path, report: Report) -> Directive:
     if problems:
         raise ConfigError(problems)
     root = Directive("", (), Place(1, ""), report)
-    _fill(root, payload["config"], 0, path, "")
+    _fill(root, payload["config"], 0, (), "")
     for config in payload["config"]:
         for error in config["errors"]:
             if "mime.types" in str(error["error"]):
@@ -145,18 +145,22 @@ def _is_missing_include(error: Any) -> bool:
     return "No such file" in str(error)
 
 
-def _fill(above: Directive, configs: list[Any], index: int, path: Path, where: str) -> None:
+def _fill(above: Directive, configs: list[Any], index: int, within: tuple[int, ...], where: str) -> None:
     config = configs[index]
+    if index in within:
+        raise ConfigError([Problem(Path(config["file"]).name, 1, 1, "", "it includes itself; take that `include` out")])
     file = "" if index == 0 else Path(config["file"]).name
-    _add(above, config["parsed"], configs, path, where, file)
+    _add(above, config["parsed"], configs, (*within, index), where, file)
 
 
-def _add(above: Directive, parsed: list[Any], configs: list[Any], path: Path, where: str, file: str) -> None:
+def _add(
+    above: Directive, parsed: list[Any], configs: list[Any], within: tuple[int, ...], where: str, file: str
+) -> None:
     for entry in parsed:
         name = entry["directive"]
         if name == "include" and "includes" in entry:
             for number in entry["includes"]:
-                _fill(above, configs, number, path, where)
+                _fill(above, configs, number, within, where)
             continue
         arguments = tuple(entry["args"])
         shown = " ".join([name, *arguments]) if name in _SHOWN else name
@@ -167,4 +171,4 @@ def _add(above: Directive, parsed: list[Any], configs: list[Any], path: Path, wh
         place = Place(entry["line"], f"{where} > {shown}" if where else shown, file)
         directive = Directive(name, arguments, place, above.report, above=above)
         above.block.append(directive)
-        _add(directive, entry.get("block", []), configs, path, place.where, file)
+        _add(directive, entry.get("block", []), configs, within, place.where, file)

@@ -139,14 +139,15 @@ def _limits(location: Directive, route: Route, shared: Shared) -> None:
         if rate is None or key is None:
             limit.unsaid("what its zone counts by is no header and no address")
             continue
+        burst = int(text) if (text := options.get("burst", "")).isdecimal() else 0
         settings: Settings = {
             "key": [key],
             "limits": [f"{rate[1]}/{rate[2]}"],
-            "burst": int(options.get("burst", "0")) + 1,
+            "burst": burst + 1,
         }
         name = options["zone"].partition(":")[0]
         route.policies.append(shared.policy(limit, "rate_limits", name, settings))
-        if "nodelay" not in options and int(options.get("burst", "0")):
+        if "nodelay" not in options and burst:
             limit.differs("nothing is delayed: what the burst allows passes at once, what is beyond it gets a 429")
         else:
             limit.differs("what is beyond it gets a 429, where nginx answers 503")

@@ -42,7 +42,7 @@ def _endpoint(server: Directive) -> Settings | str | None:
         if key == "down":
             server.unsaid("it is marked as down, and left out")
             return None
-        if key == "weight":
+        if key == "weight" and value.isdecimal():
             settings["weight"] = min(int(value), 1000)
         elif key == "backup":
             settings["priority"] = 1

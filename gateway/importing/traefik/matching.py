@@ -36,6 +36,8 @@ def matched(route: Route, alternative: Alternative, rank: tuple[object, ...], it
     paths: list[Path] | None = None
     excluded: list[Pattern] = []
     for matcher in alternative:
+        if not matcher.arguments:
+            raise Unmatched(f"{matcher} says nothing of what it compares with")
         if matcher.name in ("Path", "PathPrefix", "PathRegexp"):
             try:
                 these = _paths(matcher, rank)

@@ -40,10 +40,16 @@ class Middlewares:
                 self._used.add(name)
                 item.ignore()
 
-    def apply(self, names: list[str], route: Route) -> None:
+    def apply(self, names: list[str], route: Route, within: tuple[str, ...] = ()) -> None:
         """Add to a route what these do, in their order. Raises Unsayable where the path cannot be written."""
         for name in names:
             item = self._items.get(name)
+            if name in within:
+                self.description.report.unsaid(
+                    route.place, f"the chain {name} names itself. The route refuses everybody"
+                )
+                route.close()
+                continue
             if item is None:
                 self.description.report.unsaid(
                     route.place,
@@ -56,7 +62,8 @@ class Middlewares:
                 kind = key.lower()
                 if kind == "chain":
                     item.said("the middlewares that it names")
-                    self.apply([text.removesuffix("@file") for text in below.texts("middlewares")], route)
+                    below_ = [text.removesuffix("@file") for text in below.texts("middlewares")]
+                    self.apply(below_, route, (*within, name))
                 elif (apply := _KNOWN.get(kind)) is not None:
                     apply(below, route, self)
                     item.said(f"{name}: {kind}")
