@@ -158,6 +158,7 @@ class Owner:
         self._held: dict[Hashable, _Life] = {}
         self._leaving: list[_Life] = []
         self._lost_deaths = 0
+        self._ended: dict[str, float] = {}  # what is counted in totals of those that have ended
 
     def hold(self, key: Hashable, thing: T) -> T:
         """A thing of the process, which is there whatever a configuration says, until `stop`."""
@@ -214,8 +215,8 @@ class Owner:
             "gateway_task_deaths_total": self._lost_deaths + sum(tasks.deaths for tasks in self._supervised),
             "gateway_troubles": len(self.troubles()),
         }
-        for thing in self._measured:
-            for name, value in thing.measures().items():
+        for counted in (self._ended, *(thing.measures() for thing in self._measured)):
+            for name, value in counted.items():
                 total[name] = total.get(name, 0) + value
         return total
 
@@ -225,7 +226,13 @@ class Owner:
         return list(dict.fromkeys(found))
 
     def _take(self, lives: Mapping[Hashable, _Life]) -> None:
-        """These live from now on."""
+        """These live from now on. What the others have counted stays in the totals, which only grow."""
+        staying = {id(life.thing) for life in lives.values()}
+        for thing in self._measured:
+            counts = {} if id(thing) in staying else thing.measures()
+            for name, value in counts.items():
+                if name.endswith("_total"):
+                    self._ended[name] = self._ended.get(name, 0) + value
         self._lives = lives
         self._measured = [life.thing for life in lives.values() if hasattr(life.thing, "measures")]
         self._troubled = [life.thing for life in lives.values() if hasattr(life.thing, "troubles")]

@@ -181,6 +181,27 @@ async def test_a_task_that_dies_is_begun_again_and_told(
     await owner.stop()
 
 
+class Counting:
+    """Has counted five of something, and has two at the moment."""
+
+    def measures(self) -> dict[str, float]:
+        return {"things_total": 5, "things": 2}
+
+
+async def test_totals_only_grow() -> None:
+    """What has been counted by things that a reload makes anew, or has no use for any more, is not forgotten."""
+    owner = Owner()
+    for keys, total in ((["a", "b"], 10), (["a", "c"], 15), ([], 15)):
+        plan = owner.plan()
+        for key in keys:
+            plan.need(key, Counting, AT)
+        await owner.adopt(plan)
+        await owner.release()
+        measures = owner.measures()
+        assert (measures["things_total"], measures.get("things", 0)) == (total, 2 * len(keys))
+    await owner.stop()
+
+
 async def test_work_on_a_thread_that_never_ends_is_left_behind() -> None:
     """The one who waits is told so in time, and the thread does not keep the process alive."""
     code = (
