@@ -1,17 +1,78 @@
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import yaml
 
-from gateway.config.load import load
+from gateway.check import compiled
+from gateway.config.load import Configuration, load
 
 from .programs import ROOT
 
-FOLDER = ROOT / "deploy/kubernetes"
+FOLDER = ROOT / "deploy/kubernetes/base"
+OVERLAYS = sorted(path.parent for path in (ROOT / "deploy/kubernetes/overlays").glob("*/kustomization.yaml"))
 MANIFESTS = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name != "kustomization.yaml")
+FOREIGN = {"Gateway", "HTTPRoute", "ServiceMonitor"}
+"""Kinds of custom resources, which no schema of Kubernetes itself has."""
+
+
+SECRETS = "/run/secrets/gateway"
+
+
+def built(directory: Path) -> list[Any]:
+    """What `kubectl kustomize` makes, as far as these folders use it: resources, and JSON patches (RFC 6902) with `add`
+    and `replace`. So the test needs no program that not every machine has."""
+    kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text())
+    assert kustomization.keys() <= {"apiVersion", "kind", "resources", "patches"}
+    found: list[Any] = []
+    for name in kustomization["resources"]:
+        path = directory / name
+        found += built(path) if path.is_dir() else [yaml.safe_load(path.read_text())]
+    for patch in kustomization.get("patches", ()):
+        (target,) = (each for each in found if patch["target"] == {"kind": each["kind"], "name": _name(each)})
+        for operation in yaml.safe_load((directory / patch["path"]).read_text()):
+            _change(target, operation)
+    return found
+
+
+def _name(resource: Any) -> str:
+    name: str = resource["metadata"]["name"]
+    return name
+
+
+def _change(resource: Any, operation: Any) -> None:
+    *way, last = operation["path"].removeprefix("/").split("/")
+    for step in way:
+        resource = resource[int(step) if isinstance(resource, list) else step]
+    if last == "-":
+        resource.append(operation["value"])
+    else:
+        assert (last in resource) == (operation["op"] == "replace"), operation
+        resource[last] = operation["value"]
+
+
+def one(directory: Path, kind: str, name: str = "api-gateway") -> Any:
+    (found,) = (each for each in built(directory) if (each["kind"], _name(each)) == (kind, name))
+    return found
+
+
+def loaded(directory: Path, path: Path, **environment: str) -> Configuration:
+    """The files of the overlay's ConfigMap, loaded, with those of its Secrets beside them in place of a mount."""
+    for secret in (each for each in built(directory) if each["kind"] == "Secret"):
+        for name, text in secret["stringData"].items():
+            (path / name).write_text(text)
+    for name, text in one(directory, "ConfigMap", "gateway-config")["data"].items():
+        (path / name).write_text(text.replace(SECRETS, str(path)))
+    return load(path, environment)
+
+
+def overlay(name: str) -> Path:
+    return ROOT / "deploy/kubernetes/overlays" / name
 
 
 def read(name: str) -> Any:
@@ -33,6 +94,112 @@ def test_kubernetes_knows_every_key(name: str, version: str) -> None:
 def test_the_kustomization_names_every_manifest() -> None:
     """`kubectl apply -k` applies all of the folder."""
     assert sorted(read("kustomization.yaml")["resources"]) == MANIFESTS
+
+
+@pytest.mark.parametrize("directory", OVERLAYS, ids=lambda path: path.name)
+def test_an_overlay_is_whole(directory: Path, tmp_path: Path) -> None:
+    """Each overlay uses all of its files, every resource holds against the schema of Kubernetes, no two have one name,
+    and what its ConfigMap says can be served."""
+    kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text())
+    used = {*kustomization["resources"], *(patch["path"] for patch in kustomization.get("patches", ()))}
+    assert used - {"../../base"} == {path.name for path in directory.iterdir()} - {"kustomization.yaml"}
+    resources = built(directory)
+    names = [(each["kind"], _name(each)) for each in resources]
+    assert len(set(names)) == len(names)
+    for each in resources:
+        if each["kind"] not in FOREIGN:
+            assert kubernetes_validate.validate(each, "1.37", strict=True) == "1.37"
+    compiled(loaded(directory, tmp_path))
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on this machine")
+@pytest.mark.parametrize("directory", [ROOT / "deploy/kubernetes", *OVERLAYS], ids=lambda path: path.name)
+def test_kubectl_makes_the_same(directory: Path) -> None:
+    """What the tests read of an overlay is what `kubectl kustomize` makes of it."""
+    made = subprocess.run(["kubectl", "kustomize", directory], capture_output=True, text=True, check=True).stdout
+    by_name = {(each["kind"], _name(each)): each for each in yaml.safe_load_all(made)}
+    assert by_name == {(each["kind"], _name(each)): each for each in built(directory)}
+
+
+@pytest.mark.parametrize("name", ["ingress", "gateway-api"])
+def test_the_proxy_in_front_is_trusted(name: str, tmp_path: Path) -> None:
+    """An overlay with a proxy in front adds the network of its pods to what loopback there is."""
+    networks = {str(network) for network in loaded(overlay(name), tmp_path).auth.trusted_proxies}
+    assert {"127.0.0.0/8", "10.244.0.0/16"} < networks
+
+
+def test_requests_get_from_the_ingress_to_the_gateway() -> None:
+    """Ingress and HTTPRoute name the Service, and a port that it has; the HTTPRoute belongs to the Gateway."""
+    service = one(FOLDER, "Service")["spec"]["ports"]
+    (rule,) = one(overlay("ingress"), "Ingress")["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    assert path["backend"]["service"] == {"name": "api-gateway", "port": {"name": service[0]["name"]}}
+    route = one(overlay("gateway-api"), "HTTPRoute")["spec"]
+    assert route["rules"][0]["backendRefs"] == [{"name": "api-gateway", "port": service[0]["port"]}]
+    gateway = one(overlay("gateway-api"), "Gateway")
+    assert route["parentRefs"] == [{"name": _name(gateway)}]
+    assert route["hostnames"] == [gateway["spec"]["listeners"][0]["hostname"]]
+
+
+def test_prometheus_asks_each_pod() -> None:
+    """The ServiceMonitor selects a headless Service, whose port is that of the pods which the network policy opens."""
+    service = one(overlay("prometheus"), "Service", "api-gateway-metrics")
+    monitor = one(overlay("prometheus"), "ServiceMonitor")["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert service["spec"]["clusterIP"] == "None"
+    assert [each["port"] for each in monitor["endpoints"]] == [each["name"] for each in service["spec"]["ports"]]
+    template = one(FOLDER, "Deployment")["spec"]["template"]
+    assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
+    ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+    assert service["spec"]["ports"][0]["targetPort"] in ports
+    opened = {port["port"] for rule in one(FOLDER, "NetworkPolicy")["spec"]["ingress"] for port in rule["ports"]}
+    assert opened == ports
+
+
+def test_the_policy_and_the_scaler_are_for_the_deployment() -> None:
+    """The HPA scales the Deployment, which says no number itself, to two pods at least; the policy selects its pods."""
+    deployment, scaler = one(FOLDER, "Deployment"), one(FOLDER, "HorizontalPodAutoscaler")["spec"]
+    assert "replicas" not in deployment["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": _name(deployment)}
+    assert scaler["minReplicas"] > one(FOLDER, "PodDisruptionBudget")["spec"]["minAvailable"]
+    selected = one(FOLDER, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"]
+    assert selected.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_shared_limits_are_counted_in_the_redis_of_the_overlay(tmp_path: Path) -> None:
+    """Two pods together allow what middleware.yaml says, and not twice as much: the Redis that is named is there."""
+    redis = loaded(overlay("shared"), tmp_path).middleware.redis
+    assert redis is not None
+    url = urlsplit(redis.url.get_secret_value())
+    service = one(overlay("shared"), "Service", str(url.hostname))["spec"]
+    assert url.port == service["ports"][0]["port"]
+    pods = one(overlay("shared"), "Deployment", "gateway-redis")["spec"]["template"]
+    assert service["selector"].items() <= pods["metadata"]["labels"].items()
+
+
+def test_the_pod_may_read_the_endpoints_of_services() -> None:
+    """The account of the pod is bound to a role that allows what the source asks for, and nothing else."""
+    directory = overlay("discovery")
+    role, binding = (one(directory, kind, "api-gateway-discovery") for kind in ("Role", "RoleBinding"))
+    rule = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}
+    assert role["rules"] == [rule]
+    assert binding["roleRef"]["name"] == _name(role)
+    pod = one(directory, "Deployment")["spec"]["template"]["spec"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": pod["serviceAccountName"]}]
+    assert pod["automountServiceAccountToken"] is True
+
+
+def test_keys_come_from_a_secret() -> None:
+    """Each file that a consumer's key names is one of the Secret, mounted where the file is looked for."""
+    directory = overlay("keys")
+    secret, pod = one(directory, "Secret", "gateway-keys"), one(directory, "Deployment")["spec"]["template"]["spec"]
+    (volume,) = (each for each in pod["volumes"] if each.get("secret", {}).get("secretName") == _name(secret))
+    (mount,) = (each for each in pod["containers"][0]["volumeMounts"] if each["name"] == volume["name"])
+    auth = yaml.safe_load(one(directory, "ConfigMap", "gateway-config")["data"]["auth.yaml"])
+    named = [key["file"] for each in auth["consumers"] for key in each["keys"]]
+    assert named == [f"{mount['mountPath']}/{key}" for key in secret["stringData"]]
+    assert mount["mountPath"] == SECRETS
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
 
 
 def test_the_config_map_holds_the_repository_s_own_files(tmp_path: Path) -> None:
