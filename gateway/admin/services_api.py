@@ -83,12 +83,15 @@ class _Api:
 
 
 def _service(upstream: Upstream, discovery: Discovery | None, now: float) -> dict[str, Any]:
-    usable = sum(endpoint.health.out(now) is None for endpoint in upstream.endpoints)
+    out = [endpoint for endpoint in upstream.endpoints if endpoint.health.out(now) is not None]
+    usable = len(upstream.endpoints) - len(out)
+    more = f"; {len(out) - 1} more" if len(out) > 1 else ""
     return {
         "service": upstream.name,
         "state": "up" if usable == len(upstream.endpoints) > 0 else "degraded" if usable else "down",
         "in": usable,
         "of": len(upstream.endpoints),
+        "reason": f"{out[0].label}: {_state(out[0], now)['reason']}{more}" if out else None,
         **dict(source_shown(discovery, now)),
     }
 

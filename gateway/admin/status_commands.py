@@ -31,7 +31,8 @@ def status(admin: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"health": health, "services": services, "breakers": breakers}, indent=2))
     else:
-        click.echo("\n".join([*_health(health), *map(_breaker, breakers)]))
+        out = [f"{each['service']} is {each['state']}: {each['reason']}" for each in services if each["reason"]]
+        click.echo("\n".join([*_health(health), *out, *map(_breaker, breakers)]))
         rows = [(each["service"], each["state"], f"{each['in']} of {each['of']}", _source(each)) for each in services]
         click.echo("\n" + table(("SERVICE", "STATE", "ENDPOINTS IN", "SOURCE"), rows))
     raise SystemExit(2 if limping else 0)

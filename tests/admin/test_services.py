@@ -71,8 +71,21 @@ def test_the_status_command(gateway: GatewayProcess) -> None:
     """Every service on a line, what does not work, and an exit code for scripts."""
     shown = _command(gateway, "status", code=2)
     assert "failing: the endpoints of lost are stale" in shown
-    assert any(line.startswith("users") and line.endswith("routes.yaml") for line in shown.splitlines())
+    assert any(line.startswith("users") and "  routes.yaml" in line for line in shown.splitlines())
     assert json.loads(_command(gateway, "status", "--json", code=2))["services"][1]["service"] == "users"
+
+
+def test_the_status_command_says_why_endpoints_are_out(gateway: GatewayProcess) -> None:
+    """Of one of them, and how many others there are."""
+    said = {"service": "users", "status": "failing"}
+    for instance in ("127.0.0.1:1", "127.0.0.1:2"):
+        body = said | {"instance": instance}
+        httpx2.post(admin_url(gateway, "/health-feedback"), json=body, headers=gateway.admin_token)
+    shown = _command(gateway, "status", code=2)
+    for instance in ("127.0.0.1:1", "127.0.0.1:2"):
+        body = said | {"instance": instance, "status": "passing"}
+        httpx2.post(admin_url(gateway, "/health-feedback"), json=body, headers=gateway.admin_token)
+    assert "users is down: 127.0.0.1:1: feedback: a monitor says failing; 1 more\n" in shown
 
 
 def test_the_status_command_names_breakers_that_refuse(gateway: GatewayProcess) -> None:
