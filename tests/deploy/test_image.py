@@ -1,16 +1,21 @@
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.support import free_port, until
 
 from .conftest import Demo
 from .programs import ROOT
@@ -136,6 +141,66 @@ def test_the_image_runs_without_root_and_without_a_shell() -> None:
     assert json.loads(final["CMD"])[:2] == ["gateway", "serve"]
     assert "GATEWAY_CONFIG=/etc/gateway" in final["ENV"]
     assert any(name == "COPY" and arguments.endswith(" /etc/gateway/") for name, arguments in stages()[-1])
+
+
+def test_the_image_says_what_it_is() -> None:
+    """The labels of the Open Container Initiative have the version and the licence of this checkout."""
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([a-z]+)="([^"]+)"', dict(stages()[-1])["LABEL"]))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (labels["version"], labels["licenses"]) == (project["version"], project["license"])
+    assert {"title", "description"} < labels.keys()
+
+
+def _pid_namespaces() -> bool:
+    unshare = shutil.which("unshare")
+    tried = [unshare or "", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"]
+    return unshare is not None and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not _pid_namespaces(), reason="this machine gives nobody a process 1 of their own")
+def test_it_is_a_good_process_1(tmp_path: Path) -> None:
+    """As process 1, which no signal ends by itself and whose children nobody else waits for, the gateway ends by
+    SIGTERM with 0, and leaves no zombie of the process in which it tries custom policies."""
+    (tmp_path / "routes.yaml").write_text("routes:\n- path: /*\n  target: asgi:tests.lifecycle.apps:one\n")
+    (tmp_path / "middleware.yaml").write_text("drain: {window: 0, deadline: 5s}\n")
+    port = free_port()
+    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    serve = ["-m", "gateway.cli", "serve", "--host", "127.0.0.1", "--port", str(port), "--admin", "off", "--strict"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, sys.executable, *serve, "--config", str(tmp_path)], stderr=log, stdout=log
+        )
+    try:
+        until(lambda: _answers(port), 30, "it does not answer")
+        (gateway,) = _children(process.pid)
+        assert "NSpid" in (status := Path(f"/proc/{gateway}/status").read_text())
+        assert re.search(r"^NSpid:.*\t1$", status, re.MULTILINE)
+        assert [child for child in _children(gateway) if _is_zombie(child)] == []
+        os.kill(gateway, signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert "ended" in (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(port: int) -> bool:
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as got,
+    ):
+        return bool(got.status == 200)
+    return False
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()
+    ]
+
+
+def _is_zombie(pid: int) -> bool:
+    return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
 
 
 def test_the_health_check_tells_a_live_gateway_from_a_dead_one(own_demo: Demo) -> None:

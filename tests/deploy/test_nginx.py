@@ -164,3 +164,39 @@ def test_a_large_upload_passes(nginx: str) -> None:
     pieces = (b"x" * 65536 for _ in range(256))
     answer = httpx2.post(f"http://{nginx}/api/upload", content=pieces, timeout=60).json()
     assert answer["body_length"] == 16 * 1024 * 1024
+
+
+def test_with_tls(demo: Demo, tmp_path: Path) -> None:
+    """With the TLS file in place of `listen 80;`, HTTPS reaches the gateway, which is told so, and HTTP is sent on."""
+    plain, secure = free_port(), free_port()
+    command = configure(tmp_path, port=plain, gateway=demo.gateway, frontend=demo.frontend)
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = [require("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    made += ["-subj", "/CN=127.0.0.1", "-days", "1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True)
+    text = (ROOT / "deploy/nginx/flowmaster-tls.conf").read_text()
+    for shipped, used in {
+        "listen 80;": f"listen 127.0.0.1:{plain};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{secure} ssl;",
+        "/etc/nginx/tls/fullchain.pem": str(certificate),
+        "/etc/nginx/tls/privkey.pem": str(key),
+    }.items():
+        assert shipped in text
+        text = text.replace(shipped, used)
+    (tmp_path / "flowmaster-tls.conf").write_text(text)
+    server = tmp_path / "flowmaster.conf"
+    included = f"include {tmp_path}/flowmaster-tls.conf;"
+    server.write_text(server.read_text().replace(f"listen 127.0.0.1:{plain};", included))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        while "start worker process " not in (line := process.stderr.readline()):
+            assert line
+        answer = httpx2.get(f"https://127.0.0.1:{secure}/api/x", verify=False)
+        assert answer.json()["headers"]["x-forwarded-proto"] == "https"
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        sent_on = httpx2.post(f"http://127.0.0.1:{plain}/api/x?y=1")
+        assert (sent_on.status_code, sent_on.headers["location"]) == (308, "https://127.0.0.1/api/x?y=1")
+    finally:
+        process.terminate()
+        process.communicate()
