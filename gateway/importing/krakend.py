@@ -23,6 +23,8 @@ _OLD = {
     "github_com/devopsfaith/krakend-ratelimit/juju/router": "qos/ratelimit/router",
     "github_com/devopsfaith/krakend-jose/validator": "auth/validator",
 }
+_OUTBOUND = ("auth/signer", "auth/client-credentials", "auth/gcp", "auth/aws-sigv4", "auth/ntlm", "auth/revoker")
+"""What is about tokens that it makes, about backends, or about tokens that were valid once."""
 _NOTHING = ("$schema", "version", "name", "port", "listen_ip", "debug_endpoint", "echo_endpoint", "sequential_start")
 _BODY = ("allow", "deny", "mapping", "group", "target", "is_collection", "blacklist", "whitelist")
 _JSON = "bodies pass as they are: the backend has to answer in the form that clients need"
@@ -347,7 +349,9 @@ def _may_refuse(name: str, item: Item) -> bool:
     if name.startswith("modifier/lua"):
         code = " ".join(item.text(key) for key in ("pre", "post"))
         return "custom_error" in code or may_refuse(*item.texts("sources"))
-    return name == "auth/mtls" or (name.startswith("plugin/") and may_refuse(*item.texts("name")))
+    if name.startswith("plugin/"):
+        return may_refuse(*item.texts("name"))
+    return name.startswith("auth/") and name not in _OUTBOUND
 
 
 def _is_about_logs(name: str) -> bool:

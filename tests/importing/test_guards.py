@@ -137,6 +137,7 @@ def test_an_endpoint_that_is_left_out_does_not_go_to_the_one_with_a_rest(importe
         {"modifier/lua-endpoint": {"pre": "if bad() then custom_error('no', 403) end"}},
         {"plugin/req-resp-modifier": {"name": ["ip-filter"], "ip-filter": {"CIDR": ["10.0.0.0/8"]}}},
         {"github.com/devopsfaith/krakend-cel": [{"check_expr": "false"}]},
+        {"auth/key-auth": {"keys": ["a-key"]}},
     ],
 )
 def test_what_may_refuse_in_krakend_closes_its_endpoint(imported: Import, extra: dict[str, Any]) -> None:

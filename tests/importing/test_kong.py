@@ -214,3 +214,27 @@ def test_what_is_wrong_already_is_left_out_and_named(kong: Import) -> None:
     assert "there is no such route: methods is not accepted" in tried.report
     assert "refused by authorize" in tried.explain("GET", "/shut/")["verdict"]
     assert "allowed" in tried.explain("GET", "/bits/")["verdict"]
+
+
+def test_expressions_of_the_router_are_asked_first(kong: Import) -> None:
+    """Paths, hosts and methods are taken; what is more is refused, where it was guarded and its path is known."""
+    guard = [{"name": "key-auth"}]
+    tried = kong(
+        {"name": "all", "paths": ["/rest/v1/"]},
+        {"name": "root", "expression": 'http.path == "/rest/v1/"', "plugins": guard},
+        {"name": "some", "expression": '(http.path ^= "/rest/v1/a" || http.path ^= "/b") && http.method == "GET"'},
+        {"name": "number", "expression": r'http.path ~ r#"^/n/\d+$"# && http.host == "x.example"', "strip_path": False},
+        {"name": "address", "expression": 'http.path ^= "/rest/v1/in" && net.src.ip in 10.0.0.0/8', "plugins": guard},
+        {"name": "vague", "expression": "http.queries.a == 1"},
+    )
+    expected = {
+        "/rest/v1/": 'route "root"', "/rest/v1/x": 'route "all"', "/rest/v1/a/x": 'route "some"',
+        "/b": 'route "some"', "/rest/v1/in/x": 'route "address"',
+    }  # fmt: skip
+    assert {url: str(tried.explain("GET", url)["result"]).replace("-2", "") for url in expected} == expected
+    assert tried.goes("GET", "/rest/v1/") == "s:80/base"
+    assert tried.goes("GET", "http://x.example/n/7") == "s:80/base/n/7"
+    assert tried.goes("POST", "/b") == "405"
+    closed = [route["id"] for route in file(tried, "routes.yaml")["routes"] if "authorize" in route]
+    assert {name.removesuffix("-2") for name in closed} == {"address"}
+    assert "more than paths, hosts and methods" in tried.report

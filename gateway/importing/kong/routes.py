@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gateway.importing.description import Condition, Description, Path, Reference, Route, Settings, identifier
-from gateway.importing.patterns import Pattern, as_it_came, beginning, below
+from gateway.importing.kong.expressions import Wanted, wanted_by
+from gateway.importing.patterns import Pattern, as_it_came, beginning, below, literal
 from gateway.importing.regexes import Unsayable, anywhere, head_of, patterns_of, sample_of
 from gateway.importing.tree import Item
 from gateway.importing.urls import split_url
@@ -96,9 +97,6 @@ def routes_of(item: Item, service: Service | None, description: Description, maj
         if item.get("paths") or item.get("hosts"):
             item.unsaid("its service is off, of another protocol, or not in this file: it has nowhere to go")
         return
-    if item.get("expression") is not None:
-        item.unsaid("expressions of the router are not translated; write hosts, paths, methods and headers")
-        return
     protocols = item.texts("protocols")
     if protocols and not {"http", "https"} & set(protocols):
         item.unsaid(f"{', '.join(protocols)} is not HTTP/1.1; the route is left out")
@@ -118,10 +116,14 @@ def routes_of(item: Item, service: Service | None, description: Description, maj
     for key in ("sources", "destinations"):
         item.ignore_default(key)
     heads: list[str] = []
-    route.paths = list(_paths(item, service, route, description, major, heads))
+    guess = ""
+    if (expression := item.get("expression")) is not None:
+        guess = _by_expression(item, expression, route, service, heads)
+    else:
+        route.paths = list(_paths(item, service, route, description, major, heads))
     item.said(f"route {route.name}")
     if route.paths:
-        yield route, ""
+        yield route, guess
     for head in heads:
         paths = list(_prefix(head, (*_base(item, route), False, 0, item.line), service.path, True, True))
         yield replace(route, paths=paths, authorize=[], policies=[], settings=dict(route.settings)), head
@@ -158,6 +160,47 @@ def _headers(item: Item) -> dict[str, Condition]:
         elif texts:
             found[name.lower()] = Condition({"regex": "(?i)" + "|".join(map(re.escape, texts))}, texts[0])
     return found
+
+
+def _by_expression(item: Item, expression: Item, route: Route, service: Service, heads: list[str]) -> str:
+    """Give a route what its expression asks for; what its paths begin with, where that is only a part of it."""
+    wanted, guess = wanted_by(expression.own_text), ""
+    if wanted is None:
+        expression.unsaid("this expression is more than paths, hosts and methods: write those")
+        wanted = _part_of(expression.own_text)
+        if wanted is None:
+            return ""
+        guess = wanted.paths[0][1]
+    route.hosts, route.methods = tuple(wanted.hosts), tuple(wanted.methods) or None
+    route.paths = list(_wanted_paths(item, wanted, service, heads))
+    return guess
+
+
+def _part_of(expression: str) -> Wanted | None:
+    """Of an expression that cannot be said, the path that all its requests have, if it says one."""
+    found = re.fullmatch(r'http\.path\s*(==|\^=)\s*"([^"\\]*)"\s*&&(?:(?!\|\|).)*', expression.strip(), re.DOTALL)
+    return Wanted([(found[1], found[2])]) if found else None
+
+
+def _wanted_paths(item: Item, wanted: Wanted, service: Service, heads: list[str]) -> Iterator[Path]:
+    """The paths of an expression; these routes are asked before those without one."""
+    strip, first = item.flag("strip_path", True), (-99, -(item.number("priority", 0) or 0), False)
+    for operator, text in wanted.paths or [("^=", "/")]:
+        if operator == "==":
+            sent = (_joined(service.path, "") or "/") if strip else _behind(service.path, text)
+            yield Path(literal(text), (*first, False, -len(text), item.line), sent)
+        elif operator == "^=":
+            yield from _prefix(text, (*first, True, -len(text), item.line), service.path, strip, joined=True)
+        else:
+            try:
+                found = patterns_of(text, anywhere=True)
+            except Unsayable as why:
+                item.unsaid(f"the regular expression has no path of ours: {why}", "expression")
+                heads += [head] if (head := head_of(text, anywhere=True)) else []
+                continue
+            for pattern in found.patterns:
+                sent_ = _of_expression(pattern, service.path, strip, found.anchored)
+                yield Path(pattern, (*first, False, 0, item.line), sent_)
 
 
 def _base(item: Item, route: Route) -> tuple[object, ...]:
