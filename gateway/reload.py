@@ -142,6 +142,7 @@ class Reloader:
             "gateway_config_good": float(self._error is None and self.current is not None),
             "gateway_config_reloads_total": self._reloads,
             "gateway_config_refusals_total": self._refusals,
+            "gateway_config_age_seconds": time.time() - self._loaded_at if self._loaded_at is not None else 0.0,
         }
 
     def summary(self) -> dict[str, Any]:
@@ -159,14 +160,14 @@ class Reloader:
         """What the admin port says of the configuration: the same, and the problems, without known secrets."""
         return self.summary() | {
             "errors": self.shown(self._error) if self._error else [],
-            "failing": [self._hidden(each) for each in self.owner.troubles()],
+            "failing": [self.hidden(each) for each in self.owner.troubles()],
         }
 
     def shown(self, error: ConfigError) -> list[str]:
         """What is wrong, for operators: without known secrets, and not more than they would read."""
-        return [self._hidden(str(problem)) for problem in error.problems[:PROBLEMS_SHOWN]]
+        return [self.hidden(str(problem)) for problem in error.problems[:PROBLEMS_SHOWN]]
 
-    def _hidden(self, text: str) -> str:
+    def hidden(self, text: str) -> str:
         """Without secrets, and as Unicode: what a policy raises may be neither."""
         return self._secrets.hide(text).encode("utf-8", "backslashreplace").decode()
 

@@ -52,6 +52,10 @@ class RuntimeEntries:
         self._busy = asyncio.Lock()
         self.tasks = Tasks()
 
+    def troubles(self) -> Iterable[str]:
+        """See `Troubled`."""
+        return self.file.troubles()
+
     async def start(self) -> None:
         """Read the file, so that what it says holds from the first request on, and begin to share."""
         for entry in await self.file.read():

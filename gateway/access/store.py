@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gateway.access.entries import Entry, Key, from_json
@@ -44,6 +44,10 @@ class EntryFile:
     async def write(self, changes: Changes) -> bool:
         """Write in one transaction; whether that worked."""
         return await self._file.run(lambda connection: _write(connection, changes)) is not None
+
+    def troubles(self) -> Iterable[str]:
+        """What is wrong with it now."""
+        return self._file.troubles()
 
     async def close(self) -> None:
         """Close the file."""

@@ -19,6 +19,7 @@ from gateway.admin.access import AccessControl, Credentials, Listening
 from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.blocklist_api import blocklist_operations
 from gateway.admin.cache_api import cache_operations
+from gateway.admin.failing_backends import failing_backends
 from gateway.admin.history import history_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
 from gateway.admin.pages import PAGE, Shown, find, page_of
@@ -64,7 +65,7 @@ def admin_app(
 ) -> ASGIApp:
     """The admin API of one gateway. `credentials` are asked for at every request; `report` learns of every change."""
     operations = [
-        *_operations(_Admin(reloader, metrics)),
+        *_operations(_Admin(reloader, metrics, recent)),
         *recent_operations(reloader, recent),
         *services_operations(reloader.owner),
         *resilience_operations(reloader.owner),
@@ -138,12 +139,15 @@ def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], pro
 
 
 class _Admin:
-    def __init__(self, reloader: Reloader, metrics: Metrics) -> None:
+    def __init__(self, reloader: Reloader, metrics: Metrics, recent: RecentRequests) -> None:
         self._reloader = reloader
         self._metrics = metrics
+        self._recent = recent
 
     async def health(self, request: Request) -> Response:
-        return json_answer(self._reloader.report())
+        report = self._reloader.report()
+        report["failing"] += map(self._reloader.hidden, failing_backends(self._recent))
+        return json_answer(report)
 
     async def metrics(self, request: Request) -> Response:
         return Response(self._metrics.render(), media_type=CONTENT_TYPE_LATEST)

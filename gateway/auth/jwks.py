@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gateway.algorithms.backoff import doubled
@@ -64,6 +64,8 @@ class PublishedKeys:
         self._keys = KeySet(())
         self._body = b""
         self._until = 0.0  # monotonic time at which the keys cease to hold
+        self._fetched_at: float | None = None
+        self._reason = ""  # why the last fetch failed
         self._fetcher = Fetcher(settings.timeout)
         self._fetching: asyncio.Task[None] | None = None
         self._refreshing = False
@@ -91,6 +93,19 @@ class PublishedKeys:
     def seconds_left(self) -> float:
         """See KeySource."""
         return self._until - self._clock()
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the keys were fetched; None: they never were."""
+        return None if self._fetched_at is None else self._clock() - self._fetched_at
+
+    def troubles(self) -> Iterable[str]:
+        """See `Troubled`."""
+        if self.failures:
+            left = max(0.0, self.seconds_left)
+            held = f"the old ones hold for {left:.0f} s more" if left else "its tokens are answered 503"
+            remedy = "see whether the gateway reaches the issuer, and whether its certificate holds"
+            yield f"the keys of {self.settings.issuer} cannot be fetched, {held}: {self._reason}; {remedy}"
 
     async def keys_for(self, kid: str | None, algorithm: str | None = None, *, dry_run: bool) -> KeySet | Refused:
         """The keys as of now; see KeySource."""
@@ -190,6 +205,7 @@ class PublishedKeys:
             logger.info("keys of %s fetched: %d", self.settings.issuer, len(keys.keys))
         lifetime = min(self.settings.refresh, fetched.max_age or self.settings.refresh)
         self.failures = 0
+        self._fetched_at = self._clock()
         if fetched.body != self._body:
             self._keys, self._body = keys, fetched.body
             self.version += 1
@@ -201,6 +217,7 @@ class PublishedKeys:
 
     def _failed(self, reason: str) -> None:
         self.failures += 1
+        self._reason = reason
         self._next = doubled(self.settings.retry, self.failures, RETRY_LAST) * random.uniform(0.75, 1.25)
         left = max(0.0, self._until - self._clock())
         held = f"the old ones hold for {left:.0f} s more" if left else "there are none"

@@ -37,7 +37,7 @@ class KeyFiles:
         self._paths = tuple(sorted(paths))
         self._poll_seconds = poll_seconds
         self._contents: dict[Path, bytes] = {}
-        self._failing: set[Path] = set()
+        self._failing: dict[Path, KeyFileError] = {}
         self.tasks = Tasks()
         self.found: Mapping[bytes, Path] = {}
         """SHA-256 of each key, and the file that it is in."""
@@ -67,6 +67,10 @@ class KeyFiles:
             self.found = {digest: path for path, data in contents.items() for digest in digests_of(path, data)}
         return errors
 
+    def troubles(self) -> Iterable[str]:
+        """See `Troubled`."""
+        return (f"{error}; the keys that it had still hold" for error in self._failing.values())
+
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._poll_seconds)
@@ -77,7 +81,7 @@ class KeyFiles:
             for error in errors:
                 if error.path not in self._failing:
                     logger.error("%s; the keys that it had still hold", error)
-            self._failing = {error.path for error in errors}
+            self._failing = {error.path: error for error in errors}
 
 
 def _read(path: Path) -> bytes:

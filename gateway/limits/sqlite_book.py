@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gateway.limits.ledger import CREDIT, KEPT_SECONDS, MOST_COUNTED, READ_SECONDS, SHARED, Increment
@@ -69,6 +69,10 @@ class SqliteBook:
     async def start(self) -> None:
         """Open the file. Where that fails, it is tried again with every batch."""
         await self.write(())
+
+    def troubles(self) -> Iterable[str]:
+        """See `Troubled`."""
+        return self._file.troubles()
 
     def measures(self) -> dict[str, float]:
         """Writes that failed, and how often that began; 1 while it works."""

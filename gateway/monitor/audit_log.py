@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -75,6 +75,7 @@ class AuditLog:
     def __init__(self) -> None:
         self.settings: Change = None
         self.refusing = False  # it is failing, or falls far behind
+        self.failure = ""  # why nothing can be written now
         self.dropped = 0  # records, since the start
         self.written = 0
         self._dropped_reported = 0
@@ -125,6 +126,27 @@ class AuditLog:
             self._shared = shared
             if self.settings is not None:
                 self._give("share")
+
+    def troubles(self) -> Iterable[str]:
+        """See `Troubled`."""
+        if self.settings is not None and (self.failure or self.refusing):
+            reason = self.failure or "the disk is too slow"
+            waiting = (
+                f"{counted(len(self._queue) + len(self._batch), 'record')} wait in memory, {self.dropped} were lost"
+            )
+            remedy = "make room there, or let the gateway write it"
+            yield f"the audit log {self.settings.path} cannot be written: {reason}; {waiting}; {remedy}"
+
+    def measures(self) -> Mapping[str, float]:
+        """See `Measured`."""
+        if self.settings is None:
+            return {}
+        return {
+            "gateway_audit_log_up": float(not self.failure and not self.refusing),
+            "gateway_audit_log_waiting": len(self._queue) + len(self._batch),
+            "gateway_audit_log_records_total": self.written,
+            "gateway_audit_log_lost_total": self.dropped,
+        }
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over. Never blocks."""
@@ -203,7 +225,7 @@ class AuditLog:
         if self._target is not None:
             return self._try(lambda: self._in_turn(self._write))
         self._batch.clear()
-        self._failing = False
+        self._failing, self.failure = False, ""
         return True
 
     def _in_turn(self, work: Callable[[AuditFile], None]) -> None:
@@ -256,11 +278,12 @@ class AuditLog:
             self._failed(error)
             return False
         if self._failing:
-            self._failing = False
+            self._failing, self.failure = False, ""
             logger.warning("the audit log is written again; records lost since the start: %d", self.dropped)
         return True
 
     def _failed(self, error: OSError) -> None:
+        self.failure = error.strerror or str(error)
         if not self._failing:
             self._failing = self.refusing = True
             path = self._target.path if self._target is not None else None

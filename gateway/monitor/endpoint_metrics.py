@@ -28,7 +28,9 @@ def endpoint_metrics(upstreams: Iterable[Upstream]) -> Iterator[Metric]:
 
 def _counts(services: list[Upstream], out: set[Endpoint]) -> Metric:
     family = GaugeMetricFamily(
-        "gateway_service_endpoints", "Endpoints by service and state, `in` or `out`.", labels=["service", "state"]
+        "gateway_service_endpoints",
+        "Endpoints by service and state, `in` or `out`; gateway top says why.",
+        labels=["service", "state"],
     )
     for upstream in services:
         down = sum(endpoint in out for endpoint in upstream.endpoints)
@@ -49,10 +51,12 @@ def _of_endpoints(every: list[tuple[str, Endpoint]], out: set[Endpoint]) -> Iter
     requests = CounterMetricFamily("gateway_endpoint_requests", "Attempts that an endpoint got.", labels=labels)
     failures = CounterMetricFamily(
         "gateway_endpoint_failures",
-        "Attempts that failed by the fault of an endpoint, answers of 5xx too.",
+        "Attempts that failed by the fault of an endpoint, answers of 5xx too; see its log.",
         labels=labels,
     )
-    ejections = CounterMetricFamily("gateway_endpoint_ejections", "Times that an endpoint was ejected.", labels=labels)
+    ejections = CounterMetricFamily(
+        "gateway_endpoint_ejections", "Times that an endpoint was ejected (outliers).", labels=labels
+    )
     for name, endpoint in every:
         values, counts = [name, endpoint.label], endpoint.counts()
         is_in.add_metric(values, endpoint not in out)

@@ -26,13 +26,17 @@ def resilience_metrics(owner: Owner) -> Iterator[Metric]:
 def _breakers(breakers: list[Breaker]) -> Iterator[Metric]:
     labels, now = ["route", "target"], time.perf_counter()
     states = GaugeMetricFamily(
-        "gateway_breaker_state", "1 for the state of a breaker, by route, target and state.", labels=[*labels, "state"]
+        "gateway_breaker_state",
+        "1 for the state of a breaker, by route, target and state; GET /breakers says why it is open.",
+        labels=[*labels, "state"],
     )
     opened = CounterMetricFamily(
         "gateway_breaker_opened", "Times that a breaker opened, by route and target.", labels=labels
     )
     refused = CounterMetricFamily(
-        "gateway_breaker_refused", "Requests that a breaker refused, by route and target.", labels=labels
+        "gateway_breaker_refused",
+        "Requests that a breaker refused, by route and target; PUT /breakers/ROUTE forces it open or closed.",
+        labels=labels,
     )
     for breaker in breakers:
         named, current = [breaker.route, breaker.target], breaker.circuit.report(now).state
@@ -68,7 +72,9 @@ def _limits(limits: list[ServiceLimit]) -> Iterator[Metric]:
         "gateway_concurrency_limit", "Requests that a service may have at once, by service.", labels=labels
     )
     refused = CounterMetricFamily(
-        "gateway_concurrency_refused", "Requests that were too many for a service, by service.", labels=["service"]
+        "gateway_concurrency_refused",
+        "Requests that were too many for a service, by service; GET /limits shows its limit now.",
+        labels=["service"],
     )
     for each in limits:
         number.add_metric([each.service], each.limit.limit)
@@ -80,7 +86,9 @@ def _budgets(budgets: list[ServiceBudget]) -> Iterator[Metric]:
     labels = ["service"]
     drawn = CounterMetricFamily("gateway_retries", "Retries that a budget paid for, by service.", labels=labels)
     refused = CounterMetricFamily(
-        "gateway_retries_refused", "Retries that a budget did not pay for, by service.", labels=labels
+        "gateway_retries_refused",
+        "Retries that a budget did not pay for, by service: too much of it fails for retries to help.",
+        labels=labels,
     )
     for each in budgets:
         drawn.add_metric([each.service], each.budget.drawn)

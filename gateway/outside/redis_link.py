@@ -14,7 +14,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from gateway.context import Context
@@ -62,6 +62,7 @@ class RedisLink:
         self._in_a_row = 0
         self._turn = 0
         self._down_since = 0.0
+        self._reason = ""
         self._log = ThrottledLog(logger.warning, LOG_SECONDS)  # the begin and end of an outage are always in it
         self._replica = uuid.uuid4().hex
         self._stopped = False
@@ -93,6 +94,13 @@ class RedisLink:
             await self._ask(LEAVE, [self.prefix + REPLICAS], [self._replica], self.timeout).answer
         self.available = False
         self._drop()
+
+    def troubles(self) -> Iterable[str]:
+        """See `Troubled`."""
+        if not self.available and not self._stopped and self._reason:
+            seconds = time.monotonic() - self._down_since
+            remedy = "start it, or correct redis.url and redis.timeout"
+            yield f"Redis is down for {seconds:.0f} s, limits go on as their on_failure says: {self._reason}; {remedy}"
 
     def measures(self) -> dict[str, float]:
         """Calls, those that failed, and how often it went down; 1 while it is up."""
@@ -176,6 +184,7 @@ class RedisLink:
     def _failed(self, reason: str) -> None:
         self._turn += 1
         self._in_a_row += 1
+        self._reason = " ".join(reason.split())
         if self._in_a_row < FAILURES:
             self._log.line("Redis failed: %s", reason)
             return

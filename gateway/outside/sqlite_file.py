@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -37,6 +37,7 @@ class SqliteFile:
     ) -> None:
         self.path = path
         self.available = True
+        self.failure = ""  # why it cannot be used now
         self.failures = 0
         self.outages = 0
         self._prepare = prepare
@@ -53,10 +54,17 @@ class SqliteFile:
             self.failures += 1
             self.outages += self.available
             self.available = False
+            self.failure = str(error)
             self._log.line("%s, because %s cannot be used: %s", self._consequence, self.path, error)
             return None
         self.available = True
         return done
+
+    def troubles(self) -> Iterable[str]:
+        """What is wrong with it now, and what to do."""
+        if not self.available:
+            remedy = "see who holds it (fuser), whether there is room, and whether the gateway may write there"
+            yield f"{self._consequence}, because {self.path} cannot be used: {self.failure}; {remedy}"
 
     async def close(self) -> None:
         """Close the file, after what is under way."""

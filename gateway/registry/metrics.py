@@ -19,7 +19,9 @@ def discovery_metrics(services: Iterable[Discovery]) -> Iterator[Metric]:
         labels=labels,
     )
     stale = GaugeMetricFamily(
-        "gateway_discovery_stale", "1 while the source of a service does not answer.", labels=labels
+        "gateway_discovery_stale",
+        "1 while the source of a service does not answer; its last endpoints are used, and /health says why.",
+        labels=labels,
     )
     count = GaugeMetricFamily(
         "gateway_discovery_endpoints",
@@ -28,7 +30,7 @@ def discovery_metrics(services: Iterable[Discovery]) -> Iterator[Metric]:
     )
     dropped = GaugeMetricFamily(
         "gateway_discovery_dropped",
-        "Instances of a service that are not used, being outside of allowed_networks.",
+        "Instances of a service outside of allowed_networks, which are not used; add their network if they are yours.",
         labels=labels,
     )
     changes = CounterMetricFamily(

@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
 from gateway.algorithms.fairness import FairQueue, place_of
+from gateway.outside.throttled_log import ThrottledLog
+
+logger = logging.getLogger("gateway")
 
 TAKEN_AT_ONCE: Final = 64  # connections that are taken from the kernel in one turn of the loop
 LET_IN: Final = 1  # and let in, as long as turns are short
 LET_IN_PER_SECOND: Final = 2000  # so that long turns, of which there are few in a second, let in more of them
 ROOM: Final = 1024  # connections that wait here; others wait in the kernel
 SCARCE_SECONDS: Final = 0.05  # until it is tried again, where there are no descriptors, or no memory
+TROUBLE_SECONDS: Final = 60.0  # for which /health tells of it
+REMEDY: Final = "raise the number of open files (ulimit -n, LimitNOFILE), or lower limits.connections"
 
 _SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -50,6 +56,8 @@ class Acceptor:
         self._paused = False
         self._due = False
         self._last_turn = 0.0  # loop time
+        self._scarce = -TROUBLE_SECONDS, ""  # when there were no descriptors the last time, and what was said
+        self._log = ThrottledLog(logger.error, TROUBLE_SECONDS)
         self._listen()
 
     def close(self) -> None:
@@ -64,6 +72,13 @@ class Acceptor:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+
+    def troubles(self) -> Iterable[str]:
+        """What kept connections waiting a short time ago."""
+        at, reason = self._scarce
+        seconds = self._loop.time() - at
+        if seconds < TROUBLE_SECONDS:
+            yield f"connections had to wait {seconds:.0f} s ago: {reason}; {REMEDY}"
 
     def abandon(self) -> None:
         """Close those who still wait."""
@@ -111,6 +126,8 @@ class Acceptor:
             if error.errno in _SCARCE:
                 self._stop_listening()
                 self._loop.call_later(SCARCE_SECONDS, self._listen)
+                self._scarce = self._loop.time(), error.strerror or str(error)
+                self._log.line("connections wait: %s; %s", self._scarce[1], REMEDY)
         if len(self._waiting) >= self._room():
             self._stop_listening()
         if self._waiting and not self._due:

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from types import FrameType
 from typing import Final
 
@@ -20,6 +21,7 @@ from gateway.custom_code import is_library
 
 LOOK_SECONDS: Final = 0.25
 STALL_SECONDS: Final = 1.0  # without a turn, from which on it is reported
+TROUBLE_SECONDS: Final = 60.0  # for which /health tells it
 QUIET_SECONDS: Final = 10.0  # between two reports
 FRAMES: Final = 12  # callers that a report names
 
@@ -38,6 +40,7 @@ class LoopWatch:
         self._reported = float("-inf")
         self._stalls = 0
         self._stalled_seconds = 0.0
+        self._place = ""  # what kept it the last time
         self._end_at: float | None = None  # time.monotonic() of the end, whatever the loop does
 
     def start(self) -> None:
@@ -71,6 +74,13 @@ class LoopWatch:
             "gateway_loop_stalled_seconds_total": self._stalled_seconds,
         }
 
+    def troubles(self) -> Iterable[str]:
+        """What kept everything waiting a short time ago."""
+        seconds = time.monotonic() - self._reported
+        if seconds < TROUBLE_SECONDS:
+            remedy = "have it await, or use a thread; the log has the callers"
+            yield f"{self._place} kept everything waiting {seconds:.0f} s ago; {remedy}"
+
     def _tick(self) -> None:
         """On the loop: it turns."""
         now = time.monotonic()
@@ -90,16 +100,24 @@ class LoopWatch:
             if self._end_at is not None and now > self._end_at:
                 os._exit(0)
             if looks * LOOK_SECONDS > STALL_SECONDS and now - self._reported >= QUIET_SECONDS:
-                self._reported = now
                 self._report(now - seen)
+                self._reported = now
 
     def _report(self, seconds: float) -> None:
         frame = sys._current_frames().get(self._thread_id)
         if frame is not None:
             place, callers = _places(frame)
+            self._place = place
             logger.error(
                 "nothing was served for %.1f s: %s keeps the event loop, called from %s", seconds, place, callers
             )
+
+
+class LoopTroubles:
+    """What /health shows of the watch, whose end is not that of what lives."""
+
+    def __init__(self, watch: LoopWatch) -> None:
+        self.troubles = watch.troubles
 
 
 def _places(frame: FrameType) -> tuple[str, str]:

@@ -25,6 +25,8 @@ from gateway.admin.access import Listening
 from gateway.admin.app import admin_app, metrics_app
 from gateway.app import Gateway
 from gateway.app.health import PROBES, probe
+from gateway.auth.jwks import PublishedKeys
+from gateway.auth.metrics import issuer_metrics
 from gateway.auth.replays import SERVICE as REPLAYS
 from gateway.auth.replays import ReplayMemory
 from gateway.build import Snapshot
@@ -45,11 +47,13 @@ from gateway.server.admin import AdminAccess
 from gateway.server.context import ServerContext
 from gateway.server.listen import Kind, ListenError, StartError, Wanted
 from gateway.server.logs import Logs, logs_of
-from gateway.server.loop_watch import LoopWatch
+from gateway.server.loop_watch import LoopTroubles, LoopWatch
 from gateway.server.memory import give_memory_back
 from gateway.server.name_warnings import NameWarnings
 from gateway.server.notify import READY, notify, reloading, status
 from gateway.server.servers import GatewayServer
+from gateway.server.state_directory import SERVICE as STATE_DIRECTORY
+from gateway.server.state_directory import StateDirectory
 from gateway.server.succession import Places, Succession
 from gateway.server.systemd import sockets_of_systemd
 from gateway.upstream.service import Upstream
@@ -98,12 +102,14 @@ async def serve(options: ServeOptions) -> None:
         state_directory = options.directory / snapshot.configuration.middleware.state_directory
         succession.take(state_directory)
         plan.after_adoption(changed)
+        plan.after_adoption(partial(state.go_on_in, state_directory))
         plan.after_adoption(partial(succession.wait_in, state_directory))
         plan.after_adoption(partial(admin_access.take_over, snapshot))
         plan.after_adoption(partial(names.look, snapshot.configuration))
 
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
     loop_watch = LoopWatch()
+    state = owner.hold(STATE_DIRECTORY, StateDirectory())
     _add_sources(metrics, reloader, loop_watch)
     gateway = Gateway(reloader, reports)
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
@@ -132,9 +138,11 @@ async def serve(options: ServeOptions) -> None:
 
 def _add_sources(metrics: Metrics, reloader: Reloader, loop_watch: LoopWatch) -> None:
     owner = reloader.owner
+    owner.hold(("event_loop",), LoopTroubles(loop_watch))
     metrics.add_source(lambda: [*discovery_metrics(owner.all(Discovery)), *endpoint_metrics(owner.all(Upstream))])
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     metrics.add_source(partial(resilience_metrics, owner))
+    metrics.add_source(lambda: issuer_metrics(owner.all(PublishedKeys)))
 
 
 async def _begin(reloader: Reloader, succession: Succession, *, strict: bool) -> None:

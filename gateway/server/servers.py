@@ -73,6 +73,7 @@ class GatewayServer(_Server):
         await super().startup([])
         make = partial(Http1Connection, self.context)
         self._acceptor = Acceptor(self.context.loop, sockets or (), make, self.config.ssl, self._room)
+        self.gateway.reloader.owner.hold(("connections",), self._acceptor)
         self.on_start()
         notify(READY, status("serving"))
 

@@ -71,7 +71,9 @@ def test_a_request_is_explained(gateway: GatewayProcess) -> None:
 
 def test_the_configuration_report_is_shown(gateway: GatewayProcess) -> None:
     """What /health on the public port says of the configuration, and what is wrong with it."""
-    assert _page(gateway, "/health") == get(gateway, "/health").json()["config"] | {"errors": [], "failing": []}
+    page = _page(gateway, "/health")
+    del page["failing"]  # which names backends that the other tests' requests failed at
+    assert page == get(gateway, "/health").json()["config"] | {"errors": []}
 
 
 def test_nothing_is_changed_by_looking(gateway: GatewayProcess) -> None:

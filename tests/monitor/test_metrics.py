@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 
 import gateway
+from gateway.auth.metrics import issuer_metrics
 from gateway.http import Decision, Identity, Outcome
 from gateway.http.testing import make_exchange
 from gateway.live import Owner
@@ -46,13 +47,13 @@ def test_every_number_has_a_sentence() -> None:
     """Prometheus shows what a number means, and the documentation has the same sentences."""
     root = Path(gateway.__file__).parent
     plain_names = {
-        name for file in root.rglob("*.py") for name in re.findall(r'"(gateway_[a-z_]+)": [^"]', file.read_text())
+        name for file in root.rglob("*.py") for name in re.findall(r'"(gateway_[a-z_]+)": [^"(]', file.read_text())
     }
     assert plain_names == set(HELP)
-    labelled = (*endpoint_metrics([]), *discovery_metrics([]), *resilience_metrics(Owner()))
+    labelled = (*issuer_metrics([]), *endpoint_metrics([]), *discovery_metrics([]), *resilience_metrics(Owner()))
     pages = (*Metrics().collect(), *plain(dict.fromkeys(HELP, 1.0)), *labelled)
     sentences = {metric.name + "_total" * (metric.type == "counter"): metric.documentation for metric in pages}
-    rows = re.findall(r"^\| `(gateway_\w+)` \| (.*) \|$", (root.parent / "docs/operating.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(gateway_\w+)` \| (.*) \|$", (root.parent / "docs/metrics.md").read_text(), re.MULTILINE)
     assert dict(rows) == sentences
 
 

@@ -1,0 +1,211 @@
+"""What causes each problem type, and what to do: for operators. `python -m gateway.remedies > docs/problems.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.errors import ErrorKind
+
+_HEAD: Final = """\
+<!-- Made by `python -m gateway.remedies > docs/problems.md`: change gateway/remedies.py, not this file. -->
+# Problem types
+
+What the gateway answers where it refuses a request or fails: `application/problem+json` (RFC 9457), with `type`,
+`title`, `status`, `detail`, `origin` (`upstream` where the backend is at fault), `route` and `request_id`.
+`type` is the same for ever; clients match on it. `gateway last REQUEST_ID` and the access log's `error` have what the
+client is not told. A custom policy may have types of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """Why it happens, and what to do about it."""
+
+    cause: str
+    remedy: str
+
+
+REMEDIES: Final[Mapping[str, Remedy]] = {
+    "bad-request": Remedy(
+        "The bytes are no HTTP request, or one that two programs could read differently.",
+        "Correct the client; the detail says what is wrong.",
+    ),
+    "ambiguous-path": Remedy(
+        "The path has encoded slashes, dots or bytes that backends read in more than one way.",
+        "Send it plainly, or set `allow_encoded_slashes` on the route.",
+    ),
+    "ambiguous-field": Remedy(
+        "A header or parameter that a rule reads is there twice, or is too long.",
+        "Send it once.",
+    ),
+    "ambiguous-credentials": Remedy(
+        "More than one credential of one kind was sent.",
+        "Send one.",
+    ),
+    "unauthenticated": Remedy(
+        "No credential, or one that is not known, has expired or does not hold yet.",
+        "See `reason` and `claimed_consumer` in the access log; compare the clocks where tokens are too "
+        "early or too old; `gateway keys new` makes a key.",
+    ),
+    "forbidden": Remedy(
+        "The caller is known, and `authorize` or another rule does not let it do this.",
+        "`gateway explain` names the rule; give the caller the group or scope, or change the rule.",
+    ),
+    "blocked": Remedy(
+        "An entry of the blocklist holds for the client.",
+        "`refused_by` and `reason` in the access log name it; `gateway blocklist lift` lifts it.",
+    ),
+    "no-route": Remedy(
+        "No route takes this host, path and method.",
+        "`gateway explain METHOD URL` says which came close; add or correct a route.",
+    ),
+    "method-not-allowed": Remedy(
+        "The path has a route, but not for this method.",
+        "Use one of `Allow`, or add the method to `methods`.",
+    ),
+    "request-timeout": Remedy(
+        "The head or the body came too slowly.",
+        "Look at the client's network, or raise `limits.header_timeout` or `limits.stall`.",
+    ),
+    "body-too-large": Remedy(
+        "The body is larger than the route takes.",
+        "Send less, or raise `max_body`.",
+    ),
+    "url-too-long": Remedy(
+        "The request line is longer than `limits` allow.",
+        "Send the data in a body, or raise `limits.url`.",
+    ),
+    "unsupported-media-type": Remedy(
+        "`content_types` does not list the type of the body.",
+        "Send a type that is listed, or list it.",
+    ),
+    "expectation-failed": Remedy(
+        "`Expect` has something else than `100-continue`.",
+        "Leave it out.",
+    ),
+    "upgrade-required": Remedy(
+        "The request speaks another version of WebSocket than 13.",
+        "Update the client.",
+    ),
+    "quota-exceeded": Remedy(
+        "A rate limit or a quota is used up.",
+        "Wait for `Retry-After`; `gateway last` names the limit; raise it in `rate_limits` or `quotas`.",
+    ),
+    "headers-too-large": Remedy(
+        "All headers together are larger than `limits` allow.",
+        "Send fewer cookies, or raise `limits.head` or `limits.headers`.",
+    ),
+    "not-implemented": Remedy(
+        "The method is not registered and no route names it, or a transfer coding is not known.",
+        "Name the method in `methods`.",
+    ),
+    "version-not-supported": Remedy(
+        "The client speaks another version than HTTP/1.0 or 1.1.",
+        "Have the client, or the load balancer, speak HTTP/1.1.",
+    ),
+    "internal-error": Remedy(
+        "The gateway or a custom policy failed.",
+        "The gateway's own log has the traceback under the `request_id`; correct the policy, or report it.",
+    ),
+    "no-configuration": Remedy(
+        "The files had errors when the gateway started.",
+        "`gateway status` or `gateway check` lists them; correct them: they are read at once.",
+    ),
+    "overloaded": Remedy(
+        "There are more connections or requests than `limits` allow, or no free descriptors.",
+        "Add a replica; raise `limits.connections` together with the number of open files (`LimitNOFILE`).",
+    ),
+    "circuit-open": Remedy(
+        "The breaker of the route is open, because the service failed again and again.",
+        "`gateway status` says why; correct the service; `PUT /breakers/ROUTE` closes it by hand.",
+    ),
+    "concurrency-limit": Remedy(
+        "The service has as many requests as it may have at once.",
+        "See `GET /limits`; make the service faster, add endpoints, or raise its limit.",
+    ),
+    "load-shed": Remedy(
+        "The gateway is behind, and routes of low priority are refused first.",
+        "Add a replica, or look for custom code that keeps the loop: `gateway_loop_lag_seconds`.",
+    ),
+    "maintenance": Remedy(
+        "`maintenance` is on.",
+        "Switch it off in `middleware.yaml` or on the route.",
+    ),
+    "auth-unavailable": Remedy(
+        "What verifies callers does not answer: the keys of an issuer, introspection or `forward_auth`.",
+        "`gateway status` names it; make it reachable, and look at its certificate.",
+    ),
+    "audit-unavailable": Remedy(
+        "The audit log cannot be written, and `on_failure` is `closed`.",
+        "`gateway status` says why; make room on its disk.",
+    ),
+    "store-unavailable": Remedy(
+        "Redis or the file of the quotas does not answer, and `on_failure` is `closed`.",
+        "`gateway status` says why; start Redis, or free the file.",
+    ),
+    "not-cached": Remedy(
+        "The client asked for a stored response only (`only-if-cached`), and there is none.",
+        "Ask without it.",
+    ),
+    "client-gone": Remedy(
+        "The client closed the connection before the answer; it is in logs only.",
+        "Look for time-outs of clients and load balancers that are shorter than the backend's time.",
+    ),
+    "upstream-unresolved": Remedy(
+        "The name of the backend does not resolve.",
+        "Correct the name in `routes.yaml`, or the name server; `getent hosts NAME` on this machine shows "
+        "what it answers.",
+    ),
+    "upstream-refused": Remedy(
+        "Nothing listens at the backend's address.",
+        "Start the backend, or correct its address and port; `gateway top` shows all endpoints.",
+    ),
+    "upstream-tls": Remedy(
+        "The backend's certificate is expired, for another name, or of an unknown issuer.",
+        "Renew it, or name its issuer in `tls.ca`; with WRONG_VERSION_NUMBER it speaks no TLS.",
+    ),
+    "upstream-reset": Remedy(
+        "The backend closed the connection before its response was whole.",
+        "Look at the backend's log for a crash or a time-out of its own.",
+    ),
+    "upstream-bad-response": Remedy(
+        "What the backend sent is no HTTP response.",
+        "See that the port speaks HTTP, and with or without TLS as the target says.",
+    ),
+    "upstream-unavailable": Remedy(
+        "The service has no endpoint that may get requests.",
+        "`gateway top` says why each is out; `gateway status` whether their source answers.",
+    ),
+    "upstream-down": Remedy(
+        "A health check failed while the request waited.",
+        "`gateway top` has the reason; correct the backend or its `health` check.",
+    ),
+    "upstream-connect-timeout": Remedy(
+        "The backend did not accept a connection in time.",
+        "Look for a firewall that drops packets, and at the backend's load; `timeout.connect` of the route "
+        "is the limit.",
+    ),
+    "upstream-timeout": Remedy(
+        "The backend did not answer in time.",
+        "Look at its load; raise `timeout` of the route where it may take longer.",
+    ),
+}
+"""By the end of the problem type."""
+
+
+def render() -> str:
+    """docs/problems.md."""
+    return "\n".join([_HEAD, *(part for kind in ErrorKind for part in _section(kind))])
+
+
+def _section(kind: ErrorKind) -> Iterator[str]:
+    remedy = REMEDIES[kind.slug]
+    yield f"\n## {kind.slug}\n"
+    yield f"{kind.status}, `{kind.type}`: {kind.title}.\n"
+    yield f"*Cause:* {remedy.cause}\n"
+    yield f"*Remedy:* {remedy.remedy}"
+
+
+if __name__ == "__main__":
+    print(render())

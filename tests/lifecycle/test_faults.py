@@ -1,0 +1,269 @@
+"""At three in the morning: for each fault the log, /health and `gateway status` name the cause and the next step."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import httpx2
+import pytest
+from click.testing import CliRunner
+
+from gateway.cli import main
+from gateway.live.tasks import Tasks
+from tests.lifecycle.support import get, health
+from tests.support import GatewayProcess, eventually, free_port, running_gateway, until
+
+ROUTES = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
+
+
+def status(process: GatewayProcess) -> str:
+    """What the command prints."""
+    return command("status", "--admin", f"127.0.0.1:{process.admin_port}")
+
+
+def command(*arguments: str) -> str:
+    return CliRunner().invoke(main, list(arguments)).output
+
+
+def told(process: GatewayProcess, *words: str, logged: str | None = None) -> None:
+    """/health and the command say all of this in one sentence, and the logs say this, or the first of them."""
+
+    def found() -> bool:
+        report = health(process)
+        return any(all(word in each for word in words) for each in (*report["failing"], *report["errors"]))
+
+    until(found, 30, f"{words}: {health(process)}")
+    assert any(all(word in line for word in words) for line in status(process).splitlines())
+    sought = words[0] if logged is None else logged
+    until(lambda: sought in process.log + process.access_log, 10, process.log)
+
+
+def test_a_backend_is_down(tmp_path: Path) -> None:
+    """Which one, since when, and that it is to be started; when it answers again, nothing is said any more."""
+    port = free_port()
+    with running_gateway(tmp_path, f"routes:\n- path: /x\n  target: 127.0.0.1:{port}\n") as process:
+        assert get(process, "/x").status_code == 502
+        told(process, f"127.0.0.1:{port}", "upstream-refused", "Start the backend", logged="upstream-refused")
+
+
+def test_a_name_does_not_resolve(tmp_path: Path) -> None:
+    """The name, and where to look."""
+    with running_gateway(tmp_path, "routes:\n- path: /x\n  target: nowhere.invalid:80\n") as process:
+        assert get(process, "/x").status_code == 502
+        told(process, "nowhere.invalid", "upstream-unresolved", "getent hosts", logged="nowhere.invalid")
+
+
+def test_a_backend_that_never_answers(tmp_path: Path) -> None:
+    """Its time-out, and the setting."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+        routes = f"routes:\n- path: /x\n  target: {target}\n  timeout: {{response_header: 200ms}}\n"
+        with running_gateway(tmp_path, routes) as process:
+            assert get(process, "/x").status_code == 504
+            told(process, target, "upstream-timeout", "raise `timeout`", logged="upstream-timeout")
+
+
+def test_a_backend_is_no_http_server(tmp_path: Path) -> None:
+    """That what came is no HTTP, and to look at the port."""
+    with running_gateway(tmp_path, ROUTES) as other:
+        process_routes = f"routes:\n- path: /x\n  target: https://127.0.0.1:{other.port}\n"
+        with running_gateway(tmp_path / "config", process_routes) as process:
+            assert get(process, "/x").status_code == 502
+            told(process, f"127.0.0.1:{other.port}", "upstream-tls", "speaks no TLS", logged="upstream-tls")
+
+
+def test_a_bad_edit(tmp_path: Path) -> None:
+    """The file, line and column, and what was perhaps meant; what was served before is served."""
+    with running_gateway(tmp_path, ROUTES) as process:
+        process.write(routes="routes:\n- path: /x\n  taget: 127.0.0.1:1\n")
+        told(process, "routes.yaml:3:3", 'did you mean "target"', logged="routes.yaml:3:3")
+        assert get(process, "/x").text == "one"
+
+
+def test_a_key_has_expired(tmp_path: Path) -> None:
+    """Whose, in the access log and in `gateway last`."""
+    key = f'{{hash: "sha256:{sha256(b"an old key").hexdigest()}", expires: 2020-01-01}}'
+    auth = "schemes: {keys: {api_key: {header: X-API-Key}}}\ndefault: [keys]\n"
+    auth += f"consumers: [{{name: acme, keys: [{key}]}}]\n"
+    with running_gateway(tmp_path, ROUTES, auth=auth) as process:
+        assert httpx2.get(f"{process.url}/x", headers={"x-api-key": "an old key"}).status_code == 401
+        until(lambda: '"claimed_consumer":"acme"' in process.access_log)
+        shown = command("last", "--admin", f"127.0.0.1:{process.admin_port}")
+        assert "the API key has expired" in shown
+
+
+def test_the_disk_of_the_access_log_is_full(tmp_path: Path) -> None:
+    """How many lines are lost, and that room is to be made."""
+    with running_gateway(tmp_path, ROUTES, "access_log: {output: /dev/full}") as process:
+        get(process, "/x")
+        told(process, "the access log /dev/full", "No space left", "make room", logged="No space left")
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_disk_of_the_audit_log_is_full(tmp_path: Path, closed: bool) -> None:
+    """Where nothing is served without it, the gateway is not ready; when there is room again, it is."""
+    middleware = (
+        f"audit_log: {{file: audit.jsonl, on_failure: {'closed' if closed else 'open'}}}\naccess_log: {{output: 'off'}}"
+    )
+    with running_gateway(tmp_path, ROUTES, middleware) as process:
+        for _ in range(20):
+            get(process, "/x")
+        file = process.directory / "audit.jsonl"
+        until(lambda: file.read_text().count('"path":"/x"') == 20)
+        _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file.stat().st_size, most))
+        get(process, "/x")
+        told(process, "audit.jsonl cannot be written", "File too large", "make room")
+        ready = get(process, "/health/ready")
+        assert ready.status_code == (503 if closed else 200)
+        assert ready.json()["status"] == ("requests cannot be recorded" if closed else "ok")
+        assert get(process, "/x").status_code == (503 if closed else 200)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
+        until(lambda: get(process, "/health/ready").status_code == 200)
+        until(lambda: "is written again" in process.log)
+
+
+def test_a_port_is_taken(tmp_path: Path) -> None:
+    """Which, and by which option to choose another; exit code 1."""
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        process = GatewayProcess(tmp_path / "config")
+        process.directory.mkdir()
+        process.write(ROUTES)
+        process.port = int(port)
+        with pytest.raises(AssertionError, match="ended with 1"):
+            process.start(forked=False)
+        assert port in process.log
+        assert "--port" in process.log
+
+
+def test_there_are_no_descriptors(tmp_path: Path) -> None:
+    """That connections wait, and which limit to raise."""
+    with running_gateway(tmp_path, ROUTES) as process:
+        used = max(map(int, os.listdir(f"/proc/{process.pid}/fd")))
+        admin = httpx2.Client(base_url=f"http://127.0.0.1:{process.admin_port}")
+        admin.get("/health")
+        soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + 2, hard))
+        clients = [socket.create_connection(("127.0.0.1", process.port)) for _ in range(12)]
+        until(lambda: "connections wait: Too many open files" in process.log)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        for client in clients:
+            client.close()
+        told(process, "connections had to wait", "LimitNOFILE", logged="LimitNOFILE")
+
+
+def test_a_secret_cannot_be_read(tmp_path: Path) -> None:
+    """Which file, at which place of the configuration, and what to do."""
+    middleware = "redis: {url: 'redis://:${file:/no/such/secret}@127.0.0.1:6379'}"
+    with running_gateway(tmp_path, ROUTES, middleware, ready=False) as process:
+        told(process, "middleware.yaml:1:", "/no/such/secret", logged="/no/such/secret")
+        assert get(process, "/health/ready").status_code == 503
+
+
+def test_redis_is_down(tmp_path: Path) -> None:
+    """Since when, why, and what limits do meanwhile."""
+    middleware = f"redis: {{url: 'redis://127.0.0.1:{free_port()}'}}\n"
+    middleware += "rate_limits: {all: {key: [address], limits: [100/s], store: redis}}\n"
+    with running_gateway(tmp_path, ROUTES, middleware) as process:
+        told(process, "Redis is down", "on_failure", "start it")
+
+
+def test_the_keys_of_an_issuer_cannot_be_fetched(tmp_path: Path) -> None:
+    """Whose, why, and what becomes of its tokens."""
+    url = f"http://127.0.0.1:{free_port()}"
+    issuer = f"{{issuer: i, audiences: [], algorithms: [RS256], jwks_url: '{url}'}}"
+    auth = f"schemes: {{login: {{jwt: {{issuers: [{issuer}]}}}}}}\n"
+    with running_gateway(tmp_path, ROUTES, auth=auth + "default: [login]\n") as process:
+        told(process, "the keys of i cannot be fetched", "503", "reaches the issuer", logged="cannot be fetched")
+
+
+def test_a_policy_keeps_the_loop(tmp_path: Path) -> None:
+    """Its place, and what it is to do instead."""
+    policy = "import time\n\n\nclass Slow:\n    def wrap(self, handler):\n        async def slow(exchange):\n"
+    policy += "            time.sleep(2)\n            return await handler(exchange)\n        return slow\n"
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "slow.py").write_text(policy)
+    with running_gateway(tmp_path, ROUTES, "policies: {slow: {class: 'slow.py:Slow'}}") as process:
+        get(process, "/x")
+        told(process, "slow.py:7", "use a thread", logged="nothing was served")
+
+
+@contextmanager
+def _a_file_in_place_of(directory: Path) -> Iterator[None]:
+    """A directory that nobody can write to, root neither."""
+    for each in directory.iterdir():
+        each.unlink()
+    directory.rmdir()
+    directory.write_text("")
+    yield
+
+
+def test_the_state_directory_cannot_be_written(tmp_path: Path) -> None:
+    """What that loses, and how to correct it."""
+    with running_gateway(tmp_path, ROUTES) as process, _a_file_in_place_of(process.directory / "state"):
+        told(process, "state cannot be written", "lost with a restart", "make it writable", logged="")
+
+
+def test_the_store_of_quotas_is_locked(tmp_path: Path) -> None:
+    """The file, and to look for who holds it."""
+    middleware = "quotas: {day: {key: [address], limit: 5, window: day}}"
+    with running_gateway(tmp_path, ROUTES, middleware) as process:
+        get(process, "/x")
+        file = process.directory / "state" / "quotas.sqlite"
+        until(file.exists)
+        with sqlite3.connect(file) as holder:
+            holder.execute("BEGIN EXCLUSIVE")
+            get(process, "/x")
+            told(process, "quotas.sqlite cannot be used", "locked", "fuser", logged="locked")
+            holder.rollback()
+
+
+def test_a_breaker_is_open(tmp_path: Path) -> None:
+    """Of which route, and why; the log of requests says so, too."""
+    routes = f"routes:\n- path: /x\n  id: shop\n  target: 127.0.0.1:{free_port()}\n"
+    routes += "  breaker: {error_ratio: 50%, minimum: 2}\n"
+    with running_gateway(tmp_path, routes) as process:
+        until(lambda: get(process, "/x").status_code == 503)
+        until(lambda: "circuit-open" in process.access_log)
+        assert "breaker of route shop" in status(process)
+
+
+def test_a_registry_is_gone(tmp_path: Path) -> None:
+    """Which, since when, and that the last endpoints are used."""
+    routes = f"services: {{s: {{discovery: {{consul: {{url: 'http://127.0.0.1:{free_port()}', service: s}}}}}}}}\n"
+    routes += "routes:\n- path: /x\n  target: s\n"
+    with running_gateway(tmp_path, routes, ready=False) as process:
+        told(process, "s ", "consul", logged="consul")
+
+
+def test_the_admin_token_is_lost(tmp_path: Path) -> None:
+    """The answer, and so the command, says where it should be."""
+    with running_gateway(tmp_path, ROUTES) as process:
+        (process.directory / "state" / "admin-token").unlink()
+        said = command("reload", "--admin", f"127.0.0.1:{process.admin_port}")
+        assert "admin-token" in said
+
+
+async def test_the_watch_over_the_configuration_dies() -> None:
+    """Its name and what it died of; it is begun again."""
+
+    async def dies() -> None:
+        raise OSError("gone")
+
+    tasks = Tasks()
+    tasks.supervise("the watch over the configuration", dies)
+    await eventually(lambda: bool(tasks.troubles()))
+    (trouble,) = tasks.troubles()
+    assert "the watch over the configuration ended" in trouble
+    assert "OSError" in trouble
+    assert "see the log" in trouble
+    await tasks.end()
