@@ -66,5 +66,7 @@ class Registration:
                 logger.warning("%s is not registered: Redis does not answer: %s", self._instance, error)
             self._answers = False
             return False
+        if not self._answers:
+            logger.warning("%s is registered: Redis answers", self._instance)
         self._answers = True
         return True

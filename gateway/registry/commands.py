@@ -43,7 +43,7 @@ def register(service: str, address: str, weight: int, zone: str, redis: str, pre
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with registration:
-        click.echo(f"{address} is an instance of {service} until this ends")
+        click.echo(f"registering {address} as an instance of {service}, until this ends")
         ended.wait()
 
 

@@ -171,6 +171,17 @@ async def test_after_an_outage_none_is_late_for_what_redis_missed(tmp_path: Path
     server.kill()
 
 
+async def test_a_registration_waits_for_redis(tmp_path: Path, service: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It says that Redis does not answer, once, and that the instance is registered after all."""
+    server = RedisServer(tmp_path)
+    with Registration(service, "10.0.0.1:80", redis=server.url, seconds=1.2):
+        await eventually(lambda: "is not registered: Redis does not answer" in caplog.text)
+        server.start()
+        await eventually(lambda: "is registered: Redis answers" in caplog.text)
+    assert len(caplog.messages) == 2
+    server.kill()
+
+
 async def test_what_a_command_registers(own_redis: RedisServer, tmp_path: Path) -> None:
     """`gateway register` keeps an instance registered, and takes it out when it is ended; all readers agree."""
     routes = "services: {jobs: {discovery: {redis: jobs}}}\nroutes: [{path: /x, target: jobs}]"
