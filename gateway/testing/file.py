@@ -48,7 +48,7 @@ def read_tests(path: Path, environment: Mapping[str, str], secrets: KnownSecrets
     value: Any = converter.convert(document.root)
     faults = [*converter.faults]
     tests: TestsFile | None = None
-    if document.root is None or set(value) == {BARE_LIST}:
+    if not isinstance(value, dict) or set(value) == {BARE_LIST}:
         faults.append(Fault((), "a file of tests begins with tests:, and has a list of them below", show_value=False))
     else:
         try:
@@ -69,6 +69,8 @@ def _placed(document: Document, tests: TestsFile) -> Iterator[PlacedCase]:
 
 def _fault(file: str, details: ErrorDetails) -> Fault:
     path, kind = details["loc"], details["type"]
+    if kind == "model_type":
+        return Fault(path, f"expected keys, such as {', '.join(keys_of(_model_at((*path, ''))))}")
     if kind not in ("missing", "extra_forbidden"):
         return to_fault(file, details)
     key, known = str(path[-1]), list(keys_of(_model_at(path)))
