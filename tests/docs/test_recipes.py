@@ -24,6 +24,7 @@ RECIPES = sorted(path for path in (ROOT / "docs" / "recipes").glob("*.md") if pa
 FILE = re.compile(r"# (hosts|[\w./-]+\.\w+)\n")
 ALTERNATIVE = re.compile(r"# alternative: (\S+)\n")
 DEMO = re.compile(r"python -m gateway\.demo (.*) &")
+SERVE = "gateway serve > serve.log 2>&1 &"
 NGINX_PORT = 8443
 
 pytestmark = pytest.mark.xdist_group("recipes")  # they share the backends
@@ -107,7 +108,7 @@ def test_a_recipe_does_what_it_says(page: Path, backends: Mapping[str, int], tmp
         reader = Reader(recipe, stopping.gateway, backends, free_port())
         reader.write(recipe.files)
         for line, printed in recipe.lines:
-            if line == "gateway serve &":
+            if line == SERVE:
                 stopping.gateway.start()
             elif not DEMO.fullmatch(line):
                 output = reader.run(line)
@@ -133,6 +134,14 @@ class Stopping:
     def close(self) -> None:
         """End it."""
         self.gateway.stop()
+
+
+def test_the_backends_of_a_recipe_have_ports_of_their_own() -> None:
+    """All of them listen on one address, so that whoever follows the page literally can start them."""
+    for page in RECIPES:
+        ports = [each.rpartition(":")[2] for each in recipe_of(page).backends]
+        assert len(set(ports)) == len(ports) > 0, page.name
+        assert SERVE in dict(recipe_of(page).lines), page.name
 
 
 def test_the_list_of_recipes_has_all() -> None:

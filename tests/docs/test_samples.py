@@ -6,6 +6,7 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -55,6 +56,18 @@ def test_every_sample_of_yaml_can_be_used_as_it_is_written(page: str, sample: st
                 environment=ENVIRONMENT,
                 base=tmp_path,
             )
+
+
+PYTHON = [(str(page.relative_to(ROOT)), text) for page in pages() for each, text in fenced(page) if each == "python"]
+
+
+@pytest.mark.parametrize(("page", "sample"), PYTHON)
+def test_every_sample_of_python_is_python(page: str, sample: str) -> None:
+    """A sample can be compiled, and all that it imports of the gateway is there."""
+    compile(sample, page, "exec")
+    for module, names in re.findall(r"^from (gateway[\w.]*) import (.+)$", sample, re.MULTILINE):
+        imported = import_module(module)
+        assert all(hasattr(imported, name.strip()) for name in names.split(","))
 
 
 def lines_of_commands() -> Iterator[tuple[str, str]]:
