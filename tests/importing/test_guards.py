@@ -231,3 +231,18 @@ def test_keys_that_conditions_compare_are_not_in_the_report(imported: Import) ->
     tried = imported("a.conf", f"geo $unlisted {{ default 1; 10.0.0.0/8 0; }} server {{ {SERVER} }}")
     assert "if $http_x_key != |" in tried.report
     assert "abc" not in tried.report
+
+
+def test_keys_that_routes_are_chosen_by_are_variables(imported: Import) -> None:
+    """A header that holds a key, as a predicate: its value is neither in our files nor in the report."""
+    rules = ["Header(`X-Api-Key`, `s3cr3t-of-a`)", "!Header(`X-Api-Key`, `s3cr3t-of-a`) && Path(`/x`)"]
+    routers = {f"r{number}": {"rule": rule, "service": "s"} for number, rule in enumerate(rules)}
+    services = {"s": {"loadBalancer": {"servers": [{"url": "http://s:80"}]}}}
+    routes = [{"name": "r", "paths": ["/"], "headers": {"X-Token": ["s3cr3t-of-a"]}}]
+    service = {"name": "s", "url": "http://s", "routes": routes}
+    for tried, name in (
+        (imported("t.json", {"http": {"routers": routers, "services": services}}), "MATCHED_X_API_KEY"),
+        (imported("k.json", {"_format_version": "3.0", "services": [service]}), "MATCHED_X_TOKEN"),
+    ):
+        assert "${" + name + "}" in tried.imported.files["routes.yaml"]
+        assert "s3cr3t" not in tried.report + "".join(tried.imported.files.values())

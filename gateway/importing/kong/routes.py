@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gateway.importing.description import Condition, Description, Path, Reference, Route, Settings, identifier
+from gateway.importing.headers import is_secret
 from gateway.importing.kong.expressions import Wanted, wanted_by
 from gateway.importing.patterns import Pattern, as_it_came, beginning, below, literal
 from gateway.importing.regexes import Unsayable, anywhere, head_of, patterns_of, sample_of
@@ -153,6 +154,10 @@ def _headers(item: Item) -> dict[str, Condition]:
     found = {}
     for name, value in headers.pairs() if headers is not None else ():
         texts = [below_.own_text for below_ in value.items()]
+        if is_secret(name) and len(texts) == 1 and not texts[0].startswith("~*"):
+            secret = Description(item.report).secret(f"MATCHED_{name}", value.place)
+            found[name.lower()] = Condition(secret, secret)
+            continue
         if len(texts) == 1 and texts[0].startswith("~*"):
             found[name.lower()] = Condition({"regex": "(?i)" + anywhere(texts[0][2:])}, sample_of(texts[0][2:]))
         elif len(texts) == 1 and texts[0].lower() == texts[0].upper():

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.http.methods import REGISTERED
-from gateway.importing.description import Condition, Path, Route
+from gateway.importing.description import Condition, Description, Path, Route
+from gateway.importing.headers import is_secret
 from gateway.importing.networks import network
 from gateway.importing.patterns import Pattern, beginning, below, literal
 from gateway.importing.regexes import Unsayable, anywhere, head_of, patterns_of, sample_of
@@ -73,11 +74,11 @@ def _apply(route: Route, matcher: Matcher, item: Item) -> None:
         methods = {argument.upper() for argument in arguments}
         route.methods = tuple(sorted(REGISTERED - methods if matcher.negated else methods))
     elif name in ("Header", "Headers", "HeaderRegexp", "HeadersRegexp"):
-        route.headers[arguments[0].lower()] = _condition(arguments[1:], "Regexp" in name, matcher)
+        route.headers[arguments[0].lower()] = _condition(arguments[1:], "Regexp" in name, matcher, item)
     elif name in ("Query", "QueryRegexp"):
         pairs = [tuple(a.split("=", 1)) for a in arguments] if "=" in arguments[0] else [arguments]
         for key, *value in pairs:
-            route.query[key] = _condition(tuple(value), "Regexp" in name, matcher)
+            route.query[key] = _condition(tuple(value), "Regexp" in name, matcher, item)
     elif name == "ClientIP":
         networks = ", ".join(f'"{network(text)}"' for text in arguments)
         condition = f"client in [{networks}]"
@@ -87,11 +88,14 @@ def _apply(route: Route, matcher: Matcher, item: Item) -> None:
         raise Unmatched(f"there is no predicate like {matcher}")
 
 
-def _condition(values: tuple[str, ...], regex: bool, matcher: Matcher) -> Condition:
+def _condition(values: tuple[str, ...], regex: bool, matcher: Matcher, item: Item) -> Condition:
     if matcher.negated and values and values[0]:
         raise Unmatched(f"{matcher}: a value is named, not excluded")
     if not values or values == ("",):
         return Condition({"present": not matcher.negated}, "x")
+    if not regex and is_secret(matcher.arguments[0]):
+        secret = Description(item.report).secret(f"MATCHED_{matcher.arguments[0].partition('=')[0]}", item.place)
+        return Condition(secret, secret)
     if not regex:
         return Condition(values[0], values[0])
     return Condition({"regex": anywhere(values[0])}, sample_of(values[0]))

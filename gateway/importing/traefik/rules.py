@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from gateway.importing.headers import is_secret
+
 MOST = 64  # alternatives of one rule
 
 _TOKEN = re.compile(
@@ -25,7 +27,9 @@ class Matcher:
     negated: bool = False
 
     def __str__(self) -> str:
-        return f"{'!' * self.negated}{self.name}({', '.join(f'`{text}`' for text in self.arguments)})"
+        first, *others = self.arguments or ("",)
+        shown = [first, *("..." if is_secret(first) else text for text in others)]
+        return f"{'!' * self.negated}{self.name}({', '.join(f'`{text}`' for text in shown)})"
 
 
 Alternative = tuple[Matcher, ...]
