@@ -20,6 +20,7 @@ from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.middleware.fixed_responses import FixedResponse
+from gateway.middleware.python_policy import PythonPolicy
 from gateway.middleware.redirects import Redirect
 from gateway.plurals import counted
 from gateway.routes.explain import Explanation
@@ -182,6 +183,9 @@ async def _policies(
             verdict, outcome = f"undecided: {decision.rule}: {decision.reason}", "undecided"
             break
     else:
+        silent = [each.name for each in match.value.middlewares if isinstance(each, PythonPolicy) and not each.explains]
+        if silent:
+            verdict += f"; not asked, as they have no `explain`: {', '.join(silent)}"
         refusal = await _refusal_of_body(exchange)
         if refusal is not None:
             verdict, outcome = f"refused while its body is read: {refusal}", "refused"

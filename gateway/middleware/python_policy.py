@@ -95,6 +95,11 @@ class PythonPolicy:
         if asked.response is None and asked.failure is not None:
             raise asked.failure  # asking once more would send the request twice
 
+    @property
+    def explains(self) -> bool:
+        """Whether the policy can say what it would do."""
+        return hasattr(self.policy, "explain")
+
     async def explain(self, exchange: Exchange) -> Decision | None:
         """What the policy says, where it can say."""
         try:
