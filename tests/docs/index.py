@@ -20,6 +20,7 @@ TABLES = ("routes.yaml", "middleware.yaml", "auth.yaml", "services.<name>", "rou
 """Sections of the reference whose keys people look for by name; the others hold the keys of these."""
 
 SYNONYMS = {
+    "Alarms": "metrics.md#worth-an-alert",
     "API keys": "configuration.md#schemesnameapi_key",
     "Authentication": "configuration.md#schemesname",
     "Authorization": "configuration.md#routesauthorize",
@@ -31,7 +32,7 @@ SYNONYMS = {
     "OAuth, OpenID Connect": "recipes/jwt-with-a-browser.md",
     "Passwords": "configuration.md#schemesnamebasic",
     "Plugins": "writing-middleware.md",
-    "Prometheus": "operating.md#metrics",
+    "Prometheus": "metrics.md",
     "Regular expressions in paths": "configuration.md#paths",
     "Rollback": "operating.md#change-and-reload",
     "Rotation of keys, secrets and logs": "operating.md#rotate",

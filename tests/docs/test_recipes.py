@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -132,8 +133,10 @@ class Stopping:
     gateway: GatewayProcess
 
     def close(self) -> None:
-        """End it."""
+        """End it, and the nginx of a page that was not followed to its end."""
         self.gateway.stop()
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self.gateway.directory / "nginx.pid").read_text()), signal.SIGTERM)
 
 
 def test_the_backends_of_a_recipe_have_ports_of_their_own() -> None:
