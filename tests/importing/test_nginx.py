@@ -210,3 +210,17 @@ def test_what_is_included_is_named_with_its_file(tmp_path: Path, monkeypatch: py
     tried = try_text("nginx.conf", "http {\n  include conf.d/*.conf;\n}\n", tmp_path, monkeypatch)
     assert "| site.conf:3 | http > server > frobnicate | the gateway has no such setting |" in tried.report
     assert tried.goes("GET", "/") == "respond 410"
+
+
+def test_one_of_the_defaults_of_several_ports_is_for_all_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one without a name; those that have one are told by it, and another without a name is left out."""
+    text = """
+        server { listen 127.0.0.1:8081; location / { proxy_pass http://inside:80; } }
+        server { listen 443 ssl; server_name s.example; location / { proxy_pass http://secure:80; } }
+        server { listen 80; server_name _; location / { proxy_pass http://public:80; } }
+        server { listen 9000; server_name t.example; location / { proxy_pass http://tools:80; } }
+    """
+    tried = try_text("nginx.conf", text, tmp_path, monkeypatch)
+    expected = {"x.example": "public", "s.example": "secure", "t.example": "tools"}
+    assert {host: tried.goes("GET", f"http://{host}/").partition(":")[0] for host in expected} == expected
+    assert "| 2 | server | no host of it could be said, and it is not the default server |" in tried.report

@@ -135,24 +135,18 @@ def _no_effect(root: Directive, http: Directive) -> None:
 
 
 def _servers(http: Directive) -> list[Server]:
-    """Servers with the hosts that ours must name: none for the default of a port."""
+    """Servers with the hosts that ours must name: none for the one that is the default."""
     found: list[Server] = []
-    ports: set[str] = set()
     directives = http.all("server")
-    defaults = {port for d in directives for port, default in _listens(d) if default}
-    forwarding = {port for d in directives if _only_to_https(d) is None for port, _ in _listens(d)}
-    main = next((port for port in ("443", "80") if port in forwarding), min(forwarding, default="80"))
+    everybody = _default(directives)
     for directive in directives:
-        listens = _listens(directive)
-        first = any(default or (port not in ports and port not in defaults) for port, default in listens)
-        first = first and (any(port == main for port, _ in listens) or not _names(directive))
+        first = directive is everybody
         redirect = _only_to_https(directive)
         if redirect is not None:
             redirect.unsaid("it sends clients to https: TLS ends in front of the gateway; let that send them there")
             directive.ignore()
             directive.block = [below for below in directive.block if below is redirect]
             continue
-        ports |= {port for port, _ in listens}
         for listen in directive.all("listen"):
             port, _ = _port(listen)
             if port in ("80", "443"):
@@ -165,6 +159,20 @@ def _servers(http: Directive) -> list[Server]:
         else:
             directive.unsaid("no host of it could be said, and it is not the default server")
     return found
+
+
+def _default(directives: list[Directive]) -> Directive | None:
+    """The server for hosts that no other names: of the defaults of all ports, one without names, at a usual port."""
+    forwarding = [directive for directive in directives if _only_to_https(directive) is None]
+    chosen = {port: d for d in forwarding for port, default in _listens(d) if default}
+    for directive in forwarding:
+        for port, _ in _listens(directive):
+            chosen.setdefault(port, directive)
+    usual = ("443", "80")
+    ranked = sorted(
+        chosen.items(), key=lambda pair: (bool(_names(pair[1])), pair[0] not in usual, pair[0] == "80", pair[0])
+    )
+    return ranked[0][1] if ranked else None
 
 
 def _names(directive: Directive) -> list[str]:
