@@ -272,7 +272,7 @@ class _Extra:
         """Claims that the backend gets as headers; what a client sends under these names does not get through."""
         for pair in item.items("propagate_claims"):
             claim, name = ([below.own_text for below in pair.items()] + ["", ""])[:2]
-            if not re.fullmatch(r"[A-Za-z_][\w.-]*", claim) or not settable(name):
+            if not re.fullmatch(r"[^{}\s]+", claim) or not settable(name):
                 pair.unsaid("a claim becomes a header by `set` of routes: this one cannot. Its route refuses everybody")
                 route.close()
             else:

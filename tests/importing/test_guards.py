@@ -115,11 +115,16 @@ def endpoint(path: str, **others: Any) -> dict[str, Any]:
 def test_claims_that_krakend_sends_take_the_place_of_what_clients_send(imported: Import) -> None:
     """`propagate_claims` is `set`: who sends X-User himself does not pass for somebody else."""
     validator = {"alg": "RS256", "issuer": "https://i", "jwk_url": "https://i/k"}
-    claims = [["sub", "x-user"], ["realm_access.role", "x-role"]]
+    claims = [["sub", "x-user"], ["realm_access.role", "x-role"], ["https://example.com/team", "x-team"]]
     extra = {"auth/validator": validator | {"propagate_claims": claims}}
     tried = imported("krakend.json", {"version": 3, "endpoints": [endpoint("/a", extra_config=extra)]})
     route = yaml.safe_load(tried.imported.files["routes.yaml"])["routes"][0]
-    assert route["set"] == {"x-user": "{claims.sub}", "x-role": "{claims.realm_access.role}"}
+    assert route["set"] == {
+        "x-user": "{claims.sub}",
+        "x-role": "{claims.realm_access.role}",
+        "x-team": "{claims.https://example.com/team}",
+    }
+    assert "authorize" not in route
 
 
 def test_an_endpoint_that_is_left_out_does_not_go_to_the_one_with_a_rest(imported: Import) -> None:
