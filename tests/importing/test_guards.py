@@ -251,3 +251,14 @@ def test_keys_that_routes_are_chosen_by_are_variables(imported: Import) -> None:
     ):
         assert "${" + name + "}" in tried.imported.files["routes.yaml"]
         assert "s3cr3t" not in tried.report + "".join(tried.imported.files.values())
+
+
+def test_a_server_on_the_loopback_stays_there(imported: Import) -> None:
+    """Beside servers that others reach; where all are like this, another proxy stands in front of them."""
+    inside = "server { listen 127.0.0.1:9000; server_name in.example; location / { proxy_pass http://in:80; } }"
+    outside = "server { listen 80; server_name out.example; location / { proxy_pass http://out:80; } }"
+    both = imported("a.conf", inside + outside)
+    assert both.imported.files["routes.yaml"].count('client in ["127.0.0.0/8", "::1"]') == 1
+    assert both.explain("GET", "http://in.example/")["result"] == 'route "in-example-root"'
+    assert "listens on the loopback only" in both.report
+    assert "authorize" not in imported("a.conf", inside).imported.files["routes.yaml"]

@@ -60,6 +60,8 @@ def read_nginx(path: File, report: Report) -> Description:
         _agents(server.directive, description)
         server.directive.said(f"host {', '.join(server.hosts) or 'any'}")
         found = routes_of(server, shared)
+        if _is_local(server.directive) and not all(_is_local(other.directive) for other in servers):
+            _keep_local(server.directive, found)
         for condition in server.directive.all("if"):
             if condition.became == "":
                 condition.unsaid("conditions are not translated; see predicates of routes, `authorize` and `blocklist`")
@@ -69,6 +71,20 @@ def read_nginx(path: File, report: Report) -> Description:
     _no_effect(root, http)
     root.rest()
     return description
+
+
+def _is_local(server: Directive) -> bool:
+    """Whether a server listens where only programs of the same machine are."""
+    listens = [listen.argument for listen in server.block if listen.name == "listen"]
+    return bool(listens) and all(re.match(r"127\.|localhost(:|$)|\[::1\]|unix:", text) for text in listens)
+
+
+def _keep_local(server: Directive, routes: list[Route]) -> None:
+    """What only programs of the same machine could reach, beside servers that others reach, stays theirs."""
+    server.differs("it listens on the loopback only: its routes refuse clients from elsewhere")
+    for route in routes:
+        if "target" in route.settings:
+            route.authorize.append({"when": 'client in ["127.0.0.0/8", "::1"]'})
 
 
 def _proxies(root: Directive, description: Description) -> None:
