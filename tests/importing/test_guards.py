@@ -262,3 +262,19 @@ def test_a_server_on_the_loopback_stays_there(imported: Import) -> None:
     assert both.explain("GET", "http://in.example/")["result"] == 'route "in-example-root"'
     assert "listens on the loopback only" in both.report
     assert "authorize" not in imported("a.conf", inside).imported.files["routes.yaml"]
+
+
+def test_a_router_of_traefik_that_asks_for_certificates_is_closed(imported: Import) -> None:
+    """TLS options with clientAuth; routers of other options are open."""
+    client = {"caFiles": ["ca.pem"], "clientAuthType": "RequireAndVerifyClientCert"}
+    routers = {
+        "in": {"rule": "Host(`in.example`)", "service": "s", "tls": {"options": "strict@file"}},
+        "out": {"rule": "Host(`out.example`)", "service": "s", "tls": {}},
+    }
+    services = {"s": {"loadBalancer": {"servers": [{"url": "http://s:80"}]}}}
+    content = {
+        "http": {"routers": routers, "services": services},
+        "tls": {"options": {"strict": {"clientAuth": client}}},
+    }
+    routes = yaml.safe_load(imported("t.json", content).imported.files["routes.yaml"])["routes"]
+    assert {route["id"]: "authorize" in route for route in routes} == {"in": True, "out": False}

@@ -20,7 +20,9 @@ def read(root: Item) -> Description:
     for key in ("tcp", "udp"):
         if (item := root.get(key)) is not None:
             item.unsaid("only HTTP is forwarded")
+    strict: set[str] = set()
     if (tls := root.get("tls")) is not None:
+        strict = _asking_for_certificates(tls)
         tls.unsaid(_TLS + "; put certificates and options there")
     http = root.get("http")
     if http is None:
@@ -30,10 +32,29 @@ def read(root: Item) -> Description:
     pairs = list(routers.pairs()) if routers is not None else []
     rules = [item.text("rule") for _, item in pairs]
     for name, item in pairs:
+        before = len(description.routes)
         _read_router(name, item, services, middlewares, description, twice=rules.count(item.text("rule")) > 1)
+        tls = item.get("tls")
+        if tls is not None and tls.text("options", "default").removesuffix("@file") in strict:
+            item.unsaid(
+                "clients must show a certificate: see `mtls` of auth.yaml. It refuses everybody until then", "tls"
+            )
+            for route in description.routes[before:]:
+                route.close()
     services.unused()
     middlewares.unused()
     return description
+
+
+def _asking_for_certificates(tls: Item) -> set[str]:
+    """The TLS options by which a client without a certificate gets no connection."""
+    options = tls.get("options")
+    found = set()
+    for name, option in options.pairs() if options is not None else ():
+        client = option.get("clientAuth")
+        if client is not None and client.text("clientAuthType").lower().startswith("require"):
+            found.add(name)
+    return found
 
 
 def _read_router(
