@@ -73,6 +73,8 @@ class Route:
     auth: list[str] | None = None
     authorize: list[Settings] = field(default_factory=list)
     policies: list[Policy] = field(default_factory=list)
+    leftover: bool = False
+    """It only answers what the others of its hosts leave, and is not missed where they leave nothing."""
 
     @property
     def keeps_out(self) -> bool:

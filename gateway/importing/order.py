@@ -89,7 +89,7 @@ def _reached(ranked: list[Entry], description: Description) -> list[Entry]:
         before = next((other for other in kept if _takes_all(other, entry)), None)
         if before is None:
             kept.append(entry)
-        elif before.route is not entry.route:
+        elif before.route is not entry.route and not entry.route.leftover:
             description.report.unsaid(
                 entry.route.place,
                 f"{entry.path.pattern.text} is left out: line {before.route.place} comes before, and takes all of it",

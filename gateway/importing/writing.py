@@ -46,7 +46,7 @@ def written(description: Description) -> Written:
         files["auth.yaml"] = _HEAD.format(source=description.report.source) + _yaml(auth)
     _probes(description)
     for route in description.routes:
-        if route not in names:
+        if route not in names and not route.leftover:
             description.report.unsaid(route.place, "no path of it could be said, so that there is no such route")
     in_file = sorted((entry for _, entry in found), key=lambda entry: entry.path.stray)
     return Written(files, [entry.route for entry in in_file])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.check import check
 from tests.importing.support import Tried, try_text
 
 Import = Any
@@ -224,3 +225,17 @@ def test_one_of_the_defaults_of_several_ports_is_for_all_hosts(tmp_path: Path, m
     expected = {"x.example": "public", "s.example": "secure", "t.example": "tools"}
     assert {host: tried.goes("GET", f"http://{host}/").partition(":")[0] for host in expected} == expected
     assert "| 2 | server | no host of it could be said, and it is not the default server |" in tried.report
+
+
+def test_a_server_that_takes_every_path_needs_no_last_route(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A route that is never reached is not written, so that a check warns of none; other servers keep theirs."""
+    text = """
+        server { listen 80 default_server; server_name _; location / { proxy_pass http://public:80; } }
+        server { listen 80; server_name all.example; location / { proxy_pass http://all:80; } }
+        server { listen 80; server_name some.example; location /api/ { proxy_pass http://some:80; } }
+    """
+    tried = try_text("nginx.conf", text, tmp_path, monkeypatch)
+    assert [problem.message for problem in check(tried.directory, {}) if "never reached" in problem.message] == []
+    assert tried.imported.report.count("unsaid") == 0
+    assert tried.goes("GET", "http://all.example/other") == "all:80/other"
+    assert tried.goes("GET", "http://some.example/other") == "respond 404"

@@ -245,5 +245,6 @@ def _server(directive: Directive, *, default: bool) -> Server:
 def _nobody(server: Server) -> Route:
     """What no location of a server takes does not go to the default server."""
     settings = {"respond": {"status": 404}}
-    path = Path(Pattern((), True), (*server.rank, 8, 0))
-    return Route(f"{server.name}-nothing-else", server.directive.place, [path], hosts=server.hosts, settings=settings)
+    path = Path(Pattern((), rest=True, beneath=True), (*server.rank, 8, 0))
+    name, place = f"{server.name}-nothing-else", server.directive.place
+    return Route(name, place, [path], hosts=server.hosts, settings=settings, leftover=True)
