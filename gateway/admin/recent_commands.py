@@ -25,15 +25,17 @@ def last(request_id: str | None, count: int, route: str | None, admin: str, as_j
     """
     wanted = {"id": request_id, "route": route, "limit": str(count)}
     found = ask(admin, "GET", "/requests", params={key: value for key, value in wanted.items() if value is not None})
+    source = click.get_current_context().get_parameter_source("admin")
+    named = f" --admin {shlex.quote(admin)}" if source is click.core.ParameterSource.COMMANDLINE else ""
     if as_json:
         click.echo(json.dumps(found, indent=2))
     elif not found:
         click.echo("no request has come yet" if route is None else f"no request of the route {route} has come yet")
     else:
-        click.echo("\n\n".join("\n".join(_lines(each)) for each in found))
+        click.echo("\n\n".join("\n".join(_lines(each, named)) for each in found))
 
 
-def _lines(each: Mapping[str, Any]) -> Iterator[str]:
+def _lines(each: Mapping[str, Any], named: str) -> Iterator[str]:
     yield f"{each['method']} {each['original_path']}  answered {each['status']} in {each['ms']:g} ms, at {each['at']}"
     yield f"request id: {each['request_id']}"
     yield f"from: {each['client']}, {each['consumer'] or 'no consumer'}"
@@ -45,12 +47,12 @@ def _lines(each: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {_attempt(attempt)}" for attempt in each["attempts"])
     if each["cache"] is not None:
         yield f"cache: {each['cache']}"
-    yield from _listed("limits", each["limits"], "none counts it")
+    yield from _listed("limits", each["limits"], "none counted it")
     yield from _listed("decisions", each["decisions"], "no rule refused it")
     if each["error"] is not None:
         yield f"error: {each['error']}"
     url = each["original_path"] if each["host"] == "" else f"http://{each['host']}{each['original_path']}"
-    yield f"more: gateway explain --running {each['method']} {shlex.quote(url)}"
+    yield f"more: gateway explain --running{named} {each['method']} {shlex.quote(url)}"
 
 
 def _attempt(attempt: Mapping[str, Any]) -> str:

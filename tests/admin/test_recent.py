@@ -62,9 +62,11 @@ def test_a_request_is_shown_with_its_reasons_and_its_limits(gateway: GatewayProc
     assert "GET /hello/world  answered 429 in " in said
     assert "decisions:\n  deny rate_limit:few: the limit few (2 in 1h) is used up" in said
     assert "sent:" not in said
+    assert "limits: none counted it" in said
     earlier = _last(gateway, shown["request_id"]).stdout
     assert "rate_limit:few: 1 of 2 in 1h are left" in earlier
-    assert f"gateway explain --running GET http://127.0.0.1:{gateway.port}/hello/world" in earlier
+    more = f"gateway explain --running --admin 127.0.0.1:{gateway.admin_port} GET"
+    assert f"more: {more} http://127.0.0.1:{gateway.port}/hello/world" in earlier
 
 
 def test_failures_show_what_was_tried(gateway: GatewayProcess) -> None:
