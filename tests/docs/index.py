@@ -28,6 +28,7 @@ SYNONYMS = {
     "Basic authentication": "recipes/legacy-basic.md",
     "Docker": "../deploy/Dockerfile",
     "gRPC and HTTP/2 (not spoken)": "../README.md#compared-with-what-you-may-run-now",
+    "Ingress": "../deploy/kubernetes/overlays/ingress",
     "Load balancing": "backends.md#balancing",
     "OAuth, OpenID Connect": "recipes/jwt-with-a-browser.md",
     "Passwords": "configuration.md#schemesnamebasic",
