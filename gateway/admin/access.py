@@ -193,7 +193,9 @@ class AccessControl:
                 self._log(scope, decided)  # a command first asks without a token, where to find it
             await self._answer(decided, credentials)(scope, receive, send)
             return
-        scope.setdefault("state", {})["holder"] = decided
+        state = scope.setdefault("state", {})
+        state["holder"] = decided
+        state["no_token"] = lambda reason: self._answer(Refusal(401, reason), credentials)
         await self._app(scope, receive, send)
 
     def _answer(self, refusal: Refusal, credentials: Credentials) -> JSONResponse:

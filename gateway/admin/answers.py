@@ -16,10 +16,9 @@ from gateway.reload import Reloader
 class Refused(Exception):
     """Why something is not done, and what to do: what an operation that raises it answers with this status."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.headers = headers
 
 
 def loaded(reloader: Reloader) -> Snapshot:

@@ -185,11 +185,11 @@ class _Admin:
         pairs = [(name.strip(), value.strip()) for name, value in headers]
         holder: Holder | None = request.state.holder
         if (shows_credential := _shows_credential(snapshot, url, pairs)) and holder is None:
-            message = (
+            refused: Response = request.state.no_token(
                 "to explain a request with a credential needs a token, since it tells whether that is right; send "
+                "Authorization: Bearer TOKEN"
             )
-            message += "Authorization: Bearer TOKEN"
-            raise Refused(401, message, {"www-authenticate": "Bearer"})
+            return refused
         try:
             client, body = request.query_params.get("client", LOOPBACK), request.query_params.get("body")
             sent = None if body is None else body.encode()

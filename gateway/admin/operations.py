@@ -96,7 +96,7 @@ def _answering(handle: Handle) -> Handle:
         try:
             return await handle(request)
         except Refused as refused:
-            return json_answer({"error": str(refused)}, refused.status, refused.headers)
+            return json_answer({"error": str(refused)}, refused.status)
 
     return answer
 

@@ -159,7 +159,8 @@ def test_a_token_that_others_could_read_is_replaced(tmp_path: Path) -> None:
 
 
 def test_to_test_keys_needs_a_token(gateway: GatewayProcess) -> None:
-    """/explain with a credential says whether it is right: not to everybody, and not without a line in the log."""
+    """/explain with a credential says whether it is right: not to everybody, and not without a line in the log. A
+    command of the user who runs the gateway finds the token by itself."""
     for query in ("url=/keyed/x&header=X-API-Key: secret", "url=/keyed/x?key=secret", "url=/x&header=cookie: a=b"):
         url = admin_url(gateway, f"/explain?{query}")
         answer = httpx2.get(url)
@@ -167,6 +168,18 @@ def test_to_test_keys_needs_a_token(gateway: GatewayProcess) -> None:
         logged = len(gateway.log)
         assert httpx2.get(url, headers={"authorization": f"Bearer {READER}"}).status_code == 200
         until(lambda: "explained to reader" in gateway.log[logged:])  # noqa: B023  it is called at once
+    command = [
+        sys.executable,
+        "-m",
+        "gateway.cli",
+        "explain",
+        "--running",
+        "--admin",
+        f"127.0.0.1:{gateway.admin_port}",
+    ]
+    command += ["GET", "/keyed/x", "-H", "X-API-Key: secret"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert "verdict: " in done.stdout, done.stderr
     assert "secret" not in gateway.log
     assert httpx2.get(admin_url(gateway, "/explain?url=/open/x&header=accept: text/html")).status_code == 200
 
