@@ -18,6 +18,7 @@ from gateway.algorithms.backoff import doubled
 from gateway.auth.fetching import Fetched, Fetcher, FetchError
 from gateway.auth.jwk import KeyUnfitError, from_jwks
 from gateway.auth.key_set import KeySet
+from gateway.auth.metrics import FetchedKeys
 from gateway.auth.scheme import Refused, unavailable
 from gateway.auth.token import load_json
 from gateway.live import Tasks
@@ -53,18 +54,16 @@ class JwksSettings:
     retry: float = 1.0  # seconds after a fetch that failed; doubled each time
 
 
-class PublishedKeys:
+class PublishedKeys(FetchedKeys):
     """A service: the keys of one issuer, kept up to date."""
 
     def __init__(self, settings: JwksSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(settings.issuer, clock)
         self.settings = settings
-        self._clock = clock
         self.version = 0
         self.failures = 0  # fetches that failed, since the last that did not
         self._keys = KeySet(())
         self._body = b""
-        self._until = 0.0  # monotonic time at which the keys cease to hold
-        self._fetched_at: float | None = None
         self._reason = ""  # why the last fetch failed
         self._fetcher = Fetcher(settings.timeout)
         self._fetching: asyncio.Task[None] | None = None
@@ -88,16 +87,6 @@ class PublishedKeys:
             self._fetching.cancel()
         self._refreshing = False
         await self._fetcher.close()
-
-    @property
-    def seconds_left(self) -> float:
-        """See KeySource."""
-        return self._until - self._clock()
-
-    @property
-    def age(self) -> float | None:
-        """Seconds since the keys were fetched; None: they never were."""
-        return None if self._fetched_at is None else self._clock() - self._fetched_at
 
     def troubles(self) -> Iterable[str]:
         """See `Troubled`."""

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from gateway.auth.jwks import PublishedKeys
+
+class FetchedKeys:
+    """How old the keys of an issuer are: known without the libraries that read them, which few configurations need."""
+
+    def __init__(self, issuer: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.issuer = issuer
+        self._clock = clock
+        self._until = 0.0  # monotonic time at which the keys cease to hold
+        self._fetched_at: float | None = None
+
+    @property
+    def seconds_left(self) -> float:
+        """See KeySource."""
+        return self._until - self._clock()
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the keys were fetched; None: they never were."""
+        return None if self._fetched_at is None else self._clock() - self._fetched_at
 
 
-def issuer_metrics(sources: Iterable[PublishedKeys]) -> Iterator[Metric]:
+def issuer_metrics(sources: Iterable[FetchedKeys]) -> Iterator[Metric]:
     """A label for each issuer of the configuration: there are no others."""
     age = GaugeMetricFamily(
         "gateway_issuer_keys_age_seconds",
@@ -23,6 +42,6 @@ def issuer_metrics(sources: Iterable[PublishedKeys]) -> Iterator[Metric]:
     )
     for each in sources:
         if each.age is not None:
-            age.add_metric([each.settings.issuer], each.age)
-        left.add_metric([each.settings.issuer], max(0.0, each.seconds_left))
+            age.add_metric([each.issuer], each.age)
+        left.add_metric([each.issuer], max(0.0, each.seconds_left))
     yield from (age, left)

@@ -25,8 +25,7 @@ from gateway.admin.access import Listening
 from gateway.admin.app import admin_app, metrics_app
 from gateway.app import Gateway
 from gateway.app.health import PROBES, probe
-from gateway.auth.jwks import PublishedKeys
-from gateway.auth.metrics import issuer_metrics
+from gateway.auth.metrics import FetchedKeys, issuer_metrics
 from gateway.auth.replays import SERVICE as REPLAYS
 from gateway.auth.replays import ReplayMemory
 from gateway.build import Snapshot
@@ -142,7 +141,7 @@ def _add_sources(metrics: Metrics, reloader: Reloader, loop_watch: LoopWatch) ->
     metrics.add_source(lambda: [*discovery_metrics(owner.all(Discovery)), *endpoint_metrics(owner.all(Upstream))])
     metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
     metrics.add_source(partial(resilience_metrics, owner))
-    metrics.add_source(lambda: issuer_metrics(owner.all(PublishedKeys)))
+    metrics.add_source(lambda: issuer_metrics(owner.all(FetchedKeys)))
 
 
 async def _begin(reloader: Reloader, succession: Succession, *, strict: bool) -> None:

@@ -111,6 +111,9 @@ def start(network: Network, directory: Path) -> subprocess.Popen[str]:
     In the network of this machine another program may take a port meanwhile: then it is started again.
     """
     command = network.command(require("make"), "--old-file=.venv/.runnable", "run")
+    # Nothing of the make that runs the tests, which would have this one say more; unbuffered, as in containers and CI.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environment["PYTHONUNBUFFERED"] = "1"
     for _ in range(1 if network.enter else 3):
         said = directory / "stderr"
         with said.open("w") as errors:
@@ -121,24 +124,29 @@ def start(network: Network, directory: Path) -> subprocess.Popen[str]:
                 stderr=errors,
                 text=True,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},  # as containers and CI have it
+                env=environment,
             )
         assert process.stdout is not None
         if process.stdout.readline().startswith("Three demo backends listen"):
             return process
-        process.communicate(timeout=30)
+        end(process)
         if "Address already in use" not in said.read_text():
             break
     pytest.fail(f"make run ended: {said.read_text()}; ports that are taken: {network.taken()}")
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """The hard way, with all that it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 @pytest.fixture
 def running(free: Network, checkout: Path) -> Iterator[subprocess.Popen[str]]:
     process = start(free, checkout)
     yield process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    end(process)
 
 
 def curl_lines(process: subprocess.Popen[str]) -> Iterator[list[str]]:
