@@ -73,6 +73,7 @@ def ask(state_directory: Path) -> Former | None:
     path = state_directory / FILE
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.settimeout(ANSWER_SECONDS)
+    pid: int | None = None
     try:
         with _short(path) as short:
             connection.connect(short)

@@ -84,9 +84,9 @@ class Resolver:
         try:
             found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
-        except OSError:
+        except OSError as error:
             if not known:
-                raise
+                raise _scarcity() or error from None
             addresses = known
         finally:
             del self._asking[host]
@@ -94,6 +94,15 @@ class Resolver:
             self._known.clear()
         self._known[host] = (loop.time() + self.TTL, addresses)
         return addresses
+
+
+def _scarcity() -> OSError | None:
+    """That this gateway is out of descriptors, if it is: without one, the C library finds that no name exists."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error if error.errno in _OUT_OF_DESCRIPTORS else None
+    return None
 
 
 def _retrieved(task: asyncio.Task[list[str]]) -> None:

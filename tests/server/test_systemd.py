@@ -36,7 +36,7 @@ def activated(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A gateway that is started as systemd does: with sockets from descriptor 3 on."""
     descriptors = [each.fileno() for each in listeners]
-    serve = ["-m", "gateway.cli", "serve", "--config", str(path), "--port", "1", *arguments]
+    serve = ["-m", "gateway.cli", "serve", "--config", str(path), "--port", str(free_port()), *arguments]
     command = [sys.executable, "-c", ACTIVATE, json.dumps(descriptors), *serve]
     environment = os.environ | {"LISTEN_FDS": str(len(listeners)), "LISTEN_FDNAMES": names, "NOTIFY_SOCKET": notify}
     with (path.parent / "stderr.log").open("ab") as log:
