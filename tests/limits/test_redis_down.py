@@ -18,7 +18,7 @@ from tests.outside.support import linked
 from tests.redis_server import RedisServer
 from tests.support import eventually
 
-MOST_SECONDS = 0.05  # two time-outs of Redis, and what a busy machine adds
+MOST_SECONDS = 0.025
 HELD = windows("1000000/s")
 
 Ask = Callable[[], Awaitable[object]]
