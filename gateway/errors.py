@@ -4,7 +4,7 @@ An error knows where it came from (this gateway, or the upstream behind it) and 
 may be sent again without risk, because nothing of it can have been acted upon.
 
 Its detail is for operators: logs, the audit log and `explain` have it. Where it is about what stands behind the gateway
-or within it, clients are told a sentence that names none of that, unless `errors: {detail: full}` is set.
+or within it, clients get a sentence that names none of that, unless `errors: {detail: full}` is set.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REGISTERED_TYPES = {"quota-exceeded": "https://iana.org/assignments/http-problem
 
 _LATER: Final = "try again in a moment"
 _BEHIND: Final = "the service behind this route"
-TOLD: Final[Mapping[str, str]] = {
+PUBLIC_DETAILS: Final[Mapping[str, str]] = {
     "internal-error": "the log of the gateway has the cause, under the id of this request",
     "no-configuration": "the gateway is not set up yet; its operator knows why",
     "overloaded": f"there are too many requests or connections at the moment; {_LATER}",
@@ -44,7 +44,7 @@ TOLD: Final[Mapping[str, str]] = {
     "upstream-connect-timeout": f"{_BEHIND} took no connection in time; try again later",
     "upstream-timeout": f"{_BEHIND} did not answer in time",
 }
-"""What clients are told in place of a detail that would name hosts, files, services or settings."""
+"""What clients get in place of a detail that would name hosts, files, services or settings."""
 
 
 class ErrorKind(Enum):
@@ -99,7 +99,7 @@ class ErrorKind(Enum):
         self.status = status
         self.title = title
         self.origin: Origin = origin
-        self.told = TOLD.get(slug)
+        self.public_detail = PUBLIC_DETAILS.get(slug)
 
     @property
     def type(self) -> str:
@@ -116,13 +116,13 @@ class OwnKind:
     title: str
     type: str
     origin: Origin = "gateway"
-    told: str | None = None
+    public_detail: str | None = None
 
 
 class GatewayError(Exception):
     """A request that ends here. `retryable`: nothing of the request can have taken effect, it may be sent again.
 
-    `told`: what the client is told in place of `detail`; None: what is so for all errors of this kind.
+    `public_detail`: what the client gets in place of `detail`; None: what is so for all errors of this kind.
     """
 
     def __init__(
@@ -133,12 +133,12 @@ class GatewayError(Exception):
         retryable: bool = False,
         headers: tuple[tuple[bytes, bytes], ...] = (),
         members: Mapping[str, object] | None = None,
-        told: str | None = None,
+        public_detail: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
-        self.told = kind.told if told is None else told
+        self.public_detail = kind.public_detail if public_detail is None else public_detail
         self.retryable = retryable
         self.headers = headers
         self.members = members or {}  # extension members of the problem document (RFC 9457, 3.2)

@@ -238,7 +238,7 @@ def handler_of(exchange: Exchange, snapshot: Snapshot | None) -> Handler:
     if rule.methods is None and method not in REGISTERED:
         raise _unknown_method(exchange)
     if has_encoded_slash and not rule.allow_encoded_slashes:
-        raise GatewayError(ErrorKind.AMBIGUOUS_PATH, encoded_slash_refused(rule), told=_ENCODED_SLASH)
+        raise GatewayError(ErrorKind.AMBIGUOUS_PATH, encoded_slash_refused(rule), public_detail=_ENCODED_SLASH)
     if value.reads is not None:
         value.reads.check(exchange)
     if method in MOVING:

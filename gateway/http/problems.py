@@ -51,7 +51,7 @@ def problem_for(error: GatewayError, exchange: Exchange, *, full: bool = False) 
         error.response.headers += error.headers  # what policies added on its way
         return error.response
     kind, request_id = error.kind, exchange.request_id
-    detail = error.detail if full or error.told is None else error.told
+    detail = error.detail if full or error.public_detail is None else error.public_detail
     if wants_text(b", ".join(values(exchange.headers, b"accept"))):
         body = f"{kind.status} {kind.title}\n{detail}\nrequest {request_id}\n".encode()
         media_type = b"text/plain; charset=utf-8"

@@ -116,16 +116,18 @@ class Authorization:
         name = rule.name.removeprefix("authorize:")
         if rule.about_caller and (identity is None or identity.scheme in self.anonymous):
             detail = f"rule {name} of this route is for known callers; send a credential"
-            told = "this is for known callers; send a credential"
-            return GatewayError(ErrorKind.UNAUTHENTICATED, detail, headers=tuple(self.challenge), told=told)
+            public_detail = "this is for known callers; send a credential"
+            return GatewayError(
+                ErrorKind.UNAUTHENTICATED, detail, headers=tuple(self.challenge), public_detail=public_detail
+            )
         headers: tuple[tuple[bytes, bytes], ...] = ()
-        told = "the caller may not do this"
+        public_detail = "the caller may not do this"
         if identity is not None and not rule.scopes <= identity.scopes:
-            told = missing  # what a client may ask its user for
+            public_detail = missing  # what a client may ask its user for
         if identity is not None and identity.scheme in self.bearer_schemes and not rule.scopes <= identity.scopes:
             headers = ((b"www-authenticate", _insufficient_scope(rule.scopes)),)
         detail = f"rule {name} of this route refuses this: {missing}"
-        return GatewayError(ErrorKind.FORBIDDEN, detail, headers=headers, told=told)
+        return GatewayError(ErrorKind.FORBIDDEN, detail, headers=headers, public_detail=public_detail)
 
 
 def _insufficient_scope(scopes: Iterable[str]) -> bytes:

@@ -90,7 +90,7 @@ class PythonPolicy:
             logger.error("policy %s failed on request %s at %s", name, request, place_of(error), exc_info=error)
             error = GatewayError(ErrorKind.INTERNAL, f'policy "{name}" failed; see the log under this id')
         else:
-            error.told = None  # its text is meant for the client, whatever its kind
+            error.public_detail = None  # its text is meant for the client, whatever its kind
         deny(asked.exchange, self.rule, error, self.mode)
         if asked.response is None and asked.failure is not None:
             raise asked.failure  # asking once more would send the request twice

@@ -34,7 +34,7 @@ LATEST_SWEEP: Final = 60.0  # seconds after its time by which an ejection is ove
 TRIES: Final = 8  # picks among endpoints of which some may have left, before the rest is not waited for
 
 Endpoints = dict[Address, Endpoint]
-Told = tuple[Endpoint, Member]
+Change = tuple[Endpoint, Member]
 Heard = tuple[Endpoint, Said]
 
 
@@ -175,7 +175,7 @@ class Upstream:
             yield
         endpoints: Endpoints = {}
         joined: list[Endpoint] = []
-        told: list[Told] = []
+        changed: list[Change] = []
         for some in in_steps(list(merged.values())):
             if self._replacements != replacement:
                 return
@@ -185,7 +185,7 @@ class Upstream:
                     endpoint = self._leaving.get(member.address) or self._endpoint(member, now)
                     joined.append(endpoint)
                 if endpoint.retired or (endpoint.member is not member and endpoint.member != member):
-                    told.append((endpoint, member))  # with all others, or never
+                    changed.append((endpoint, member))  # with all others, or never
                 endpoints[member.address] = endpoint
             yield
         gone: Endpoints = {}
@@ -194,17 +194,17 @@ class Upstream:
             yield
         if self._replacements == replacement:
             self.members = tuple(members)
-            if told or joined or gone:
-                self._install(endpoints, joined, told, gone, now)
+            if changed or joined or gone:
+                self._install(endpoints, joined, changed, gone, now)
 
     def _install(
-        self, endpoints: Endpoints, joined: list[Endpoint], told: Sequence[Told], gone: Endpoints, now: float
+        self, endpoints: Endpoints, joined: list[Endpoint], changed: Sequence[Change], gone: Endpoints, now: float
     ) -> None:
         """Use these from now on. What follows goes on to its end, whoever gives up what has led to it."""
         self.endpoints, self._by_address = tuple(endpoints.values()), endpoints
         self.replaced += 1
         heard: list[Heard] = []
-        for endpoint, member in told:
+        for endpoint, member in changed:
             if endpoint.retired:  # it was on its way out
                 endpoint.configure(self.settings.limits)
                 endpoint.judge = self

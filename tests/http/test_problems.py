@@ -44,7 +44,7 @@ def test_plain_text_goes_to_those_who_prefer_it(accept: bytes, text: bool) -> No
 @pytest.mark.parametrize("kind", [kind for kind in ErrorKind if kind.status >= 499 and kind not in TELLING])
 def test_a_failure_behind_the_gateway_is_told_in_words_of_its_own(kind: ErrorKind) -> None:
     """Whatever its detail says."""
-    assert kind.told
+    assert kind.public_detail
 
 
 ROUTES = """

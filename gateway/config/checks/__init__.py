@@ -107,11 +107,11 @@ WARNINGS = (
 
 
 def run(checks: Iterable[Check], configuration: Configuration, severity: Severity) -> Iterator[Problem]:
-    """What the checks find, with its lines, in their order; what several routes get from their group is told once."""
-    told: set[Problem] = set()
+    """What the checks find, with its lines, in their order; what several routes get from their group is said once."""
+    seen: set[Problem] = set()
     for check in checks:
         for fault in check.find(configuration):
             problem = to_problem(configuration.documents[check.file], fault, severity)
-            if problem not in told:
-                told.add(problem)
+            if problem not in seen:
+                seen.add(problem)
                 yield problem
