@@ -9,6 +9,7 @@ import click
 
 from gateway.admin.client import ADMIN, ask
 from gateway.admin.tables import table
+from gateway.json_output import JSON, print_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,14 +36,12 @@ def blocklist() -> None:
 @blocklist.command("list")
 @ADMIN
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="How many, at most.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@JSON
 def list_entries(admin: str, limit: int, as_json: bool) -> None:
     """List the entries that hold now, the latest first."""
     answer = ask(admin, "GET", "/blocklist", params={"limit": limit})
     if as_json:
-        import json  # noqa: PLC0415
-
-        click.echo(json.dumps(answer, indent=2))
+        print_json(answer)
         return
     rows = [(e["kind"], e["value"], e["until"] or "-", e["source"], e["reason"] or "-") for e in answer["entries"]]
     click.echo(table(("KIND", "VALUE", "UNTIL", "SOURCE", "REASON"), rows))

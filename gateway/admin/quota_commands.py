@@ -8,9 +8,9 @@ import click
 
 from gateway.admin.client import ADMIN, ask
 from gateway.admin.tables import table
+from gateway.json_output import JSON, print_json
 
 _ONLY = click.option("--quota", "only", metavar="NAME", help="Only the quota of this name.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
 
 @click.group()
@@ -22,12 +22,12 @@ def quota() -> None:
 @click.argument("consumer")
 @ADMIN
 @_ONLY
-@_JSON
+@JSON
 def show(admin: str, consumer: str, only: str | None, as_json: bool) -> None:
     """Show what a consumer has used of its quotas, and has left."""
     answer = ask(admin, "GET", "/quotas", params=_about(consumer, only))
     if as_json:
-        _print(answer)
+        print_json(answer)
         return
     rows = [
         (each["name"], _which(each), _number(each["used"]), str(each["limit"]), _left(each), each.get("resets") or "-")
@@ -40,12 +40,12 @@ def show(admin: str, consumer: str, only: str | None, as_json: bool) -> None:
 @click.argument("consumer")
 @ADMIN
 @_ONLY
-@_JSON
+@JSON
 def reset(admin: str, consumer: str, only: str | None, as_json: bool) -> None:
     """Let a consumer begin anew, as if it had sent nothing in this day or month."""
     answer = ask(admin, "DELETE", "/quotas", params=_about(consumer, only))
     if as_json:
-        _print(answer)
+        print_json(answer)
         return
     for each in answer["reset"]:
         of = _which(each)
@@ -54,12 +54,6 @@ def reset(admin: str, consumer: str, only: str | None, as_json: bool) -> None:
 
 def _about(consumer: str, only: str | None) -> dict[str, str]:
     return {"consumer": consumer} | ({} if only is None else {"quota": only})
-
-
-def _print(answer: Any) -> None:
-    import json  # noqa: PLC0415
-
-    click.echo(json.dumps(answer, indent=2))
 
 
 def _which(each: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from gateway.admin.client import ADMIN, ask
+from gateway.json_output import JSON, print_json
 
 
 @click.command()
@@ -17,7 +17,7 @@ from gateway.admin.client import ADMIN, ask
 @click.option("-n", "count", default=1, show_default=True, type=click.IntRange(1, 200), help="How many.")
 @click.option("--route", help="Only those of this route.")
 @ADMIN
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@JSON
 def last(request_id: str | None, count: int, route: str | None, admin: str, as_json: bool) -> None:
     """Show the last requests: where they went and why, who decided what, and which limits they used.
 
@@ -28,7 +28,7 @@ def last(request_id: str | None, count: int, route: str | None, admin: str, as_j
     source = click.get_current_context().get_parameter_source("admin")
     named = f" --admin {shlex.quote(admin)}" if source is click.core.ParameterSource.COMMANDLINE else ""
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        print_json(found)
     elif not found:
         click.echo("no request has come yet" if route is None else f"no request of the route {route} has come yet")
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ import click
 
 from gateway.admin.client import ADMIN, ask
 from gateway.admin.tables import table
+from gateway.json_output import JSON, print_json
 from gateway.plurals import counted
 
 CLEAR = "\033[H\033[2J"
@@ -21,7 +21,7 @@ _HEAD = ("SERVICE", "ENDPOINT", "WEIGHT", "ZONE", "STATE", "SINCE", "IN FLIGHT",
 
 @click.command()
 @ADMIN
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@JSON
 def status(admin: str, as_json: bool) -> None:
     """Show the configuration, what does not work, and every service. Exit code 2 where something does not work."""
     health, services = ask(admin, "GET", "/health"), ask(admin, "GET", "/services", params={"limit": MOST})
@@ -29,7 +29,7 @@ def status(admin: str, as_json: bool) -> None:
     breakers = [each for each in known if each["state"] != "closed"]
     limping = bool(breakers or health["errors"] or health["failing"] or any(each["state"] != "up" for each in services))
     if as_json:
-        click.echo(json.dumps({"health": health, "services": services, "breakers": breakers}, indent=2))
+        print_json({"health": health, "services": services, "breakers": breakers})
     else:
         out = [f"{each['service']} is {each['state']}: {each['reason']}" for each in services if each["reason"]]
         click.echo("\n".join([*_health(health), *out, *map(_breaker, breakers)]))
@@ -40,12 +40,12 @@ def status(admin: str, as_json: bool) -> None:
 
 @click.command()
 @ADMIN
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@JSON
 def reload(admin: str, as_json: bool) -> None:
     """Have a running gateway read its files again, now. Exit code 1, and every error, where it keeps the old ones."""
     health = ask(admin, "POST", "/reload")
     if as_json:
-        click.echo(json.dumps(health, indent=2))
+        print_json(health)
     else:
         reloads = counted(health["reloads"], "reload")
         click.echo(f"configuration {health['digest']} is served, after {reloads}")

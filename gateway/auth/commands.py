@@ -9,8 +9,9 @@ from hashlib import sha256
 
 import click
 
+from gateway.json_output import JSON, print_json
+
 KEY_BYTES = 32  # of randomness
-JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 PREFIX = "gw_"  # so that scanners for leaked secrets can know a key
 
 
@@ -41,7 +42,7 @@ def new(consumer: str, not_before: str | None, expires: str | None, as_json: boo
     hash_ = "sha256:" + sha256(key.encode()).hexdigest()
     held = {name: at for name, at in (("not_before", not_before), ("expires", expires)) if at}
     if as_json:
-        click.echo(json.dumps({"consumer": consumer, "key": key, "hash": hash_, **held}, indent=2))
+        print_json({"consumer": consumer, "key": key, "hash": hash_, **held})
         return
     times = "".join(f"\n    {name}: {at}" for name, at in held.items())
     click.echo(f"The key, shown this once and kept nowhere:\n\n{key}\n\nUnder consumers of auth.yaml:\n")

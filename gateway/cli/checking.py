@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.admin.tables import table
-from gateway.cli.options import CONFIG, JSON, RESOLVE, address, refuse
+from gateway.cli.options import CONFIG, RESOLVE, address, refuse
+from gateway.json_output import JSON, print_json
 from gateway.plurals import counted
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def check(
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         shown = {"ok": not errors, "problems": [asdict(problem) for problem in problems]}
-        click.echo(json.dumps(shown, indent=2))
+        print_json(shown)
         sys.exit(1 if errors else 0)
     for problem in problems:
         click.echo(f"{problem.severity}: {problem}", err=True)
@@ -77,7 +77,7 @@ def routes(directory: Path, as_json: bool) -> None:
         refuse(error, as_json=as_json)
     if as_json:
         routes = configuration.routes.routes
-        click.echo(json.dumps([route.model_dump(mode="json", exclude_defaults=True) for route in routes], indent=2))
+        print_json([route.model_dump(mode="json", exclude_defaults=True) for route in routes])
         return
     click.echo(table(("ID", "METHODS", "HOST", "PATH", "TARGET", "SENT AS"), map(_row, configuration.routes.routes)))
 
@@ -88,7 +88,7 @@ def schema(file: str | None) -> None:
     """Print the JSON Schema of one file, or of all three by name."""
     from gateway.config.docs.schema import schemas  # noqa: PLC0415
 
-    click.echo(json.dumps(schemas() if file is None else schemas()[file], indent=2))
+    print_json(schemas() if file is None else schemas()[file])
 
 
 def _row(route: RouteConfig) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ import click
 from click.core import ParameterSource
 
 from gateway.admin.client import ADMIN, ask
-from gateway.cli.options import CONFIG, JSON, compiled
+from gateway.cli.options import CONFIG, compiled
+from gateway.json_output import JSON, print_json
 
 EXIT_CODES = {"no route": 3, "refused": 4}
 """By the outcome; 0 for all others."""
@@ -66,7 +66,7 @@ def explain(
     else:
         explained = _explained_by_files(compiled(directory, as_json=as_json), method, url, lines, client, content)
     if as_json:
-        click.echo(json.dumps(explained, indent=2))
+        print_json(explained)
     else:
         click.echo("\n".join(_lines(explained)))
     sys.exit(EXIT_CODES.get(explained.get("outcome", ""), 0))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+
+from gateway.json_output import print_json
 
 CONFIG = click.option(
     "--config",
@@ -18,9 +19,6 @@ CONFIG = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory of routes.yaml, middleware.yaml and auth.yaml.",
 )
-
-
-JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
 
 def addresses(context: click.Context, parameter: click.Parameter, text: str) -> dict[str, str]:
@@ -65,7 +63,7 @@ def address(text: str, option: str, example: int) -> tuple[str, int] | None:
 def refuse(error: Any, *, as_json: bool = False) -> NoReturn:
     """End the command with the problems of a ConfigError."""
     if as_json:
-        click.echo(json.dumps({"ok": False, "problems": [asdict(problem) for problem in error.problems]}, indent=2))
+        print_json({"ok": False, "problems": [asdict(problem) for problem in error.problems]})
     else:
         for problem in error.problems:
             click.echo(f"error: {problem}", err=True)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG, JSON, refuse
+from gateway.cli.options import CONFIG, refuse
+from gateway.json_output import JSON
 from gateway.plurals import counted
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from gateway.json_output import JSON, print_json
 from gateway.plurals import counted
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _anchors(context: click.Context, parameter: click.Parameter, texts: Sequence
 @click.option(
     "--expect", multiple=True, callback=_anchors, metavar="NUMBER:HASH", help="A record known from elsewhere."
 )
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@JSON
 def verify(
     files: Sequence[Path],
     keys: Sequence[Path],
@@ -80,7 +80,7 @@ def verify(
     if as_json:
         records, last = verification.records, str(verification.end)
         answer = {"ok": not errors, "records": records, "last": last, "errors": errors, "findings": shown}
-        click.echo(json.dumps(answer, indent=2))
+        print_json(answer)
         sys.exit(1 if errors else 0)
     _conclude(errors, verification.records, str(verification.end), keyed=bool(keys))
 
