@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import click
+
+from gateway.cli.new_files import existing, write_new
 
 REPORT = "import-report.md"
 
@@ -40,14 +41,11 @@ def import_command(file: Path, output: Path) -> None:
         sys.exit(1)
     text = imported.report.markdown(imported.files)
     contents = imported.files | {REPORT: text}
-    if there := [name for name in contents if os.path.lexists(output / name)]:
+    if there := existing(output, contents):
         click.echo(f"error: {output} has {' and '.join(there)} already; name another directory", err=True)
         sys.exit(1)
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            with (output / name).open("x", encoding="utf-8") as stream:
-                stream.write(content)
+        write_new(output, contents)
     except OSError as error:
         click.echo(f"error: {error.filename} cannot be written: {error.strerror}; name another directory", err=True)
         sys.exit(1)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from gateway.cli.new_files import existing, write_new
 from gateway.cli.options import CONFIG
 from gateway.plurals import counted
 
@@ -94,14 +95,10 @@ def _backend(url: str) -> tuple[str, str]:
 
 def _write(directory: Path, texts: Mapping[str, str]) -> None:
     """Write all of them, or nothing where one is there already."""
-    there = [name for name in texts if (directory / name).exists() or (directory / name).is_symlink()]
-    if there:
+    if there := existing(directory, texts):
         _fail(f"already there: {', '.join(there)}. Nothing was written; name another directory with --config")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            with (directory / name).open("x", encoding="utf-8") as stream:
-                stream.write(text)
+        write_new(directory, texts)
     except OSError as error:
         _fail(f"{error.filename or directory} cannot be written: {error.strerror}")
 

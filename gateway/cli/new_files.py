@@ -1,0 +1,20 @@
+"""Files that a command writes and never overwrites."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+
+def existing(directory: Path, names: Iterable[str]) -> list[str]:
+    """Which of these are there already, also as links that lead nowhere."""
+    return [name for name in names if os.path.lexists(directory / name)]
+
+
+def write_new(directory: Path, texts: Mapping[str, str]) -> None:
+    """Write them into a directory that is made where it is missing. Raises OSError, also for what is there already."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        with (directory / name).open("x", encoding="utf-8") as stream:
+            stream.write(text)
