@@ -39,8 +39,8 @@ class Errors(Section):
 
     detail: Literal["brief", "full"] = Field(
         "brief",
-        description="`brief`: what clients are told names no host, address, file, service or rule of what stands "
-        "behind the gateway; the access log has that, under the id of the request. `full`: clients are told it, too, "
+        description="`brief`: what clients get names no host, address, file, service or rule of what stands "
+        "behind the gateway; the access log has that, under the id of the request. `full`: clients get it, too, "
         "which helps where all of them are your own.",
     )
 
@@ -107,7 +107,7 @@ class MiddlewareFile(Section):
         "that take minutes) and `llm` (models) are there without being written, and can be changed.",
     )
     access_log: AccessLog = Field(AccessLog(), description="One line for each request.")
-    errors: Errors = Field(Errors(), description="What clients are told of errors.")
+    errors: Errors = Field(Errors(), description="How much clients learn of errors.")
     drain: Drain = Field(Drain(), description="What happens after SIGTERM.")
     reload: Reload = Field(Reload(), description="New contents of the files on their way to being served.")
     websocket: WebSocket = Field(WebSocket(), description="WebSocket connections.")

@@ -48,7 +48,7 @@ class StickySplit(StickyCookie):
     """Clients stay with the service of a `split` that they got by its weights, by a cookie that the gateway sets.
 
     A change of weights is for new clients only. An entry of `weight: 0` keeps its clients and gets no others; one that
-    is removed loses them. Where a `when` holds, it decides, and binds nobody.
+    is removed loses them. Where a `when` holds, it decides, and sets no cookie.
     """
 
     cookie: CookieName = Field(
