@@ -149,6 +149,11 @@ class GatewayError(Exception):
         return self.detail
 
 
+def described(error: BaseException) -> str:
+    """What went wrong with a request, for logs: its kind, and the detail."""
+    return f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else repr(error)
+
+
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#$%&'()*+,./0-9:;=?@A-Z_a-z~\[\]-]+")
 _MEMBERS: Final = frozenset({"type", "title", "status", "detail", "origin", "route", "request_id"})
 

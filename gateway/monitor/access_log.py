@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from gateway.errors import GatewayError
+from gateway.errors import described
 from gateway.http import Exchange, Outcome
 from gateway.http.messages import Attempt
 from gateway.http.redaction import shown_url, without_userinfo
@@ -154,7 +154,7 @@ def _record(exchange: Exchange, outcome: Outcome, at: str, concealed: frozenset[
         "attempts": list(map(Attempt.summary, exchange.attempts)),
         "refused_by": rule,
         "reason": reason,
-        "error": f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else error and repr(error),
+        "error": None if error is None else described(error),
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.errors import GatewayError
+from gateway.errors import described
 from gateway.http import Decision, Exchange, Outcome
 from gateway.http.messages import Allowance, Attempt
 from gateway.http.redaction import without_userinfo
@@ -95,7 +95,7 @@ class RecentRequests:
                 exchange.attempts,
                 exchange.decisions,
                 exchange.counted,
-                None if error is None else _in_words(error),
+                None if error is None else _beginning(described(error)),
             )
         )
 
@@ -107,11 +107,6 @@ class RecentRequests:
 
 def _beginning(text: str) -> str:
     return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "..."
-
-
-def _in_words(error: BaseException) -> str:
-    text = f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else repr(error)
-    return _beginning(text)
 
 
 def _shown(kept: _Kept) -> RecentRequest:
