@@ -1,16 +1,38 @@
-"""The messages between discovery, router, auth and monitor, as they come over the admin API (JSON)."""
+"""The messages between discovery, router, auth and monitor, and the envelope in which they travel between processes.
+
+Over the admin API they come as they are. On the bus (`bus/`) each is the `body` of an envelope. Members that are not
+known are refused by the admin API, where they are misspelt, and ignored on the bus, where a newer gateway added them.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from hashlib import sha256
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
+
+VERSION: Final = 1  # of the envelope and of all messages: another one where what is known means something else
+FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{12}")
+
+Name = Annotated[str, Field(max_length=512)]
+Decision = Literal["allow", "deny"]
 
 
 class Message(BaseModel):
     """Frozen, without unknown keys and without conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    KIND: ClassVar[str]
+
+    @property
+    def key(self) -> str | None:
+        """Of a message that says all there is to say of something: what that is. Later ones take its place."""
+        return None
+
+    def for_bus(self) -> Message:
+        """As it may leave the process: without credentials."""
+        return self
 
 
 class ServiceRegistry(Message):
@@ -19,8 +41,49 @@ class ServiceRegistry(Message):
     {"service": "user-api", "instances": [{"host": "10.0.1.5", "port": 8080, "health": "passing"}]}
     """
 
+    KIND = "service-registry"
     service: str
     instances: Annotated[tuple[str | dict[str, Any], ...], Strict(False)]
+
+    @property
+    def key(self) -> str | None:
+        """The service."""
+        return self.service
+
+
+class AuthRequest(Message):
+    """`auth-request`, from the router to auth: a request that showed a credential.
+
+    {"request_id": "req-88210", "path": "/api/v2/users", "api_key": "key_example_4eC39H"}
+
+    The gateway decides about a request where the request is, so that this only informs; on the bus, `api_key` is the
+    fingerprint of the key, as the access log and the audit log have it.
+    """
+
+    KIND = "auth-request"
+    request_id: Name
+    path: Annotated[str, Field(max_length=8192)]
+    api_key: Annotated[str, Field(max_length=1024, repr=False)]
+
+    def for_bus(self) -> AuthRequest:
+        """With the fingerprint of the key."""
+        if FINGERPRINT.fullmatch(self.api_key):
+            return self
+        digest = sha256(self.api_key.encode("utf-8", "surrogatepass")).hexdigest()
+        return self.model_copy(update={"api_key": f"sha256:{digest[:12]}"})
+
+
+class AccessLog(Message):
+    """`access-log`, from auth to the monitor: what was decided about a request.
+
+    {"request_id": "req-88210", "client": "acme-corp", "decision": "allow", "latency_ms": 12}
+    """
+
+    KIND = "access-log"
+    request_id: Name
+    client: Name
+    decision: Decision
+    latency_ms: int | float = Field(ge=0)
 
 
 class HealthFeedback(Message):
@@ -29,7 +92,39 @@ class HealthFeedback(Message):
     {"service": "user-api", "instance": "10.0.1.6:8080", "status": "failing", "error_rate": 0.42}
     """
 
+    KIND = "health-feedback"
     service: str
     instance: str  # host:port
     status: Literal["failing", "passing"]
     error_rate: float | None = Field(None, ge=0, le=1)
+
+
+class ApiAlert(Message):
+    """`api-alert`, from the monitor to the outside: an alert that begins, goes on, or is over.
+
+    {"alert": "errors", "state": "firing", "severity": "page", "subject": "route orders", "summary": "error_rate > 5%"}
+    """
+
+    KIND = "api-alert"
+    alert: Name
+    state: Literal["firing", "resolved"]
+    severity: Name
+    subject: Name
+    summary: Annotated[str, Field(max_length=4096)]
+
+
+KINDS: Final[dict[str, type[Message]]] = {
+    kind.KIND: kind for kind in (ServiceRegistry, AuthRequest, AccessLog, HealthFeedback, ApiAlert)
+}
+
+
+class Envelope(BaseModel):
+    """What travels: `{"v": 1, "kind": "access-log", "id": ..., "at": 1782900000.0, "from": ..., "body": {...}}`."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+    v: int
+    kind: Name
+    id: Name  # tells it from all others: the same one may come twice
+    at: float = Field(allow_inf_nan=False)  # seconds of the epoch, by the clock of the sender
+    sender: Name = Field(alias="from")
+    body: dict[str, Any]
