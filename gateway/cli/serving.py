@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.options import CONFIG, RESOLVE, address, refuse
+from gateway.server.process_one import leave_process_one
 
 
 @click.command()
@@ -55,6 +56,7 @@ def serve(
     resolve: dict[str, str],
 ) -> None:
     """Serve the configuration until SIGTERM."""
+    leave_process_one()
     gc.disable()  # until all is imported, of which nothing is garbage: a tenth of the time to the first request
     from gateway.config.hosts_file import read_hosts  # noqa: PLC0415  the others start faster without a server
     from gateway.config.problems import ConfigError  # noqa: PLC0415

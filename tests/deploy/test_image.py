@@ -9,6 +9,7 @@ import sys
 import tomllib
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -157,40 +158,82 @@ def _pid_namespaces() -> bool:
     return unshare is not None and subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not _pid_namespaces(), reason="this machine gives nobody a process 1 of their own")
-def test_it_is_a_good_process_1(tmp_path: Path) -> None:
-    """As process 1, which no signal ends by itself and whose children nobody else waits for, the gateway ends by
-    SIGTERM with 0, and leaves no zombie of the process in which it tries custom policies."""
-    (tmp_path / "routes.yaml").write_text("routes:\n- path: /*\n  target: asgi:tests.lifecycle.apps:one\n")
-    (tmp_path / "middleware.yaml").write_text("drain: {window: 0, deadline: 5s}\n")
+@contextlib.contextmanager
+def process_one(directory: Path, target: str) -> Iterator[tuple[int, int]]:
+    """A gateway that is started as process 1 with one application: its port, and the id of process 1 out here."""
+    (directory / "routes.yaml").write_text(f"routes:\n- path: /*\n  target: asgi:tests.lifecycle.apps:{target}\n")
+    (directory / "middleware.yaml").write_text("drain: {window: 0, deadline: 5s}\n")
     port = free_port()
     command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
     serve = ["-m", "gateway.cli", "serve", "--host", "127.0.0.1", "--port", str(port), "--admin", "off", "--strict"]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, sys.executable, *serve, "--config", str(tmp_path)], stderr=log, stdout=log
-        )
+    with (directory / "log").open("wb") as log:
+        unshare = subprocess.Popen([*command, sys.executable, *serve, "--config", directory], stderr=log, stdout=log)
     try:
         until(lambda: _answers(port), 30, "it does not answer")
-        (gateway,) = _children(process.pid)
-        assert "NSpid" in (status := Path(f"/proc/{gateway}/status").read_text())
-        assert re.search(r"^NSpid:.*\t1$", status, re.MULTILINE)
-        assert [child for child in _children(gateway) if _is_zombie(child)] == []
-        os.kill(gateway, signal.SIGTERM)
-        assert process.wait(20) == 0
-        assert "ended" in (tmp_path / "log").read_text()
+        (first,) = _children(unshare.pid)
+        assert re.search(r"^NSpid:.*\t1$", Path(f"/proc/{first}/status").read_text(), re.MULTILINE)
+        yield port, first
+        os.kill(first, signal.SIGTERM)
+        assert unshare.wait(20) == 0
+        assert "ended" in (directory / "log").read_text()
     finally:
-        process.kill()
-        process.wait()
+        unshare.kill()
+        unshare.wait()
+
+
+own_process_one = pytest.mark.skipif(not _pid_namespaces(), reason="this machine gives nobody a process 1 of their own")
+
+
+@own_process_one
+def test_it_is_a_good_process_1(tmp_path: Path) -> None:
+    """As process 1, which no signal ends by itself, the gateway ends by SIGTERM with 0, reads its configuration again
+    by SIGHUP, and leaves no zombie of the process in which it tries custom policies."""
+    with process_one(tmp_path, "one") as (port, first):
+        (gateway,) = _children(first)
+        assert [child for child in _children(gateway) if _is_zombie(child)] == []
+        (tmp_path / "routes.yaml").write_text("routes:\n- path: /*\n  respond: {status: 410}\n")
+        os.kill(first, signal.SIGHUP)
+        until(lambda: _status(port, "/") == 410)
+
+
+@own_process_one
+def test_process_1_waits_for_what_others_leave_behind(tmp_path: Path) -> None:
+    """What an application leaves behind becomes no zombie, and the exit codes of what it waits for itself reach it."""
+    with process_one(tmp_path, "starting") as (port, first):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+            left, codes = answer.read().decode().split(" ", 1)
+        assert codes == "(7, 3, 5)"
+        assert int(left) > 1
+        until(lambda: not any(map(_is_zombie, _children(first))), 10, f"zombies: {_children(first)}")
+
+
+@own_process_one
+def test_process_1_ends_as_the_gateway_does(tmp_path: Path) -> None:
+    """A gateway that is killed, for its memory for instance, ends the container, with the code of that signal."""
+    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    serve = ["-m", "gateway.cli", "serve", "--port", str(free_port()), "--admin", "off", "--config", str(tmp_path)]
+    unshare = subprocess.Popen([*command, sys.executable, *serve], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: [*map(_children, _children(unshare.pid))] not in ([], [[]]), 30)
+        ((gateway,),) = map(_children, _children(unshare.pid))
+        os.kill(gateway, signal.SIGKILL)
+        assert unshare.wait(20) == 128 + signal.SIGKILL
+    finally:
+        unshare.kill()
+        unshare.wait()
 
 
 def _answers(port: int) -> bool:
-    with (
-        contextlib.suppress(OSError),
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as got,
-    ):
-        return bool(got.status == 200)
+    with contextlib.suppress(OSError):
+        return _status(port, "/health/ready") == 200
     return False
+
+
+def _status(port: int, path: str) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", path)
+    with contextlib.closing(connection):
+        return connection.getresponse().status
 
 
 def _children(pid: int) -> list[int]:
