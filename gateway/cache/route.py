@@ -197,6 +197,7 @@ class RouteCache:
         exchange.deferred = None
         exchange.early_hints = exchange.expectation = None
         exchange.attempts = ()
+        exchange.span = None
         exchange.deadline = NEVER
         try:
             again = self._asked(exchange, asked.handler, asked.credential)

@@ -13,6 +13,7 @@ from gateway.http.bodies import Body, Expectation, Headers, WebSocketSession
 
 if TYPE_CHECKING:
     from gateway.http.header_filter import HeaderFilter
+    from gateway.http.span import Span
 
 logger = logging.getLogger("gateway")
 
@@ -214,6 +215,7 @@ _ATTRIBUTES: Final = (
     "request_id",
     "route",
     "scheme",
+    "span",
     "target_path",
     "trace_id",
     "upstream",
@@ -269,6 +271,7 @@ class Exchange:
         self.early_hints: Callable[[Headers], Awaitable[None]] | None = None  # passes on a 103 (RFC 8297)
         # What was decided.
         self.trace_id: str | None = None  # of the trace that it belongs to (W3C Trace Context)
+        self.span: Span | None = None  # of the exchange, where it is recorded
         self.route: str | None = None
         self.target_path = ""
         self.parameters = _NO_PARAMETERS

@@ -56,18 +56,18 @@ def problem_for(error: GatewayError, exchange: Exchange, *, full: bool = False) 
         body = f"{kind.status} {kind.title}\n{detail}\nrequest {request_id}\n".encode()
         media_type = b"text/plain; charset=utf-8"
     else:
-        body = orjson.dumps(
-            {
-                "type": kind.type,
-                "title": kind.title,
-                "status": kind.status,
-                "detail": detail,
-                "origin": kind.origin,
-                "route": exchange.route,
-                "request_id": request_id,
-                **error.members,
-            }
-        )
+        members: dict[str, object] = {
+            "type": kind.type,
+            "title": kind.title,
+            "status": kind.status,
+            "detail": detail,
+            "origin": kind.origin,
+            "route": exchange.route,
+            "request_id": request_id,
+        }
+        if exchange.trace_id is not None:
+            members["trace_id"] = exchange.trace_id
+        body = orjson.dumps({**members, **error.members})
         media_type = b"application/problem+json"
     headers = [
         (b"content-type", media_type),

@@ -1,51 +1,54 @@
-"""Tells the backend which trace a request belongs to, as W3C Trace Context has it (`traceparent`, `tracestate`).
+"""Tells the backend which trace a request belongs to, and decides whether the trace is recorded (docs/tracing.md).
 
-A trace that comes from a trusted peer is continued: the same id and flags, and a new id for this hop. In all
-other cases a new trace begins, and what the client said of one is dropped.
+A trace that comes from a trusted peer is continued, and the decision that was made of it kept. In all other cases a new
+one begins, of which it is decided here, and what the client said of one is dropped. Where an exchange is recorded, the
+backend gets the id of the client span of its attempt, which is exported, and otherwise the parent as it came.
 """
 
 from __future__ import annotations
 
+import os
 import random
-import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.config.models import RouteConfig
+from gateway.config.models.trace import Trace as TraceConfig
 from gateway.context import Context
 from gateway.http import Exchange, Handler, Response
-from gateway.http.fields import values
+from gateway.http.span import Recorder, Span
+from gateway.http.trace_context import (
+    B3_FIELDS,
+    CONTEXT_FIELDS,
+    RANDOM,
+    SAMPLED,
+    Lines,
+    Parent,
+    baggage_lines,
+    context_lines,
+    parent_in,
+    state_lines,
+)
 from gateway.middleware.declaration import Declaration
 
-# Version 00 is exactly so long; later ones may go on behind a hyphen, and 55 characters of them are understood.
-_TRACEPARENT: Final = re.compile(
-    rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
-)
-_KNOWN_FLAGS: Final = 0b11  # sampled, and random trace id; the others must be sent as 0
-_PARENT: Final = frozenset({b"traceparent"})
-_PARENT_AND_STATE: Final = frozenset({b"traceparent", b"tracestate"})
+DEFAULT_SHARE: Final = 0.01
+_SHARES: Final = {"always_on": 1.0, "always_off": 0.0}
+_HALF: Final = 2**64  # values that the second half of a trace id may have
 
 
 class Hops:
     """Makes ids, for all routes of the process."""
 
     def __init__(self) -> None:
-        self._random = random.Random()
+        self.random = random.Random()
 
-    def begun(self) -> tuple[str, bytes]:
-        """The id of a new trace, and its traceparent."""
-        # Of the trace 16 bytes, a hyphen, and 8 of the hop.
-        ids = self._random.getrandbits(192).to_bytes(24, "big").hex("-", -16)
-        return ids[:32], f"00-{ids}-01".encode()
 
-    def continued(self, traceparent: bytes) -> tuple[str, bytes] | None:
-        """The same of the trace that a request came with. None where that is malformed."""
-        match = _TRACEPARENT.fullmatch(traceparent)
-        if match is None:
-            return None
-        trace, flags = match[1].decode(), int(match[2], 16) & _KNOWN_FLAGS
-        return trace, f"00-{trace}-{self._random.randbytes(8).hex()}-{flags:02x}".encode()
+def threshold(share: float) -> str:
+    """What the second half of a trace id, in hexadecimal digits, is less than, where the trace is recorded: as the
+    samplers of OpenTelemetry that go by the trace id decide it."""
+    bound = round(share * _HALF)
+    return "g" if bound >= _HALF else f"{bound:016x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +56,114 @@ class Trace:
     """Whose trace is continued: that of trusted peers, and of strangers where that is wanted."""
 
     hops: Hops
+    below: str  # see `threshold`
     trusts_peers: bool = True
     trusts_strangers: bool = False
+    b3: str = ""  # single, multi; empty: not sent, and not understood
+    recorder: Recorder | None = None  # None: no span is exported
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler whose exchanges belong to a trace."""
+        bits, below, b3, recorder = self.hops.random.getrandbits, self.below, self.b3, self.recorder
+        concealed = CONTEXT_FIELDS | B3_FIELDS if b3 else CONTEXT_FIELDS
 
         def traced(exchange: Exchange) -> Awaitable[Response]:
-            known = self._continued(exchange) if b"traceparent" in exchange.fields else None
-            hidden = _PARENT_AND_STATE if known is None else _PARENT
-            exchange.hidden_headers = exchange.hidden_headers | hidden if exchange.hidden_headers else hidden
-            exchange.trace_id, parent = known or self.hops.begun()
-            exchange.extra_headers += ((b"traceparent", parent),)
+            exchange.hidden_headers = exchange.hidden_headers | concealed if exchange.hidden_headers else concealed
+            fields = exchange.fields
+            if b"traceparent" in fields or b"baggage" in fields or (b3 and not B3_FIELDS.isdisjoint(fields)):
+                self._received(exchange)
+            else:
+                # Of the trace 16 bytes, a hyphen, and 8 of the span.
+                ids = bits(192).to_bytes(24, "big").hex("-", -16)
+                exchange.trace_id = ids[:32]
+                sampled = ids[16:32] < below
+                if b3 or (sampled and recorder is not None):
+                    self._begin(exchange, ids, sampled=sampled)
+                else:
+                    line = (b"traceparent", f"00-{ids}-0{3 if sampled else 2}".encode())
+                    exchange.extra_headers += (line,)
             return handler(exchange)
 
         return traced
 
-    def _continued(self, exchange: Exchange) -> tuple[str, bytes] | None:
-        """The trace of the one who sent the request. None where it is not taken; two of them are none."""
-        if not (self.trusts_peers if exchange.peer_trusted else self.trusts_strangers):
-            return None
-        parents = values(exchange.headers, b"traceparent")
-        return self.hops.continued(parents[0]) if len(parents) == 1 else None
+    def _received(self, exchange: Exchange) -> None:
+        """A request that may belong to a trace."""
+        parent: Parent | None = None
+        if self.trusts_peers if exchange.peer_trusted else self.trusts_strangers:
+            parent = parent_in(exchange.headers, exchange.fields, b3=bool(self.b3))
+            if b"baggage" in exchange.fields:
+                exchange.extra_headers += baggage_lines(exchange.headers)
+        if parent is not None and parent.trace:
+            self._continue(exchange, parent)
+            return
+        ids = self.hops.random.getrandbits(192).to_bytes(24, "big").hex("-", -16)
+        decided = None if parent is None else parent.sampled
+        self._begin(exchange, ids, sampled=ids[16:32] < self.below if decided is None else decided)
+
+    def _begin(self, exchange: Exchange, ids: str, *, sampled: bool) -> None:
+        trace, own = ids[:32], ids[33:]
+        exchange.trace_id = trace
+        flags = RANDOM | SAMPLED if sampled else RANDOM
+        if sampled and self.recorder is not None:
+            exchange.span = Span(trace, own, flags, self.recorder, self.hops.random, b3=self.b3)
+            exchange.extra_headers += exchange.span.lines
+        else:
+            exchange.extra_headers += context_lines(trace, own, flags, self.b3)
+
+    def _continue(self, exchange: Exchange, parent: Parent) -> None:
+        trace = exchange.trace_id = parent.trace
+        state: Lines = () if parent.b3 or b"tracestate" not in exchange.fields else state_lines(exchange.headers)
+        sampled, flags = parent.sampled, parent.flags
+        if sampled is None:
+            sampled = trace[16:] < self.below
+            flags = SAMPLED if sampled else 0
+        if sampled and self.recorder is not None:
+            own = self.hops.random.randbytes(8).hex()
+            span = exchange.span = Span(trace, own, flags, self.recorder, self.hops.random, parent.span, self.b3)
+            span.state = b",".join([value for _, value in state])
+            exchange.extra_headers += span.lines + state
+        elif parent.b3 and parent.sampled is not None:
+            exchange.extra_headers += (*context_lines(trace, parent.span, flags), *parent.b3)
+        else:
+            exchange.extra_headers += context_lines(trace, parent.span, flags, self.b3) + state
 
 
 def for_route(context: Context, route: RouteConfig) -> Trace | None:
     """None where it is off."""
     config = context.configuration.middleware.trace
-    if not config.enabled:
+    if not config.is_on:
         return None
     hops = context.plan.need("trace", Hops, ("middleware.yaml", ("trace",)))
-    return Trace(hops, config.trust != "never", config.trust == "always")
+    share = share_of(config, os.environ, exported=False) if route.trace is None else route.trace.sample
+    b3 = config.b3 or b3_of(os.environ)
+    return Trace(hops, threshold(share), config.trust != "never", config.trust == "always", b3)
 
 
-DECLARATION: Final[Declaration] = Declaration("trace", for_route, compiled=True)
+def share_of(config: TraceConfig, environment: Mapping[str, str], *, exported: bool) -> float:
+    """How many of the traces that begin here are recorded, by OpenTelemetry's variables where nothing else says it.
+
+    A parent's decision is kept with every sampler. `exported`: there is somewhere for spans to go.
+    """
+    if config.sample is not None:
+        return config.sample
+    sampler = environment.get("OTEL_TRACES_SAMPLER", "").strip().removeprefix("parentbased_")
+    if sampler == "traceidratio":
+        return _ratio(environment.get("OTEL_TRACES_SAMPLER_ARG", ""))
+    return _SHARES.get(sampler, DEFAULT_SHARE if exported else 0.0)
+
+
+def _ratio(text: str) -> float:
+    try:
+        ratio = float(text)
+    except ValueError:
+        return 1.0  # as the specification has it
+    return ratio if 0 <= ratio <= 1 else 1.0
+
+
+def b3_of(environment: Mapping[str, str]) -> str:
+    """How B3 is sent, by OpenTelemetry's variable."""
+    named = {name.strip() for name in environment.get("OTEL_PROPAGATORS", "").split(",")}
+    return "single" if "b3" in named else "multi" if "b3multi" in named else ""
+
+
+DECLARATION: Final[Declaration] = Declaration("trace", for_route, guards_quota=True, compiled=True)

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Exchange, Response
+from gateway.http import Exchange, Headers, Response
 from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, spelled
 from gateway.http.messages import Attempt, Observer
 from gateway.upstream.connection import Connection
@@ -61,8 +61,8 @@ class Cluster:
         while True:
             attempt = endpoint.begin(now, self.observers)
             exchange.attempts += (attempt,)
-            if bounded:
-                request.headers = with_time_left(headers, exchange.deadline)
+            if bounded or exchange.span is not None:
+                request.headers = self._of_attempt(exchange, attempt, headers, bounded=bounded)
             try:
                 response = await self._answer(request, endpoint, attempt, fresh=fresh)
             except GatewayError as error:
@@ -88,6 +88,12 @@ class Cluster:
     def describe(self, exchange: Exchange) -> str:
         """What it would do about failures, for `explain`."""
         return f"retries at {self.name}: {self.retries.describe(exchange)}"
+
+    def _of_attempt(self, exchange: Exchange, attempt: Attempt, headers: Headers, *, bounded: bool) -> Headers:
+        """These lines, with what only this attempt says: how much time is left, and its span."""
+        if bounded:
+            headers = with_time_left(headers, exchange.deadline)
+        return headers if exchange.span is None else exchange.span.begin(attempt, self.name, headers)
 
     def _answer(self, request: Request, endpoint: Endpoint, attempt: Attempt, *, fresh: bool) -> Awaitable[Response]:
         """One attempt; `fresh`: not on a connection that has been idle. What is returned raises GatewayError."""

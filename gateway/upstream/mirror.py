@@ -196,6 +196,7 @@ def _copied(exchange: Exchange, body: bytes | None) -> Exchange:
     made = copy(exchange)
     made.deferred = None
     made.body = None if body is None else WholeBody(body, [])
+    made.span = None  # what is asked of a mirror is no part of what the client asked for
     made.attempts = ()
     made.decisions = ()
     made.deadline = NEVER

@@ -26,6 +26,7 @@ from gateway.config.models.services import ServiceConfig
 from gateway.config.models.splits import SplitEntry
 from gateway.config.models.sticky import StickySplit
 from gateway.config.models.timeouts import TimeoutsOfRoute
+from gateway.config.models.trace import TraceOfRoute
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, Several, SomeOf, Text, Unset, as_list, or_empty, refuse
 from gateway.config.values.paths import (
@@ -176,6 +177,9 @@ class RouteKeys(Model):
     )
     cache: Unset[CacheOfRoute] = Field(
         None, description="Whether responses are stored and used again, and which. Unset: `cache` of middleware.yaml."
+    )
+    trace: Unset[TraceOfRoute] = Field(
+        None, description="How many of the traces that begin here are recorded. Unset: `trace` of middleware.yaml."
     )
     max_body: Unset[Size] = Field(None, description="Largest request body. Unset: `limits.body` of middleware.yaml.")
 

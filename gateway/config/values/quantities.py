@@ -1,4 +1,4 @@
-"""Durations, sizes and percentages."""
+"""Durations, sizes, percentages and shares."""
 
 import re
 from collections.abc import Mapping
@@ -60,6 +60,18 @@ def parse_percent(value: object) -> float:
     return percent
 
 
+def parse_share(value: object) -> float:
+    """A share of 1, of `"1%"`, or a number from 0 to 1."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not 0 <= value <= 1:
+            raise refuse("a share is a percentage such as 1%, or a number from 0 to 1")
+        return float(value)
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) and len(value) < 40 else None
+    if match is None or match[2] != "%" or float(match[1]) > 100:
+        raise refuse("expected a share: a percentage such as 1%, or a number from 0 to 1")
+    return float(match[1]) / 100
+
+
 def _quantity(value: object, units: Mapping[str, float]) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
@@ -101,3 +113,13 @@ Percent = Annotated[
     BeforeValidator(parse_percent, json_schema_input_type=Annotated[str, Field(pattern=PERCENT_PATTERN)] | Literal[0]),
 ]
 """Per cent, from 0 to 100."""
+
+Share = Annotated[
+    float,
+    Kind("percentage, or number from 0 to 1"),
+    BeforeValidator(
+        parse_share,
+        json_schema_input_type=Annotated[str, Field(pattern=PERCENT_PATTERN)] | Annotated[float, Field(ge=0, le=1)],
+    ),
+]
+"""A share of 1."""

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from gateway.custom_code import described
 from gateway.deadlines import NEVER, Deadlines
-from gateway.http import Exchange, Response
+from gateway.http import Exchange, Headers, Response
 from gateway.http.fields import CONNECTION_FIELDS, values
 from gateway.http.messages import Attempt
 from gateway.upstream.asgi.answer import Answer
@@ -64,6 +64,9 @@ class Application:
         attempt = Attempt(self.name, time.perf_counter())
         attempt.connected = True
         exchange.attempts += (attempt,)
+        headers = request_headers(exchange)
+        if exchange.span is not None:
+            headers = exchange.span.begin(attempt, self.name, headers)
         loop = asyncio.get_running_loop()
         if timeouts.total != NEVER and not exchange.websocket:
             exchange.deadline = min(exchange.deadline, loop.time() + timeouts.total)
@@ -74,12 +77,12 @@ class Application:
             key = exchange.fields.get(b"sec-websocket-key", b"")
             session = Session(self.name, key, websocket, self._deadlines, exchange.deadline)
             exchange.defer(session.release)
-            self._keep(session.begin(self._app, self._scope(exchange, "websocket")))
+            self._keep(session.begin(self._app, self._scope(exchange, "websocket", headers)))
             response = await session.answer(timeouts.response_header)
         else:
             answer = Answer(exchange, self.name, timeouts, self._deadlines)
             exchange.defer(answer.close)
-            self._keep(answer.begin(self._app, self._scope(exchange, "http")))
+            self._keep(answer.begin(self._app, self._scope(exchange, "http", headers)))
             response = await answer.response()
         attempt.seconds = time.perf_counter() - attempt.started
         attempt.status = response.status
@@ -104,8 +107,8 @@ class Application:
             task.cancel()
         await self._lifespan.stop()
 
-    def _scope(self, exchange: Exchange, kind: str) -> dict[str, Any]:
-        headers = [line for line in request_headers(exchange) if line[0] not in CONNECTION_FIELDS]
+    def _scope(self, exchange: Exchange, kind: str, headers: Headers) -> dict[str, Any]:
+        headers = [line for line in headers if line[0] not in CONNECTION_FIELDS]
         scope: dict[str, Any] = {
             "type": kind,
             "asgi": {"version": "3.0", "spec_version": "2.4"},
