@@ -24,7 +24,7 @@ MODULES = """
     routes/conditions
     algorithms/gcra algorithms/networks algorithms/fairness algorithms/windowed_sum algorithms/retry_budget
     algorithms/weighted_draw algorithms/held_slots algorithms/peak_ewma algorithms/priorities algorithms/bounded_load
-    algorithms/stable_hash algorithms/histogram
+    algorithms/stable_hash algorithms/percentiles algorithms/sizes
     algorithms/circuit_breaker upstream/breaker upstream/fallback upstream/split upstream/concurrency
     algorithms/fixed_concurrency upstream/counts
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
@@ -38,7 +38,7 @@ MODULES = """
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     middleware/variables
-    monitor/access_log monitor/log_writer monitor/metrics monitor/recent_requests
+    monitor/access_log monitor/log_writer monitor/traffic monitor/recent_requests
     app/channel app/destination app/gateway app/sending app/asgi app/counting
     server/context server/channel server/head server/progress server/lingering server/accepting
     server/http1/phase server/http1/reader server/http1/channel server/http1/websocket server/http1/connection

@@ -1,12 +1,7 @@
-"""What Prometheus scrapes: counted in plain numbers on the request path, put into its format only when it asks.
-
-A request costs one dict entry and a bisection. Every set of labels is bounded: routes and rules come from the
-configuration, and consumers beyond CONSUMERS, which a token issuer may invent without end, are counted as "other".
-"""
+"""What Prometheus scrapes: put into its format when it asks."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
@@ -17,28 +12,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.algorithms.histogram import Histogram
-from gateway.http import Exchange, Outcome, messages
+from gateway.algorithms.percentiles import Sketch
+from gateway.http import messages
+from gateway.monitor.families import SECONDS
+from gateway.monitor.traffic import Traffic
 
-BUCKETS: Final[tuple[float, ...]] = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-)  # seconds
-CONSUMERS: Final = 1000
-ROUTES: Final = 20_000  # series that are kept; those of removed routes go first when there are more
-NO_ROUTE: Final = "-"
 _BUILD: Final = ("version", "python", "made")
 
 HELP: Final = {
@@ -99,11 +77,8 @@ Source = Callable[[], Iterable[Metric]]
 class Metrics(Collector):
     """The numbers of one process."""
 
-    def __init__(self) -> None:
-        self._requests: Counter[tuple[str, int]] = Counter()
-        self._durations: dict[str, Histogram] = {}
-        self._consumers: Counter[str] = Counter()
-        self._decisions: Counter[tuple[str, str]] = Counter()
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
         self._sources: list[Source] = []
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -113,29 +88,6 @@ class Metrics(Collector):
         """Another source of numbers, read with every scrape."""
         self._sources.append(source)
 
-    def observe(self, exchange: Exchange, outcome: Outcome) -> None:
-        """An exchange is over."""
-        route = exchange.route or NO_ROUTE
-        self._requests[route, outcome.status] += 1
-        durations = self._durations.get(route)
-        if durations is None:
-            durations = self._new_route(route)
-        durations.counts[bisect_left(durations.bounds, outcome.seconds)] += 1  # `observe`, without the call
-        durations.total += outcome.seconds
-        if exchange.identity is not None:
-            name = exchange.identity.consumer
-            known = name in self._consumers or len(self._consumers) < CONSUMERS
-            self._consumers[name if known else "other"] += 1
-        for decision in exchange.decisions:
-            self._decisions[decision.rule, decision.verdict] += 1
-
-    def _new_route(self, route: str) -> Histogram:
-        if len(self._durations) >= ROUTES:
-            self._durations.clear()
-            self._requests.clear()
-        durations = self._durations[route] = Histogram(BUCKETS)
-        return durations
-
     def collect(self) -> Iterator[Metric]:
         """All of it, in Prometheus's terms."""
         requests = CounterMetricFamily(
@@ -143,8 +95,14 @@ class Metrics(Collector):
             "Requests by route and status; the access log says more of each.",
             labels=["route", "status"],
         )
-        for (route, status), count in self._requests.items():
-            requests.add_metric([route, str(status)], count)
+        statuses: Counter[tuple[str, str]] = Counter()
+        durations: dict[str, Sketch] = {}
+        for flow in self._traffic.flows.values():
+            durations.setdefault(flow.route, Sketch()).merge(flow.durations)
+            for (_, _, status, _), count in flow.counts.items():
+                statuses[flow.route, str(status)] += count
+        for labels, count in statuses.items():
+            requests.add_metric(labels, count)
         yield requests
         made = "interpreted" if (messages.__file__ or "").endswith(".py") else "compiled"  # see setup.py
         build = GaugeMetricFamily("gateway_build_info", "1, by version, Python, and how it was made.", labels=_BUILD)
@@ -155,11 +113,11 @@ class Metrics(Collector):
             "Duration by route; gateway last shows how much of it the backend took.",
             labels=["route"],
         )
-        for route, durations in self._durations.items():
-            seconds.add_metric([route], durations.cumulative(), durations.total)
+        for route, each in durations.items():
+            seconds.add_metric([route], buckets_of(each), each.total)
         yield seconds
         consumers = CounterMetricFamily("gateway_consumer_requests", "Requests by consumer.", labels=["consumer"])
-        for consumer, count in self._consumers.items():
+        for consumer, count in self._traffic.consumers.items():
             consumers.add_metric([consumer], count)
         yield consumers
         decisions = CounterMetricFamily(
@@ -167,7 +125,7 @@ class Metrics(Collector):
             "What the rules said, by rule and verdict; shadow-deny is what enforcing a rule would refuse.",
             labels=["rule", "verdict"],
         )
-        for (rule, verdict), count in self._decisions.items():
+        for (rule, verdict), count in self._traffic.decisions.items():
             decisions.add_metric([rule, verdict], count)
         yield decisions
         for source in self._sources:
@@ -176,6 +134,11 @@ class Metrics(Collector):
     def render(self) -> bytes:
         """The text that a scrape gets."""
         return generate_latest(self._registry)
+
+
+def buckets_of(durations: Sketch) -> list[tuple[str, float]]:
+    """As the client library takes them."""
+    return list(zip((*map(str, SECONDS), "+Inf"), map(float, durations.cumulative(SECONDS)), strict=True))
 
 
 def plain(measures: Mapping[str, float]) -> Iterator[Metric]:

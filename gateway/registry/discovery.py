@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.algorithms.histogram import Histogram
+from gateway.algorithms.percentiles import Sketch
 from gateway.live import Tasks
 from gateway.outside.throttled_log import ThrottledLog
 from gateway.plurals import counted
@@ -60,7 +60,7 @@ class Discovery:
         self._fault_lines = 0
         self._fault_lines_until = 0.0
         self.dropped = 0  # instances outside of what is allowed, in the last set
-        self.use = Histogram(USE_SECONDS)  # from the source's event until a change was used
+        self.use = Sketch()  # from the source's event until a change was used
         self._caution = caution or Caution()
         self._known = asyncio.Event()  # the source has said once which instances there are
         self._tried = asyncio.Event()  # it has, or it has failed
@@ -194,7 +194,7 @@ class Discovery:
             return
         self.changes += 1
         if said.happened is not None and members:  # an empty set may have been held back
-            self.use.observe(time.perf_counter() - said.happened)
+            self.use.add(time.perf_counter() - said.happened)
         count = counted(len(self.upstream.endpoints), "instance")
         changes = "; ".join(_changes(endpoints, self.upstream.endpoints))
         logger.info("%s has %s now (%s): %s", self.upstream.name, count, self.source.place, changes)

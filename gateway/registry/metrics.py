@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from gateway.registry.discovery import USE_SECONDS as SECONDS
 from gateway.registry.discovery import Discovery
 
 
@@ -53,5 +54,6 @@ def discovery_metrics(services: Iterable[Discovery]) -> Iterator[Metric]:
         dropped.add_metric(name, each.dropped)
         changes.add_metric(name, each.changes)
         faults.add_metric(name, each.faults)
-        use.add_metric(name, each.use.cumulative(), each.use.total)
+        buckets = zip((*map(str, SECONDS), "+Inf"), map(float, each.use.cumulative(SECONDS)), strict=True)
+        use.add_metric(name, list(buckets), each.use.total)
     yield from (age, stale, count, dropped, changes, faults, use)

@@ -25,7 +25,6 @@ from gateway.admin.access import Listening
 from gateway.admin.app import admin_app, metrics_app
 from gateway.app import Gateway
 from gateway.app.health import PROBES, probe
-from gateway.auth.metrics import FetchedKeys, issuer_metrics
 from gateway.auth.replays import SERVICE as REPLAYS
 from gateway.auth.replays import ReplayMemory
 from gateway.build import Snapshot
@@ -34,28 +33,23 @@ from gateway.config.problems import ConfigError
 from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
 from gateway.live import Owner, Plan
-from gateway.monitor.endpoint_metrics import endpoint_metrics
-from gateway.monitor.metrics import Metrics, plain
 from gateway.monitor.process_log import ProcessLog
-from gateway.monitor.recent_requests import RecentRequests
-from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.registry.discovery import Discovery
-from gateway.registry.metrics import discovery_metrics
 from gateway.reload import Reloader
 from gateway.server.admin import AdminAccess
 from gateway.server.context import ServerContext
 from gateway.server.listen import Kind, ListenError, StartError, Wanted
 from gateway.server.logs import Logs, logs_of
-from gateway.server.loop_watch import LoopTroubles, LoopWatch
+from gateway.server.loop_watch import LoopWatch
 from gateway.server.memory import give_memory_back
 from gateway.server.name_warnings import NameWarnings
 from gateway.server.notify import READY, notify, reloading, status
+from gateway.server.observed import Observed
 from gateway.server.servers import GatewayServer
 from gateway.server.state_directory import SERVICE as STATE_DIRECTORY
 from gateway.server.state_directory import StateDirectory
 from gateway.server.succession import Places, Succession
 from gateway.server.systemd import sockets_of_systemd
-from gateway.upstream.service import Upstream
 from gateway.upstream.transport import Connector, Resolver
 
 logger = logging.getLogger("gateway")
@@ -85,13 +79,11 @@ async def serve(options: ServeOptions) -> None:
     admin_at = places.address("admin")
     deadlines = Deadlines(asyncio.get_running_loop())
     connector = Connector(deadlines, Resolver(options.resolve))
-    metrics = Metrics()
-    owner = Owner()
+    owner, observed = Owner(), Observed()
     logs = logs_of(owner, options.log, options.log_format)
     owner.hold(REPLAYS, ReplayMemory())
-    recent = RecentRequests()
     # The last requests are kept where they can be shown.
-    reports = [logs.access.report, metrics.observe, *([recent.report] if admin_at is not None else ())]
+    reports = [logs.access.report, observed.traffic.report, *([observed.recent.report] if admin_at is not None else ())]
     admin_access = AdminAccess(options.directory, admin_at, options.secrets)
     names = NameWarnings(options.resolve)
 
@@ -105,11 +97,12 @@ async def serve(options: ServeOptions) -> None:
         plan.after_adoption(partial(succession.wait_in, state_directory))
         plan.after_adoption(partial(admin_access.take_over, snapshot))
         plan.after_adoption(partial(names.look, snapshot.configuration))
+        observed.plan(snapshot, plan)
 
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
     loop_watch = LoopWatch()
     state = owner.hold(STATE_DIRECTORY, StateDirectory())
-    _add_sources(metrics, reloader, loop_watch)
+    observed.add_sources(reloader, loop_watch)
     gateway = Gateway(reloader, reports)
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
     succession = Succession(server, places, logs.audit)
@@ -124,24 +117,17 @@ async def serve(options: ServeOptions) -> None:
             beside: dict[Kind, ASGIApp] = {}
             if admin_at is not None:
                 where, report = Listening(*admin_at), logs.audit.report_change
-                beside["admin"] = admin_app(reloader, metrics, recent, where, admin_access.credentials, report)
+                beside["admin"] = admin_app(
+                    reloader, observed.metrics, observed.recent, where, admin_access.credentials, report
+                )
             beside["metrics"] = metrics_app(
-                metrics, lambda path: probe(path, reloader, draining=gateway.draining), PROBES
+                observed.metrics, lambda path: probe(path, reloader, draining=gateway.draining), PROBES
             )
             await succession.serve(beside)
     finally:
         succession.end()
         loop_watch.stop()
         logs.access.close()
-
-
-def _add_sources(metrics: Metrics, reloader: Reloader, loop_watch: LoopWatch) -> None:
-    owner = reloader.owner
-    owner.hold(("event_loop",), LoopTroubles(loop_watch))
-    metrics.add_source(lambda: [*discovery_metrics(owner.all(Discovery)), *endpoint_metrics(owner.all(Upstream))])
-    metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
-    metrics.add_source(partial(resilience_metrics, owner))
-    metrics.add_source(lambda: issuer_metrics(owner.all(FetchedKeys)))
 
 
 async def _begin(reloader: Reloader, succession: Succession, *, strict: bool) -> None:

@@ -6,10 +6,12 @@ import asyncio
 import ssl
 import time
 from collections.abc import Sequence
+from math import ceil, log2
 from typing import Final, Protocol
 
 from gateway.algorithms.held_slots import HeldSlots
 from gateway.algorithms.peak_ewma import PeakEwma
+from gateway.algorithms.percentiles import PER_OCTAVE, SMALLEST, Sketch
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http.frames import RESTART
@@ -64,6 +66,7 @@ class Endpoint:
         "_pool",
         "address",
         "authority",
+        "durations",
         "ewma",
         "failures",
         "given_up",
@@ -78,6 +81,7 @@ class Endpoint:
         "requests",
         "retired",
         "server_name",
+        "service_durations",
         "sessions",
         "started",
         "tls_context",
@@ -114,6 +118,8 @@ class Endpoint:
         self.failures = 0
         self.unanswered = 0  # of these, without a whole answer
         self.given_up = 0  # by the client, or before the endpoint saw them
+        self.durations = Sketch()  # of attempts that it answered, until the head, or failed
+        self.service_durations = self.durations  # the same of all endpoints of its service, those that left included
         self.tls_context = tls_context
         self.server_name = server_name or asked.name
         self._connector = connector
@@ -211,8 +217,10 @@ class Endpoint:
                 self.given_up += 1
             elif self.health.record.in_a_row:
                 self.health.record.succeeded()
-            if self.ewma is not None and attempt.seconds is not None:
-                self.ewma.observe(attempt.waited + attempt.seconds, time.perf_counter())
+            if attempt.seconds is not None:
+                self._took(attempt.waited + attempt.seconds)
+                if self.ewma is not None:
+                    self.ewma.observe(attempt.waited + attempt.seconds, time.perf_counter())
             return
         if failure is not None and (failure.origin != "upstream" or attempt.retry == STALE):
             self.given_up += 1
@@ -221,10 +229,29 @@ class Endpoint:
             self.unanswered += 1
         if failure is not None or status >= 500:
             self.failures += 1
+        self._took(attempt.took if attempt.seconds is None else attempt.waited + attempt.seconds)
         self._failed(attempt)
         known = failure is ErrorKind.UPSTREAM_DOWN or (failure is None and status == 429)
         if self.judge is not None and not known:
             self.judge.judge(self, attempt)
+
+    def _took(self, seconds: float) -> None:
+        """`Sketch.add` for both, with one logarithm."""
+        index = ceil(log2(seconds) * PER_OCTAVE) if seconds > SMALLEST else 0
+        for durations in (self.durations, self.service_durations):
+            at = index - durations.first
+            if seconds > SMALLEST and 0 <= at < len(durations.counts):
+                durations.count += 1
+                durations.total += seconds
+                durations.counts[at] += 1
+            else:
+                durations.add(seconds)
+
+    def let_go(self) -> EndpointCounts:
+        """It has left its service, with nothing in flight: what it has counted, which is its service's from now on."""
+        counts = self.counts()
+        self.requests = self.failures = self.unanswered = self.given_up = 0
+        return EndpointCounts(counts.requests, counts.failures)
 
     def _failed(self, attempt: Attempt) -> None:
         """A failure is never good news to a balancer, however fast it came."""

@@ -10,9 +10,11 @@ from typing import Final, Protocol
 
 from gateway.algorithms import priorities
 from gateway.algorithms.outlier_detection import OutlierSettings
+from gateway.algorithms.percentiles import Sketch
 from gateway.http.messages import Attempt, Exchange
 from gateway.upstream.affinity import Affinity
 from gateway.upstream.balancer import Balancer
+from gateway.upstream.counts import EndpointCounts
 from gateway.upstream.endpoint import Endpoint, Said
 from gateway.upstream.health import FOREVER, Signal
 from gateway.upstream.levels import Level, Rules, levels_in_steps
@@ -82,9 +84,11 @@ class Upstream:
         "_shared",
         "_tls_context",
         "affinity",
+        "durations",
         "endpoints",
         "followers",
         "host_name",
+        "left",
         "levels",
         "members",
         "name",
@@ -117,6 +121,8 @@ class Upstream:
         self._by_address: Endpoints = {}
         self._leaving: Endpoints = {}  # not in the set any more, with requests in flight or not retired
         self._replacements = 0  # begun so far
+        self.left = EndpointCounts()  # what endpoints have counted that are not here any more
+        self.durations = Sketch()  # of all attempts, those at endpoints that left included; see `Endpoint.durations`
         self.replaced = 0  # times that the set, or what is said of an endpoint, became another
         self._remembered = Remembered()
         self.levels: list[Level] = []  # as the balancers know them
@@ -211,8 +217,15 @@ class Upstream:
             for said in endpoint.take_over(member, now):
                 heard.append((endpoint, said))
         # Those whose connections are not closed yet have their judge still.
-        leaving = [each for each in self._leaving.values() if each.in_flight or each.judge is not None]
-        self._leaving, left = {each.address: each for each in leaving if not self.has(each)} | gone, [*gone.values()]
+        leaving: Endpoints = {}
+        for address, each in self._leaving.items():
+            if self.has(each):
+                continue
+            if each.in_flight or each.judge is not None:
+                leaving[address] = each
+            else:
+                self.left += each.let_go()
+        self._leaving, left = leaving | gone, [*gone.values()]
         for endpoint in left:
             endpoint.retired = True
         self._offered_until = 0.0
@@ -230,9 +243,17 @@ class Upstream:
                 if not self.has(endpoint):  # it may have come back
                     endpoint.retire()
                     self._remembered.keep(endpoint, now)
-                    if not endpoint.in_flight:
-                        self._leaving.pop(endpoint.address, None)
+                    if not endpoint.in_flight and self._leaving.get(endpoint.address) is endpoint:
+                        del self._leaving[endpoint.address]
+                        self.left += endpoint.let_go()
             yield
+
+    def had(self) -> EndpointCounts:
+        """What all its endpoints have had by now, those that left included; nothing of that is ever less."""
+        counts = self.left
+        for endpoint in (*self.endpoints, *self._leaving.values()):
+            counts += endpoint.counts()
+        return counts
 
     def has(self, endpoint: Endpoint) -> bool:
         """Whether it is in the set."""
@@ -249,6 +270,7 @@ class Upstream:
         )
         self._remembered.recall(made, now)
         made.judge = self
+        made.service_durations = self.durations
         made.take_over(member, now)
         return made
 

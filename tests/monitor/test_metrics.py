@@ -13,8 +13,9 @@ from gateway.http import Decision, Identity, Outcome
 from gateway.http.testing import make_exchange
 from gateway.live import Owner
 from gateway.monitor.endpoint_metrics import endpoint_metrics
-from gateway.monitor.metrics import CONSUMERS, HELP, Metrics, plain
+from gateway.monitor.metrics import HELP, Metrics, plain
 from gateway.monitor.resilience_metrics import resilience_metrics
+from gateway.monitor.traffic import CONSUMERS, Traffic
 from gateway.registry.metrics import discovery_metrics
 from tests.support import free_port, running_gateway
 
@@ -36,11 +37,11 @@ def test_requests_are_counted_by_route_and_status(tmp_path: Path) -> None:
 
 def test_decisions_are_counted_by_rule() -> None:
     """A policy in shadow can be watched before it bites."""
-    metrics = Metrics()
+    traffic = Traffic()
     exchange = make_exchange()
     exchange.decisions = (Decision("ip_allow:office", "shadow-deny", "not in 10.0.0.0/8"),)
-    metrics.observe(exchange, Outcome(0, 0, status=200))
-    assert b'gateway_decisions_total{rule="ip_allow:office",verdict="shadow-deny"} 1.0' in metrics.render()
+    traffic.report(exchange, Outcome(0, 0, status=200))
+    assert b'gateway_decisions_total{rule="ip_allow:office",verdict="shadow-deny"} 1.0' in Metrics(traffic).render()
 
 
 def test_every_number_has_a_sentence() -> None:
@@ -51,7 +52,7 @@ def test_every_number_has_a_sentence() -> None:
     }
     assert plain_names == set(HELP)
     labelled = (*issuer_metrics([]), *endpoint_metrics([]), *discovery_metrics([]), *resilience_metrics(Owner()))
-    pages = (*Metrics().collect(), *plain(dict.fromkeys(HELP, 1.0)), *labelled)
+    pages = (*Metrics(Traffic()).collect(), *plain(dict.fromkeys(HELP, 1.0)), *labelled)
     sentences = {metric.name + "_total" * (metric.type == "counter"): metric.documentation for metric in pages}
     rows = re.findall(r"^\| `(gateway_\w+)` \| (.*) \|$", (root.parent / "docs/metrics.md").read_text(), re.MULTILINE)
     assert dict(rows) == sentences
@@ -59,11 +60,11 @@ def test_every_number_has_a_sentence() -> None:
 
 def test_consumers_are_bounded() -> None:
     """A token issuer that invents subjects without end does not fill the memory."""
-    metrics = Metrics()
+    traffic = Traffic()
     exchange = make_exchange()
     for number in range(CONSUMERS + 5):
         exchange.identity = Identity(f"c{number}", "login")
-        metrics.observe(exchange, Outcome(0, 0, status=200))
-    page = metrics.render()
+        traffic.report(exchange, Outcome(0, 0, status=200))
+    page = Metrics(traffic).render()
     assert page.count(b"gateway_consumer_requests_total{") == CONSUMERS + 1
-    assert b'gateway_consumer_requests_total{consumer="other"} 5.0' in page
+    assert b'gateway_consumer_requests_total{consumer="_other"} 5.0' in page

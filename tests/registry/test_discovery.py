@@ -105,7 +105,7 @@ async def test_an_empty_set_is_held_back(caplog: pytest.LogCaptureFixture) -> No
         source.say()
         await has(discovery)
         assert time.perf_counter() - began >= 0.3
-        assert discovery.use.cumulative()[-1][1] == 1  # the time for which it was held back is none of its use
+        assert discovery.use.count == 1  # the time for which it was held back is none of its use
         await eventually(lambda: "has no endpoints: a test says that there are none" in trouble(discovery))
 
 

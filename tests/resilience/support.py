@@ -25,6 +25,7 @@ from gateway.live import Owner
 from gateway.monitor.metrics import Metrics
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
+from gateway.monitor.traffic import Traffic
 from gateway.reload import Reloader
 from gateway.upstream.transport import Connector, Resolver
 from tests.upstream.wire import Wire, read_message, reset
@@ -119,11 +120,12 @@ async def running(directory: Path, routes: str, middleware: str = "") -> AsyncIt
     """A gateway on these files."""
     write(directory, routes, middleware)
     outcomes: list[tuple[Exchange, Outcome]] = []
-    metrics = Metrics()
+    traffic = Traffic()
+    metrics = Metrics(traffic)
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
     reloader = Reloader(directory, {}, Owner(), connector)
     metrics.add_source(partial(resilience_metrics, reloader.owner))
-    gateway = Gateway(reloader, [lambda exchange, outcome: outcomes.append((exchange, outcome)), metrics.observe])
+    gateway = Gateway(reloader, [lambda exchange, outcome: outcomes.append((exchange, outcome)), traffic.report])
     await reloader.start()
     assert reloader.current is not None, reloader.report()
     token = local_token(directory)

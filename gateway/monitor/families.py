@@ -1,0 +1,127 @@
+"""What a number of the gateway is: its name, kind, labels and values, whoever shows it. Values of two processes merge.
+
+Every metric comes from a `Source`, which is asked when somebody wants to know. The forms in which they are shown are
+in `exposition/`; OpenTelemetry's names are made of the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple
+
+from gateway.algorithms.percentiles import Sketch
+from gateway.algorithms.sizes import Sizes
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+Merge = Literal["sum", "max", "min", "last"]
+Distribution = Sketch | Sizes
+Value = float | Distribution
+Labels = tuple[str, ...]
+
+SECONDS: Final[tuple[float, ...]] = (
+    *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+    *(30.0, 60.0, 120.0, 300.0),
+)
+"""Bounds of durations: those of OpenTelemetry's HTTP conventions, and then those of answers that are long in coming."""
+
+BYTES: Final[tuple[float, ...]] = tuple(2.0**power for power in (8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30))
+"""Bounds of sizes: 256 bytes to 1 GiB."""
+
+
+class Exemplar(NamedTuple):
+    """One request among those that were counted, of which there is a trace."""
+
+    trace_id: str
+    span_id: str
+    value: float  # seconds
+    at: float  # Unix time
+
+
+class Sample(NamedTuple):
+    """One value of a family, and what it is of."""
+
+    labels: Labels  # the values, in the order of the family's names
+    value: Value
+    exemplars: tuple[Exemplar, ...] = ()  # of a histogram
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Numbers of one name. `samples` may be made while they are read, and are read once."""
+
+    name: str  # in Prometheus's form, with its unit, and `_total` where it is a counter
+    kind: Kind
+    help: str
+    labels: Labels = ()  # the names
+    samples: Iterable[Sample] = ()
+    merge: Merge = "sum"  # how the values of several processes become one
+    bounds: tuple[float, ...] = SECONDS  # of a histogram's classic buckets
+
+    @property
+    def unit(self) -> str:
+        """By the name: `seconds`, `bytes`, or none."""
+        last = self.name.removesuffix("_total").rpartition("_")[2]
+        return last if last in ("seconds", "bytes") else ""
+
+
+Source = Callable[[], Iterable[Family]]
+
+
+def counter(name: str, help: str, values: Mapping[Labels, float], labels: Labels = ()) -> Family:
+    """A family that only grows, from numbers as of now."""
+    return Family(name, "counter", help, labels, samples_of(values))
+
+
+def gauge(name: str, help: str, values: Mapping[Labels, float], labels: Labels = (), merge: Merge = "sum") -> Family:
+    """A family that goes up and down, from numbers as of now."""
+    return Family(name, "gauge", help, labels, samples_of(values), merge)
+
+
+def samples_of(values: Mapping[Labels, float]) -> list[Sample]:
+    """Each of them."""
+    return [Sample(labels, value) for labels, value in values.items()]
+
+
+def merged(processes: Iterable[Iterable[Family]]) -> list[Family]:
+    """The families of several processes as those of one, in the order in which they come first."""
+    families: dict[str, Family] = {}
+    values: dict[str, dict[Labels, Sample]] = {}
+    for process in processes:
+        for family in process:
+            known = families.setdefault(family.name, family)
+            together = values.setdefault(family.name, {})
+            for sample in family.samples:
+                former = together.get(sample.labels)
+                together[sample.labels] = _own(sample) if former is None else _both(former, sample, known.merge)
+    return [replace(family, samples=list(values[name].values())) for name, family in families.items()]
+
+
+def _own(sample: Sample) -> Sample:
+    return sample if isinstance(sample.value, int | float) else sample._replace(value=sample.value.copy())
+
+
+def _both(first: Sample, second: Sample, merge: Merge) -> Sample:
+    match first.value, second.value:
+        case Sketch() as one, Sketch() as other:
+            one.merge(other)
+        case Sizes() as one, Sizes() as other:
+            one.merge(other)
+        case int() | float() as one, int() | float() as other:
+            return first._replace(value=_number(one, other, merge))
+        case one, other:
+            raise TypeError(f"{type(one).__name__} and {type(other).__name__} are not of one family")
+    newest = max(first.exemplars, second.exemplars, key=lambda some: max((each.at for each in some), default=0.0))
+    return first._replace(exemplars=newest)
+
+
+def _number(one: float, other: float, merge: Merge) -> float:
+    match merge:
+        case "sum":
+            return one + other
+        case "max":
+            return max(one, other)
+        case "min":
+            return min(one, other)
+        case "last":
+            return other

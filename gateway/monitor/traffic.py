@@ -1,0 +1,301 @@
+"""What every request is counted in: cumulative numbers by route and upstream, of which all else is made beside it.
+
+A request costs three look-ups and a logarithm. All of it is bounded in bytes: what would be beyond `MOST_BYTES` is
+counted under `_other`, and how often that happens is counted, too. Texts that clients choose are no labels: methods
+that nobody knows are `_OTHER`; tenants and consumers that a token issuer has invented are `_other` when there are many.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from math import ceil, log2
+from typing import Final, Literal
+
+from gateway.algorithms.percentiles import HIGHEST, LOWEST, PER_OCTAVE, SMALLEST, Sketch
+from gateway.algorithms.sizes import Sizes
+from gateway.config.values.addresses import AddressTarget, ServiceTarget, parse_target
+from gateway.errors import ErrorKind, GatewayError, OwnKind
+from gateway.http import Exchange, Identity, Outcome
+from gateway.monitor.families import Exemplar
+from gateway.upstream.member import Address
+
+NONE: Final = "-"  # the route where none took a request, the upstream where none was asked
+OTHER: Final = "_other"
+OTHER_METHOD: Final = "_OTHER"
+METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
+"""Those that OpenTelemetry's conventions know."""
+
+TENANTS: Final = 1000  # that the configuration does not name
+CONSUMERS: Final = 1000  # the same
+RULES: Final = 1000  # pairs of a rule and what it said
+MOST_BYTES: Final = 32 * 1024**2
+_FLOW_BYTES: Final = 1600
+_COUNT_BYTES: Final = 200
+_CELL_BYTES: Final = 8
+
+Ended = Literal["ok", "refused", "failed", "client_gone", "internal"]
+OUTCOMES: Final[tuple[Ended, ...]] = ("ok", "refused", "failed", "client_gone", "internal")
+ERRORS: Final[frozenset[Ended]] = frozenset({"failed", "internal"})
+"""What counts in error rates."""
+
+_BY_KIND: Final[dict[ErrorKind, Ended]] = {
+    **{kind: "failed" for kind in ErrorKind if kind.origin == "upstream"},
+    **{kind: "internal" for kind in ErrorKind if kind.origin == "gateway" and kind.status in (500, 503)},
+    ErrorKind.MAINTENANCE: "refused",
+    ErrorKind.CLIENT_GONE: "client_gone",
+    # Here it is the service that cannot take what there is for it.
+    ErrorKind.OVERLOADED: "failed",
+    ErrorKind.CIRCUIT_OPEN: "failed",
+    ErrorKind.CONCURRENCY_LIMIT: "failed",
+}
+"""All others are refusals."""
+
+Key = tuple[str, str, int, Ended]  # tenant ("" where there is none), method, status, how it ended
+
+
+class Flow:
+    """All that one route sent to one upstream, or answered itself. Every number only grows."""
+
+    __slots__ = (
+        "attempts",
+        "cache",
+        "counts",
+        "durations",
+        "errors",
+        "exemplars",
+        "received",
+        "retries",
+        "route",
+        "sent",
+        "upstream",
+    )
+
+    def __init__(self, route: str, upstream: str) -> None:
+        self.route = route
+        self.upstream = upstream
+        self.counts: dict[Key, int] = {}
+        self.durations = Sketch()  # of all requests, so that it knows how many there were
+        self.errors = 0  # of those, that failed; see ERRORS
+        self.received = Sizes()  # request bodies
+        self.sent = Sizes()  # response bodies
+        self.attempts = 0  # at endpoints
+        self.retries: dict[str, int] = {}  # attempts that another one followed, by why
+        self.cache: dict[str, int] = {}  # what the response cache did, where the route has one
+        self.exemplars: dict[int, Exemplar] = {}  # the last one of each octave of durations
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """(route, upstream)"""
+        return self.route, self.upstream
+
+
+class Names:
+    """Which names are labels: all that the configuration has, and so many others, which token issuers may invent."""
+
+    __slots__ = ("_configured", "_most", "_others")
+
+    def __init__(self, most: int) -> None:
+        self._configured: frozenset[str] = frozenset()
+        self._others: set[str] = set()
+        self._most = most
+
+    def admit(self, name: str) -> bool:
+        """Whether this one is a label."""
+        if name in self._configured or name in self._others:
+            return True
+        if len(self._others) >= self._most:
+            return False
+        self._others.add(name)
+        return True
+
+    def configure(self, names: Iterable[str]) -> frozenset[str]:
+        """These are configured from now on. Answers which are not any more."""
+        former, self._configured = self._configured, frozenset(names)
+        self._others -= self._configured
+        return former - self._configured
+
+
+class Traffic:
+    """Counts every exchange that is over. All on the event loop."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.flows: dict[tuple[str, str], Flow] = {}
+        self.consumers: dict[str, int] = {}
+        self.decisions: dict[tuple[str, str], int] = {}  # by rule and verdict
+        self.limited: dict[str, int] = {}  # requests that a limit or quota counted, by rule
+        self.overflow: dict[str, int] = {}  # requests that were counted under `_other`, by what was too many
+        self.ending: list[Callable[[Flow], None]] = []  # called with each flow that ends, before it is let go
+        self._flows: dict[tuple[str | None, str | None], Flow] = {}  # by the words that exchanges have for them
+        self._other = Flow(OTHER, OTHER)
+        self._exists: Callable[[str, str], bool] | None = None
+        self._tenants = Names(TENANTS)
+        self._consumers = Names(CONSUMERS)
+        self._most_bytes = most_bytes
+        self.bytes = 0  # about what the flows take
+
+    def report(self, exchange: Exchange, outcome: Outcome) -> None:
+        """An exchange is over. See `Report`."""
+        flow = self._flows.get((exchange.route, exchange.upstream))
+        if flow is None:
+            flow = self._flow(exchange.route, exchange.upstream)
+        status, identity = outcome.status, exchange.identity
+        ended: Ended = "ok"
+        if exchange.error is not None or status >= 500:
+            ended = ended_by(exchange, exchange.error, status)
+            flow.errors += ended in ERRORS
+        key = ("" if identity is None else self._caller(identity), exchange.method, status, ended)
+        if key in flow.counts:
+            flow.counts[key] += 1
+        else:
+            self._new_count(flow, key)
+        # `durations.add`, without the call, and within what there is room for.
+        seconds, durations = outcome.seconds, flow.durations
+        durations.count += 1
+        durations.total += seconds
+        if seconds > SMALLEST:
+            at = ceil(log2(seconds) * PER_OCTAVE) - durations.first
+            if not 0 <= at < len(durations.counts):
+                at = self._room(durations, at)
+            durations.counts[at] += 1
+        else:
+            durations.zeros += 1
+        flow.received.add(outcome.received)
+        flow.sent.add(outcome.sent)
+        attempts = len(exchange.attempts)
+        flow.attempts += attempts
+        if exchange.decisions or exchange.counted:
+            self._decided(exchange)
+        if attempts > 1 or exchange.cache is not None or exchange.span is not None:
+            self._more(flow, exchange, outcome)
+
+    def _caller(self, identity: Identity) -> str:
+        """Count a consumer. Answers its tenant."""
+        name = identity.consumer
+        if name in self.consumers:
+            self.consumers[name] += 1
+        else:
+            self._new_consumer(name)
+        return identity.tenant or ""
+
+    def _decided(self, exchange: Exchange) -> None:
+        decisions = self.decisions
+        for decision in exchange.decisions:
+            key = (decision.rule, decision.verdict)
+            if key not in decisions and len(decisions) >= RULES:
+                self._overflowed("decisions")
+                key = (OTHER, decision.verdict)
+            decisions[key] = decisions.get(key, 0) + 1
+        limited = self.limited
+        for rule, _, _ in exchange.counted:
+            limited[rule] = limited.get(rule, 0) + 1
+
+    def _more(self, flow: Flow, exchange: Exchange, outcome: Outcome) -> None:
+        for attempt in exchange.attempts:
+            if attempt.retry:
+                flow.retries[attempt.retry] = flow.retries.get(attempt.retry, 0) + 1
+        if exchange.cache is not None:
+            flow.cache[exchange.cache] = flow.cache.get(exchange.cache, 0) + 1
+        if (span := exchange.span) is not None:
+            octave = ceil(log2(max(outcome.seconds, SMALLEST)))
+            flow.exemplars[octave] = Exemplar(span.trace, span.id, outcome.seconds, time.time())
+
+    # What comes for the first time.
+
+    def _flow(self, route: str | None, upstream: str | None) -> Flow:
+        """The flow with these words, in whichever way the target is written."""
+        name = (route or NONE, upstream_name(upstream) if upstream else NONE)
+        flow = self.flows.get(name)
+        if flow is None:
+            # A route may have ended while it was answering.
+            if self.bytes > self._most_bytes or not (self._exists is None or self._exists(*name)):
+                self._overflowed("flows")
+                return self.flows.setdefault(self._other.name, self._other)
+            flow = self.flows[name] = Flow(*name)
+            self.bytes += _FLOW_BYTES
+        self._flows[route, upstream] = flow
+        return flow
+
+    def _new_count(self, flow: Flow, key: Key) -> None:
+        tenant, method, status, ended = key
+        if tenant and not self._tenants.admit(tenant):
+            self._overflowed("tenants")
+            tenant = OTHER
+        key = (tenant, method if method in METHODS else OTHER_METHOD, status, ended)
+        if key not in flow.counts:
+            if self.bytes > self._most_bytes:
+                self._overflowed("requests")
+                key = (OTHER, OTHER_METHOD, status // 100 * 100, ended)
+                if key not in flow.counts:
+                    flow = self.flows.setdefault(self._other.name, self._other)
+            elif flow is not self._other:
+                self.bytes += _COUNT_BYTES
+        flow.counts[key] = flow.counts.get(key, 0) + 1
+
+    def _new_consumer(self, consumer: str) -> None:
+        if not self._consumers.admit(consumer):
+            self._overflowed("consumers")
+            consumer = OTHER
+        self.consumers[consumer] = self.consumers.get(consumer, 0) + 1
+
+    def _room(self, durations: Sketch, at: int) -> int:
+        """Where one is counted that is outside of what there was; at the end of it, where there is no room."""
+        index = min(max(at + durations.first, LOWEST), HIGHEST)
+        before = len(durations.counts)
+        if before and self.bytes > self._most_bytes:
+            self._overflowed("durations")
+            return 0 if at < 0 else before - 1
+        durations.cover(index, index)
+        self.bytes += _CELL_BYTES * (len(durations.counts) - before)
+        return index - durations.first
+
+    def _overflowed(self, what: str) -> None:
+        self.overflow[what] = self.overflow.get(what, 0) + 1
+
+    # What ends.
+
+    def configure(
+        self, exists: Callable[[str, str], bool], tenants: Iterable[str], consumers: Iterable[str]
+    ) -> Iterator[None]:
+        """From now on there are only these: routes with upstreams for which `exists` is true, and, of those who are
+        configured, these. What ends is let go step by step, with each value that is taken of what is returned."""
+        self._exists = exists
+        for consumer in self._consumers.configure(consumers):
+            self.consumers.pop(consumer, None)
+        gone = self._tenants.configure(tenants)
+        return self._end(gone)
+
+    def _end(self, tenants: frozenset[str]) -> Iterator[None]:
+        for flow in list(self.flows.values()):
+            if flow is not self._other and self._exists is not None and not self._exists(*flow.name):
+                for tell in self.ending:
+                    tell(flow)
+                del self.flows[flow.name]
+                self.bytes -= _FLOW_BYTES + _CELL_BYTES * len(flow.durations.counts) + _COUNT_BYTES * len(flow.counts)
+            elif tenants:
+                for key in [key for key in flow.counts if key[0] in tenants]:
+                    del flow.counts[key]
+                    self.bytes -= _COUNT_BYTES
+            yield
+        self._flows = {words: flow for words, flow in self._flows.items() if self.flows.get(flow.name) is flow}
+
+
+def ended_by(exchange: Exchange, error: BaseException | None, status: int) -> Ended:
+    """How an exchange ended that raised something, or was answered by a 5xx."""
+    if isinstance(error, GatewayError):
+        kind = error.kind
+        return "refused" if isinstance(kind, OwnKind) else _BY_KIND.get(kind, "refused")
+    if error is None:  # an answer of the configuration is meant so, and a backend's is a failure
+        return "refused" if exchange.upstream is None and exchange.cache is None else "failed"
+    return "internal" if status >= 500 or not isinstance(error, OSError) else "client_gone"
+
+
+def upstream_name(target: str) -> str:
+    """The name of what a target leads to, in whichever way it is written."""
+    try:
+        parsed = parse_target(target)
+    except ValueError:
+        return target
+    if isinstance(parsed, AddressTarget):
+        return str(Address(parsed.host, parsed.port))
+    return parsed.name if isinstance(parsed, ServiceTarget) else target

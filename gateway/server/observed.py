@@ -1,0 +1,75 @@
+"""All that learns from requests and tells of the gateway, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+from gateway.auth.metrics import FetchedKeys, issuer_metrics
+from gateway.build import Snapshot
+from gateway.config.models import RouteConfig
+from gateway.limits.quota_report import PATH as QUOTA_PATH
+from gateway.live import Plan
+from gateway.monitor.endpoint_metrics import endpoint_metrics
+from gateway.monitor.metrics import Metrics, plain
+from gateway.monitor.recent_requests import RecentRequests
+from gateway.monitor.resilience_metrics import resilience_metrics
+from gateway.monitor.traffic import NONE, Traffic, upstream_name
+from gateway.registry.discovery import Discovery
+from gateway.registry.metrics import discovery_metrics
+from gateway.reload import Reloader
+from gateway.server.loop_watch import LoopTroubles, LoopWatch
+from gateway.upstream.service import Upstream
+from gateway.upstream.steps import Stepwise
+
+
+class Observed:
+    """What one process counts, remembers and tells. It outlives every configuration."""
+
+    def __init__(self) -> None:
+        self.traffic = Traffic()
+        self.recent = RecentRequests()
+        self.metrics = Metrics(self.traffic)
+
+    def plan(self, snapshot: Snapshot, plan: Plan) -> None:
+        """What changes with a new configuration, once it is sure that it will be served."""
+        plan.after_adoption(partial(follow, self.traffic, snapshot))
+
+    def add_sources(self, reloader: Reloader, loop_watch: LoopWatch) -> None:
+        """Have the metrics tell of all that lives."""
+        owner, metrics = reloader.owner, self.metrics
+        owner.hold(("event_loop",), LoopTroubles(loop_watch))
+        metrics.add_source(lambda: [*discovery_metrics(owner.all(Discovery)), *endpoint_metrics(owner.all(Upstream))])
+        metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
+        metrics.add_source(partial(resilience_metrics, owner))
+        metrics.add_source(lambda: issuer_metrics(owner.all(FetchedKeys)))
+
+
+def follow(traffic: Traffic, snapshot: Snapshot) -> None:
+    """Let go what was counted of routes, ways and callers that this configuration has not."""
+    consumers = snapshot.configuration.auth.consumers
+    tenants = [consumer.tenant for consumer in consumers if consumer.tenant]
+    ending = traffic.configure(_existing(snapshot), tenants, [consumer.name for consumer in consumers])
+    Stepwise(ending).begin(len(traffic.flows))
+
+
+def _existing(snapshot: Snapshot) -> Callable[[str, str], bool]:
+    """Whether there is a route of this name, with a way to an upstream of that name."""
+    routes = {handler.route.id: handler.route for handler in snapshot.handlers}
+    named = lru_cache(maxsize=None)(upstream_name)
+
+    def exists(route: str, upstream: str) -> bool:
+        if upstream == NONE:
+            return route in routes or route in (NONE, QUOTA_PATH)
+        config = routes.get(route)
+        return config is not None and any(named(target) == upstream for target in _targets(config))
+
+    return exists
+
+
+def _targets(route: RouteConfig) -> list[str]:
+    """All that requests of a route may be sent to, but for copies of them."""
+    targets = [route.target, *(entry.target for entry in route.split)]
+    if route.fallback is not None and route.fallback.target is not None:
+        targets.append(route.fallback.target)
+    return targets
