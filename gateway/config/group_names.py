@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from gateway.config.models import MiddlewareFile
 from gateway.config.models.policy import ForRoutes
@@ -21,22 +22,27 @@ def rules(middleware: MiddlewareFile) -> Iterator[tuple[Path, ForRoutes]]:
             for name, rule in value.items():
                 if isinstance(rule, ForRoutes):
                     yield (key, name), rule
+    for name, rule in middleware.alerts.rules.items():
+        yield ("alerts", "rules", name), rule
 
 
 def naming_routes(middleware: MiddlewareFile, groups: Mapping[str, tuple[str, ...]]) -> MiddlewareFile:
     """The same rules, which also name the routes of each group that they name. `groups`: ids of routes by group."""
-    changed: dict[str, object] = {}
     for path, rule in rules(middleware):
         named = {key: _with_routes(getattr(rule, key), groups) for key in _KEYS if hasattr(rule, key)}
         if any(len(names) > len(getattr(rule, key)) for key, names in named.items()):
-            made = rule.model_copy(update=named)
-            if len(path) == 1:
-                changed[str(path[0])] = made
-            else:
-                several = changed.setdefault(str(path[0]), dict(getattr(middleware, str(path[0]))))
-                assert isinstance(several, dict)
-                several[path[1]] = made
-    return middleware.model_copy(update=changed) if changed else middleware
+            middleware = _with(middleware, path, rule.model_copy(update=named))
+    return middleware
+
+
+def _with(holder: Any, path: Path, value: object) -> Any:
+    """A copy that has this value where `path` leads."""
+    if not path:
+        return value
+    if isinstance(holder, dict):
+        return {**holder, path[0]: _with(holder[path[0]], path[1:], value)}
+    name = str(path[0])
+    return holder.model_copy(update={name: _with(getattr(holder, name), path[1:], value)})
 
 
 def _with_routes(names: tuple[str, ...], groups: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

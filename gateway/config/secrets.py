@@ -11,7 +11,9 @@ SHORTEST = 6  # characters: a shorter text also stands where it is no secret
 MOST_TEXTS = 10_000
 MOST_CHARACTERS = 4 * 1024**2
 
-_NAME = re.compile(r"pass(word|wd|phrase|code)?|secret|token|key|credential|private|dsn|auth|cookie", re.IGNORECASE)
+_NAME = re.compile(
+    r"pass(word|wd|phrase|code)?|secret|token|key|credential|private|dsn|auth|cookie|webhook", re.IGNORECASE
+)
 _USER_INFORMATION = re.compile(r"(?<=://)[^/@\s'\"]*:[^/@\s'\"]*(?=@)|(?<=://)[^/@:\s'\"]+(?=@)")
 
 _PARAMETER = re.compile(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.checks import (
+    alerts,
     authorization,
     balancing,
     base_path,
@@ -90,6 +91,7 @@ WARNINGS = (
     Check("routes.yaml", cache.idle_on_routes),
     Check("routes.yaml", cache.credentials_everywhere),
     Check("routes.yaml", cache.larger_than_the_store_on_routes),
+    Check("middleware.yaml", alerts.warnings),
     Check("middleware.yaml", outputs.unwritable),
     Check("middleware.yaml", route_ids.idle_patterns),
     Check("middleware.yaml", blocklist.changed_default),

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from gateway.config.models.access_log import AccessLog
 from gateway.config.models.admin import Admin
+from gateway.config.models.alerts import Alerts
 from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
 from gateway.config.models.blocklist import Blocklist
@@ -131,6 +132,7 @@ class MiddlewareFile(Section):
     )
     content_types: Named[ContentTypes] = Field({}, description="Content types that request bodies may have.")
     zones: Zones = Field(Zones(), description="Where this gateway stands.")
+    alerts: Alerts = Field(Alerts(), description="What is told to people, and whom.")
     redis: Unset[Redis] = Field(None, description="Redis, for what several replicas count together.")
     rate_limits: Named[RateLimit] = Field({}, description="How many requests in a time.")
     quotas: Named[Quota] = Field({}, description="How many requests in a day or month of the calendar.")

@@ -30,7 +30,8 @@ def format_instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _check_zone(name: str) -> str:
+def check_zone(name: str) -> str:
+    """The name of a time zone that there is."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -45,4 +46,4 @@ Instant = Annotated[
 ]
 """Seconds since 1970."""
 
-Zone = Annotated[str, Kind("time zone"), AfterValidator(_check_zone)]
+Zone = Annotated[str, Kind("time zone"), AfterValidator(check_zone)]

@@ -18,7 +18,9 @@ MAX_EXPANSIONS = 100
 
 _EXPANSION = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _WHOLE = re.compile(r"\$\{[^}]*\}")
-_SECRET_KEY = re.compile(r"(?:^|_)(?:password|passphrase|secret|token|api_?key|credential|dsn)$", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"(?:^|_)(?:password|passphrase|secret|token|api_?key|credential|dsn|slack|webhook)$", re.IGNORECASE
+)
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.ASCII | re.DOTALL)
 
 

@@ -1,0 +1,74 @@
+"""Alerts that nobody gets, and what is not done as it is written."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from gateway.config.models import Configuration
+from gateway.config.models.alerts import WINDOWS, Alerts, severity_of_builtin, window_of
+from gateway.config.problems import Fault
+
+
+def warnings(configuration: Configuration) -> Iterator[Fault]:
+    """What is probably not meant."""
+    alerts = configuration.middleware.alerts
+    yield from _over(alerts)
+    yield from _in_the_open(alerts)
+    if not alerts.send and (alerts.rules or alerts.builtin):
+        yield Fault(("alerts",), "nobody is told, and gateway alerts list shows them only; name senders in send")
+        return
+    yield from _unheard(alerts)
+    yield from _idle_senders(alerts)
+
+
+def _over(alerts: Alerts) -> Iterator[Fault]:
+    for name, rule in alerts.rules.items():
+        if rule.over is not None and rule.over not in WINDOWS:
+            taken = {10.0: "10s", 60.0: "1m", 300.0: "5m", 3600.0: "1h"}[window_of(rule.over)]
+            message = f"the monitor has windows of 10s, 1m, 5m and 1h, so that {taken} is looked at; write {taken}"
+            yield Fault(("alerts", "rules", name, "over"), message)
+
+
+def _unheard(alerts: Alerts) -> Iterator[Fault]:
+    """Rules and builtins that no sender takes."""
+    senders = alerts.send.values()
+    for name, rule in alerts.rules.items():
+        for severity in rule.severities:
+            if not any(sender.takes(severity) for sender in senders):
+                message = f"no sender takes alerts of severity {severity}; add it to the severities of one"
+                yield Fault(("alerts", "rules", name), message, show_value=False)
+    for index, builtin in enumerate(alerts.builtin):
+        severity = severity_of_builtin(builtin)
+        if not any(sender.takes(severity) for sender in senders):
+            message = (
+                f"no sender takes alerts of severity {severity}, which this one has; add it to the severities of one"
+            )
+            yield Fault(("alerts", "builtin", index), message)
+
+
+def _idle_senders(alerts: Alerts) -> Iterator[Fault]:
+    there = {severity for rule in alerts.rules.values() for severity in rule.severities}
+    there.update(map(severity_of_builtin, alerts.builtin))
+    for name, sender in alerts.send.items():
+        if sender.severities is not None and there.isdisjoint(sender.severities):
+            message = "no rule has such a severity, so that it is told nothing" + (
+                " but the summary" if sender.summary else ""
+            )
+            known = f"; there are {', '.join(sorted(there))}" if there else "; add rules, or builtin"
+            yield Fault(("alerts", "send", name, "severities"), message + known)
+        elif not there and sender.summary is None:
+            yield Fault(("alerts", "send", name), "there is nothing to tell; add rules, or builtin", show_value=False)
+
+
+def _in_the_open(alerts: Alerts) -> Iterator[Fault]:
+    for name, sender in alerts.send.items():
+        parts = urlsplit(sender.url)
+        if parts.scheme == "http" and sender.kind != "alertmanager" and not _is_here(parts.hostname or ""):
+            yield Fault(("alerts", "send", name, sender.kind), "it goes over the network unencrypted; use https")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,89 @@
+"""What rules look at. Times are seconds since 1970, by a clock that does not jump."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from gateway.algorithms.burn_rate import Counted
+
+
+class Subject(NamedTuple):
+    """What an alert is about: `route`, `upstream`, `endpoint`, `tenant`, `all`, or a kind of a builtin; and which."""
+
+    kind: str
+    name: str = ""
+
+
+class Figures(Protocol):
+    """What one subject did in one window. Durations are in seconds, and 0 where there were no requests."""
+
+    @property
+    def requests(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def errors(self) -> int:
+        """How many of them failed."""
+        ...
+
+    @property
+    def throughput(self) -> float:
+        """Requests in a second."""
+        ...
+
+    @property
+    def error_rate(self) -> float:
+        """From 0 to 1."""
+        ...
+
+    @property
+    def p50(self) -> float: ...
+
+    @property
+    def p90(self) -> float: ...
+
+    @property
+    def p95(self) -> float: ...
+
+    @property
+    def p99(self) -> float: ...
+
+    @property
+    def p999(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the gateway knows of itself, as of now: which builtin it is, of what, and in words."""
+
+    builtin: str
+    subject: Subject
+    says: str
+
+
+class Sight(Protocol):
+    """All that rules look at."""
+
+    @property
+    def since(self) -> float:
+        """Since when there are figures."""
+        ...
+
+    def subjects(self, kind: str) -> Iterable[str]:
+        """The names of those that there are, whether they had requests or not."""
+        ...
+
+    def figures(self, subject: Subject, seconds: float, now: float) -> Figures:
+        """What it did in the window that ends now."""
+        ...
+
+    def good(self, rule: str, name: str, seconds: int, now: float) -> Counted:
+        """What was counted for the objective of a rule, of one route, or of all (an empty name)."""
+        ...
+
+    def findings(self, builtin: str) -> Iterable[Finding]:
+        """What there is of this builtin now."""
+        ...

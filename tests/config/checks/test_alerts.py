@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.checks.alerts import warnings
+from tests.config.support import parsed
+
+
+def _warned(middleware: str) -> list[str]:
+    return [f"{'.'.join(map(str, each.path))}: {each.message}" for each in warnings(parsed(middleware=middleware))]
+
+
+HOOK = "hook: {webhook: 'https://ops.example/'"
+
+
+@pytest.mark.parametrize(
+    ("alerts", "expected"),
+    [
+        ("", None),
+        (f"send: {{{HOOK}}}}}", "alerts.send.hook: there is nothing to tell"),
+        ("rules: {a: {when: 'errors > 1'}}", "alerts: nobody is told"),
+        (f"rules: {{a: {{when: 'errors > 1'}}}}, send: {{{HOOK}}}}}", None),
+        (f"rules: {{a: {{when: 'errors > 1'}}}}, send: {{{HOOK}, severities: [page]}}}}", "alerts.rules.a: no sender"),
+        (f"builtin: [quota_80], send: {{{HOOK}, severities: [info]}}}}", None),
+        (f"builtin: [log_loss, quota_80], send: {{{HOOK}, severities: [page]}}}}", "alerts.builtin.1: no sender takes"),
+        (
+            f"rules: {{a: {{when: 'errors > 1'}}}}, send: {{m: {{slack: 'https://a'}}, {HOOK}, severities: [page]}}}}",
+            "alerts.send.hook.severities: no rule has such a severity, so that it is told nothing; there are ticket",
+        ),
+        (
+            f"rules: {{a: {{when: 'errors > 1', over: 90s}}}}, send: {{{HOOK}}}}}",
+            "alerts.rules.a.over: the monitor has windows of 10s, 1m, 5m and 1h, so that 5m is looked at",
+        ),
+        (
+            "builtin: [log_loss], send: {hook: {webhook: 'http://ops.example/'}}",
+            "alerts.send.hook.webhook: it goes over the network unencrypted",
+        ),
+        ("builtin: [log_loss], send: {hook: {webhook: 'http://127.0.0.1/'}}", None),
+    ],
+)
+def test_what_is_told_to_nobody_or_done_otherwise(alerts: str, expected: str | None) -> None:
+    """Rules that no sender takes, senders that no rule reaches, and windows that there are not are warned of."""
+    found = _warned(f"alerts: {{{alerts}}}")
+    if expected is None:
+        assert found == []
+    else:
+        assert any(each.startswith(expected) for each in found)
