@@ -11,6 +11,8 @@ from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
 from gateway.config.models.blocklist import Blocklist
 from gateway.config.models.breakers import BreakerProfile
+from gateway.config.models.bus import DESCRIPTION as BUS
+from gateway.config.models.bus import Bus
 from gateway.config.models.cache import Cache
 from gateway.config.models.client_limits import ClientLimits
 from gateway.config.models.compression import Compression
@@ -134,6 +136,7 @@ class MiddlewareFile(Section):
     zones: Zones = Field(Zones(), description="Where this gateway stands.")
     alerts: Alerts = Field(Alerts(), description="What is told to people, and whom.")
     redis: Unset[Redis] = Field(None, description="Redis, for what several replicas count together.")
+    bus: Bus = Field("memory", description=BUS)
     rate_limits: Named[RateLimit] = Field({}, description="How many requests in a time.")
     quotas: Named[Quota] = Field({}, description="How many requests in a day or month of the calendar.")
     policies: Named[PythonPolicy] = Field({}, description="Custom policies, in Python, outermost first.")
@@ -149,6 +152,13 @@ class MiddlewareFile(Section):
         if self.cache is not None and self.cache.store == "redis" and self.redis is None:
             raise refuse("the store of cache is redis, and there is no redis: key with its url; add one")
         return self
+
+    @field_validator("bus")
+    @classmethod
+    def _bus_has_its_redis(cls, bus: Bus, info: ValidationInfo) -> Bus:
+        if bus == "redis" and info.data.get("redis", 0) is None:
+            raise refuse("the bus is redis, and there is no redis: key with its url; add one")
+        return bus
 
     @field_validator("rate_limits", "quotas")
     @classmethod

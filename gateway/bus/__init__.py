@@ -1,0 +1,1 @@
+"""The way of messages between the four roles: in this process, or over Redis to others."""

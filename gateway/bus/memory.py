@@ -1,0 +1,95 @@
+"""The bus in one process: what is published comes to those who want it in the next turns of the loop."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from gateway.bus.bus import Counts, Handler, M
+from gateway.bus.delivery import Delivery
+from gateway.bus.letters import Letter, Unreadable, letter_of
+from gateway.bus.queue import LetterQueue
+from gateway.events import Message
+from gateway.live import Tasks
+
+
+class Inbox:
+    """What waits to be handed over to one handler."""
+
+    def __init__(self, delivery: Delivery, counts: Counts, tasks: Tasks, over: Callable[[Inbox], None]) -> None:
+        self.delivery = delivery
+        self.queue = LetterQueue(counts)
+        self._over = over
+        self._task = tasks.supervise(f"handling messages {delivery.kind}", self._run)
+
+    def end(self) -> None:
+        """See `Subscription`."""
+        self._over(self)
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self.queue.wanted.wait()
+            for letter in self.queue.take():
+                await self.delivery.take(letter.data, 0.0)
+
+
+class MemoryBus:
+    """See `Bus`. Nobody is asked for room: a handler that is slow loses the oldest of its own messages."""
+
+    name = "this process"
+    connected = True
+    busy = False
+    losses = 0
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self.tasks = Tasks()
+        self._numbers = itertools.count(1)
+        self._inboxes: list[Inbox] = []
+        self._kept = LetterQueue(self.counts)  # the last of each key, for those who come later
+
+    async def stop(self) -> None:
+        """Hand over nothing more."""
+        await self.tasks.end()
+
+    def letter(self, message: Message) -> Letter | None:
+        """See `Bus`."""
+        try:
+            return letter_of(message, self.name, next(self._numbers))
+        except Unreadable as error:
+            self.counts.drop(message.KIND, error.reason, str(error))
+            return None
+
+    def publish(self, message: Message) -> None:
+        """See `Bus`."""
+        wanted = message.key is not None or any(inbox.delivery.kind == message.KIND for inbox in self._inboxes)
+        letter = self.letter(message) if wanted else None
+        if letter is not None:
+            self.send(letter)
+
+    def send(self, letter: Letter) -> None:
+        """See `Bus`."""
+        self.counts.publish(letter.kind)
+        if letter.key is not None:
+            self._kept.put(letter)
+        for inbox in self._inboxes:
+            if inbox.delivery.kind == letter.kind:
+                inbox.queue.put(letter)
+
+    def retract(self, kind: type[Message], key: str) -> None:
+        """See `Bus`."""
+        self._kept.remove((kind.KIND, key))
+
+    def subscribe(self, kind: type[M], handle: Handler[M], group: str | None = None) -> Inbox:
+        """See `Bus`."""
+        inbox = Inbox(Delivery(kind.KIND, handle, self.counts), self.counts, self.tasks, self._inboxes.remove)
+        self._inboxes.append(inbox)
+        for letter in self._kept:
+            if letter.kind == kind.KIND:
+                inbox.queue.put(letter)
+        return inbox
+
+    def silence(self, sender: str) -> float:
+        """See `Bus`."""
+        return 0.0
