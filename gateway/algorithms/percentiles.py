@@ -10,6 +10,7 @@ import math
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 SCALE: Final = 5  # of the exponential histogram that a sketch is
@@ -119,17 +120,17 @@ class Sketch:
                 return middle(index)
         raise AssertionError("the last bucket completes the count")
 
-    def cumulative(self, bounds: Sequence[float]) -> list[int]:
+    def cumulative(self, bounds: tuple[float, ...]) -> list[int]:
         """How many took at most so long, for each of `bounds` (in ascending order), and how many there are at all.
 
         A bucket is on the side of a bound on which its middle is: what is within 1.1% of it may be on either.
         """
-        at_most, running, filled = [], self.zeros, list(self.filled())
-        at = 0
-        for bound in bounds:
-            while at < len(filled) and middle(filled[at][0]) <= bound:
-                running += filled[at][1]
-                at += 1
+        at_most, running, begin, counts = [], self.zeros, 0, self.counts
+        for last in _last_within(bounds):
+            end = min(last + 1 - self.first, len(counts))
+            if end > begin:
+                running += sum(counts[begin:end])
+                begin = end
             at_most.append(running)
         return [*at_most, self.count]
 
@@ -166,6 +167,18 @@ class Sketch:
 def middle(index: int) -> float:
     """The value for which all that is in a bucket stands."""
     return 2.0 * math.exp2(index / PER_OCTAVE) / (_FACTOR + 1)
+
+
+@lru_cache(maxsize=16)
+def _last_within(bounds: tuple[float, ...]) -> tuple[int, ...]:
+    """The index of the last bucket whose middle is within each of these."""
+    found = []
+    for bound in bounds:
+        index = math.ceil(math.log2(bound) * PER_OCTAVE) + 1
+        while middle(index) > bound:
+            index -= 1
+        found.append(index)
+    return tuple(found)
 
 
 def _write(written: bytearray, number: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 HIGHEST: Final = 40  # 2 ** 40 bytes are a TiB; what is larger counts as that
@@ -54,7 +54,7 @@ class Sizes:
         """Each index of which there is a count, and that; in ascending order, without empty bodies."""
         return ((at, count) for at, count in enumerate(self.counts) if count)
 
-    def cumulative(self, bounds: Sequence[float]) -> list[int]:
+    def cumulative(self, bounds: tuple[float, ...]) -> list[int]:
         """How many have at most so many bytes, for each of `bounds` (in ascending order), and how many there are."""
         at_most, running, filled, at = [], self.zeros, list(self.filled()), 0
         for bound in bounds:

@@ -13,8 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from gateway.algorithms.percentiles import Sketch
+from gateway.families import SECONDS
 from gateway.http import messages
-from gateway.monitor.families import SECONDS
 from gateway.monitor.traffic import Traffic
 
 _BUILD: Final = ("version", "python", "made")

@@ -16,8 +16,8 @@ from gateway.algorithms.percentiles import HIGHEST, LOWEST, PER_OCTAVE, SMALLEST
 from gateway.algorithms.sizes import Sizes
 from gateway.config.values.addresses import AddressTarget, ServiceTarget, parse_target
 from gateway.errors import ErrorKind, GatewayError, OwnKind
+from gateway.families import Exemplar
 from gateway.http import Exchange, Identity, Outcome
-from gateway.monitor.families import Exemplar
 from gateway.upstream.member import Address
 
 NONE: Final = "-"  # the route where none took a request, the upstream where none was asked

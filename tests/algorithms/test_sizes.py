@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gateway.algorithms.sizes import HIGHEST, Sizes
 
 sizes = st.lists(st.integers(0, 2**45), max_size=100)
-BOUNDS = [2.0**power for power in range(0, 40, 3)]
+BOUNDS = tuple(2.0**power for power in range(0, 40, 3))
 
 
 def counted(values: list[int]) -> Sizes:

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.algorithms.percentiles import Sketch
 from gateway.algorithms.sizes import Sizes
-from gateway.monitor.families import Exemplar, Family, Merge, Sample, counter, gauge, merged
+from gateway.families import Exemplar, Family, Merge, Sample, counter, gauge, merged
 
 
 @pytest.mark.parametrize(("merge", "value"), [("sum", 5.0), ("max", 3.0), ("min", 2.0), ("last", 2.0)])
