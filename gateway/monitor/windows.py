@@ -1,0 +1,184 @@
+"""Windows over what came of requests: the last 10 seconds to the last hour, by subject, within a bounded memory.
+
+Time is cut into slices of 10 seconds, which are kept for five minutes, of a minute, for an hour, and of five minutes,
+for an hour, too. A window is the sum of the slices that it is made of, the longest that fit. `now` is Unix time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.monitor.slices import Pending, Slice, Steps, Subjects, collected, sealed
+from gateway.monitor.tallies import Figures, Kind, Subject, Tally, requests_of
+
+FINE: Final = 10  # seconds
+MINUTE: Final = 60
+COARSE: Final = 300
+HOUR: Final = 3600
+KEPT: Final = {FINE: 30, MINUTE: 60, COARSE: 12}  # slices of each length
+STEPS: Final = (COARSE, MINUTE, FINE)
+_SHARES: Final = {FINE: 0.33, MINUTE: 0.53, COARSE: 0.14}  # of the memory
+_LATE: Final = 2  # slices of 10 seconds that may lack at the end of a window, because they are not made yet
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One slice of a history. None: it was not watched then."""
+
+    start: int
+    tally: Tally | None
+    seconds: float = 0.0
+
+
+class Windows:
+    """The slices of one gateway, or of several together. `subjects` may be shared."""
+
+    def __init__(self, subjects: Subjects, most_bytes: int) -> None:
+        self.subjects = subjects
+        self._slices: dict[int, dict[int, Slice]] = {step: {} for step in STEPS}  # by length and start
+        self._room = {step: int(most_bytes * _SHARES[step] / KEPT[step]) for step in STEPS}
+        self._version = 0
+        self._covered: tuple[tuple[int, int, int], list[Slice]] = ((0, 0, 0), [])
+
+    # What is kept.
+
+    def add(self, step: int, start: int, seconds: float, pending: Pending, left_out: int = 0) -> Steps[Slice]:
+        """A slice of this length is over: it has this, beside what is known of it already."""
+        start -= start % step
+        known = self._slices[step].get(start)
+        if known is not None:
+            # Of two processes in this time, or of one after the other.
+            seconds = max(seconds, known.seconds, min(float(step), seconds + known.seconds))
+            left_out += known.left_out
+            for number, packed in known:
+                pending[number] = packed if number not in pending else _sum(packed, pending[number])
+            yield
+        piece = yield from sealed(start, seconds, pending, self._room[step], self.subjects.other, left_out)
+        self._slices[step][start] = piece
+        self._version += 1
+        return piece
+
+    def combine(self, step: int, start: int, of: int) -> Steps[Slice | None]:
+        """Make a slice of those of another length (`of`) that are within it. None: there are none."""
+        start -= start % step
+        within = [found for at in range(start, start + step, of) if (found := self._slices[of].get(at)) is not None]
+        if not within:
+            return None
+        pending = yield from collected(within)
+        self._slices[step].pop(start, None)
+        seconds, left_out = sum(each.seconds for each in within), max(each.left_out for each in within)
+        return (yield from self.add(step, start, seconds, pending, left_out))
+
+    def get(self, step: int, start: int) -> Slice | None:
+        """The slice of this length that begins then."""
+        return self._slices[step].get(start)
+
+    def all(self, step: int) -> Sequence[Slice]:
+        """Those of this length, the oldest first."""
+        return [self._slices[step][start] for start in sorted(self._slices[step])]
+
+    def drop(self, now: float) -> None:
+        """Let go what is too old, or of a future that the clock has taken back."""
+        for step, slices in self._slices.items():
+            oldest = int(now) - int(now) % step - step * KEPT[step]
+            for start in [start for start in slices if not oldest <= start <= now + step]:
+                del slices[start]
+                self._version += 1
+
+    def numbers(self) -> Steps[set[int]]:
+        """The numbers of all subjects of which there is something."""
+        found: set[int] = set()
+        for slices in self._slices.values():
+            for piece in list(slices.values()):
+                found.update(piece.numbers)
+                yield
+        return found
+
+    @property
+    def size(self) -> int:
+        """Bytes that the slices take."""
+        return sum(piece.size for slices in self._slices.values() for piece in slices.values())
+
+    # What they say.
+
+    def cover(self, seconds: int, now: float) -> list[Slice]:
+        """The slices of a window that ends now, or with the last slice that is made."""
+        end = int(now) - int(now) % FINE
+        key = (self._version, seconds, end)
+        if self._covered[0] != key:
+            self._covered = key, self._cover(seconds, end)
+        return self._covered[1]
+
+    def _cover(self, seconds: int, end: int) -> list[Slice]:
+        fine = self._slices[FINE]
+        for _ in range(_LATE):
+            if end - FINE in fine:
+                break
+            end -= FINE
+        found, at = [], end - seconds
+        while at < end:
+            for step in STEPS:
+                piece = self._slices[step].get(at) if at % step == 0 and at + step <= end else None
+                if piece is not None:
+                    found.append(piece)
+                    at += step
+                    break
+            else:
+                at += FINE - at % FINE
+        return found
+
+    def tally(self, subject: Subject, seconds: int, now: float) -> tuple[Tally, float]:
+        """What came of a subject in a window, and how many seconds of it were watched."""
+        number, tally, watched = self.subjects.find(subject), Tally(), 0.0
+        for piece in self.cover(seconds, now):
+            watched += piece.seconds
+            packed = piece.find(number) if number is not None else None
+            if packed is not None:
+                tally.add(packed)
+        return tally, watched
+
+    def figures(self, subject: Subject, seconds: int, now: float) -> Figures:
+        """The same as figures."""
+        tally, watched = self.tally(subject, seconds, now)
+        return tally.figures(watched)
+
+    def counts(self, number: int, seconds: int, now: float) -> tuple[int, int]:
+        """Only the requests and the errors, of the subject with this number; which is faster."""
+        requests = errors = 0
+        for piece in self.cover(seconds, now):
+            packed = piece.find(number)
+            if packed is not None:
+                more, failed = requests_of(packed)
+                requests += more
+                errors += failed
+        return requests, errors
+
+    def names(self, kind: Kind) -> Steps[list[tuple[str, int]]]:
+        """The names and numbers of all subjects of a kind."""
+        return (yield from self.subjects.of_kind(kind))
+
+    def history(self, subject: Subject, step: int, now: float) -> list[Point]:
+        """The slices of this length, the oldest first, with those that were not watched."""
+        number = self.subjects.find(subject)
+        end = int(now) - int(now) % step
+        points = []
+        for start in range(end - step * KEPT[step], end, step):
+            piece = self._slices[step].get(start)
+            if piece is None:
+                points.append(Point(start, None))
+                continue
+            tally = Tally()
+            packed = piece.find(number) if number is not None else None
+            if packed is not None:
+                tally.add(packed)
+            points.append(Point(start, tally, piece.seconds))
+        return points
+
+
+def _sum(one: bytes, other: bytes) -> bytes:
+    tally = Tally()
+    tally.add(one)
+    tally.add(other)
+    return tally.pack()
