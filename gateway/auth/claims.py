@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.auth.token import TokenError
+from gateway.auth.token import TokenError, TokenTimeError
 
 MAX_TEXT = 200  # characters of a name, a group or a scope
 MAX_LIST = 500  # groups, or scopes
@@ -30,12 +30,12 @@ def check(claims: Claims, rules: ClaimRules, now: float) -> float:
     if expires is None:
         raise TokenError("the token has no exp")
     if now >= expires + rules.leeway:
-        raise TokenError("the token has expired")
+        raise TokenTimeError("the token has expired", now - expires)
     begins, issued = _time(claims, "nbf"), _time(claims, "iat")
     if begins is not None and now < begins - rules.leeway:
-        raise TokenError("the token does not hold yet")
+        raise TokenTimeError("the token does not hold yet", now - begins)
     if issued is not None and now < issued - rules.leeway:
-        raise TokenError("the token was issued in the future")
+        raise TokenTimeError("the token was issued in the future", now - issued)
     _check_audience(claims.get("aud"), rules.audiences)
     for name in rules.required:
         if claim(claims, name) is None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httpx2
 
+from gateway.algorithms.http_cache.directives import http_date
 from gateway.auth.token import load_json
 from gateway.http.redaction import shown_url
 from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of, whole_body
@@ -27,12 +30,13 @@ class FetchError(Exception):
 class Fetched:
     """A document. `max_age`: for how many seconds the server says that it is fresh, None where it does not say.
 
-    `url`: where it is from, as logs have it.
+    `url`: where it is from, as logs have it. `clock_ahead`: by how many seconds our clock is ahead of the server's.
     """
 
     url: str
     body: bytes
     max_age: float | None
+    clock_ahead: float | None = None
 
 
 class Fetcher:
@@ -69,7 +73,15 @@ class Fetcher:
             if response.status_code != 200:
                 raise FetchError(f"{shown} answered {response.status_code}")
             body = await whole_body(response, MAX_BYTES)
-            return Fetched(shown, body, _max_age(response.headers.get("cache-control", "")))
+            headers = response.headers
+            return Fetched(shown, body, _max_age(headers.get("cache-control", "")), _clock_ahead(headers))
+
+
+def _clock_ahead(headers: Mapping[str, str]) -> float | None:
+    """By the Date of an answer, and by how long caches say that they had it (RFC 9111, 5.1)."""
+    date = http_date(headers.get("date", "").encode("latin-1"))
+    age = headers.get("age", "0")
+    return None if date is None or not age.isdecimal() or len(age) > 9 else time.time() - date - int(age)
 
 
 def _max_age(text: str) -> float | None:

@@ -195,6 +195,7 @@ class PublishedKeys(FetchedKeys):
         lifetime = min(self.settings.refresh, fetched.max_age or self.settings.refresh)
         self.failures = 0
         self._fetched_at = self._clock()
+        self.clock_ahead = fetched.clock_ahead
         if fetched.body != self._body:
             self._keys, self._body = keys, fetched.body
             self.version += 1

@@ -17,8 +17,9 @@ from gateway.auth.claims import ClaimRules
 from gateway.auth.key_set import UNKNOWN_KEY, KeySet, KeySource
 from gateway.auth.scheme import AuthResult, Recognised, Refused
 from gateway.auth.subjects import SubjectMapper
-from gateway.auth.token import Token, TokenError
+from gateway.auth.token import Token, TokenError, TokenTimeError
 from gateway.auth.token_locations import AUTHORIZATION, BEARER, TokenLocations
+from gateway.auth.token_times import TokenTimes
 from gateway.config.models.auth.scheme_keys import Claims as ClaimNames
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
@@ -57,6 +58,7 @@ class Jwt:
         issuers: Mapping[str, Issuer],
         subjects: SubjectMapper,
         realm: str,
+        times: TokenTimes,
         *,
         forward: bool,
         locations: TokenLocations = AUTHORIZATION,
@@ -68,6 +70,7 @@ class Jwt:
         self._issuers = issuers
         self._subjects = subjects
         self._realm = realm
+        self._times = times
         self._verified: ByteCache[bytes, _Verified] = ByteCache(REMEMBERED)  # by the SHA-256 of the token
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
@@ -105,12 +108,18 @@ class Jwt:
         if refused is not None:
             return refused
         now = time.time()
-        expires = reading.check(token.claims, issuer.rules, now)
+        try:
+            expires = reading.check(token.claims, issuer.rules, now)
+        except TokenTimeError as error:
+            if not dry_run:
+                self._times.refused(str(name), token.claims.get("sub"), error.seconds)
+            raise
         bearer = self._subjects.recognise(token.claims, issuer.claims, self.name, value)
         if isinstance(bearer, Recognised):
             until = min(expires, now + issuer.keys.seconds_left)
             verified = _Verified(bearer, until, issuer.keys, issuer.keys.version)
             self._verified.put(sha256(value).digest(), verified)
+            self._times.accepted()
         return bearer
 
     def challenge(self, refused: Refused | None) -> bytes:

@@ -16,6 +16,7 @@ class FetchedKeys:
         self._clock = clock
         self._until = 0.0  # monotonic time at which the keys cease to hold
         self._fetched_at: float | None = None
+        self.clock_ahead: float | None = None  # seconds, of this machine's to that of the issuer; None: unknown
 
     @property
     def seconds_left(self) -> float:

@@ -13,6 +13,8 @@ from gateway.auth.key_files import KeyFiles
 from gateway.auth.mounted import mounted_keys, mounted_users
 from gateway.auth.password_checks import PasswordChecks
 from gateway.auth.scheme import Scheme
+from gateway.auth.token_times import SERVICE as TOKEN_TIMES
+from gateway.auth.token_times import TokenTimes
 from gateway.config.models.auth.jwt import JwtScheme
 from gateway.config.models.auth.schemes import AnonymousScheme, ApiKeyScheme, BasicScheme
 from gateway.config.problems import ConfigError
@@ -67,7 +69,10 @@ def _jwt(auth: AuthContext, name: str, config: JwtScheme) -> Scheme:
     places = [("schemes", name, "jwt", "issuers", index) for index in range(len(config.issuers))]
     issuers = {found.issuer: issuer(auth, found, place) for found, place in zip(config.issuers, places, strict=True)}
     subjects = SubjectMapper(auth.config.consumers, auth.identities)
-    return Jwt(name, issuers, subjects, config.realm, forward=config.forward, locations=token_locations(config.from_))
+    times = auth.plan.need(TOKEN_TIMES, TokenTimes, ("auth.yaml", ("schemes", name)))
+    return Jwt(
+        name, issuers, subjects, config.realm, times, forward=config.forward, locations=token_locations(config.from_)
+    )
 
 
 def _http_signature(auth: AuthContext, name: str, config: Any) -> Scheme:

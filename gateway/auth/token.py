@@ -24,6 +24,14 @@ class TokenError(Exception):
     """A token that does not hold; the text says why, to the client."""
 
 
+class TokenTimeError(TokenError):
+    """A token that does not hold now. `seconds`: since it expired; negative: until it begins to hold."""
+
+    def __init__(self, text: str, seconds: float) -> None:
+        super().__init__(text)
+        self.seconds = seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """What a token says of itself."""

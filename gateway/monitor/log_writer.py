@@ -6,6 +6,7 @@ destination goes through the same queue: every line before it goes to the old on
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
@@ -93,11 +94,15 @@ class LogWriter:
         """What is wrong now, and what to do."""
         output, lost = self._destination.output, counted(self.lost - self._lost_before, "line")
         if self.failure:
-            remedy = "make room there, or let the gateway write it"
-            yield f"the access log {output} cannot be written: {self.failure}; {lost} lost; {remedy}"
+            yield f"the access log {output} cannot be written: {self.failure}; {lost} lost; {self._remedy}"
         elif self.waiting:
             dropped = counted(self.dropped - self._dropped_reported, "line")
             yield f"the access log {output} is not read: {dropped} dropped; look at what reads it"
+
+    @property
+    def _remedy(self) -> str:
+        nobody_reads = self.failure == os.strerror(errno.EPIPE)
+        return "start what reads it" if nobody_reads else "make room there, or let the gateway write it"
 
     # On the thread.
 
@@ -172,8 +177,9 @@ class LogWriter:
         self.lost += data.count(b"\n", max(written, note))
         reason = error.strerror or str(error)
         if not self.failure:
-            output = self._destination.output
-            logger.error("%s: %s; access log lines are lost until it can be written; make room", output, reason)
+            self.failure, output = reason, self._destination.output
+            remedy = self._remedy
+            logger.error("%s: %s; access log lines are lost until it can be written; %s", output, reason, remedy)
         self.failure = reason
 
     def _recovered(self) -> None:

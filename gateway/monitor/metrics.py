@@ -44,6 +44,12 @@ HELP: Final = {
     "gateway_audit_log_lost_total": "Records of the audit log that found no room in memory.",
     "gateway_state_directory_up": "1 while the state directory can be written. At 0, what is kept there is lost by a "
     "restart.",
+    "gateway_clock_offset_seconds": "How far this machine's clock is ahead of others (behind: negative), where it is "
+    "wrong; set it right.",
+    "gateway_clock_jumps_total": "Times that the clock of this machine was set while the gateway ran.",
+    "gateway_memory_limit_bytes": "What the control group of the gateway may have; absent without a limit.",
+    "gateway_memory_used_bytes": "What it has, without what the kernel can take back. Near the limit, raise that: "
+    "docs/sizing.md.",
     "gateway_redis_up": "1 while Redis answers. At 0, limits go on as their on_failure says; /health has the reason.",
     "gateway_redis_calls_total": "Calls of Redis.",
     "gateway_redis_failures_total": "Calls of Redis that failed. Where it grows, compare redis.timeout with Redis's "

@@ -25,6 +25,7 @@ _Kept = tuple[
     str,  # request id
     str,  # client
     str | None,  # consumer
+    str | None,  # whose credential was refused
     str,  # method
     str,  # host
     str,  # path
@@ -49,6 +50,7 @@ class RecentRequest:
     seconds: float
     client: str
     consumer: str | None
+    claimed_consumer: str | None  # whose credential was refused, where that is known
     method: str
     host: str
     path: str  # in the form of its route
@@ -84,6 +86,7 @@ class RecentRequests:
                 exchange.request_id,
                 exchange.client,
                 exchange.identity.consumer if exchange.identity is not None else None,
+                exchange.claimed_consumer,
                 exchange.method,
                 host,
                 path,
@@ -110,14 +113,15 @@ def _beginning(text: str) -> str:
 
 
 def _shown(kept: _Kept) -> RecentRequest:
-    outcome, request_id, client, consumer, method, host, path, original, sent, route, upstream, cache = kept[:12]
-    attempts, decisions, counted, error = kept[12:]
+    outcome, request_id, client, consumer, claimed, method, host, path, original, sent, route = kept[:11]
+    upstream, cache, attempts, decisions, counted, error = kept[11:]
     return RecentRequest(
         request_id=request_id,
         at=outcome.at,
         seconds=outcome.seconds,
         client=client,
         consumer=consumer,
+        claimed_consumer=claimed,
         method=method,
         host=without_userinfo(host),
         path=without_userinfo(path),

@@ -130,7 +130,8 @@ class Discovery:
         """See `Troubled`."""
         name, place = self.upstream.name, self.source.place
         if self.lost:
-            yield f"the endpoints of {name} are stale: {self.why_none()}"
+            meanwhile = "have it answer again; the endpoints that it had are used until then"
+            yield f"the endpoints of {name} are stale: {self.why_none()}; {meanwhile}"
         elif self.answered_at is None:
             yield f"the endpoints of {name} are not known: {self.why_none()}"
         elif self._empty_since is not None:

@@ -14,7 +14,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ from gateway.app import Gateway
 from gateway.app.health import PROBES, probe
 from gateway.auth.replays import SERVICE as REPLAYS
 from gateway.auth.replays import ReplayMemory
+from gateway.auth.token_times import SERVICE as TOKEN_TIMES
+from gateway.auth.token_times import TokenTimes
 from gateway.build import Snapshot
 from gateway.config.models import ClientLimits
 from gateway.config.problems import ConfigError
@@ -37,11 +39,15 @@ from gateway.monitor.process_log import ProcessLog
 from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
 from gateway.server.admin import AdminAccess
+from gateway.server.clock_watch import SERVICE as CLOCK
+from gateway.server.clock_watch import ClockWatch
 from gateway.server.context import ServerContext
 from gateway.server.listen import Kind, ListenError, StartError, Wanted
 from gateway.server.logs import Logs, logs_of
 from gateway.server.loop_watch import LoopWatch
 from gateway.server.memory import give_memory_back
+from gateway.server.memory_limit import SERVICE as MEMORY_LIMIT
+from gateway.server.memory_limit import MemoryLimit
 from gateway.server.name_warnings import NameWarnings
 from gateway.server.notify import READY, notify, reloading, status
 from gateway.server.observed import Observed
@@ -109,7 +115,7 @@ async def serve(options: ServeOptions) -> None:
     try:
         with _signals(server, loop_watch, logs):
             loop_watch.start()
-            owner.tasks.supervise("giving memory back", partial(give_memory_back, server.context.connections))
+            _watch_machine(owner, server.context.connections)
             if not await server.prepared(_begin(reloader, succession, strict=options.strict or options.takeover)):
                 return
             if admin_access.refusal is not None:
@@ -128,6 +134,15 @@ async def serve(options: ServeOptions) -> None:
         succession.end()
         loop_watch.stop()
         logs.access.close()
+
+
+def _watch_machine(owner: Owner, connections: Sized) -> None:
+    """Its clock and its memory, from now on."""
+    clock = owner.hold(CLOCK, ClockWatch(owner, owner.hold(TOKEN_TIMES, TokenTimes())))
+    memory = owner.hold(MEMORY_LIMIT, MemoryLimit())
+    owner.tasks.supervise("the watch over the clock", clock.watch)
+    owner.tasks.supervise("the watch over the memory", memory.watch)
+    owner.tasks.supervise("giving memory back", partial(give_memory_back, connections))
 
 
 async def _begin(reloader: Reloader, succession: Succession, *, strict: bool) -> None:

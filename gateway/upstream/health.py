@@ -48,6 +48,7 @@ class Checked:
     passed: bool
     result: str
     asked: bool = True  # False: this gateway could not, for want of descriptors, which says nothing of the endpoint
+    date: bytes = b""  # the Date of its answer
 
 
 class Health:

@@ -34,6 +34,7 @@ class PlainProbe:
         "_body",
         "_check",
         "_connected",
+        "_date",
         "_deadlines",
         "_done",
         "_endpoint",
@@ -54,7 +55,7 @@ class PlainProbe:
         self._started = time.perf_counter()
         self._loop = asyncio.get_running_loop()
         self._reader = ResponseReader()
-        self._body = b""
+        self._body = self._date = b""
         self._connected = False
         self._unsent = self._request()
         self._socket: socket.socket | None = None
@@ -160,6 +161,7 @@ class PlainProbe:
     def _judge(self) -> None:
         """The head of an answer is there, and some of its body, perhaps all."""
         check, reader = self._check, self._reader
+        self._date = reader.fields.get(b"date", b"")
         self._body += reader.take()
         wanted = check.contains and check.expects(reader.status)
         if not wanted or reader.phase is not BODY or len(self._body) >= BODY_LIMIT:
@@ -183,4 +185,4 @@ class PlainProbe:
         self.cancel()
         self._reader.forget()
         seconds = time.perf_counter() - self._started
-        self._done(Checked(time.time(), seconds, not fault, fault or "passed", asked))
+        self._done(Checked(time.time(), seconds, not fault, fault or "passed", asked, self._date))

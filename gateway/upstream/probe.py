@@ -51,27 +51,29 @@ class Check:
 async def probed(endpoint: Endpoint, check: Check) -> Checked:
     """What came of one check. It takes no longer than its time-out, and does not raise."""
     started, ends, asked = time.perf_counter(), asyncio.get_running_loop().time() + check.timeout, True
+    date = b""
     try:
         connection = await endpoint.connection_apart(check.timeout)
         try:
-            fault = await _fault(connection, check, started, ends) if check.path is not None else ""
+            fault, date = await _fault(connection, check, started, ends) if check.path is not None else ("", b"")
         finally:
             connection.close()
     except GatewayError as error:
         asked = error.kind is not ErrorKind.OVERLOADED
         late = error.kind is ErrorKind.UPSTREAM_TIMEOUT or error.kind is ErrorKind.UPSTREAM_CONNECT_TIMEOUT
         fault = f"no answer in {check.timeout:g} s" if late else error.detail.removeprefix(f"{endpoint.label}: ")
-    return Checked(time.time(), time.perf_counter() - started, not fault, fault or "passed", asked)
+    return Checked(time.time(), time.perf_counter() - started, not fault, fault or "passed", asked, date)
 
 
-async def _fault(connection: Connection, check: Check, started: float, ends: float) -> str:
-    """What is wrong with the answer; empty where nothing is. Raises GatewayError."""
+async def _fault(connection: Connection, check: Check, started: float, ends: float) -> tuple[str, bytes]:
+    """What is wrong with the answer; empty where nothing is. And its Date. Raises GatewayError."""
     path, question, query = (check.path or "").partition("?")
     exchange = Exchange("", check.method, path, query.encode(), [], {}, "http", "", "", False, "")
     exchange.target_path, exchange.bare_query, exchange.deadline = path, bool(question), ends
     response = await connection.exchange(Request(exchange, HEADERS, check.host, _TIMEOUTS), Attempt("", started))
     wanted = check.contains and check.expects(response.status)
-    return check.fault(response.status, await _body(response) if wanted else b"")
+    fault = check.fault(response.status, await _body(response) if wanted else b"")
+    return fault, next((value for name, value in response.headers if name == b"date"), b"")
 
 
 async def _body(response: Response) -> bytes:

@@ -21,6 +21,7 @@ from gateway.auth.jwt import WRONG_ALGORITHM, WRONG_SIGNATURE, Jwt
 from gateway.auth.key_set import UNKNOWN_KEY, FixedKeys
 from gateway.auth.scheme import Recognised, Refused
 from gateway.auth.token import base64url
+from gateway.auth.token_times import TokenTimes
 from gateway.config.problems import ConfigError
 
 from .support import ISSUER, SECRET, b64, claims, jwt_auth, request, scheme
@@ -195,7 +196,7 @@ def login(keys: list[dict[str, Any]], base: Path, *, every: bool) -> Jwt:
         issuer = replace(issuer, keys=FixedKeys(fit))
     if every:
         issuer = replace(issuer, algorithms=frozenset({*ALGORITHMS, "none", "NONE"}))
-    return Jwt("login", {ISSUER: issuer}, found._subjects, "gateway", forward=False)
+    return Jwt("login", {ISSUER: issuer}, found._subjects, "gateway", TokenTimes(), forward=False)
 
 
 async def refusals(group: Group, base: Path, *, every: bool) -> dict[int, str | None]:

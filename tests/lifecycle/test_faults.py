@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import socket
 import sqlite3
+import ssl
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx2
@@ -19,6 +26,7 @@ from gateway.cli import main
 from gateway.live.tasks import Tasks
 from tests.lifecycle.support import get, health
 from tests.support import GatewayProcess, eventually, free_port, running_gateway, until
+from tests.upstream.test_tls import certificate, server_side
 
 ROUTES = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
 
@@ -97,6 +105,7 @@ def test_a_key_has_expired(tmp_path: Path) -> None:
         until(lambda: '"claimed_consumer":"acme"' in process.access_log)
         shown = command("last", "--admin", f"127.0.0.1:{process.admin_port}")
         assert "the API key has expired" in shown
+        told(process, "consumer acme", "the API key has expired", "gateway keys new", logged="the API key has expired")
 
 
 def test_the_disk_of_the_access_log_is_full(tmp_path: Path) -> None:
@@ -143,6 +152,8 @@ def test_a_port_is_taken(tmp_path: Path) -> None:
             process.start(forked=False)
         assert port in process.log
         assert "--port" in process.log
+        shown = command("check", "--here", "--config", str(process.directory), "--host", "127.0.0.1", "--port", port)
+        assert f"127.0.0.1:{port} cannot be listened on here: Address already in use; stop what listens" in shown
 
 
 def test_there_are_no_descriptors(tmp_path: Path) -> None:
@@ -235,6 +246,7 @@ def test_a_breaker_is_open(tmp_path: Path) -> None:
         until(lambda: get(process, "/x").status_code == 503)
         until(lambda: "circuit-open" in process.access_log)
         assert "breaker of route shop" in status(process)
+        told(process, "route shop", "circuit-open", "PUT /breakers/ROUTE", logged="the breaker of route shop")
 
 
 def test_a_registry_is_gone(tmp_path: Path) -> None:
@@ -243,6 +255,138 @@ def test_a_registry_is_gone(tmp_path: Path) -> None:
     routes += "routes:\n- path: /x\n  target: s\n"
     with running_gateway(tmp_path, routes, ready=False) as process:
         told(process, "s ", "consul", logged="consul")
+
+
+def test_a_source_is_stale(tmp_path: Path) -> None:
+    """Whose, why, and that the endpoints that it last had are used."""
+    routes = "services: {s: {discovery: {file: instances.yaml}}}\nroutes:\n- path: /x\n  target: s\n"
+    with running_gateway(tmp_path, routes, ready=False) as process:
+        instances = process.directory / "instances.yaml"
+        instances.write_text("[127.0.0.1:1]\n")
+        process.wait_until_healthy()
+        instances.write_text("[127.0.0.1:\n")
+        told(process, "of s are stale", "instances.yaml", "line 2", "that it had are used", logged="instances.yaml")
+
+
+def test_a_policy_raises(tmp_path: Path) -> None:
+    """Which, with what, and that the log has the traceback."""
+    policy = "class Broken:\n    def wrap(self, handler):\n        async def broken(exchange):\n"
+    policy += "            raise KeyError('tenant')\n        return broken\n"
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "broken.py").write_text(policy)
+    routes = "routes:\n- path: /x\n  id: shop\n  target: asgi:tests.lifecycle.apps:one\n"
+    with running_gateway(tmp_path, routes, "policies: {broken: {class: 'broken.py:Broken'}}") as process:
+        assert get(process, "/x").status_code == 500
+        told(process, "route shop", 'policy "broken" failed', "traceback", "correct the policy", logged="broken.py")
+
+
+def test_nobody_reads_the_access_log(tmp_path: Path) -> None:
+    """That its reader is gone, how many lines are lost, and what to look at."""
+    process = GatewayProcess(tmp_path / "config")
+    process.directory.mkdir()
+    process.write(ROUTES)
+    reading, writing = os.pipe()
+    serve = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(process.directory), "--host", "127.0.0.1"]
+    serve += ["--port", str(process.port), "--admin", f"127.0.0.1:{process.admin_port}"]
+    for name in ("stdout.log", "stderr.log"):
+        (tmp_path / name).touch()
+    with (tmp_path / "stderr.log").open("wb") as logged:
+        process.process = subprocess.Popen(serve, stdout=writing, stderr=logged)
+    os.close(writing)
+    try:
+        process.wait_until_healthy()
+        os.close(reading)
+        get(process, "/x")
+        told(process, "the access log", "Broken pipe", "start what reads it", logged="Broken pipe")
+    finally:
+        process.stop()
+
+
+@contextmanager
+def http_server(seconds: float = 0, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A backend whose clock is ahead by so much; its port."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(204)
+            self.end_headers()
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(time.time() + seconds)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Quiet(HTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """A client that ends the handshake."""
+
+    server = Quiet(("127.0.0.1", 0), Answering)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_clock_is_wrong(tmp_path: Path) -> None:
+    """By how much, as whom tells, and what to look at; as soon as it is right, nothing is said any more."""
+    with http_server(3600) as late, http_server() as right:
+        service = f"services: {{s: {{endpoints: [127.0.0.1:{late}], health: {{path: /, interval: 500ms}}}}}}\n"
+        with running_gateway(tmp_path, service + "routes:\n- path: /x\n  target: s\n") as process:
+            told(process, "the clock of this machine is 3", " s behind that of", str(late), "timedatectl")
+            metrics = httpx2.get(f"http://127.0.0.1:{process.admin_port}/metrics").text
+            assert "gateway_clock_offset_seconds -3" in metrics
+            process.write(service.replace(str(late), str(right)) + "routes:\n- path: /x\n  target: s\n")
+            until(lambda: "clock" not in status(process), 20)
+            assert "as those of others again" in process.log
+
+
+def test_a_certificate_has_expired(tmp_path: Path) -> None:
+    """Whose, and that it is to be renewed."""
+    certificate(tmp_path, "ca", "", 30, None)
+    certificate(tmp_path, "old", "IP:127.0.0.1", -1, "ca")
+    with http_server(tls=server_side(tmp_path, "old")) as port:
+        tls = f"protocol: https, tls: {{ca: {tmp_path}/ca.pem}}"
+        routes = f"services: {{s: {{endpoints: [127.0.0.1:{port}], {tls}}}}}\n"
+        with running_gateway(tmp_path, routes + "routes:\n- path: /x\n  target: s\n") as process:
+            assert get(process, "/x").status_code == 502
+            told(process, "upstream-tls", str(port), "expired", "Renew it", logged="upstream-tls")
+
+
+def _mount_namespaces() -> bool:
+    tried = [shutil.which("unshare") or "", "--user", "--map-root-user", "--mount", "true"]
+    return tried[0] != "" and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not _mount_namespaces(), reason="this machine lets nobody mount what only they see")
+def test_memory_is_near_its_limit(tmp_path: Path) -> None:
+    """How much of how much, what happens beyond that, and where either is set. The limit is one of files: a real one
+    would be that of the tests."""
+    group = tmp_path / "groups" / "memory"
+    group.mkdir(parents=True)
+    (group / "memory.limit_in_bytes").write_text(f"{128 * 2**20}\n")
+    (group / "memory.usage_in_bytes").write_text(f"{127 * 2**20}\n")
+    (tmp_path / "own").write_text("4:memory:/\n0::/\n")
+    (tmp_path / "groups" / "memory.max").write_text(f"{128 * 2**20}\n")
+    process = GatewayProcess(tmp_path / "config")
+    process.directory.mkdir()
+    process.write(ROUTES)
+    serve = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(process.directory), "--host", "127.0.0.1"]
+    serve += ["--port", str(process.port), "--admin", f"127.0.0.1:{process.admin_port}"]
+    mounts = f"mount --bind {tmp_path}/groups /sys/fs/cgroup && mount --bind {tmp_path}/own /proc/$$/cgroup"
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounts + '; exec "$@"', "sh", *serve]
+    (tmp_path / "stdout.log").touch()
+    with (tmp_path / "stderr.log").open("wb") as logged:
+        process.process = subprocess.Popen(command, stdout=logged, stderr=logged)
+    try:
+        process.wait_until_healthy()
+        told(process, "127 of the 128 MiB of memory", "MemoryMax", "docs/sizing.md")
+    finally:
+        process.stop()
 
 
 def test_the_admin_token_is_lost(tmp_path: Path) -> None:
