@@ -234,7 +234,7 @@ class Subjects:
     """A number for each subject, for as long as there is something of it; bounded in bytes."""
 
     def __init__(self, most_bytes: int) -> None:
-        self._numbers: dict[Subject, int] = {}
+        self._numbers: dict[Kind, dict[str, int]] = {kind: {} for kind in KINDS}
         self._subjects: dict[int, Subject] = {}
         self._next = 1
         self._most_bytes = most_bytes
@@ -243,23 +243,22 @@ class Subjects:
 
     def number(self, kind: Kind, name: str) -> int:
         """That of a subject; where there are too many, that of `_other` of its kind."""
-        subject = Subject(kind, name)
-        number = self._numbers.get(subject)
+        number = self._numbers[kind].get(name)
         if number is not None:
             return number
         size = _SUBJECT_BYTES + sys.getsizeof(name)
         if self._bytes + size > self._most_bytes and name not in (OTHER, ""):
             self.overflow += 1
             return self.number(kind, OTHER)
-        number = self._numbers[subject] = self._next
-        self._subjects[number] = subject
+        number = self._numbers[kind][name] = self._next
+        self._subjects[number] = Subject(kind, name)
         self._next += 1
         self._bytes += size
         return number
 
     def find(self, subject: Subject) -> int | None:
         """That of one of which there is something."""
-        return self._numbers.get(subject)
+        return self._numbers[subject.kind].get(subject.name)
 
     def subject(self, number: int) -> Subject | None:
         """The one with this number."""
@@ -268,23 +267,18 @@ class Subjects:
     def other(self, number: int) -> int:
         """The one as which this is counted where there is no room for it."""
         subject = self._subjects.get(number)
-        return self.number(subject.kind if subject is not None else "all", OTHER if subject is not None else "")
+        return self.number("all", "") if subject is None else self.number(subject.kind, OTHER)
 
-    def of_kind(self, kind: Kind) -> Steps[list[tuple[str, int]]]:
+    def of_kind(self, kind: Kind) -> list[tuple[str, int]]:
         """The names and numbers of all of a kind."""
-        found = []
-        for count, (subject, number) in enumerate(list(self._numbers.items())):
-            if subject.kind == kind:
-                found.append((subject.name, number))
-            if count % _AT_ONCE == 0:
-                yield
-        return found
+        return list(self._numbers[kind].items())
 
     def forget_all_but(self, numbers: set[int]) -> Steps[None]:
         """Of the others there is nothing any more."""
-        for count, (subject, number) in enumerate(list(self._numbers.items())):
-            if number not in numbers and self._numbers.pop(subject, None) is not None:
-                del self._subjects[number]
+        for count, number in enumerate(list(self._subjects)):
+            if number not in numbers:
+                subject = self._subjects.pop(number)
+                del self._numbers[subject.kind][subject.name]
                 self._bytes -= _SUBJECT_BYTES + sys.getsizeof(subject.name)
             if count % _AT_ONCE == 0:
                 yield

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.monitor.slices import Pending, Slice, Steps, Subjects, collected, sealed
-from gateway.monitor.tallies import Figures, Kind, Subject, Tally, requests_of
+from gateway.monitor.tallies import Figures, Subject, Tally, requests_of
 
 FINE: Final = 10  # seconds
 MINUTE: Final = 60
@@ -44,32 +44,35 @@ class Windows:
 
     # What is kept.
 
-    def add(self, step: int, start: int, seconds: float, pending: Pending, left_out: int = 0) -> Steps[Slice]:
-        """A slice of this length is over: it has this, beside what is known of it already."""
-        start -= start % step
+    def sealed(self, step: int, start: int, seconds: float, pending: Pending, left_out: int = 0) -> Steps[Slice]:
+        """A slice of this length, which is not put here yet."""
+        return (yield from sealed(start, seconds, pending, self._room[step], self.subjects.other, left_out))
+
+    def put(self, step: int, piece: Slice) -> Steps[None]:
+        """A slice of this length is over; it is added to what is known of its time already."""
+        start = piece.start - piece.start % step
         known = self._slices[step].get(start)
         if known is not None:
             # Of two processes in this time, or of one after the other.
-            seconds = max(seconds, known.seconds, min(float(step), seconds + known.seconds))
-            left_out += known.left_out
-            for number, packed in known:
-                pending[number] = packed if number not in pending else _sum(packed, pending[number])
-            yield
-        piece = yield from sealed(start, seconds, pending, self._room[step], self.subjects.other, left_out)
+            seconds = max(piece.seconds, known.seconds, min(float(step), piece.seconds + known.seconds))
+            pending = yield from collected([known, piece])
+            piece = yield from self.sealed(step, start, seconds, pending, piece.left_out + known.left_out)
         self._slices[step][start] = piece
         self._version += 1
-        return piece
 
-    def combine(self, step: int, start: int, of: int) -> Steps[Slice | None]:
-        """Make a slice of those of another length (`of`) that are within it. None: there are none."""
+    def combine(self, step: int, start: int, of: int) -> Steps[None]:
+        """Make a slice anew, of those of another length (`of`) that are within it."""
         start -= start % step
         within = [found for at in range(start, start + step, of) if (found := self._slices[of].get(at)) is not None]
-        if not within:
-            return None
-        pending = yield from collected(within)
-        self._slices[step].pop(start, None)
-        seconds, left_out = sum(each.seconds for each in within), max(each.left_out for each in within)
-        return (yield from self.add(step, start, seconds, pending, left_out))
+        if within:
+            self._slices[step][start] = yield from self.together(step, start, within)
+            self._version += 1
+
+    def together(self, step: int, start: int, pieces: Sequence[Slice]) -> Steps[Slice]:
+        """One slice of several, which is not put here yet."""
+        pending = yield from collected(pieces)
+        seconds, left_out = sum(each.seconds for each in pieces), max(each.left_out for each in pieces)
+        return (yield from self.sealed(step, start, seconds, pending, left_out))
 
     def get(self, step: int, start: int) -> Slice | None:
         """The slice of this length that begins then."""
@@ -155,10 +158,6 @@ class Windows:
                 errors += failed
         return requests, errors
 
-    def names(self, kind: Kind) -> Steps[list[tuple[str, int]]]:
-        """The names and numbers of all subjects of a kind."""
-        return (yield from self.subjects.of_kind(kind))
-
     def history(self, subject: Subject, step: int, now: float) -> list[Point]:
         """The slices of this length, the oldest first, with those that were not watched."""
         number = self.subjects.find(subject)
@@ -175,10 +174,3 @@ class Windows:
                 tally.add(packed)
             points.append(Point(start, tally, piece.seconds))
         return points
-
-
-def _sum(one: bytes, other: bytes) -> bytes:
-    tally = Tally()
-    tally.add(one)
-    tally.add(other)
-    return tally.pack()

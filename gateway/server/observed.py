@@ -8,13 +8,16 @@ from functools import lru_cache, partial
 from gateway.auth.metrics import FetchedKeys, issuer_metrics
 from gateway.build import Snapshot
 from gateway.config.models import RouteConfig
+from gateway.http import Report
 from gateway.limits.quota_report import PATH as QUOTA_PATH
-from gateway.live import Plan
+from gateway.live import Owner, Plan
 from gateway.monitor.endpoint_metrics import endpoint_metrics
 from gateway.monitor.metrics import Metrics, plain
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.monitor.traffic import NONE, Traffic, upstream_name
+from gateway.monitor.watch import SERVICE as MONITOR
+from gateway.monitor.watch import Monitor
 from gateway.registry.discovery import Discovery
 from gateway.registry.metrics import discovery_metrics
 from gateway.reload import Reloader
@@ -26,14 +29,27 @@ from gateway.upstream.steps import Stepwise
 class Observed:
     """What one process counts, remembers and tells. It outlives every configuration."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Owner, reports: list[Report]) -> None:
+        """`reports` are what learns of each request; what is here is among them while it is wanted."""
         self.traffic = Traffic()
+        self.monitor = owner.hold(MONITOR, Monitor(self.traffic, lambda: owner.all(Upstream)))
+        self._reports = reports
         self.recent = RecentRequests()
         self.metrics = Metrics(self.traffic)
 
     def plan(self, snapshot: Snapshot, plan: Plan) -> None:
         """What changes with a new configuration, once it is sure that it will be served."""
         plan.after_adoption(partial(follow, self.traffic, snapshot))
+        plan.after_adoption(partial(self._watch, snapshot))
+
+    def _watch(self, snapshot: Snapshot) -> None:
+        middleware = snapshot.configuration.middleware
+        enabled, count = middleware.monitor.enabled, self.traffic.report
+        if enabled and count not in self._reports:
+            self._reports.append(count)
+        elif not enabled:
+            self._reports[:] = [report for report in self._reports if report != count]
+        self.monitor.configure(snapshot.configuration.base / middleware.state_directory, enabled=enabled)
 
     def add_sources(self, reloader: Reloader, loop_watch: LoopWatch) -> None:
         """Have the metrics tell of all that lives."""

@@ -34,6 +34,7 @@ from gateway.config.models import ClientLimits
 from gateway.config.problems import ConfigError
 from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
+from gateway.http import Report
 from gateway.live import Owner, Plan
 from gateway.monitor.process_log import ProcessLog
 from gateway.registry.discovery import Discovery
@@ -85,11 +86,12 @@ async def serve(options: ServeOptions) -> None:
     admin_at = places.address("admin")
     deadlines = Deadlines(asyncio.get_running_loop())
     connector = Connector(deadlines, Resolver(options.resolve))
-    owner, observed = Owner(), Observed()
+    owner, reports = Owner(), list[Report]()
+    observed = Observed(owner, reports)
     logs = logs_of(owner, options.log, options.log_format)
     owner.hold(REPLAYS, ReplayMemory())
     # The last requests are kept where they can be shown.
-    reports = [logs.access.report, observed.traffic.report, *([observed.recent.report] if admin_at is not None else ())]
+    reports += [logs.access.report, *([observed.recent.report] if admin_at is not None else ())]
     admin_access = AdminAccess(options.directory, admin_at, options.secrets)
     names = NameWarnings(options.resolve)
 

@@ -21,6 +21,7 @@ from gateway.config.models.cors import Cors
 from gateway.config.models.header_rules import HeaderRules
 from gateway.config.models.ip_allow import IpAllow
 from gateway.config.models.maintenance import Maintenance
+from gateway.config.models.monitor import Monitor
 from gateway.config.models.policy import Named
 from gateway.config.models.python_policies import PythonPolicy
 from gateway.config.models.quotas import Quota
@@ -117,6 +118,7 @@ class MiddlewareFile(Section):
     admin: Admin = Field(Admin(), description="Who may use the admin port.")
     request_id: RequestIds = Field(RequestIds(), description="The id of every request.")
     trace: Trace = Field(Trace(), description="The trace that a request belongs to.")
+    monitor: Monitor = Field(Monitor(), description="What is counted of requests, and watched.")
     maintenance: Maintenance = Field(Maintenance(), description="Maintenance mode.")
     state_directory: Text = Field(
         "state",
