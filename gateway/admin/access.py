@@ -1,4 +1,4 @@
-"""Who may use the admin port: the `Host` and `Origin` of a request, and its token.
+"""Who may use the admin port: the `Host` and `Origin` of a request, and its token, or the cookie of the page.
 
 `Host` stops DNS rebinding: a page of another site, whose name suddenly means 127.0.0.1, still says its own name.
 `Origin` stops forms and scripts of other sites. Both are compared with what the port listens on and with
@@ -18,7 +18,9 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.admin.tokens import Holder, LocalToken, holder_of
+from gateway.admin.browser import guarding
+from gateway.admin.sessions import Sessions, cookies_of
+from gateway.admin.tokens import Credentials, Holder, hash_of
 from gateway.config.models.admin import Admin
 from gateway.monitor.audit_log import AdminChange
 from gateway.outside.throttled_log import ThrottledLog
@@ -26,6 +28,9 @@ from gateway.outside.throttled_log import ThrottledLog
 logger = logging.getLogger("gateway.admin")
 
 READING = frozenset({"GET", "HEAD"})
+PAGE = "/"
+FILES = "/page/"  # of the page
+SESSION = "/session"
 NOTHING_LOADED = "no configuration is loaded, so no token is known yet: the log says what to correct in the files"
 MAX_PATH = 2048  # characters of a request in the audit log
 LOG_SECONDS = 10.0  # between two lines about refused requests
@@ -68,25 +73,25 @@ class Refusal:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What is known when a request is decided about."""
-
-    settings: Admin
-    local: LocalToken | None
-    loaded: bool = True  # whether a configuration is, which says what tokens there are
-
-
-def decide(method: str, headers: Headers, listening: Listening, credentials: Credentials) -> Holder | Refusal | None:
-    """Who asks; None: any client, which may read. A pure decision."""
-    if (foreign := _foreign(headers, listening, credentials.settings)) is not None:
+def decide(
+    method: str, path: str, headers: Headers, listening: Listening, credentials: Credentials, sessions: Sessions
+) -> Holder | Refusal | None:
+    """Who asks; None: any client, which may read what this is. A pure decision."""
+    if (foreign := _foreign(method, path, headers, listening, credentials.settings)) is not None:
         return foreign
-    if method in READING and listening.loopback and "authorization" not in headers:
-        return None
+    if "authorization" not in headers and (method in READING or path == SESSION):
+        holder = sessions.holder(cookies_of(headers.getlist("cookie")), credentials)
+        if holder is not None or listening.loopback or _is_open(path):
+            return holder
     return _holder(method, headers, listening, credentials) if credentials.loaded else Refusal(503, NOTHING_LOADED)
 
 
-def _foreign(headers: Headers, listening: Listening, settings: Admin) -> Refusal | None:
+def _is_open(path: str) -> bool:
+    """Whether there is nothing to hide: the page without what it shows, and where to sign in."""
+    return path in (PAGE, SESSION) or path.startswith(FILES)
+
+
+def _foreign(method: str, path: str, headers: Headers, listening: Listening, settings: Admin) -> Refusal | None:
     """Why the request does not come from here."""
     hosts = headers.getlist("host")
     if len(hosts) != 1 or not (hosts[0].lower() in settings.hosts or _is_ours(hosts[0], listening, settings)):
@@ -97,7 +102,8 @@ def _foreign(headers: Headers, listening: Listening, settings: Admin) -> Refusal
     origins = headers.getlist("origin")
     if any(not _is_same_origin(origin, hosts[0], settings) for origin in origins):
         return Refusal(403, "a page of another origin may not use the admin port; see admin.hosts of middleware.yaml")
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    followed_link = path == PAGE and method in READING and headers.get("sec-fetch-dest") == "document"
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not followed_link:
         return Refusal(403, "a page of another site may not use the admin port")
     return None
 
@@ -126,7 +132,7 @@ def _holder(method: str, headers: Headers, listening: Listening, credentials: Cr
     scheme, _, token = tokens[0].partition(" ")
     if len(tokens) > 1 or scheme.lower() != "bearer":
         return Refusal(401, "send one header, Authorization: Bearer TOKEN")
-    holder = holder_of(token.strip(), credentials.settings.tokens, credentials.local)
+    holder = credentials.holder_of(hash_of(token.strip()))
     if holder is None:
         return Refusal(401, "the token is not known here; `gateway admin token new` makes one")
     if holder.role == "read" and method not in READING:
@@ -152,10 +158,12 @@ class AccessControl:
         app: ASGIApp,
         listening: Listening,
         credentials: Callable[[], Credentials],
+        sessions: Sessions,
         report: Callable[[AdminChange], None] = lambda _: None,
     ) -> None:
         """`report` learns of every request that was to change something, with its answer."""
         self._app = app
+        self._sessions = sessions
         self._report = report
         self._listening = listening
         self._credentials = credentials
@@ -165,6 +173,7 @@ class AccessControl:
         """ASGI 3."""
         if scope["type"] != "http":
             return  # there are no WebSockets here, and no lifespan
+        send = guarding(send)
         if scope["method"] in READING:
             await self._decide(scope, receive, send)
             return
@@ -186,19 +195,24 @@ class AccessControl:
             self._report(change)
 
     async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
-        credentials = self._credentials()
-        decided = decide(scope["method"], Headers(scope=scope), self._listening, credentials)
+        decided = self._decided(scope)
         if isinstance(decided, Refusal):
             if decided.status != 401 or Headers(scope=scope).get("authorization") is not None:
                 self._log(scope, decided)  # a command first asks without a token, where to find it
-            await self._answer(decided, credentials)(scope, receive, send)
+            await self._answer(decided)(scope, receive, send)
             return
         state = scope.setdefault("state", {})
         state["holder"] = decided
-        state["no_token"] = lambda reason: self._answer(Refusal(401, reason), credentials)
+        state["no_token"] = lambda reason: self._answer(Refusal(401, reason))
+        state["still_allowed"] = lambda: not isinstance(self._decided(scope), Refusal)
         await self._app(scope, receive, send)
 
-    def _answer(self, refusal: Refusal, credentials: Credentials) -> JSONResponse:
+    def _decided(self, scope: Scope) -> Holder | Refusal | None:
+        headers, path = Headers(scope=scope), scope["path"]
+        return decide(scope["method"], path, headers, self._listening, self._credentials(), self._sessions)
+
+    def _answer(self, refusal: Refusal) -> JSONResponse:
+        credentials = self._credentials()
         content = {"error": refusal.reason}
         headers: Mapping[str, str] = {}
         if refusal.status == 401:

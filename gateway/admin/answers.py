@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,5 +52,12 @@ async def json_body(request: Request, most: int, what: str, example: str) -> dic
 
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """JSON that a person may read."""
-    body = orjson.dumps(content, option=orjson.OPT_INDENT_2)
-    return Response(body, status, headers, media_type="application/json")
+    return Response(encoded(content, orjson.OPT_INDENT_2), status, headers, media_type="application/json")
+
+
+def encoded(content: Any, option: int = 0) -> bytes:
+    """As JSON, also where a text that others have chosen is no Unicode: a name in a token may be half a surrogate."""
+    try:
+        return orjson.dumps(content, option=option)
+    except TypeError:
+        return json.dumps(content).encode()

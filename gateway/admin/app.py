@@ -15,20 +15,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.admin.access import AccessControl, Credentials, Listening
+from gateway.admin.access import AccessControl, Listening
 from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.blocklist_api import blocklist_operations
 from gateway.admin.cache_api import cache_operations
 from gateway.admin.failing_backends import failing_backends
 from gateway.admin.history import history_operations
+from gateway.admin.live import Live
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
+from gateway.admin.overview import Overview
+from gateway.admin.page_files import file_route, page_operations
 from gateway.admin.pages import PAGE, Shown, find, page_of
 from gateway.admin.quota_api import quota_operations
 from gateway.admin.recent_api import recent_operations
 from gateway.admin.registry_api import registry_operations
 from gateway.admin.resilience_api import resilience_operations
+from gateway.admin.service_states import ServiceStates
 from gateway.admin.services_api import services_operations
-from gateway.admin.tokens import Holder
+from gateway.admin.sessions import Sessions, session_operations
+from gateway.admin.tokens import Credentials, Holder
+from gateway.admin.traffic_map import map_operations
 from gateway.auth.scheme import Locations
 from gateway.build import Snapshot
 from gateway.explain import LOOPBACK, explain
@@ -63,11 +69,19 @@ def admin_app(
     credentials: Callable[[], Credentials],
     report: Callable[[AdminChange], None],
 ) -> ASGIApp:
-    """The admin API of one gateway. `credentials` are asked for at every request; `report` learns of every change."""
+    """The admin API of one gateway, and its page. `credentials` are asked for at every request; `report` learns of
+    every change. To be made on the loop that serves it."""
+    sessions, states = Sessions(listening.port), ServiceStates(reloader.owner, recent)
+    live = Live(recent, Overview(reloader, recent, states))
+    reloader.owner.tasks.supervise("the events of the admin port", live.run)
     operations = [
+        *page_operations(),
+        *session_operations(sessions, credentials, open_=listening.loopback),
+        *live.operations(),
+        *map_operations(reloader, states),
         *_operations(_Admin(reloader, metrics, recent)),
         *recent_operations(reloader, recent),
-        *services_operations(reloader.owner),
+        *services_operations(reloader.owner, states),
         *resilience_operations(reloader.owner),
         *history_operations(reloader),
         *registry_operations(reloader),
@@ -80,8 +94,8 @@ def admin_app(
     async def openapi(request: Request) -> Response:
         return json_answer(document)
 
-    routes = [*routes_of(operations), Route("/openapi.json", openapi)]
-    return AccessControl(Starlette(routes=routes), listening, credentials, report)
+    routes = [*routes_of(operations), Route("/openapi.json", openapi), file_route()]
+    return AccessControl(Starlette(routes=routes), listening, credentials, sessions, report)
 
 
 def _operations(admin: _Admin) -> list[Operation]:

@@ -54,10 +54,11 @@ class Operation:
     refusals: Mapping[int, str] = field(default_factory=dict)  # what else it answers, and when
     status: int = 200  # where all is well
     description: str = ""  # what the summary leaves out
+    open: bool = False  # it needs no token, on no address
 
     def document(self) -> dict[str, Any]:
         """As OpenAPI has it."""
-        writes = self.method not in ("GET", "HEAD")
+        writes = self.method not in ("GET", "HEAD") and not self.open
         refusals = (
             {401: "it needs a token", 403: "the token may only read", **self.refusals} if writes else self.refusals
         )
@@ -71,7 +72,7 @@ class Operation:
             "parameters": [*placeholders, *(parameter.document() for parameter in self.parameters)],
             "responses": {
                 str(self.status): {
-                    "description": "done" if writes else "what is asked for",
+                    "description": "what is asked for" if self.method in ("GET", "HEAD") else "done",
                     "content": {self.media_type: {}},
                 },
                 **{str(status): _refusal(description) for status, description in sorted(refusals.items())},
@@ -83,15 +84,19 @@ class Operation:
             described["requestBody"] = {"required": True, "content": {"application/json": {"schema": self.body}}}
         if writes:
             described["security"] = [{"token": []}]
+        elif self.open:
+            described["security"] = []
         return described
 
 
 def routes_of(operations: Sequence[Operation]) -> list[Route]:
     """As Starlette takes them."""
-    return [Route(each.path, _answering(each.handle), methods=[each.method]) for each in operations]
+    return [Route(each.path, answering(each.handle), methods=[each.method]) for each in operations]
 
 
-def _answering(handle: Handle) -> Handle:
+def answering(handle: Handle) -> Handle:
+    """The same, where Refused is an answer."""
+
     async def answer(request: Request) -> Response:
         try:
             return await handle(request)

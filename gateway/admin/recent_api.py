@@ -1,4 +1,4 @@
-"""`GET /requests`: the last requests, where they went and why, and which limits they used."""
+"""`GET /requests`, `GET /requests/{id}`: the last requests, where they went and why, and which limits they used."""
 
 from __future__ import annotations
 
@@ -10,40 +10,56 @@ from starlette.responses import Response
 from gateway.admin.answers import Refused, json_answer
 from gateway.admin.operations import Operation, Parameter
 from gateway.admin.pages import PAGE, page_of
+from gateway.admin.wanted_requests import WANTED, wanted_requests
 from gateway.build import Snapshot
 from gateway.config.values.instants import format_instant
 from gateway.explain import why_taken
 from gateway.monitor.recent_requests import RecentRequest, RecentRequests
 from gateway.reload import Reloader
 
+_GONE = "this request is none of the last ones; the access log has it, under its request_id"
+
 
 def recent_operations(reloader: Reloader, recent: RecentRequests) -> list[Operation]:
     """The API of the requests that are remembered."""
 
     async def requests(request: Request) -> Response:
-        snapshot, wanted = reloader.current, request.query_params
-        page = page_of(wanted)
-        found = [each for each in recent if _is_wanted(each, wanted.get("id"), wanted.get("route"))]
-        if not found and "id" in wanted:
-            raise Refused(404, "this request is none of the last ones; the access log has it, under its request_id")
-        shown = [_shown(snapshot, each) for each in page.of(found)]
-        return json_answer(shown, headers=page.next("/requests", len(found)))
+        query = request.query_params
+        page, wanted, request_id = page_of(query), wanted_requests(query), query.get("id")
+        found = [each for each in recent if request_id in (None, each.request_id) and wanted.has(each)]
+        if not found and request_id is not None:
+            raise Refused(404, _GONE)
+        explained = [_explained(reloader.current, each) for each in page.of(found)]
+        return json_answer(explained, headers=page.next("/requests", len(found)))
 
-    parameters = (Parameter("id", "Only that of this request_id."), Parameter("route", "Only those of this route."))
+    async def one(request: Request) -> Response:
+        request_id = request.path_params["id"]
+        found = next((each for each in recent if each.request_id == request_id), None)
+        if found is None:
+            raise Refused(404, _GONE)
+        return json_answer(_explained(reloader.current, found))
+
+    by_id = Parameter("id", "Only that of this request_id.")
     refusals = {404: "the request is none of the last ones"}
+    wrong = {400: "a filter is none", **refusals}
     summary = "The last requests, the newest first: where they went and why, and which limits they used."
     kept = "The last 200, as `gateway last` shows them. Neither queries nor headers are kept."
-    return [Operation("GET", "/requests", requests, summary, (*parameters, *PAGE), refusals=refusals, description=kept)]
+    return [
+        Operation("GET", "/requests", requests, summary, (by_id, *WANTED, *PAGE), refusals=wrong, description=kept),
+        Operation("GET", "/requests/{id}", one, "One of the last requests.", refusals=refusals),
+    ]
 
 
-def _is_wanted(each: RecentRequest, request_id: str | None, route: str | None) -> bool:
-    return request_id in (None, each.request_id) and route in (None, each.route)
-
-
-def _shown(snapshot: Snapshot | None, each: RecentRequest) -> dict[str, Any]:
+def _explained(snapshot: Snapshot | None, each: RecentRequest) -> dict[str, Any]:
+    """The same, and why its route took it."""
     why = None
     if snapshot is not None and each.route is not None:
         why = why_taken(snapshot, each.route, each.method, each.host, each.original_path)
+    return shown(each) | {"why": why}
+
+
+def shown(each: RecentRequest) -> dict[str, Any]:
+    """What became of a request."""
     return {
         "request_id": each.request_id,
         "at": format_instant(each.at),
@@ -54,7 +70,6 @@ def _shown(snapshot: Snapshot | None, each: RecentRequest) -> dict[str, Any]:
         "path": each.path,
         "original_path": each.original_path,
         "route": each.route,
-        "why": why,
         "upstream": each.upstream,
         "sent": each.sent_path if each.attempts else None,
         "attempts": [attempt.summary() for attempt in each.attempts],

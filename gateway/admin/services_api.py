@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from gateway.admin.answers import Refused, json_answer
 from gateway.admin.operations import Operation, Parameter
 from gateway.admin.pages import PAGE, page_of
+from gateway.admin.service_states import STATES, ServiceState, ServiceStates, state_of
 from gateway.config.values.instants import format_instant
 from gateway.live import Owner
 from gateway.registry.discovery import Discovery
@@ -22,41 +24,58 @@ from gateway.upstream.service import Upstream
 AT_ONCE = 100  # endpoints that are described before requests get a turn
 
 
-def services_operations(owner: Owner) -> list[Operation]:
+def services_operations(owner: Owner, states: ServiceStates) -> list[Operation]:
     """The API of the services that live."""
-    api = _Api(owner)
+    api = _Api(owner, states)
     unknown = {404: "there is no such service; /services lists them"}
     service = Parameter("service", "Only those of this service.")
+    listed = (
+        Parameter("search", "Only those with this in their name."),
+        Parameter("sort", "`state`: the worst first. Unset: by name."),
+        *PAGE,
+    )
     one = "One service, and all of each endpoint."
     each = (
         "Of each endpoint: weight, zone, source and its age, in or out, why and since when, the last probe, counters."
     )
     return [
-        Operation("GET", "/services", api.services, "The services: source, and how many endpoints are in.", PAGE),
-        Operation("GET", "/services/{name}", api.service, one, refusals=unknown, description=each),
+        Operation("GET", "/services", api.services, "The services: source, and how many endpoints are in.", listed),
+        Operation("GET", "/services/{name}", api.service, one, PAGE, refusals=unknown, description=each),
         Operation("GET", "/endpoints", api.endpoints, "The endpoints of all services.", (service, *PAGE)),
     ]
 
 
 class _Api:
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, states: ServiceStates) -> None:
         self._owner = owner
+        self._states = states
 
     async def services(self, request: Request) -> Response:
-        page = page_of(request.query_params)
-        upstreams, discoveries, now = self._upstreams(), self._discoveries(), time.perf_counter()
-        shown = [_service(upstream, discoveries.get(upstream), now) for upstream in page.of(upstreams)]
+        page, search = page_of(request.query_params), request.query_params.get("search", "").lower()
+        states, discoveries, now = await self._states.now(), self._discoveries(), time.perf_counter()
+        upstreams = [each for each in self._upstreams() if search in each.name.lower() and each in states]
+        if request.query_params.get("sort") == "state":
+            upstreams.sort(key=lambda each: -STATES.index(states[each].state))
+        shown = [_service(each, states[each], discoveries.get(each), now) for each in page.of(upstreams)]
         return json_answer(shown, headers=page.next("/services", len(upstreams)))
 
     async def service(self, request: Request) -> Response:
         name = request.path_params["name"]
-        found = [upstream for upstream in self._upstreams() if upstream.name == name]
-        if not found:
+        upstream = next((each for each in self._upstreams() if each.name == name), None)
+        if upstream is None:
             raise Refused(404, f"no service {name[:80]!r} lives here; GET /services lists those that do")
-        upstream, now = found[0], time.perf_counter()
-        discovery = self._discoveries().get(upstream)
-        endpoints = [_endpoint(upstream, discovery, endpoint, now) for endpoint in upstream.endpoints]
-        return json_answer(_service(upstream, discovery, now) | {"endpoints": endpoints})
+        page, now, failing = page_of(request.query_params), time.perf_counter(), self._states.failing()
+        discovery, state = self._discoveries().get(upstream), state_of(upstream, failing, now)
+        total = sum(endpoint.requests for endpoint in upstream.endpoints)
+        endpoints = []
+        for endpoint in page.of(upstream.endpoints):
+            share = round(endpoint.requests / total, 4) if total else None
+            more = {"failing": failing.get(endpoint.label), "share": share}
+            endpoints.append(_endpoint(upstream, discovery, endpoint, now) | more)
+            if len(endpoints) % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        headers = page.next(f"/services/{quote(name, safe='')}", state.of)
+        return json_answer(_service(upstream, state, discovery, now) | {"endpoints": endpoints}, headers=headers)
 
     async def endpoints(self, request: Request) -> Response:
         page = page_of(request.query_params)
@@ -82,16 +101,14 @@ class _Api:
         return {discovery.upstream: discovery for discovery in self._owner.all(Discovery)}
 
 
-def _service(upstream: Upstream, discovery: Discovery | None, now: float) -> dict[str, Any]:
-    out = [endpoint for endpoint in upstream.endpoints if endpoint.health.out(now) is not None]
-    usable = len(upstream.endpoints) - len(out)
-    more = f"; {len(out) - 1} more" if len(out) > 1 else ""
+def _service(upstream: Upstream, state: ServiceState, discovery: Discovery | None, now: float) -> dict[str, Any]:
     return {
         "service": upstream.name,
-        "state": "up" if usable == len(upstream.endpoints) > 0 else "degraded" if usable else "down",
-        "in": usable,
-        "of": len(upstream.endpoints),
-        "reason": f"{out[0].label}: {_state(out[0], now)['reason']}{more}" if out else None,
+        "state": state.state,
+        "in": state.usable,
+        "failing": state.failing,
+        "of": state.of,
+        "reason": state.reason,
         **dict(source_shown(discovery, now)),
     }
 

@@ -7,14 +7,14 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
 from typing import Literal
 
-from gateway.config.models.admin import AdminToken
+from gateway.config.models.admin import Admin
 
 FILE = "admin-token"
 LOCAL = "local"  # what the log calls the holder of the token in FILE
@@ -51,16 +51,23 @@ class LocalToken:
     path: Path
 
 
-def holder_of(token: str, known: Iterable[AdminToken], local: LocalToken | None) -> Holder | None:
-    """Whose token this is. `local` is the token of this machine, if there is one."""
-    shown = hash_of(token)
-    found = None
-    if local is not None and compare_digest(shown, hash_of(local.token)):
-        found = Holder(LOCAL, "write")
-    for each in known:
-        if compare_digest(shown, each.hash):
-            found = Holder(each.name, each.role)
-    return found
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What is known when a request is decided about."""
+
+    settings: Admin
+    local: LocalToken | None
+    loaded: bool = True  # whether a configuration is, which says what tokens there are
+
+    def holder_of(self, shown: str) -> Holder | None:
+        """Whose token hashes to this."""
+        found = None
+        if self.local is not None and compare_digest(shown, hash_of(self.local.token)):
+            found = Holder(LOCAL, "write")
+        for each in self.settings.tokens:
+            if compare_digest(shown, each.hash):
+                found = Holder(each.name, each.role)
+        return found
 
 
 def read_token(path: Path, owners: Collection[int]) -> str | None:

@@ -73,9 +73,11 @@ class RecentRequests:
 
     def __init__(self, most: int = MOST) -> None:
         self._kept: deque[_Kept] = deque(maxlen=most)
+        self.number = 0  # of requests that have been reported
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over."""
+        self.number += 1
         error, host, path = exchange.error, exchange.host, exchange.path
         original, sent = exchange.original_path, exchange.target_path
         if max(len(host), len(path), len(original), len(sent)) > MOST_TEXT:
@@ -106,6 +108,16 @@ class RecentRequests:
         """The newest first."""
         for kept in reversed(self._kept):
             yield _shown(kept)
+
+    @property
+    def kept(self) -> int:
+        """How many there are."""
+        return len(self._kept)
+
+    def since(self, number: int) -> list[RecentRequest]:
+        """Those that came behind so many, the oldest first, as far as they are still kept."""
+        newer = min(self.number - number, len(self._kept))
+        return [_shown(self._kept[-index]) for index in range(newer, 0, -1)]
 
 
 def _beginning(text: str) -> str:

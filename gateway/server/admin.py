@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gateway.admin.access import NO_TOKEN, Credentials, Listening
-from gateway.admin.tokens import FILE, LocalToken, local_token
+from gateway.admin.access import NO_TOKEN, Listening
+from gateway.admin.tokens import FILE, Credentials, LocalToken, local_token
 from gateway.build import Snapshot
 from gateway.config.models.admin import Admin
 from gateway.config.problems import ConfigError, Problem

@@ -52,7 +52,7 @@ def _contents(paths: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _operation(title: str, operation: Mapping[str, Any]) -> Iterator[str]:
-    token = " Needs a token that may write, on every address." if "security" in operation else ""
+    token = " Needs a token that may write, on every address." if operation.get("security") else ""
     more = f"\n{operation['description']}" if "description" in operation else ""
     yield f"### {title}\n\n{operation['summary']}{token}{more}\n"
     if operation["parameters"]:

@@ -1,0 +1,70 @@
+"""What is wrong now, and how much there is to do: what the page is told every two seconds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.admin.failing_backends import failing_backends
+from gateway.admin.service_states import STATES, ServiceStates, State
+from gateway.algorithms.circuit_breaker import State as Breaking
+from gateway.monitor.recent_requests import RecentRequests
+from gateway.reload import Reloader
+from gateway.upstream.breaker import Breaker
+
+PROBLEMS: Final = 50  # that are shown
+_HARMLESS: Final = frozenset({Breaking.CLOSED, Breaking.FORCED_CLOSED})
+_REFUSING: Final = frozenset({Breaking.OPEN, Breaking.FORCED_OPEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong."""
+
+    state: State
+    view: str  # of the page, where there is more
+    name: str  # what to look for there
+    text: str
+
+    def shown(self) -> Mapping[str, str]:
+        """As JSON."""
+        return {"state": self.state, "view": self.view, "name": self.name, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One gateway, at a glance."""
+
+    reloader: Reloader
+    recent: RecentRequests
+    states: ServiceStates
+
+    async def __call__(self) -> Mapping[str, Any]:
+        """As it is now."""
+        report, counts = self.reloader.report(), Counter(each.state for each in (await self.states.now()).values())
+        problems = sorted(self._problems(report), key=lambda each: -STATES.index(each.state))
+        return {
+            "configuration": {name: report[name] for name in ("digest", "loaded_at", "rolled_back", "errors")},
+            "problems": [each.shown() for each in problems[:PROBLEMS]],
+            "more_problems": max(0, len(problems) - PROBLEMS),
+            "services": {state: counts[state] for state in STATES},
+            "requests": self.recent.number,
+        }
+
+    def _problems(self, report: Mapping[str, Any]) -> Iterator[Problem]:
+        if report["digest"] is None:
+            yield Problem("down", "configuration", "", "no configuration is loaded, so nothing is served")
+        for error in report["errors"]:
+            yield Problem("degraded", "configuration", "", f"the files are refused: {error}")
+        for upstream, each in self.states.last.items():
+            if each.reason is not None:
+                yield Problem(each.state, "map", upstream.name, f"{upstream.name} is {each.state}: {each.reason}")
+        for breaker in self.reloader.owner.all(Breaker):
+            state = breaker.circuit.state
+            if state not in _HARMLESS:
+                text = f"the breaker of {breaker.route} for {breaker.target} is {state.replace('_', ' ')}"
+                yield Problem("down" if state in _REFUSING else "degraded", "map", breaker.route, text)
+        for text in (*report["failing"], *map(self.reloader.hidden, failing_backends(self.recent))):
+            yield Problem("degraded", "map", "", text)

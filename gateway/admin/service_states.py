@@ -1,0 +1,91 @@
+"""How services are: up, degraded where one endpoint fails, down where all do. None is up while a part of it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway.admin.failing_endpoints import failing_endpoints
+from gateway.live import Owner
+from gateway.monitor.recent_requests import RecentRequests
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.service import Upstream
+
+State = Literal["up", "degraded", "down"]
+
+STATES: Final[tuple[State, ...]] = ("up", "degraded", "down")
+"""From the best to the worst."""
+
+AT_ONCE: Final = 200  # endpoints that are looked at before requests get a turn
+FRESH: Final = 1.0  # seconds for which what was found is shown again
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """One service at one moment."""
+
+    state: State
+    usable: int  # endpoints that get requests
+    failing: int  # of those, which fail what they get
+    of: int
+    reason: str | None
+
+
+def state_of(upstream: Upstream, failing: Mapping[str, str], now: float) -> ServiceState:
+    """How it is. `failing`: why endpoints fail that are in, by their addresses; `now`: time.perf_counter()."""
+    usable, bad, first = 0, 0, None
+    for endpoint in upstream.endpoints:
+        wrong = why_out(endpoint, now)
+        if wrong is None:
+            usable += 1
+            wrong = failing.get(endpoint.label)
+        if wrong is not None:
+            bad += 1
+            first = first or f"{endpoint.label}: {wrong}"
+    of = len(upstream.endpoints)
+    state: State = "down" if bad == of else "degraded" if bad else "up"
+    more = f"; {bad - 1} more" if bad > 1 else ""
+    reason = f"{first}{more}" if first else None if of else "it has no endpoints"
+    return ServiceState(state, usable, bad - (of - usable), of, reason)
+
+
+def why_out(endpoint: Endpoint, now: float) -> str | None:
+    """Why an endpoint gets no requests; None where it does."""
+    out = endpoint.health.out(now)
+    return None if out is None else f"{out[0].value}: {out[1].reason}"
+
+
+class ServiceStates:
+    """The states of all services, looked at in steps, and no more often than they are asked for."""
+
+    def __init__(self, owner: Owner, recent: RecentRequests) -> None:
+        self._owner = owner
+        self._recent = recent
+        self._looked = float("-inf")  # time.perf_counter()
+        self.last: Mapping[Upstream, ServiceState] = {}  # as they were looked at last
+        self._looking = asyncio.Lock()
+
+    async def now(self) -> Mapping[Upstream, ServiceState]:
+        """Those of a moment ago at the oldest."""
+        async with self._looking:
+            if time.perf_counter() - self._looked > FRESH:
+                self.last = await self._look(self._owner.all(Upstream))
+                self._looked = time.perf_counter()
+        return self.last
+
+    def failing(self) -> Mapping[str, str]:
+        """Why endpoints fail that are in, by their addresses."""
+        return failing_endpoints(self._recent)
+
+    async def _look(self, upstreams: Iterable[Upstream]) -> Mapping[Upstream, ServiceState]:
+        failing, states, seen = self.failing(), {}, 0
+        for upstream in list(upstreams):
+            states[upstream] = state_of(upstream, failing, time.perf_counter())
+            seen += 1 + len(upstream.endpoints)
+            if seen >= AT_ONCE:
+                seen = 0
+                await asyncio.sleep(0)
+        return states
