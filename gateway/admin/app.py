@@ -22,6 +22,7 @@ from gateway.admin.cache_api import cache_operations
 from gateway.admin.failing_backends import failing_backends
 from gateway.admin.history import history_operations
 from gateway.admin.live import Live
+from gateway.admin.monitor_api import monitor_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
 from gateway.admin.overview import Overview
 from gateway.admin.page_files import file_route, page_operations
@@ -83,6 +84,7 @@ def admin_app(
         *recent_operations(reloader, recent),
         *services_operations(reloader.owner, states),
         *resilience_operations(reloader.owner),
+        *monitor_operations(reloader.owner),
         *history_operations(reloader),
         *registry_operations(reloader),
         *blocklist_operations(reloader),
