@@ -27,8 +27,9 @@ from gateway.routes.explain import Explanation
 from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
 from gateway.upstream.asgi import Hosted
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.considered import considered, not_asked
-from gateway.upstream.layers import Layer, layers
+from gateway.upstream.considered import considered, has_choice, not_asked
+from gateway.upstream.fallback import Fallback
+from gateway.upstream.layers import Layer, Refusing, layers
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Upstream
 
@@ -190,12 +191,28 @@ async def _policies(
         if refusal is not None:
             verdict, outcome = f"refused while its body is read: {refusal}", "refused"
     way = list(layers(match.value.forward, exchange))
+    if outcome == "forwarded" and (refusal := _refusal_on_the_way(way, exchange, why_none)) is not None:
+        instead = next((layer.describe(exchange) for layer in way if isinstance(layer, Fallback)), None)
+        verdict = f"refused: {refusal}" if instead is None else f"{verdict}; but {refusal}; {instead}"
+        outcome = "refused" if instead is None else outcome
     return _onward(match.value, way[-1], why_none) | {
         "verdict": verdict,
         "outcome": outcome,
         "rules": rules,
         "resilience": list(_described(way, exchange)),
     }
+
+
+def _refusal_on_the_way(way: Sequence[Handler], exchange: Exchange, why_none: Callable[[Upstream], str]) -> str | None:
+    """Why it would not even be sent, as things stand."""
+    now = time.perf_counter()
+    for layer in way:
+        if isinstance(layer, Refusing) and (refusal := layer.refusal(exchange, now)) is not None:
+            return refusal
+        # By the files alone, nothing is known yet of what a source finds.
+        if isinstance(layer, Cluster) and why_none is not not_asked and not has_choice(layer.upstream, now):
+            return considered(layer.upstream, now, why_none)[0]
+    return None
 
 
 def _end(handler: RouteHandler) -> Outcome:

@@ -203,9 +203,14 @@ class CircuitBreaker:
             counts = (self._calls.total(now), self._errors.total(now), self._slow.total(now))
         return BreakerReport(self.state, self.since, self.reason, until, *counts)
 
+    @property
+    def trials_left(self) -> int:
+        """How many more calls a half-open one lets pass."""
+        return self._settings.trials - self._trials - self._outstanding
+
     def _admits(self, now: float) -> bool:
         if self.state is State.HALF_OPEN:
-            if self._trials + self._outstanding >= self._settings.trials:
+            if self.trials_left <= 0:
                 return False
             self._outstanding += 1
             return True

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gateway.algorithms.circuit_breaker import REFUSED, BreakerSettings, CircuitBreaker, State
+from gateway.config.values.instants import format_instant
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Response
 
@@ -113,6 +114,19 @@ class Breaking:
         """See `Layer`."""
         report = self.breaker.circuit.report(time.perf_counter())
         return f"breaker for {self.breaker.target}: {report.state}, {report.reason}"
+
+    def refusal(self, exchange: Exchange, now: float) -> str | None:
+        """See `Refusing`."""
+        report = self.breaker.circuit.report(now)
+        what = f"the breaker of route {self.breaker.route} for {self.breaker.target} is {report.state}"
+        if report.state is State.FORCED_OPEN:
+            return f"{what}, until somebody says otherwise (PUT /breakers/{self.breaker.route}): {report.reason}"
+        if report.until is not None and now < report.until:
+            until = format_instant(time.time() + report.until - now)
+            return f"{what} until {until}, for {report.until - now:.0f} s more: {report.reason}"
+        if report.state is State.HALF_OPEN and self.breaker.circuit.trials_left <= 0:
+            return f"{what}, and its trials are under way: {report.reason}"
+        return None
 
     def inner(self, exchange: Exchange) -> Handler:
         """See `Layer`."""

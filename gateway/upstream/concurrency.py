@@ -74,6 +74,13 @@ class Limited:
         limit = self.limit.limit
         return f"concurrency of {self.limit.service}: {limit.in_flight} of {counted(limit.limit, 'request')} at once"
 
+    def refusal(self, exchange: Exchange, now: float) -> str | None:
+        """See `Refusing`."""
+        limit = self.limit.limit
+        if exchange.websocket or limit.in_flight < limit.limit:
+            return None
+        return f"{self.limit.service} has {counted(limit.in_flight, 'request')} at once, which is its limit"
+
     def inner(self, exchange: Exchange) -> Handler:
         """See `Layer`."""
         return self.handler

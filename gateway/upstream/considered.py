@@ -16,6 +16,11 @@ def not_asked(upstream: Upstream) -> str:
     return "what a source finds, `gateway explain` knows with --running only"
 
 
+def has_choice(upstream: Upstream, now: float) -> bool:
+    """Whether any endpoint may get a request as of now."""
+    return any(level.weighted for level, _ in upstream.chosen_from(now))
+
+
 def considered(upstream: Upstream, now: float, why_none: Callable[[Upstream], str] = not_asked) -> list[str]:
     """A line for each endpoint, those that may be chosen first. `now` is time.perf_counter(); `why_none` says why
     there is no endpoint at all."""

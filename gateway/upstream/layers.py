@@ -21,6 +21,15 @@ class Layer(Protocol):
         ...
 
 
+@runtime_checkable
+class Refusing(Protocol):
+    """A handler that refuses requests by what it has seen of others."""
+
+    def refusal(self, exchange: Exchange, now: float) -> str | None:
+        """Why it would refuse this one, and until when, without counting it; None where it would not."""
+        ...
+
+
 def layers(handler: Handler, exchange: Exchange) -> Iterator[Handler]:
     """All that this exchange would pass, from `handler` to the last, which forwards it."""
     yield handler

@@ -1,5 +1,6 @@
 """middleware.yaml: headers that are set, added and removed, on the way to the backend and on the way back."""
 
+import operator
 import re
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
@@ -110,8 +111,12 @@ def _names_differ(value: Any) -> Any:
 class RequestHeaders(Section):
     """Headers on the way to the backend."""
 
-    set: dict[RequestHeader, HeaderValue] = Field({}, description="Headers with this one value, whatever there was.")
-    add: dict[RequestHeader, HeaderValue] = Field({}, description="Headers that are added to those of the same name.")
+    set: dict[RequestHeader, HeaderValue] = Field(
+        {}, exclude_if=operator.not_, description="Headers with this one value, whatever there was."
+    )
+    add: dict[RequestHeader, HeaderValue] = Field(
+        {}, exclude_if=operator.not_, description="Headers that are added to those of the same name."
+    )
     remove: Several[RequestHeader] = Field((), description="Headers that are removed.")
 
     _unique = field_validator("set", "add", mode="before")(_names_differ)

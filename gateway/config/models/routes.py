@@ -5,6 +5,7 @@ Everything is checked here that one value or one route can show; what concerns s
 duplicated, names of services) is in `gateway.config.checks`.
 """
 
+import operator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_serializer, field_validator, model_validator
@@ -131,6 +132,7 @@ class RouteKeys(Model):
     )
     set: dict[Settable, HeaderValue] = Field(
         {},
+        exclude_if=operator.not_,  # a field with a serializer of its own is shown with its default, too
         description="What is sent to the backend in place of what came: headers, and as `query.NAME` query parameters. "
         "A value may have variables: see Values from requests.",
         examples=[{"X-Org": "{claims.org}"}],
