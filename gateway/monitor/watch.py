@@ -10,13 +10,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from gateway.events import HealthFeedback
 from gateway.live.paced import PAUSE, paced
 from gateway.live.tasks import Tasks
-from gateway.monitor.readings import Readings, Service
+from gateway.monitor.feedback import Feedback
+from gateway.monitor.readings import Counted, Readings, Service
 from gateway.monitor.slices import Slice, Steps, Subjects, Written, sealed, summed, written
 from gateway.monitor.tallies import ALL, Figures, Kind, Subject, pack
 from gateway.monitor.traffic import Traffic
@@ -49,14 +51,23 @@ class Second(NamedTuple):
 class Monitor:
     """The windows of one process. What it looks at is on the same event loop. Times are Unix times."""
 
-    def __init__(self, traffic: Traffic, services: Callable[[], Iterable[Service]]) -> None:
+    def __init__(
+        self,
+        traffic: Traffic,
+        services: Callable[[], Iterable[Service]],
+        group: Callable[[Counted], Hashable] = lambda _: None,
+    ) -> None:
+        """`group`: endpoints of a service are compared with those of which it is the same."""
         self.tasks = Tasks()
         self.enabled = False
         self.subjects = Subjects(NAMES_BYTES)
         self.windows = Windows(self.subjects, OWN_BYTES)
         self.live: deque[Second] = deque(maxlen=LIVE)
         self.after_slice: list[Callable[[float], None]] = []  # called with the time of each slice that is complete
+        self.send: Callable[[HealthFeedback], None] | None = None  # tells discovery of endpoints that stand out
         self._readings = Readings(traffic, services, self.subjects)
+        self._services = services
+        self._feedback = Feedback(self.windows.tally, group)
         self._file: WindowFile | None = None
         self._looked = 0.0
         self._totals: tuple[float, int, int] | None = None
@@ -150,6 +161,9 @@ class Monitor:
             if (start + FINE) % MINUTE == 0:
                 await self._close_minute(now)
             self.windows.drop(now)
+            if self.send is not None:
+                for message in await paced(self._feedback.judge(list(self._services()), now)):
+                    self.send(message)
             for call in self.after_slice:
                 call(now)
 
