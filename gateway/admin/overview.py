@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.admin.failing_backends import failing_backends
+from gateway.admin.figures import last_minute
 from gateway.admin.service_states import STATES, ServiceStates, State
+from gateway.admin.top_consumers import TopConsumers
 from gateway.algorithms.circuit_breaker import State as Breaking
 from gateway.monitor.recent_requests import RecentRequests
+from gateway.monitor.watch import Monitor
 from gateway.reload import Reloader
 from gateway.upstream.breaker import Breaker
 
 PROBLEMS: Final = 50  # that are shown
+SECONDS: Final = 5  # that are told each time: a client that comes again misses none
 _HARMLESS: Final = frozenset({Breaking.CLOSED, Breaking.FORCED_CLOSED})
 _REFUSING: Final = frozenset({Breaking.OPEN, Breaking.FORCED_OPEN})
 
@@ -40,6 +45,7 @@ class Overview:
     reloader: Reloader
     recent: RecentRequests
     states: ServiceStates
+    top_consumers: TopConsumers = field(default_factory=TopConsumers)
 
     async def __call__(self) -> Mapping[str, Any]:
         """As it is now."""
@@ -51,7 +57,22 @@ class Overview:
             "more_problems": max(0, len(problems) - PROBLEMS),
             "services": {state: counts[state] for state in STATES},
             "requests": self.recent.number,
+            "minute": last_minute(self.states.monitor, "all", ""),
+            "seconds": self._seconds(),
+            "consumers": [] if (monitor := self.states.monitor) is None else self._consumers(monitor),
         }
+
+    def _consumers(self, monitor: Monitor) -> Sequence[tuple[str, float]]:
+        return self.top_consumers.shown(monitor.traffic.consumers, time.monotonic())
+
+    def _seconds(self) -> Sequence[tuple[int, float, float]]:
+        """Of the last few: when, and requests and errors in it."""
+        if self.states.monitor is None:
+            return []
+        last = [*self.states.monitor.live][-SECONDS:]
+        return [
+            (int(each.at), each.requests / each.seconds, each.errors / each.seconds) for each in last if each.seconds
+        ]
 
     def _problems(self, report: Mapping[str, Any]) -> Iterator[Problem]:
         if report["digest"] is None:

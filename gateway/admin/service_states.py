@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from gateway.admin.failing_endpoints import failing_endpoints
+from gateway.admin.failing_endpoints import Failing
 from gateway.live import Owner
 from gateway.monitor.recent_requests import RecentRequests
+from gateway.monitor.watch import Monitor
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.service import Upstream
 
@@ -34,14 +35,14 @@ class ServiceState:
     reason: str | None
 
 
-def state_of(upstream: Upstream, failing: Mapping[str, str], now: float) -> ServiceState:
-    """How it is. `failing`: why endpoints fail that are in, by their addresses; `now`: time.perf_counter()."""
+def state_of(upstream: Upstream, failing: Failing, now: float) -> ServiceState:
+    """How it is. `now`: time.perf_counter()."""
     usable, bad, first = 0, 0, None
     for endpoint in upstream.endpoints:
         wrong = why_out(endpoint, now)
         if wrong is None:
             usable += 1
-            wrong = failing.get(endpoint.label)
+            wrong = failing.endpoint(upstream.name, endpoint.label)
         if wrong is not None:
             bad += 1
             first = first or f"{endpoint.label}: {wrong}"
@@ -62,6 +63,7 @@ class ServiceStates:
     """The states of all services, looked at in steps, and no more often than they are asked for."""
 
     def __init__(self, owner: Owner, recent: RecentRequests) -> None:
+        self.monitor = next(owner.all(Monitor), None)
         self._owner = owner
         self._recent = recent
         self._looked = float("-inf")  # time.perf_counter()
@@ -76,9 +78,9 @@ class ServiceStates:
                 self._looked = time.perf_counter()
         return self.last
 
-    def failing(self) -> Mapping[str, str]:
-        """Why endpoints fail that are in, by their addresses."""
-        return failing_endpoints(self._recent)
+    def failing(self) -> Failing:
+        """What fails now."""
+        return Failing(self._recent, self.monitor)
 
     async def _look(self, upstreams: Iterable[Upstream]) -> Mapping[Upstream, ServiceState]:
         failing, states, seen = self.failing(), {}, 0

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.admin.answers import Refused, json_answer
+from gateway.admin.figures import last_minute
 from gateway.admin.operations import Operation, Parameter
 from gateway.admin.pages import PAGE, page_of
 from gateway.admin.service_states import STATES, ServiceState, ServiceStates, state_of
@@ -21,7 +22,7 @@ from gateway.registry.discovery import Discovery
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.service import Upstream
 
-AT_ONCE = 100  # endpoints that are described before requests get a turn
+AT_ONCE = 20  # endpoints that are described before requests get a turn
 
 
 def services_operations(owner: Owner, states: ServiceStates) -> list[Operation]:
@@ -66,16 +67,18 @@ class _Api:
             raise Refused(404, f"no service {name[:80]!r} lives here; GET /services lists those that do")
         page, now, failing = page_of(request.query_params), time.perf_counter(), self._states.failing()
         discovery, state = self._discoveries().get(upstream), state_of(upstream, failing, now)
-        total = sum(endpoint.requests for endpoint in upstream.endpoints)
-        endpoints = []
+        monitor, endpoints = self._states.monitor, []
+        minute = last_minute(monitor, "upstream", name)
         for endpoint in page.of(upstream.endpoints):
-            share = round(endpoint.requests / total, 4) if total else None
-            more = {"failing": failing.get(endpoint.label), "share": share}
+            own = last_minute(monitor, "endpoint", f"{name}/{endpoint.label}")
+            more = {"failing": failing.endpoint(name, endpoint.label), "minute": own}
             endpoints.append(_endpoint(upstream, discovery, endpoint, now) | more)
             if len(endpoints) % AT_ONCE == 0:
                 await asyncio.sleep(0)
         headers = page.next(f"/services/{quote(name, safe='')}", state.of)
-        return json_answer(_service(upstream, state, discovery, now) | {"endpoints": endpoints}, headers=headers)
+        return json_answer(
+            _service(upstream, state, discovery, now) | {"minute": minute, "endpoints": endpoints}, headers=headers
+        )
 
     async def endpoints(self, request: Request) -> Response:
         page = page_of(request.query_params)

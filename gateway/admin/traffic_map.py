@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.admin.answers import Refused, json_answer, loaded
+from gateway.admin.failing_endpoints import Failing, failure_said
+from gateway.admin.figures import last_minute
 from gateway.admin.operations import Operation, Parameter
 from gateway.admin.pages import PAGE, page_of
 from gateway.admin.service_states import STATES, ServiceState, ServiceStates, State
@@ -23,7 +25,7 @@ from gateway.middleware.redirects import Redirect
 from gateway.reload import Reloader
 from gateway.upstream.service import Upstream
 
-AT_ONCE: Final = 50  # routes that are looked at before requests get a turn
+AT_ONCE: Final = 20  # routes that are looked at before requests get a turn
 FRESH: Final = 1.0  # seconds for which a map is shown again
 SHARE: Final = 0.05  # of the time, at most, in which maps are made
 SHOWN: Final = 50  # routes, unless more are asked for
@@ -40,6 +42,7 @@ class Row:
 
     text: str
     severity: int  # the place of its state in STATES
+    requests: int  # in the last minute
     shown: Mapping[str, Any]
 
 
@@ -50,7 +53,8 @@ def map_operations(reloader: Reloader, states: ServiceStates) -> list[Operation]
     state = Parameter("state", "Only those that are `up`, `degraded` or `down`.")
     described = (
         "A route is as bad as the service that it sends requests to; of several services of a split, `degraded` where "
-        "one is not `up`, and `down` where all are. `x-degraded` and `x-down` say how many routes there are of these."
+        "one is not `up`, and `down` where all are. It is `degraded`, too, where a twentieth of its requests fail. "
+        "`share`: of all requests of the last minute. `x-degraded` and `x-down` say how many routes there are of these."
     )
     return [
         Operation(
@@ -83,28 +87,38 @@ class _Api:
         found = [row for row in rows if search in row.text and state in (None, "", row.shown["state"])]
         counts = {f"x-{name}": str(sum(row.shown["state"] == name for row in rows)) for name in STATES[1:]}
         headers = page.next("/map", len(found)) | counts
-        return json_answer([row.shown for row in page.of(found)], headers=headers)
+        monitor, total = self._states.monitor, sum(row.requests for row in rows)
+        shown = []
+        for row in page.of(found):
+            minute = last_minute(monitor, "route", row.shown["route"])
+            shown.append({**row.shown, "share": row.requests / total if total else None, "minute": minute})
+            if len(shown) % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return json_answer(shown, headers=headers)
 
     async def _map(self, snapshot: Snapshot) -> Sequence[Row]:
         async with self._making:
             began = time.perf_counter()
             if began > self._fresh_until or self._of != snapshot.digest:
-                states, rows = await self._states.now(), []
+                states, failing, rows = await self._states.now(), self._states.failing(), []
                 for handler in snapshot.handlers:
-                    rows.append(_row(handler, states))
+                    rows.append(_row(handler, states, failing))
                     if len(rows) % AT_ONCE == 0:
                         await asyncio.sleep(0)
-                rows.sort(key=lambda row: -row.severity)
+                rows.sort(key=lambda row: (-row.severity, -row.requests))
                 self._rows, self._of = rows, snapshot.digest
                 took = time.perf_counter() - began
                 self._fresh_until = began + max(FRESH, took / SHARE)
         return self._rows
 
 
-def _row(handler: RouteHandler, states: States) -> Row:
+def _row(handler: RouteHandler, states: States, failing: Failing) -> Row:
     route, ways = handler.route, ways_of(handler.forward)
     shown_ways = [_way(way, states) for way in ways]
     severity, reason = _severity(shown_ways)
+    requests, errors = failing.counts("route", route.id)
+    if (said := failure_said(requests, errors)) is not None and not severity:
+        severity, reason = 1, said
     methods = sorted(route.methods or ())
     text = " ".join((route.id, *route.all_paths, *(route.host or ()), *methods, *(way.name for way in ways)))
     shown = {
@@ -117,7 +131,7 @@ def _row(handler: RouteHandler, states: States) -> Row:
         "reason": reason,
         "ways": shown_ways,
     }
-    return Row(text.lower(), severity, shown)
+    return Row(text.lower(), severity, requests, shown)
 
 
 def _own_answer(handler: RouteHandler) -> str | None:

@@ -37,6 +37,7 @@ OTHERS_BYTES: Final = 10 * 1024**2
 
 ROWS_BYTES: Final = 128 * 1024  # of a minute, in the counts by subject
 LIVE: Final = 300  # seconds
+EARLY: Final = 0.002  # seconds by which a timer may be early: a second is not to be one of a millisecond
 
 
 class Second(NamedTuple):
@@ -65,6 +66,7 @@ class Monitor:
         self.live: deque[Second] = deque(maxlen=LIVE)
         self.after_slice: list[Callable[[float], None]] = []  # called with the time of each slice that is complete
         self.send: Callable[[HealthFeedback], None] | None = None  # tells discovery of endpoints that stand out
+        self.traffic = traffic
         self._readings = Readings(traffic, services, self.subjects)
         self._services = services
         self._feedback = Feedback(self.windows.tally, group)
@@ -260,7 +262,7 @@ class Monitor:
     async def _watch_live(self) -> None:
         while True:
             now = time.time()
-            await asyncio.sleep(1.0 - now % 1.0)
+            await asyncio.sleep(1.0 - now % 1.0 + EARLY)
             await self.second(time.time())
 
     async def second(self, now: float) -> None:

@@ -3,6 +3,10 @@
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
+
+// Unix seconds, as a time of day.
+export const clock = (seconds, exact = false) => (exact ? TIME : CLOCK).format(seconds * 1000);
 export const time = (text) => TIME.format(new Date(text));
 export const instant = (text) => DAY.format(new Date(text));
 
@@ -15,11 +19,12 @@ export function count(value) {
 
 export function rate(value) {
   if (value === null || value === undefined) return "–";
-  return value >= 1000 ? count(value) : value >= 10 ? value.toFixed(0) : value.toFixed(1);
+  return value === 0 ? "0" : value >= 1000 ? count(value) : value >= 10 ? value.toFixed(0) : value.toFixed(1);
 }
 
 export function milliseconds(value) {
   if (value === null || value === undefined) return "–";
+  if (value === 0) return "0";
   if (value >= 10000) return `${(value / 1000).toFixed(0)} s`;
   if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;
   return value >= 100 ? `${value.toFixed(0)} ms` : value >= 10 ? `${value.toFixed(1)} ms` : `${value.toFixed(2)} ms`;

@@ -12,12 +12,13 @@ import { LimitsView } from "./views/limits.js";
 import { MapView } from "./views/map.js";
 import { OverviewView } from "./views/overview.js";
 import { RequestsView } from "./views/requests.js";
+import { TrafficView } from "./views/traffic.js";
 
 const AGAIN = 5000; // milliseconds between two looks of a view that is shown
 const WORDS = { live: "live", waiting: "connecting again", refused: "not connected" };
 
 const live = new LiveEvents(onEvent, onConnection);
-const views = [OverviewView, MapView, RequestsView, ExplainView, LimitsView, AlertsView, ConfigurationView]
+const views = [OverviewView, MapView, TrafficView, RequestsView, ExplainView, LimitsView, AlertsView, ConfigurationView]
   .map((View) => new View({ live, go }));
 const byId = (id) => document.getElementById(id);
 let current = null;
@@ -80,8 +81,16 @@ async function refresh() {
 }
 
 function onEvent(name, content) {
-  if (name === "state") showState(content);
+  if (name === "state") {
+    showState(content);
+    showTab("traffic", content.minute !== null);
+  }
   for (const view of views) view[`on_${name}`]?.(content);
+}
+
+function showTab(id, shown) {
+  views.find((view) => view.id === id).hidden = !shown;
+  byId(`tab-${id}`).parentElement.hidden = !shown;
 }
 
 function showState(state) {

@@ -3,10 +3,12 @@
 import { get } from "../api.js";
 import { el, emptyRow, field, fill, fillRows, number, opener, stateMark, table } from "../dom.js";
 import { count, plural } from "../format.js";
-import { endpointTable } from "./endpoints.js";
+import { endpointTable, shareBar } from "./endpoints.js";
+import { minuteCells } from "./overview.js";
 
 const PAGE = 50;
-const COLUMNS = ["", "State", "Route", "Path", "Leads to", "Why"];
+const COLUMNS = ["", "State", "Route", "Path", "Leads to", { name: "Req/s", number: true }, { name: "Errors", number: true },
+  { name: "p99", number: true }, { name: "Share", hint: "of all requests of the last minute" }, "Why"];
 
 export class MapView {
   id = "map";
@@ -72,6 +74,7 @@ export class MapView {
       el("td", { class: "path" }, route.methods.length ? `${route.methods.join(", ")} ` : null,
         route.hosts.length ? el("span", { class: "quiet" }, route.hosts.join(", ")) : null, route.paths.join("  ")),
       el("td", {}, route.answers ? el("span", { class: "quiet" }, route.answers) : route.ways.map(chip)),
+      ...minuteCells(route.minute), el("td", {}, shareBar(route.share)),
       el("td", { class: "why" }, route.reason));
     return isOpen ? [main, this.open.get(route.route)] : [main];
   }
@@ -90,8 +93,9 @@ export class MapView {
     const cell = this.open.get(route.route)?.firstElementChild;
     if (cell) fill(cell,
       el("p", {}, el("button", { type: "button", on: { click: () => this.go("requests", { route: route.route }) } }, "Its requests"),
+        " ", route.minute ? el("button", { type: "button", on: { click: () => this.go("traffic", { by: "route", name: route.route }) } }, "Its charts") : null,
         " ", el("button", { type: "button", on: { click: () => this.go("explain", { url: route.paths[0] }) } }, "Explain a request")),
-      breakers.map((way) => el("p", { class: "problem" }, `Breaker for ${way.name}: ${way.breaker}. ${way.reason ?? ""}`)),
+      breakers.map((way) => el("p", { class: "problem" }, `${way.name}: ${way.reason ?? `the breaker is ${way.breaker.replaceAll("_", " ")}`}`)),
       parts.length ? parts : el("p", { class: "quiet" }, "The gateway answers this by itself."));
   }
 
@@ -101,7 +105,7 @@ export class MapView {
     return el("section", { "aria-label": `Service ${name}` },
       el("h3", {}, stateMark(data.state), " ", name, el("span", { class: "quiet" }, ` ${source}`)),
       data.stale ? el("p", { class: "problem" }, `Stale: ${data.stale}`) : null,
-      endpointTable(name, data.endpoints),
+      endpointTable(name, data),
       total > PAGE ? el("p", { class: "quiet" }, `${count(total - PAGE)} more: gateway top --service ${name}`) : null);
   }
 }

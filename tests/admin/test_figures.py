@@ -1,0 +1,91 @@
+"""What the page is told of traffic: which endpoints fail, the last minute, and who calls most."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.admin.failing_endpoints import Failing, failing_lately, failure_said
+from gateway.admin.figures import last_minute
+from gateway.admin.top_consumers import TopConsumers
+from gateway.errors import ErrorKind
+from gateway.http import Exchange, Outcome
+from gateway.http.messages import Attempt
+from gateway.monitor.recent_requests import RecentRequests
+from gateway.monitor.windows import FINE
+from tests.monitor.test_watch import Watched
+
+
+def _tried(
+    recent: RecentRequests, endpoint: str, status: int, failure: ErrorKind | None = None, ago: float = 0
+) -> None:
+    exchange = Exchange("id", "GET", "/", b"", [], {}, "http", "", "10.0.0.1", False, "10.0.0.1")
+    attempt = Attempt(endpoint, 0.0)
+    attempt.status, attempt.failure = status, failure
+    exchange.attempts = (attempt,)
+    recent.report(exchange, Outcome(time.time() - ago, 0.0, status))
+
+
+def test_an_endpoint_that_fails_all_it_is_asked_is_named() -> None:
+    """However little that is; one that fails now and then is not, unless that is a share that counts."""
+    recent = RecentRequests()
+    _tried(recent, "old:1", 500, ago=61)
+    _tried(recent, "dead:1", 0, ErrorKind.UPSTREAM_REFUSED)
+    for number in range(25):
+        _tried(recent, "often:1", 500 if number % 10 == 0 else 200)
+        _tried(recent, "well:1", 404)
+    for number in range(10):
+        _tried(recent, "once:1", 500 if number == 5 else 200)
+    assert failing_lately(recent, 60) == {
+        "dead:1": "1 of its last 1 requests failed",
+        "often:1": "3 of its last 25 requests failed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("requests", "errors", "said"),
+    [
+        (0, 0, None),
+        (100, 0, None),
+        (100, 4, None),
+        (100, 5, "5 of 100 requests in the last minute failed"),
+        (1, 1, "1 of 1 request in the last minute failed"),
+    ],
+)
+def test_a_twentieth_of_failures_counts(requests: int, errors: int, said: str | None) -> None:
+    """Less is left to the figures."""
+    assert failure_said(requests, errors) == said
+
+
+async def test_the_last_minute_is_that_of_the_monitor(tmp_path: Path) -> None:
+    """Throughput, errors and percentiles; nothing where it is off, rather than zeros."""
+    now = time.time()
+    watched = await Watched(tmp_path, int(now) - int(now) % FINE - 60).begin()
+    assert last_minute(watched.monitor, "route", "orders") is None
+    watched.monitor.enabled = True
+    for _ in range(6):
+        watched.serve(1, 0.4, status=503)
+        await watched.slices(1, requests=9)
+    minute = last_minute(watched.monitor, "route", "orders")
+    assert minute is not None
+    assert (minute["requests"], minute["error_rate"]) == (60, 0.1)
+    assert minute["p50_ms"] == pytest.approx(100, rel=0.02)
+    assert minute["p99_ms"] == pytest.approx(400, rel=0.02)
+    failing = Failing(RecentRequests(), watched.monitor)
+    assert failing.counts("route", "orders") == (60, 6)
+    assert failing.counts("route", "users") == (0, 0)
+
+
+def test_the_busiest_consumers_are_those_of_the_last_minute() -> None:
+    """Not those who called most since the start."""
+    top = TopConsumers()
+    assert top.shown({"old": 1_000_000, "new": 0}, 0.0) == []
+    assert top.shown({"old": 1_000_010, "new": 100, "idle": 0}, 10.0) == [("new", 10.0), ("old", 1.0)]
+    counts = {"old": 1_000_010, "new": 100}
+    for second in range(11, 200):
+        counts["new"] += 1
+        shown = top.shown(counts, float(second))
+    assert [name for name, _ in shown] == ["new"]
+    assert shown[0][1] == pytest.approx(1.0, rel=0.01)
