@@ -16,7 +16,6 @@ from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.models import ClientLimits, Connections, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
-from gateway.config.models.discovery import Discovery as DiscoveryConfig
 from gateway.config.models.services import EndpointConfig
 from gateway.config.regular_files import read_regular
 from gateway.config.route_rules import rule
@@ -43,11 +42,11 @@ from gateway.middleware.order import arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
-from gateway.registry.allowed import AllowedNetworks
-from gateway.registry.discovery import Caution, Discovery
+from gateway.registry.over_bus import health_told
 from gateway.registry.registered import registered_of
-from gateway.registry.table import host_name_of, identity_of, source_of
+from gateway.registry.table import discovery_of, host_name_of, identity_of
 from gateway.resilience import Resilience, sticky_cookie, timeouts_of
+from gateway.roles import ALL, Roles
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.routes.wildcards import PatternError
 from gateway.upstream.asgi import Hosted, import_application
@@ -103,12 +102,14 @@ class Snapshot:
         return self.configuration.digest
 
 
-def build(configuration: Configuration, plan: Plan, connector: Connector) -> Snapshot:
+def build(configuration: Configuration, plan: Plan, connector: Connector, roles: Roles = ALL) -> Snapshot:
     """Compile a configuration; what must live for it is in `plan` afterwards, and nothing that lives is touched.
+
+    `roles`: those of this process.
 
     Raises ConfigError where what it names (certificates, applications) cannot be used.
     """
-    builder = _Builder(configuration, plan, connector)
+    builder = _Builder(configuration, plan, connector, roles)
     handlers = tuple(builder.handlers())
     if builder.problems:
         raise ConfigError(builder.problems)
@@ -220,11 +221,11 @@ def _timeouts(config: TimeoutsConfig) -> Timeouts:
 class _Builder:
     """One pass over the routes; those that lead to the same service share its Upstream."""
 
-    def __init__(self, configuration: Configuration, plan: Plan, connector: Connector) -> None:
+    def __init__(self, configuration: Configuration, plan: Plan, connector: Connector, roles: Roles) -> None:
         self._configuration = configuration
         self._plan = plan
         self._connector = connector
-        self._context = Context(configuration, plan)
+        self._context = Context(configuration, plan, roles)
         self._resilience = Resilience(self._context)
         self._drain = configuration.middleware.drain.deadline
         self._upstreams: dict[tuple[Target, bool], Upstream] = {}
@@ -341,6 +342,7 @@ class _Builder:
             discovery, health = service.discovery, service.health
             members = None if discovery else tuple(_member(each) for each in service.endpoints)
         host_name = host_name_of(discovery)
+        service_name = name
         if mirror:
             name, health = f"mirror:{name}", None
         make = partial(Upstream, name, self._connector, settings, members or (), tls, host_name)
@@ -348,9 +350,11 @@ class _Builder:
         if upstream.settings != settings or (members is not None and upstream.members != members):
             self.changed[upstream] = settings, members
         if discovery is not None:
-            find = partial(self._discovery, upstream, discovery, place)
+            find = partial(discovery_of, upstream, service_name, discovery, self._context, place)
             self._plan.need(("discovery", upstream, identity_of(discovery, self._context)), find, place)
-        if health is not None:
+        if "discovery" not in self._context.roles and not mirror:
+            self._plan.need(("told", upstream, health), partial(health_told, upstream, health, self._context), place)
+        elif health is not None:
             turns = self._plan.need(("health checks",), ProbeTurns, place)
             self._plan.need(("prober", upstream, health), partial(Prober, upstream, check_of(health), turns), place)
         self._upstreams[target, mirror] = upstream
@@ -366,11 +370,6 @@ class _Builder:
             return Rules(panic_below=service.panic)
         zones = Zones(config.own, config.gateways) if config.own else None
         return Rules(service.slow_start, service.panic, zones)
-
-    def _discovery(self, upstream: Upstream, config: DiscoveryConfig, place: Place) -> Discovery:
-        allowed = AllowedNetworks(config.allowed_networks) if config.allowed_networks else None
-        caution = Caution(config.hold_empty, allowed, config.first_answer)
-        return Discovery(upstream, source_of(upstream.name, config, self._context, place), caution)
 
     def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
         if service.protocol != "https":

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar, cast, runtime_checkable
 from gateway.config.models import Configuration, RouteConfig
 from gateway.http import Decision, Exchange, Handler
 from gateway.live import Plan
+from gateway.roles import ALL, Roles
 
 
 class Middleware(Protocol):
@@ -41,6 +42,7 @@ class Context:
 
     configuration: Configuration
     plan: Plan  # of what must live for this configuration
+    roles: Roles = ALL  # of this process
     _made: dict[Hashable, object] = field(default_factory=dict, repr=False, compare=False)
 
     @property

@@ -33,6 +33,7 @@ from gateway.custom_code import described
 from gateway.live import Owner, Plan, Worker, on_thread
 from gateway.plurals import counted
 from gateway.registry.discovery import Discovery
+from gateway.roles import ALL, Roles, named
 from gateway.trial import try_out
 from gateway.upstream.transport import Connector
 
@@ -80,8 +81,10 @@ class Reloader:
         connector: Connector,
         prepare: Callable[[Snapshot, Plan], None] = lambda _, __: None,
         secrets: KnownSecrets | None = None,
+        roles: Roles = ALL,
     ) -> None:
         self.directory = directory
+        self.roles = roles  # of this process
         self.current: Snapshot | None = None
         self.owner = owner
         self._connector = connector
@@ -159,6 +162,7 @@ class Reloader:
     def report(self) -> dict[str, Any]:
         """What the admin port says of the configuration: the same, and the problems, without known secrets."""
         return self.summary() | {
+            "roles": named(self.roles),
             "errors": self.shown(self._error) if self._error else [],
             "failing": [self.hidden(each) for each in self.owner.troubles()],
         }
@@ -280,7 +284,7 @@ class Reloader:
             await self._beside(None, partial(try_out, configuration, plan.living))
             seconds = configuration.middleware.reload.timeout
             self.owner.start_seconds = configuration.middleware.reload.policy_timeout
-            return await self._beside(seconds, lambda: build(configuration, plan, self._connector))
+            return await self._beside(seconds, lambda: build(configuration, plan, self._connector, self.roles))
 
     def _parse(self, seen: watch.Seen, contents: watch.Contents) -> Configuration:
         if isinstance(contents, ConfigError):

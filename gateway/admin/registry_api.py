@@ -16,6 +16,7 @@ from gateway.admin.answers import Refused, json_answer, json_body, loaded
 from gateway.admin.operations import Operation
 from gateway.admin.pages import PAGE, page_of
 from gateway.admin.services_api import source_shown
+from gateway.bus.redis import RedisBus
 from gateway.config.models import ServiceConfig
 from gateway.config.problems import format_path, suggest
 from gateway.config.values.addresses import parse_address
@@ -23,18 +24,16 @@ from gateway.config.values.instants import format_instant
 from gateway.events import HealthFeedback, Message, ServiceRegistry
 from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.discovery import Discovery
+from gateway.registry.feedback import FEEDBACK_SECONDS, NoSuchInstance, endpoint_of, heed
 from gateway.registry.instances import parse_instance, written
 from gateway.registry.registered import Change, Registered
 from gateway.reload import Reloader
-from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.health import Signal
 from gateway.upstream.member import Address, Member
 from gateway.upstream.service import Upstream
 
 MAX_BODY: Final = 4 * 1024**2
 MOST: Final = 10_000  # instances of a service
 INLINE: Final = 500  # instances that are read at once; more of them on a thread
-FEEDBACK_SECONDS: Final = 60.0  # for which a monitor's message holds
 
 _INSTANCE = '{"weight": 2, "zone": "a"}'
 _REGISTRY = '{"service": "user-api", "instances": [{"host": "10.0.1.5", "port": 8080, "health": "passing"}]}'
@@ -146,16 +145,18 @@ class _Api:
     async def feedback(self, request: Request) -> Response:
         message = _message(HealthFeedback, await json_body(request, MAX_BODY, "a message", _FEEDBACK))
         self._service(message.service)
-        upstream, endpoint = self._endpoint(message.service, _address(message.instance))
-        until = None
-        if message.status == "passing":
-            upstream.forget(endpoint, Signal.FEEDBACK)
-        else:
-            now = time.perf_counter()
-            rate = "" if message.error_rate is None else f", {message.error_rate:.0%} errors"
-            reason = f"a monitor says failing{rate}"
-            upstream.report(endpoint, Signal.FEEDBACK, up=False, reason=reason, now=now, until=now + FEEDBACK_SECONDS)
-            until = format_instant(time.time() + FEEDBACK_SECONDS)
+        try:
+            upstream, endpoint = endpoint_of(self._reloader.owner.all(Upstream), message)
+        except NoSuchInstance as error:
+            raise Refused(404, str(error)) from None
+        except ValueError as error:
+            raise Refused(400, str(error)) from None
+        if "discovery" in self._reloader.roles:
+            heed(upstream, endpoint, message)
+        for bus in self._reloader.owner.all(RedisBus):
+            bus.publish(message)
+        left = FEEDBACK_SECONDS if message.status == "failing" else 0.0
+        until = format_instant(time.time() + left) if left else None
         return json_answer(
             {"service": upstream.name, "instance": endpoint.label, "status": message.status, "until": until}
         )
@@ -185,16 +186,6 @@ class _Api:
         discovery = self._service(name).discovery
         networks = discovery.allowed_networks if discovery is not None else ()
         return AllowedNetworks(networks) if networks else None
-
-    def _endpoint(self, service: str, address: Address) -> tuple[Upstream, Endpoint]:
-        upstreams = [upstream for upstream in self._reloader.owner.all(Upstream) if upstream.name == service]
-        if not upstreams:
-            raise Refused(404, f"service: no route leads to {service}, so it has no instances here")
-        for upstream in upstreams:
-            for endpoint in upstream.endpoints:
-                if endpoint.address == address:
-                    return upstream, endpoint
-        raise Refused(404, f"instance: {service} has none at {address}; GET /registry lists those that it has")
 
 
 async def _register(registered: Registered, service: str, change: Change) -> Response:

@@ -11,7 +11,16 @@ from pathlib import Path
 import click
 
 from gateway.cli.options import CONFIG, RESOLVE, address, refuse
+from gateway.roles import ALL, Roles, named, parse_roles
 from gateway.server.process_one import leave_process_one
+
+
+def roles_of(context: click.Context, parameter: click.Parameter, text: str) -> Roles:
+    """`router,auth`"""
+    try:
+        return parse_roles(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
@@ -21,6 +30,14 @@ from gateway.server.process_one import leave_process_one
 @click.option("--admin", default="127.0.0.1:9001", show_default=True, help="Address of the admin API, or off.")
 @click.option(
     "--metrics", default="off", show_default=True, help="Address of metrics and health alone, read-only, or off."
+)
+@click.option(
+    "--roles",
+    default=named(ALL),
+    show_default=True,
+    callback=roles_of,
+    metavar="ROLE,...",
+    help="What this process does; fewer than all of them need bus: redis. See docs/roles.md.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 where the configuration has errors at the start.")
 @click.option(
@@ -48,6 +65,7 @@ def serve(
     port: int,
     admin: str,
     metrics: str,
+    roles: Roles,
     strict: bool,
     takeover: bool,
     reuse_port: bool,
@@ -73,7 +91,9 @@ def serve(
     except ConfigError as error:
         refuse(error)
     admin_at, metrics_at = address(admin, "--admin", 9001), address(metrics, "--metrics", 9464)
-    listen: dict[Kind, Wanted] = {"http": Wanted(host, port, "--host", "--port", reuse_port)}
+    listen: dict[Kind, Wanted] = {}
+    if "router" in roles:
+        listen["http"] = Wanted(host, port, "--host", "--port", reuse_port)
     if admin_at is not None:
         listen["admin"] = Wanted(*admin_at, "--admin", "--admin")
     if metrics_at is not None:
@@ -84,7 +104,7 @@ def serve(
             process_log(secrets, console=console, level=level) as log,
             asyncio.Runner(loop_factory=_new_loop) as runner,
         ):
-            options = ServeOptions(directory, listen, log_format, resolve, secrets, log, strict, takeover)
+            options = ServeOptions(directory, listen, log_format, resolve, secrets, log, strict, takeover, roles)
             run_through(runner.get_loop(), run(options))
     except StartError as error:
         click.echo(f"error: {error}", err=True)

@@ -168,7 +168,7 @@ class RedisLink:
 
     def _judge(self, call: Call, seconds: float) -> None:
         """Learn of how a call ended. Those that were under way together fail as one."""
-        if self._stopped:
+        if self._stopped or call.answer.cancelled():  # by a task that is ended while it waits
             return
         if call.answer.result() is not None:
             if seconds <= self.timeout:  # an answer to one that may take longer says little

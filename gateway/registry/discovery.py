@@ -77,6 +77,11 @@ class Discovery:
         self.tasks.supervise(f"the discovery of {self.upstream.name}", self._run)
         self.tasks.supervise(f"using what is discovered of {self.upstream.name}", self._use)
 
+    @property
+    def known(self) -> bool:
+        """Whether the source has said once which instances there are, and they are used."""
+        return self._known.is_set()
+
     async def first_answer(self, *, or_failure: bool) -> None:
         """Wait until the source has said once which instances there are, and they are used; not longer than is set."""
         with contextlib.suppress(TimeoutError):

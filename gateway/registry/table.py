@@ -1,4 +1,4 @@
-"""The source that a configuration asks for."""
+"""The source that a configuration asks for, and what asks it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,42 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from gateway.config.models.discovery import Discovery
+from gateway.bus.configured import bus_identity
+from gateway.config.models.discovery import Discovery as Config
 from gateway.config.models.kubernetes import Kubernetes
 from gateway.config.models.registries import Consul
 from gateway.context import Context
 from gateway.live import Place
 from gateway.outside.names import NameServers
 from gateway.outside.redis_link import redis_identity
+from gateway.registry.allowed import AllowedNetworks
+from gateway.registry.discovery import Caution, Discovery
 from gateway.registry.dns import BOTH, DnsSource, Ttl
 from gateway.registry.file import FileSource
+from gateway.registry.over_bus import BusSource, bus_registry
 from gateway.registry.redis import RedisSource, redis_registry
 from gateway.registry.registered import RegisteredSource, registered_identity, registered_of
 from gateway.registry.source import Source
+from gateway.upstream.service import Upstream
 
 IN_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-def source_of(service: str, config: Discovery, context: Context, place: Place) -> Source:
-    """`service`: its name; `place`: where the configuration asks for it."""
+def discovery_of(upstream: Upstream, service: str, config: Config, context: Context, place: Place) -> Discovery:
+    """What keeps the endpoints of a service fresh. An empty set that comes over the bus was held back already."""
+    allowed = AllowedNetworks(config.allowed_networks) if config.allowed_networks else None
+    hold_empty = config.hold_empty if "discovery" in context.roles else 0.0
+    caution = Caution(hold_empty, allowed, config.first_answer)
+    return Discovery(upstream, source_of(service, config, context, place), caution)
+
+
+def source_of(service: str, config: Config, context: Context, place: Place) -> Source:
+    """`service`: its name; `place`: where the configuration asks for it.
+
+    A process that is not discovery is told by one that is.
+    """
+    if "discovery" not in context.roles:
+        return BusSource(bus_registry(context), service)
     if config.file is not None:
         return FileSource(context.base / config.file)
     if config.dns is not None:
@@ -37,14 +55,16 @@ def source_of(service: str, config: Discovery, context: Context, place: Place) -
     return _over_http(config, context.base)
 
 
-def identity_of(config: Discovery, context: Context) -> Hashable:
+def identity_of(config: Config, context: Context) -> Hashable:
     """What makes it another source: what it is configured with, and what that is of other parts of the files."""
+    if "discovery" not in context.roles:
+        return config, bus_identity(context)
     if config.registered is not None:
         return config, registered_identity(context)
     return config, redis_identity(context) if config.redis is not None else None
 
 
-def host_name_of(config: Discovery | None) -> str | None:
+def host_name_of(config: Config | None) -> str | None:
     """What the endpoints are asked for, in Host and in TLS, where that is not their addresses."""
     if config is not None and config.dns is not None:
         return ".".join(label for label in config.dns.split(".") if config.type != "SRV" or not label.startswith("_"))
@@ -53,7 +73,7 @@ def host_name_of(config: Discovery | None) -> str | None:
     return None
 
 
-def _over_http(config: Discovery, base: Path) -> Source:
+def _over_http(config: Config, base: Path) -> Source:
     """Each needs an HTTP client: megabytes, and time at the start, for those who use it."""
     if config.kubernetes is not None:
         return _kubernetes(config.kubernetes, base)
@@ -67,7 +87,7 @@ def _over_http(config: Discovery, base: Path) -> Source:
     return EtcdSource(etcd.url, etcd.prefix, login, base / etcd.ca if etcd.ca else None)
 
 
-def _dns(name: str, config: Discovery, context: Context, place: Place) -> DnsSource:
+def _dns(name: str, config: Config, context: Context, place: Place) -> DnsSource:
     key, make = ("name servers", config.server), partial(NameServers, config.server)
     servers: NameServers = context.plan.need(key, make, place)
     ttl = Ttl(config.ttl.min, config.ttl.max, config.ttl.override)

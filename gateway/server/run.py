@@ -14,7 +14,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,11 +39,12 @@ from gateway.live import Owner, Plan
 from gateway.monitor.process_log import ProcessLog
 from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
+from gateway.roles import ALL, Roles
 from gateway.server.admin import AdminAccess
 from gateway.server.clock_watch import SERVICE as CLOCK
 from gateway.server.clock_watch import ClockWatch
 from gateway.server.context import ServerContext
-from gateway.server.listen import Kind, ListenError, StartError, Wanted
+from gateway.server.listen import Kind, StartError, Wanted
 from gateway.server.logs import Logs, logs_of
 from gateway.server.loop_watch import LoopWatch
 from gateway.server.memory import give_memory_back
@@ -53,6 +54,7 @@ from gateway.server.name_warnings import NameWarnings
 from gateway.server.notify import READY, notify, reloading, status
 from gateway.server.observed import Observed
 from gateway.server.servers import GatewayServer
+from gateway.server.speaking import Speaking
 from gateway.server.state_directory import SERVICE as STATE_DIRECTORY
 from gateway.server.state_directory import StateDirectory
 from gateway.server.succession import Places, Succession
@@ -76,6 +78,7 @@ class ServeOptions:
     log: ProcessLog
     strict: bool  # a configuration with errors ends it at the start
     takeover: bool  # the listeners are those of the gateway that runs, if one does
+    roles: Roles = ALL
 
 
 async def serve(options: ServeOptions) -> None:
@@ -93,9 +96,10 @@ async def serve(options: ServeOptions) -> None:
     # The last requests are kept where they can be shown.
     reports += [logs.access.report, *([observed.recent.report] if admin_at is not None else ())]
     admin_access = AdminAccess(options.directory, admin_at, options.secrets)
-    names = NameWarnings(options.resolve)
+    names, speaking = NameWarnings(options.resolve), Speaking(options.roles, owner)
 
     def prepare(snapshot: Snapshot, plan: Plan) -> None:
+        speaking.check(snapshot)
         admin_access.check(snapshot)
         changed = logs.change(options.directory, reports, snapshot)
         state_directory = options.directory / snapshot.configuration.middleware.state_directory
@@ -106,10 +110,10 @@ async def serve(options: ServeOptions) -> None:
         plan.after_adoption(partial(admin_access.take_over, snapshot))
         plan.after_adoption(partial(names.look, snapshot.configuration))
         observed.plan(snapshot, plan)
+        speaking.plan(snapshot, plan)
 
-    reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets)
-    loop_watch = LoopWatch()
-    state = owner.hold(STATE_DIRECTORY, StateDirectory())
+    reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets, options.roles)
+    loop_watch, state = LoopWatch(), owner.hold(STATE_DIRECTORY, StateDirectory())
     observed.add_sources(reloader, loop_watch)
     gateway = Gateway(reloader, reports)
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
@@ -118,10 +122,9 @@ async def serve(options: ServeOptions) -> None:
         with _signals(server, loop_watch, logs):
             loop_watch.start()
             _watch_machine(owner, server.context.connections)
-            if not await server.prepared(_begin(reloader, succession, strict=options.strict or options.takeover)):
+            begin = _begin(reloader, succession, (admin_access, speaking), strict=options.strict or options.takeover)
+            if not await server.prepared(begin):
                 return
-            if admin_access.refusal is not None:
-                raise ListenError(admin_access.refusal)
             beside: dict[Kind, ASGIApp] = {}
             if admin_at is not None:
                 where, report = Listening(*admin_at), logs.audit.report_change
@@ -147,9 +150,14 @@ def _watch_machine(owner: Owner, connections: Sized) -> None:
     owner.tasks.supervise("giving memory back", partial(give_memory_back, connections))
 
 
-async def _begin(reloader: Reloader, succession: Succession, *, strict: bool) -> None:
+async def _begin(
+    reloader: Reloader, succession: Succession, conditions: Iterable[AdminAccess | Speaking], *, strict: bool
+) -> None:
     """Load the configuration. Raises StartError."""
     await reloader.start()
+    for condition in conditions:
+        if condition.refusal is not None:
+            raise StartError(condition.refusal)
     if reloader.current is None and strict:
         raise StartError(
             "the configuration is refused, as the log says, and --strict ends here; gateway check lists all"

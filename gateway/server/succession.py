@@ -89,7 +89,7 @@ class Succession:
         logger.info("listening on %s; admin: %s; metrics: %s", *shown)
         self._beside = SideServers([(app, listeners[kind]) for kind, app in beside.items() if kind in listeners])
         self._beside.start()
-        await self._server.serve(listeners["http"])
+        await self._server.serve(listeners.get("http", []))  # none: this process is no router
         await self._beside.stop()
 
     def end(self) -> None:

@@ -93,6 +93,7 @@ class Upstream:
         "members",
         "name",
         "replaced",
+        "said",
         "settings",
     )
 
@@ -124,6 +125,7 @@ class Upstream:
         self.left = EndpointCounts()  # what endpoints have counted that are not here any more
         self.durations = Sketch()  # of all attempts, those at endpoints that left included; see `Endpoint.durations`
         self.replaced = 0  # times that the set, or what is said of an endpoint, became another
+        self.said = 0  # times that a signal changed its mind about an endpoint
         self._remembered = Remembered()
         self.levels: list[Level] = []  # as the balancers know them
         self._balancers: dict[int, Balancer] = {}  # by priority, the most preferred first
@@ -283,6 +285,7 @@ class Upstream:
         changed = endpoint.health.report(signal, up=up, reason=reason, now=now, until=until)
         self._offered_until = 0.0 if changed else min(self._offered_until, until)
         if changed:
+            self.said += 1
             self._heed(endpoint, signal, up, reason)
         return changed
 
@@ -299,6 +302,7 @@ class Upstream:
     def forget(self, endpoint: Endpoint, signal: Signal) -> None:
         """A signal says nothing of an endpoint any more."""
         endpoint.health.forget(signal)
+        self.said += 1
         self._offered_until = 0.0
 
     def judge(self, endpoint: Endpoint, attempt: Attempt) -> None:

@@ -1,0 +1,73 @@
+"""What monitors say of instances (`health-feedback`), as it comes to discovery."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from gateway.bus.bus import Bus, Received, Subscription
+from gateway.config.values.addresses import parse_address
+from gateway.events import HealthFeedback
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.health import Signal
+from gateway.upstream.member import Address
+from gateway.upstream.service import Upstream
+
+FEEDBACK_SECONDS: Final = 60.0  # for which a message holds
+
+
+class FeedbackListener:
+    """Takes the messages of the bus. Those about what is not here are for other gateways."""
+
+    def __init__(self, bus: Bus, upstreams: Callable[[], Iterable[Upstream]]) -> None:
+        self._bus = bus
+        self._upstreams = upstreams
+        self._subscription: Subscription | None = None
+
+    async def start(self) -> None:
+        """Begin."""
+        self._subscription = self._bus.subscribe(HealthFeedback, self._take)
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._subscription is not None:
+            self._subscription.end()
+
+    async def _take(self, message: HealthFeedback, received: Received) -> None:
+        with contextlib.suppress(NoSuchInstance, ValueError):
+            upstream, endpoint = endpoint_of(self._upstreams(), message)
+            heed(upstream, endpoint, message, received.age)
+
+
+class NoSuchInstance(Exception):
+    """Nothing here has this name, or this address. The text says what, and the remedy."""
+
+
+def endpoint_of(upstreams: Iterable[Upstream], message: HealthFeedback) -> tuple[Upstream, Endpoint]:
+    """What a message is about. Raises NoSuchInstance; ValueError where its instance is no address."""
+    try:
+        address = Address(*parse_address(message.instance))
+    except ValueError as error:
+        raise ValueError(f"instance: {error}") from None
+    named = [upstream for upstream in upstreams if upstream.name == message.service]
+    if not named:
+        raise NoSuchInstance(f"service: no route leads to {message.service:.80}, so it has no instances here")
+    for upstream in named:
+        for endpoint in upstream.endpoints:
+            if endpoint.address == address:
+                return upstream, endpoint
+    remedy = "GET /registry lists those that it has"
+    raise NoSuchInstance(f"instance: {message.service} has none at {address}; {remedy}")
+
+
+def heed(upstream: Upstream, endpoint: Endpoint, message: HealthFeedback, age: float = 0.0) -> None:
+    """Go by a message that is so many seconds old."""
+    if message.status == "passing":
+        upstream.forget(endpoint, Signal.FEEDBACK)
+    elif age < FEEDBACK_SECONDS:
+        now = time.perf_counter()
+        rate = "" if message.error_rate is None else f", {message.error_rate:.0%} errors"
+        reason, until = f"a monitor says failing{rate}", now + FEEDBACK_SECONDS - age
+        upstream.report(endpoint, Signal.FEEDBACK, up=False, reason=reason, now=now, until=until)
