@@ -64,8 +64,9 @@ def monitor_operations(owner: Owner) -> list[Operation]:
 _TABLE: Final = "Throughput, error rate and percentiles in a window, by route, service, endpoint or tenant."
 _TABLE_MORE: Final = (
     "`all` is of all requests. Percentiles are within 1.1%; a tenant has none. Subjects are those with requests in the "
-    "last hour. `left_out` says of how many, at most, something is not kept, because they are too many for the memory "
-    "of the monitor: the least busy ones are without percentiles then, or counted together as `_other`."
+    "last hour. `gateways` are those whose figures these are, all with the same Redis; where that does not answer, "
+    "`alone` says so. `left_out` says of how many, at most, something is not kept, because they are too many for the "
+    "memory of the monitor: the least busy ones are without percentiles then, or counted together as `_other`."
 )
 _HISTORY: Final = "The same over time, in columns, with a heat map of durations."
 _HISTORY_MORE: Final = (
@@ -103,6 +104,7 @@ class _Api:
     async def table(self, request: Request) -> Response:
         monitor, query, now = self._monitor(), request.query_params, time.time()
         page = page_of(query, ITEMS)
+        await monitor.catch_up(now)
         asked = _Asked(_kind(query), _choice(query, "window", WINDOWS, "1m"), _sort(query), _names(query))
         async with self._busy:
             found = await paced(_found(monitor, asked, now))
@@ -113,6 +115,7 @@ class _Api:
             "window": query.get("window", "1m"),
             "at": format_instant(now),
             "seconds": round(every.seconds, 1),
+            **_of(monitor),
             "left_out": monitor.left_out,
             "all": _shown(None, every),
             "subjects": shown,
@@ -123,6 +126,7 @@ class _Api:
         monitor, query, now = self._monitor(), request.query_params, time.time()
         kind, step = _kind(query), _choice(query, "window", HISTORIES, "1h")
         names = query.getlist("name")
+        await monitor.catch_up(now)
         if len(names) > SERIES:
             raise Refused(400, f"name: at most {SERIES} in one answer; ask again for the others")
         async with self._busy:
@@ -135,7 +139,7 @@ class _Api:
                 points = await monitor.days(subject, now) if step == COARSE else monitor.history(subject, step, now)
                 series.append({"name": name} | await paced(_columns(points)))
         at = [point.start for point in points]
-        return json_answer({"by": kind, "step_s": step, "at": at, "series": series if names else []})
+        return json_answer({"by": kind, "step_s": step, **_of(monitor), "at": at, "series": series if names else []})
 
     async def live(self, request: Request) -> Response:
         seconds = list(self._monitor().live)
@@ -146,6 +150,12 @@ class _Api:
                 "errors": [round(each.errors / each.seconds, 3) for each in seconds],
             }
         )
+
+
+def _of(monitor: Monitor) -> dict[str, Any]:
+    """Whose figures these are."""
+    alone = "Redis does not answer: these are the figures of this gateway alone" if monitor.alone else None
+    return {"gateways": monitor.gateways, "alone": alone}
 
 
 def _kind(query: Mapping[str, str]) -> Kind:

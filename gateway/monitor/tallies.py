@@ -73,6 +73,13 @@ class Tally:
             for index, count in _buckets(packed, begin, mode >> 2):
                 buckets[index] = buckets.get(index, 0) + count
 
+    def take(self, other: Tally) -> None:
+        """Count what another one has counted, too."""
+        self.requests += other.requests
+        self.errors += other.errors
+        for index, count in other.buckets.items():
+            self.buckets[index] = self.buckets.get(index, 0) + count
+
     def pack(self) -> bytes:
         """All of it, in a few bytes."""
         return pack(self.requests, self.errors, self.buckets)

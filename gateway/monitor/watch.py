@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
@@ -18,22 +19,20 @@ from gateway.events import HealthFeedback
 from gateway.live.paced import PAUSE, paced
 from gateway.live.tasks import Tasks
 from gateway.monitor.feedback import Feedback
+from gateway.monitor.merged import Merged
 from gateway.monitor.readings import Counted, Readings, Service
-from gateway.monitor.slices import Slice, Steps, Subjects, Written, sealed, summed, written
-from gateway.monitor.tallies import ALL, Figures, Kind, Subject, pack
+from gateway.monitor.replicas import Replicas
+from gateway.monitor.slices import Slice, Steps, sealed, written
+from gateway.monitor.tallies import ALL, Subject, pack
 from gateway.monitor.traffic import Traffic
 from gateway.monitor.window_file import FILE, Kept, Row, WindowFile, row
-from gateway.monitor.windows import COARSE, FINE, KEPT, MINUTE, Point, Windows
+from gateway.monitor.windows import COARSE, FINE, KEPT, MINUTE, Point
+from gateway.outside.redis_link import RedisLink
 
 logger = logging.getLogger("gateway.monitor")
 
 SERVICE: Final = ("monitor",)
 """The one identity under which it lives."""
-
-NAMES_BYTES: Final = 10 * 1024**2
-OWN_BYTES: Final = 30 * 1024**2
-OTHERS_BYTES: Final = 10 * 1024**2
-"""With what is known of the last look, and what is at work, 64 MiB."""
 
 ROWS_BYTES: Final = 128 * 1024  # of a minute, in the counts by subject
 LIVE: Final = 300  # seconds
@@ -49,7 +48,7 @@ class Second(NamedTuple):
     seconds: float  # that it really took
 
 
-class Monitor:
+class Monitor(Merged):
     """The windows of one process. What it looks at is on the same event loop. Times are Unix times."""
 
     def __init__(
@@ -59,18 +58,19 @@ class Monitor:
         group: Callable[[Counted], Hashable] = lambda _: None,
     ) -> None:
         """`group`: endpoints of a service are compared with those of which it is the same."""
+        super().__init__()
         self.tasks = Tasks()
         self.enabled = False
-        self.subjects = Subjects(NAMES_BYTES)
-        self.windows = Windows(self.subjects, OWN_BYTES)
         self.live: deque[Second] = deque(maxlen=LIVE)
         self.after_slice: list[Callable[[float], None]] = []  # called with the time of each slice that is complete
+        self.link: RedisLink | None = None  # by which it knows others
         self.send: Callable[[HealthFeedback], None] | None = None  # tells discovery of endpoints that stand out
         self.traffic = traffic
         self._readings = Readings(traffic, services, self.subjects)
         self._services = services
-        self._feedback = Feedback(self.windows.tally, group)
+        self._feedback = Feedback(self.own.tally, group)
         self._file: WindowFile | None = None
+        self._replicas: Replicas | None = None
         self._looked = 0.0
         self._totals: tuple[float, int, int] | None = None
         self._minute: list[Slice] = []  # of ten seconds, that came to this process and are not written yet
@@ -79,22 +79,21 @@ class Monitor:
 
     # What it says.
 
-    def figures(self, subject: Subject, seconds: int, now: float) -> Figures:
-        """What came of a subject in the last so many seconds: a multiple of 10, up to 3,600."""
-        tally, watched = self.windows.tally(subject, seconds, now)
-        return tally.figures(watched)
+    async def catch_up(self, now: float) -> None:
+        """To be called before the windows are asked: they then have the last minutes of other gateways, too."""
+        if self._replicas is not None and self._replicas.asked():
+            async with self._busy:
+                await self._follow(now)
 
-    def names(self, kind: Kind) -> list[tuple[str, int]]:
-        """The names and numbers of all subjects of a kind that had requests in the last hour."""
-        return self.subjects.of_kind(kind)
+    @property
+    def gateways(self) -> int:
+        """Whose numbers these are."""
+        return 1 + (self._replicas.number if self._replicas is not None else 0)
 
-    def counts(self, number: int, seconds: int, now: float) -> tuple[int, int]:
-        """The requests and errors of the subject with this number."""
-        return self.windows.counts(number, seconds, now)
-
-    def history(self, subject: Subject, step: int, now: float) -> list[Point]:
-        """The last five minutes by ten seconds, or the last hour by minutes."""
-        return self.windows.history(subject, step, now)
+    @property
+    def alone(self) -> bool:
+        """Whether there may be others, of which nothing is known now."""
+        return self._replicas is not None and not self._replicas.available
 
     async def days(self, subject: Subject, now: float) -> list[Point]:
         """The last three days by five minutes."""
@@ -105,12 +104,12 @@ class Monitor:
     @property
     def left_out(self) -> int:
         """Of how many subjects something is not kept, in the slice of which most is lacking."""
-        return max((piece.left_out for step in KEPT for piece in self.windows.all(step)), default=0)
+        return max((piece.left_out for step in KEPT for piece in self.own.all(step)), default=0)
 
     # How it lives.
 
-    def configure(self, directory: Path, *, enabled: bool) -> None:
-        """Watch, or do not, and keep there what is to outlive the process."""
+    def configure(self, directory: Path, link: RedisLink | None, *, enabled: bool) -> None:
+        """Watch, or do not; keep there what is to outlive the process, and share it with other gateways by Redis."""
         if enabled and not self.enabled:
             self.tasks.supervise("the monitor", self._watch)
             self.tasks.supervise("the monitor's live rates", self._watch_live)
@@ -118,6 +117,7 @@ class Monitor:
             self.tasks.cancel()
         self.enabled = enabled
         self.keep_in(directory)
+        self.link = link
 
     def keep_in(self, directory: Path) -> None:
         """Keep what is to outlive the process there."""
@@ -162,7 +162,8 @@ class Monitor:
             await self._slice(start, now)
             if (start + FINE) % MINUTE == 0:
                 await self._close_minute(now)
-            self.windows.drop(now)
+            await self._follow(now)
+            self.drop(now)
             if self.send is not None:
                 for message in await paced(self._feedback.judge(list(self._services()), now)):
                     self.send(message)
@@ -182,9 +183,10 @@ class Monitor:
         seconds = now - self._looked if 0 < now - self._looked < MINUTE else float(FINE)
         self._looked = now
         pending = await paced(self._readings.look(), pause)
-        piece = await paced(self.windows.sealed(FINE, start, seconds, pending), pause)
+        piece = await paced(self.own.sealed(FINE, start, seconds, pending), pause)
         self._minute.append(piece)
-        await paced(self.windows.put(FINE, piece), pause)
+        await paced(self.own.put(FINE, piece), pause)
+        await self._share(FINE, piece, pause)
 
     async def _close_minute(self, now: float, pause: float = PAUSE) -> None:
         """Put its slices together, and write them."""
@@ -192,16 +194,30 @@ class Monitor:
         if not pieces:
             return
         start = pieces[0].start - pieces[0].start % MINUTE
-        minute = await paced(self.windows.together(MINUTE, start, pieces), pause)
-        await paced(self.windows.put(MINUTE, minute), pause)
+        minute = await paced(self.own.together(MINUTE, start, pieces), pause)
+        await paced(self.own.put(MINUTE, minute), pause)
         await self._write(pieces, minute, now, pause)
+        await self._share(MINUTE, minute, pause)
         if (start + MINUTE) % COARSE == 0:
-            await paced(self.windows.combine(COARSE, start, MINUTE), pause)
-            await paced(self._forget(), pause)
+            await paced(self.own.combine(COARSE, start, MINUTE), pause)
+            await paced(self.forget(), pause)
 
-    def _forget(self) -> Steps[None]:
-        numbers = yield from self.windows.numbers()
-        yield from self.subjects.forget_all_but(numbers)
+    # What other gateways serve.
+
+    async def _share(self, step: int, piece: Slice, pause: float) -> None:
+        if self.link is None:
+            self._replicas = None
+        elif self._replicas is None or self._replicas.link is not self.link:
+            name = await self._file.name() if self._file is not None else None
+            self._replicas = Replicas(self.link, name or uuid.uuid4().hex, self.others)
+        if self._replicas is not None:
+            await self._replicas.push(step, piece, pause)
+
+    async def _follow(self, now: float) -> None:
+        if self._replicas is not None:
+            async for followed in self._replicas.follow(now):
+                if self._file is not None:
+                    await self._file.add_others(await paced(self._rows(followed.piece, others=True)), followed.number)
 
     # What outlives the process.
 
@@ -209,32 +225,20 @@ class Monitor:
         """Go on with what the process before this one has written."""
         await self._take_others(now)
         for start in range(int(now) - int(now) % COARSE - COARSE * KEPT[COARSE], int(now) - COARSE, COARSE):
-            await paced(self.windows.combine(COARSE, start, MINUTE))
+            await paced(self.own.combine(COARSE, start, MINUTE))
 
     async def _take_others(self, now: float) -> None:
         """What other processes with this file have written: the one before this, or one that goes on beside it."""
         for kept in await self._file.read(now) if self._file is not None else ():
             try:
-                piece = await paced(self._parsed(kept))
+                piece = await paced(self.own.read(kept.step, kept.data))
             except ValueError as error:
                 logger.warning("%s of the monitor has a slice that is left out: %s", FILE, error)
                 continue
-            await paced(self.windows.put(kept.step, piece))
+            await paced(self.own.put(kept.step, piece))
             coarse = piece.start - piece.start % COARSE
-            if kept.step == MINUTE and self.windows.get(COARSE, coarse) is not None:
-                await paced(self.windows.put(COARSE, piece))
-
-    def _parsed(self, kept: Kept) -> Steps[Slice]:
-        read, pending = Written(kept.data), dict[int, bytes]()
-        for subject, packed in read.read():
-            number = self.subjects.number(*subject)
-            if number in pending:
-                pending[number] = summed([pending[number], packed])
-            else:
-                pending[number] = packed
-            yield
-        start = read.start - read.start % kept.step
-        return (yield from self.windows.sealed(kept.step, start, read.seconds, pending, read.left_out))
+            if kept.step == MINUTE and self.own.get(COARSE, coarse) is not None:
+                await paced(self.own.put(COARSE, piece))
 
     async def _write(self, pieces: list[Slice], minute: Slice, now: float, pause: float) -> None:
         await self._take_others(now)

@@ -2,6 +2,7 @@
 
     slices  what each process made of the last hour, whole, until it is too old
     counts  by five minutes and subject: requests, errors and, for as long as there is room, durations
+    gateway its name among those that share a Redis, and up to where it has counted what the others served
 
 Each process adds what came to it, once, and reads what others have added since it looked last: so one that takes over
 from another, or follows it, neither loses nor doubles what both have served. What was written outlives a kill -9.
@@ -41,6 +42,7 @@ CREATE TABLE IF NOT EXISTS counts (
     requests INTEGER NOT NULL, errors INTEGER NOT NULL, durations BLOB,
     PRIMARY KEY (at, kind, name, others)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gateway (name TEXT NOT NULL, followed_ms INTEGER NOT NULL, followed_number INTEGER NOT NULL);
 """
 _ADD: Final = """
 INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -90,9 +92,17 @@ class WindowFile:
         """The slices that others than this have added since the last time, in the order in which they did."""
         return await self._file.run(lambda connection: self._read(connection, now), create=False) or []
 
+    async def name(self) -> str | None:
+        """What this gateway is called by others: the same for all processes with this file."""
+        return await self._file.run(_name)
+
     async def write(self, slices: Sequence[Kept], rows: Sequence[Row], now: float) -> bool:
         """Add these, in one transaction, and let go what is too old; whether that worked."""
         return await self._file.run(lambda connection: self._write(connection, slices, rows, now)) is not None
+
+    async def add_others(self, rows: Sequence[Row], number: tuple[int, int]) -> bool:
+        """Add what another gateway told under this number, unless that has been added; whether that worked."""
+        return await self._file.run(lambda connection: _add_others(connection, rows, number)) is not None
 
     async def history(self, subject: Subject, now: float, *, others: bool) -> list[Point]:
         """The last three days by five minutes, the oldest first; with what other gateways served, or without."""
@@ -147,9 +157,30 @@ def _prepare(connection: Connection) -> None:
     connection.create_function("add_durations", 2, _add_durations, deterministic=True)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version not in (0, _VERSION):
-        connection.executescript("DROP TABLE IF EXISTS slices; DROP TABLE IF EXISTS counts;")
+        connection.executescript(
+            "DROP TABLE IF EXISTS slices; DROP TABLE IF EXISTS counts; DROP TABLE IF EXISTS gateway;"
+        )
     connection.executescript(_SCHEMA)
+    with connection:
+        connection.execute(
+            "INSERT INTO gateway SELECT ?, 0, 0 WHERE NOT EXISTS (SELECT * FROM gateway)", (uuid.uuid4().hex,)
+        )
     connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _name(connection: Connection) -> str:
+    (name,) = connection.execute("SELECT name FROM gateway").fetchone()
+    return str(name)
+
+
+def _add_others(connection: Connection, rows: Sequence[Row], number: tuple[int, int]) -> bool:
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")  # of two processes with this file, one adds it
+        known = connection.execute("SELECT followed_ms, followed_number FROM gateway").fetchone()
+        if tuple(known) < number:
+            connection.executemany(_ADD, rows)
+            connection.execute("UPDATE gateway SET followed_ms = ?, followed_number = ?", number)
+    return True
 
 
 def _add_durations(one: bytes | None, other: bytes | None) -> bytes | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.monitor.slices import Pending, Slice, Steps, Subjects, collected, sealed
+from gateway.monitor.slices import Pending, Slice, Steps, Subjects, Written, collected, sealed, summed
 from gateway.monitor.tallies import Figures, Subject, Tally, requests_of
 
 FINE: Final = 10  # seconds
@@ -74,6 +74,16 @@ class Windows:
         seconds, left_out = sum(each.seconds for each in pieces), max(each.left_out for each in pieces)
         return (yield from self.sealed(step, start, seconds, pending, left_out))
 
+    def read(self, step: int, data: bytes) -> Steps[Slice]:
+        """A slice that was written (see `slices.written`), which is not put here yet. Raises ValueError."""
+        found, pending = Written(data), dict[int, bytes]()
+        for subject, packed in found.read():
+            number = self.subjects.number(*subject)
+            pending[number] = summed([pending[number], packed]) if number in pending else packed
+            yield
+        start = found.start - found.start % step
+        return (yield from self.sealed(step, start, found.seconds, pending, found.left_out))
+
     def get(self, step: int, start: int) -> Slice | None:
         """The slice of this length that begins then."""
         return self._slices[step].get(start)
@@ -115,11 +125,7 @@ class Windows:
         return self._covered[1]
 
     def _cover(self, seconds: int, end: int) -> list[Slice]:
-        fine = self._slices[FINE]
-        for _ in range(_LATE):
-            if end - FINE in fine:
-                break
-            end -= FINE
+        end = next((at for at in range(end, end - FINE * (_LATE + 1), -FINE) if self._ends_at(at)), end)
         found, at = [], end - seconds
         while at < end:
             for step in STEPS:
@@ -131,6 +137,9 @@ class Windows:
             else:
                 at += FINE - at % FINE
         return found
+
+    def _ends_at(self, at: int) -> bool:
+        return any(at - step in slices for step, slices in self._slices.items())
 
     def tally(self, subject: Subject, seconds: int, now: float) -> tuple[Tally, float]:
         """What came of a subject in a window, and how many seconds of it were watched."""

