@@ -42,6 +42,7 @@ from gateway.middleware.order import arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
+from gateway.middleware.trace import Trace, without_route
 from gateway.registry.over_bus import health_told
 from gateway.registry.registered import registered_of
 from gateway.registry.table import discovery_of, host_name_of, identity_of
@@ -94,6 +95,7 @@ class Snapshot:
     quota_paths: frozenset[str]  # where; empty where there is none
     quotas: tuple[Quota, ...]
     blocklist: Blocklist
+    tracing: Trace | None  # for what no route takes
     credentials: Locations  # where any scheme in use looks for one
 
     @property
@@ -133,6 +135,7 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, roles:
         paths,
         tuple(builder.quotas()),
         builder.blocklist,
+        builder.tracing(),
         credentials,
     )
 
@@ -254,6 +257,10 @@ class _Builder:
             middleware = placed.build(self._context, route)
             if middleware is not None:
                 yield middleware
+
+    def tracing(self) -> Trace | None:
+        """What begins the traces of requests that no route takes."""
+        return without_route(self._context)
 
     def quotas(self) -> Iterator[Quota]:
         """All of them, for the admin API."""

@@ -129,6 +129,7 @@ class Gateway:
         snapshot = self.reloader.current
         exchange = self.exchange(head, peer, scheme, snapshot)
         exchange.error = error
+        _trace(exchange, snapshot)
         response = problem_for(error, exchange, full=_tells_all(snapshot))
         outcome.status = response.status
         if isinstance(response.body, bytes):
@@ -173,6 +174,8 @@ class Gateway:
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """How an exchange ended, reported once to all that registered for it."""
         outcome.seconds = time.perf_counter() - outcome.started
+        if exchange.span is not None:
+            exchange.span.end(exchange, outcome)
         for report in self._reports:
             report(exchange, outcome)
 
@@ -199,6 +202,7 @@ def problem_of(error: BaseException, exchange: Exchange, snapshot: Snapshot | No
     if not isinstance(error, GatewayError) and not is_failure(error):
         raise error
     exchange.error = error
+    _trace(exchange, snapshot)
     if not isinstance(error, GatewayError):
         logger.error("request %s: %s %s failed", exchange.request_id, exchange.method, exchange.path, exc_info=error)
         error = GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id")
@@ -207,6 +211,12 @@ def problem_of(error: BaseException, exchange: Exchange, snapshot: Snapshot | No
     except Exception:
         logger.exception("the problem document of a request cannot be made")
         return Response(500, [(b"content-length", b"0")])
+
+
+def _trace(exchange: Exchange, snapshot: Snapshot | None) -> None:
+    """Have a request that was refused before its route's policies belong to a trace, too."""
+    if exchange.trace_id is None and snapshot is not None and snapshot.tracing is not None:
+        snapshot.tracing.enter(exchange)
 
 
 def _tells_all(snapshot: Snapshot | None) -> bool:

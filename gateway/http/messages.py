@@ -134,7 +134,7 @@ class Attempt:
     connected: bool = False  # there was one; without it, the endpoint has seen nothing of the request
     reused: bool = False  # the connection had served others before
     seconds: float | None = None  # from then on until the head of the response
-    took: float = 0.0  # seconds, until it failed or was given up without an answer
+    took: float = 0.0  # seconds, until it failed or was given up, or the body that it streamed ended
     status: int = 0  # of the response; 0: none came
     retry_after: float = 0.0  # seconds for which a response asks to be left alone, in a refusal
     sent: int = 0  # body bytes

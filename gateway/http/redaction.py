@@ -13,6 +13,11 @@ def without_userinfo(text: str) -> str:
     return text if "@" not in text or text.startswith("/") else text.rpartition("@")[2]
 
 
+def shown_query(query: bytes) -> str:
+    """The query of a request for what it is logged by: without its values, which may be credentials."""
+    return _VALUE.sub("(hidden)", query.decode("latin-1"))
+
+
 def shown_url(url: str) -> str:
     """A URL for a log: without the user and the values of the query, which may be what the gateway proves itself by."""
     before, mark, query = url.partition("?")

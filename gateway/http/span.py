@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gateway.http.bodies import Headers
 from gateway.http.messages import Attempt, Exchange, Outcome
@@ -20,6 +20,15 @@ class Recorder(Protocol):
         ...
 
 
+class Tried(NamedTuple):
+    """An attempt that is recorded."""
+
+    id: str  # of its span, 16 hexadecimal digits
+    upstream: str | None
+    scheme: str  # http or https; empty: an application in this process
+    attempt: Attempt
+
+
 class Span:
     """The server span of one exchange. Copies of the exchange have the same; what they do once it has ended, such as a
     request to a mirror, is a child of it, and no span of its own."""
@@ -34,31 +43,41 @@ class Span:
         "id",
         "lines",
         "parent",
+        "paths",
         "state",
         "trace",
     )
 
     def __init__(
-        self, trace: str, own: str, flags: int, recorder: Recorder, random: Random, parent: str = "", b3: str = ""
+        self,
+        trace: str,
+        own: str,
+        flags: int,
+        recorder: Recorder,
+        random: Random,
+        paths: tuple[str, ...],
+        parent: str = "",
+        b3: str = "",
     ) -> None:
         self.trace = trace  # its id, 32 hexadecimal digits
         self.id = own  # 16 hexadecimal digits
         self.parent = parent  # the same; empty: it is the root
         self.flags = flags
         self.state = b""  # the tracestate
+        self.paths = paths  # of the route, of which the request fits one
         self.lines: Lines = context_lines(trace, own, flags, b3, parent)  # by which it is the parent of what is asked
-        self.attempts: list[tuple[str, str | None, Attempt]] = []  # the span, the service, and how it went
+        self.attempts: list[Tried] = []
         self._b3 = b3
         self._random = random
         self._recorder = recorder
         self._ended = False
 
-    def begin(self, attempt: Attempt, upstream: str | None, headers: Headers) -> Headers:
+    def begin(self, attempt: Attempt, upstream: str | None, scheme: str, headers: Headers) -> Headers:
         """A client span for an attempt: these lines, with it for the parent of what the backend does."""
         if self._ended or len(self.attempts) >= MOST_ATTEMPTS:
             return headers
         own = self._random.randbytes(8).hex()
-        self.attempts.append((own, upstream, attempt))
+        self.attempts.append(Tried(own, upstream, scheme, attempt))
         # Rules about headers may have changed or removed them; then they have the word.
         lines = dict(zip(self.lines, context_lines(self.trace, own, self.flags, self._b3, self.id), strict=False))
         return [lines.get(line, line) for line in headers]

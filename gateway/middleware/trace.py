@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from gateway.auth.schemes import schemes_of
 from gateway.config.models import RouteConfig
 from gateway.config.models.trace import Trace as TraceConfig
 from gateway.context import Context
@@ -31,6 +32,7 @@ from gateway.http.trace_context import (
     state_lines,
 )
 from gateway.middleware.declaration import Declaration
+from gateway.monitor.telemetry.exports import exported, span_recorder
 
 DEFAULT_SHARE: Final = 0.01
 _SHARES: Final = {"always_on": 1.0, "always_off": 0.0}
@@ -61,6 +63,7 @@ class Trace:
     trusts_strangers: bool = False
     b3: str = ""  # single, multi; empty: not sent, and not understood
     recorder: Recorder | None = None  # None: no span is exported
+    paths: tuple[str, ...] = ()  # of the route
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler whose exchanges belong to a trace."""
@@ -71,9 +74,9 @@ class Trace:
             exchange.hidden_headers = exchange.hidden_headers | concealed if exchange.hidden_headers else concealed
             fields = exchange.fields
             if b"traceparent" in fields or b"baggage" in fields or (b3 and not B3_FIELDS.isdisjoint(fields)):
-                self._received(exchange)
+                self.enter(exchange)
             else:
-                # Of the trace 16 bytes, a hyphen, and 8 of the span.
+                # `enter`, without the calls: the usual case. Of the trace 16 bytes, a hyphen, and 8 of the span.
                 ids = bits(192).to_bytes(24, "big").hex("-", -16)
                 exchange.trace_id = ids[:32]
                 sampled = ids[16:32] < below
@@ -86,8 +89,9 @@ class Trace:
 
         return traced
 
-    def _received(self, exchange: Exchange) -> None:
-        """A request that may belong to a trace."""
+    def enter(self, exchange: Exchange) -> None:
+        """Have a request belong to a trace: the one that it says, or a new one."""
+        exchange.hidden_headers |= CONTEXT_FIELDS | B3_FIELDS if self.b3 else CONTEXT_FIELDS
         parent: Parent | None = None
         if self.trusts_peers if exchange.peer_trusted else self.trusts_strangers:
             parent = parent_in(exchange.headers, exchange.fields, b3=bool(self.b3))
@@ -105,7 +109,7 @@ class Trace:
         exchange.trace_id = trace
         flags = RANDOM | SAMPLED if sampled else RANDOM
         if sampled and self.recorder is not None:
-            exchange.span = Span(trace, own, flags, self.recorder, self.hops.random, b3=self.b3)
+            exchange.span = Span(trace, own, flags, self.recorder, self.hops.random, self.paths, b3=self.b3)
             exchange.extra_headers += exchange.span.lines
         else:
             exchange.extra_headers += context_lines(trace, own, flags, self.b3)
@@ -119,7 +123,8 @@ class Trace:
             flags = SAMPLED if sampled else 0
         if sampled and self.recorder is not None:
             own = self.hops.random.randbytes(8).hex()
-            span = exchange.span = Span(trace, own, flags, self.recorder, self.hops.random, parent.span, self.b3)
+            recorder, ids = self.recorder, self.hops.random
+            span = exchange.span = Span(trace, own, flags, recorder, ids, self.paths, parent.span, self.b3)
             span.state = b",".join([value for _, value in state])
             exchange.extra_headers += span.lines + state
         elif parent.b3 and parent.sampled is not None:
@@ -130,13 +135,33 @@ class Trace:
 
 def for_route(context: Context, route: RouteConfig) -> Trace | None:
     """None where it is off."""
-    config = context.configuration.middleware.trace
-    if not config.is_on:
+    if not is_on(context):
         return None
+    config = context.configuration.middleware.trace
     hops = context.plan.need("trace", Hops, ("middleware.yaml", ("trace",)))
-    share = share_of(config, os.environ, exported=False) if route.trace is None else route.trace.sample
+    recorder = context.once("span recorder", lambda: span_recorder(context, _credentials(context)))
+    share = share_of(config, os.environ, exported=recorder is not None) if route.trace is None else route.trace.sample
     b3 = config.b3 or b3_of(os.environ)
-    return Trace(hops, threshold(share), config.trust != "never", config.trust == "always", b3)
+    trust = config.trust
+    return Trace(hops, threshold(share), trust != "never", trust == "always", b3, recorder, route.all_paths)
+
+
+def _credentials(context: Context) -> frozenset[bytes]:
+    """Headers in which any scheme looks for one."""
+    return frozenset(name for scheme in schemes_of(context).values() for name in scheme.locations.headers)
+
+
+def without_route(context: Context) -> Trace | None:
+    """For what no route takes."""
+    made = for_route(context, RouteConfig(path="/", target="none"))
+    return None if made is None else replace(made, paths=())
+
+
+def is_on(context: Context) -> bool:
+    """Whether requests belong to traces: where anything is said of them, or they are exported."""
+    middleware = context.configuration.middleware
+    said = middleware.trace.is_on
+    return exported(middleware) is not None if said is None else said
 
 
 def share_of(config: TraceConfig, environment: Mapping[str, str], *, exported: bool) -> float:

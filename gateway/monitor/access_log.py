@@ -132,6 +132,7 @@ def _record(exchange: Exchange, outcome: Outcome, at: str, concealed: frozenset[
         "time": at,
         "request_id": exchange.request_id,
         "trace_id": exchange.trace_id,
+        "span_id": None if exchange.span is None else exchange.span.id,
         "client": exchange.client,
         "consumer": exchange.identity.consumer if exchange.identity else None,
         "claimed_consumer": exchange.claimed_consumer,

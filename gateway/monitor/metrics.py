@@ -42,6 +42,8 @@ HELP: Final = {
     "gateway_audit_log_waiting": "Records of the audit log that wait in memory; beyond 20,000 they are lost.",
     "gateway_audit_log_records_total": "Records of the audit log that were written.",
     "gateway_audit_log_lost_total": "Records of the audit log that found no room in memory.",
+    "gateway_telemetry_sent_total": "Requests, log lines and readings of metrics that an OpenTelemetry collector took.",
+    "gateway_telemetry_lost_total": "The same that found no room, or that it did not take; /health says why.",
     "gateway_state_directory_up": "1 while the state directory can be written. At 0, what is kept there is lost by a "
     "restart.",
     "gateway_clock_offset_seconds": "How far this machine's clock is ahead of others (behind: negative), where it is "

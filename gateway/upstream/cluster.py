@@ -62,7 +62,7 @@ class Cluster:
             attempt = endpoint.begin(now, self.observers)
             exchange.attempts += (attempt,)
             if bounded or exchange.span is not None:
-                request.headers = self._of_attempt(exchange, attempt, headers, bounded=bounded)
+                request.headers = self._of_attempt(exchange, endpoint, attempt, headers, bounded=bounded)
             try:
                 response = await self._answer(request, endpoint, attempt, fresh=fresh)
             except GatewayError as error:
@@ -89,11 +89,16 @@ class Cluster:
         """What it would do about failures, for `explain`."""
         return f"retries at {self.name}: {self.retries.describe(exchange)}"
 
-    def _of_attempt(self, exchange: Exchange, attempt: Attempt, headers: Headers, *, bounded: bool) -> Headers:
+    def _of_attempt(
+        self, exchange: Exchange, endpoint: Endpoint, attempt: Attempt, headers: Headers, *, bounded: bool
+    ) -> Headers:
         """These lines, with what only this attempt says: how much time is left, and its span."""
         if bounded:
             headers = with_time_left(headers, exchange.deadline)
-        return headers if exchange.span is None else exchange.span.begin(attempt, self.name, headers)
+        if exchange.span is None:
+            return headers
+        scheme = "http" if endpoint.tls_context is None else "https"
+        return exchange.span.begin(attempt, self.name, scheme, headers)
 
     def _answer(self, request: Request, endpoint: Endpoint, attempt: Attempt, *, fresh: bool) -> Awaitable[Response]:
         """One attempt; `fresh`: not on a connection that has been idle. What is returned raises GatewayError."""

@@ -35,6 +35,7 @@ from gateway.config.checks import (
     schemes,
     several_files,
     splits,
+    traces,
 )
 from gateway.config.models import Configuration
 from gateway.config.problems import Fault, Problem, Severity
@@ -92,6 +93,9 @@ WARNINGS = (
     Check("routes.yaml", cache.credentials_everywhere),
     Check("routes.yaml", cache.larger_than_the_store_on_routes),
     Check("middleware.yaml", alerts.warnings),
+    Check("routes.yaml", traces.idle_on_routes),
+    Check("middleware.yaml", traces.exported_without_traces),
+    Check("middleware.yaml", traces.sampled_without_export),
     Check("middleware.yaml", outputs.unwritable),
     Check("middleware.yaml", route_ids.idle_patterns),
     Check("middleware.yaml", blocklist.changed_default),

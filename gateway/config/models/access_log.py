@@ -13,6 +13,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "time": "when the request came: `2026-01-31T12:00:00.123456Z`, always UTC",
     "request_id": "its id, which the backend and problem documents have, too: `gateway last ID` shows more",
     "trace_id": "of the trace that it belongs to (`trace`)",
+    "span_id": "of its span in that trace, where it is recorded: only then a collector has it",
     "client": "the address of the client, as far as `trusted_proxies` vouch for it",
     "consumer": "who called, where that is known",
     "claimed_consumer": "whose credential was refused: that of an expired or revoked key, for instance",

@@ -62,6 +62,7 @@ _WORDS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "bot_detection": "blocklist in middleware.yaml, by user_agent",
         "file_log http_log": "access_log in middleware.yaml",
         "prometheus": "/metrics of the admin port, which is there anyway",
+        "zipkin opentelemetry": "telemetry: {otlp: ...} in middleware.yaml, with trace: {sample: ..., b3: ...}",
     },
     ("Kong and Spring", _ANY): {
         "retries": "retry: {attempts: N} on the route, where N counts the first attempt, too",
@@ -174,12 +175,16 @@ _WORDS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "jwt_authn": "jwt: {issuers: [...]} below schemes in auth.yaml",
         "transport_socket": "tls of a service, with protocol: https",
         "request_headers_to_add response_headers_to_add": "headers in middleware.yaml",
+        "random_sampling overall_sampling": "trace: {sample: ...} in middleware.yaml, and trace on the route",
     },
     ("Envoy", _ROUTE): {
         "match": "path, host, methods, headers and query",
     },
     ("Envoy, Traefik and Spring", _ANY): {
         "circuit_breaker circuit_breakers": "breaker on the route, its profiles breakers in middleware.yaml",
+    },
+    ("Envoy and Traefik", _ANY): {
+        "tracing": "telemetry: {otlp: ...} in middleware.yaml, with trace: {sample: ...}",
     },
     ("Envoy", _SERVICE): {
         "max_requests max_pending_requests": "concurrency, and connections: {max: ..., pending: ...}",

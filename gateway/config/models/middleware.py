@@ -29,6 +29,7 @@ from gateway.config.models.rate_limits import RateLimit
 from gateway.config.models.redis import Redis
 from gateway.config.models.request_id import RequestIds
 from gateway.config.models.retries import RetryBudget
+from gateway.config.models.telemetry import Telemetry
 from gateway.config.models.timeouts import Timeouts
 from gateway.config.models.trace import Trace
 from gateway.config.models.zones import Zones
@@ -117,6 +118,9 @@ class MiddlewareFile(Section):
     websocket: WebSocket = Field(WebSocket(), description="WebSocket connections.")
     admin: Admin = Field(Admin(), description="Who may use the admin port.")
     request_id: RequestIds = Field(RequestIds(), description="The id of every request.")
+    telemetry: Unset[Telemetry] = Field(
+        None, description="What is sent to an OpenTelemetry collector. `{}`: traces, with these defaults."
+    )
     trace: Trace = Field(Trace(), description="The trace that a request belongs to.")
     monitor: Monitor = Field(Monitor(), description="What is counted of requests, and watched.")
     maintenance: Maintenance = Field(Maintenance(), description="Maintenance mode.")

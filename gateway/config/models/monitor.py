@@ -10,5 +10,7 @@ class Monitor(Section):
     by route, service, endpoint and tenant (`/monitor` of the admin port, `gateway monitor`)."""
 
     enabled: bool = Field(
-        True, description="`false`: requests are neither counted nor watched, and `/metrics` has none of them."
+        True,
+        description="`false`: requests are neither counted nor watched, nor recorded as spans, and `/metrics` has none "
+        "of them.",
     )

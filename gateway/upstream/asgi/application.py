@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -66,7 +67,8 @@ class Application:
         exchange.attempts += (attempt,)
         headers = request_headers(exchange)
         if exchange.span is not None:
-            headers = exchange.span.begin(attempt, self.name, headers)
+            headers = exchange.span.begin(attempt, self.name, "", headers)
+            exchange.defer(partial(_over, attempt))
         loop = asyncio.get_running_loop()
         if timeouts.total != NEVER and not exchange.websocket:
             exchange.deadline = min(exchange.deadline, loop.time() + timeouts.total)
@@ -130,6 +132,11 @@ class Application:
             offered = b",".join(values(exchange.headers, b"sec-websocket-protocol")).decode("latin-1")
             scope["subprotocols"] = [name.strip() for name in offered.split(",") if name.strip()]
         return scope
+
+
+def _over(attempt: Attempt) -> None:
+    """The exchange is over, and with it its only attempt."""
+    attempt.took = time.perf_counter() - attempt.started
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ class StreamedBody:
         if self._over:
             return
         self._over = True
+        self._attempt.took = time.perf_counter() - self._attempt.started
         if self._upload is None or self._upload.done():
             self._line.finish()
         else:

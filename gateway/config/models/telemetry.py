@@ -1,0 +1,52 @@
+"""middleware.yaml: what is sent to an OpenTelemetry collector."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from gateway.config.models.base import Model
+from gateway.config.values import addresses
+from gateway.config.values.kinds import Kind, Text, Unset, or_empty
+from gateway.config.values.quantities import Duration, Size
+
+HeaderSecret = Annotated[SecretStr, Kind("text")]
+
+
+class Telemetry(Model):
+    """Traces, metrics and access logs for an OpenTelemetry collector, beside requests: none waits for it, whatever it
+    does. docs/tracing.md describes them. What is not set here is taken from OpenTelemetry's own variables
+    (`OTEL_EXPORTER_OTLP_*`, `OTEL_BSP_*`, `OTEL_SERVICE_NAME`, ...); `OTEL_SDK_DISABLED=true` turns all of it off."""
+
+    otlp: Unset[addresses.HttpUrl] = Field(
+        None,
+        description="Where the collector is. Over HTTP `/v1/traces`, `/v1/metrics` and `/v1/logs` follow behind it. "
+        "Unset: `OTEL_EXPORTER_OTLP_ENDPOINT`, or this machine.",
+        examples=["http://collector:4318"],
+    )
+    exporter: Unset[Literal["http", "grpc", "console"]] = Field(
+        None,
+        description="`http`: OTLP over HTTP. `grpc`: OTLP over gRPC, which needs `pip install "
+        "'flowmaster-gateway[otlp-grpc]'`. `console`: nothing is sent, but a line of JSON written to the standard "
+        "output. Unset: as `OTEL_EXPORTER_OTLP_PROTOCOL` says, or `http`.",
+    )
+    traces: bool = Field(True, description="Send traces, as many as `trace.sample` says.")
+    headers: Annotated[
+        dict[addresses.HeaderName, HeaderSecret],
+        BeforeValidator(or_empty({}), json_schema_input_type=dict[str, str] | None),
+    ] = Field({}, description="Headers that the collector wants.", examples=[{"Authorization": "Bearer ${OTLP_TOKEN}"}])
+    resource: Annotated[
+        dict[Text, Text], BeforeValidator(or_empty({}), json_schema_input_type=dict[str, str] | None)
+    ] = Field(
+        {},
+        description="What the gateway says of itself, beside `service.name` (`gateway`) and what "
+        "`OTEL_RESOURCE_ATTRIBUTES` has.",
+        examples=[{"deployment.environment.name": "production"}],
+    )
+    timeout: Unset[Duration] = Field(
+        None,
+        description="How long sending may take, with what is tried again. Unset: `OTEL_EXPORTER_OTLP_TIMEOUT`, or 10s.",
+    )
+    queue: Size = Field(
+        8 * 1024**2,
+        description="How much of each kind may wait to be sent. What finds no room is dropped and counted.",
+    )

@@ -1,0 +1,169 @@
+"""The exporters of OpenTelemetry's SDK. This is imported on the threads that send, where that is configured."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Final
+
+import requests
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from gateway.monitor.telemetry.pipeline import Verdict
+from gateway.monitor.telemetry.settings import Destination, Exporter, Signal
+
+MOST_ANSWER: Final = 64 * 1024  # bytes of an answer that are read
+SERVICE: Final = "gateway"
+SCOPE: Final = InstrumentationScope("flowmaster-gateway", version("flowmaster-gateway"))
+
+_OTLP: Final = "opentelemetry.exporter.otlp.proto"
+_CLASSES: Final[dict[tuple[Exporter, Signal], tuple[str, str]]] = {
+    ("http", "traces"): (f"{_OTLP}.http.trace_exporter", "OTLPSpanExporter"),
+    ("http", "metrics"): (f"{_OTLP}.http.metric_exporter", "OTLPMetricExporter"),
+    ("http", "logs"): (f"{_OTLP}.http._log_exporter", "OTLPLogExporter"),
+    ("grpc", "traces"): (f"{_OTLP}.grpc.trace_exporter", "OTLPSpanExporter"),
+    ("grpc", "metrics"): (f"{_OTLP}.grpc.metric_exporter", "OTLPMetricExporter"),
+    ("grpc", "logs"): (f"{_OTLP}.grpc._log_exporter", "OTLPLogExporter"),
+    ("console", "traces"): ("opentelemetry.sdk.trace.export", "ConsoleSpanExporter"),
+    ("console", "metrics"): ("opentelemetry.sdk.metrics.export", "ConsoleMetricExporter"),
+    ("console", "logs"): ("opentelemetry.sdk._logs.export", "ConsoleLogRecordExporter"),
+}
+_ANSWERS: Final[dict[Signal, tuple[str, str, str]]] = {
+    "traces": ("trace.v1.trace_service_pb2", "ExportTraceServiceResponse", "rejected_spans"),
+    "metrics": ("metrics.v1.metrics_service_pb2", "ExportMetricsServiceResponse", "rejected_data_points"),
+    "logs": ("logs.v1.logs_service_pb2", "ExportLogsServiceResponse", "rejected_log_records"),
+}
+
+
+class Exporting:
+    """One exporter of the SDK, for one thread, and what its collector says."""
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._session: BoundedSession | None = None
+        self._heard = _Heard()
+        module, name = _CLASSES[destination.exporter, destination.signal]
+        self._exporter: Any = getattr(import_module(module), name)(**self._arguments())
+        self._heard.listen()
+
+    def _arguments(self) -> dict[str, Any]:
+        destination = self._destination
+        if destination.exporter == "console":
+            return {"out": sys.stdout, "formatter": _line}
+        arguments: dict[str, Any] = {"endpoint": destination.endpoint, "timeout": destination.timeout}
+        if destination.exporter == "http":
+            self._session = arguments["session"] = BoundedSession()
+            return arguments | {"headers": dict(destination.headers)}
+        headers = [(name.lower(), value) for name, value in destination.headers]
+        return arguments | {"headers": headers or None}
+
+    def resource(self) -> Resource:
+        """What the gateway says of itself: what is configured, or else OpenTelemetry's variables say."""
+        own = Resource.create(dict(self._destination.resource))
+        if str(own.attributes.get("service.name", "")).startswith("unknown_service"):
+            own = own.merge(Resource({"service.name": SERVICE}))
+        return Resource({"service.version": SCOPE.version or ""}).merge(own)
+
+    def export(self, items: Any, count: int) -> Verdict:
+        """Send what the exporter takes, which is so many records."""
+        self._heard.text = ""
+        done = self._exporter.export(items).name == "SUCCESS"
+        session = self._session
+        if not done:
+            return Verdict(count, (session.said if session is not None else "") or self._heard.text or "it failed")
+        return self._rejected(session.content, count) if session is not None and session.content else Verdict()
+
+    def _rejected(self, content: bytes, count: int) -> Verdict:
+        """What an answer says of records that were not taken, though it is one of success."""
+        module, name, field = _ANSWERS[self._destination.signal]
+        answer = getattr(import_module(f"opentelemetry.proto.collector.{module}"), name)()
+        try:
+            answer.ParseFromString(content)
+        except Exception:  # it need not be in OTLP's form
+            return Verdict()
+        rejected = min(max(getattr(answer.partial_success, field), 0), count)
+        return Verdict(
+            rejected, f"it rejected {rejected}: {answer.partial_success.error_message:.200}" if rejected else ""
+        )
+
+    def close(self) -> None:
+        """Give up what is being sent."""
+        self._exporter.shutdown()
+
+
+def _line(item: Any) -> str:
+    return f"{item.to_json(indent=None)}\n"
+
+
+class BoundedSession(requests.Session):
+    """Connections to a collector, of which nobody knows what it will answer: no redirect is followed, since what is
+    sent has the headers that let it in; of an answer a little is read, and not for long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said = ""  # what was answered last, or why nothing was
+        self.content = b""
+        self.headers["Accept-Encoding"] = "identity"
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Raises requests.RequestException."""
+        self.content = b""
+        ends = time.monotonic() + (options.get("timeout") or 0.0)
+        try:
+            response = super().send(request, **(options | {"stream": True}))
+            try:
+                self.content = _read(response, ends)
+            except BaseException:
+                response.close()
+                raise
+        except Exception as error:
+            self.said = _reason(error)
+            raise
+        self.said = f"it answers {response.status_code} {response.reason}"
+        if 300 <= response.status_code < 400:
+            self.said += ", a redirect, which is not followed"
+            raise requests.RequestException(self.said)
+        return response
+
+
+def _read(response: requests.Response, ends: float) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while piece := response.raw.read1(MOST_ANSWER):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MOST_ANSWER or time.monotonic() > ends:
+            raise requests.RequestException("its answer does not end")
+    return b"".join(pieces)
+
+
+def _reason(error: BaseException) -> str:
+    """What lies at the bottom of it, without what every library on the way has said around that."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__
+
+
+class _Heard(logging.Filter):
+    """What the SDK logs on this thread: it would log it with every batch, and the pipeline says it once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        self._thread = threading.get_ident()
+
+    def listen(self) -> None:
+        for name in list(logging.root.manager.loggerDict):
+            if name.startswith("opentelemetry."):
+                logging.getLogger(name).addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.thread != self._thread:
+            return True
+        self.text = record.getMessage()
+        return False

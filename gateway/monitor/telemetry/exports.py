@@ -1,0 +1,60 @@
+"""What a configuration sends to a collector, as things that live."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+from gateway.config.load import ConfigError
+from gateway.config.models import MiddlewareFile
+from gateway.config.models.telemetry import Telemetry
+from gateway.context import Context
+from gateway.live import Place
+from gateway.monitor.telemetry.pipeline import Pipeline
+from gateway.monitor.telemetry.settings import Destination, batching_of, destination_of, is_disabled
+from gateway.monitor.telemetry.span_record import SpanRecord, SpanRecorder
+
+if TYPE_CHECKING:
+    from gateway.monitor.telemetry.spans import SpanSender
+
+PLACE: Final[Place] = ("middleware.yaml", ("telemetry",))
+
+
+def exported(middleware: MiddlewareFile) -> Telemetry | None:
+    """Where spans are exported; None where none is."""
+    config = middleware.telemetry
+    if config is None or not config.traces or not middleware.monitor.enabled or is_disabled(os.environ):
+        return None
+    return config
+
+
+def span_recorder(context: Context, concealed: frozenset[bytes]) -> SpanRecorder | None:
+    """What takes the exchanges that are recorded; None where no span is exported. `concealed`: headers that hold
+    credentials. Raises ConfigError."""
+    config = exported(context.configuration.middleware)
+    if config is None:
+        return None
+    destination, batching = destination_of(config, "traces", os.environ), batching_of(config, "traces", os.environ)
+    check_packages(context, destination)
+
+    def make() -> Pipeline[SpanRecord]:
+        return Pipeline(destination, "span", batching, partial(_span_sender, destination))
+
+    return SpanRecorder(context.plan.need(("telemetry", destination, batching), make, PLACE), concealed)
+
+
+def check_packages(context: Context, destination: Destination) -> None:
+    """Raises ConfigError where what an exporter needs is not installed."""
+    if destination.exporter == "grpc" and find_spec("opentelemetry.exporter.otlp.proto.grpc") is None:
+        message = (
+            "OTLP over gRPC needs more packages: pip install 'flowmaster-gateway[otlp-grpc]'; or take exporter: http"
+        )
+        raise ConfigError([context.configuration.problem("middleware.yaml", ("telemetry", "exporter"), message)])
+
+
+def _span_sender(destination: Destination) -> SpanSender:
+    from gateway.monitor.telemetry.spans import SpanSender  # noqa: PLC0415  the SDK, which few need
+
+    return SpanSender(destination)

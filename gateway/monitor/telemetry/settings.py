@@ -1,0 +1,98 @@
+"""What is sent where, by the configuration and by OpenTelemetry's variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway.config.models.telemetry import Telemetry
+
+Signal = Literal["traces", "metrics", "logs"]
+Exporter = Literal["http", "grpc", "console"]
+
+_VARIABLES: Final[Mapping[Signal, str]] = {"traces": "OTEL_BSP", "logs": "OTEL_BLRP"}
+_DELAYS: Final[Mapping[Signal, float]] = {"traces": 5.0, "logs": 1.0}  # seconds, as the specification has them
+_LONGEST_DELAY: Final = 3600.0
+DEFAULT_BATCH: Final = 32
+"""Records that are made ready together. While that goes on, no request does: so there are fewer than the SDK takes."""
+DEFAULT_TIMEOUT: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where records go. What is None is for the exporter, which asks OpenTelemetry's variables."""
+
+    exporter: Exporter
+    signal: Signal
+    url: str | None
+    headers: tuple[tuple[str, str], ...]
+    timeout: float  # seconds
+    resource: tuple[tuple[str, str], ...]
+
+    @property
+    def where(self) -> str:
+        """The collector, for people."""
+        if self.exporter == "console":
+            return "the standard output"
+        return f"the collector at {self.url}" if self.url else "the collector"
+
+    @property
+    def endpoint(self) -> str | None:
+        """The address that the exporter takes."""
+        if self.url is None or self.exporter != "http":
+            return self.url
+        return f"{self.url.rstrip('/')}/v1/{self.signal}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How records wait, and how many are sent together."""
+
+    delay: float  # seconds, until what has come is sent
+    batch: int
+    most: int  # that may wait
+    most_bytes: int  # of them
+
+
+def is_disabled(environment: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry is turned off for this process."""
+    return environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
+def destination_of(config: Telemetry, signal: Signal, environment: Mapping[str, str]) -> Destination:
+    """Where one signal goes."""
+    headers = tuple((name, value.get_secret_value()) for name, value in config.headers.items())
+    exporter = config.exporter or _exporter(signal, environment)
+    timeout = config.timeout or _timeout(signal, environment)
+    return Destination(exporter, signal, config.otlp, headers, timeout, tuple(config.resource.items()))
+
+
+def _exporter(signal: Signal, environment: Mapping[str, str]) -> Exporter:
+    own = environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
+    protocol = own or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+    return "grpc" if protocol.strip().lower() == "grpc" else "http"
+
+
+def _timeout(signal: Signal, environment: Mapping[str, str]) -> float:
+    """Milliseconds, as in the specification; the SDK for Python would take seconds."""
+    own = _number(environment, f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT")
+    return (own or _number(environment, "OTEL_EXPORTER_OTLP_TIMEOUT")) / 1000 or DEFAULT_TIMEOUT
+
+
+def batching_of(config: Telemetry, signal: Signal, environment: Mapping[str, str]) -> Batching:
+    """How traces, or logs, wait for it."""
+    prefix = _VARIABLES[signal]
+    delay = _number(environment, f"{prefix}_SCHEDULE_DELAY") / 1000 or _DELAYS[signal]
+    batch = int(_number(environment, f"{prefix}_MAX_EXPORT_BATCH_SIZE")) or DEFAULT_BATCH
+    most = int(_number(environment, f"{prefix}_MAX_QUEUE_SIZE")) or config.queue
+    return Batching(min(delay, _LONGEST_DELAY), min(batch, most), most, config.queue)
+
+
+def _number(environment: Mapping[str, str], name: str) -> float:
+    """The value of a variable; 0 where there is none, or none that is above 0."""
+    try:
+        value = float(environment.get(name, ""))
+    except ValueError:
+        return 0.0
+    return value if 0 < value < 1e12 else 0.0

@@ -1,0 +1,112 @@
+"""Records of exchanges as spans of OpenTelemetry's SDK. Imported on the thread that sends them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
+from opentelemetry.trace.status import Status, StatusCode
+
+from gateway.http.span import Tried
+from gateway.monitor.telemetry.conventions import (
+    CLIENT,
+    OTHER_METHOD,
+    SERVER,
+    client_error,
+    method_of,
+    server_error,
+    template_of,
+)
+from gateway.monitor.telemetry.exporters import SCOPE, Exporting
+from gateway.monitor.telemetry.pipeline import Verdict
+from gateway.monitor.telemetry.settings import Destination
+from gateway.monitor.telemetry.span_record import SpanRecord, ended_after
+
+TOGETHER: Final = 16  # records that are made into spans before others get a turn of the interpreter
+
+_UNSET: Final = Status(StatusCode.UNSET)
+_ERROR: Final = Status(StatusCode.ERROR)
+
+
+class SpanSender:
+    """Sends records as spans. A Sender, for one thread."""
+
+    def __init__(self, destination: Destination) -> None:
+        self._exporting = Exporting(destination)
+        self._resource = self._exporting.resource()
+
+    def send(self, records: Sequence[SpanRecord]) -> Verdict:
+        """See `Sender`."""
+        spans: list[ReadableSpan] = []
+        for number, record in enumerate(records):
+            spans += self.spans_of(record)
+            if number % TOGETHER == TOGETHER - 1:
+                time.sleep(0)
+        lost, why = self._exporting.export(spans, len(spans))
+        return Verdict(round(lost * len(records) / max(1, len(spans))), why)
+
+    def close(self) -> None:
+        """See `Sender`."""
+        self._exporting.close()
+
+    def spans_of(self, record: SpanRecord) -> Iterator[ReadableSpan]:
+        """The server span, and those of the attempts."""
+        own = record.span
+        trace, flags = int(own.trace, 16), TraceFlags(own.flags)
+        state = TraceState.from_header([own.state.decode()]) if own.state else None
+        context = SpanContext(trace, int(own.id, 16), False, flags, state)
+        parent = SpanContext(trace, int(own.parent, 16), True, flags, state) if own.parent else None
+        began = int(record.at * 1e9)
+        ended = began + int(record.seconds * 1e9)
+        method = method_of(record.method)
+        method = "HTTP" if method == OTHER_METHOD else method
+        template = template_of(record)
+        attributes = {name: value for name, get in SERVER.items() if (value := get(record)) is not None}
+        failed = record.status >= 500 or (server_error(record) is not None and not record.gone)
+        status = (Status(StatusCode.ERROR, record.why) if record.why else _ERROR) if failed else _UNSET
+        name = f"{method} {template}" if template else method
+        yield self._span(name, context, parent, SpanKind.SERVER, attributes, status, began, ended)
+        for number, tried in enumerate(record.attempts):
+            yield self._attempt(
+                record, tried, number, SpanContext(trace, int(tried.id, 16), False, flags, state), context, began
+            )
+
+    def _attempt(
+        self, record: SpanRecord, tried: Tried, number: int, context: SpanContext, parent: SpanContext, at: int
+    ) -> ReadableSpan:
+        attempt = tried.attempt
+        after = attempt.started - record.started  # seconds
+        began = at + int(after * 1e9)
+        ended = began + int(ended_after(attempt, max(0.0, record.seconds - after)) * 1e9)
+        attributes = {name: value for name, get in CLIENT.items() if (value := get(record, tried, number)) is not None}
+        method = method_of(record.method)
+        name = "HTTP" if method == OTHER_METHOD else method
+        status = _UNSET if client_error(attempt) is None else _ERROR
+        return self._span(name, context, parent, SpanKind.CLIENT, attributes, status, began, ended)
+
+    def _span(
+        self,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        kind: SpanKind,
+        attributes: dict[str, str | int | bool],
+        status: Status,
+        began: int,
+        ended: int,
+    ) -> ReadableSpan:
+        return ReadableSpan(
+            name,
+            context,
+            parent,
+            self._resource,
+            attributes,
+            kind=kind,
+            status=status,
+            start_time=began,
+            end_time=ended,
+            instrumentation_scope=SCOPE,
+        )

@@ -1,0 +1,42 @@
+"""Traces that are configured, and do nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.checks.traces import exported_without_traces, idle_on_routes, sampled_without_export
+from tests.config.support import parsed
+
+ROUTES = "routes: [{path: /x, target: 'b:1', trace: 10%}]"
+
+
+@pytest.mark.parametrize(
+    ("middleware", "warned"),
+    [
+        ("", True),
+        ("trace: {enabled: false, sample: 1%}", True),
+        ("telemetry: {traces: false}", True),
+        ("trace: {trust: never}", False),
+        ("telemetry: {}", False),
+    ],
+)
+def test_a_share_of_a_route_where_there_are_no_traces(middleware: str, warned: bool) -> None:
+    """Whoever writes it expects some."""
+    assert bool(list(idle_on_routes(parsed(ROUTES, middleware=middleware)))) is warned
+
+
+def test_an_export_without_traces() -> None:
+    """One of the two is a mistake."""
+    assert list(exported_without_traces(parsed(ROUTES, middleware="telemetry: {}\ntrace: {enabled: false}")))
+    assert not list(exported_without_traces(parsed(ROUTES, middleware="telemetry: {}")))
+    silent = "telemetry: {traces: false}\ntrace: {enabled: false}"
+    assert not list(exported_without_traces(parsed(ROUTES, middleware=silent)))
+
+
+@pytest.mark.parametrize(
+    ("middleware", "warned"),
+    [("trace: {sample: 1%}", True), ("trace: {sample: 0}", False), ("trace: {sample: 1%}\ntelemetry: {}", False)],
+)
+def test_traces_without_their_beginning(middleware: str, warned: bool) -> None:
+    """Backends would record what has no root."""
+    assert bool(list(sampled_without_export(parsed(ROUTES, middleware=middleware)))) is warned
