@@ -99,7 +99,9 @@ class _Api:
         for monitor in self._owner.all(Monitor):
             if monitor.enabled:
                 return monitor
-        raise Refused(409, "nothing is watched: monitor.enabled is false in middleware.yaml")
+        raise Refused(
+            409, "nothing is watched here: monitor.enabled is false in middleware.yaml, or --roles lacks monitor"
+        )
 
     async def table(self, request: Request) -> Response:
         monitor, query, now = self._monitor(), request.query_params, time.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -14,6 +15,8 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.health import Signal
 from gateway.upstream.member import Address
 from gateway.upstream.service import Upstream
+
+logger = logging.getLogger("gateway.registry")
 
 FEEDBACK_SECONDS: Final = 60.0  # for which a message holds
 
@@ -38,7 +41,20 @@ class FeedbackListener:
     async def _take(self, message: HealthFeedback, received: Received) -> None:
         with contextlib.suppress(NoSuchInstance, ValueError):
             upstream, endpoint = endpoint_of(self._upstreams(), message)
-            heed(upstream, endpoint, message, received.age)
+            if message.status == "passing" or _may_leave(upstream, endpoint):
+                heed(upstream, endpoint, message, received.age)
+
+
+def _may_leave(upstream: Upstream, endpoint: Endpoint) -> bool:
+    """Whether an endpoint may be left out for what a monitor computed: by the settings of outliers of its service."""
+    settings = upstream.settings.outliers
+    if settings is None:
+        return False
+    left = 1 + sum(each.out for each in upstream.endpoints if each is not endpoint)
+    if left < len(upstream.endpoints) and 100 * left <= settings.max_ejected * len(upstream.endpoints):
+        return True
+    logger.info("%s: %s stays in, because %d others are out already", upstream.name, endpoint.label, left - 1)
+    return False
 
 
 class NoSuchInstance(Exception):

@@ -7,6 +7,8 @@ from functools import lru_cache, partial
 
 from gateway.auth.metrics import FetchedKeys, issuer_metrics
 from gateway.build import Snapshot
+from gateway.bus.bus import Bus
+from gateway.bus.configured import bus_of
 from gateway.config.models import RouteConfig
 from gateway.context import Context
 from gateway.http import Report
@@ -24,6 +26,7 @@ from gateway.outside.redis_link import RedisLink, redis_link
 from gateway.registry.discovery import Discovery
 from gateway.registry.metrics import discovery_metrics
 from gateway.reload import Reloader
+from gateway.roles import Roles
 from gateway.server.loop_watch import LoopTroubles, LoopWatch
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.service import Upstream
@@ -33,29 +36,32 @@ from gateway.upstream.steps import Stepwise
 class Observed:
     """What one process counts, remembers and tells. It outlives every configuration."""
 
-    def __init__(self, owner: Owner, reports: list[Report]) -> None:
+    def __init__(self, owner: Owner, reports: list[Report], roles: Roles) -> None:
         """`reports` are what learns of each request; what is here is among them while it is wanted."""
         self.traffic = Traffic()
         self.monitor = owner.hold(MONITOR, Monitor(self.traffic, lambda: owner.all(Upstream), _group))
         self._reports = reports
+        self._roles = roles
         self.recent = RecentRequests()
         self.metrics = Metrics(self.traffic)
 
     def plan(self, snapshot: Snapshot, plan: Plan) -> None:
         """What changes with a new configuration, once it is sure that it will be served."""
         plan.after_adoption(partial(follow, self.traffic, snapshot))
-        context = Context(snapshot.configuration, plan)
+        context = Context(snapshot.configuration, plan, self._roles)
         link = redis_link(context) if snapshot.configuration.middleware.redis is not None else None
-        plan.after_adoption(partial(self._watch, snapshot, link))
+        plan.after_adoption(partial(self._watch, snapshot, link, bus_of(context)))
 
-    def _watch(self, snapshot: Snapshot, link: RedisLink | None) -> None:
+    def _watch(self, snapshot: Snapshot, link: RedisLink | None, bus: Bus) -> None:
         middleware = snapshot.configuration.middleware
         enabled, count = middleware.monitor.enabled, self.traffic.report
         if enabled and count not in self._reports:
             self._reports.append(count)
         elif not enabled:
             self._reports[:] = [report for report in self._reports if report != count]
-        self.monitor.configure(snapshot.configuration.base / middleware.state_directory, link, enabled=enabled)
+        self.monitor.send = bus.publish
+        state_directory = snapshot.configuration.base / middleware.state_directory
+        self.monitor.configure(state_directory, link, enabled=enabled and "monitor" in self._roles)
 
     def add_sources(self, reloader: Reloader, loop_watch: LoopWatch) -> None:
         """Have the metrics tell of all that lives."""

@@ -90,7 +90,7 @@ async def serve(options: ServeOptions) -> None:
     deadlines = Deadlines(asyncio.get_running_loop())
     connector = Connector(deadlines, Resolver(options.resolve))
     owner, reports = Owner(), list[Report]()
-    observed = Observed(owner, reports)
+    observed = Observed(owner, reports, options.roles)
     logs = logs_of(owner, options.log, options.log_format)
     owner.hold(REPLAYS, ReplayMemory())
     # The last requests are kept where they can be shown.
