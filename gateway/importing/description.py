@@ -111,9 +111,6 @@ class Description:
     """The names of consumers by the ids that the original refers to."""
     issuers: list[Settings] = field(default_factory=list)
     """Issuers of tokens that consumers name."""
-    limits: list[Settings] = field(default_factory=list)
-    """The rate limits, for tiers to be added."""
-    limit_names: list[str] = field(default_factory=list)
     auth: Settings = field(default_factory=dict)
     """Other keys of auth.yaml."""
 
@@ -143,7 +140,8 @@ class Description:
             for policy in self.policies:
                 if (policy.section, policy.settings) == (section, settings):
                     return policy
-        self.policies.append(Policy(section, name, settings, place))
+        names = [policy.name for policy in self.policies if policy.section == section]
+        self.policies.append(Policy(section, free_name(name, names) if name else "", settings, place))
         return self.policies[-1]
 
     def scheme(self, wanted: str, settings: Settings) -> str:
@@ -169,6 +167,11 @@ def identifier(text: str, longest: int = 60) -> str:
     """A text of the original as an id of ours: letters, digits and hyphens."""
     words = re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-_")[:longest].strip("-_")
     return words or "route"
+
+
+def literal(text: str) -> str:
+    """A text in a condition of ours, which knows no escapes."""
+    return f"'{text}'" if '"' in text else f'"{text}"'
 
 
 def free_name(wanted: str, taken: Iterable[str]) -> str:

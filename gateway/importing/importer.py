@@ -15,6 +15,7 @@ from gateway.config.yaml.document import Mapping, Node
 from gateway.importing import kong, krakend, traefik
 from gateway.importing.description import Description
 from gateway.importing.nginx import read_nginx
+from gateway.importing.own import own_file
 from gateway.importing.repair import repair
 from gateway.importing.report import Report
 from gateway.importing.toml import compose_toml
@@ -82,6 +83,10 @@ def problems_of(imported: Imported, base: Path) -> Sequence[Problem]:
 _STATIC = (
     "this is the static configuration of Traefik, which has no routes; import the file that its providers.file names"
 )
+_OURS = (
+    "this is a {} of this gateway already: gateway check --config DIRECTORY says whether it would be served; routes of "
+    "another file can stand beside it, as routes.NAME.yaml"
+)
 _UNKNOWN = (
     "this is no configuration that can be read: a kong.yml has `_format_version`, a dynamic file of Traefik `http`, a "
     "krakend.json `endpoints`, an nginx.conf `server { ... }`"
@@ -112,6 +117,8 @@ def _tree(name: str, data: bytes) -> Node:
 def _reader(node: Node) -> tuple[str, Reader | None, bool]:
     """What a file is called, or what is wrong with it; who reads it; whether the case of its keys is all the same."""
     keys = node.entries.keys() if isinstance(node, Mapping) else set()
+    if (ours := own_file(node)) is not None:
+        return _OURS.format(ours), None, False
     if "_format_version" in keys or "services" in keys:
         return "kong.yml", kong.read, False
     if keys & {"http", "tcp", "udp"}:

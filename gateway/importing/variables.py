@@ -10,12 +10,12 @@ from gateway.importing.tree import Item
 
 _ENV = re.compile(
     r"""\$\{\{\s*env\s+["']?([\w-]+)["']?\s*\}\}|\{\{\s*env\s+["'`]([\w-]+)["'`]\s*\}\}"""
-    r"""|\{vault://env/([\w-]+)\}|\$\{([A-Za-z_]\w*)\}|\$([A-Z][A-Z0-9_]+)\b"""
+    r"""|\{vault://(?:env/)?([^}]+)\}|\$\{([A-Za-z_]\w*)\}|\$([A-Z][A-Z0-9_]+)\b"""
 )
 
 
-def filled_in(item: Item | None, description: Description) -> str:
-    """The text of a value; a `Reference`, where it has the placeholder of a variable in it."""
+def filled_in(item: Item | None, description: Description, what: str = "what the placeholder stands for") -> str:
+    """The text of a value; a `Reference`, where it has the placeholder of a variable in it. `what`: for the report."""
     if item is None:
         return ""
     text = item.own_text
@@ -24,9 +24,10 @@ def filled_in(item: Item | None, description: Description) -> str:
 
     def variable(match: re.Match[str]) -> str:
         name = next(group for group in match.groups() if group)
-        name = name.upper().replace("-", "_")
+        name = re.sub(r"\W+", "_", name).strip("_").upper()
+        name = name if name[:1].isalpha() else f"V_{name}"
         is_port = text[match.start() - 1 : match.start()] == ":"
-        variable = Variable(item.place, "what the placeholder stands for", "8080" if is_port else "")
+        variable = Variable(item.place, what, "8080" if is_port else "")
         description.report.variables.setdefault(name, variable)
         return "${" + name + "}"
 

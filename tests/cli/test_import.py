@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.support import gateway
 
 KONG = """\
@@ -59,6 +61,41 @@ def test_a_file_that_is_no_configuration_is_refused_with_its_place(tmp_path: Pat
     assert ended.returncode == 1
     assert "kong.yml:2:1" in ended.stderr
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("routes.yaml", "routes:\n- path: /a/*\n  target: a:80\n"),
+        ("routes.yaml", "services: {a: {endpoints: [b:80]}}\ngroups: [{id: g, routes: []}]\n"),
+        ("routes.yaml", "- paths: [/a, /b]\n  respond: {status: 410}\n"),
+        ("middleware.yaml", "rate_limits: {all: {key: [address], limits: [10/s]}}\n"),
+        ("auth.yaml", "consumers: []\ndefault: []\n"),
+    ],
+)
+def test_a_file_of_this_gateway_is_known(tmp_path: Path, name: str, text: str) -> None:
+    """Nothing is translated, and it is said that nothing needs to be, and what the file is checked with."""
+    source = tmp_path / "shop.yaml"
+    source.write_text(text)
+    ended = gateway("import", str(source), "--output", str(tmp_path / "out"))
+    assert ended.returncode == 1
+    assert f"this is a {name} of this gateway already: gateway check --config DIRECTORY" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services: [{name: a, url: 'http://127.0.0.1:1', routes: [{paths: [/a]}]}]",
+        "_format_version: '3.0'\nservices: [{name: a, url: 'http://127.0.0.1:1'}]\n"
+        "routes: [{name: a, paths: [/a], service: {name: a}}]",
+    ],
+)
+def test_a_kong_yml_with_our_keys_is_none_of_ours(tmp_path: Path, text: str) -> None:
+    """`services` and `routes` are keys of both."""
+    (tmp_path / "kong.yml").write_text(text)
+    ended = gateway("import", str(tmp_path / "kong.yml"), "--output", str(tmp_path / "out"))
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_what_cannot_be_written_is_an_error_with_its_remedy(tmp_path: Path) -> None:

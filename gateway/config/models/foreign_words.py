@@ -58,6 +58,7 @@ _WORDS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "request_size_limiting": "max_body on the route",
         "request_termination": "respond: {status: ..., body: ...} on the route",
         "correlation_id": "request_id in middleware.yaml",
+        "echo_downstream": "echo: true of request_id in middleware.yaml",
         "proxy_cache": "cache in middleware.yaml and on the route",
         "bot_detection": "blocklist in middleware.yaml, by user_agent",
         "file_log http_log": "access_log in middleware.yaml",
@@ -176,6 +177,8 @@ _WORDS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "transport_socket": "tls of a service, with protocol: https",
         "request_headers_to_add response_headers_to_add": "headers in middleware.yaml",
         "random_sampling overall_sampling": "trace: {sample: ...} in middleware.yaml, and trace on the route",
+        "always_set_request_id_in_response": "request_id: {echo: true} in middleware.yaml",
+        "preserve_external_request_id": "request_id: {trust: always} in middleware.yaml",
     },
     ("Envoy", _ROUTE): {
         "match": "path, host, methods, headers and query",

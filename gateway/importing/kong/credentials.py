@@ -43,7 +43,8 @@ def read(root: Item, description: Description) -> None:
             continue
         if item.get("username") and item.get("custom_id"):
             item.differs("backends get the name, in X-Consumer-Name; there is no second one", "custom_id")
-        description.consumer_ids[item.text("id")] = name
+        if identity := item.text("id"):
+            description.consumer_ids[identity] = name
         consumer: Settings = {"name": name}
         description.consumers[name] = consumer
         member_of = [*groups.get(name, []), *(g.own_text or g.text("name") for g in item.items("groups"))]
@@ -81,7 +82,7 @@ def _add(kind: str, item: Item, consumer: Settings, groups: list[str], descripti
 
 
 def _add_key(item: Item, consumer: Settings, description: Description) -> None:
-    key = filled_in(item.get("key"), description)
+    key = filled_in(item.get("key"), description, "a key of at least 16 characters; of a shorter one write its `hash`")
     if not key:
         item.unsaid("Kong makes this key up itself; export the key, or make one with `gateway keys new`")
         return

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from gateway.importing.description import Description, Settings
+from gateway.importing.description import Description, Settings, literal
 from gateway.importing.headers import may_refuse
 from gateway.importing.kong.effects import Effect, Handler
+from gateway.importing.kong.rate_limiting import rate_limiting
 from gateway.importing.kong.transformers import request_transformer, response_transformer
 from gateway.importing.networks import network
 from gateway.importing.tree import Item
 
-_WINDOWS = {"second": "s", "minute": "m", "hour": "h"}
-_SIZES = {1: "s", 60: "m", 3600: "h", 86400: "24h"}
 _AUTHENTICATION = {
     "hmac-auth": "signatures of Kong are a draft that RFC 9421 replaced; see `http_signature` of auth.yaml",
     "oauth2": "the gateway issues no tokens; see `jwt` and `introspection` of auth.yaml",
@@ -111,77 +110,8 @@ def _acl(config: Item, effect: Effect, description: Description) -> None:
     if allow:
         effect.authorize.append({"groups": allow})
     if deny:
-        condition = " or ".join(f'"{group}" in groups' for group in deny)
+        condition = " or ".join(f"{literal(group)} in groups" for group in deny)
         effect.authorize.append({"when": f"not ({condition})"})
-
-
-def windows_of(config: Item) -> list[str]:
-    """Limits of a rate-limiting plugin that are for less than a day."""
-    limits = [f"{number:g}/{unit}" for key, unit in _WINDOWS.items() if (number := config.number(key))]
-    amounts, sizes = config.texts("limit"), config.texts("window_size")
-    for amount, size in zip(amounts, sizes, strict=False):
-        if amount.isdigit() and size.isdigit():
-            limits.append(f"{amount}/{_SIZES.get(int(size), size + 's')}")
-    return limits
-
-
-def _rate_limiting(config: Item, effect: Effect, description: Description) -> None:
-    key = _limited_by(config, effect)
-    name = f"limit-{effect.item.line}"
-    limits = windows_of(config)
-    store: Settings = {}
-    if config.text("policy", "local") == "redis" or config.text("strategy") == "redis":
-        store = {"store": "redis"}
-        _redis(config, description)
-    if config.get("fault_tolerant") is not None:
-        store |= {"on_failure": "open" if config.flag("fault_tolerant") else "closed"} if store else {}
-    if limits:
-        settings: Settings = {"key": key, "limits": limits} | store
-        effect.policy(description, "rate_limits", name, settings)
-        description.limits.append(settings)
-        description.limit_names.append(name)
-    for unit in ("day", "month"):
-        if (number := config.number(unit)) is not None:
-            effect.policy(description, "quotas", f"{name}-{unit}", {"key": key, "limit": int(number), "window": unit})
-    if config.get("year") is not None:
-        config.unsaid("there is no quota for a year; say it for a month", "year")
-    config.ignore_keys(
-        "hide_client_headers", "error_code", "error_message", "sync_rate", "namespace", "dictionary_name"
-    )
-    config.ignore_keys("redis_ssl", "redis_ssl_verify", "redis_server_name", "redis_host", "redis_password")
-    config.ignore_keys("redis_port", "redis_timeout", "redis_username", "redis_database", "redis", "window_type")
-    config.differs(
-        "a limit is counted evenly over time (GCRA), not from the beginning of each minute; the answer is a 429"
-    )
-
-
-def _limited_by(config: Item, effect: Effect) -> list[str]:
-    by = config.text("limit_by") or config.text("identifier") or "consumer"
-    header = config.text("header_name")
-    if by == "header" and header:
-        return [f"header:{header}"]
-    if by in ("consumer", "credential", "consumer-group"):
-        return ["consumer"]
-    if by in ("ip", "service", "path"):
-        if by != "ip":
-            config.differs(f"requests are counted by address instead of by {by}", "limit_by")
-        return ["address"]
-    effect.item.differs(f"requests are counted by consumer instead of by {by}")
-    return ["consumer"]
-
-
-def _redis(config: Item, description: Description) -> None:
-    below = config.get("redis")
-    host = config.text("redis_host") or (below.text("host") if below is not None else "") or "localhost"
-    port = int((below.number("port") if below is not None else None) or config.number("redis_port") or 6379)
-    secure = config.flag("redis_ssl") or (below is not None and below.flag("ssl"))
-    scheme = "rediss" if secure else "redis"
-    settings: Settings = {"url": f"{scheme}://{host}:{port}"}
-    secret = config.get("redis_password") or (below.get("password") if below is not None else None)
-    if secret is not None:
-        reference = description.secret("REDIS_PASSWORD", secret.place)
-        settings["url"] = type(reference)(f"{scheme}://:{reference}@{host}:{port}")
-    description.middleware["redis"] = settings
 
 
 def _cors(config: Item, effect: Effect, description: Description) -> None:
@@ -224,6 +154,14 @@ def _origin(item: Item) -> str:
         return f"{match[1]}*.{match[2]}{match[3] or ''}"
     item.unsaid("an origin is exact, or has `*.` at the front of its host: write out which are meant")
     return ""
+
+
+def conditions_of(config: Item) -> list[str]:
+    """What an ip-restriction asks of the client's address, as conditions of ours."""
+    asked = ("{}", "allow", "whitelist"), ("not ({})", "deny", "blacklist")
+    lists = ((form, config.texts(name) or config.texts(former)) for form, name, former in asked)
+    networks = ((form, ", ".join(f'"{network(text)}"' for text in texts)) for form, texts in lists if texts)
+    return [form.format(f"client in [{listed}]") for form, listed in networks]
 
 
 def _ip_restriction(config: Item, effect: Effect, description: Description) -> None:
@@ -339,8 +277,8 @@ PLUGINS: Mapping[str, Handler] = {
     "prometheus": _prometheus,
     "proxy-cache": _cache,
     "proxy-cache-advanced": _cache,
-    "rate-limiting": _rate_limiting,
-    "rate-limiting-advanced": _rate_limiting,
+    "rate-limiting": rate_limiting,
+    "rate-limiting-advanced": rate_limiting,
     "request-size-limiting": _size_limiting,
     "request-termination": _termination,
     "request-transformer": request_transformer,

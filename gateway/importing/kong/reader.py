@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
 from gateway.importing.description import Description, Route
-from gateway.importing.kong import credentials, plugins, upstreams
+from gateway.importing.kong import credentials, own_plugins, plugins, upstreams
 from gateway.importing.kong.effects import Effect
-from gateway.importing.kong.plugins import Plugins
+from gateway.importing.kong.plugins import Plugins, reference
 from gateway.importing.kong.routes import Service, routes_of, service_of
 from gateway.importing.tree import Item
 
@@ -28,21 +28,26 @@ def read(root: Item) -> Description:
     for item in root.items("vaults"):
         item.unsaid("values of a vault come from the environment or from files here: `${NAME}`, `${file:...}`")
     upstreams.read(root, description)
-    groups = credentials.groups_of(root)
     credentials.read(root, description)
     scoped = _Scoped(Plugins(root, description), *_by_owner(root))
+    owners: dict[Route, Set[tuple[str, str]]] = {}
     for service, owner in _services(root, description):
         of_service = scoped.of(owner, "service") if owner is not None else {}
         for route_item in _routes_below(root, owner):
             effective = scoped.everywhere | of_service | scoped.of(route_item, "route")
             for route, head in routes_of(route_item, service, description, major):
                 apply(route, list(effective.values()))
+                owners[route] = _names("route", route_item) | (_names("service", owner) if owner is not None else set())
                 if head:
                     description.guard(route, head)
                 else:
                     description.routes.append(route)
-    plugins.of_consumers(root, groups, scoped.plugins, description)
+    own_plugins.write([*plugins.of_consumers(root), *scoped.plugins.own.values()], owners, description)
     return description
+
+
+def _names(kind: str, item: Item) -> Set[tuple[str, str]]:
+    return {(kind, name) for name in (item.text("name"), item.text("id")) if name}
 
 
 @dataclass(slots=True)
@@ -59,9 +64,9 @@ class _Scoped:
         self.everywhere = made.effects(everywhere)
 
     def of(self, item: Item, kind: str) -> dict[str, Effect]:
-        names = {item.text("name"), item.text("id")} - {""}
-        referring = [plugin for name in sorted(names) for plugin in self.owned.get((kind, name), [])]
-        return self.plugins.effects([*item.items("plugins"), *referring])
+        names = sorted(_names(kind, item))
+        referring = [plugin for name in names for plugin in self.owned.get(name, [])]
+        return self.plugins.effects([*item.items("plugins"), *referring], names[0] if names else None)
 
 
 def _by_owner(root: Item) -> tuple[list[Item], dict[tuple[str, str], list[Item]]]:
@@ -69,25 +74,12 @@ def _by_owner(root: Item) -> tuple[list[Item], dict[tuple[str, str], list[Item]]
     everywhere: list[Item] = []
     owned: dict[tuple[str, str], list[Item]] = {}
     for item in root.items("plugins"):
-        named = [(kind, reference(item, kind)) for kind in ("consumer", "consumer_group", "route", "service")]
-        owner = next(((kind, name) for kind, name in named if name), None)
+        owner = plugins.scope(item)
         if owner is None:
             everywhere.append(item)
-        elif owner[0] == "consumer" and item.text("name") == "request-termination" and (named[2][1] or named[3][1]):
-            owned.setdefault(("route", named[2][1]) if named[2][1] else ("service", named[3][1]), []).append(item)
-        elif sum(bool(name) for _, name in named) > 1:
-            item.unsaid("it is for a consumer on one route or service only; say it by hand")
         else:
             owned.setdefault(owner, []).append(item)
     return everywhere, owned
-
-
-def reference(item: Item, key: str) -> str:
-    """The name or id that a key refers to, written as a text or as `{name: ...}`."""
-    below = item.get(key)
-    if below is None:
-        return ""
-    return below.own_text or below.text("name") or below.text("id")
 
 
 def _services(root: Item, description: Description) -> Iterator[tuple[Service | None, Item | None]]:
