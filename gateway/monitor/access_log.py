@@ -9,7 +9,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -24,6 +24,9 @@ from gateway.monitor.log_writer import QUEUE_BYTES, QUEUE_LIMIT, LogWriter, open
 logger = logging.getLogger("gateway.access_log")
 
 Record = dict[str, Any]
+
+Sink = Callable[[bytes, Exchange, Outcome], None]
+"""Takes a line of JSON about an exchange. Must not raise, and must not wait."""
 
 SERVICE: Final = ("access_log",)
 """The one identity under which it lives: it outlives every reload."""
@@ -48,12 +51,13 @@ class AccessLog:
         self.settings = settings
         self._second = 0  # whose text is `_stamp`
         self._stamp = ""
+        self.sink: Sink | None = None  # which gets each line, too, as JSON
         self._writer = LogWriter(open_destination(settings.output, console=settings.format == "console"))
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over. Takes a record of it; never blocks."""
-        settings, share = self.settings, 1.0
-        if settings.output == "off":
+        settings, sink, share = self.settings, self.sink, 1.0
+        if settings.output == "off" and sink is None:
             return
         status = outcome.status
         if status in settings.sample and (status >= 400 or exchange.error is None):
@@ -62,9 +66,12 @@ class AccessLog:
                 return
         writer = self._writer
         queue = writer.queue
-        if len(queue) >= QUEUE_LIMIT or writer.put - writer.taken >= QUEUE_BYTES:
+        written = settings.output != "off"
+        if written and (len(queue) >= QUEUE_LIMIT or writer.put - writer.taken >= QUEUE_BYTES):
             writer.no_room()
-            return
+            if sink is None:
+                return
+            written = False
         second = int(outcome.at)
         if second != self._second:
             self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
@@ -75,6 +82,10 @@ class AccessLog:
         if settings.fields:
             record = _chosen(record, settings.fields)
         line = _console_line(record) if settings.format == "console" else _json_line(record)
+        if sink is not None:
+            sink(_json_line(record) if settings.format == "console" else line, exchange, outcome)
+            if not written:
+                return
         writer.put += len(line)
         queue.append(line)
         if len(queue) == 1:

@@ -10,7 +10,7 @@ from gateway.build import Snapshot
 from gateway.config.models import AccessLog as AccessLogConfig
 from gateway.config.problems import ConfigError, Problem
 from gateway.http import Report
-from gateway.live import Owner
+from gateway.live import Owner, Plan
 from gateway.monitor.access_log import SERVICE as ACCESS_LOG
 from gateway.monitor.access_log import AccessLog, AccessLogSettings, check_output
 from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
@@ -18,6 +18,7 @@ from gateway.monitor.audit_log import AuditLog
 from gateway.monitor.log_writer import STANDARD
 from gateway.monitor.process_log import SERVICE as PROCESS_LOG
 from gateway.monitor.process_log import ProcessLog
+from gateway.monitor.telemetry.exports import line_sink
 from gateway.server.audit import settings_of_audit_log
 
 
@@ -35,7 +36,7 @@ class Logs:
         self.access.reopen()
         self.audit.reopen()
 
-    def change(self, directory: Path, reports: list[Report], snapshot: Snapshot) -> Callable[[], None]:
+    def change(self, directory: Path, reports: list[Report], snapshot: Snapshot, plan: Plan) -> Callable[[], None]:
         """What lets them go on as a new configuration wants it. Raises ConfigError where one cannot.
 
         The audit log is among `reports` only while there is one: it need not be called with every request otherwise.
@@ -43,7 +44,10 @@ class Logs:
         audit_settings = settings_of_audit_log(directory, snapshot, self.audit.settings)
         access_settings = _settings_of_access_log(self.access.settings, self.format, snapshot)
 
+        sink = line_sink(snapshot.configuration, plan)
+
         def change() -> None:
+            self.access.sink = sink
             if access_settings != self.access.settings:
                 self.access.change(access_settings)
             self.process.console = access_settings.format == "console"

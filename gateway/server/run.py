@@ -101,7 +101,7 @@ async def serve(options: ServeOptions) -> None:
     def prepare(snapshot: Snapshot, plan: Plan) -> None:
         speaking.check(snapshot)
         admin_access.check(snapshot)
-        changed = logs.change(options.directory, reports, snapshot)
+        changed = logs.change(options.directory, reports, snapshot, plan)
         state_directory = options.directory / snapshot.configuration.middleware.state_directory
         succession.take(state_directory)
         plan.after_adoption(changed)

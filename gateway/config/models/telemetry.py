@@ -30,6 +30,9 @@ class Telemetry(Model):
         "output. Unset: as `OTEL_EXPORTER_OTLP_PROTOCOL` says, or `http`.",
     )
     traces: bool = Field(True, description="Send traces, as many as `trace.sample` says.")
+    logs: bool = Field(
+        False, description="Send the access log, too, whatever its `output`; with its `fields` and `sample`."
+    )
     headers: Annotated[
         dict[addresses.HeaderName, HeaderSecret],
         BeforeValidator(or_empty({}), json_schema_input_type=dict[str, str] | None),

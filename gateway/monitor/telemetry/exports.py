@@ -8,15 +8,17 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from gateway.config.load import ConfigError
-from gateway.config.models import MiddlewareFile
+from gateway.config.models import Configuration, MiddlewareFile
 from gateway.config.models.telemetry import Telemetry
 from gateway.context import Context
-from gateway.live import Place
+from gateway.live import Place, Plan
+from gateway.monitor.telemetry.log_record import LineRecord, LineSink
 from gateway.monitor.telemetry.pipeline import Pipeline
 from gateway.monitor.telemetry.settings import Destination, batching_of, destination_of, is_disabled
 from gateway.monitor.telemetry.span_record import SpanRecord, SpanRecorder
 
 if TYPE_CHECKING:
+    from gateway.monitor.telemetry.lines import LineSender
     from gateway.monitor.telemetry.spans import SpanSender
 
 PLACE: Final[Place] = ("middleware.yaml", ("telemetry",))
@@ -37,24 +39,47 @@ def span_recorder(context: Context, concealed: frozenset[bytes]) -> SpanRecorder
     if config is None:
         return None
     destination, batching = destination_of(config, "traces", os.environ), batching_of(config, "traces", os.environ)
-    check_packages(context, destination)
+    _check_packages(context.configuration, destination)
 
     def make() -> Pipeline[SpanRecord]:
-        return Pipeline(destination, "span", batching, partial(_span_sender, destination))
+        return Pipeline(destination, "request", batching, partial(_span_sender, destination))
 
     return SpanRecorder(context.plan.need(("telemetry", destination, batching), make, PLACE), concealed)
 
 
-def check_packages(context: Context, destination: Destination) -> None:
+def line_sink(configuration: Configuration, plan: Plan) -> LineSink | None:
+    """What takes the lines of the access log; None where none is sent. Raises ConfigError."""
+    config = configuration.middleware.telemetry
+    if config is None or not config.logs or is_disabled(os.environ):
+        return None
+    destination, batching = destination_of(config, "logs", os.environ), batching_of(config, "logs", os.environ)
+    _check_packages(configuration, destination)
+
+    def make() -> Pipeline[LineRecord]:
+        return Pipeline(destination, "line", batching, partial(_line_sender, destination))
+
+    return LineSink(plan.need(("telemetry", destination, batching), make, PLACE))
+
+
+def _check_packages(configuration: Configuration, destination: Destination) -> None:
     """Raises ConfigError where what an exporter needs is not installed."""
     if destination.exporter == "grpc" and find_spec("opentelemetry.exporter.otlp.proto.grpc") is None:
         message = (
             "OTLP over gRPC needs more packages: pip install 'flowmaster-gateway[otlp-grpc]'; or take exporter: http"
         )
-        raise ConfigError([context.configuration.problem("middleware.yaml", ("telemetry", "exporter"), message)])
+        raise ConfigError([configuration.problem("middleware.yaml", ("telemetry", "exporter"), message)])
+
+
+# The SDK is imported on the threads that send: few need it.
 
 
 def _span_sender(destination: Destination) -> SpanSender:
-    from gateway.monitor.telemetry.spans import SpanSender  # noqa: PLC0415  the SDK, which few need
+    from gateway.monitor.telemetry.spans import SpanSender  # noqa: PLC0415
 
     return SpanSender(destination)
+
+
+def _line_sender(destination: Destination) -> LineSender:
+    from gateway.monitor.telemetry.lines import LineSender  # noqa: PLC0415
+
+    return LineSender(destination)
