@@ -32,6 +32,7 @@ from gateway.http import Handler
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.header_filter import HeaderFilter
 from gateway.limits.quota import Quota, quotas_of
+from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.limits.quota_report import paths_of, quota_report, report_route
 from gateway.live import Place, Plan
 from gateway.live.beside import Beside
@@ -43,6 +44,7 @@ from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
 from gateway.middleware.trace import Trace, without_route
+from gateway.monitor.known import Known, known_of
 from gateway.registry.over_bus import health_told
 from gateway.registry.registered import registered_of
 from gateway.registry.table import discovery_of, host_name_of, identity_of
@@ -97,6 +99,7 @@ class Snapshot:
     blocklist: Blocklist
     tracing: Trace | None  # for what no route takes
     credentials: Locations  # where any scheme in use looks for one
+    known: Known  # what metrics have labels of
 
     @property
     def digest(self) -> str:
@@ -137,6 +140,7 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, roles:
         builder.blocklist,
         builder.tracing(),
         credentials,
+        known_of(configuration.routes.routes, (QUOTA_PATH,), configuration.auth.consumers),
     )
 
 

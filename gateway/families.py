@@ -7,17 +7,16 @@ in `exposition/`; OpenTelemetry's names are made of the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from gateway.algorithms.percentiles import Sketch
 from gateway.algorithms.sizes import Sizes
 
-Kind = Literal["counter", "gauge", "histogram", "info"]
+Kind = Literal["counter", "gauge", "histogram", "info", "summary", "unknown"]
 Merge = Literal["sum", "max", "min", "last"]
-Distribution = Sketch | Sizes
-Value = float | Distribution
 Labels = tuple[str, ...]
+L = TypeVar("L", bound=Labels)
 
 SECONDS: Final[tuple[float, ...]] = (
     *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
@@ -27,6 +26,19 @@ SECONDS: Final[tuple[float, ...]] = (
 
 BYTES: Final[tuple[float, ...]] = tuple(2.0**power for power in (8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30))
 """Bounds of sizes: 256 bytes to 1 GiB."""
+
+
+@dataclass(slots=True)
+class Buckets:
+    """A histogram or summary that somebody else has counted."""
+
+    count: float = 0
+    total: float = 0.0
+    points: list[tuple[float, float]] = field(default_factory=list)  # (bound, how many are within), (quantile, value)
+
+
+Distribution = Sketch | Sizes | Buckets
+Value = float | Distribution
 
 
 class Exemplar(NamedTuple):
@@ -54,7 +66,7 @@ class Family:
     kind: Kind
     help: str
     labels: Labels = ()  # the names
-    samples: Iterable[Sample] = ()
+    samples: Iterable[Sample | None] = ()  # None: another one is coming, but its making took a while
     merge: Merge = "sum"  # how the values of several processes become one
     bounds: tuple[float, ...] = SECONDS  # of a histogram's classic buckets
 
@@ -68,17 +80,17 @@ class Family:
 Source = Callable[[], Iterable[Family]]
 
 
-def counter(name: str, help: str, values: Mapping[Labels, float], labels: Labels = ()) -> Family:
+def counter(name: str, help: str, values: Mapping[L, float], labels: Labels = ()) -> Family:
     """A family that only grows, from numbers as of now."""
     return Family(name, "counter", help, labels, samples_of(values))
 
 
-def gauge(name: str, help: str, values: Mapping[Labels, float], labels: Labels = (), merge: Merge = "sum") -> Family:
+def gauge(name: str, help: str, values: Mapping[L, float], labels: Labels = (), merge: Merge = "sum") -> Family:
     """A family that goes up and down, from numbers as of now."""
     return Family(name, "gauge", help, labels, samples_of(values), merge)
 
 
-def samples_of(values: Mapping[Labels, float]) -> list[Sample]:
+def samples_of(values: Mapping[L, float]) -> list[Sample]:
     """Each of them."""
     return [Sample(labels, value) for labels, value in values.items()]
 
@@ -92,27 +104,41 @@ def merged(processes: Iterable[Iterable[Family]]) -> list[Family]:
             known = families.setdefault(family.name, family)
             together = values.setdefault(family.name, {})
             for sample in family.samples:
-                former = together.get(sample.labels)
-                together[sample.labels] = _own(sample) if former is None else _both(former, sample, known.merge)
+                if sample is not None:
+                    together[sample.labels] = combined(together.get(sample.labels), sample, known.merge)
     return [replace(family, samples=list(values[name].values())) for name, family in families.items()]
 
 
-def _own(sample: Sample) -> Sample:
-    return sample if isinstance(sample.value, int | float) else sample._replace(value=sample.value.copy())
+def combined(known: Sample | None, other: Sample, merge: Merge) -> Sample:
+    """Two samples as one, with the labels of the first. `known` is one that this has returned, and may be changed; what
+    it returns shares nothing with `other`."""
+    if known is None:
+        return other._replace(value=_own(other.value))
+    match known.value, other.value:
+        case Sketch() as mine, Sketch() as its:
+            mine.merge(its)
+        case Sizes() as mine, Sizes() as its:
+            mine.merge(its)
+        case Buckets() as mine, Buckets() as its:
+            return known._replace(value=_added(mine, its))
+        case int() | float() as mine, int() | float() as its:
+            return known._replace(value=_number(mine, its, merge))
+        case mine, its:
+            raise TypeError(f"{type(mine).__name__} and {type(its).__name__} are not of one family")
+    newest = max(known.exemplars, other.exemplars, key=lambda some: max((each.at for each in some), default=0.0))
+    return known._replace(exemplars=newest)
 
 
-def _both(first: Sample, second: Sample, merge: Merge) -> Sample:
-    match first.value, second.value:
-        case Sketch() as one, Sketch() as other:
-            one.merge(other)
-        case Sizes() as one, Sizes() as other:
-            one.merge(other)
-        case int() | float() as one, int() | float() as other:
-            return first._replace(value=_number(one, other, merge))
-        case one, other:
-            raise TypeError(f"{type(one).__name__} and {type(other).__name__} are not of one family")
-    newest = max(first.exemplars, second.exemplars, key=lambda some: max((each.at for each in some), default=0.0))
-    return first._replace(exemplars=newest)
+def _own(value: Value) -> Value:
+    return value.copy() if isinstance(value, Sketch | Sizes) else value
+
+
+def _added(one: Buckets, other: Buckets) -> Buckets:
+    """Histograms with the same bounds; of others, and of summaries, the count and the sum."""
+    same = [bound for bound, _ in one.points] == [bound for bound, _ in other.points]
+    pairs = zip(one.points, other.points, strict=True) if same else ()
+    points = [(bound, first + second) for (bound, first), (_, second) in pairs]
+    return Buckets(one.count + other.count, one.total + other.total, points)
 
 
 def _number(one: float, other: float, merge: Merge) -> float:

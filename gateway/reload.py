@@ -97,8 +97,8 @@ class Reloader:
         self._named: set[str] = set()
         self._error: ConfigError | None = None
         self._loaded_at: float | None = None
-        self._reloads = 0
-        self._refusals = 0
+        self.reloads = 0  # after the first
+        self.refusals = 0
         self._requested = asyncio.Event()
         self._callers: list[Caller] = []
         self._held: Held | None = None
@@ -143,8 +143,6 @@ class Reloader:
         """What metrics tell of the configuration."""
         return {
             "gateway_config_good": float(self._error is None and self.current is not None),
-            "gateway_config_reloads_total": self._reloads,
-            "gateway_config_refusals_total": self._refusals,
             "gateway_config_age_seconds": time.time() - self._loaded_at if self._loaded_at is not None else 0.0,
         }
 
@@ -153,7 +151,7 @@ class Reloader:
         return {
             "digest": self.current.digest if self.current else None,
             "loaded_at": self._loaded_at,
-            "reloads": self._reloads,
+            "reloads": self.reloads,
             "rolled_back": self._held is not None,
             "problems": len(self._error.problems) if self._error else 0,
             "troubles": len(self.owner.troubles()),
@@ -261,7 +259,7 @@ class Reloader:
         former, self.current = self.current, snapshot
         self._error = None
         self._loaded_at = time.time()
-        self._reloads += not first
+        self.reloads += not first
         await self.owner.release()
         pieces = _pieces(former) if former is not None else []
         del former
@@ -308,7 +306,7 @@ class Reloader:
             raise ConfigError([Problem("middleware.yaml", 0, 0, "reload.timeout", message)]) from None
 
     def _log_refusal(self, error: ConfigError) -> None:
-        self._refusals += 1
+        self.refusals += 1
         kept = f"keeping {self.current.digest}" if self.current else "nothing is served until it is corrected"
         logger.error("configuration refused, %s:", kept)
         for problem in error.problems[:PROBLEMS_SHOWN]:

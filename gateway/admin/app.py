@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +21,7 @@ from gateway.admin.cache_api import cache_operations
 from gateway.admin.failing_backends import failing_backends
 from gateway.admin.history import history_operations
 from gateway.admin.live import Live
+from gateway.admin.metrics_page import metrics_page
 from gateway.admin.monitor_api import monitor_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
 from gateway.admin.overview import Overview
@@ -41,7 +41,7 @@ from gateway.build import Snapshot
 from gateway.explain import LOOPBACK, explain
 from gateway.http.parameters import query_values
 from gateway.monitor.audit_log import AdminChange
-from gateway.monitor.metrics import Metrics
+from gateway.monitor.exposition.page import Exposition
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
@@ -59,12 +59,16 @@ _EXPLAIN = (
     "As `gateway explain`, by the running gateway: it knows endpoints and their health, breakers, the keys of token "
     "issuers, and what is left of limits."
 )
+_METRICS = (
+    "As text; as OpenMetrics with exemplars, or as protocol buffers with native histograms, where `Accept` asks for "
+    "that as Prometheus does."
+)
 CONFIG_ITEMS = 100  # of each list in /config, unless more or fewer are asked for
 
 
 def admin_app(
     reloader: Reloader,
-    metrics: Metrics,
+    metrics: Exposition,
     recent: RecentRequests,
     listening: Listening,
     credentials: Callable[[], Credentials],
@@ -117,7 +121,15 @@ def _operations(admin: _Admin) -> list[Operation]:
     needs_token = {400: "the request cannot be read", 401: "it has a credential, so it needs a token", **none}
     return [
         Operation("GET", "/health", admin.health, "What is loaded, and what does not work.", description=_HEALTH),
-        Operation("GET", "/metrics", admin.metrics, "Metrics for Prometheus.", media_type="text/plain"),
+        Operation(
+            "GET",
+            "/metrics",
+            admin.metrics,
+            "Metrics for Prometheus.",
+            media_type="text/plain",
+            refusals={503: "too many pages of metrics are being read slowly"},
+            description=_METRICS,
+        ),
         Operation("GET", "/routes", admin.routes, "The routes in force.", PAGE, refusals=none),
         Operation(
             "GET",
@@ -141,11 +153,11 @@ def _operations(admin: _Admin) -> list[Operation]:
     ]
 
 
-def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], probes: Iterable[str]) -> ASGIApp:
+def metrics_app(metrics: Exposition, probe: Callable[[str], tuple[int, bytes]], probes: Iterable[str]) -> ASGIApp:
     """What is open to every collector of metrics: these, and the probes of the data port, by their paths."""
 
     async def page(request: Request) -> Response:
-        return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        return await metrics_page(metrics, request)
 
     async def probed(request: Request) -> Response:
         status, body = probe(request.url.path)
@@ -155,7 +167,7 @@ def metrics_app(metrics: Metrics, probe: Callable[[str], tuple[int, bytes]], pro
 
 
 class _Admin:
-    def __init__(self, reloader: Reloader, metrics: Metrics, recent: RecentRequests) -> None:
+    def __init__(self, reloader: Reloader, metrics: Exposition, recent: RecentRequests) -> None:
         self._reloader = reloader
         self._metrics = metrics
         self._recent = recent
@@ -166,7 +178,7 @@ class _Admin:
         return json_answer(report)
 
     async def metrics(self, request: Request) -> Response:
-        return Response(self._metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        return await metrics_page(self._metrics, request)
 
     async def routes(self, request: Request) -> Response:
         snapshot = loaded(self._reloader)

@@ -54,6 +54,7 @@ class Gateway:
     def __init__(self, reloader: Reloader, reports: Sequence[Report]) -> None:
         self.reloader = reloader
         self.draining = False
+        self.active = 0  # exchanges that have begun and are not reported
         self._reports = reports
         self._ids = random.Random()
         self._sessions: set[WebSocketSession] = set()
@@ -139,6 +140,7 @@ class Gateway:
 
     def exchange(self, head: RequestHead, peer: str, scheme: str, snapshot: Snapshot | None) -> Exchange:
         """A request, and who sent it. `peer` is the address at the other end, `scheme` http or https."""
+        self.active += 1
         headers, fields = head.headers, head.fields
         request_ids, address, trusted, outer_host, outer_port = _REQUEST_IDS, peer, False, "", ""
         if snapshot is not None:
@@ -173,6 +175,7 @@ class Gateway:
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """How an exchange ended, reported once to all that registered for it."""
+        self.active -= 1
         outcome.seconds = time.perf_counter() - outcome.started
         if exchange.span is not None:
             exchange.span.end(exchange, outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from gateway.families import Family, Labels, gauge
 
 
 class FetchedKeys:
@@ -29,20 +29,12 @@ class FetchedKeys:
         return None if self._fetched_at is None else self._clock() - self._fetched_at
 
 
-def issuer_metrics(sources: Iterable[FetchedKeys]) -> Iterator[Metric]:
+def issuer_metrics(sources: Iterable[FetchedKeys]) -> Iterator[Family]:
     """A label for each issuer of the configuration: there are no others."""
-    age = GaugeMetricFamily(
-        "gateway_issuer_keys_age_seconds",
-        "Time since the keys of an issuer were fetched; where it grows, /health says why they cannot be.",
-        labels=["issuer"],
-    )
-    left = GaugeMetricFamily(
-        "gateway_issuer_keys_seconds_left",
-        "Time for which they still hold; at 0 its tokens are answered 503.",
-        labels=["issuer"],
-    )
-    for each in sources:
-        if each.age is not None:
-            age.add_metric([each.issuer], each.age)
-        left.add_metric([each.issuer], max(0.0, each.seconds_left))
-    yield from (age, left)
+    issuers = list(sources)
+    ages: dict[Labels, float] = {(each.issuer,): each.age for each in issuers if each.age is not None}
+    left: dict[Labels, float] = {(each.issuer,): max(0.0, each.seconds_left) for each in issuers}
+    help = "Time since the keys of an issuer were fetched; where it grows, /health says why they cannot be."
+    yield gauge("gateway_issuer_keys_age_seconds", help, ages, ("issuer",), "max")
+    help = "Time for which they still hold; at 0 its tokens are answered 503."
+    yield gauge("gateway_issuer_keys_seconds_left", help, left, ("issuer",), "min")

@@ -1,35 +1,20 @@
-"""What Prometheus scrapes: put into its format when it asks."""
+"""Numbers without labels, by name: what all that lives counts by `measures`."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.metadata import version
-from platform import python_version
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from gateway.algorithms.percentiles import Sketch
-from gateway.families import SECONDS
-from gateway.http import messages
-from gateway.monitor.traffic import Traffic
-
-_BUILD: Final = ("version", "python", "made")
+from gateway.families import Family, Kind, Merge, Sample
 
 HELP: Final = {
     "gateway_config_good": "1 while the files are those that are served. At 0, correct what /health of the admin port "
     "lists.",
-    "gateway_config_reloads_total": "Configurations that were taken up after the first; GET /config/history has them.",
-    "gateway_config_refusals_total": "Configurations that were refused; the log and gateway check say why.",
     "gateway_config_age_seconds": "Time since the configuration in force was loaded.",
     "gateway_troubles": "What does not work now. gateway status lists it, with what to do.",
     "gateway_task_deaths_total": "Long-lived tasks that ended by an error and were begun again; the log has the "
     "traceback.",
-    "gateway_loop_lag_seconds": "How late the event loop is, measured where routes have a priority. Over 0.1, add a "
-    "replica.",
+    "gateway_loop_lag_seconds": "How late the event loop is, measured twenty times a second. Over 0.1, add a replica.",
     "gateway_loop_stalls_total": "Times that code kept everything waiting for over a second; the log names its place.",
     "gateway_loop_stalled_seconds_total": "How long it did.",
     "gateway_access_log_up": "1 while the access log is written. At 0, make room on its disk, or look at what reads "
@@ -79,82 +64,21 @@ HELP: Final = {
 }
 """What numbers without labels are, by name. docs/metrics.md has the same."""
 
-Source = Callable[[], Iterable[Metric]]
+_MERGES: Final[Mapping[str, Merge]] = {
+    "gateway_config_good": "min",
+    "gateway_config_age_seconds": "max",
+    "gateway_loop_lag_seconds": "max",
+    "gateway_access_log_up": "min",
+    "gateway_audit_log_up": "min",
+    "gateway_state_directory_up": "min",
+    "gateway_redis_up": "min",
+    "gateway_quota_file_up": "min",
+}
+"""Of gauges that do not add up over processes."""
 
 
-class Metrics(Collector):
-    """The numbers of one process."""
-
-    def __init__(self, traffic: Traffic) -> None:
-        self._traffic = traffic
-        self._sources: list[Source] = []
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-
-    def add_source(self, source: Source) -> None:
-        """Another source of numbers, read with every scrape."""
-        self._sources.append(source)
-
-    def collect(self) -> Iterator[Metric]:
-        """All of it, in Prometheus's terms."""
-        requests = CounterMetricFamily(
-            "gateway_requests",
-            "Requests by route and status; the access log says more of each.",
-            labels=["route", "status"],
-        )
-        statuses: Counter[tuple[str, str]] = Counter()
-        durations: dict[str, Sketch] = {}
-        for flow in self._traffic.flows.values():
-            durations.setdefault(flow.route, Sketch()).merge(flow.durations)
-            for (_, _, status, _), count in flow.counts.items():
-                statuses[flow.route, str(status)] += count
-        for labels, count in statuses.items():
-            requests.add_metric(labels, count)
-        yield requests
-        made = "interpreted" if (messages.__file__ or "").endswith(".py") else "compiled"  # see setup.py
-        build = GaugeMetricFamily("gateway_build_info", "1, by version, Python, and how it was made.", labels=_BUILD)
-        build.add_metric([version("flowmaster-gateway"), python_version(), made], 1)
-        yield build
-        seconds = HistogramMetricFamily(
-            "gateway_request_seconds",
-            "Duration by route; gateway last shows how much of it the backend took.",
-            labels=["route"],
-        )
-        for route, each in durations.items():
-            seconds.add_metric([route], buckets_of(each), each.total)
-        yield seconds
-        consumers = CounterMetricFamily("gateway_consumer_requests", "Requests by consumer.", labels=["consumer"])
-        for consumer, count in self._traffic.consumers.items():
-            consumers.add_metric([consumer], count)
-        yield consumers
-        decisions = CounterMetricFamily(
-            "gateway_decisions",
-            "What the rules said, by rule and verdict; shadow-deny is what enforcing a rule would refuse.",
-            labels=["rule", "verdict"],
-        )
-        for (rule, verdict), count in self._traffic.decisions.items():
-            decisions.add_metric([rule, verdict], count)
-        yield decisions
-        for source in self._sources:
-            yield from source()
-
-    def render(self) -> bytes:
-        """The text that a scrape gets."""
-        return generate_latest(self._registry)
-
-
-def buckets_of(durations: Sketch) -> list[tuple[str, float]]:
-    """As the client library takes them."""
-    return list(zip((*map(str, SECONDS), "+Inf"), map(float, durations.cumulative(SECONDS)), strict=True))
-
-
-def plain(measures: Mapping[str, float]) -> Iterator[Metric]:
-    """Numbers without labels, each of HELP: counters where the name ends in `_total`, gauges otherwise."""
+def plain(measures: Mapping[str, float]) -> Iterator[Family]:
+    """Each of HELP: counters where the name ends in `_total`, gauges otherwise."""
     for name, value in measures.items():
-        family: Metric
-        if name.endswith("_total"):
-            family = CounterMetricFamily(name.removesuffix("_total"), HELP.get(name, name), value=value)
-        else:
-            family = GaugeMetricFamily(name, HELP.get(name, name), value=value)
-        yield family
+        kind: Kind = "counter" if name.endswith("_total") else "gauge"
+        yield Family(name, kind, HELP.get(name, name), samples=[Sample((), value)], merge=_MERGES.get(name, "sum"))

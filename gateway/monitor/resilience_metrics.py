@@ -5,92 +5,82 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
 from gateway.algorithms.circuit_breaker import State
+from gateway.families import Family, Labels, counter, gauge
 from gateway.live import Owner
+from gateway.monitor.traffic import upstream_name
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.concurrency import ServiceLimit
+from gateway.upstream.hedging import Latencies
 from gateway.upstream.mirror import MirrorQueue
 from gateway.upstream.retry import ServiceBudget
 
+BY_ROUTE = ("route_id", "upstream")
 
-def resilience_metrics(owner: Owner) -> Iterator[Metric]:
+
+def resilience_metrics(owner: Owner) -> Iterator[Family]:
     """All of it, as of now."""
     yield from _breakers(list(owner.all(Breaker)))
     yield from _mirrors(list(owner.all(MirrorQueue)))
     yield from _limits(list(owner.all(ServiceLimit)))
     yield from _budgets(list(owner.all(ServiceBudget)))
+    hedges = list(owner.all(Latencies))
+    yield counter(
+        "gateway_hedges_total",
+        "Second attempts beside slow ones (hedge), by whether their answer was taken.",
+        {("taken",): sum(each.won for each in hedges), ("not_taken",): sum(each.sent - each.won for each in hedges)},
+        ("result",),
+    )
 
 
-def _breakers(breakers: list[Breaker]) -> Iterator[Metric]:
-    labels, now = ["route", "target"], time.perf_counter()
-    states = GaugeMetricFamily(
-        "gateway_breaker_state",
-        "1 for the state of a breaker, by route, target and state; GET /breakers says why it is open.",
-        labels=[*labels, "state"],
-    )
-    opened = CounterMetricFamily(
-        "gateway_breaker_opened", "Times that a breaker opened, by route and target.", labels=labels
-    )
-    refused = CounterMetricFamily(
-        "gateway_breaker_refused",
-        "Requests that a breaker refused, by route and target; PUT /breakers/ROUTE forces it open or closed.",
-        labels=labels,
-    )
-    for breaker in breakers:
-        named, current = [breaker.route, breaker.target], breaker.circuit.report(now).state
-        for state in State:
-            states.add_metric([*named, state], float(state is current))
-        opened.add_metric(named, breaker.circuit.opened)
-        refused.add_metric(named, breaker.refused)
-    yield from (states, opened, refused)
+def _breakers(breakers: list[Breaker]) -> Iterator[Family]:
+    now = time.perf_counter()
+    states: dict[Labels, float] = {}
+    for each in breakers:
+        current = each.circuit.report(now).state
+        states |= {(each.route, upstream_name(each.target), state.value): float(state is current) for state in State}
+    help = "1 for the state of a breaker, by route, upstream and state; GET /breakers says why it is open."
+    yield gauge("gateway_breaker_state", help, states, (*BY_ROUTE, "state"), "max")
+    opened = {(each.route, upstream_name(each.target)): each.circuit.opened for each in breakers}
+    help = "Times that a breaker opened, by route and upstream."
+    yield counter("gateway_breaker_opened_total", help, opened, BY_ROUTE)
+    refused = {(each.route, upstream_name(each.target)): each.refused for each in breakers}
+    help = "Requests that a breaker refused, by route and upstream; PUT /breakers/ROUTE forces it open or closed."
+    yield counter("gateway_breaker_refused_total", help, refused, BY_ROUTE)
 
 
-def _mirrors(queues: list[MirrorQueue]) -> Iterator[Metric]:
-    labels = ["route", "target"]
-    copies = CounterMetricFamily(
-        "gateway_mirror_copies", "Copies for a mirror, by route, target and result.", labels=[*labels, "result"]
-    )
-    seconds = CounterMetricFamily(
-        "gateway_mirror_response_seconds",
-        "Time to the head of answers that both gave, by route, target and side.",
-        labels=[*labels, "side"],
-    )
+def _mirrors(queues: list[MirrorQueue]) -> Iterator[Family]:
+    copies: dict[Labels, float] = {}
+    seconds: dict[Labels, float] = {}
     for queue in queues:
-        named = [queue.route, queue.target]
+        named = (queue.route, upstream_name(queue.target))
         for result in ("same", "different", "failed", "dropped", "left_out"):
-            copies.add_metric([*named, result], getattr(queue, result))
-        seconds.add_metric([*named, "real"], queue.real_seconds)
-        seconds.add_metric([*named, "mirror"], queue.mirror_seconds)
-    yield from (copies, seconds)
+            copies[*named, result] = getattr(queue, result)
+        seconds[*named, "real"] = queue.real_seconds
+        seconds[*named, "mirror"] = queue.mirror_seconds
+    help = "Copies for a mirror, by route, upstream and result."
+    yield counter("gateway_mirror_copies_total", help, copies, (*BY_ROUTE, "result"))
+    help = "Time to the head of answers that both gave, by route, upstream and side."
+    yield counter("gateway_mirror_response_seconds_total", help, seconds, (*BY_ROUTE, "side"))
 
 
-def _limits(limits: list[ServiceLimit]) -> Iterator[Metric]:
-    labels = ["service"]
-    number = GaugeMetricFamily(
-        "gateway_concurrency_limit", "Requests that a service may have at once, by service.", labels=labels
-    )
-    refused = CounterMetricFamily(
-        "gateway_concurrency_refused",
-        "Requests that were too many for a service, by service; GET /limits shows its limit now.",
-        labels=["service"],
-    )
-    for each in limits:
-        number.add_metric([each.service], each.limit.limit)
-        refused.add_metric([each.service], each.refused)
-    yield from (number, refused)
+def _limits(limits: list[ServiceLimit]) -> Iterator[Family]:
+    help = "Requests that an upstream may have at once."
+    allowed = {(each.service,): each.limit.limit for each in limits}
+    yield gauge("gateway_concurrency_limit", help, allowed, ("upstream",))
+    help = "Requests that were too many for an upstream; GET /limits shows its limit now."
+    refused = {(each.service,): each.refused for each in limits}
+    yield counter("gateway_concurrency_refused_total", help, refused, ("upstream",))
 
 
-def _budgets(budgets: list[ServiceBudget]) -> Iterator[Metric]:
-    labels = ["service"]
-    drawn = CounterMetricFamily("gateway_retries", "Retries that a budget paid for, by service.", labels=labels)
-    refused = CounterMetricFamily(
-        "gateway_retries_refused",
-        "Retries that a budget did not pay for, by service: too much of it fails for retries to help.",
-        labels=labels,
-    )
+def _budgets(budgets: list[ServiceBudget]) -> Iterator[Family]:
+    drawn: dict[Labels, float] = {}
+    refused: dict[Labels, float] = {}
     for each in budgets:
-        drawn.add_metric([each.service], each.budget.drawn)
-        refused.add_metric([each.service], each.budget.exhausted)
-    yield from (drawn, refused)
+        named = (upstream_name(each.service),)
+        drawn[named] = drawn.get(named, 0) + each.budget.drawn
+        refused[named] = refused.get(named, 0) + each.budget.exhausted
+    help = "Retries that the budget of an upstream paid for."
+    yield counter("gateway_retry_budget_drawn_total", help, drawn, ("upstream",))
+    help = "Retries that it did not pay for: too much of the upstream fails for retries to help."
+    yield counter("gateway_retry_budget_refused_total", help, refused, ("upstream",))

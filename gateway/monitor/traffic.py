@@ -8,7 +8,7 @@ that nobody knows are `_OTHER`; tenants and consumers that a token issuer has in
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from math import ceil, log2
 from typing import Final, Literal
 
@@ -28,6 +28,7 @@ METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATC
 
 TENANTS: Final = 1000  # that the configuration does not name
 CONSUMERS: Final = 1000  # the same
+LONGEST_NAME: Final = 200  # characters of one of these
 RULES: Final = 1000  # pairs of a rule and what it said
 MOST_BYTES: Final = 32 * 1024**2
 _FLOW_BYTES: Final = 1600
@@ -101,19 +102,22 @@ class Names:
         self._most = most
 
     def admit(self, name: str) -> bool:
-        """Whether this one is a label."""
-        if name in self._configured or name in self._others:
+        """Whether this one is a label, or becomes one."""
+        if self.has(name):
             return True
-        if len(self._others) >= self._most:
+        if len(self._others) >= self._most or len(name) > LONGEST_NAME:
             return False
         self._others.add(name)
         return True
 
-    def configure(self, names: Iterable[str]) -> frozenset[str]:
-        """These are configured from now on. Answers which are not any more."""
-        former, self._configured = self._configured, frozenset(names)
-        self._others -= self._configured
-        return former - self._configured
+    def has(self, name: str) -> bool:
+        """Whether it is one."""
+        return name in self._configured or name in self._others or name == OTHER
+
+    def configure(self, names: frozenset[str]) -> None:
+        """These are configured from now on."""
+        self._configured = names
+        self._others = {name for name in self._others if name not in names}
 
 
 class Traffic:
@@ -255,28 +259,32 @@ class Traffic:
     # What ends.
 
     def configure(
-        self, exists: Callable[[str, str], bool], tenants: Iterable[str], consumers: Iterable[str]
+        self, exists: Callable[[str, str], bool], tenants: frozenset[str], consumers: frozenset[str]
     ) -> Iterator[None]:
         """From now on there are only these: routes with upstreams for which `exists` is true, and, of those who are
         configured, these. What ends is let go step by step, with each value that is taken of what is returned."""
         self._exists = exists
-        for consumer in self._consumers.configure(consumers):
-            self.consumers.pop(consumer, None)
-        gone = self._tenants.configure(tenants)
-        return self._end(gone)
+        self._tenants.configure(tenants)
+        self._consumers.configure(consumers)
+        return self._end(exists)
 
-    def _end(self, tenants: frozenset[str]) -> Iterator[None]:
+    def _end(self, exists: Callable[[str, str], bool]) -> Iterator[None]:
         for flow in list(self.flows.values()):
-            if flow is not self._other and self._exists is not None and not self._exists(*flow.name):
+            if flow is not self._other and not exists(*flow.name):
                 for tell in self.ending:
                     tell(flow)
                 del self.flows[flow.name]
                 self.bytes -= _FLOW_BYTES + _CELL_BYTES * len(flow.durations.counts) + _COUNT_BYTES * len(flow.counts)
-            elif tenants:
-                for key in [key for key in flow.counts if key[0] in tenants]:
+            else:
+                for key in [key for key in flow.counts if key[0] and not self._tenants.has(key[0])]:
                     del flow.counts[key]
                     self.bytes -= _COUNT_BYTES
             yield
+        for number, consumer in enumerate(list(self.consumers)):
+            if not self._consumers.has(consumer):
+                del self.consumers[consumer]
+            if number % 1000 == 0:
+                yield
         self._flows = {words: flow for words, flow in self._flows.items() if self.flows.get(flow.name) is flow}
 
 

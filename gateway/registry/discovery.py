@@ -26,7 +26,6 @@ logger = logging.getLogger("gateway.registry")
 
 FIRST_PAUSE: Final = 0.2  # seconds until a lost source is asked again; doubled each time, spread by a half
 LONGEST_PAUSE: Final = 10.0
-USE_SECONDS: Final = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 30.0)  # bounds of a histogram
 FAULT_LINES: Final = 20  # in the log, of FAULT_LINES_SECONDS: ten thousand would hold up all else
 FAULT_LINES_SECONDS: Final = 10.0
 LISTED: Final = 5  # instances in the log, of those that are new, and that are gone

@@ -114,13 +114,13 @@ async def serve(options: ServeOptions) -> None:
 
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets, options.roles)
     loop_watch, state = LoopWatch(), owner.hold(STATE_DIRECTORY, StateDirectory())
-    observed.add_sources(reloader, loop_watch)
     gateway = Gateway(reloader, reports)
+    observed.tell(gateway, loop_watch)
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
     succession = Succession(server, places, logs.audit)
     try:
         with _signals(server, loop_watch, logs):
-            loop_watch.start()
+            await observed.start(loop_watch)
             _watch_machine(owner, server.context.connections)
             begin = _begin(reloader, succession, (admin_access, speaking), strict=options.strict or options.takeover)
             if not await server.prepared(begin):

@@ -22,6 +22,7 @@ class Connection(Protocol):
     idle_since: float  # the same, when its last exchange ended
     idled: float  # seconds for which it had been idle when it was taken for its exchange
     kept: float  # seconds for which the endpoint says that it keeps it while it is idle; NEVER where it says nothing
+    certificate_until: float  # Unix time at which the certificate ends that the endpoint showed; NEVER without TLS
     dropped: bool  # the endpoint closed it while it was idle, or before it answered anything in its exchange
 
     @property

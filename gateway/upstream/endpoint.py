@@ -66,6 +66,7 @@ class Endpoint:
         "_pool",
         "address",
         "authority",
+        "certificate_until",
         "durations",
         "ewma",
         "failures",
@@ -121,6 +122,7 @@ class Endpoint:
         self.durations = Sketch()  # of attempts that it answered, until the head, or failed
         self.service_durations = self.durations  # the same of all endpoints of its service, those that left included
         self.tls_context = tls_context
+        self.certificate_until = NEVER  # Unix time at which the certificate ends that it showed last
         self.server_name = server_name or asked.name
         self._connector = connector
         self.retired = False  # no new request comes here
@@ -201,6 +203,16 @@ class Endpoint:
     def connections(self) -> tuple[int, int]:
         """(open, idle)"""
         return self._pool.open, self._pool.idle
+
+    @property
+    def most_connections(self) -> int:
+        """How many connections it may have."""
+        return self._pool.limits.connections
+
+    @property
+    def waiting_for_connections(self) -> int:
+        """Requests that wait for one."""
+        return len(self._pool.waiting)
 
     def begin(self, now: float, observers: tuple[Observer, ...] = ()) -> Attempt:
         """A request comes here. The attempt must be ended, which `observers` learn of, too."""
@@ -333,6 +345,7 @@ class Endpoint:
             self.unreachable = error.kind.origin == "upstream"
             raise
         self.unreachable = False
+        self.certificate_until = connection.certificate_until
         if not connection.available:
             detail = f"{self.label} closed the connection before it was used"
             raise GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=True)

@@ -85,6 +85,7 @@ class Upstream:
         "_tls_context",
         "affinity",
         "durations",
+        "ejections",
         "endpoints",
         "followers",
         "host_name",
@@ -123,6 +124,7 @@ class Upstream:
         self._leaving: Endpoints = {}  # not in the set any more, with requests in flight or not retired
         self._replacements = 0  # begun so far
         self.left = EndpointCounts()  # what endpoints have counted that are not here any more
+        self.ejections = 0  # of outliers
         self.durations = Sketch()  # of all attempts, those at endpoints that left included; see `Endpoint.durations`
         self.replaced = 0  # times that the set, or what is said of an endpoint, became another
         self.said = 0  # times that a signal changed its mind about an endpoint
@@ -250,10 +252,15 @@ class Upstream:
                         self.left += endpoint.let_go()
             yield
 
+    @property
+    def leaving(self) -> tuple[Endpoint, ...]:
+        """Those that are not in the set any more, and may still have requests."""
+        return tuple(each for each in self._leaving.values() if not self.has(each))
+
     def had(self) -> EndpointCounts:
         """What all its endpoints have had by now, those that left included; nothing of that is ever less."""
         counts = self.left
-        for endpoint in (*self.endpoints, *self._leaving.values()):
+        for endpoint in (*self.endpoints, *self.leaving):
             counts += endpoint.counts()
         return counts
 
@@ -330,6 +337,7 @@ class Upstream:
 
     def _report_ejection(self, endpoint: Endpoint, now: float) -> None:
         record = endpoint.health.record
+        self.ejections += record.ejected
         if record.ejected:  # a sweep ends it, or time does, where there is none
             until = record.until + LATEST_SWEEP
             self.report(endpoint, Signal.OUTLIERS, up=False, reason=record.reason, now=now, until=until)

@@ -365,8 +365,9 @@ async def test_a_policy_refuses_with_a_status_and_a_problem_type_of_its_own(tmp_
         assert [(each.verdict, each.reason) for each in gateway.last.decisions] == [("deny", "402 no-credit: top up")]
         blank = (await gateway.get(headers={"status": "451", "kind": "about:blank"})).json()
         assert (blank["type"], blank["title"]) == ("about:blank", "Unavailable For Legal Reasons")
-        assert b'gateway_requests_total{route="r",status="402"} 1' in gateway.metrics.render()
-        assert b'gateway_decisions_total{rule="policy:credit",verdict="deny"} 2' in gateway.metrics.render()
+        metrics = gateway.metrics.now("text")
+        assert b'status_class="4xx",method="GET",outcome="refused"} 2' in metrics
+        assert b'gateway_decisions_total{rule="policy:credit",verdict="deny"} 2' in metrics
         explained = (await gateway.admin.get("/explain", params={"url": "/"})).json()
         assert explained["verdict"] == "refused by policy:credit: 402 no-credit: top up"
         for status, kind in (("200", ""), ("600", ""), ("402", "no-uri"), ("402", "urn:a b")):

@@ -94,7 +94,7 @@ def test_the_last_requests_of_a_removed_route_count() -> None:
     serve(flow, 0.1)
     watched.look()
     serve(flow, 0.1)
-    for _ in watched.traffic.configure(lambda route, upstream: False, (), ()):
+    for _ in watched.traffic.configure(lambda route, upstream: False, frozenset(), frozenset()):
         pass
     assert watched.look()[Subject("route", "orders")].requests == 1
     assert finish(watched.readings.totals()) == (2, 0)

@@ -97,7 +97,7 @@ def test_an_upstream_has_one_name(written: str) -> None:
 def test_what_clients_choose_is_no_label() -> None:
     """Methods that nobody knows, and tenants and consumers that a token issuer invents, end in one label."""
     traffic = Traffic()
-    drain(traffic.configure(lambda route, upstream: True, ["acme"], ["app"]))
+    drain(traffic.configure(lambda route, upstream: True, frozenset({"acme"}), frozenset({"app"})))
     for number in range(TENANTS + 500):
         exchange = exchange_of(method=f"M{number}")
         exchange.identity = Identity(f"c{number}", "login", tenant=f"t{number}")
@@ -143,19 +143,23 @@ def test_what_is_gone_is_let_go() -> None:
     """A route that is removed, a way that a route has no longer, and a tenant whose consumer is gone have no series."""
     traffic, gone = Traffic(), list[Flow]()
     traffic.ending.append(gone.append)
-    drain(traffic.configure(lambda route, upstream: True, ["acme"], ["app"]))
+    drain(traffic.configure(lambda route, upstream: True, frozenset({"acme"}), frozenset({"app"})))
     for route, upstream in (("orders", "shop"), ("orders", "old"), ("users", "shop"), (None, None)):
         exchange = exchange_of(route, upstream)
         exchange.identity = Identity("app", "keys", tenant="acme")
         traffic.report(exchange, outcome_of())
         traffic.report(exchange_of(route, upstream), outcome_of())
-    drain(traffic.configure(lambda route, upstream: (route, upstream) in {("orders", "shop"), ("-", "-")}, [], []))
+    drain(
+        traffic.configure(
+            lambda route, upstream: (route, upstream) in {("orders", "shop"), ("-", "-")}, frozenset(), frozenset()
+        )
+    )
     assert set(traffic.flows) == {("orders", "shop"), (NONE, NONE)}
     assert traffic.flows["orders", "shop"].counts == {("", "GET", 200, "ok"): 1}
     assert traffic.consumers == {}
     assert {flow.name for flow in gone} == {("orders", "old"), ("users", "shop")}
     traffic.report(exchange_of("users"), outcome_of())  # one that had begun before
     assert set(traffic.flows) == {("orders", "shop"), (NONE, NONE), (OTHER, OTHER)}
-    drain(traffic.configure(lambda route, upstream: True, [], []))
+    drain(traffic.configure(lambda route, upstream: True, frozenset(), frozenset()))
     traffic.report(exchange_of("users"), outcome_of())
     assert traffic.flows["users", "shop"].durations.count == 1

@@ -168,10 +168,10 @@ async def test_a_gateway_is_ready_when_its_sources_have_answered(tmp_path: Path)
             (gateway.directory / "legacy.yaml").write_text(f"['127.0.0.1:{port}']")
             await shows(f"{gateway.url}/x", "one")
             await shows(f"{gateway.url}/health/ready", '"ok"')
-            await shows(admin_url(gateway, "/metrics"), 'gateway_discovery_endpoints{service="legacy"} 1.0')
+            await shows(admin_url(gateway, "/metrics"), 'gateway_discovery_endpoints{upstream="legacy"} 1.0')
             metrics = httpx2.get(admin_url(gateway, "/metrics")).text
-            assert 'gateway_discovery_use_seconds_bucket{le="1.0",service="legacy"} 1.0' in metrics
-            assert 'gateway_discovery_stale{service="legacy"} 0.0' in metrics
+            assert 'gateway_discovery_use_seconds_bucket{upstream="legacy",le="1.0"} 1.0' in metrics
+            assert 'gateway_discovery_stale{upstream="legacy"} 0.0' in metrics
 
 
 async def test_a_new_service_has_its_instances_when_it_is_served(tmp_path: Path) -> None:

@@ -22,10 +22,11 @@ from gateway.config.models.admin import Admin
 from gateway.deadlines import Deadlines
 from gateway.http import Exchange, Outcome
 from gateway.live import Owner
-from gateway.monitor.metrics import Metrics
+from gateway.monitor.exposition.page import Exposition
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.monitor.traffic import Traffic
+from gateway.monitor.traffic_metrics import traffic_metrics
 from gateway.reload import Reloader
 from gateway.upstream.transport import Connector, Resolver
 from tests.upstream.wire import Wire, read_message, reset
@@ -89,7 +90,7 @@ class InProcess:
     reloader: Reloader
     client: httpx2.AsyncClient
     admin: httpx2.AsyncClient
-    metrics: Metrics
+    metrics: Exposition
     outcomes: list[tuple[Exchange, Outcome]]
 
     @property
@@ -121,7 +122,8 @@ async def running(directory: Path, routes: str, middleware: str = "") -> AsyncIt
     write(directory, routes, middleware)
     outcomes: list[tuple[Exchange, Outcome]] = []
     traffic = Traffic()
-    metrics = Metrics(traffic)
+    metrics = Exposition()
+    metrics.add_source(partial(traffic_metrics, traffic))
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
     reloader = Reloader(directory, {}, Owner(), connector)
     metrics.add_source(partial(resilience_metrics, reloader.owner))

@@ -44,9 +44,9 @@ async def test_it_opens_and_says_so(tmp_path: Path) -> None:
         assert await state(gateway) == "open"
         explained = (await gateway.admin.get("/explain", params={"url": "/"})).json()
         assert any("open, 20 of 20 calls failed" in line for line in explained["resilience"])
-        metrics = gateway.metrics.render().decode()
-        assert f'gateway_breaker_state{{route="r",state="open",target="{bad.address}"}} 1.0' in metrics
-        assert f'gateway_breaker_refused_total{{route="r",target="{bad.address}"}} 1.0' in metrics
+        metrics = gateway.metrics.now("text").decode()
+        assert f'gateway_breaker_state{{route_id="r",upstream="{bad.address}",state="open"}} 1.0' in metrics
+        assert f'gateway_breaker_refused_total{{route_id="r",upstream="{bad.address}"}} 1.0' in metrics
 
 
 async def test_it_survives_a_reload_and_concerns_one_gateway(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ async def test_a_fixed_limit(tmp_path: Path) -> None:
             go.set()
             assert (await gateway.get()).text == "ok"
             assert (await tasks[1]).text == "ok"
-            assert 'gateway_concurrency_refused_total{service="s"} 1.0' in gateway.metrics.render().decode()
+            assert 'gateway_concurrency_refused_total{upstream="s"} 1.0' in gateway.metrics.now("text").decode()
 
 
 async def test_a_limit_that_adapts(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ async def test_a_limit_that_adapts(tmp_path: Path) -> None:
         async with running(tmp_path, files + "routes: [{path: /*, target: s}]") as gateway:
 
             def limit() -> float:
-                lines = gateway.metrics.render().decode().splitlines()
+                lines = gateway.metrics.now("text").decode().splitlines()
                 return float(next(line for line in lines if "concurrency_limit{" in line).rpartition(" ")[2])
 
             assert limit() == 3

@@ -19,8 +19,8 @@ def routes(real: str, shadow: str, mirror: str = "{target: shadow}") -> str:
 
 
 def copies(gateway: InProcess, result: str) -> float:
-    name = f'gateway_mirror_copies_total{{result="{result}",route="r",target="shadow"}} '
-    (line,) = (line for line in gateway.metrics.render().decode().splitlines() if line.startswith(name))
+    name = f'gateway_mirror_copies_total{{route_id="r",upstream="shadow",result="{result}"}} '
+    (line,) = (line for line in gateway.metrics.now("text").decode().splitlines() if line.startswith(name))
     return float(line.removeprefix(name))
 
 

@@ -232,7 +232,8 @@ async def test_a_dead_service_gets_hardly_more(tmp_path: Path) -> None:
             (shown,) = (await gateway.admin.get("/budgets")).json()
             assert (shown["service"], shown["retries"]) == ("s", round(500 * (attempts - 1)))
             assert shown["refused"] > 0
-            assert f'gateway_retries_total{{service="s"}} {shown["retries"]}.0' in gateway.metrics.render().decode()
+            drawn = f'gateway_retry_budget_drawn_total{{upstream="s"}} {shown["retries"]}.0'
+            assert drawn in gateway.metrics.now("text").decode()
 
 
 async def test_the_budget_survives_a_reload_and_is_shared(tmp_path: Path) -> None:

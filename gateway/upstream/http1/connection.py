@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
+import ssl
 import time
 from typing import Final, cast
 
@@ -59,6 +60,7 @@ class Connection(asyncio.BufferedProtocol):
         "_unsent",
         "_waiter",
         "asked",
+        "certificate_until",
         "closed",
         "deadline",
         "deadlines",
@@ -110,6 +112,7 @@ class Connection(asyncio.BufferedProtocol):
         self.opened = self.idle_since = time.perf_counter()
         self.idled = 0.0
         self.kept = NEVER
+        self.certificate_until = NEVER
         self.dropped = False
 
     @property
@@ -129,6 +132,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        if shown := transport.get_extra_info("peercert"):
+            self.certificate_until = ssl.cert_time_to_seconds(shown["notAfter"])
         self.writer = Writer(self._transport, self._outbox)
         self.deadlines.watch(self)
 

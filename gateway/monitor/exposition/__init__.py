@@ -1,0 +1,1 @@
+"""The page for Prometheus, in each of the forms that it understands."""

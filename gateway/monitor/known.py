@@ -1,0 +1,67 @@
+"""What a configuration knows that metrics have labels of. Made with the configuration, beside requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from heapq import nsmallest
+from typing import Final
+
+from gateway.config.models import ConsumerConfig, RouteConfig
+from gateway.families import Family, Labels, gauge
+from gateway.monitor.traffic import NONE, upstream_name
+
+KEYS: Final = 1000
+"""Of API keys that end, those have series that end first."""
+
+_FINGERPRINT: Final = len("sha256:") + 12  # characters, as logs have it
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Names of one configuration."""
+
+    ways: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the upstreams of each route, by its id
+    consumers: frozenset[str] = _NOTHING
+    tenants: frozenset[str] = _NOTHING
+    keys: Mapping[Labels, float] = field(default_factory=dict)  # Unix time of their ends, by consumer and fingerprint
+
+    def leads(self, route: str, upstream: str) -> bool:
+        """Whether there is a route of this name, with a way to an upstream of that name."""
+        ways = self.ways.get(route)
+        return ways is not None and (upstream == NONE or upstream in ways)
+
+    def metrics(self) -> Iterator[Family]:
+        """When what it knows ends."""
+        help = "When an API key ends that has an end, by consumer and fingerprint; the first 1,000 to end."
+        name = "gateway_api_key_expiry_timestamp_seconds"
+        yield gauge(name, help, self.keys, ("consumer", "key"), "last")
+
+
+def known_of(routes: Iterable[RouteConfig], own: Iterable[str], consumers: Iterable[ConsumerConfig]) -> Known:
+    """What is in the files; `own` are the names of what the gateway answers itself."""
+    callers = list(consumers)
+    named = lru_cache(maxsize=None)(upstream_name)
+    return Known(
+        {route.id: frozenset(map(named, _targets(route))) for route in routes} | dict.fromkeys((NONE, *own), _NOTHING),
+        frozenset(consumer.name for consumer in callers),
+        frozenset(consumer.tenant for consumer in callers if consumer.tenant),
+        dict(nsmallest(KEYS, _keys(callers), key=lambda item: item[1])),
+    )
+
+
+def _targets(route: RouteConfig) -> Iterator[str]:
+    """All that requests of a route may be sent to, but for copies of them."""
+    yield route.target
+    yield from (entry.target for entry in route.split)
+    if route.fallback is not None and route.fallback.target is not None:
+        yield route.fallback.target
+
+
+def _keys(consumers: Iterable[ConsumerConfig]) -> Iterator[tuple[Labels, float]]:
+    for consumer in consumers:
+        for key in consumer.keys:
+            if key.expires is not None:
+                yield (consumer.name, key.sha256[:_FINGERPRINT] if key.sha256 else key.file or ""), key.expires
