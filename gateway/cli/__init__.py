@@ -12,6 +12,7 @@ import click
 from gateway.admin.blocklist_commands import blocklist
 from gateway.admin.commands import admin
 from gateway.admin.config_commands import config
+from gateway.admin.monitor_commands import monitor
 from gateway.admin.quota_commands import quota
 from gateway.admin.recent_commands import last
 from gateway.admin.status_commands import reload, status, top
@@ -40,6 +41,7 @@ COMMANDS: tuple[click.Command, ...] = (
     reload,
     status,
     top,
+    monitor,
     config,
     keys,
     blocklist,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,18 +11,22 @@ from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
+from click.testing import CliRunner
 from starlette.applications import Starlette
 
 from gateway.admin.monitor_api import monitor_operations
 from gateway.admin.operations import routes_of
+from gateway.cli import main
 from gateway.live import Owner
 from gateway.monitor.traffic import Flow
 from gateway.monitor.watch import SERVICE
 from gateway.monitor.windows import FINE
+from gateway.outside.redis_link import RedisLink
 from tests.lifecycle.support import admin_url, get
 from tests.monitor.test_readings import serve
 from tests.monitor.test_watch import Watched
-from tests.support import running_gateway, until
+from tests.support import eventually, running_gateway, until
 
 
 class Asked(Watched):
@@ -45,6 +51,7 @@ class Asked(Watched):
         return answer.json()
 
     client: httpx2.AsyncClient
+    app: Starlette
 
 
 @pytest.fixture
@@ -54,7 +61,8 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     asked.monitor.enabled = True
     owner.hold(SERVICE, asked.monitor)
     await asked.served(7)
-    transport = httpx2.ASGITransport(Starlette(routes=routes_of(monitor_operations(owner))))
+    asked.app = Starlette(routes=routes_of(monitor_operations(owner)))
+    transport = httpx2.ASGITransport(asked.app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://a.test") as asked.client:
         yield asked
 
@@ -151,6 +159,43 @@ async def test_a_monitor_that_is_off(asked: Asked) -> None:
     """Where nothing is watched, the answer says why, and not that there were no requests."""
     asked.monitor.enabled = False
     assert "monitor.enabled is false" in (await asked.ask("/monitor", 409))["error"]
+
+
+async def _command(asked: Asked, *arguments: str) -> str:
+    """What `gateway monitor` prints."""
+    server = uvicorn.Server(uvicorn.Config(asked.app, port=0, log_config=None, lifespan="off"))
+    server.config.load()
+    task = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    command = ["monitor", "--admin", f"127.0.0.1:{port}", *arguments]
+    result = await asyncio.to_thread(CliRunner().invoke, main, command)
+    server.should_exit = True
+    await task
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+async def test_the_command(asked: Asked) -> None:
+    """A table of what is asked for, below what all requests were; and JSON for machines."""
+    head, names, every, first, second = (await _command(asked, "--window", "5m", "--sort", "p99")).splitlines()
+    assert head.startswith("the last 5m before ")
+    assert names.split() == ["ROUTE", "REQUESTS/S", "ERRORS", "P50", "P90", "P95", "P99", "P99.9"]
+    assert every.split()[:3] == ["(all)", "1.2", "8.33%"]
+    assert first.split()[:3] == ["orders", "1.1", "9.09%"]
+    assert first.endswith("  1.98 s")
+    assert second.startswith("users ")
+    assert (await _command(asked, "--by", "tenant")).splitlines()[1].split() == ["TENANT", "REQUESTS/S", "ERRORS"]
+    assert json.loads(await _command(asked, "--name", "user*", "--json"))["subjects"][0]["name"] == "users"
+
+
+async def test_the_command_says_what_is_not_known(asked: Asked) -> None:
+    """Whose figures they are where Redis does not answer, and what is left out."""
+    link = RedisLink("redis://127.0.0.1:1", 0.01, "x:")
+    asked.monitor.link = link
+    asked.now += FINE
+    await asked.monitor.tick(asked.now)
+    assert "Redis does not answer: these are the figures of this gateway alone" in await _command(asked)
 
 
 ROUTES = "routes: [{path: /*, id: home, respond: {status: 204}}]\n"
