@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
-import sys
 import traceback
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +26,7 @@ from gateway.config.yaml.places import to_problem
 from gateway.context import Context, Middleware
 from gateway.custom_code import is_failure, named
 from gateway.http import Exchange, Response
+from gateway.middleware.policy_files import policy_file
 
 _FILE = "middleware.yaml"
 
@@ -118,9 +116,9 @@ class _Loading:
         try:
             return self.context.plan.need(
                 ("policy file", str(path), source),
-                lambda: _execute(path, source),
+                lambda: policy_file(path, source, self.context.plan),
                 (_FILE, ("policies", self.name, "class")),
-            )
+            ).module
         except BaseException as error:
             raise self.failure(error, "it cannot be loaded") from None
 
@@ -182,25 +180,6 @@ def policy_key(name: str, config: PythonPolicy, configuration: Configuration) ->
 def load(name: str, config: PythonPolicy, context: Context) -> Middleware:
     """The policy of this name. Raises PolicyError."""
     return _Loading(name, config, context).policy()
-
-
-def _execute(path: Path, source: bytes) -> ModuleType:
-    """A module of this source. It is known under one name for each file, which annotations are looked up by."""
-    name = "gateway_policy_" + re.sub(r"\W", "_", str(path))
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    code = compile(source, str(path), "exec", dont_inherit=True)
-    before = sys.modules.get(name)
-    sys.modules[name] = module
-    try:
-        exec(code, module.__dict__)
-    except BaseException:
-        if before is None:
-            del sys.modules[name]
-        else:
-            sys.modules[name] = before
-        raise
-    return module
 
 
 def _line(error: BaseException, path: str) -> tuple[int, int] | None:
