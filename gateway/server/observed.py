@@ -20,6 +20,7 @@ from gateway.monitor.metrics import plain
 from gateway.monitor.readings import Counted
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
+from gateway.monitor.telemetry.exports import plan_metrics
 from gateway.monitor.traffic import Traffic
 from gateway.monitor.traffic_metrics import traffic_metrics
 from gateway.monitor.upstream_metrics import upstream_metrics
@@ -61,6 +62,7 @@ class Observed:
     def plan(self, snapshot: Snapshot, plan: Plan) -> None:
         """What changes with a new configuration, once it is sure that it will be served."""
         plan.after_adoption(partial(self._follow, snapshot.known))
+        plan_metrics(snapshot.configuration, plan, self.metrics.families)
         context = Context(snapshot.configuration, plan, self._roles)
         link = redis_link(context) if snapshot.configuration.middleware.redis is not None else None
         plan.after_adoption(partial(self._watch, snapshot, link, bus_of(context)))

@@ -30,6 +30,7 @@ class Telemetry(Model):
         "output. Unset: as `OTEL_EXPORTER_OTLP_PROTOCOL` says, or `http`.",
     )
     traces: bool = Field(True, description="Send traces, as many as `trace.sample` says.")
+    metrics: bool = Field(False, description="Send all metrics, too, which `/metrics` has for Prometheus.")
     logs: bool = Field(
         False, description="Send the access log, too, whatever its `output`; with its `fields` and `sample`."
     )
@@ -48,6 +49,9 @@ class Telemetry(Model):
     timeout: Unset[Duration] = Field(
         None,
         description="How long sending may take, with what is tried again. Unset: `OTEL_EXPORTER_OTLP_TIMEOUT`, or 10s.",
+    )
+    interval: Unset[Duration] = Field(
+        None, description="How often metrics are sent. Unset: `OTEL_METRIC_EXPORT_INTERVAL`, or 60s."
     )
     queue: Size = Field(
         8 * 1024**2,

@@ -14,13 +14,25 @@ from gateway.context import Context
 from gateway.live import Place, Plan
 from gateway.monitor.telemetry.log_record import LineRecord, LineSink
 from gateway.monitor.telemetry.pipeline import Pipeline
-from gateway.monitor.telemetry.settings import Destination, batching_of, destination_of, is_disabled
+from gateway.monitor.telemetry.reading import Families, MetricReader, Reading
+from gateway.monitor.telemetry.settings import (
+    Batching,
+    Destination,
+    Form,
+    batching_of,
+    destination_of,
+    form_of,
+    is_disabled,
+)
 from gateway.monitor.telemetry.span_record import SpanRecord, SpanRecorder
 
 if TYPE_CHECKING:
     from gateway.monitor.telemetry.lines import LineSender
+    from gateway.monitor.telemetry.points import ReadingSender
     from gateway.monitor.telemetry.spans import SpanSender
 
+READINGS: Final = Batching(0.05, 1, 2, 1)
+"""Each is sent at once, and two may wait: what comes later has all that they had."""
 PLACE: Final[Place] = ("middleware.yaml", ("telemetry",))
 
 
@@ -61,6 +73,24 @@ def line_sink(configuration: Configuration, plan: Plan) -> LineSink | None:
     return LineSink(plan.need(("telemetry", destination, batching), make, PLACE))
 
 
+def plan_metrics(configuration: Configuration, plan: Plan, families: Families) -> None:
+    """Have metrics sent, where that is wanted. Raises ConfigError."""
+    config = configuration.middleware.telemetry
+    if config is None or not config.metrics or is_disabled(os.environ):
+        return
+    destination, form = destination_of(config, "metrics", os.environ), form_of(config, os.environ)
+    _check_packages(configuration, destination)
+
+    def pipeline() -> Pipeline[Reading]:
+        return Pipeline(destination, "reading", READINGS, partial(_reading_sender, destination, form))
+
+    def reader() -> MetricReader:
+        made = plan.need(("telemetry", destination, form), pipeline, PLACE)
+        return MetricReader(families, form.interval, made)
+
+    plan.need(("telemetry reader", destination, form), reader, PLACE)
+
+
 def _check_packages(configuration: Configuration, destination: Destination) -> None:
     """Raises ConfigError where what an exporter needs is not installed."""
     if destination.exporter == "grpc" and find_spec("opentelemetry.exporter.otlp.proto.grpc") is None:
@@ -77,6 +107,12 @@ def _span_sender(destination: Destination) -> SpanSender:
     from gateway.monitor.telemetry.spans import SpanSender  # noqa: PLC0415
 
     return SpanSender(destination)
+
+
+def _reading_sender(destination: Destination, form: Form) -> ReadingSender:
+    from gateway.monitor.telemetry.points import ReadingSender  # noqa: PLC0415
+
+    return ReadingSender(destination, form)
 
 
 def _line_sender(destination: Destination) -> LineSender:

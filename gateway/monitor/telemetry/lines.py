@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -13,6 +14,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from gateway.http.redaction import without_userinfo
+from gateway.monitor.exposition.form import unicode
 from gateway.monitor.telemetry.exporters import SCOPE, Exporting
 from gateway.monitor.telemetry.log_record import LineRecord
 from gateway.monitor.telemetry.pipeline import Verdict
@@ -44,7 +46,7 @@ class LineSender:
 
     def made_of(self, record: LineRecord) -> ReadableLogRecord:
         """The fields of the line are its attributes, but for those that are not known."""
-        fields = orjson.loads(record.line)
+        fields = _fields(record.line)
         failed = record.status >= 500
         return ReadableLogRecord(
             LogRecord(
@@ -53,13 +55,29 @@ class LineSender:
                 context=_context(record),
                 severity_text="ERROR" if failed else "INFO",
                 severity_number=SeverityNumber.ERROR if failed else SeverityNumber.INFO,
-                body=f"{record.method} {without_userinfo(record.path)} {record.status}",
+                body=unicode(f"{record.method} {without_userinfo(record.path)} {record.status}"),
                 attributes={name: value for name, value in fields.items() if value is not None},
                 event_name=EVENT,
             ),
             self._resource,
             SCOPE,
         )
+
+
+def _fields(line: bytes) -> dict[str, Any]:
+    try:
+        fields: dict[str, Any] = orjson.loads(line)
+    except orjson.JSONDecodeError:  # text that is no Unicode, as the name of a consumer may be that a token has
+        fields = _cleaned(json.loads(line))
+    return fields
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _cleaned(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    return unicode(value) if isinstance(value, str) else value
 
 
 def _context(record: LineRecord) -> Context:

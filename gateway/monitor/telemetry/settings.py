@@ -17,6 +17,7 @@ _LONGEST_DELAY: Final = 3600.0
 DEFAULT_BATCH: Final = 32
 """Records that are made ready together. While that goes on, no request does: so there are fewer than the SDK takes."""
 DEFAULT_TIMEOUT: Final = 10.0
+DEFAULT_INTERVAL: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,15 @@ class Batching:
     most_bytes: int  # of them
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How metrics are sent."""
+
+    interval: float  # seconds, between two readings
+    exponential: bool  # histograms of durations have the buckets in which they are counted
+    differences: bool  # what has come since the last reading, in the place of totals
+
+
 def is_disabled(environment: Mapping[str, str]) -> bool:
     """Whether OpenTelemetry is turned off for this process."""
     return environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
@@ -87,6 +97,15 @@ def batching_of(config: Telemetry, signal: Signal, environment: Mapping[str, str
     batch = int(_number(environment, f"{prefix}_MAX_EXPORT_BATCH_SIZE")) or DEFAULT_BATCH
     most = int(_number(environment, f"{prefix}_MAX_QUEUE_SIZE")) or config.queue
     return Batching(min(delay, _LONGEST_DELAY), min(batch, most), most, config.queue)
+
+
+def form_of(config: Telemetry, environment: Mapping[str, str]) -> Form:
+    """How metrics are sent for it."""
+    interval = config.interval or _number(environment, "OTEL_METRIC_EXPORT_INTERVAL") / 1000 or DEFAULT_INTERVAL
+    wanted = "OTEL_EXPORTER_OTLP_METRICS"
+    aggregation = environment.get(f"{wanted}_DEFAULT_HISTOGRAM_AGGREGATION", "").strip().lower()
+    preference = environment.get(f"{wanted}_TEMPORALITY_PREFERENCE", "").strip().lower()
+    return Form(interval, aggregation == "base2_exponential_bucket_histogram", preference in ("delta", "lowmemory"))
 
 
 def _number(environment: Mapping[str, str], name: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -11,10 +11,12 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.trace.status import Status, StatusCode
 
 from gateway.http.span import Tried
+from gateway.monitor.exposition.form import unicode
 from gateway.monitor.telemetry.conventions import (
     CLIENT,
     OTHER_METHOD,
     SERVER,
+    Value,
     client_error,
     method_of,
     server_error,
@@ -64,9 +66,9 @@ class SpanSender:
         method = method_of(record.method)
         method = "HTTP" if method == OTHER_METHOD else method
         template = template_of(record)
-        attributes = {name: value for name, get in SERVER.items() if (value := get(record)) is not None}
+        attributes = _known((name, get(record)) for name, get in SERVER.items())
         failed = record.status >= 500 or (server_error(record) is not None and not record.gone)
-        status = (Status(StatusCode.ERROR, record.why) if record.why else _ERROR) if failed else _UNSET
+        status = (Status(StatusCode.ERROR, unicode(record.why)) if record.why else _ERROR) if failed else _UNSET
         name = f"{method} {template}" if template else method
         yield self._span(name, context, parent, SpanKind.SERVER, attributes, status, began, ended)
         for number, tried in enumerate(record.attempts):
@@ -81,7 +83,7 @@ class SpanSender:
         after = attempt.started - record.started  # seconds
         began = at + int(after * 1e9)
         ended = began + int(ended_after(attempt, max(0.0, record.seconds - after)) * 1e9)
-        attributes = {name: value for name, get in CLIENT.items() if (value := get(record, tried, number)) is not None}
+        attributes = _known((name, get(record, tried, number)) for name, get in CLIENT.items())
         method = method_of(record.method)
         name = "HTTP" if method == OTHER_METHOD else method
         status = _UNSET if client_error(attempt) is None else _ERROR
@@ -93,7 +95,7 @@ class SpanSender:
         context: SpanContext,
         parent: SpanContext | None,
         kind: SpanKind,
-        attributes: dict[str, str | int | bool],
+        attributes: dict[str, Value],
         status: Status,
         began: int,
         ended: int,
@@ -110,3 +112,9 @@ class SpanSender:
             end_time=ended,
             instrumentation_scope=SCOPE,
         )
+
+
+def _known(attributes: Iterable[tuple[str, Value | None]]) -> dict[str, Value]:
+    """Those that there are, as texts that can be sent: the name of a consumer may be what a token says."""
+    known = ((name, value) for name, value in attributes if value is not None)
+    return {name: unicode(value) if isinstance(value, str) else value for name, value in known}
