@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
@@ -14,6 +15,7 @@ import requests
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from gateway.http.retry_after import seconds_to_wait
 from gateway.monitor.telemetry.pipeline import Verdict
 from gateway.monitor.telemetry.settings import Destination, Exporter, Signal
 
@@ -59,6 +61,8 @@ class Exporting:
         if destination.exporter == "http":
             self._session = arguments["session"] = BoundedSession()
             return arguments | {"headers": dict(destination.headers)}
+        if destination.url is not None:
+            arguments["insecure"] = destination.url.startswith("http:")
         headers = [(name.lower(), value) for name, value in destination.headers]
         return arguments | {"headers": headers or None}
 
@@ -72,10 +76,14 @@ class Exporting:
     def export(self, items: Any, count: int) -> Verdict:
         """Send what the exporter takes, which is so many records."""
         self._heard.text = ""
-        done = self._exporter.export(items).name == "SUCCESS"
+        exporter = self._exporter
+        if exporter is None:
+            return Verdict(count, "the gateway ends")
+        done = exporter.export(items).name == "SUCCESS"
         session = self._session
         if not done:
-            return Verdict(count, (session.said if session is not None else "") or self._heard.text or "it failed")
+            said = session.said if session is not None else ""
+            return Verdict(count, said or self._heard.text or "it failed", session.retry_after if session else 0.0)
         return self._rejected(session.content, count) if session is not None and session.content else Verdict()
 
     def _rejected(self, content: bytes, count: int) -> Verdict:
@@ -92,8 +100,11 @@ class Exporting:
         )
 
     def close(self) -> None:
-        """Give up what is being sent."""
-        self._exporter.shutdown()
+        """Give up what is being sent. Safe to call again, and from another thread."""
+        exporter, self._exporter = self._exporter, None
+        if exporter is not None:
+            self._heard.leave()
+            exporter.shutdown()
 
 
 def _line(item: Any) -> str:
@@ -108,11 +119,12 @@ class BoundedSession(requests.Session):
         super().__init__()
         self.said = ""  # what was answered last, or why nothing was
         self.content = b""
+        self.retry_after = 0.0  # seconds
         self.headers["Accept-Encoding"] = "identity"
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Raises requests.RequestException."""
-        self.content = b""
+        self.content, self.retry_after = b"", 0.0
         ends = time.monotonic() + (options.get("timeout") or 0.0)
         try:
             response = super().send(request, **(options | {"stream": True}))
@@ -124,6 +136,8 @@ class BoundedSession(requests.Session):
         except Exception as error:
             self.said = _reason(error)
             raise
+        asked = response.headers.get("Retry-After", "")
+        self.retry_after = seconds_to_wait(asked.encode("latin-1", "replace"), time.time())
         self.said = f"it answers {response.status_code} {response.reason}"
         if 300 <= response.status_code < 400:
             self.said += ", a redirect, which is not followed"
@@ -158,9 +172,17 @@ class _Heard(logging.Filter):
         self._thread = threading.get_ident()
 
     def listen(self) -> None:
+        for logger in self._loggers():
+            logger.addFilter(self)
+
+    def leave(self) -> None:
+        for logger in self._loggers():
+            logger.removeFilter(self)
+
+    def _loggers(self) -> Iterator[logging.Logger]:
         for name in list(logging.root.manager.loggerDict):
             if name.startswith("opentelemetry."):
-                logging.getLogger(name).addFilter(self)
+                yield logging.getLogger(name)
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.thread != self._thread:

@@ -56,7 +56,10 @@ def span_recorder(context: Context, concealed: frozenset[bytes]) -> SpanRecorder
     def make() -> Pipeline[SpanRecord]:
         return Pipeline(destination, "request", batching, partial(_span_sender, destination))
 
-    return SpanRecorder(context.plan.need(("telemetry", destination, batching), make, PLACE), concealed)
+    pipeline = context.plan.need(("telemetry", destination, batching), make, PLACE)
+    recorder = context.plan.need("span recorder", SpanRecorder, PLACE)
+    context.plan.after_adoption(lambda: recorder.go_on_in(pipeline, concealed))
+    return recorder
 
 
 def line_sink(configuration: Configuration, plan: Plan) -> LineSink | None:

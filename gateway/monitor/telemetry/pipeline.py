@@ -22,6 +22,9 @@ logger = logging.getLogger("gateway.telemetry")
 STOP_SECONDS: Final = 3.0  # for what is left, when the process ends
 RETIRED_SECONDS: Final = 30.0  # that requests of a former configuration have to end
 QUIET_SECONDS: Final = 60.0  # between two lines about what fails
+LONGEST_PAUSE: Final = 60.0  # after a failure, doubled from the delay of the batches on
+LONGEST_ASKED: Final = 300.0  # that a collector can ask for
+TOLD_SECONDS: Final = 300.0  # for which /health tells of a failure that nothing followed
 SLOW: Final = 1.5  # times its time limit, after which an export hangs
 
 R = TypeVar("R")
@@ -33,6 +36,7 @@ class Verdict(NamedTuple):
 
     lost: int = 0
     why: str = ""
+    pause: float = 0.0  # seconds for which the collector asks to be left alone
 
 
 class Sender(Protocol[R_contra]):
@@ -68,6 +72,9 @@ class Pipeline(Generic[R]):
         self._wanted = threading.Event()
         self._ends_at = float("inf")  # time.monotonic()
         self._failure = ""  # why nothing is sent now
+        self._failed_at = float("-inf")
+        self._failures = 0  # in a row
+        self._paused_until = float("-inf")
         self._lost_before = 0  # dropped and lost, before that
         self._since = float("inf")  # when what is being sent now was begun
         self._said = ThrottledLog(logger.warning, QUIET_SECONDS)
@@ -105,8 +112,8 @@ class Pipeline(Generic[R]):
         self._end_in(0.0)
         if self._ended is not None:
             await asyncio.wait([self._ended], timeout=STOP_SECONDS)
-        if self._sender is not None:
-            self._sender.close()
+            if not self._ended.done() and self._sender is not None:
+                self._sender.close()
         left = len(self._queue)
         if left:
             self.dropped += left
@@ -118,10 +125,10 @@ class Pipeline(Generic[R]):
 
     def troubles(self) -> Iterator[str]:
         """See `Troubled`."""
-        gone = counted(self.dropped + self.lost - self._lost_before, self._thing)
-        if self._failure:
+        gone, now = counted(self.dropped + self.lost - self._lost_before, self._thing), time.monotonic()
+        if self._failure and (self._queue or now - self._failed_at < TOLD_SECONDS):
             yield f"{self.where} takes no {self.signal}: {self._failure}; {gone} lost; look at the collector"
-        elif time.monotonic() - self._since > self._timeout * SLOW:
+        elif now - self._since > self._timeout * SLOW:
             yield f"{self.where} does not answer; {gone} lost of {self.signal}; look at the collector"
 
     def measures(self) -> dict[str, float]:
@@ -148,8 +155,10 @@ class Pipeline(Generic[R]):
                 self._run(sender)
         except BaseException:  # it must not end without a word
             logger.exception("no %s are sent any more, until the configuration changes", self.signal)
-            self._failure = self._failure or "its thread has ended; see the log"
+            self._failed("its thread has ended; see the log", 0.0)
         finally:
+            if self._sender is not None:
+                self._sender.close()
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_done, ended)
 
@@ -157,7 +166,7 @@ class Pipeline(Generic[R]):
         try:
             return self._make()
         except Exception as error:
-            self._failure = f"{type(error).__name__}: {error}"
+            self._failed(f"{type(error).__name__}: {error}", 0.0)
             logger.exception("no %s can be sent to %s", self.signal, self.where)
             return None
 
@@ -168,7 +177,7 @@ class Pipeline(Generic[R]):
             if not over:
                 self._wanted.wait(min(self._batching.delay, left))
                 self._wanted.clear()
-            while self._queue:
+            while self._queue and (over or time.monotonic() >= self._paused_until):
                 self._send(sender, self._batch())
             if over:
                 return
@@ -184,20 +193,34 @@ class Pipeline(Generic[R]):
     def _send(self, sender: Sender[R], records: list[R]) -> None:
         self._since = time.monotonic()
         try:
-            lost, failure = sender.send(records)
+            lost, failure, pause = sender.send(records)
         except Exception as error:
-            lost, failure = len(records), f"{type(error).__name__}: {error}"
+            lost, failure, pause = len(records), f"{type(error).__name__}: {error}", 0.0
         self._since = float("inf")
         self.lost += lost
         self.sent += len(records) - lost
         if failure:
+            self._failed(failure, pause)
             self._said.line("%s takes no %s: %s", self.where, self.signal, failure)
         else:
-            if self._failure:
-                gone = counted(self.dropped + self.lost - self._lost_before, self._thing)
-                self._said.always("%s takes %s again: %s lost", self.where, self.signal, gone)
-            self._lost_before = self.dropped + self.lost
-        self._failure = failure
+            self._worked()
+
+    def _failed(self, why: str, pause: float) -> None:
+        """Leave the collector alone for a while; what comes meanwhile waits."""
+        self._failure, self._failed_at = why, time.monotonic()
+        pause = min(pause, LONGEST_ASKED) or min(self._batching.delay * 2.0**self._failures, LONGEST_PAUSE)
+        self._failures = min(self._failures + 1, 20)
+        self._paused_until = self._failed_at + pause
+
+    def _worked(self) -> None:
+        gone = self.dropped + self.lost - self._lost_before
+        if self._failure:
+            self._said.always("%s takes %s again: %s lost", self.where, self.signal, counted(gone, self._thing))
+        elif gone:
+            self._said.line(
+                "%s had no room on the way to %s; raise telemetry.queue", counted(gone, self._thing), self.where
+            )
+        self._failure, self._failures, self._lost_before = "", 0, self._lost_before + gone
 
 
 def _done(ended: asyncio.Future[None]) -> None:

@@ -96,15 +96,20 @@ def record_of(
 
 
 class SpanRecorder:
-    """Puts what is over into the pipeline of the traces. A Recorder. `concealed`: headers that hold credentials."""
+    """Puts what is over into the pipeline of the traces, which a reload may change meanwhile. A Recorder."""
 
-    def __init__(self, pipeline: Pipeline[SpanRecord], concealed: frozenset[bytes] = frozenset()) -> None:
-        self.pipeline = pipeline
-        self._without_agent = b"user-agent" in concealed
+    def __init__(self) -> None:
+        self._pipeline: Pipeline[SpanRecord] | None = None
+        self._without_agent = False
+
+    def go_on_in(self, pipeline: Pipeline[SpanRecord], concealed: frozenset[bytes]) -> None:
+        """What ends from now on belongs there. `concealed`: headers that hold credentials."""
+        self._pipeline, self._without_agent = pipeline, b"user-agent" in concealed
 
     def ended(self, span: Span, exchange: Exchange, outcome: Outcome) -> None:
         """See `Recorder`."""
-        self.pipeline.put(*record_of(span, exchange, outcome, without_agent=self._without_agent))
+        if self._pipeline is not None:
+            self._pipeline.put(*record_of(span, exchange, outcome, without_agent=self._without_agent))
 
 
 def ended_after(attempt: Attempt, otherwise: float) -> float:

@@ -47,8 +47,8 @@ class SpanSender:
             spans += self.spans_of(record)
             if number % TOGETHER == TOGETHER - 1:
                 time.sleep(0)
-        lost, why = self._exporting.export(spans, len(spans))
-        return Verdict(round(lost * len(records) / max(1, len(spans))), why)
+        verdict = self._exporting.export(spans, len(spans))
+        return verdict._replace(lost=round(verdict.lost * len(records) / max(1, len(spans))))
 
     def close(self) -> None:
         """See `Sender`."""

@@ -48,7 +48,7 @@ def redirecting(handler: Handler) -> None:
 
 
 def busy(handler: Handler) -> None:
-    handler.reply(429, Retry_After="3600")
+    handler.reply(429, Retry_After="1")
 
 
 def closing(handler: Handler) -> None:

@@ -7,11 +7,22 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import httpx2
 import orjson
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
@@ -203,6 +214,42 @@ async def test_a_trace_goes_through_nginx_and_gateway_to_the_backend(tmp_path: P
     assert "tracestate: nginx=1" in behind.heads[0]
     assert "baggage: shop=3" in behind.heads[0]
     assert collector.resource["service.name"] == "edge"
+
+
+class GrpcCollector(TraceServiceServicer):
+    """The same over gRPC."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.metadata: dict[str, str] = {}
+
+    def Export(self, request: ExportTraceServiceRequest, context: Any) -> ExportTraceServiceResponse:  # noqa: N802
+        """Take them."""
+        self.metadata = dict(context.invocation_metadata())
+        for traces in request.resource_spans:
+            self.spans += [span for scope in traces.scope_spans for span in scope.spans]
+        return ExportTraceServiceResponse()
+
+
+async def test_spans_go_over_grpc_where_that_is_wanted(tmp_path: Path) -> None:
+    """To a collector that speaks nothing else, with the headers that it wants."""
+    collector = GrpcCollector()
+    server = grpc.server(ThreadPoolExecutor(2))
+    add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    async with backend() as behind:
+        middleware = (
+            f"telemetry: {{otlp: 'http://127.0.0.1:{port}', exporter: grpc, headers: {{X-Token: abc}}}}\n"
+            "trace: {sample: 1}\n"
+        )
+        environment = {"OTEL_BSP_SCHEDULE_DELAY": "20"}
+        with running_gateway(tmp_path, route(behind.port), middleware, environment=environment) as running:
+            await get(running.port, "/orders/1")
+            await eventually(lambda: len(collector.spans) == 2)
+    server.stop(None)
+    assert {span.kind for span in collector.spans} == {SERVER, CLIENT}
+    assert collector.metadata["x-token"] == "abc"
 
 
 async def test_spans_can_be_written_instead_of_sent(tmp_path: Path) -> None:
