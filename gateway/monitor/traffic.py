@@ -1,8 +1,9 @@
 """What every request is counted in: cumulative numbers by route and upstream, of which all else is made beside it.
 
-A request costs three look-ups and a logarithm. All of it is bounded in bytes: what would be beyond `MOST_BYTES` is
-counted under `_other`, and how often that happens is counted, too. Texts that clients choose are no labels: methods
-that nobody knows are `_OTHER`; tenants and consumers that a token issuer has invented are `_other` when there are many.
+A request costs three look-ups and a logarithm. All of it is bounded in bytes: what would be beyond `FLOW_BYTES` and
+`COUNT_BYTES` is counted under `_other`, and how often that happens is counted, too. Texts that clients choose are no
+labels: methods that nobody knows are `_OTHER`; tenants and consumers that a token issuer has invented are `_other` when
+there are many.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ TENANTS: Final = 1000  # that the configuration does not name
 CONSUMERS: Final = 1000  # the same
 LONGEST_NAME: Final = 200  # characters of one of these
 RULES: Final = 1000  # pairs of a rule and what it said
-MOST_BYTES: Final = 32 * 1024**2
-_FLOW_BYTES: Final = 1600
-_COUNT_BYTES: Final = 200
-_CELL_BYTES: Final = 8
+FLOW_BYTES: Final = 32 * 1024**2  # of all flows, their distributions included, from which on no new one is begun
+COUNT_BYTES: Final = 16 * 1024**2  # of their counts by tenant, method, status and outcome
+_GROWTH: Final = 1.25  # the share of FLOW_BYTES that distributions of flows may grow to that are there
+_FLOW: Final = 1600  # bytes
+_COUNT: Final = 200  # the same
+_CELL: Final = 8
 
 Ended = Literal["ok", "refused", "failed", "client_gone", "internal"]
 OUTCOMES: Final[tuple[Ended, ...]] = ("ok", "refused", "failed", "client_gone", "internal")
@@ -123,7 +126,7 @@ class Names:
 class Traffic:
     """Counts every exchange that is over. All on the event loop."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, flow_bytes: int = FLOW_BYTES, count_bytes: int = COUNT_BYTES) -> None:
         self.flows: dict[tuple[str, str], Flow] = {}
         self.consumers: dict[str, int] = {}
         self.decisions: dict[tuple[str, str], int] = {}  # by rule and verdict
@@ -135,8 +138,10 @@ class Traffic:
         self._exists: Callable[[str, str], bool] | None = None
         self._tenants = Names(TENANTS)
         self._consumers = Names(CONSUMERS)
-        self._most_bytes = most_bytes
-        self.bytes = 0  # about what the flows take
+        self._most_flow_bytes = flow_bytes
+        self._most_count_bytes = count_bytes
+        self.flow_bytes = 0  # about what they take
+        self.count_bytes = 0
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over. See `Report`."""
@@ -212,11 +217,11 @@ class Traffic:
         flow = self.flows.get(name)
         if flow is None:
             # A route may have ended while it was answering.
-            if self.bytes > self._most_bytes or not (self._exists is None or self._exists(*name)):
+            if self.flow_bytes > self._most_flow_bytes or not (self._exists is None or self._exists(*name)):
                 self._overflowed("flows")
                 return self.flows.setdefault(self._other.name, self._other)
             flow = self.flows[name] = Flow(*name)
-            self.bytes += _FLOW_BYTES
+            self.flow_bytes += _FLOW
         self._flows[route, upstream] = flow
         return flow
 
@@ -227,13 +232,13 @@ class Traffic:
             tenant = OTHER
         key = (tenant, method if method in METHODS else OTHER_METHOD, status, ended)
         if key not in flow.counts:
-            if self.bytes > self._most_bytes:
+            if self.count_bytes > self._most_count_bytes:
                 self._overflowed("requests")
                 key = (OTHER, OTHER_METHOD, status // 100 * 100, ended)
                 if key not in flow.counts:
                     flow = self.flows.setdefault(self._other.name, self._other)
             elif flow is not self._other:
-                self.bytes += _COUNT_BYTES
+                self.count_bytes += _COUNT
         flow.counts[key] = flow.counts.get(key, 0) + 1
 
     def _new_consumer(self, consumer: str) -> None:
@@ -246,11 +251,11 @@ class Traffic:
         """Where one is counted that is outside of what there was; at the end of it, where there is no room."""
         index = min(max(at + durations.first, LOWEST), HIGHEST)
         before = len(durations.counts)
-        if before and self.bytes > self._most_bytes:
+        if before and self.flow_bytes > _GROWTH * self._most_flow_bytes:
             self._overflowed("durations")
             return 0 if at < 0 else before - 1
         durations.cover(index, index)
-        self.bytes += _CELL_BYTES * (len(durations.counts) - before)
+        self.flow_bytes += _CELL * (len(durations.counts) - before)
         return index - durations.first
 
     def _overflowed(self, what: str) -> None:
@@ -274,11 +279,12 @@ class Traffic:
                 for tell in self.ending:
                     tell(flow)
                 del self.flows[flow.name]
-                self.bytes -= _FLOW_BYTES + _CELL_BYTES * len(flow.durations.counts) + _COUNT_BYTES * len(flow.counts)
+                self.flow_bytes -= _FLOW + _CELL * len(flow.durations.counts)
+                self.count_bytes -= _COUNT * len(flow.counts)
             else:
                 for key in [key for key in flow.counts if key[0] and not self._tenants.has(key[0])]:
                     del flow.counts[key]
-                    self.bytes -= _COUNT_BYTES
+                    self.count_bytes -= _COUNT
             yield
         for number, consumer in enumerate(list(self.consumers)):
             if not self._consumers.has(consumer):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import tracemalloc
+
 import pytest
 
 from gateway.errors import ErrorKind, GatewayError, Refusal
@@ -126,7 +129,7 @@ def test_decisions_are_bounded() -> None:
 
 def test_all_of_it_is_bounded_in_bytes() -> None:
     """With more routes, tenants and durations than there is room for, every request is counted, and memory stays."""
-    traffic, total = Traffic(most_bytes=100_000), 0
+    traffic, total = Traffic(flow_bytes=60_000, count_bytes=40_000), 0
     for number in range(3000):
         exchange = exchange_of(f"r{number % 100}")
         exchange.identity = Identity("app", "login", tenant=f"t{number % 900}")
@@ -134,9 +137,33 @@ def test_all_of_it_is_bounded_in_bytes() -> None:
         total += 1
     assert sum(flow.durations.count for flow in traffic.flows.values()) == total
     assert sum(sum(flow.counts.values()) for flow in traffic.flows.values()) == total
-    assert traffic.bytes < 120_000
+    assert traffic.flow_bytes < 60_000 * 1.3
+    assert traffic.count_bytes < 41_000
     assert (OTHER, OTHER) in traffic.flows
     assert {"flows", "requests", "durations"} <= set(traffic.overflow)
+
+
+def test_memory_is_flat_over_ten_thousand_tenants() -> None:
+    """Whatever comes, it takes what it is said to take, and after a while no more."""
+    traffic, draw = Traffic(flow_bytes=1_000_000, count_bytes=1_000_000), random.Random(1)
+    outcomes = [outcome_of(draw.choice((200, 404, 500)), draw.lognormvariate(-4, 1)) for _ in range(100)]
+    identities = [Identity(f"c{number}", "login", tenant=f"t{number}") for number in range(10_000)]
+    exchange = exchange_of()
+
+    def serve() -> int:
+        for _ in range(40_000):
+            exchange.route, exchange.identity = f"r{draw.randrange(400)}", draw.choice(identities)
+            traffic.report(exchange, draw.choice(outcomes))
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        first, second = serve() - before, serve() - before
+    finally:
+        tracemalloc.stop()
+    assert first < 1.5 * (traffic.flow_bytes + traffic.count_bytes) < 4_000_000
+    assert second - first < 0.1 * first
 
 
 def test_what_is_gone_is_let_go() -> None:

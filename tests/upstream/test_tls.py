@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import orjson
 import pytest
 from websockets.asyncio.client import connect
@@ -76,7 +79,8 @@ async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def test_https(tmp_path: Path, certificates: Path) -> None:
-    """An https backend is asked only where its certificate holds; otherwise the client learns what is wrong with it."""
+    """An https backend is asked only where its certificate holds; otherwise the client learns what is wrong with it.
+    Metrics have when that ends."""
     async with contextlib.AsyncExitStack() as opened:
         ports = {
             name: await opened.enter_async_context(https_backend(certificates, name))
@@ -108,7 +112,11 @@ async def test_https(tmp_path: Path, certificates: Path) -> None:
                         assert b"not valid for" in response.body
                     if name == "expired":
                         assert b"expired" in response.body
+            page = httpx2.get(f"http://127.0.0.1:{gateway.admin_port}/metrics").text
             assert "Traceback" not in gateway.log
+        ends = dict(re.findall(r'_certificate_expiry_timestamp_seconds\{upstream="(.*)"\} (.*)', page))
+        assert ends.keys() == {"good", "renamed"}  # of those that were shown, and believed
+        assert all(abs(float(end) - time.time() - 30 * 86_400) < 3600 for end in ends.values())
         bad = dict.fromkeys(["elsewhere", "expired", "selfsigned", "unknown-ca", "plain", "direct"], "upstream-tls")
         assert seen == dict.fromkeys(["good", "renamed", "unverified"], "ok") | bad
 

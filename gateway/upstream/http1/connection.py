@@ -133,7 +133,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         if shown := transport.get_extra_info("peercert"):
-            self.certificate_until = ssl.cert_time_to_seconds(shown["notAfter"])
+            self.certificate_until = float(ssl.cert_time_to_seconds(shown["notAfter"]))
         self.writer = Writer(self._transport, self._outbox)
         self.deadlines.watch(self)
 
