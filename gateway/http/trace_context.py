@@ -42,14 +42,17 @@ _NO_SPAN: Final = "0" * 16
 class Parent:
     """What the sender of a request says of its trace."""
 
-    __slots__ = ("b3", "flags", "sampled", "span", "trace")
+    __slots__ = ("b3", "flags", "sampled", "span", "trace", "unchanged")
 
-    def __init__(self, trace: str, span: str, flags: int, sampled: bool | None, b3: Lines = ()) -> None:
+    def __init__(
+        self, trace: str, span: str, flags: int, sampled: bool | None, b3: Lines = (), *, unchanged: bool = False
+    ) -> None:
         self.trace = trace  # 32 hexadecimal digits; empty: only the decision is said, of a trace to be begun
         self.span = span  # 16 hexadecimal digits
         self.flags = flags
         self.sampled = sampled  # None: that is left to us
         self.b3 = b3  # the lines that said it, if these did
+        self.unchanged = unchanged  # its traceparent is as we would write it
 
 
 def parent_of(traceparent: bytes) -> Parent | None:
@@ -57,8 +60,10 @@ def parent_of(traceparent: bytes) -> Parent | None:
     match = _TRACEPARENT.fullmatch(traceparent)
     if match is None:
         return None
-    flags = int(match[3], 16) & KNOWN_FLAGS
-    return Parent(match[1].decode(), match[2].decode(), flags, bool(flags & SAMPLED))
+    said = int(match[3], 16)
+    flags = said & KNOWN_FLAGS
+    unchanged = flags == said and traceparent.startswith(b"00")
+    return Parent(match[1].decode(), match[2].decode(), flags, bool(flags & SAMPLED), unchanged=unchanged)
 
 
 def parent_in(headers: Headers, fields: dict[bytes, bytes], *, b3: bool) -> Parent | None:

@@ -74,7 +74,7 @@ class Trace:
             exchange.hidden_headers = exchange.hidden_headers | concealed if exchange.hidden_headers else concealed
             fields = exchange.fields
             if b"traceparent" in fields or b"baggage" in fields or (b3 and not B3_FIELDS.isdisjoint(fields)):
-                self.enter(exchange)
+                self._received(exchange)
             else:
                 # `enter`, without the calls: the usual case. Of the trace 16 bytes, a hyphen, and 8 of the span.
                 ids = bits(192).to_bytes(24, "big").hex("-", -16)
@@ -92,6 +92,9 @@ class Trace:
     def enter(self, exchange: Exchange) -> None:
         """Have a request belong to a trace: the one that it says, or a new one."""
         exchange.hidden_headers |= CONTEXT_FIELDS | B3_FIELDS if self.b3 else CONTEXT_FIELDS
+        self._received(exchange)
+
+    def _received(self, exchange: Exchange) -> None:
         parent: Parent | None = None
         if self.trusts_peers if exchange.peer_trusted else self.trusts_strangers:
             parent = parent_in(exchange.headers, exchange.fields, b3=bool(self.b3))
@@ -116,6 +119,9 @@ class Trace:
 
     def _continue(self, exchange: Exchange, parent: Parent) -> None:
         trace = exchange.trace_id = parent.trace
+        if parent.unchanged and not parent.sampled and not self.b3 and b"tracestate" not in exchange.fields:
+            exchange.extra_headers += ((b"traceparent", exchange.fields[b"traceparent"]),)  # the usual case
+            return
         state: Lines = () if parent.b3 or b"tracestate" not in exchange.fields else state_lines(exchange.headers)
         sampled, flags = parent.sampled, parent.flags
         if sampled is None:

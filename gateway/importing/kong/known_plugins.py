@@ -263,28 +263,34 @@ def _elsewhere(config: Item, effect: Effect, description: Description) -> None:
     )
 
 
-PLUGINS: Mapping[str, Handler] = {
-    "acl": _acl,
-    "basic-auth": _basic_auth,
-    "bot-detection": _bots,
-    "correlation-id": _correlation,
-    "cors": _cors,
-    "file-log": _file_log,
-    "ip-restriction": _ip_restriction,
-    "jwt": _jwt,
-    "key-auth": _key_auth,
-    "key-auth-enc": _key_auth,
-    "prometheus": _prometheus,
-    "proxy-cache": _cache,
-    "proxy-cache-advanced": _cache,
-    "rate-limiting": rate_limiting,
-    "rate-limiting-advanced": rate_limiting,
-    "request-size-limiting": _size_limiting,
-    "request-termination": _termination,
-    "request-transformer": request_transformer,
-    "request-transformer-advanced": request_transformer,
-    "response-transformer": response_transformer,
-    "response-transformer-advanced": response_transformer,
-} | dict.fromkeys(
-    ("http-log", "tcp-log", "udp-log", "syslog", "loggly", "statsd", "datadog", "zipkin", "opentelemetry"), _elsewhere
+def _traced(config: Item, effect: Effect, description: Description) -> None:
+    effect.item.unsaid("traces go where `telemetry: {otlp: ...}` says, as many as `trace: {sample: ...}` does")
+
+
+PLUGINS: Mapping[str, Handler] = (
+    {
+        "acl": _acl,
+        "basic-auth": _basic_auth,
+        "bot-detection": _bots,
+        "correlation-id": _correlation,
+        "cors": _cors,
+        "file-log": _file_log,
+        "ip-restriction": _ip_restriction,
+        "jwt": _jwt,
+        "key-auth": _key_auth,
+        "key-auth-enc": _key_auth,
+        "prometheus": _prometheus,
+        "proxy-cache": _cache,
+        "proxy-cache-advanced": _cache,
+        "rate-limiting": rate_limiting,
+        "rate-limiting-advanced": rate_limiting,
+        "request-size-limiting": _size_limiting,
+        "request-termination": _termination,
+        "request-transformer": request_transformer,
+        "request-transformer-advanced": request_transformer,
+        "response-transformer": response_transformer,
+        "response-transformer-advanced": response_transformer,
+    }
+    | dict.fromkeys(("http-log", "tcp-log", "udp-log", "syslog", "loggly", "statsd", "datadog"), _elsewhere)
+    | dict.fromkeys(("zipkin", "opentelemetry"), _traced)
 )

@@ -128,9 +128,7 @@ async def test_a_sender_that_hangs_is_told_of_and_left_behind(monkeypatch: pytes
         return Verdict()
 
     sender = Scripted(hanging)
-    each = Pipeline(
-        Destination("http", "traces", "http://c", (), 0.05, ()), "number", Batching(0.01, 3, 10, 99), lambda: sender
-    )
+    each = pipeline(sender, timeout=0.05)
     await each.start()
     each.put(1, 1)
     await eventually(lambda: any("does not answer" in trouble for trouble in each.troubles()))
