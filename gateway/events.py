@@ -7,10 +7,13 @@ known are refused by the admin API, where they are misspelt, and ignored on the 
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, Strict
+
+from gateway.algorithms.percentiles import Sketch
 
 VERSION: Final = 1  # of the envelope and of all messages: another one where what is known means something else
 FINGERPRINT: Final = re.compile(r"sha256:[0-9a-f]{12}")
@@ -113,8 +116,61 @@ class ApiAlert(Message):
     summary: Annotated[str, Field(max_length=4096)]
 
 
+def _sketch(value: Any) -> Sketch:
+    if isinstance(value, Sketch):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("durations are a text in base64")
+    return Sketch.from_bytes(b64decode(value, validate=True))
+
+
+Durations = Annotated[
+    Sketch,
+    PlainValidator(_sketch, json_schema_input_type=str),
+    PlainSerializer(lambda sketch: b64encode(sketch.to_bytes()).decode(), return_type=str),
+]
+"""A sketch of durations (`algorithms/percentiles.py`), as its bytes in base64."""
+
+Ended = Literal["ok", "refused", "failed", "client_gone", "internal"]
+Number = Annotated[int, Field(ge=0, le=2**53)]
+Count = tuple[Name, Name, int, Ended, Number]
+"""A tenant (empty: none), a method, a status, how it ended, and how many requests that were."""
+
+
+class FlowCounts(Message):
+    """What one route sent to one upstream, or answered itself, since the last message."""
+
+    route: Name
+    upstream: Name
+    counts: Annotated[tuple[Annotated[Count, Strict(False)], ...], Strict(False)]
+    durations: Durations
+
+
+class EndpointCounts(Message):
+    """What was sent to one endpoint since the last message. `instance` is `host:port`."""
+
+    service: Name
+    instance: Name
+    failures: Number
+    durations: Durations
+
+
+class TrafficCounts(Message):
+    """`traffic`, from routers to the monitor: what was counted in the last second or so.
+
+    {"seconds": 1.0, "consumers": {"acme-corp": 17}, "endpoints": [...], "flows":
+    [{"route": "users", "upstream": "user-api", "counts": [["acme", "GET", 200, "ok", 17]], "durations": "..."}]}
+    """
+
+    KIND = "traffic"
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    consumers: dict[Name, Number]
+    flows: Annotated[tuple[FlowCounts, ...], Strict(False)]
+    endpoints: Annotated[tuple[EndpointCounts, ...], Strict(False)]
+
+
 KINDS: Final[dict[str, type[Message]]] = {
-    kind.KIND: kind for kind in (ServiceRegistry, AuthRequest, AccessLog, HealthFeedback, ApiAlert)
+    kind.KIND: kind for kind in (ServiceRegistry, AuthRequest, AccessLog, HealthFeedback, ApiAlert, TrafficCounts)
 }
 
 

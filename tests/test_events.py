@@ -9,11 +9,18 @@ from pydantic import ValidationError
 
 from gateway.events import KINDS, AuthRequest, Message
 
+DURATIONS = "/Knx0k1iUD8AAAAAAAAAAMECAQ=="
 AS_WRITTEN = {
     "service-registry": '{"service":"user-api","instances":[{"host":"10.0.1.5","port":8080,"health":"passing"}]}',
     "auth-request": '{"request_id":"req-88210","path":"/api/v2/users","api_key":"key_example_4eC39H"}',
     "access-log": '{"request_id":"req-88210","client":"acme-corp","decision":"allow","latency_ms":12}',
     "health-feedback": '{"service":"user-api","instance":"10.0.1.6:8080","status":"failing","error_rate":0.42}',
+    "traffic": '{"seconds":1.0,"consumers":{"acme-corp":17},"flows":[{"route":"users","upstream":"user-api",'
+    '"counts":[["acme","GET",200,"ok",1]],"durations":"'
+    + DURATIONS
+    + '"}],"endpoints":[{"service":"user-api","instance":"10.0.1.5:8080","failures":0,"durations":"'
+    + DURATIONS
+    + '"}]}',
     "api-alert": '{"alert":"errors","state":"firing","severity":"page","subject":"route orders","summary":"many"}',
 }
 """As other programs send them."""

@@ -63,7 +63,7 @@ class Overview:
         }
 
     def _consumers(self, monitor: Monitor) -> Sequence[tuple[str, float]]:
-        return self.top_consumers.shown(monitor.traffic.consumers, time.monotonic())
+        return self.top_consumers.shown(monitor.consumers, time.monotonic())
 
     def _seconds(self) -> Sequence[tuple[int, float, float]]:
         """Of the last few: when, and requests and errors in it."""

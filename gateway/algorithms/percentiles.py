@@ -81,6 +81,15 @@ class Sketch:
                 counts[at] += count
             at += 1
 
+    def merge_within(self, other: Sketch) -> None:
+        """The same without taking more memory, where anything was counted: what is outside counts at the ends."""
+        self.count += other.count
+        self.total += other.total
+        self.zeros += other.zeros
+        last = len(self.counts) - 1
+        for index, count in other.filled():
+            self.counts[min(max(index - self.first, 0), last)] += count
+
     def copy(self) -> Sketch:
         """The same, as of now."""
         made = Sketch()

@@ -59,16 +59,16 @@ class _Known:
 
 
 class Readings:
-    """Looks at a Traffic, and at the endpoints of services."""
+    """Looks at what is counted in this process and in others, and at the endpoints of services."""
 
     def __init__(
         self,
-        traffic: Traffic,
+        traffics: Sequence[Traffic],
         services: Callable[[], Iterable[Service]],
         subjects: Subjects,
         most_bytes: int = KNOWN_BYTES,
     ) -> None:
-        self._traffic = traffic
+        self._traffics = traffics
         self._services = services
         self._subjects = subjects
         self._flows: dict[Flow, _Known] = {}
@@ -78,11 +78,16 @@ class Readings:
         self.bytes = 0  # of what is known
         self._ended: list[Flow] = []  # since the last look
         self._former = [0, 0]  # requests and errors of all that have ended
-        traffic.ending.append(self._end)
+        for traffic in traffics:
+            traffic.ending.append(self._end)
 
     def close(self) -> None:
         """Look no more."""
-        self._traffic.ending.remove(self._end)
+        for traffic in self._traffics:
+            traffic.ending.remove(self._end)
+
+    def _counted(self) -> list[Flow]:
+        return [flow for traffic in self._traffics for flow in traffic.flows.values()]
 
     def _end(self, flow: Flow) -> None:
         self._ended.append(flow)
@@ -92,7 +97,7 @@ class Readings:
     def totals(self) -> Steps[tuple[int, int]]:
         """All requests and errors so far."""
         requests, errors = self._former
-        for count, flow in enumerate(list(self._traffic.flows.values())):
+        for count, flow in enumerate(self._counted()):
             requests += flow.durations.count
             errors += flow.errors
             if count % 500 == 0:
@@ -105,7 +110,7 @@ class Readings:
         pending: Pending = {}
         every, tenants = Tally(), dict[str, Tally]()
         ended, self._ended = self._ended, []
-        for flow in [*ended, *self._traffic.flows.values()]:
+        for flow in [*ended, *self._counted()]:
             self._look_at_flow(flow, pending, every, tenants)
             yield
         for flow in ended:

@@ -9,7 +9,7 @@ there are many.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import ceil, log2
 from typing import Final, Literal
 
@@ -213,7 +213,13 @@ class Traffic:
 
     def _flow(self, route: str | None, upstream: str | None) -> Flow:
         """The flow with these words, in whichever way the target is written."""
-        name = (route or NONE, upstream_name(upstream) if upstream else NONE)
+        flow = self._named((route or NONE, upstream_name(upstream) if upstream else NONE))
+        if flow is not self._other:
+            self._flows[route, upstream] = flow
+        return flow
+
+    def _named(self, name: tuple[str, str]) -> Flow:
+        """The flow with this name."""
         flow = self.flows.get(name)
         if flow is None:
             # A route may have ended while it was answering.
@@ -222,10 +228,9 @@ class Traffic:
                 return self.flows.setdefault(self._other.name, self._other)
             flow = self.flows[name] = Flow(*name)
             self.flow_bytes += _FLOW
-        self._flows[route, upstream] = flow
         return flow
 
-    def _new_count(self, flow: Flow, key: Key) -> None:
+    def _new_count(self, flow: Flow, key: Key, number: int = 1) -> None:
         tenant, method, status, ended = key
         if tenant and not self._tenants.admit(tenant):
             self._overflowed("tenants")
@@ -239,13 +244,13 @@ class Traffic:
                     flow = self.flows.setdefault(self._other.name, self._other)
             elif flow is not self._other:
                 self.count_bytes += _COUNT
-        flow.counts[key] = flow.counts.get(key, 0) + 1
+        flow.counts[key] = flow.counts.get(key, 0) + number
 
-    def _new_consumer(self, consumer: str) -> None:
+    def _new_consumer(self, consumer: str, number: int = 1) -> None:
         if not self._consumers.admit(consumer):
             self._overflowed("consumers")
             consumer = OTHER
-        self.consumers[consumer] = self.consumers.get(consumer, 0) + 1
+        self.consumers[consumer] = self.consumers.get(consumer, 0) + number
 
     def _room(self, durations: Sketch, at: int) -> int:
         """Where one is counted that is outside of what there was; at the end of it, where there is no room."""
@@ -260,6 +265,30 @@ class Traffic:
 
     def _overflowed(self, what: str) -> None:
         self.overflow[what] = self.overflow.get(what, 0) + 1
+
+    # What another process has counted.
+
+    def merge(self, name: tuple[str, str], counts: Iterable[tuple[Key, int]], durations: Sketch) -> None:
+        """Count what has come of the flow with this name elsewhere."""
+        flow = self._named(name)
+        for key, number in counts:
+            flow.errors += number if key[3] in ERRORS else 0
+            if key in flow.counts:
+                flow.counts[key] += number
+            else:
+                self._new_count(flow, key, number)
+        before = len(flow.durations.counts)
+        if before and self.flow_bytes > _GROWTH * self._most_flow_bytes:
+            self._overflowed("durations")
+            flow.durations.merge_within(durations)
+        else:
+            flow.durations.merge(durations)
+            self.flow_bytes += _CELL * (len(flow.durations.counts) - before)
+
+    def merge_consumers(self, counts: Mapping[str, int]) -> None:
+        """The same of consumers."""
+        for name, number in counts.items():
+            self._new_consumer(name, number)
 
     # What ends.
 

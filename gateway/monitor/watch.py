@@ -10,8 +10,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,6 +21,7 @@ from gateway.live.paced import PAUSE, paced
 from gateway.live.tasks import Tasks
 from gateway.monitor.feedback import Feedback
 from gateway.monitor.merged import Merged
+from gateway.monitor.over_bus import Heard
 from gateway.monitor.readings import Counted, Readings, Service
 from gateway.monitor.replicas import Replicas
 from gateway.monitor.slices import Slice, Steps, sealed, written
@@ -66,7 +68,9 @@ class Monitor(Merged):
         self.link: RedisLink | None = None  # by which it knows others
         self.send: Callable[[HealthFeedback], None] | None = None  # tells discovery of endpoints that stand out
         self.traffic = traffic
-        self._readings = Readings(traffic, services, self.subjects)
+        self.heard = Heard()  # of routers in processes that have no monitor
+        every = [traffic, self.heard.traffic]
+        self._readings = Readings(every, lambda: chain(services(), self.heard.services()), self.subjects)
         self._services = services
         self._feedback = Feedback(self.own.tally, group)
         self._file: WindowFile | None = None
@@ -84,6 +88,12 @@ class Monitor(Merged):
         if self._replicas is not None and self._replicas.asked():
             async with self._busy:
                 await self._follow(now)
+
+    @property
+    def consumers(self) -> Mapping[str, int]:
+        """The requests of each."""
+        heard = self.heard.traffic.consumers
+        return Counter(self.traffic.consumers) + Counter(heard) if heard else self.traffic.consumers
 
     @property
     def gateways(self) -> int:

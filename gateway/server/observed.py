@@ -81,8 +81,9 @@ class Observed:
     def _follow(self, known: Known) -> None:
         """Let go what was counted of routes, ways and callers that this configuration has not."""
         self._known = known
-        ending = self.traffic.configure(known.leads, known.tenants, known.consumers)
-        Stepwise(ending).begin(len(self.traffic.flows) + len(self.traffic.consumers))
+        for traffic in (self.traffic, self.monitor.heard.traffic):
+            ending = traffic.configure(known.leads, known.tenants, known.consumers)
+            Stepwise(ending).begin(len(traffic.flows) + len(traffic.consumers))
 
     def tell(self, gateway: Gateway, loop_watch: LoopWatch) -> None:
         """Have the metrics tell of all that lives."""

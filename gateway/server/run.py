@@ -96,7 +96,7 @@ async def serve(options: ServeOptions) -> None:
     # The last requests are kept where they can be shown.
     reports += [logs.access.report, *([observed.recent.report] if admin_at is not None else ())]
     admin_access = AdminAccess(options.directory, admin_at, options.secrets)
-    names, speaking = NameWarnings(options.resolve), Speaking(options.roles, owner)
+    names, speaking = NameWarnings(options.resolve), Speaking(options.roles, owner, observed, reports)
 
     def prepare(snapshot: Snapshot, plan: Plan) -> None:
         speaking.check(snapshot)

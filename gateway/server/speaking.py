@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TypeVar
 
 from gateway.build import Snapshot
 from gateway.bus.configured import PLACE, bus_identity, bus_of
 from gateway.config.problems import ConfigError, Problem
 from gateway.context import Context
+from gateway.http import Report
 from gateway.live import Owner, Plan
+from gateway.monitor.over_bus import TrafficListener
+from gateway.monitor.publishing import AccessPublisher, TrafficPublisher
 from gateway.registry.discovery import Discovery
 from gateway.registry.feedback import FeedbackListener
 from gateway.registry.publishing import RegistryPublisher
 from gateway.roles import ALL, Roles, named
+from gateway.server.observed import Observed
 from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.roles")
+
+T = TypeVar("T")
 
 
 class Speaking:
     """`refusal` says why the process must not start with these roles, if so."""
 
-    def __init__(self, roles: Roles, owner: Owner) -> None:
+    def __init__(self, roles: Roles, owner: Owner, observed: Observed, reports: list[Report]) -> None:
+        """`reports` are what learns of each request."""
         self.refusal: str | None = None
         self._roles = roles
         self._owner = owner
+        self._observed = observed
+        self._reports = reports
+        self._told: AccessPublisher | None = None  # of each request
         owner.hold(("roles",), self)
         if roles != ALL:
             logger.info("the roles of this process are %s", named(roles))
@@ -54,14 +65,41 @@ class Speaking:
 
     def plan(self, snapshot: Snapshot, plan: Plan) -> None:
         """Have what speaks and listens live."""
-        context, owner = Context(snapshot.configuration, plan, self._roles), self._owner
-        identity, upstreams = bus_identity(context), partial(owner.all, Upstream)
-        if "discovery" not in self._roles:
-            return
-        plan.need(("feedback", identity), lambda: FeedbackListener(bus_of(context), upstreams), PLACE)
-        if identity is not None:
-            discoveries = partial(owner.all, Discovery)
-            publisher = plan.need(
-                ("publishing", identity), lambda: RegistryPublisher(bus_of(context), upstreams, discoveries), PLACE
-            )
-            plan.after_adoption(publisher.follow)
+        context = Context(snapshot.configuration, plan, self._roles)
+        if "discovery" in self._roles:
+            self._plan_discovery(context)
+        told = None
+        if context.configuration.middleware.bus == "redis":
+            if "monitor" in self._roles:
+                heard = self._observed.monitor.heard
+                _need(context, "traffic of routers", lambda: TrafficListener(bus_of(context), heard))
+            elif "router" in self._roles and context.configuration.middleware.monitor.enabled:
+                told = self._plan_router(context)
+        plan.after_adoption(partial(self._tell, told))
+
+    def _plan_discovery(self, context: Context) -> None:
+        upstreams, discoveries = partial(self._owner.all, Upstream), partial(self._owner.all, Discovery)
+        _need(context, "feedback", lambda: FeedbackListener(bus_of(context), upstreams))
+        if context.configuration.middleware.bus == "redis":
+            make = partial(RegistryPublisher, upstreams=upstreams, discoveries=discoveries)
+            publisher = _need(context, "publishing services", lambda: make(bus_of(context)))
+            context.plan.after_adoption(publisher.follow)
+
+    def _plan_router(self, context: Context) -> AccessPublisher:
+        traffic, upstreams = self._observed.traffic, partial(self._owner.all, Upstream)
+        auth = "auth" in self._roles
+        _need(context, "telling traffic", lambda: TrafficPublisher(bus_of(context), traffic, upstreams))
+        return _need(context, "telling requests", lambda: AccessPublisher(bus_of(context), auth=auth))
+
+    def _tell(self, told: AccessPublisher | None) -> None:
+        """Have this learn of each request from now on."""
+        former, self._told = self._told, told
+        if former is not None and former is not told:
+            self._reports.remove(former.report)
+        if told is not None and former is not told:
+            self._reports.append(told.report)
+
+
+def _need(context: Context, name: str, make: Callable[[], T]) -> T:
+    """What lives as long as the bus is the same."""
+    return context.plan.need((name, bus_identity(context)), make, PLACE)

@@ -116,3 +116,17 @@ def test_what_is_recent_is_known_and_the_rest_forgotten() -> None:
         recent.add(0.1, 140 + number)
     assert recent.value(201) == pytest.approx(0.1, rel=0.011)
     assert recent.value(300) is None
+
+
+def test_merging_within_what_there_is_takes_no_memory() -> None:
+    """All is counted, what is outside of the buckets in those at the ends."""
+    sketch, other = Sketch(), Sketch()
+    for seconds in (0.1, 0.2):
+        sketch.add(seconds)
+    buckets = len(sketch.counts)
+    for seconds in (0.0, 0.001, 0.15, 50.0):
+        other.add(seconds)
+    sketch.merge_within(other)
+    assert (sketch.count, sketch.zeros, len(sketch.counts)) == (6, 1, buckets)
+    assert sketch.quantile(1.0) == pytest.approx(0.2, rel=0.02)
+    assert sketch.total == pytest.approx(50.451)

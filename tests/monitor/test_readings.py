@@ -38,7 +38,7 @@ class Watched:
         self.traffic = Traffic()
         self.pools: list[Pool] = []
         self.subjects = Subjects(10 * 1024**2)
-        self.readings = Readings(self.traffic, lambda: self.pools, self.subjects, most_bytes)
+        self.readings = Readings([self.traffic], lambda: self.pools, self.subjects, most_bytes)
 
     def flow(self, route: str, upstream: str) -> Flow:
         return self.traffic.flows.setdefault((route, upstream), Flow(route, upstream))

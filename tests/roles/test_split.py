@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from tests.redis_server import RedisServer
 from tests.registry.support import shows
@@ -170,3 +174,33 @@ async def test_copies_go_to_what_discovery_finds(tmp_path: Path, redis: RedisSer
             with running(tmp_path, "router,auth", routes, middleware(redis, tmp_path)) as router:
                 await shows(f"{router.url}/x", "one")
                 await eventually(lambda: copied.others > 0)
+
+
+async def test_the_monitor_sums_up_what_routers_served(tmp_path: Path, redis: RedisServer) -> None:
+    """It has the requests of both, by service and endpoint, with their durations; the routers have no windows."""
+    async with named_backends("one") as [one]:
+        with running(tmp_path, "monitor,discovery", FILE, middleware(redis, tmp_path)) as monitor:
+            instances(monitor, one)
+            with (
+                running(tmp_path, "router,auth", FILE, middleware(redis, tmp_path)) as router,
+                running(tmp_path, "router,auth", FILE, middleware(redis, tmp_path)) as other,
+            ):
+                for gateway in (router, router, other):
+                    assert await asyncio.to_thread(gateway.status, "/x") == 200
+                    assert gateway.status("/missing") == 404
+                for by, name, requests in [
+                    ("upstream", "user-api", 3),
+                    ("endpoint", f"user-api/127.0.0.1:{one}", 3),
+                ]:
+                    await eventually(partial(has, monitor, by, name, requests), 30, f"{by} {name}")
+                assert httpx2.get(f"http://127.0.0.1:{router.admin_port}/monitor").status_code == 409
+                assert monitor.ask("/monitor?by=all&window=5m")["all"]["requests"] == 6
+                assert monitor.ask("/monitor?by=all&window=5m")["all"]["requests"] == 6
+                [shown] = monitor.ask("/monitor?by=upstream&window=5m")["subjects"]
+                assert shown["p50_ms"] > 0
+
+
+def has(monitor: RoleProcess, by: str, name: str, requests: int) -> bool:
+    """Whether the monitor has seen so many requests of something."""
+    items = monitor.ask(f"/monitor?by={by}&window=5m")["subjects"]
+    return {each["name"]: each["requests"] for each in items}.get(name) == requests
