@@ -98,6 +98,11 @@ class Bus(Protocol):
         ...
 
     @property
+    def waiting(self) -> int:
+        """How many messages wait to be sent."""
+        ...
+
+    @property
     def busy(self) -> bool:
         """Whether so much waits to be sent that more should wait, where it can."""
         ...

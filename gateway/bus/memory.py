@@ -39,6 +39,7 @@ class MemoryBus:
 
     name = "this process"
     connected = True
+    waiting = 0
     busy = False
     losses = 0
 

@@ -79,8 +79,8 @@ class RedisBus:
     def troubles(self) -> Iterable[str]:
         """See `Troubled`."""
         if not self._link.available:
-            waiting = len(self.queue)
-            yield f"messages to other gateways wait for Redis (bus: redis): {waiting} now; a minute old, they are lost"
+            left = "a minute old, they are lost"
+            yield f"messages to other gateways wait for Redis (bus: redis): {self.waiting} now; {left}"
 
     def letter(self, message: Message) -> Letter | None:
         """See `Bus`."""
@@ -115,6 +115,11 @@ class RedisBus:
         inbox = Inbox(delivery, self.counts, self.tasks, self._inboxes.remove)
         self._inboxes.append(inbox)
         return _Followed(self, delivery, inbox)
+
+    @property
+    def waiting(self) -> int:
+        """See `Bus`."""
+        return len(self.queue) + len(self._sending)
 
     @property
     def busy(self) -> bool:

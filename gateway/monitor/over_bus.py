@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from gateway.algorithms.percentiles import Sketch
 from gateway.bus.bus import Bus, Received, Subscription
-from gateway.events import EndpointCounts, TrafficCounts
+from gateway.events import AccessLog, EndpointCounts, TrafficCounts
+from gateway.families import Family, counter
 from gateway.live.paced import paced
 from gateway.monitor.slices import Steps
 from gateway.monitor.traffic import Traffic
@@ -53,6 +54,7 @@ class Heard:
         self.traffic = Traffic()
         self.bytes = 0  # about what the endpoints take
         self.left_out = 0  # messages of endpoints, for which there was no room
+        self.decisions: dict[str, int] = {}  # requests of which routers told one by one
         self._most_bytes = most_bytes
         self._services: dict[str, HeardService] = {}
 
@@ -104,25 +106,38 @@ class Heard:
                 del self._services[service.name]
 
 
-class TrafficListener:
-    """Takes the messages of the bus. Several monitors share them, and put their windows together."""
+class RouterListener:
+    """Takes what routers say on the bus. Several monitors share that, and put their windows together."""
 
     def __init__(self, bus: Bus, heard: Heard) -> None:
         self._bus = bus
         self._heard = heard
-        self._subscription: Subscription | None = None
+        self._subscriptions: list[Subscription] = []
 
     async def start(self) -> None:
         """Begin."""
-        self._subscription = self._bus.subscribe(TrafficCounts, self._take, GROUP)
+        self._subscriptions = [
+            self._bus.subscribe(TrafficCounts, self._take, GROUP),
+            self._bus.subscribe(AccessLog, self._take_decision, GROUP),
+        ]
 
     async def stop(self) -> None:
         """Listen no more."""
-        if self._subscription is not None:
-            self._subscription.end()
+        for subscription in self._subscriptions:
+            subscription.end()
 
     async def _take(self, message: TrafficCounts, received: Received) -> None:
         if received.age > LATEST_SECONDS:
             self._bus.counts.drop(message.KIND, "late", "it had to wait for a minute")
         else:
             await paced(self._heard.take(message, time.monotonic()))
+
+    async def _take_decision(self, message: AccessLog, received: Received) -> None:
+        self._heard.decisions[message.decision] = self._heard.decisions.get(message.decision, 0) + 1
+
+
+def heard_metrics(heard: Heard) -> Iterator[Family]:
+    """What routers in other processes have told."""
+    help = "Requests of which routers without a monitor have told one by one, at most 200 in a second of each."
+    decisions = {(decision,): number for decision, number in heard.decisions.items()}
+    yield counter("gateway_heard_requests_total", help, decisions, ("decision",))

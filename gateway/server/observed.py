@@ -10,6 +10,9 @@ from gateway.auth.metrics import FetchedKeys, issuer_metrics
 from gateway.build import Snapshot
 from gateway.bus.bus import Bus
 from gateway.bus.configured import bus_of
+from gateway.bus.memory import MemoryBus
+from gateway.bus.metrics import bus_metrics
+from gateway.bus.redis import RedisBus
 from gateway.context import Context
 from gateway.families import Family, gauge
 from gateway.http import Report
@@ -17,6 +20,7 @@ from gateway.live import LoopLag, Owner, Plan
 from gateway.monitor.exposition.page import Exposition
 from gateway.monitor.known import Known
 from gateway.monitor.metrics import plain
+from gateway.monitor.over_bus import heard_metrics
 from gateway.monitor.readings import Counted
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
@@ -95,6 +99,8 @@ class Observed:
         add(partial(resilience_metrics, owner))
         add(lambda: discovery_metrics(owner.all(Discovery)))
         add(lambda: issuer_metrics(owner.all(FetchedKeys)))
+        add(partial(heard_metrics, self.monitor.heard))
+        add(lambda: bus_metrics([*owner.all(MemoryBus), *owner.all(RedisBus)]))
         add(self._ends)
         add(partial(config_metrics, reloader))
         add(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))

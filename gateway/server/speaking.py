@@ -13,7 +13,7 @@ from gateway.config.problems import ConfigError, Problem
 from gateway.context import Context
 from gateway.http import Report
 from gateway.live import Owner, Plan
-from gateway.monitor.over_bus import TrafficListener
+from gateway.monitor.over_bus import RouterListener
 from gateway.monitor.publishing import AccessPublisher, TrafficPublisher
 from gateway.registry.discovery import Discovery
 from gateway.registry.feedback import FeedbackListener
@@ -72,7 +72,7 @@ class Speaking:
         if context.configuration.middleware.bus == "redis":
             if "monitor" in self._roles:
                 heard = self._observed.monitor.heard
-                _need(context, "traffic of routers", lambda: TrafficListener(bus_of(context), heard))
+                _need(context, "what routers say", lambda: RouterListener(bus_of(context), heard))
             elif "router" in self._roles and context.configuration.middleware.monitor.enabled:
                 told = self._plan_router(context)
         plan.after_adoption(partial(self._tell, told))

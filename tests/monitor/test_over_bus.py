@@ -14,7 +14,7 @@ from gateway.bus.memory import MemoryBus
 from gateway.events import AccessLog, AuthRequest, EndpointCounts, FlowCounts, TrafficCounts
 from gateway.http import Decision, Identity
 from gateway.monitor import publishing
-from gateway.monitor.over_bus import Heard, TrafficListener
+from gateway.monitor.over_bus import Heard, RouterListener
 from gateway.monitor.publishing import AccessPublisher, TrafficPublisher
 from gateway.monitor.traffic import OTHER, Traffic
 from tests.monitor.stepping import finish
@@ -44,7 +44,7 @@ class Router:
 async def telling(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Router, Heard]]:
     monkeypatch.setattr(publishing, "ROUND_SECONDS", 0.02)
     bus, heard = MemoryBus(), Heard()
-    router, listener = Router(bus), TrafficListener(bus, heard)
+    router, listener = Router(bus), RouterListener(bus, heard)
     router.serve()  # which is told by what was there before
     await listener.start()
     await router.publisher.start()
@@ -84,7 +84,7 @@ async def test_what_a_flow_had_when_it_ended_is_told(monkeypatch: pytest.MonkeyP
     """A route that is taken out of the configuration loses nothing of its last second."""
     async with telling(monkeypatch) as (router, heard):
         router.serve()
-        drain(router.traffic.configure(lambda route, upstream: False, [], []))
+        drain(router.traffic.configure(lambda route, upstream: False, frozenset(), frozenset()))
         await eventually(lambda: ("orders", "shop") in heard.traffic.flows)
         assert heard.traffic.flows["orders", "shop"].durations.count == 1
 
@@ -101,7 +101,7 @@ async def test_much_is_told_in_several_messages(monkeypatch: pytest.MonkeyPatch)
 async def test_what_was_counted_too_long_ago_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that has waited for a minute would be a peak that there never was: it is dropped, and counted."""
     bus, heard = MemoryBus(), Heard()
-    listener = TrafficListener(bus, heard)
+    listener = RouterListener(bus, heard)
     message = TrafficCounts(seconds=1.0, consumers={"app": 1}, flows=(), endpoints=())
     await listener._take(message, Received("a.1", "a", 61.0))
     assert heard.traffic.consumers == {}

@@ -80,9 +80,9 @@ async def test_what_health_checks_find_counts_in_the_router(tmp_path: Path, redi
             running(tmp_path, "router,auth", routes, middleware(redis, tmp_path)) as router,
         ):
             label = f"127.0.0.1:{two.port}"
+            await stands(router, two.port, ("in", None))
             two.well = False
-            await eventually(lambda: endpoints(router)[label][0] == "out")
-            assert endpoints(router)[label][1].endswith(" checks failed: answered 500")
+            await eventually(lambda: str(endpoints(router)[label][1]).endswith(" checks failed: answered 500"))
             before = one.checks, two.checks
             await eventually(lambda: two.checks >= before[1] + 3)
             assert one.checks + two.checks - sum(before) <= 12  # by one process only
