@@ -7,8 +7,8 @@ import time
 from collections.abc import Generator
 from typing import Final, TypeVar
 
-SLICE: Final = 0.0005  # seconds of a turn of the loop
-PAUSE: Final = 0.0015  # seconds until the next such turn: so it takes a quarter of a loop that has nothing else to do
+SLICE: Final = 0.001  # seconds of a turn of the loop
+PAUSE: Final = 0.001  # seconds until the next such turn
 
 T = TypeVar("T")
 

@@ -284,4 +284,4 @@ class Subjects:
                 yield
 
 
-_SUBJECT_BYTES: Final = 320  # in both tables, with what the objects take, beside the name
+_SUBJECT_BYTES: Final = 220  # in both tables, with what the objects take, beside the name

@@ -10,6 +10,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from struct import Struct
 from typing import Final, Literal, NamedTuple
 
@@ -127,7 +128,8 @@ def quantiles(buckets: dict[int, int], wanted: Sequence[float]) -> list[float | 
 
 def durations_of(sketch: Sketch) -> dict[int, int]:
     """What a sketch has counted, by index."""
-    buckets = dict(sketch.filled())
+    counts = sketch.counts
+    buckets = dict(compress(zip(range(sketch.first, sketch.first + len(counts)), counts, strict=True), counts))
     if sketch.zeros:
         buckets[NOTHING] = sketch.zeros
     return buckets

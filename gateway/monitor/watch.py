@@ -193,7 +193,7 @@ class Monitor(Merged):
         seconds = now - self._looked if 0 < now - self._looked < MINUTE else float(FINE)
         self._looked = now
         pending = await paced(self._readings.look(), pause)
-        piece = await paced(self.own.sealed(FINE, start, seconds, pending), pause)
+        piece = await paced(self.own.sealed(start, seconds, pending), pause)
         self._minute.append(piece)
         await paced(self.own.put(FINE, piece), pause)
         await self._share(FINE, piece, pause)
@@ -204,12 +204,13 @@ class Monitor(Merged):
         if not pieces:
             return
         start = pieces[0].start - pieces[0].start % MINUTE
-        minute = await paced(self.own.together(MINUTE, start, pieces), pause)
+        minute = await paced(self.own.together(start, pieces), pause)
         await paced(self.own.put(MINUTE, minute), pause)
         await self._write(pieces, minute, now, pause)
         await self._share(MINUTE, minute, pause)
         if (start + MINUTE) % COARSE == 0:
-            await paced(self.own.combine(COARSE, start, MINUTE), pause)
+            for windows in (self.own, self.others):
+                await paced(windows.combine(COARSE, start, MINUTE), pause)
             await paced(self.forget(), pause)
 
     # What other gateways serve.
@@ -246,9 +247,6 @@ class Monitor(Merged):
                 logger.warning("%s of the monitor has a slice that is left out: %s", FILE, error)
                 continue
             await paced(self.own.put(kept.step, piece))
-            coarse = piece.start - piece.start % COARSE
-            if kept.step == MINUTE and self.own.get(COARSE, coarse) is not None:
-                await paced(self.own.put(COARSE, piece))
 
     async def _write(self, pieces: list[Slice], minute: Slice, now: float, pause: float) -> None:
         await self._take_others(now)

@@ -1,7 +1,9 @@
 """Windows over what came of requests: the last 10 seconds to the last hour, by subject, within a bounded memory.
 
 Time is cut into slices of 10 seconds, which are kept for five minutes, of a minute, for an hour, and of five minutes,
-for an hour, too. A window is the sum of the slices that it is made of, the longest that fit. `now` is Unix time.
+for an hour, too. A window is the sum of the slices that it is made of, the longest that fit. Where there is not room
+for all, the finest and oldest go first, by which histories become shorter; and each slice is bounded, so that there is
+room for those that windows need. `now` is Unix time.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ COARSE: Final = 300
 HOUR: Final = 3600
 KEPT: Final = {FINE: 30, MINUTE: 60, COARSE: 12}  # slices of each length
 STEPS: Final = (COARSE, MINUTE, FINE)
-_SHARES: Final = {FINE: 0.33, MINUTE: 0.53, COARSE: 0.14}  # of the memory
+_NEEDED: Final = {FINE: 6, MINUTE: 6, COARSE: 12}  # of these, without which windows would be lacking
 _LATE: Final = 2  # slices of 10 seconds that may lack at the end of a window, because they are not made yet
 
 
@@ -38,41 +40,51 @@ class Windows:
     def __init__(self, subjects: Subjects, most_bytes: int) -> None:
         self.subjects = subjects
         self._slices: dict[int, dict[int, Slice]] = {step: {} for step in STEPS}  # by length and start
-        self._room = {step: int(most_bytes * _SHARES[step] / KEPT[step]) for step in STEPS}
+        self._most_bytes = most_bytes
+        self._room = most_bytes // (sum(_NEEDED.values()) + 1)  # of a slice; one is being made
         self._version = 0
         self._covered: tuple[tuple[int, int, int], list[Slice]] = ((0, 0, 0), [])
 
     # What is kept.
 
-    def sealed(self, step: int, start: int, seconds: float, pending: Pending, left_out: int = 0) -> Steps[Slice]:
-        """A slice of this length, which is not put here yet."""
-        return (yield from sealed(start, seconds, pending, self._room[step], self.subjects.other, left_out))
+    def sealed(self, start: int, seconds: float, pending: Pending, left_out: int = 0) -> Steps[Slice]:
+        """A slice, which is not put here yet."""
+        return (yield from sealed(start, seconds, pending, self._room, self.subjects.other, left_out))
 
     def put(self, step: int, piece: Slice) -> Steps[None]:
         """A slice of this length is over; it is added to what is known of its time already."""
-        start = piece.start - piece.start % step
+        start, late = piece.start - piece.start % step, piece
         known = self._slices[step].get(start)
         if known is not None:
             # Of two processes in this time, or of one after the other.
             seconds = max(piece.seconds, known.seconds, min(float(step), piece.seconds + known.seconds))
             pending = yield from collected([known, piece])
-            piece = yield from self.sealed(step, start, seconds, pending, piece.left_out + known.left_out)
+            piece = yield from self.sealed(start, seconds, pending, piece.left_out + known.left_out)
+        self._keep(step, start, piece)
+        if step == MINUTE and start - start % COARSE in self._slices[COARSE]:  # it comes late
+            yield from self.put(COARSE, late)
+
+    def _keep(self, step: int, start: int, piece: Slice) -> None:
         self._slices[step][start] = piece
         self._version += 1
+        while self.size > self._most_bytes:
+            more = [self._slices[each] for each in (FINE, MINUTE) if len(self._slices[each]) > _NEEDED[each]]
+            if not more:
+                return
+            del more[0][min(more[0])]
 
     def combine(self, step: int, start: int, of: int) -> Steps[None]:
         """Make a slice anew, of those of another length (`of`) that are within it."""
         start -= start % step
         within = [found for at in range(start, start + step, of) if (found := self._slices[of].get(at)) is not None]
         if within:
-            self._slices[step][start] = yield from self.together(step, start, within)
-            self._version += 1
+            self._keep(step, start, (yield from self.together(start, within)))
 
-    def together(self, step: int, start: int, pieces: Sequence[Slice]) -> Steps[Slice]:
-        """One slice of several, which is not put here yet."""
+    def together(self, start: int, pieces: Sequence[Slice]) -> Steps[Slice]:
+        """One slice of several that follow each other, which is not put here yet."""
         pending = yield from collected(pieces)
         seconds, left_out = sum(each.seconds for each in pieces), max(each.left_out for each in pieces)
-        return (yield from self.sealed(step, start, seconds, pending, left_out))
+        return (yield from self.sealed(start, seconds, pending, left_out))
 
     def read(self, step: int, data: bytes) -> Steps[Slice]:
         """A slice that was written (see `slices.written`), which is not put here yet. Raises ValueError."""
@@ -82,7 +94,7 @@ class Windows:
             pending[number] = summed([pending[number], packed]) if number in pending else packed
             yield
         start = found.start - found.start % step
-        return (yield from self.sealed(step, start, found.seconds, pending, found.left_out))
+        return (yield from self.sealed(start, found.seconds, pending, found.left_out))
 
     def get(self, step: int, start: int) -> Slice | None:
         """The slice of this length that begins then."""

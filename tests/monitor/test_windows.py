@@ -25,7 +25,7 @@ class Clock:
         self.windows = Windows(self.subjects, most_bytes)
 
     def slice(self, pending: Pending) -> None:
-        finish(self.windows.put(FINE, finish(self.windows.sealed(FINE, self.now, 10.0, pending))))
+        finish(self.windows.put(FINE, finish(self.windows.sealed(self.now, 10.0, pending))))
         self.now += FINE
         if self.now % MINUTE == 0:
             finish(self.windows.combine(MINUTE, self.now - MINUTE, FINE))
@@ -147,7 +147,7 @@ def test_memory_is_bounded_whatever_comes() -> None:
             for turn in range(kept):
                 pending = {number: some[(number + turn) % 5] for number in numbers}
                 pending[busy] = pack(400_000, 3, dict.fromkeys(range(-300, 100), 1000))
-                piece = finish(clock.windows.sealed(step, clock.now + turn * step, float(step), pending))
+                piece = finish(clock.windows.sealed(clock.now + turn * step, float(step), pending))
                 finish(clock.windows.put(step, piece))
         after, _ = tracemalloc.get_traced_memory()
     finally:
