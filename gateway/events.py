@@ -11,6 +11,7 @@ from base64 import b64decode, b64encode
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Final, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, Strict
 
 from gateway.algorithms.percentiles import Sketch
@@ -37,6 +38,10 @@ class Message(BaseModel):
         """As it may leave the process: without credentials."""
         return self
 
+    def to_json(self) -> bytes:
+        """As it is written. Raises ValueError or TypeError for a text that is no Unicode."""
+        return self.model_dump_json().encode()
+
 
 class ServiceRegistry(Message):
     """`service-registry`, from discovery to the router: all instances of a service, from now on.
@@ -46,12 +51,16 @@ class ServiceRegistry(Message):
 
     KIND = "service-registry"
     service: str
-    instances: Annotated[tuple[str | dict[str, Any], ...], Strict(False)]
+    instances: Annotated[tuple[Annotated[str | dict[str, Any], Field(union_mode="left_to_right")], ...], Strict(False)]
 
     @property
     def key(self) -> str | None:
         """The service."""
         return self.service
+
+    def to_json(self) -> bytes:
+        """In a tenth of the time: there may be 10,000 instances, and nothing else runs meanwhile."""
+        return orjson.dumps({"service": self.service, "instances": self.instances})
 
 
 class AuthRequest(Message):

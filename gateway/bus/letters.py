@@ -46,9 +46,8 @@ def letter_of(message: Message, sender: str, number: int) -> Letter:
     id = f"{sender}.{number}"
     head = {"v": VERSION, "kind": sent.KIND, "id": id, "at": round(time.time(), 3), "from": sender}
     try:
-        body = sent.model_dump_json().encode()
-        data = b'%b,"body":%b}' % (orjson.dumps(head)[:-1], body)
-    except ValueError as error:  # a text that is no Unicode
+        data = b'%b,"body":%b}' % (orjson.dumps(head)[:-1], sent.to_json())
+    except (ValueError, TypeError) as error:  # a text that is no Unicode
         raise Unreadable("invalid", str(error)) from None
     if len(data) > MAX_BYTES:
         raise Unreadable("too_large", f"it has {len(data)} bytes, and at most {MAX_BYTES} are sent")

@@ -31,6 +31,7 @@ from gateway.outside.redis_scripts import Script
 MOST: Final = 10_000  # messages of a stream
 MOST_BYTES: Final = 16 * 1024**2  # of a stream
 MOST_KEYS: Final = 20_000  # of a stream by key
+MOST_KEYED_BYTES: Final = 128 * 1024**2  # of a stream by key
 ANSWER_BYTES: Final = 256 * 1024  # of one reading, so that nothing else waits for long
 CALL_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 0.1
@@ -188,10 +189,10 @@ class RedisBus:
         return True
 
     async def _kept(self, kind: str, told: Sequence[tuple[Letter, int]]) -> bool:
-        arguments: list[str | int | bytes] = [self.name, round(LIFE_SECONDS * 1000), MOST_KEYS]
+        arguments: list[str | int | bytes] = [self.name, round(LIFE_SECONDS * 1000), MOST_KEYS, MOST_KEYED_BYTES]
         for letter, waited in told:
             arguments += [letter.key or "", waited, letter.data]
-        keys = [self.key(kind), self.key(kind, "keys"), self.key("senders")]
+        keys = [self.key(kind), self.key(kind, "keys"), self.key("senders"), self.key(kind, "bytes")]
         answer = await self.once(scripts.KEEP, keys, arguments)
         if not isinstance(answer, list) or len(answer) != len(told):
             return False
@@ -203,7 +204,7 @@ class RedisBus:
             elif taken == 0:
                 self._spoken_for.add(key)
             else:
-                self.counts.drop(kind, "keys", f"Redis has {MOST_KEYS} services already")
+                self.counts.drop(kind, "keys", f"Redis has {MOST_KEYS} services already, or no more room for them")
         return True
 
     # Who lives.

@@ -82,34 +82,41 @@ return unread
 KEEP: Final = Script(
     _READING
     + """
--- KEYS: the stream, the entries in it by what they are of ("id sender"), when senders were last heard of.
--- ARGV: the sender, for how many milliseconds one counts, how many keys there may be; then for each message what it is
--- of, how long it has waited, and its text ('': there is nothing to say of it any more).
+-- KEYS: the stream, the entries in it by what they are of ("id sender"), when senders were last heard of, the number
+-- of the stream's bytes. ARGV: the sender, for how many milliseconds one counts, how many keys and bytes there may be;
+-- then for each message what it is of, how long it has waited, and its text ('': there is nothing to say of it).
 -- Another sender's message stays while that one lives. Answers for each whether (1) it was taken, 0 where another
--- sender speaks for it, -1 where there are too many keys.
+-- sender speaks for it, -1 where there is no room for it.
 mend(KEYS[1], 'stream')
 mend(KEYS[2], 'hash')
 mend(KEYS[3], 'zset')
+local held = redis.pcall('GET', KEYS[4])
+local bytes = redis.call('XLEN', KEYS[1]) > 0 and type(held) == 'string' and tonumber(held) or 0
 local time, answer = now(), {}
-for i = 4, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   local known = redis.call('HGET', KEYS[2], ARGV[i])
   local id, sender = string.match(known or '', '^(%d+%-%d+) (.*)$')
   local heard = sender and sender ~= ARGV[1] and tonumber(redis.call('ZSCORE', KEYS[3], sender) or '')
   if heard and math.abs(time - heard) < tonumber(ARGV[2]) then
     answer[#answer + 1] = 0
-  elseif not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[3]) then
+  elseif not known and redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[3]) or bytes + #ARGV[i + 2] > tonumber(ARGV[4]) then
     answer[#answer + 1] = -1
   else
-    if id then redis.call('XDEL', KEYS[1], id) end
+    for _, entry in ipairs(id and redis.call('XRANGE', KEYS[1], id, id) or {}) do
+      bytes = bytes - #read(entry, time, math.huge)[3]
+      redis.call('XDEL', KEYS[1], id)
+    end
     if ARGV[i + 2] == '' then
       redis.call('HDEL', KEYS[2], ARGV[i])
     else
       local made = redis.call('XADD', KEYS[1], '*', 'w', ARGV[i + 1], 'm', ARGV[i + 2])
       redis.call('HSET', KEYS[2], ARGV[i], made .. ' ' .. ARGV[1])
+      bytes = bytes + #ARGV[i + 2]
     end
     answer[#answer + 1] = 1
   end
 end
+redis.call('SET', KEYS[4], string.format('%.0f', math.max(0, bytes)))
 return answer
 """
 )

@@ -38,6 +38,10 @@ SAID: Final = {Signal.PROBE.value: Signal.PROBE, Signal.FEEDBACK.value: Signal.F
 """What is said of endpoints beside what they are; the source's own word and heartbeats are of what they are."""
 
 Down = Mapping[Address, tuple[Signal, str]]
+Read = tuple[Member, tuple[Signal, str] | None]
+"""An instance, and what a signal says of it if that is down."""
+
+Written = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Said:
     revision: str
     happened: float  # time.perf_counter()
     wrong: Sequence[str]  # instances that cannot be used
+    read: Mapping[Written, Read]  # by how they are written
 
 
 class Listener(Protocol):
@@ -119,7 +124,8 @@ class BusRegistry:
         if message.service not in self._listeners:
             return
         happened = time.perf_counter() - received.age
-        read = partial(_read, message, received, happened)
+        former = self._said.get(message.service)
+        read = partial(_read, message, received, happened, former.read if former is not None else {})
         said = await parsed("bus-registry", read, INSTANCE_BYTES * len(message.instances))
         if message.service in self._listeners:
             self._said[message.service] = said
@@ -257,24 +263,27 @@ class BusHealth:
             self._upstream.report(endpoint, Signal.PROBE, up=False, reason=NOT_CHECKED, now=now)
 
 
-def _read(message: ServiceRegistry, received: Received, happened: float) -> Said:
+def _read(message: ServiceRegistry, received: Received, happened: float, known: Mapping[Written, Read]) -> Said:
+    """Most instances of a message are those of the former one (`known`), and reading them takes longest."""
     members: list[Member] = []
     down: dict[Address, tuple[Signal, str]] = {}
     wrong: list[str] = []
+    read: dict[Written, Read] = {}
     for instance in message.instances:
         try:
-            member, signal = _instance(instance)
-        except ValueError as error:
+            written = tuple(instance.items()) if isinstance(instance, dict) else ((instance, None),)
+            member, signal = read[written] = known.get(written) or _instance(instance)
+        except (ValueError, TypeError) as error:
             wrong.append(f"the instance {instance!r:.100} is left out: {error}")
             continue
         members.append(member)
         if signal is not None:
             down[member.address] = signal
-    return Said(tuple(members), down, received.sender, received.id.rpartition(".")[2], happened, wrong)
+    return Said(tuple(members), down, received.sender, received.id.rpartition(".")[2], happened, wrong, read)
 
 
-def _instance(written: str | Mapping[str, Any]) -> tuple[Member, tuple[Signal, str] | None]:
-    """What it is, and what a signal says of it if that is down. Raises ValueError."""
+def _instance(written: str | Mapping[str, Any]) -> Read:
+    """Raises ValueError."""
     if isinstance(written, str):
         return parse_instance(written), None
     signal, reason = written.get("signal"), one_line(str(written.get("reason", "")))[:256]

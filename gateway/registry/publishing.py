@@ -118,7 +118,7 @@ class RegistryPublisher:
             self._bus.send(letter)
 
     def _letter(self, name: str, instances: tuple[dict[str, Any], ...]) -> Letter | None:
-        return self._bus.letter(ServiceRegistry(service=name, instances=instances))
+        return self._bus.letter(ServiceRegistry.model_construct(service=name, instances=instances))
 
 
 def _instance(endpoint: Endpoint, now: float) -> dict[str, Any]:

@@ -206,6 +206,16 @@ async def test_one_who_comes_late_learns_what_was_said_last(redis: RedisServer) 
         assert await store.xlen("late:bus:service-registry") == 2
         discovery.retract(ServiceRegistry, "other")
         await eventually_async(lambda: store.xlen("late:bus:service-registry"), 1)
+        [(_, fields)] = await store.xrange("late:bus:service-registry")
+        assert int(await store.get("late:bus:service-registry:bytes")) == len(fields[b"m"])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(over_redis, "MOST_KEYED_BYTES", 400)
+            discovery.publish(service(1, "x" * 300))
+            await eventually(lambda: discovery.counts.dropped == {("service-registry", "keys"): 1})
+            patch.setattr(over_redis, "MOST_KEYED_BYTES", 10_000)
+            patch.setattr(over_redis, "MOST_KEYS", 1)
+            discovery.publish(service(1, "third"))
+            await eventually(lambda: discovery.counts.dropped == {("service-registry", "keys"): 2})
         await store.aclose()
 
 
