@@ -115,6 +115,8 @@ class ApiAlert(Message):
     """`api-alert`, from the monitor to the outside: an alert that begins, goes on, or is over.
 
     {"alert": "errors", "state": "firing", "severity": "page", "subject": "route orders", "summary": "error_rate > 5%"}
+
+    Times are as `2026-01-31T12:00:00Z`.
     """
 
     KIND = "api-alert"
@@ -123,6 +125,11 @@ class ApiAlert(Message):
     severity: Name
     subject: Name
     summary: Annotated[str, Field(max_length=4096)]
+    since: Name | None = None
+    until: Name | None = None  # of one that is over
+    figures: dict[str, float] = Field(default_factory=dict)  # shares from 0 to 1, durations in seconds
+    runbook: Annotated[str, Field(max_length=2048)] | None = None
+    link: Annotated[str, Field(max_length=2048)] | None = None
 
 
 def _sketch(value: Any) -> Sketch:

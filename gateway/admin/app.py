@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.admin.access import AccessControl, Listening
+from gateway.admin.alerts_api import alerts_operations
 from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.blocklist_api import blocklist_operations
 from gateway.admin.cache_api import cache_operations
@@ -89,6 +90,7 @@ def admin_app(
         *services_operations(reloader.owner, states),
         *resilience_operations(reloader.owner),
         *monitor_operations(reloader.owner),
+        *alerts_operations(reloader),
         *history_operations(reloader),
         *registry_operations(reloader),
         *blocklist_operations(reloader),

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from gateway.admin.alerts_commands import alerts
 from gateway.admin.blocklist_commands import blocklist
 from gateway.admin.commands import admin
 from gateway.admin.config_commands import config
@@ -42,6 +43,7 @@ COMMANDS: tuple[click.Command, ...] = (
     status,
     top,
     monitor,
+    alerts,
     config,
     keys,
     blocklist,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -30,6 +30,7 @@ MOST_KEYS = 100_000
 MOST_COUNTED = 1_000_000  # keys of one window that the book keeps apart
 SHARED = ""  # what all further ones share: together they have the budget of one, and no request passes uncounted
 CREDIT = "~"  # begins the key of the counter of what was forgiven of a key; no key of a caller begins so
+MOST_NEAR = 1000  # keys that are known to be near their limit
 KEPT_SECONDS = 3600  # how long a count is kept after its window: other processes may still write it
 
 
@@ -107,6 +108,7 @@ class Ledger:
         self.tasks = Tasks()
         self._writer: Supervised | None = None
         self._stopping = False
+        self._near: dict[str, tuple[int, int]] = {}
 
     async def start(self) -> None:
         """Begin to write."""
@@ -125,6 +127,7 @@ class Ledger:
         if now >= self._span.ends:
             self._span = span_at(self._unit, self._zone, now)
             self._table = Table(self._make, _idle, MOST_KEYS)  # what is unwritten of the old window still will be
+            self._near = {}
         return self._span
 
     def seconds_left(self) -> int:
@@ -164,6 +167,17 @@ class Ledger:
         """What was used as far as this process knows; what the book knows is added when it answers again."""
         return self._count(key).used
 
+    def note_near(self, key: str, used: int, limit: int) -> None:
+        """So much of the limit of a key is used that people may want to know."""
+        if key in self._near or len(self._near) < MOST_NEAR:
+            self._near[key] = used, limit
+
+    @property
+    def near(self) -> Mapping[str, tuple[int, int]]:
+        """What was used of which limit, by key, of those that were noted in the current window."""
+        self.span()
+        return self._near
+
     def look(self, key: str) -> None:
         """Have the count of a key read again with the next batch."""
         count = self._count(key)
@@ -177,6 +191,7 @@ class Ledger:
         count = self._count(key)
         used = count.used
         count.forgiven += used
+        self._near.pop(key, None)
         self._unwritten[count.span.starts, count.key] = count
         self._unread.set()
         return used

@@ -17,6 +17,7 @@ from gateway.limits.quota import Quota, quotas_of
 from gateway.middleware.declaration import Declaration, Read
 
 RETRY_SECONDS = 1  # for clients that are refused because the store is down
+NEAR: Final = 0.8  # of a limit, from which on it is noted who has used so much
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,6 +48,8 @@ class Quotas:
             if quota.mode == "enforce" or quota.ledger.assume(key) < limit:
                 quota.ledger.add(key)
             used = quota.ledger.assume(key)
+            if used >= limit * NEAR:
+                quota.ledger.note_near(key, used, limit)
             if quota.mode == "enforce":
                 fields += quota.fields(used, limit)
             exchange.counted += ((quota.rule, quota, (used, limit)),)
@@ -89,6 +92,7 @@ def _check(exchange: Exchange, quota: Quota, key: str, limit: int) -> None:
         deny(exchange, quota.rule, error, quota.mode)
     elif (known or quota.on_failure == "local") and ledger.assume(key) >= limit:
         ledger.look(key)  # it may have been reset through another gateway
+        ledger.note_near(key, limit, limit)
         seconds = ledger.seconds_left()
         again = ((b"retry-after", b"%d" % seconds),)
         detail = f"the quota {quota.name} ({limit} in a {quota.config.window}) is used up; again in {seconds} s"

@@ -17,6 +17,7 @@ from gateway.context import Context
 from gateway.families import Family, gauge
 from gateway.http import Report
 from gateway.live import LoopLag, Owner, Plan
+from gateway.monitor.alerts.metrics import alert_metrics
 from gateway.monitor.exposition.page import Exposition
 from gateway.monitor.known import Known
 from gateway.monitor.metrics import plain
@@ -34,6 +35,7 @@ from gateway.outside.redis_link import RedisLink, redis_link
 from gateway.registry.discovery import Discovery
 from gateway.registry.metrics import discovery_metrics
 from gateway.roles import Roles
+from gateway.server.alerts import AlertsOfGateway, Telling
 from gateway.server.loop_watch import LoopTroubles, LoopWatch
 from gateway.server.process_metrics import build_metrics, config_metrics, process_metrics
 from gateway.upstream.endpoint import Endpoint
@@ -57,6 +59,7 @@ class Observed:
         self._owner = owner
         self._lag = owner.hold(("loop lag",), LoopLag())  # which load shedding asks for by this name
         self._known = Known()
+        self.alerts: AlertsOfGateway
 
     async def start(self, loop_watch: LoopWatch) -> None:
         """Begin to measure the loop."""
@@ -64,12 +67,14 @@ class Observed:
         await self._lag.start()
 
     def plan(self, snapshot: Snapshot, plan: Plan) -> None:
-        """What changes with a new configuration, once it is sure that it will be served."""
+        """What changes with a new configuration, once it is sure that it will be served. Raises ConfigError."""
+        self.alerts.check(snapshot)
         plan.after_adoption(partial(self._follow, snapshot.known))
         plan_metrics(snapshot.configuration, plan, self.metrics.families)
         context = Context(snapshot.configuration, plan, self._roles)
         link = redis_link(context) if snapshot.configuration.middleware.redis is not None else None
-        plan.after_adoption(partial(self._watch, snapshot, link, bus_of(context)))
+        plan.after_adoption(partial(self._watch, snapshot, link, bus := bus_of(context)))
+        self.alerts.plan(snapshot, plan, link, bus)
 
     def _watch(self, snapshot: Snapshot, link: RedisLink | None, bus: Bus) -> None:
         middleware = snapshot.configuration.middleware
@@ -89,8 +94,9 @@ class Observed:
             ending = traffic.configure(known.leads, known.tenants, known.consumers)
             Stepwise(ending).begin(len(traffic.flows) + len(traffic.consumers))
 
-    def tell(self, gateway: Gateway, loop_watch: LoopWatch) -> None:
-        """Have the metrics tell of all that lives."""
+    def tell(self, gateway: Gateway, loop_watch: LoopWatch, telling: Telling) -> None:
+        """Have the metrics tell of all that lives, and alerts."""
+        self.alerts = AlertsOfGateway(gateway.reloader, self.monitor, self._reports, telling)
         owner, reloader, add = self._owner, gateway.reloader, self.metrics.add_source
         owner.hold(("event_loop",), LoopTroubles(loop_watch))
         add(partial(traffic_metrics, self.traffic))
@@ -102,6 +108,7 @@ class Observed:
         add(partial(heard_metrics, self.monitor.heard))
         add(lambda: bus_metrics([*owner.all(MemoryBus), *owner.all(RedisBus)]))
         add(self._ends)
+        add(partial(alert_metrics, self.alerts.alerting))
         add(partial(config_metrics, reloader))
         add(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
         add(build_metrics)

@@ -41,6 +41,7 @@ from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
 from gateway.roles import ALL, Roles
 from gateway.server.admin import AdminAccess
+from gateway.server.alerts import Telling
 from gateway.server.clock_watch import SERVICE as CLOCK
 from gateway.server.clock_watch import ClockWatch
 from gateway.server.context import ServerContext
@@ -101,6 +102,7 @@ async def serve(options: ServeOptions) -> None:
     def prepare(snapshot: Snapshot, plan: Plan) -> None:
         speaking.check(snapshot)
         admin_access.check(snapshot)
+        observed.plan(snapshot, plan)
         changed = logs.change(options.directory, reports, snapshot, plan)
         state_directory = options.directory / snapshot.configuration.middleware.state_directory
         succession.take(state_directory)
@@ -109,13 +111,12 @@ async def serve(options: ServeOptions) -> None:
         plan.after_adoption(partial(succession.wait_in, state_directory))
         plan.after_adoption(partial(admin_access.take_over, snapshot))
         plan.after_adoption(partial(names.look, snapshot.configuration))
-        observed.plan(snapshot, plan)
         speaking.plan(snapshot, plan)
 
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets, options.roles)
     loop_watch, state = LoopWatch(), owner.hold(STATE_DIRECTORY, StateDirectory())
     gateway = Gateway(reloader, reports)
-    observed.tell(gateway, loop_watch)
+    observed.tell(gateway, loop_watch, Telling(options.secrets, options.roles, lambda: server.acts))
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
     succession = Succession(server, places, logs.audit)
     try:

@@ -116,6 +116,11 @@ class GatewayServer(_Server):
             self.context.draining = False
             self._acceptor.resume()
 
+    @property
+    def acts(self) -> bool:
+        """Whether it serves, and no other process that follows it does."""
+        return self.started and self._leaving is None
+
     def _stay(self) -> bool:
         """Whether this was leaving, which is given up."""
         leaving, self._leaving = self._leaving, None

@@ -23,7 +23,12 @@ from tests.docs.links import ROOT, pages, prose
 
 FENCE = re.compile(r"^( *)(`{3,})([\w-]*)\n(.*?)^\1\2\s*$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`(gateway [^`]+)`(?!`)")
-ENVIRONMENT = {"ZONE": "a", "ACME_KEY": "a-key-of-acme"}
+ENVIRONMENT = {
+    "ZONE": "a",
+    "ACME_KEY": "a-key-of-acme",
+    "SLACK_WEBHOOK": "https://slack.test/x",
+    "HOOK_SECRET": "12345678",
+}
 
 
 def fenced(page: Path) -> Iterator[tuple[str, str]]:

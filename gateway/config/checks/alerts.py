@@ -12,6 +12,9 @@ from gateway.config.problems import Fault
 def warnings(configuration: Configuration) -> Iterator[Fault]:
     """What is probably not meant."""
     alerts = configuration.middleware.alerts
+    if not configuration.middleware.monitor.enabled and alerts.rules:
+        message = "monitor.enabled is false, so that no figures are there to look at; switch it on, or remove the rules"
+        yield Fault(("alerts", "rules"), message, show_value=False)
     yield from _over(alerts)
     yield from _in_the_open(alerts)
     if not alerts.send and (alerts.rules or alerts.builtin):

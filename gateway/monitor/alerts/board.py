@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -21,19 +21,20 @@ class Board:
     def __init__(self) -> None:
         self.alerts: dict[Key, Alert] = {}
         self.left_out: Mapping[str, int] = {}  # by rule: how many more there would be
-        self._restored_at: float | None = None
+        self._restored: frozenset[Key] = frozenset()
+        self._restored_at = float("-inf")
 
     def restore(self, alerts: Iterable[Alert], now: float) -> None:
         """Go on with what there was before a restart."""
         self.alerts = {alert.key: alert for alert in alerts}
-        self._restored_at = now
+        self._restored, self._restored_at = frozenset(self.alerts), now
 
     def firing(self) -> list[Alert]:
         """Those that are, the oldest first."""
         found = [alert for alert in self.alerts.values() if alert.state is State.FIRING]
         return sorted(found, key=lambda alert: (alert.since, alert.key))
 
-    def look(self, rules: Mapping[str, Rule], sight: Sight, now: float) -> Iterator[None]:
+    def look(self, rules: Mapping[str, Rule], sight: Sight, now: float) -> Generator[None, None, None]:
         """Look at everything once, in small steps. What is new stands when the last one is done."""
         known: dict[str, dict[Key, Alert]] = {}
         for key, alert in self.alerts.items():
@@ -41,7 +42,9 @@ class Board:
         alerts: dict[Key, Alert] = {}
         left_out: dict[str, int] = {}
         for rule in rules.values():
-            of_rule = _OfRule(rule, known.pop(rule.name, {}), self._restored_at, now)
+            patient = now - self._restored_at < max(GRACE, rule.condition.seconds)
+            spared = self._restored if patient else frozenset[Key]()
+            of_rule = _OfRule(rule, known.pop(rule.name, {}), spared, now)
             for verdict in rule.condition.verdicts(sight, now):
                 of_rule.take(verdict)
                 yield
@@ -57,14 +60,14 @@ class Board:
 
 
 class _OfRule:
-    """One look at one rule."""
+    """One look at one rule. What is `spared` is not over because it is not seen."""
 
-    def __init__(self, rule: Rule, known: Mapping[Key, Alert], restored_at: float | None, now: float) -> None:
+    def __init__(self, rule: Rule, known: Mapping[Key, Alert], spared: frozenset[Key], now: float) -> None:
         self._rule = rule
         self._known = known
         self._now = now
         self._room = MOST - sum(alert.state is not State.RESOLVED for alert in known.values())
-        self._patient = restored_at is not None and now - restored_at < max(GRACE, rule.condition.seconds)
+        self._spared = spared
         self._seen: dict[Key, Alert] = {}
         self.left_out = 0
 
@@ -89,7 +92,7 @@ class _OfRule:
         over = []
         for key, alert in self._known.items():
             if key not in self._seen:
-                unseen = alert if self._patient else look(alert, None, self._rule.lasting, self._now)
+                unseen = alert if key in self._spared else look(alert, None, self._rule.lasting, self._now)
                 if unseen.state is State.RESOLVED:
                     over.append(unseen)
                 else:

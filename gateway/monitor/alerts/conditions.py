@@ -11,7 +11,7 @@ from gateway.algorithms.burn_rate import BURN_WINDOWS, BurnWindow
 from gateway.algorithms.robust_deviation import UNUSUAL, Usual
 from gateway.config.values.comparisons import Comparison
 from gateway.monitor.alerts.sight import Figures, Sight, Subject
-from gateway.monitor.alerts.wording import figure, length, number, rate, share
+from gateway.monitor.alerts.wording import figure, length, number, rate, share, times
 
 SAMPLES: Final = 60  # of which what is usual is made
 FEWEST_SAMPLES: Final = 15
@@ -76,20 +76,19 @@ class Threshold:
             if figures.requests < self.minimum:
                 yield Verdict(subject, False)
                 continue
-            values = {each.name: float(getattr(figures, each.name)) for each in self.comparisons}
-            holds = all(each.holds(values[each.name]) for each in self.comparisons)
-            yield Verdict(subject, True, self._says(figures), values) if holds else Verdict(subject, False)
+            values = {each.name: getattr(figures, each.name) for each in self.comparisons}
+            if all(values[each.name] is not None and each.holds(values[each.name]) for each in self.comparisons):
+                yield Verdict(subject, True, self._says(figures), values)
+            else:
+                yield Verdict(subject, False)
 
     def _says(self, figures: Figures) -> str:
         parts = [
             f"{figure(each.name, getattr(figures, each.name))} ({each.operator} {each.written})"
             for each in self.comparisons
         ]
-        of = (
-            ""
-            if any(each.name == "requests" for each in self.comparisons)
-            else f" of {number(figures.requests)} requests"
-        )
+        said = any(each.name == "requests" for each in self.comparisons)
+        of = "" if said else f" of {number(figures.requests)} {'request' if figures.requests == 1 else 'requests'}"
         return f"{' and '.join(parts)}{of} in {length(self.seconds)}"
 
 
@@ -125,7 +124,7 @@ class BurnRate:
             return None
         says = (
             f"{share(long.bad_share)} of {number(long.total)} requests in {length(window.long)} were not good: burn "
-            f"rate {burned:.3g}, and {burns:.3g} in {length(window.short)} (> {window.rate:g})"
+            f"rate {times(burned)}, and {times(burns)} in {length(window.short)} (> {window.rate:g})"
         )
         figures = {"burn_rate": burned, "burn_rate_short": burns, "requests": float(long.total)}
         return Verdict(subject, True, says, figures, window.severity)
@@ -195,6 +194,8 @@ class Absent:
 
     def verdicts(self, sight: Sight, now: float) -> Iterator[Verdict]:
         """See `Condition`."""
+        if sight.since > now:  # nothing is counted
+            return
         since = max(sight.since, now - self.seconds)
         for subject in _subjects(self.kind, self.applies, sight):
             none = sight.figures(subject, self.seconds, now).requests == 0

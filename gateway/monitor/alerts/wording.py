@@ -39,6 +39,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def times(value: float) -> str:
+    """How many times as much: `14.4`, `1,000`."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 _FIGURES: Final[Mapping[str, tuple[str, Callable[[float], str]]]] = {
     "error_rate": ("error rate", share),
     "throughput": ("throughput", rate),

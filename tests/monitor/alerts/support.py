@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from gateway.algorithms.burn_rate import Counted
 from gateway.config.models.alerts import Alerts
+from gateway.events import ApiAlert
 from gateway.monitor.alerts.board import Board
 from gateway.monitor.alerts.rules import Rule, compiled
 from gateway.monitor.alerts.sight import Finding, Subject
@@ -98,3 +99,26 @@ def route(name: str) -> Subject:
 
 
 ALL = Subject("all")
+
+
+def message(
+    alert: str,
+    subject: str,
+    *,
+    state: Literal["firing", "resolved"] = "firing",
+    summary: str = "error rate 12% (> 5%) of 300 requests in 1m",
+    until: str | None = None,
+    runbook: str | None = None,
+) -> ApiAlert:
+    """One that has fired at eight."""
+    since = "2026-11-26T08:00:00Z"
+    return ApiAlert(
+        alert=alert,
+        state=state,
+        severity="page",
+        subject=subject,
+        summary=summary,
+        since=since,
+        until=until,
+        runbook=runbook,
+    )

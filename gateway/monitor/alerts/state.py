@@ -1,0 +1,103 @@
+"""What outlives a restart, and what another gateway goes on with: as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+import orjson
+
+from gateway.monitor.alerts.grouping import Group, Told
+from gateway.monitor.alerts.silences import Silence, from_fields
+from gateway.monitor.alerts.states import Alert, Key, State
+from gateway.monitor.alerts.summary import Incident
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Spoken:
+    """What receivers were told, by their names: what makes a message the first, and not one more."""
+
+    told: dict[str, dict[Group, Told]] = field(default_factory=dict)
+    summaries: dict[str, float] = field(default_factory=dict)  # when they had the last summary
+
+    def to_json(self, undelivered: Mapping[str, Iterable[object]]) -> bytes:
+        """All of it, without what waits to be sent: another one has to tell that."""
+        told = {}
+        for name, groups in self.told.items():
+            waiting = set(undelivered.get(name, ()))
+            told[name] = [
+                [*group, each.at, [list(key) for key in sorted(each.firing)]]
+                for group, each in groups.items()
+                if group not in waiting
+            ]
+        return orjson.dumps({"told": told, "summaries": self.summaries})
+
+
+def spoken_of(text: bytes) -> Spoken:
+    """Of JSON. Raises ValueError."""
+
+    def made() -> Spoken:
+        fields = orjson.loads(text)
+        told = {
+            str(name): {
+                Group(str(rule), str(severity)): Told(float(at), frozenset(_key(key) for key in keys))
+                for rule, severity, at, keys in groups
+            }
+            for name, groups in fields["told"].items()
+        }
+        return Spoken(told, {str(name): float(at) for name, at in fields["summaries"].items()})
+
+    return _checked(made)
+
+
+def alerts_to_json(alerts: Iterable[Alert]) -> bytes:
+    """Those that are worth keeping."""
+    return orjson.dumps([asdict(alert) | {"key": list(alert.key), "state": alert.state.value} for alert in alerts])
+
+
+def alerts_of(text: bytes) -> list[Alert]:
+    """Of JSON. Raises ValueError."""
+
+    def made() -> list[Alert]:
+        return [
+            Alert(**each | {"key": _key(each["key"]), "state": State(each["state"]), "fired": tuple(each["fired"])})
+            for each in orjson.loads(text)
+        ]
+
+    return _checked(made)
+
+
+def incidents_to_json(incidents: Iterable[Incident]) -> bytes:
+    """All of them."""
+    return orjson.dumps([asdict(each) for each in incidents])
+
+
+def incidents_of(text: bytes) -> list[Incident]:
+    """Of JSON. Raises ValueError."""
+    return _checked(lambda: [Incident(**each) for each in orjson.loads(text)])
+
+
+def silences_to_json(silences: Iterable[Silence]) -> bytes:
+    """All of them."""
+    return orjson.dumps([asdict(each) for each in silences])
+
+
+def silences_of(text: bytes) -> list[Silence]:
+    """Of JSON. Raises ValueError."""
+    return _checked(lambda: [from_fields(each) for each in orjson.loads(text)])
+
+
+def _key(parts: Any) -> Key:
+    rule, severity, kind, name = map(str, parts)
+    return Key(rule, severity, kind, name)
+
+
+def _checked(make: Callable[[], T]) -> T:
+    """Whatever does not fit is a ValueError."""
+    try:
+        return make()
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None

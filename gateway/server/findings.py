@@ -1,0 +1,182 @@
+"""What the gateway knows of itself, as alerts take it: breakers, endpoints, sources, quotas, certificates, keys, logs.
+
+What lives is read as it is, a little at a time; nothing is asked of anybody.
+"""
+
+from __future__ import annotations
+
+import math
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from gateway.algorithms.circuit_breaker import State
+from gateway.auth.metrics import FetchedKeys
+from gateway.config.models import Configuration
+from gateway.config.values.instants import format_instant
+from gateway.limits.quota import Quota
+from gateway.live import on_thread
+from gateway.monitor.access_log import AccessLog
+from gateway.monitor.alerts.sight import Finding, Subject
+from gateway.monitor.alerts.wording import length, number
+from gateway.monitor.audit_log import AuditLog
+from gateway.monitor.process_log import ProcessLog
+from gateway.plurals import counted
+from gateway.registry.discovery import Discovery
+from gateway.reload import Reloader
+from gateway.upstream.breaker import Breaker
+from gateway.upstream.service import Upstream
+
+EXPIRING_SECONDS: Final = 14 * 86400.0  # before its end, from which on it is told
+EXPIRED_SECONDS: Final = 86400.0  # after its end, until which it is
+ISSUER_SHARE: Final = 0.25  # of the time that fetched keys hold: what is left of it when it is told
+LOSS_SECONDS: Final = 300.0  # for which a loss of log lines is told
+STEP: Final = 100  # endpoints or keys
+
+Found = Iterator[Finding | None]
+
+
+class Findings:
+    """Asks all that lives. Times are Unix times."""
+
+    def __init__(self, reloader: Reloader) -> None:
+        self._reloader = reloader
+        self._owner = reloader.owner
+        self._lost: dict[str, float] = {}  # lines, by log, as of the last look
+        self._lost_at: dict[str, tuple[float, float]] = {}  # when lines were lost last, and how many in all
+        self._authorities: Mapping[str, float] = {}  # the ends of certificates that files have
+        self._finders: Mapping[str, Callable[[float], Found]] = {
+            "breaker_open": self._breakers,
+            "endpoint_ejected": self._endpoints,
+            "source_stale": self._sources,
+            "quota_80": lambda now: self._quotas("quota_80", 0.8, 1.0),
+            "quota_100": lambda now: self._quotas("quota_100", 1.0, math.inf),
+            "certificate_expiring": self._certificates,
+            "key_expiring": self._keys,
+            "reload_refused": self._reloads,
+            "log_loss": self._logs,
+        }
+
+    def of(self, builtins: Iterable[str], now: float) -> Found:
+        """What there is of these."""
+        for name in builtins:
+            yield from self._finders[name](now)
+
+    async def read_certificates(self, configuration: Configuration) -> None:
+        """Look when the certificates end that the files name; on a thread."""
+        names = {service.tls.ca for service in configuration.routes.services.values() if service.tls and service.tls.ca}
+        self._authorities = await on_thread("certificates", lambda: dict(_ends(configuration.base, names)))
+
+    def _breakers(self, now: float) -> Found:
+        at = time.perf_counter()
+        for breaker in self._owner.all(Breaker):
+            report = breaker.circuit.report(at)
+            if report.state in (State.OPEN, State.HALF_OPEN, State.FORCED_OPEN):
+                yield Finding("breaker_open", Subject("breaker", f"{breaker.route} -> {breaker.target}"), report.reason)
+            yield None
+
+    def _endpoints(self, now: float) -> Found:
+        at = time.perf_counter()
+        for upstream in self._owner.all(Upstream):
+            for index, endpoint in enumerate(upstream.endpoints):
+                out = endpoint.health.out(at)
+                if out is not None and not endpoint.health.awaits_check(at):
+                    signal, verdict = out
+                    subject = Subject("endpoint", f"{upstream.name}/{endpoint.label}")
+                    yield Finding("endpoint_ejected", subject, f"out, {signal.value}: {verdict.reason}")
+                elif index % STEP == 0:
+                    yield None
+
+    def _sources(self, now: float) -> Found:
+        for each in self._owner.all(Discovery):
+            if each.lost:
+                yield Finding("source_stale", Subject("upstream", each.upstream.name), each.why_none())
+            yield None
+
+    def _quotas(self, name: str, at_least: float, below: float) -> Found:
+        snapshot = self._reloader.current
+        for quota in () if snapshot is None else snapshot.quotas:
+            for key, (used, limit) in list(quota.ledger.near.items()):
+                if at_least * limit <= used < below * limit:
+                    yield _quota(name, quota, key, used, limit)
+            yield None
+
+    def _certificates(self, now: float) -> Found:
+        for path, ends in self._authorities.items():
+            if _expires(ends, now):
+                yield Finding("certificate_expiring", Subject("certificate", path), _end(ends, now))
+        for upstream in self._owner.all(Upstream):
+            for index, endpoint in enumerate(upstream.endpoints):
+                ends = endpoint.certificate_until
+                if _expires(ends, now):
+                    subject = Subject("certificate", f"{upstream.name}/{endpoint.label}")
+                    yield Finding("certificate_expiring", subject, f"that of the endpoint {_end(ends, now)}")
+                elif index % STEP == 0:
+                    yield None
+
+    def _keys(self, now: float) -> Found:
+        snapshot = self._reloader.current
+        for index, consumer in enumerate(() if snapshot is None else snapshot.configuration.auth.consumers):
+            ends = [key.expires for key in consumer.keys if key.expires is not None and _expires(key.expires, now)]
+            if ends:
+                says = f"{counted(len(ends), 'API key')} of it, of which the first {_end(min(ends), now)}"
+                yield Finding("key_expiring", Subject("consumer", consumer.name), says)
+            elif index % STEP == 0:
+                yield None
+        for issuer in self._owner.all(FetchedKeys):
+            age, left = issuer.age, issuer.seconds_left
+            if age is not None and left < ISSUER_SHARE * (age + left):
+                says = f"its keys could not be fetched for {length(age)}, and hold for {length(max(0.0, left))} more"
+                yield Finding("key_expiring", Subject("issuer", issuer.issuer), says)
+
+    def _reloads(self, now: float) -> Found:
+        errors = self._reloader.report()["errors"]
+        if errors:
+            more = f"; {len(errors) - 1} more" if len(errors) > 1 else ""
+            yield Finding("reload_refused", Subject("configuration"), f"{errors[0]}{more}")
+
+    def _logs(self, now: float) -> Found:
+        for kind, name in ((AccessLog, "access log"), (AuditLog, "audit log"), (ProcessLog, "process log")):
+            lost = _lost(self._owner.all(kind))
+            if lost > self._lost.get(name, lost):
+                self._lost_at[name] = now, lost
+            self._lost[name] = lost
+            at, total = self._lost_at.get(name, (-math.inf, 0.0))
+            if now - at < LOSS_SECONDS:
+                yield Finding("log_loss", Subject("log", name), f"lines are lost, {number(total)} since the start")
+
+
+def _quota(name: str, quota: Quota, key: str, used: int, limit: int) -> Finding:
+    """`=` and `@` begin the keys of callers who are known, and of addresses."""
+    subject = Subject("quota", f"{quota.name} {key.lstrip('=@')}")
+    says = f"{number(used)} of {number(limit)} are used in this {quota.config.window}"
+    return Finding(name, subject, says)
+
+
+def _lost(logs: Iterable[AccessLog | AuditLog | ProcessLog]) -> float:
+    return sum(value for log in logs for name, value in log.measures().items() if name.endswith("_lost_total"))
+
+
+def _expires(ends: float, now: float) -> bool:
+    return -EXPIRED_SECONDS < ends - now < EXPIRING_SECONDS
+
+
+def _end(ends: float, now: float) -> str:
+    """When it ends, or has ended."""
+    when = f"in {length(ends - now)}" if ends > now else f"{length(now - ends)} ago"
+    return f"{'ends' if ends > now else 'has ended'} {when}, at {format_instant(ends)}"
+
+
+def _ends(base: Path, names: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """When the first certificate of each file ends. What cannot be read is told elsewhere."""
+    for name in names:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(base / name)
+        except (OSError, ValueError):
+            continue
+        found = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
+        if found:
+            yield name, min(found)
