@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import median
 from typing import Final
 
 PEERS: Final = 3  # that one is compared with, at least
@@ -23,6 +23,7 @@ SCORE: Final = 3.5  # robust deviations of the latency
 _MAD_TO_DEVIATION: Final = 1.4826
 LEAST_SECONDS: Final = 0.01  # of MAD
 LEAST_PART: Final = 0.1  # of the median, the same
+SORTED: Final = 1000  # latencies, at least; of more, a part says as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +53,39 @@ class Standing:
         return max(self.by_errors, self.by_latency)
 
 
-def standing(one: Peer, others: Sequence[Peer]) -> Standing:
-    """Where one stands among others, which do not hold it."""
-    if len(others) < PEERS or not one.requests:
-        return Standing()
-    return Standing(_by_errors(one, others), _by_latency(one, others))
+class Peers:
+    """Several that do the same, of which each can be compared with the others."""
 
+    __slots__ = ("_count", "_latencies", "_mad", "_median", "_squares", "_sum")
 
-def _by_errors(one: Peer, others: Sequence[Peer]) -> float:
-    rates = [other.error_rate for other in others]
-    mean = fmean(rates)
-    deviation = math.sqrt(fmean([(rate - mean) ** 2 for rate in rates]))
-    usual = min(max(mean, _LEAST_RATE), 1 - _LEAST_RATE)
-    chance = math.sqrt(usual * (1 - usual) / one.requests)
-    return (one.error_rate - mean) / max(DEVIATIONS * deviation, CHANCE * chance, LEAST_SHARE)
+    def __init__(self, peers: Sequence[Peer]) -> None:
+        rates = [peer.error_rate for peer in peers]
+        self._count = len(rates)
+        self._sum = math.fsum(rates)
+        self._squares = math.fsum([rate * rate for rate in rates])
+        known = [peer.latency for peer in peers if peer.latency is not None]
+        self._latencies = len(known)
+        known = known[:: max(1, len(known) // SORTED)]
+        self._median = median(known) if known else 0.0
+        self._mad = median([abs(each - self._median) for each in known]) if known else 0.0
 
+    def standing(self, one: Peer, *, among: bool) -> Standing:
+        """Where one stands; `among`: it is one of them, and compared with the others."""
+        others = self._count - among
+        if others < PEERS or not one.requests:
+            return Standing()
+        return Standing(self._by_errors(one, others, among), self._by_latency(one, among))
 
-def _by_latency(one: Peer, others: Sequence[Peer]) -> float:
-    known = [other.latency for other in others if other.latency is not None]
-    if one.latency is None or len(known) < PEERS:
-        return 0.0
-    middle = median([*known, one.latency])
-    mad = median([abs(each - middle) for each in (*known, one.latency)])
-    return (one.latency - middle) / (SCORE * _MAD_TO_DEVIATION * max(mad, LEAST_PART * middle, LEAST_SECONDS))
+    def _by_errors(self, one: Peer, others: int, among: bool) -> float:
+        rate = one.error_rate
+        mean = (self._sum - among * rate) / others
+        deviation = math.sqrt(max(0.0, (self._squares - among * rate * rate) / others - mean * mean))
+        usual = min(max(mean, _LEAST_RATE), 1 - _LEAST_RATE)
+        chance = math.sqrt(usual * (1 - usual) / one.requests)
+        return (rate - mean) / max(DEVIATIONS * deviation, CHANCE * chance, LEAST_SHARE)
+
+    def _by_latency(self, one: Peer, among: bool) -> float:
+        if one.latency is None or self._latencies - among < PEERS:
+            return 0.0
+        usual = max(self._mad, LEAST_PART * self._median, LEAST_SECONDS)
+        return (one.latency - self._median) / (SCORE * _MAD_TO_DEVIATION * usual)

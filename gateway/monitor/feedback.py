@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from gateway.algorithms.peers import PEERS, Peer, Standing, standing
+from gateway.algorithms.peers import PEERS, Peer, Peers, Standing
 from gateway.events import HealthFeedback
 from gateway.monitor.readings import Counted, Service
 from gateway.monitor.slices import Steps
@@ -67,7 +67,7 @@ class Feedback:
         for service in services:
             if len(service.endpoints) > PEERS:
                 seen = yield from self._seen(service, end)
-                messages += self._judged(service, seen, end)
+                messages += yield from self._judged(service, seen, end)
             yield
         return messages
 
@@ -85,16 +85,22 @@ class Feedback:
             yield
         return found
 
-    def _judged(self, service: Service, seen: Sequence[_Seen], end: int) -> list[HealthFeedback]:
+    def _judged(self, service: Service, seen: Sequence[_Seen], end: int) -> Steps[list[HealthFeedback]]:
+        groups: dict[Hashable, list[Peer]] = {}
+        for each in seen:
+            if not each.again:
+                groups.setdefault(each.group, []).append(each.peer)
+        peers = {group: Peers(some) for group, some in groups.items()}
         messages, far = [], list[tuple[_Seen, Standing]]()
         for each in seen:
-            others = [one.peer for one in seen if one is not each and one.group == each.group and not one.again]
-            stands = standing(each.peer, others)
-            if each.again:
-                if len(others) >= PEERS:
+            yield
+            others = len(groups.get(each.group, ())) - (not each.again)
+            if others >= PEERS:
+                stands = peers[each.group].standing(each.peer, among=not each.again)
+                if each.again:
                     messages.append(self._say(service, each, stands, end))
-            elif stands.worst > 1:
-                far.append((each, stands))
+                elif stands.worst > 1:
+                    far.append((each, stands))
         failing = sum(said.failing and name == service.name for (name, _), said in self._said.items())
         room = max(0, len(service.endpoints) // MOST_PART - failing)
         far.sort(key=lambda pair: -pair[1].worst)

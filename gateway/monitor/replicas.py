@@ -142,6 +142,8 @@ class Replicas:
             self._log.line("a slice of another gateway is left out: %s", error)
             return None
         if not now - step * KEPT[step] <= piece.start <= now + AHEAD_SECONDS:
+            if piece.start > now:
+                self._log.line("a slice of another gateway is of the future: compare the clocks of the gateways")
             return None
         await paced(self._others.put(step, piece))
         return piece

@@ -220,6 +220,7 @@ class Monitor(Merged):
             self._replicas = None
         elif self._replicas is None or self._replicas.link is not self.link:
             name = await self._file.name() if self._file is not None else None
+            self.others.clear()  # it is read anew
             self._replicas = Replicas(self.link, name or uuid.uuid4().hex, self.others)
         if self._replicas is not None:
             await self._replicas.push(step, piece, pause)
@@ -280,7 +281,7 @@ class Monitor(Merged):
     async def second(self, now: float) -> None:
         """A second is over: what came in it."""
         requests, errors = await paced(self._readings.totals())
-        if self._totals is not None:
+        if self._totals is not None and self._totals[0] < now:  # the clock may be set back
             at, former_requests, former_errors = self._totals
             self.live.append(Second(now, requests - former_requests, errors - former_errors, now - at))
         self._totals = now, requests, errors

@@ -75,7 +75,8 @@ def row(at: int, subject: Subject, packed: bytes, *, others: bool) -> Row:
     tally = Tally()
     tally.add(packed)
     durations = pack(0, 0, tally.buckets) if tally.buckets and subject.kind in ("all", "route", "upstream") else None
-    return at - at % COARSE, subject.kind, subject.name, int(others), tally.requests, tally.errors, durations
+    name = subject.name.encode("utf-8", "replace").decode()  # token issuers may invent half surrogates
+    return at - at % COARSE, subject.kind, name, int(others), tally.requests, tally.errors, durations
 
 
 class WindowFile:

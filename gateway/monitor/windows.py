@@ -112,6 +112,12 @@ class Windows:
                 del slices[start]
                 self._version += 1
 
+    def clear(self) -> None:
+        """Let go all of it."""
+        for slices in self._slices.values():
+            slices.clear()
+        self._version += 1
+
     def numbers(self) -> Steps[set[int]]:
         """The numbers of all subjects of which there is something."""
         found: set[int] = set()

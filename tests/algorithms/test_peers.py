@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.algorithms.peers import Peer, Standing, standing
+from gateway.algorithms.peers import Peer, Peers, Standing
+
+
+def standing(one: Peer, others: list[Peer]) -> Standing:
+    return Peers([*others, one]).standing(one, among=True)
+
 
 peers = st.builds(
     lambda requests, share, latency: Peer(requests, int(requests * share), latency),
@@ -26,6 +32,7 @@ def test_one_of_four_that_fails_stands_out() -> None:
 def test_one_of_four_that_is_slow_stands_out() -> None:
     """One that takes 2 s does, beside three that take some milliseconds; one that takes half as long again does not."""
     others = [Peer(200, 0, 0.020), Peer(200, 0, 0.022), Peer(200, 0, 0.024)]
+    assert Peers(others).standing(Peer(200, 0, 2.0), among=False).by_latency > 1
     assert standing(Peer(200, 0, 2.0), others).by_latency > 1
     assert standing(Peer(200, 0, 0.033), others).by_latency < 1
     assert standing(Peer(200, 0, 0.001), others).by_latency < 0
@@ -51,6 +58,14 @@ def test_chance_makes_nobody_stand_out() -> None:
         every = [Peer(50, sum(draw.random() < 0.02 for _ in range(50)), draw.uniform(0.01, 0.015)) for _ in range(4)]
         found += sum(standing(one, [other for other in every if other is not one]).worst > 1 for one in every)
     assert found <= 4
+
+
+@given(st.lists(peers, min_size=4, max_size=8))
+def test_it_is_compared_with_the_mean_and_deviation_of_the_others(every: list[Peer]) -> None:
+    """To be one of them, or beside them, comes to the same, as far as errors are concerned."""
+    among = Peers(every).standing(every[0], among=True)
+    beside = Peers(every[1:]).standing(every[0], among=False)
+    assert among.by_errors == pytest.approx(beside.by_errors, abs=1e-6)
 
 
 @given(peers, st.integers(3, 8))

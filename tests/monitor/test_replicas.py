@@ -75,6 +75,21 @@ async def test_a_gateway_that_starts_knows_the_last_hour(redis: RedisServer, two
         assert [point.tally.requests for point in days if point.tally is not None] == [18 * 13]
 
 
+async def test_another_way_to_redis_counts_nothing_twice(redis: RedisServer, two: tuple[Watched, Watched]) -> None:
+    """A reload that changes how Redis is reached reads the others anew, in place of what was known of them."""
+    first, second = two
+    await serve(two, 12)
+    former = second.monitor.link
+    assert former is not None
+    second.monitor.link = RedisLink(redis.url, 0.4, former.prefix)
+    await second.monitor.link.start()
+    await serve(two, 6)
+    assert second.requests(HOUR) == 18 * 13
+    assert first.requests(HOUR) >= 18 * 10 + 12 * 3
+    await second.monitor.link.stop()
+    second.monitor.link = former
+
+
 async def test_redis_that_is_gone_leaves_the_own_figures(own_redis: RedisServer, tmp_path: Path) -> None:
     """While Redis is away each gateway has its own figures, and says so; it follows again when Redis is back."""
     async with gateway(own_redis, tmp_path / "1") as first, gateway(own_redis, tmp_path / "2") as second:

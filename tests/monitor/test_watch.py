@@ -132,6 +132,28 @@ async def test_slices_that_were_missed(watched: Watched) -> None:
     assert watched.requests(3600) == 140
 
 
+async def test_names_may_be_any_text(tmp_path: Path, watched: Watched) -> None:
+    """A tenant whose name is no Unicode, as a token issuer may have it, is watched and kept like others."""
+    for tenant in ("half \ud800", "nul \x00", "', DROP TABLE counts"):
+        serve(watched.flow("orders"), 0.1, tenant=tenant)
+    await watched.slices(6)
+    again = await Watched(tmp_path, watched.now).begin()
+    assert again.requests(HOUR) == 3
+    assert {name for name, _ in again.monitor.names("tenant")} == {"half ?", "nul \x00", "', DROP TABLE counts"}
+    days = await again.monitor.days(Subject("tenant", "nul \x00"), again.now)
+    assert sum(point.tally.requests for point in days if point.tally is not None) == 1
+
+
+async def test_live_rates_where_the_clock_is_set_back(watched: Watched) -> None:
+    """A second that ends before it began is none."""
+    await watched.monitor.second(BEGAN)
+    watched.serve(5)
+    await watched.monitor.second(BEGAN - 3600)
+    watched.serve(3)
+    await watched.monitor.second(BEGAN - 3599)
+    assert [each.requests for each in watched.monitor.live] == [3]
+
+
 async def test_a_file_of_something_else_holds_nothing_up(tmp_path: Path) -> None:
     """Where the file cannot be used, the windows go on in memory, and /health says so."""
     (tmp_path / FILE).write_bytes(b"no database" * 1000)
