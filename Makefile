@@ -1,6 +1,7 @@
 # make run    the gateway on port 9000, with three demo backends behind it
 # make test   everything that is checked: style, types, import rules, tests
 # make gamedays  backends that are killed, stopped and lie, for minutes and under load
+# make test-observability  tests with the Alertmanager of Debian
 # make kubernetes-test   tests with a real API server, which is built once, in ten minutes (see tests/registry)
 # make bench  CPU per request, beside nginx, Envoy and a plain Python proxy
 # make compiled   the gateway as it is shipped in the image, its request path compiled to C, in .venv/compiled
@@ -29,7 +30,7 @@ IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 # Debian keeps servers where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test gamedays bench lint compiled servers clean
+.PHONY: run test test-observability gamedays bench lint compiled servers clean
 
 run: $(RUNNABLE)
 	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \
@@ -53,6 +54,12 @@ test: lint servers compiled
 # One after the other: they count what a client sees under load.
 gamedays: $(TESTABLE)
 	$(BIN)/python -m pytest -m long tests/gamedays
+
+test-observability: $(TESTABLE)
+	@command -v prometheus-alertmanager > /dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then $(call install_quietly, prometheus-alertmanager); \
+	else echo "missing: prometheus-alertmanager (sudo apt-get install prometheus-alertmanager)" >&2; fi
+	$(BIN)/python -m pytest -m observability tests/observability
 
 lint: $(TESTABLE)
 	$(BIN)/ruff check .
