@@ -106,11 +106,13 @@ def test_a_client_cannot_speak_for_nginx(nginx: str) -> None:
 def test_a_client_makes_up_neither_ids_nor_traces(nginx: str) -> None:
     """The request id is nginx's own, new for every request, and a client's trace is not continued."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    forged = {"X-Request-ID": "forged", "traceparent": trace, "tracestate": "a=b"}
+    traces = {"traceparent": trace, "tracestate": "a=b", "baggage": "a=b", "b3": "1"}
+    traces |= dict.fromkeys(("X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "X-B3-Sampled", "X-B3-Flags"), "1")
+    forged = {"X-Request-ID": "forged"} | traces
     first, second = (httpx2.get(f"http://{nginx}/api/", headers=forged).json()["headers"] for _ in range(2))
     assert re.fullmatch("[0-9a-f]{32}", first["x-request-id"])
     assert first["x-request-id"] != second["x-request-id"]
-    assert not {"traceparent", "tracestate"} & set(first)
+    assert not {name.lower() for name in traces} & set(first)
 
 
 OF_PROXIES = (

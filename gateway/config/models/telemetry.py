@@ -42,8 +42,8 @@ class Telemetry(Model):
         dict[Text, Text], BeforeValidator(or_empty({}), json_schema_input_type=dict[str, str] | None)
     ] = Field(
         {},
-        description="What the gateway says of itself, beside `service.name` (`gateway`) and what "
-        "`OTEL_RESOURCE_ATTRIBUTES` has.",
+        description="What the gateway says of itself, beside `service.name` (`gateway`), `service.version`, "
+        "`service.instance.id`, `host.name`, and what `OTEL_RESOURCE_ATTRIBUTES` has.",
         examples=[{"deployment.environment.name": "production"}],
     )
     timeout: Unset[Duration] = Field(

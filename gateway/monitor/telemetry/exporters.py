@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import version
+from socket import gethostname
 from typing import Any, Final
+from uuid import uuid4
 
 import requests
 from opentelemetry.sdk.resources import Resource
@@ -22,6 +24,9 @@ from gateway.monitor.telemetry.settings import Destination, Exporter, Signal
 MOST_ANSWER: Final = 64 * 1024  # bytes of an answer that are read
 SERVICE: Final = "gateway"
 SCOPE: Final = InstrumentationScope("flowmaster-gateway", version("flowmaster-gateway"))
+
+INSTANCE: Final = str(uuid4())
+"""Tells this process from others, whose metrics would be taken for one's."""
 
 _OTLP: Final = "opentelemetry.exporter.otlp.proto"
 _CLASSES: Final[dict[tuple[Exporter, Signal], tuple[str, str]]] = {
@@ -71,7 +76,8 @@ class Exporting:
         own = Resource.create(dict(self._destination.resource))
         if str(own.attributes.get("service.name", "")).startswith("unknown_service"):
             own = own.merge(Resource({"service.name": SERVICE}))
-        return Resource({"service.version": SCOPE.version or ""}).merge(own)
+        known = {"service.version": SCOPE.version or "", "service.instance.id": INSTANCE, "host.name": gethostname()}
+        return Resource(known).merge(own)
 
     def export(self, items: Any, count: int) -> Verdict:
         """Send what the exporter takes, which is so many records."""

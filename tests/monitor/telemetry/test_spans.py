@@ -126,6 +126,7 @@ async def test_a_request_is_a_server_span_and_a_client_span_below_it(tmp_path: P
     assert collector.resource["service.name"] == "gateway"
     assert collector.resource["service.namespace"] == "shop"
     assert collector.resource["deployment.environment.name"] == "test"
+    assert collector.resource["service.instance.id"]
 
 
 async def test_a_parent_that_is_trusted_stays_the_parent(tmp_path: Path) -> None:
