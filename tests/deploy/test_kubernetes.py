@@ -11,6 +11,7 @@ import yaml
 
 from gateway.check import compiled
 from gateway.config.load import Configuration, load
+from gateway.roles import ALL, parse_roles
 
 from .programs import ROOT
 
@@ -102,7 +103,7 @@ def test_an_overlay_is_whole(directory: Path, tmp_path: Path) -> None:
     and what its ConfigMap says can be served."""
     kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text())
     used = {*kustomization["resources"], *(patch["path"] for patch in kustomization.get("patches", ()))}
-    assert used - {"../../base"} == {path.name for path in directory.iterdir()} - {"kustomization.yaml"}
+    assert used - {"../../base", "../shared"} == {path.name for path in directory.iterdir()} - {"kustomization.yaml"}
     resources = built(directory)
     names = [(each["kind"], _name(each)) for each in resources]
     assert len(set(names)) == len(names)
@@ -187,6 +188,24 @@ def test_the_pod_may_read_the_endpoints_of_services() -> None:
     pod = one(directory, "Deployment")["spec"]["template"]["spec"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": pod["serviceAccountName"]}]
     assert pod["automountServiceAccountToken"] is True
+
+
+def test_the_two_deployments_have_all_roles_together(tmp_path: Path) -> None:
+    """Routers, and one that discovers and watches, over the Redis that is there; the Service leads to routers."""
+    router, other = (one(overlay("roles"), "Deployment", name) for name in ("api-gateway", "gateway-discovery"))
+    roles = [args[-1].removeprefix("--roles=") for args in map(_arguments, (router, other))]
+    assert {role for each in roles for role in parse_roles(each)} == ALL
+    assert loaded(overlay("roles"), tmp_path).middleware.bus == "redis"
+    selector = one(overlay("roles"), "Service")["spec"]["selector"]
+    assert selector.items() <= router["spec"]["template"]["metadata"]["labels"].items()
+    assert not selector.items() <= other["spec"]["template"]["metadata"]["labels"].items()
+    (container,) = other["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == router["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def _arguments(deployment: Any) -> list[str]:
+    arguments: list[str] = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    return arguments
 
 
 def test_keys_come_from_a_secret() -> None:

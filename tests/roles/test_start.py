@@ -75,3 +75,22 @@ async def test_instances_are_registered_at_any_process(tmp_path: Path, redis: Re
         ):
             router.send("/registry", {"service": "user-api", "instances": [f"127.0.0.1:{one}"]})
             await shows(f"{router.url}/x", "one")
+
+
+def test_a_reload_may_bring_the_bus_and_not_take_it_away(tmp_path: Path, redis: RedisServer) -> None:
+    """One with all roles goes over to Redis while it serves; one with a part of them does not lose the others."""
+    with running(tmp_path, "discovery,router,auth,monitor", ROUTES, "{}") as whole:
+        whole.write(middleware=middleware(redis, tmp_path))
+        whole.send("/reload", {})
+        assert whole.status("/x") == 204
+        until(lambda: redis.ask(f"EXISTS {tmp_path.name}:bus:senders") == b":1\r\n")
+        assert whole.health()["failing"] == []
+        whole.write(middleware="{}")
+        whole.send("/reload", {})
+        assert whole.status("/x") == 204
+        until(lambda: redis.ask(f"ZCARD {tmp_path.name}:bus:senders") == b":0\r\n")
+    with running(tmp_path, "router,auth", ROUTES, middleware(redis, tmp_path)) as router:
+        router.write(middleware="{}")
+        until(lambda: bool(router.health()["errors"]))
+        assert "the others cannot be reached; add bus: redis" in router.health()["errors"][0]
+        assert router.status("/x") == 204
