@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench import envoy
 from bench.chain import REQUEST, Chains, verify
+from bench.collector import collecting
 from bench.load import CONNECTIONS, Generator, Request
 from bench.machine import Cores, divide_cores, free_port
 from bench.measure import Bench, Counter, Plan
@@ -39,6 +40,8 @@ def main() -> None:
                 sizes(bench)
             elif options.routes:
                 routes(bench, options.routes)
+            elif options.observed:
+                observed(bench)
             elif options.chain:
                 chain(bench)
             else:
@@ -57,6 +60,9 @@ def _options() -> argparse.Namespace:
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--chain", action="store_true", help="the whole chain only")
+    which.add_argument(
+        "--observed", action="store_true", help="the whole chain without counting, with it, and with 1%% of it traced"
+    )
     which.add_argument("--sizes", action="store_true", help="larger responses, and a request with a body")
     which.add_argument("--routes", type=int, metavar="N", help="the gateway with N routes beside one with 10")
     which.add_argument("--profile", action="store_true", help="where the gateway's time goes, by cProfile")
@@ -100,6 +106,15 @@ def chain(bench: Bench) -> None:
     """The gateway and the yardsticks, with all policies that a request usually passes."""
     (costs,) = bench.compare(Chains(bench.workshop).compared(), [REQUEST], verify)
     print(f"\n{REQUEST.name}\n{table(costs, YARDSTICKS)}", flush=True)
+
+
+def observed(bench: Bench) -> None:
+    """What it costs to see what the traffic looks like."""
+    with collecting() as collector:
+        programs = Chains(bench.workshop).observed(collector.server_port)
+        (costs,) = bench.compare(programs, [REQUEST], verify)
+    print(f"\nthe collector took {collector.taken} batches")
+    print(f"\n{REQUEST.name}\n{table(costs, (programs[0].name,))}", flush=True)
 
 
 def sizes(bench: Bench) -> None:

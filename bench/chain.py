@@ -120,8 +120,31 @@ class Chains:
         earlier = [self.gateway(name, interpreted=interpreted, before=True) for name, interpreted in versions]
         return [self.nginx(), *self.envoy(), self.gateway(), *interpreted, *earlier]
 
+    def observed(self, collector: int) -> list[Program]:
+        """The gateway that counts nothing, that counts, and that records one request in a hundred for a collector, too.
+
+        `collector` is the port of it.
+        """
+        ways = [""] if self.workshop.compiled is None else ["", ", interpreted"]
+        return [
+            self.gateway(f"gateway, {name}{way}", interpreted=bool(way), counted=counted, collector=traced)
+            for way in ways
+            for name, counted, traced in (
+                ("nothing counted", False, None),
+                ("counted", True, None),
+                ("1% traced, too", True, collector),
+            )
+        ]
+
     def gateway(
-        self, name: str = "gateway", *, interpreted: bool = False, before: bool = False, trace: bool = True
+        self,
+        name: str = "gateway",
+        *,
+        interpreted: bool = False,
+        before: bool = False,
+        trace: bool = True,
+        counted: bool = True,
+        collector: int | None = None,
     ) -> Program:
         """The gateway: keys are known by their hashes, so that one has to be made of each key that comes."""
         files = self.workshop.gateway_files(f"chain {name}")
@@ -132,11 +155,16 @@ class Chains:
         ]
         limit = {"key": ["consumer"], "limits": [f"{PER_SECOND}/s"]}
         auth = {"schemes": {"keys": {"api_key": {"header": KEY_HEADER}}}, "default": ["keys"], "consumers": consumers}
-        middleware = {
+        middleware: dict[str, Any] = {
             "access_log": {"output": str(log)},
             "trace": {"enabled": trace},
             "rate_limits": {"per-consumer": limit},
         }
+        if not counted:
+            middleware["monitor"] = {"enabled": False}
+        if collector is not None:
+            middleware["telemetry"] = {"otlp": f"http://127.0.0.1:{collector}"}
+            middleware["trace"]["sample"] = "1%"
         (files / "auth.yaml").write_text(json.dumps(auth))
         (files / "middleware.yaml").write_text(json.dumps(middleware))
         return self.workshop.gateway_program(name, files, log, interpreted=interpreted, before=before)
