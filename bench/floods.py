@@ -21,7 +21,7 @@ from pathlib import Path
 import uvloop
 
 from bench.flooder import FLOODS
-from bench.machine import Cores, cpu_seconds, divide_cores, free_port, prefer
+from bench.machine import Cores, cpu_seconds, divide_cores, free_port, prefer, relax
 from bench.programs import BenchError, Program, running
 from bench.proxies import COMPILED, PREFIX, REWRITTEN, Workshop
 
@@ -122,16 +122,28 @@ async def _ask_both_ways(port: int, seconds: float) -> tuple[list[float], list[f
     return kept, fresh
 
 
+@contextlib.contextmanager
+def preferred() -> Iterator[None]:
+    """Run before the rest of the machine until the end of the block, and so does what is started in it."""
+    prefer(os.getpid(), PRIORITY)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def measure(port: int, pid: int, name: str, plan: Plan) -> Round:
     """Flood a proxy, and ask it."""
     arguments = [str(port), name, str(plan.seconds + SETTLING + 0.5), str(plan.rate), plan.address]
     command = [sys.executable, "-m", "bench.flooder", *arguments]
-    flooder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    prefer(flooder.pid, FLOODER_PRIORITY)
-    time.sleep(SETTLING)
-    before = cpu_seconds(pid)
-    kept, fresh = uvloop.run(_ask_both_ways(port, plan.seconds))
-    used = cpu_seconds(pid) - before
+    with preferred():
+        flooder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        prefer(flooder.pid, FLOODER_PRIORITY)
+        time.sleep(SETTLING)
+        before = cpu_seconds(pid)
+        kept, fresh = uvloop.run(_ask_both_ways(port, plan.seconds))
+        used = cpu_seconds(pid) - before
     output, _ = flooder.communicate()
     opened = json.loads(output)["opened"] if output else 0
     return Round(
@@ -164,10 +176,15 @@ def site(cores: Cores, compiled: Path | None) -> Iterator[Site]:
         directory.chmod(0o755)
         workshop = Workshop(directory, free_port(), compiled)
         backend = workshop.backend_program()
-        stack.enter_context(running(_roomy(backend), cores.others, directory, f"{REWRITTEN}/small"))
-        proxies = [_roomy(_nginx(workshop)), workshop.gateway(log=True)]
-        found = [(each.port, stack.enter_context(running(each, cores.proxy, directory, _PATH))) for each in proxies]
-        yield Site(*found)
+        with preferred():
+            started = stack.enter_context(running(_roomy(backend), cores.others, directory, f"{REWRITTEN}/small"))
+            stack.callback(relax, started)
+            proxies = []
+            for each in (_roomy(_nginx(workshop)), workshop.gateway(log=True)):
+                started = stack.enter_context(running(each, cores.proxy, directory, _PATH))
+                stack.callback(relax, started)
+                proxies.append((each.port, started))
+        yield Site(*proxies)
 
 
 def _nginx(workshop: Workshop) -> Program:
@@ -234,7 +251,6 @@ def main() -> None:
     unknown = set(options.names) - set(FLOODS)
     if unknown:
         parser.error(f"no flood is called {', '.join(sorted(unknown))}; there are: {', '.join(FLOODS)}")
-    prefer(os.getpid(), PRIORITY)
     cores = divide_cores()
     os.sched_setaffinity(0, cores.others)
     compiled = options.gateway.resolve() if options.gateway.is_dir() else None

@@ -39,6 +39,19 @@ def prefer(pid: int, priority: int) -> None:
         os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(priority))
 
 
+def relax(pid: int) -> None:
+    """Let a process, and what it started, run no sooner than others again, before anything of it ends.
+
+    Linux collects what has ended in a loop, for as long as somebody looks at its files in /proc. Where whoever does so
+    waits for the core, and the parent runs on it in real time, that loop has no end.
+    """
+    with contextlib.suppress(OSError):  # it has ended already, or it never was preferred
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
+        for child in children(pid):
+            relax(child)
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far: all its threads, and all processes below it, ended or not."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -22,7 +22,7 @@ from typing import Final, Protocol
 from gateway.algorithms.fairness import FairQueue
 
 BUDGET: Final = 0.0005  # seconds of a turn of the loop, for all who wait
-SHARES: Final = 8  # of them, in the same turn: what a share causes comes later
+SHARES: Final = 4  # of them, in the same turn: what a share causes comes later
 PAUSE: Final = 0.001  # seconds until the next such turn
 BEGUN_AT_ONCE: Final = 2  # requests, in one turn of the loop: each of them causes more in the turns behind it
 CROWD: Final = 100  # connections of one client, beyond which all its requests wait for their turn

@@ -50,6 +50,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         self._waits = True  # what comes now is read a few connections at a time
         self._resting = False  # not read for a moment, as its client sends crumbs
         self._channel: Http1Channel | None = None  # of the request that is being answered
+        self._fragmented = False  # its body has come in very many chunks
         self._held = b""  # what came behind that
         self._unread = b""  # what came of its body, and waits to be parsed
         self._closing = False  # nothing more is read as a request
@@ -111,7 +112,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         context, phase = self._context, self._phase
         crowded = phase is IDLE and context.beginnings.crowded and context.beginnings.is_crowd(self.place)
         self._waits = waits = phase is NEW or phase is HEAD or crowded
-        return context.head_buffer if waits else context.buffer
+        return context.head_buffer if waits or self._fragmented else context.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
@@ -172,6 +173,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         between_requests = self._reader.between_requests
         read = len(data) - len(rest)
         if rest and not between_requests:
+            self._fragmented = True
             self._wait_for_turn(rest)
             rest = b""
         if self._phase is DISCARD:
@@ -291,6 +293,7 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._linger()
             return
         held, self._held = self._held, b""
+        self._fragmented = False
         self._phase = IDLE
         self.deadline = self._context.loop.time() + self._limits.keep_alive
         if not self._reading:

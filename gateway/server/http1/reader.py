@@ -21,9 +21,9 @@ from gateway.server.head import bad, check_head, check_method, is_websocket
 
 BLANK_LINES: Final = 8  # before a request (RFC 9112, 2.2 asks for one)
 LINE_OVERHEAD: Final = 48  # bytes of a request line that are not its target
-CHUNKS_AT_ONCE: Final = 64  # lines of a chunked body that are read in one call
-FRAMING_AT_ONCE: Final = 1024  # bytes of a chunked body that are read in one call where it has more lines
-BESIDE_HEAD: Final = 8 * 1024  # the same, in the call that has read the head: what is broken there is not begun with
+LINES_AT_ONCE: Final = 64  # of a chunked body, that are read in one call
+LINES_BESIDE_HEAD: Final = 256  # the same, in the call that has read the head: what is broken there is not begun with
+FRAMING_AT_ONCE: Final = 1024  # bytes of a chunked body that are read in one call, whatever lines they have
 LARGE: Final = 4 * 1024  # bytes from which on the end of a head is looked for line by line
 LOGGED_URL: Final = 1024  # bytes of a target that is too long that are remembered of it
 CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of a chunked body
@@ -138,14 +138,14 @@ class RequestReader:
 
         Raises GatewayError where none may pass.
         """
-        begins = self._part is not CHUNKED
+        lines = LINES_AT_ONCE if self._part is CHUNKED else LINES_BESIDE_HEAD
         while data:
             if self._part is LINE:
                 data = self._read_line(self._line + data)
             elif self._part is HEADERS:
                 data = self._read_headers(data)
             elif self._part is CHUNKED:
-                share = self._share(data, BESIDE_HEAD if begins else FRAMING_AT_ONCE)
+                share = self._share(data, lines)
                 data = self._read_chunked(data[:share]) + data[share:]
                 if not self._complete:
                     return data
@@ -275,11 +275,18 @@ class RequestReader:
         self._tail = (self._tail + data[-3:])[-3:]
         return b""
 
-    def _share(self, data: bytes, framing: int) -> int:
-        """How many bytes of a chunked body may be read at once: all of it, or `framing` where it is mostly that."""
-        if len(data) <= framing or data.count(b"\n") <= CHUNKS_AT_ONCE:
-            return len(data)
-        return framing
+    def _share(self, data: bytes, most_lines: int) -> int:
+        """How many bytes of a chunked body may be read at once: all of it, or up to where it has too many lines.
+
+        No more is looked at than twice what may be read: counting lines costs nearly as much as reading some of them.
+        """
+        size, share = len(data), FRAMING_AT_ONCE
+        lines = data.count(b"\n", 0, share)
+        while share < size and lines <= most_lines:
+            lines += data.count(b"\n", share, 2 * share)
+            if lines <= most_lines:
+                share *= 2
+        return min(share, size)
 
     def _empty_line(self, data: bytes, start: int) -> int:
         """Where the next empty line ends, which may have begun in what came before `data`; or where the data ends.

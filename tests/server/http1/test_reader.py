@@ -118,6 +118,28 @@ def test_small_chunks_are_no_attack(size: int) -> None:
     assert len(requests[0][2]) == size * 2000
 
 
+TINY = b"1\r\na\r\n" * 5000
+LARGE = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "most"), [(TINY, 1024), (LARGE + TINY, 2 * len(LARGE)), (LARGE * 3, len(LARGE) * 3)]
+)
+@pytest.mark.parametrize("with_head", [True, False])
+def test_very_many_chunks_take_turns(chunks: bytes, most: int, with_head: bool) -> None:
+    """However they come, no more than some hundred of them are read in one go; large ones are read whole."""
+    recorder = Recorder()
+    reader = RequestReader(recorder, ClientLimits())
+    if with_head:
+        rest = reader.read(CHUNKED + chunks)
+    else:
+        reader.read(CHUNKED)
+        rest = reader.read(chunks)
+    assert len(chunks) - len(rest) <= most
+    assert rest.count(b"a") >= min(5000, chunks.count(b"a")) - 200
+    assert chunks.endswith(rest)
+
+
 CHUNKED = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
