@@ -152,6 +152,7 @@ class Owner:
         self.tasks = Tasks()
         self.start_seconds = start_seconds
         self._lives: Mapping[Hashable, _Life] = {}  # replaced, never changed: a thread may read it
+        self._by_kind: dict[type, tuple[Any, ...]] = {}  # of these, as far as somebody has asked
         self._measured: list[Measured] = []
         self._troubled: list[Troubled] = []
         self._supervised: list[Tasks] = [self.tasks]
@@ -172,7 +173,11 @@ class Owner:
 
     def all(self, kind: type[T]) -> Iterator[T]:
         """The things of this kind that live."""
-        return (life.thing for life in self._lives.values() if isinstance(life.thing, kind))
+        found = self._by_kind.get(kind)
+        if found is None:
+            found = tuple(life.thing for life in self._lives.values() if isinstance(life.thing, kind))
+            self._by_kind[kind] = found
+        return iter(found)
 
     async def adopt(self, plan: Plan, problem: Reporter = _without_line) -> None:
         """Start what is new in a plan. `problem` makes one of a file, a place in it, and a message.
@@ -233,7 +238,7 @@ class Owner:
             for name, value in counts.items():
                 if name.endswith("_total"):
                     self._ended[name] = self._ended.get(name, 0) + value
-        self._lives = lives
+        self._lives, self._by_kind = lives, {}
         self._measured = [life.thing for life in lives.values() if hasattr(life.thing, "measures")]
         self._troubled = [life.thing for life in lives.values() if hasattr(life.thing, "troubles")]
         self._supervised = [self.tasks, *(life.tasks for life in lives.values() if life.tasks is not None)]

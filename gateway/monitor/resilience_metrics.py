@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from gateway.algorithms.circuit_breaker import State
-from gateway.families import Family, Labels, counter, gauge
+from gateway.families import Family, Labels, Sample, counter
 from gateway.live import Owner
 from gateway.monitor.traffic import upstream_name
 from gateway.upstream.breaker import Breaker
@@ -34,53 +34,58 @@ def resilience_metrics(owner: Owner) -> Iterator[Family]:
 
 
 def _breakers(breakers: list[Breaker]) -> Iterator[Family]:
+    help = "1 for the state of a breaker, by route, upstream and state; GET /breakers says why it is open."
+    yield Family("gateway_breaker_state", "gauge", help, (*BY_ROUTE, "state"), _states(breakers), "max")
+    help = "Times that a breaker opened, by route and upstream."
+    opened = (Sample(_way(each.route, each.target), each.circuit.opened) for each in breakers)
+    yield Family("gateway_breaker_opened_total", "counter", help, BY_ROUTE, opened)
+    help = "Requests that a breaker refused, by route and upstream; PUT /breakers/ROUTE forces it open or closed."
+    refused = (Sample(_way(each.route, each.target), each.refused) for each in breakers)
+    yield Family("gateway_breaker_refused_total", "counter", help, BY_ROUTE, refused)
+
+
+def _states(breakers: list[Breaker]) -> Iterator[Sample]:
     now = time.perf_counter()
-    states: dict[Labels, float] = {}
     for each in breakers:
         current = each.circuit.report(now).state
-        states |= {(each.route, upstream_name(each.target), state.value): float(state is current) for state in State}
-    help = "1 for the state of a breaker, by route, upstream and state; GET /breakers says why it is open."
-    yield gauge("gateway_breaker_state", help, states, (*BY_ROUTE, "state"), "max")
-    opened = {(each.route, upstream_name(each.target)): each.circuit.opened for each in breakers}
-    help = "Times that a breaker opened, by route and upstream."
-    yield counter("gateway_breaker_opened_total", help, opened, BY_ROUTE)
-    refused = {(each.route, upstream_name(each.target)): each.refused for each in breakers}
-    help = "Requests that a breaker refused, by route and upstream; PUT /breakers/ROUTE forces it open or closed."
-    yield counter("gateway_breaker_refused_total", help, refused, BY_ROUTE)
+        for state in State:
+            yield Sample((*_way(each.route, each.target), state.value), float(state is current))
+
+
+def _way(route: str, target: str) -> Labels:
+    return (route, upstream_name(target))
 
 
 def _mirrors(queues: list[MirrorQueue]) -> Iterator[Family]:
-    copies: dict[Labels, float] = {}
-    seconds: dict[Labels, float] = {}
-    for queue in queues:
-        named = (queue.route, upstream_name(queue.target))
-        for result in ("same", "different", "failed", "dropped", "left_out"):
-            copies[*named, result] = getattr(queue, result)
-        seconds[*named, "real"] = queue.real_seconds
-        seconds[*named, "mirror"] = queue.mirror_seconds
     help = "Copies for a mirror, by route, upstream and result."
-    yield counter("gateway_mirror_copies_total", help, copies, (*BY_ROUTE, "result"))
+    copies = (
+        Sample((*_way(queue.route, queue.target), result), getattr(queue, result))
+        for queue in queues
+        for result in ("same", "different", "failed", "dropped", "left_out")
+    )
+    yield Family("gateway_mirror_copies_total", "counter", help, (*BY_ROUTE, "result"), copies)
     help = "Time to the head of answers that both gave, by route, upstream and side."
-    yield counter("gateway_mirror_response_seconds_total", help, seconds, (*BY_ROUTE, "side"))
+    seconds = (
+        Sample((*_way(queue.route, queue.target), side), value)
+        for queue in queues
+        for side, value in (("real", queue.real_seconds), ("mirror", queue.mirror_seconds))
+    )
+    yield Family("gateway_mirror_response_seconds_total", "counter", help, (*BY_ROUTE, "side"), seconds)
 
 
 def _limits(limits: list[ServiceLimit]) -> Iterator[Family]:
     help = "Requests that an upstream may have at once."
-    allowed = {(each.service,): each.limit.limit for each in limits}
-    yield gauge("gateway_concurrency_limit", help, allowed, ("upstream",))
+    allowed = (Sample((each.service,), each.limit.limit) for each in limits)
+    yield Family("gateway_concurrency_limit", "gauge", help, ("upstream",), allowed)
     help = "Requests that were too many for an upstream; GET /limits shows its limit now."
-    refused = {(each.service,): each.refused for each in limits}
-    yield counter("gateway_concurrency_refused_total", help, refused, ("upstream",))
+    refused = (Sample((each.service,), each.refused) for each in limits)
+    yield Family("gateway_concurrency_refused_total", "counter", help, ("upstream",), refused)
 
 
 def _budgets(budgets: list[ServiceBudget]) -> Iterator[Family]:
-    drawn: dict[Labels, float] = {}
-    refused: dict[Labels, float] = {}
-    for each in budgets:
-        named = (upstream_name(each.service),)
-        drawn[named] = drawn.get(named, 0) + each.budget.drawn
-        refused[named] = refused.get(named, 0) + each.budget.exhausted
     help = "Retries that the budget of an upstream paid for."
-    yield counter("gateway_retry_budget_drawn_total", help, drawn, ("upstream",))
+    drawn = (Sample((upstream_name(each.service),), each.budget.drawn) for each in budgets)
+    yield Family("gateway_retry_budget_drawn_total", "counter", help, ("upstream",), drawn)
     help = "Retries that it did not pay for: too much of the upstream fails for retries to help."
-    yield counter("gateway_retry_budget_refused_total", help, refused, ("upstream",))
+    refused = (Sample((upstream_name(each.service),), each.budget.exhausted) for each in budgets)
+    yield Family("gateway_retry_budget_refused_total", "counter", help, ("upstream",), refused)

@@ -27,9 +27,10 @@ def traffic_metrics(traffic: Traffic) -> Iterator[Family]:
     retries = (Sample((*flow.name, why), count) for flow in flows for why, count in list(flow.retries.items()))
     yield Family("gateway_retries_total", "counter", help, (*BY_ROUTE, "reason"), retries)
     help = "What the response cache did, by route and result (hit, miss, stale, revalidated, collapsed, bypass)."
-    yield counter("gateway_cache_requests_total", help, _cache(flows), ("route_id", "result"))
+    yield Family("gateway_cache_requests_total", "counter", help, ("route_id", "result"), _cache(flows))
     help = "Requests by consumer."
-    yield counter("gateway_consumer_requests_total", help, _single(traffic.consumers), ("consumer",))
+    consumers = (Sample((name,), count) for name, count in list(traffic.consumers.items()))
+    yield Family("gateway_consumer_requests_total", "counter", help, ("consumer",), consumers)
     yield from _decisions(traffic)
     help = "Requests that had no room among the labels, and were counted as _other, by what there were too many of."
     yield counter("gateway_metrics_overflow_total", help, _single(traffic.overflow), ("labels",))
@@ -55,13 +56,14 @@ def _requests(flows: Iterable[Flow]) -> Iterator[Sample]:
             yield Sample(labels, count)
 
 
-def _cache(flows: Iterable[Flow]) -> dict[Labels, float]:
-    together: dict[Labels, float] = {}
+def _cache(flows: Iterable[Flow]) -> Iterator[Sample | None]:
+    together: dict[Labels, int] = {}
     for flow in flows:
         for result, count in flow.cache.items():
-            labels = (flow.route, result)
-            together[labels] = together.get(labels, 0) + count
-    return together
+            together[flow.route, result] = together.get((flow.route, result), 0) + count
+        yield None
+    for labels, total in together.items():
+        yield Sample(labels, total)
 
 
 def _single(counts: Mapping[str, int]) -> dict[Labels, float]:

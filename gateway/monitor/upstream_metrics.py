@@ -23,13 +23,13 @@ BY_ENDPOINT: Final = ("upstream", "endpoint")
 def upstream_metrics(upstreams: Iterable[Upstream]) -> Iterator[Family]:
     """By the name of an upstream, and of endpoints by their address, too."""
     services, now = list(upstreams), time.perf_counter()
-    totals = _Totals(services, now)
+    number = sum(len(upstream.endpoints) for upstream in services)
+    totals = _Totals(services, now, only_out=number > ENDPOINTS)
     help = "Duration of attempts at the endpoints of an upstream, until the head of the answer, or their failure."
     durations = (Sample((upstream.name,), upstream.durations) for upstream in services)
     yield Family("http_client_request_duration_seconds", "histogram", help, ("upstream",), durations)
     yield from totals.families()
-    number = sum(len(upstream.endpoints) for upstream in services)
-    yield from _of_endpoints(list(_shown(services, now, only_out=number > ENDPOINTS)), now)
+    yield from _of_endpoints(totals, now)
 
 
 _NOTHING: Final = EndpointCounts()
@@ -47,23 +47,26 @@ class _Total:
     ejections: int = 0
     certificate: float = NEVER  # Unix time
 
-    def add(self, endpoint: Endpoint, now: float, *, leaving: bool) -> None:
-        """One more endpoint."""
+    def add(self, endpoint: Endpoint, now: float, *, leaving: bool) -> bool:
+        """One more endpoint. Whether it is in the set, and gets no requests."""
         self.counts += endpoint.counts()
+        out = not leaving and endpoint.health.out(now) is not None
         if not leaving:
-            out = endpoint.health.out(now) is not None
             self.up += not out
             self.out += out
             self.waiting += endpoint.waiting_for_connections
             self.room += endpoint.most_connections
             self.certificate = min(self.certificate, endpoint.certificate_until)
+        return out
 
 
 class _Totals:
     """Adds endpoints up in steps, of which the one who reads the first samples takes the time."""
 
-    def __init__(self, upstreams: list[Upstream], now: float) -> None:
+    def __init__(self, upstreams: list[Upstream], now: float, *, only_out: bool) -> None:
         self._totals: dict[str, _Total] = {}
+        self._shown: list[tuple[str, Endpoint]] = []  # those that have series of their own
+        self._only_out = only_out
         self._steps = self._add(upstreams, now)
 
     def _add(self, upstreams: list[Upstream], now: float) -> Iterator[None]:
@@ -74,8 +77,15 @@ class _Totals:
             for endpoints, leaving in ((upstream.endpoints, False), (upstream.leaving, True)):
                 for some in in_steps(endpoints):
                     for endpoint in some:
-                        total.add(endpoint, now, leaving=leaving)
+                        out = total.add(endpoint, now, leaving=leaving)
+                        if (out or not (self._only_out or leaving)) and len(self._shown) < ENDPOINTS:
+                            self._shown.append((upstream.name, endpoint))
                     yield None
+
+    def shown(self) -> Iterator[tuple[str, Endpoint] | None]:
+        """The endpoints that have series of their own."""
+        yield from self._steps
+        yield from self._shown
 
     def _samples(self, values: Callable[[_Total], dict[Labels, float]]) -> Iterator[Sample | None]:
         yield from self._steps
@@ -118,19 +128,10 @@ class _Totals:
         return Family(name, "counter", help, ("upstream",), self._samples(lambda total: {(): value(total)}))
 
 
-def _shown(upstreams: list[Upstream], now: float, *, only_out: bool) -> Iterator[tuple[str, Endpoint]]:
-    """The endpoints that have series of their own."""
-    left = ENDPOINTS
-    for upstream in upstreams:
-        for endpoint in upstream.endpoints:
-            if left and not (only_out and endpoint.health.out(now) is None):
-                left -= 1
-                yield upstream.name, endpoint
-
-
-def _of_endpoints(shown: list[tuple[str, Endpoint]], now: float) -> Iterator[Family]:
-    def samples(value: Callable[[Endpoint], float]) -> Iterator[Sample]:
-        return (Sample((name, endpoint.label), value(endpoint)) for name, endpoint in shown)
+def _of_endpoints(totals: _Totals, now: float) -> Iterator[Family]:
+    def samples(value: Callable[[Endpoint], float]) -> Iterator[Sample | None]:
+        for each in totals.shown():
+            yield None if each is None else Sample((each[0], each[1].label), value(each[1]))
 
     def gauge(name: str, help: str, value: Callable[[Endpoint], float]) -> Family:
         return Family(name, "gauge", help, BY_ENDPOINT, samples(value))

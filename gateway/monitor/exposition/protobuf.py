@@ -80,8 +80,11 @@ def _native(value: Distribution, exemplars: Iterable[Exemplar]) -> Iterator[byte
     for offset, counts in _spans(value.filled()):
         yield _message(12, _number(1, _zigzag(offset)) + _number(2, len(counts)))
         for count in counts:
-            deltas += _varint(_zigzag(count - former))
-            former = count
+            delta, former = _zigzag(count - former), count
+            if delta < 0x80:  # as most often
+                deltas.append(delta)
+            else:
+                deltas += _varint(delta)
     yield _message(13, bytes(deltas))
     for exemplar in exemplars:
         yield _message(16, _exemplar(exemplar))

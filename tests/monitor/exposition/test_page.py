@@ -9,9 +9,15 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.families import Family, Sample, counter
+from gateway.http import Identity, Outcome
+from gateway.http.testing import make_exchange
 from gateway.monitor.exposition.negotiation import Form
 from gateway.monitor.exposition.page import BusyError, Exposition, Page
+from gateway.monitor.traffic import Traffic
+from gateway.monitor.traffic_metrics import traffic_metrics
+from gateway.monitor.upstream_metrics import upstream_metrics
 from tests.monitor.exposition.samples import durations, exposition, families, read
+from tests.monitor.test_upstream_metrics import upstream_of
 
 ROUTES = 500  # each with 21 lines in each histogram: 10,500 series
 
@@ -42,7 +48,7 @@ async def longest_turn(page: Exposition, form: Form) -> float:
 async def test_ten_thousand_series_hold_no_request_up(form: Form) -> None:
     """While a page of 10,000 series is made, no turn of the loop takes 5 ms."""
     page = exposition(*many())
-    assert min([await longest_turn(page, form) for _ in range(5)]) < 0.005
+    assert min([await longest_turn(page, form) for _ in range(2)]) < 0.005
     assert len(page.now("text").splitlines()) > 10_000
 
 
@@ -110,3 +116,17 @@ def test_no_series_is_there_twice() -> None:
     page = exposition(Family("n_total", "counter", "", ("of",), samples), counter("n_total", "", {("b",): 3}, ("of",)))
     lines = [line for line in page.now("text").decode().splitlines() if line.startswith("n_total")]
     assert lines == ['n_total{of="a"} 1.0']
+
+
+async def test_thousands_of_everything_hold_no_request_up() -> None:
+    """Nor do thousands of routes, consumers and endpoints, of which the gateway has to add up what it shows."""
+    traffic, exchange, outcome = Traffic(), make_exchange(), Outcome(0, 0, status=200)
+    for number in range(2500):
+        exchange.route, exchange.identity = f"route-{number}", Identity(f"app-{number}", "keys")
+        exchange.cache, outcome.seconds = "miss", 0.001 * (1 + number % 100)
+        traffic.report(exchange, outcome)
+    upstreams = [upstream_of(1, f"service-{number}") for number in range(300)] + [upstream_of(5000)]
+    page = Exposition()
+    page.add_source(lambda: traffic_metrics(traffic))
+    page.add_source(lambda: upstream_metrics(upstreams))
+    assert await longest_turn(page, "text") < 0.005
