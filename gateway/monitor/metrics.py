@@ -59,6 +59,10 @@ HELP: Final = {
     "/health.",
     "gateway_quota_file_failures_total": "Failures to use the file of the quotas.",
     "gateway_quota_file_outages_total": "Times that the file of the quotas could not be used for a while.",
+    "gateway_monitor_bytes": "What the windows of the monitor take in memory.",
+    "gateway_monitor_left_out": "Routes, services, endpoints and tenants of which the monitor does not keep all: "
+    "they are too many; see docs/monitor.md.",
+    "gateway_monitor_feedback_total": "Messages that an endpoint stands out from its peers, or does no more.",
     "gateway_health_checks_total": "Health checks of endpoints.",
     "gateway_health_check_failures_total": "Health checks that failed; gateway top shows of which endpoints, and why.",
 }

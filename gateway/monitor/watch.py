@@ -75,6 +75,7 @@ class Monitor(Merged):
         self._feedback = Feedback(self.own.tally, group)
         self._file: WindowFile | None = None
         self._replicas: Replicas | None = None
+        self._sent = 0  # messages to discovery
         self._looked = 0.0
         self._totals: tuple[float, int, int] | None = None
         self._minute: list[Slice] = []  # of ten seconds, that came to this process and are not written yet
@@ -149,6 +150,14 @@ class Monitor(Merged):
         if self._file is not None:
             yield from self._file.troubles()
 
+    def measures(self) -> dict[str, float]:
+        """See `Measured`."""
+        return {
+            "gateway_monitor_bytes": self.own.size + self.others.size if self.enabled else 0,
+            "gateway_monitor_left_out": self.left_out,
+            "gateway_monitor_feedback_total": self._sent,
+        }
+
     async def _watch(self) -> None:
         async with self._busy:
             now = time.time()
@@ -176,6 +185,7 @@ class Monitor(Merged):
             self.drop(now)
             if self.send is not None:
                 for message in await paced(self._feedback.judge(list(self._services()), now)):
+                    self._sent += 1
                     self.send(message)
             for call in self.after_slice:
                 call(now)

@@ -13,6 +13,7 @@ from gateway.config.problems import Path as Way
 
 BLOCKLIST = "blocklist.sqlite"  # in the state directory
 ALERTS = "alerts.sqlite"  # the same
+MONITOR = "monitor.sqlite"  # the same
 ADMIN_TOKEN = "admin-token"  # the same
 _REFUSED = ("audit log", "access log")  # without which nothing is served; all others are done without
 _BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
@@ -66,6 +67,7 @@ def _outputs(configuration: Configuration, base: Path) -> Iterator[tuple[str, Wa
     state = base / middleware.state_directory
     yield "blocklist", ("state_directory",), _sqlite(state / BLOCKLIST)
     yield "alerts", ("state_directory",), _sqlite(state / ALERTS)
+    yield "monitor", ("state_directory",), _sqlite(state / MONITOR)
     yield "admin token", ("state_directory",), [state / ADMIN_TOKEN]
     for name, quota in middleware.quotas.items():
         if quota.store != "redis":
