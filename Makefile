@@ -3,6 +3,7 @@
 # make gamedays  backends that are killed, stopped and lie, for minutes and under load
 # make test-observability  tests with the Alertmanager of Debian
 # make kubernetes-test   tests with a real API server, which is built once, in ten minutes (see tests/registry)
+# make test-browser      tests of the page of the admin port, in Chromium, which is installed as root on Debian
 # make bench  CPU per request, beside nginx, Envoy and a plain Python proxy
 # make compiled   the gateway as it is shipped in the image, its request path compiled to C, in .venv/compiled
 # Another interpreter (3.11 or newer):  make PYTHON=python3.13 run
@@ -14,6 +15,7 @@ BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 COMPILED := $(VENV)/compiled
+BROWSER := $(VENV)/browser
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # What is compiled is what these tests run, in their own process and in the gateways that they start. Not the commands,
@@ -30,7 +32,7 @@ IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 # Debian keeps servers where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test test-observability gamedays bench lint compiled servers clean
+.PHONY: run test test-observability test-browser gamedays bench lint compiled servers chromium clean
 
 run: $(RUNNABLE)
 	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \
@@ -60,6 +62,10 @@ test-observability: $(TESTABLE)
 	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then $(call install_quietly, prometheus-alertmanager); \
 	else echo "missing: prometheus-alertmanager (sudo apt-get install prometheus-alertmanager)" >&2; fi
 	$(BIN)/python -m pytest -m observability tests/observability
+
+# Playwright is beside the virtual environment: it brings 165 MB, which nothing else needs.
+test-browser: $(TESTABLE) $(BROWSER)/.installed chromium
+	PYTHONPATH=$(CURDIR)/$(BROWSER) $(BIN)/python -m pytest -m browser tests/browser
 
 lint: $(TESTABLE)
 	$(BIN)/ruff check .
@@ -92,6 +98,11 @@ servers:
 	elif [ "$$CI" = true ]; then echo "missing:$$missing (apt-get install$$missing)" >&2; exit 1; \
 	else echo "missing, so the tests that need them are skipped:$$missing (sudo apt-get install$$missing)" >&2; fi
 
+chromium:
+	@if command -v $${CHROMIUM:-chromium} > /dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then $(call install_quietly,chromium fonts-dejavu-core); \
+	else echo 'chromium is missing (sudo apt-get install chromium); or name one: make CHROMIUM=/path test-browser' >&2; exit 1; fi
+
 # A policy-rc.d that answers 101 keeps the installation from starting what it installs; one that is there already stays.
 define install_quietly
 	policy=/usr/sbin/policy-rc.d; \
@@ -116,6 +127,11 @@ $(COMPILED)/.built: setup.py pyproject.toml constraints.txt $(shell find gateway
 	rm -rf build $(COMPILED)
 	GATEWAY_COMPILE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--no-build-isolation --no-deps --target $(COMPILED) .
+	@touch $@
+
+$(BROWSER)/.installed: constraints.txt $(BIN)/pip
+	rm -rf $(BROWSER)
+	$(PIP_INSTALL) --target $(BROWSER) playwright
 	@touch $@
 
 $(BIN)/pip:

@@ -88,4 +88,5 @@ class Overview:
                 text = f"the breaker of {breaker.route} for {breaker.target} is {state.replace('_', ' ')}"
                 yield Problem("down" if state in _REFUSING else "degraded", "map", breaker.route, text)
         for text in (*report["failing"], *map(self.reloader.hidden, failing_backends(self.recent))):
-            yield Problem("degraded", "map", "", text)
+            if ": circuit-open:" not in text:  # which is said above
+                yield Problem("degraded", "map", "", text)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -88,13 +89,14 @@ class Scene:
             "catalogue-1": Backend(0.002),
             "catalogue-2": Backend(0.002, failing=0.02),
         }
+        self._calling: asyncio.Task[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._run(self._listen())
 
-    def _run(self, work: object) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)  # type: ignore[arg-type]
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _listen(self) -> None:
         for backend in self.backends.values():
@@ -126,28 +128,35 @@ routes:
 - {{id: robots, path: /robots.txt, respond: 204}}
 """
 
-    def call(self, gateway: GatewayProcess, seconds: float, per_second: float = 120.0) -> None:
-        """Let callers call for so long."""
-        self._run(self._call(gateway.url, seconds, per_second))
+    def begin_calls(self, gateway: GatewayProcess, per_second: float) -> None:
+        """Let callers call, until the end."""
 
-    async def _call(self, url: str, seconds: float, per_second: float) -> None:
-        draw, loop = random.Random(11), asyncio.get_running_loop()
-        limits = httpx2.Limits(max_connections=50)
-        async with httpx2.AsyncClient(base_url=url, limits=limits, timeout=10) as client, asyncio.TaskGroup() as group:
-            ends = loop.time() + seconds
-            while loop.time() < ends:
-                path = draw.choices(PATHS, (20, 8, 14, 8, 10, 8, 2, 24, 2, 1))[0].replace(
-                    "{n}", str(draw.randrange(90000))
-                )
-                name = draw.choices((*CONSUMERS, None), (30, 22, 14, 8, 3, 20))[0]
-                headers = {"x-api-key": name} if name else {}
-                group.create_task(_one(client, path, headers))
-                await asyncio.sleep(draw.expovariate(per_second))
+        async def begin() -> None:
+            self._calling = asyncio.create_task(_call(gateway.url, per_second))
+
+        self._run(begin())
 
     def end(self) -> None:
         """Stop all of it."""
+
+        async def stop() -> None:
+            if self._calling is not None:
+                self._calling.cancel()
+                await asyncio.gather(self._calling, return_exceptions=True)
+
+        self._run(stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+
+
+async def _call(url: str, per_second: float) -> None:
+    draw, limits = random.Random(11), httpx2.Limits(max_connections=50)
+    async with httpx2.AsyncClient(base_url=url, limits=limits, timeout=10) as client, asyncio.TaskGroup() as group:
+        while True:
+            path = draw.choices(PATHS, (20, 8, 14, 8, 10, 8, 2, 24, 2, 1))[0].replace("{n}", str(draw.randrange(90000)))
+            name = draw.choices((*CONSUMERS, None), (30, 22, 14, 8, 3, 20))[0]
+            group.create_task(_one(client, path, {"x-api-key": name} if name else {}))
+            await asyncio.sleep(draw.expovariate(per_second))
 
 
 async def _one(client: httpx2.AsyncClient, path: str, headers: dict[str, str]) -> None:

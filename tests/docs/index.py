@@ -26,6 +26,7 @@ SYNONYMS = {
     "Authorization": "configuration.md#routesauthorize",
     "Backup": "operating.md#back-up",
     "Basic authentication": "recipes/legacy-basic.md",
+    "Dashboard": "dashboard.md",
     "Docker": "../deploy/Dockerfile",
     "gRPC and HTTP/2 (not spoken)": "../README.md#compared-with-what-you-may-run-now",
     "Ingress": "../deploy/kubernetes/overlays/ingress",

@@ -75,6 +75,7 @@ export function opener(key, isOpen, label, toggle) {
 }
 
 export function field(label, control) {
+  control.setAttribute("aria-label", label);
   return el("label", { class: "field" }, el("span", {}, label), control);
 }
 

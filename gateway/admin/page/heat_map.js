@@ -86,7 +86,7 @@ export class HeatMap {
 
   say(cell) {
     if (cell === null) {
-      fill(this.words, this.bounds.length ? `up to ${milliseconds(this.bounds.at(-1))}; point at it for numbers` : "no requests");
+      fill(this.words, this.bounds.length ? `up to ${milliseconds(this.bounds.at(-1))}; point at it` : "no requests");
     } else {
       const [x, y] = cell;
       fill(this.words, `${clock(this.at[x])}: ${count(this.counts[x][y])} within ${y ? `${milliseconds(this.bounds[y - 1])} to ` : ""}${milliseconds(this.bounds[y])}`);

@@ -25,7 +25,7 @@ export class History {
     this.latencies = new TimeChart("Latency", [
       { label: "p50", color: "up" }, { label: "p90", color: "degraded", dash: [2, 3] }, { label: "p99", color: "down", dash: [6, 3] },
     ], milliseconds);
-    this.heat = new HeatMap("Latency, the darker the more");
+    this.heat = new HeatMap("Latency heat map");
     this.element = el("div", { class: "charts" }, this.rates.element, this.latencies.element, this.heat.element);
   }
 

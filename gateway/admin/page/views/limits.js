@@ -12,7 +12,7 @@ export class LimitsView {
   title = "Limits";
 
   constructor() {
-    this.breakers = el("section", { "aria-label": "Breakers" });
+    this.breakers = el("section", { class: "whole", "aria-label": "Breakers" });
     this.services = el("section", { "aria-label": "Services" });
     this.blocked = el("section", { "aria-label": "Blocklist" });
     this.cache = el("section", { "aria-label": "Cache" });

@@ -26,7 +26,7 @@ export class MapView {
     this.body = el("tbody");
     this.former = el("button", { type: "button", on: { click: () => this.turn(-PAGE) } }, "Previous");
     this.next = el("button", { type: "button", on: { click: () => this.turn(PAGE) } }, "Next");
-    const shown = table("Routes, the worst first", COLUMNS, this.body, { class: "map" });
+    const shown = table("Routes, the worst first", COLUMNS, this.body, { class: "map cards" });
     this.element = el("div", {},
       el("form", { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
         field("Search", this.search), field("State", this.state), this.counts),
@@ -74,7 +74,7 @@ export class MapView {
       el("td", { class: "path" }, route.methods.length ? `${route.methods.join(", ")} ` : null,
         route.hosts.length ? el("span", { class: "quiet" }, route.hosts.join(", ")) : null, route.paths.join("  ")),
       el("td", {}, route.answers ? el("span", { class: "quiet" }, route.answers) : route.ways.map(chip)),
-      ...minuteCells(route.minute), el("td", {}, shareBar(route.share)),
+      ...minuteCells(route.minute), el("td", { "data-label": "share" }, shareBar(route.share)),
       el("td", { class: "why" }, route.reason));
     return isOpen ? [main, this.open.get(route.route)] : [main];
   }

@@ -33,7 +33,8 @@ export class OverviewView {
     this.charts = el("section", { class: "traffic-charts", "aria-label": "Traffic", hidden: true },
       el("div", { class: "heading" }, el("h3", {}, "Traffic"), field("Over", this.span)), this.live.element, this.history.element);
     this.element = el("div", { class: "overview" }, this.figures,
-      el("div", { class: "side" }, this.wrong, this.routes, this.callers), this.charts, this.last);
+      el("div", { class: "side" }, this.wrong, this.routes, this.callers),
+      el("div", { class: "side" }, this.charts, this.last));
     this.drawFailures();
   }
 
@@ -133,15 +134,17 @@ export class OverviewView {
         el("time", { datetime: each.at }, time(each.at)), statusMark(each.status),
         el("a", { href: `#requests?${new URLSearchParams({ text: each.request_id })}` }, `${each.method} ${each.original_path}`),
         el("span", { class: "quiet" }, `${each.route ?? "no route"} ${each.attempts.at(-1)?.endpoint ?? ""}`),
-        el("span", {}, each.error ?? ""))))
+        el("span", { title: each.error }, each.error ?? ""))))
         : el("p", { class: "quiet" }, "None of the last requests failed."));
   }
 }
 
 // The same three columns wherever there are figures of the last minute.
 export function minuteCells(minute) {
-  return [number(rate(minute?.per_second)), number(percent(minute?.requests ? minute.error_rate : null), { class: minute?.error_rate >= BAD ? "bad" : "" }),
-    number(milliseconds(minute?.p99_ms))];
+  const errors = minute?.requests ? minute.error_rate : null;
+  return [number(rate(minute?.per_second), { "data-label": "req/s" }),
+    number(percent(errors), { "data-label": "errors", class: errors >= BAD ? "bad" : "" }),
+    number(milliseconds(minute?.p99_ms), { "data-label": "p99" })];
 }
 
 function figure(name, value, state = null) {

@@ -28,7 +28,7 @@ export class RequestsView {
     this.pause = el("button", { type: "button", "aria-pressed": "false", on: { click: () => this.togglePause() } }, "Pause");
     this.counts = el("p", { class: "quiet", "aria-live": "off" });
     this.body = el("tbody");
-    const shown = table("The last requests, the newest first", COLUMNS, this.body, { class: "requests" });
+    const shown = table("The last requests, the newest first", COLUMNS, this.body, { class: "requests cards" });
     const form = el("form", { class: "filters", role: "search", on: {
       submit: (event) => { event.preventDefault(); this.apply(); },
       input: () => { clearTimeout(this.timer); this.timer = setTimeout(() => this.apply(), 400); },

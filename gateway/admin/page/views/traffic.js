@@ -76,7 +76,7 @@ export class TrafficView {
     this.name ??= data.subjects[0]?.name ?? null;
     fillRows(this.body, data.subjects.length ? data.subjects.map((each) => this.row(each, data.all.requests))
       : emptyRow(COLUMNS.length, "No requests in this window."));
-    fill(this.chosen, this.name === null ? "" : `${this.name}`);
+    fill(this.chosen, this.name === null ? "" : named(this.name));
     if (this.name !== null) await this.history.refresh(by, this.name, this.span.value);
   }
 
@@ -87,13 +87,16 @@ export class TrafficView {
     };
     return el("tr", { class: each.name === this.name ? "chosen" : null },
       el("th", { scope: "row" }, el("button", { type: "button", class: "link", "data-key": each.name,
-        "aria-pressed": String(each.name === this.name), on: { click: pick } }, each.name)),
+        "aria-pressed": String(each.name === this.name), on: { click: pick } }, named(each.name))),
       number(rate(each.throughput)), el("td", {}, shareBar(all ? each.requests / all : null)),
       number(percent(each.error_rate), { class: each.error_rate >= BAD ? "bad" : "" }),
       number(milliseconds(each.p50_ms)), number(milliseconds(each.p90_ms)), number(milliseconds(each.p99_ms)),
       number(milliseconds(each.p999_ms)));
   }
 }
+
+// What no route took, and what there was no room for, has no name.
+const named = (name) => ({ "-": "(none)", _other: "(others)" })[name] ?? name;
 
 function choice(options, change) {
   return el("select", { on: { change } }, Object.entries(options).map(([value, name]) => el("option", { value }, name)));
