@@ -364,7 +364,7 @@ class _Builder:
             find = partial(discovery_of, upstream, service_name, discovery, self._context, place)
             self._plan.need(("discovery", upstream, identity_of(discovery, self._context)), find, place)
         if "discovery" not in self._context.roles and not mirror:
-            self._plan.need(("told", upstream, health), partial(health_told, upstream, health, self._context), place)
+            health_told(upstream, health, self._context, place, discovered=discovery is not None)
         elif health is not None:
             turns = self._plan.need(("health checks",), ProbeTurns, place)
             self._plan.need(("prober", upstream, health), partial(Prober, upstream, check_of(health), turns), place)

@@ -13,6 +13,7 @@ from gateway.admin.client import ADMIN, ask
 from gateway.admin.tables import table
 from gateway.json_output import JSON, print_json
 from gateway.plurals import counted
+from gateway.roles import ALL, parse_roles
 
 CLEAR = "\033[H\033[2J"
 MOST = 2000  # services or endpoints that are asked for
@@ -117,4 +118,6 @@ def _health(health: Any) -> list[str]:
     """The configuration, and what does not work, a line each."""
     state = " (rolled back)" if health["rolled_back"] else ""
     wrong = [f"error: {each}" for each in health["errors"]] + [f"failing: {each}" for each in health["failing"]]
-    return [f"configuration {health['digest'] or '(none)'}{state}, {counted(health['reloads'], 'reload')}", *wrong]
+    roles = "" if parse_roles(health["roles"]) == ALL else f", roles {health['roles']}"
+    loaded = f"configuration {health['digest'] or '(none)'}{state}, {counted(health['reloads'], 'reload')}{roles}"
+    return [loaded, *wrong]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -20,7 +20,7 @@ from gateway.bus.configured import PLACE, bus_identity, bus_of
 from gateway.config.models.health import Health
 from gateway.context import Context
 from gateway.events import ServiceRegistry
-from gateway.live import Tasks
+from gateway.live import Place, Tasks
 from gateway.registry.instances import parse_instance
 from gateway.registry.parsing import parsed
 from gateway.registry.source import Instances, Sink, one_line
@@ -203,13 +203,17 @@ class BusSource:
 class BusHealth:
     """What discovery's health checks, and monitors, say of the endpoints of one service."""
 
-    def __init__(self, registry: BusRegistry, upstream: Upstream, *, initially_up: bool) -> None:
-        """`initially_up`: whether endpoints are asked of which nothing was said yet."""
+    def __init__(self, registry: BusRegistry, upstream: Upstream, *, initially_up: bool, alone: bool = False) -> None:
+        """`initially_up`: whether endpoints are asked of which nothing was said yet. `alone`: nothing else of the
+        service comes over the bus, so that this says when nothing comes."""
         self._registry = registry
         self._upstream = upstream
         self._initially_up = initially_up
+        self._alone = alone
         self._said: Said | None = None
         self._known: frozenset[Address] = frozenset()
+        self._lost = ""
+        self._heard_at = time.perf_counter()
 
     async def start(self) -> None:
         """Begin."""
@@ -239,6 +243,15 @@ class BusHealth:
 
     def look(self, lost: str) -> None:
         """See `Listener`. What was said last stays true: nobody knows better."""
+        self._lost = lost
+        if not lost:
+            self._heard_at = time.perf_counter()
+
+    def troubles(self) -> Iterable[str]:
+        """See `Troubled`."""
+        if self._alone and self._lost:
+            age = time.perf_counter() - self._heard_at
+            yield f"the health of the endpoints of {self._upstream.name} is that of {age:.0f} s ago: {self._lost}"
 
     def follow(self, changed: Sequence[Endpoint]) -> None:
         """See `Follower`."""
@@ -306,6 +319,8 @@ def bus_registry(context: Context) -> BusRegistry:
     return context.plan.need(key, lambda: BusRegistry(bus_of(context)), PLACE)
 
 
-def health_told(upstream: Upstream, config: Health | None, context: Context) -> BusHealth:
-    """What is said of the endpoints of a service with these health checks, where another process makes them."""
-    return BusHealth(bus_registry(context), upstream, initially_up=config is None or config.initial == "healthy")
+def health_told(upstream: Upstream, config: Health | None, context: Context, at: Place, *, discovered: bool) -> None:
+    """Have live what is said of the endpoints of a service with these health checks, where others make them."""
+    initially_up, alone = config is None or config.initial == "healthy", config is not None and not discovered
+    make = partial(BusHealth, upstream=upstream, initially_up=initially_up, alone=alone)
+    context.plan.need(("told", upstream, config, alone), lambda: make(bus_registry(context)), at)

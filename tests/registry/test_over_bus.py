@@ -91,7 +91,7 @@ async def test_what_discovery_sees_is_what_the_router_has(bus: MemoryBus, regist
     """Checks and feedback count with their reasons, until they are taken back; outliers are each router's own."""
     seen, told = upstream_of(Member(A), Member(B)), upstream_of(Member(A), Member(B))
     publisher = RegistryPublisher(bus, lambda: [seen], list)
-    health = BusHealth(registry, told, initially_up=False)
+    health = BusHealth(registry, told, initially_up=False, alone=True)
     await health.start()
     assert {out and out[1] for out in states(told).values()} == {"it was not checked yet"}
     publisher.follow()
@@ -111,4 +111,10 @@ async def test_what_discovery_sees_is_what_the_router_has(bus: MemoryBus, regist
     await asyncio.sleep(0.05)
     assert set(states(told).values()) == {None}
     await publisher.stop()
+    assert list(health.troubles()) == []
+    health.look("Redis does not answer")
+    [trouble] = health.troubles()
+    assert trouble.startswith("the health of the endpoints of s is that of ")
+    assert trouble.endswith(" s ago: Redis does not answer")
+    assert set(states(told).values()) == {None}
     health.retire()

@@ -43,6 +43,8 @@ def test_without_the_router_there_is_no_port_for_requests(tmp_path: Path, redis:
     """Only the admin port is there, which says which roles there are."""
     with running(tmp_path, "monitor", ROUTES, middleware(redis, tmp_path)) as monitor:
         assert monitor.health()["roles"] == "monitor"
+        status = CliRunner().invoke(main, ["status", "--admin", f"127.0.0.1:{monitor.admin_port}"])
+        assert ", 0 reloads, roles monitor\n" in status.output
         with socket.socket() as tried:
             assert tried.connect_ex(("127.0.0.1", monitor.port)) != 0
         until(lambda: "listening on off; admin: 127.0.0.1" in monitor.log)
