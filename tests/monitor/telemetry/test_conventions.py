@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-import gateway
 from gateway.monitor.telemetry.conventions import CLIENT, SERVER, address_of
+from tests.deploy.programs import ROOT
 
-PAGE = Path(gateway.__file__).parents[1] / "docs" / "tracing.md"
+PAGE = ROOT / "docs" / "tracing.md"
 
 
 def test_the_page_lists_the_attributes() -> None:
