@@ -73,6 +73,11 @@ class GatewaySource:
         """See `Source`."""
         return self._monitor.figures(Measured(cast(Kind, subject.kind), subject.name), int(seconds), now)
 
+    def counts(self, subject: Subject, seconds: float, now: float) -> tuple[int, int]:
+        """See `Source`."""
+        number = self._monitor.subjects.find(Measured(cast(Kind, subject.kind), subject.name))
+        return (0, 0) if number is None else self._monitor.counts(number, int(seconds), now)
+
     def findings(self, builtins: Iterable[str], now: float) -> Iterator[Finding | None]:
         """See `Source`."""
         return self.findings_of.of(builtins, now)

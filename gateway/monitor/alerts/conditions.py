@@ -72,15 +72,20 @@ class Threshold:
         if less and now - sight.since < self.seconds:
             return
         for subject in _subjects(self.kind, self.applies, sight):
-            figures = sight.figures(subject, self.seconds, now)
-            if figures.requests < self.minimum:
-                yield Verdict(subject, False)
-                continue
-            values = {each.name: getattr(figures, each.name) for each in self.comparisons}
-            if all(values[each.name] is not None and each.holds(values[each.name]) for each in self.comparisons):
-                yield Verdict(subject, True, self._says(figures), values)
-            else:
-                yield Verdict(subject, False)
+            if self._may_hold(*sight.counts(subject, self.seconds, now)):
+                figures = sight.figures(subject, self.seconds, now)
+                values = {each.name: getattr(figures, each.name) for each in self.comparisons}
+                if all(values[each.name] is not None and each.holds(values[each.name]) for each in self.comparisons):
+                    yield Verdict(subject, True, self._says(figures), values)
+                    continue
+            yield Verdict(subject, False)
+
+    def _may_hold(self, requests: int, errors: int) -> bool:
+        """Whether it is worth looking at all figures, which takes longer."""
+        if requests < self.minimum:
+            return False
+        known = {"requests": requests, "errors": errors, "error_rate": errors / requests if requests else 0.0}
+        return all(each.holds(known[each.name]) for each in self.comparisons if each.name in known)
 
     def _says(self, figures: Figures) -> str:
         parts = [
@@ -198,7 +203,7 @@ class Absent:
             return
         since = max(sight.since, now - self.seconds)
         for subject in _subjects(self.kind, self.applies, sight):
-            none = sight.figures(subject, self.seconds, now).requests == 0
+            none = sight.counts(subject, self.seconds, now)[0] == 0
             yield (
                 Verdict(subject, True, "no request came", {"requests": 0.0}, since=since)
                 if none

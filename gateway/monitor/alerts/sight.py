@@ -80,6 +80,10 @@ class Sight(Protocol):
         """What it did in the window that ends now."""
         ...
 
+    def counts(self, subject: Subject, seconds: float, now: float) -> tuple[int, int]:
+        """Only the requests and the errors of that, which is faster."""
+        ...
+
     def good(self, rule: str, name: str, seconds: int, now: float) -> Counted:
         """What was counted for the objective of a rule, of one route, or of all (an empty name)."""
         ...

@@ -31,6 +31,10 @@ class Source(Protocol):
         """See `Sight`."""
         ...
 
+    def counts(self, subject: Subject, seconds: float, now: float) -> tuple[int, int]:
+        """See `Sight`."""
+        ...
+
     def findings(self, builtins: Iterable[str], now: float) -> Iterator[Finding | None]:
         """What there is of these builtins now, in small steps; None is a step in which nothing was found."""
         ...
@@ -61,6 +65,10 @@ class OneLook:
     def figures(self, subject: Subject, seconds: float, now: float) -> Figures:
         """See `Sight`."""
         return self._source.figures(subject, seconds, now + self._offset)
+
+    def counts(self, subject: Subject, seconds: float, now: float) -> tuple[int, int]:
+        """See `Sight`."""
+        return self._source.counts(subject, seconds, now + self._offset)
 
     def good(self, rule: str, name: str, seconds: int, now: float) -> Counted:
         """See `Sight`."""

@@ -52,6 +52,10 @@ class Scene:
         self.asked.append((subject, seconds))
         return self.seen.get(subject, Figures())
 
+    def counts(self, subject: Subject, seconds: float, now: float) -> tuple[int, int]:
+        figures = self.figures(subject, seconds, now)
+        return figures.requests, figures.errors
+
     def good(self, rule: str, name: str, seconds: int, now: float) -> Counted:
         return self.goods.get((rule, name, seconds), Counted(0, 0))
 

@@ -34,8 +34,8 @@ def test_it_says_nothing_below_the_minimum() -> None:
         ("throughput > 10", Figures(throughput=10.5), True),
         ("requests <= 3", Figures(requests=3), True),
         ("errors > 0", Figures(requests=9, errors=1), True),
-        ("error_rate > 5% and requests > 100", Figures(requests=100, error_rate=0.5), False),
-        ("error_rate > 5% and requests > 100", Figures(requests=101, error_rate=0.5), True),
+        ("error_rate > 5% and requests > 100", Figures(requests=100, errors=50, error_rate=0.5), False),
+        ("error_rate > 5% and requests > 100", Figures(requests=101, errors=51, error_rate=0.5), True),
     ],
 )
 def test_figures_are_compared(when: str, figures: Figures, *, holds: bool) -> None:
@@ -64,7 +64,7 @@ def test_the_window_is_that_of_the_rule() -> None:
 
 def test_routes_are_those_that_the_rule_names() -> None:
     """A rule for some routes looks at no other one."""
-    seen = {route(name): Figures(requests=9, error_rate=1.0) for name in ("orders", "orders-old", "users")}
+    seen = {route(name): Figures(requests=9, errors=9, error_rate=1.0) for name in ("orders", "orders-old", "users")}
     watch = Watch('rules: {errors: {when: "error_rate > 5%", routes: ["orders*"]}}', Scene(seen=seen))
     watch.look()
     assert watch.states() == {"orders": State.FIRING, "orders-old": State.FIRING}

@@ -62,6 +62,9 @@ class SeenSource:
     def figures(self, subject: Subject, seconds: float, now: float) -> FiguresOf:
         return self.scene.figures(subject, seconds, now)
 
+    def counts(self, subject: Subject, seconds: float, now: float) -> tuple[int, int]:
+        return self.scene.counts(subject, seconds, now)
+
     def findings(self, builtins: Iterable[str], now: float) -> Iterator[Finding | None]:
         yield None
         yield from (each for each in self.scene.found if each.builtin in builtins)
