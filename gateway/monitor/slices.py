@@ -135,7 +135,8 @@ def _trim(pending: Pending, room: int, other: Callable[[int], int]) -> Steps[int
     kept, with_durations = _Share(needed, for_all), _Share(more, room - for_all)
     left_out = 0
     others: dict[int, Tally] = {}
-    for count, (number, packed) in enumerate(list(pending.items())):
+    for count, number in enumerate(list(pending)):
+        packed = pending[number]
         busy, size = requests_of(packed)[0].bit_length(), bare_size(packed)
         if not kept.takes(busy, size + ENTRY_BYTES):
             left_out += 1

@@ -251,23 +251,23 @@ class Monitor(Merged):
 
     async def _take_others(self, now: float) -> None:
         """What other processes with this file have written: the one before this, or one that goes on beside it."""
-        for kept in await self._file.read(now) if self._file is not None else ():
-            try:
-                piece = await paced(self.own.read(kept.step, kept.data))
-            except ValueError as error:
-                logger.warning("%s of the monitor has a slice that is left out: %s", FILE, error)
-                continue
-            await paced(self.own.put(kept.step, piece))
+        while self._file is not None and (some := await self._file.read(now)):
+            for kept in some:
+                try:
+                    piece = await paced(self.own.read(kept.step, kept.data))
+                except ValueError as error:
+                    logger.warning("%s of the monitor has a slice that is left out: %s", FILE, error)
+                    continue
+                await paced(self.own.put(kept.step, piece))
 
     async def _write(self, pieces: list[Slice], minute: Slice, now: float, pause: float) -> None:
         await self._take_others(now)
         if self._file is None:
             return
-        find = self.subjects.subject
-        kept = [Kept(FINE, each.start, await paced(written(each, find), pause)) for each in pieces]
-        kept.append(Kept(MINUTE, minute.start, await paced(written(minute, find), pause)))
-        rows = await paced(self._rows(minute, others=False), pause)
-        await self._file.write(kept, rows, now)
+        for step, piece in [*((FINE, each) for each in pieces), (MINUTE, minute)]:
+            kept = Kept(step, piece.start, await paced(written(piece, self.subjects.subject), pause))
+            rows = await paced(self._rows(minute, others=False), pause) if step == MINUTE else ()
+            await self._file.write([kept], rows, now)
 
     def _rows(self, minute: Slice, *, others: bool) -> Steps[list[Row]]:
         """The counts of a minute, of the busiest subjects, and of the others together."""

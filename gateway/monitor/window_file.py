@@ -30,6 +30,7 @@ FILE: Final = "monitor.sqlite"
 DAYS_SECONDS: Final = 3 * 86400
 MOST_BYTES: Final = 256 * 1024**2  # of the file, about
 LOG_SECONDS: Final = 60.0
+AT_ONCE: Final = 2  # slices that are read together: they can be large
 
 _VERSION: Final = 1
 _SCHEMA: Final = """
@@ -44,6 +45,7 @@ CREATE TABLE IF NOT EXISTS counts (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gateway (name TEXT NOT NULL, followed_ms INTEGER NOT NULL, followed_number INTEGER NOT NULL);
 """
+_SLICES: Final = "SELECT id, writer, step, start, data FROM slices WHERE id > ? ORDER BY id LIMIT ?"
 _ADD: Final = """
 INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, errors = errors + excluded.errors,
@@ -90,7 +92,8 @@ class WindowFile:
         self._file = SqliteFile(path, "monitor", _prepare, log, "the monitor's numbers are only kept in memory")
 
     async def read(self, now: float) -> list[Kept]:
-        """The slices that others than this have added since the last time, in the order in which they did."""
+        """A few of the slices that others than this have added since the last time, in the order in which they did;
+        none: these were all."""
         return await self._file.run(lambda connection: self._read(connection, now), create=False) or []
 
     async def name(self) -> str | None:
@@ -128,14 +131,15 @@ class WindowFile:
     # On the thread.
 
     def _read(self, connection: Connection, now: float) -> list[Kept]:
-        found = []
-        for number, writer, step, start, data in connection.execute(
-            "SELECT id, writer, step, start, data FROM slices WHERE id > ? ORDER BY id", (self._seen,)
-        ):
-            self._seen = number
-            if writer != self._writer and now - step * (KEPT.get(step, 0) + 1) <= start <= now:
-                found.append(Kept(step, start, data))
-        return found
+        while True:
+            found = []
+            rows = connection.execute(_SLICES, (self._seen, AT_ONCE)).fetchall()
+            for number, writer, step, start, data in rows:
+                self._seen = number
+                if writer != self._writer and now - step * (KEPT.get(step, 0) + 1) <= start <= now:
+                    found.append(Kept(step, start, data))
+            if found or not rows:
+                return found
 
     def _write(self, connection: Connection, slices: Sequence[Kept], rows: Sequence[Row], now: float) -> bool:
         with connection:
