@@ -33,7 +33,7 @@ KEYS = {f"consumer-{number}": sha256(b"%d" % number).hexdigest()[:40] for number
 CREDENTIAL = ((KEY_HEADER, KEYS[CALLER]),)
 REQUEST = Request("whole chain, 200-byte JSON", f"{PREFIX}/small", len(SMALL), headers=CREDENTIAL)
 
-_TRACEPARENT = re.compile("00-([0-9a-f]{32})-[0-9a-f]{16}-0[01]")
+_TRACEPARENT = re.compile("00-([0-9a-f]{32})-[0-9a-f]{16}-0[0-3]")
 
 # What of a request each log has, as nginx and Envoy call it. The gateway has its own usual record, which has all this.
 _NGINX_FIELDS = {
