@@ -13,6 +13,7 @@ from gateway.monitor.alerts.states import Alert, Key, State
 from gateway.plurals import counted
 
 MOST_ALERTS: Final = 500  # of one notice; others are counted
+MOST_URL: Final = 2048
 MOST_TEXT: Final = 300  # characters of a name, or of what is said
 
 Kind = Literal["alerts", "state", "summary", "test"]
@@ -64,8 +65,8 @@ class Wording:
             since=format_instant(alert.since + self.offset) if alert.since else None,
             until=format_instant(alert.ended + self.offset) if over else None,
             figures={name: float(f"{value:.6g}") for name, value in alert.figures.items()},
-            runbook=self.runbooks.get(alert.key.rule),
-            link=self.link,
+            runbook=_bounded(self.runbooks.get(alert.key.rule)),
+            link=_bounded(self.link),
         )
 
 
@@ -73,6 +74,11 @@ def plain(text: str) -> str:
     """A text of configurations or clients on one line, without control characters, and not too long."""
     shown = "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs") else char for char in text)
     return shown if len(shown) <= MOST_TEXT else shown[: MOST_TEXT - 3] + "..."
+
+
+def _bounded(url: str | None) -> str | None:
+    """A URL that is not too long for a message."""
+    return url if url is not None and len(url) <= MOST_URL else None
 
 
 def subject_of(key: Key) -> str:

@@ -6,13 +6,12 @@ what it counts for objectives. Where Redis does not answer, each one speaks: rat
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar
-
-import orjson
 
 from gateway.monitor.alerts.objectives import SeriesKey
 from gateway.monitor.alerts.sight import Finding, Subject
@@ -114,7 +113,7 @@ class Voice:
         lease = 0 if self._mute else LEASE_SECONDS
         arguments: list[str | int] = [self._id, lease, said, _seen(findings, counts), MOST_SILENCES]
         for each in silences:
-            arguments += [each.id, repr(each.changed), repr(each.until), orjson.dumps(asdict(each)).decode()]
+            arguments += [each.id, repr(each.changed), repr(each.until), json.dumps(asdict(each))]
         answer = await self.link.ask(_TURN, self._keys, arguments, CALL_SECONDS)
         answers = isinstance(answer, list) and all(isinstance(item, bytes) for item in answer) and b"" in answer[2:]
         if answers != self.answers:
@@ -132,8 +131,8 @@ class Voice:
 def _seen(findings: Sequence[Finding], counts: Counts) -> str:
     shown = [[each.builtin, *each.subject, each.says] for each in findings[:MOST_FINDINGS]]
     counted = [[*key, *count] for key, count in counts.items()]
-    whole = orjson.dumps({"findings": shown, "counts": counted})
-    return (whole if len(whole) <= MOST_BYTES else orjson.dumps({"findings": shown[:50], "counts": []})).decode()
+    whole = json.dumps({"findings": shown, "counts": counted})
+    return whole if len(whole) <= MOST_BYTES else json.dumps({"findings": shown[:50], "counts": []})
 
 
 def _heard(answer: Sequence[bytes]) -> Heard:
@@ -164,6 +163,6 @@ def _sight_of(seen: Any) -> tuple[list[Finding], Counts]:
 def _understood(text: bytes, parse: Callable[[Any], T]) -> T | None:
     """What another gateway says; None where it says it in another way."""
     try:
-        return parse(orjson.loads(text))
+        return parse(json.loads(text))
     except (ValueError, TypeError, LookupError):
         return None

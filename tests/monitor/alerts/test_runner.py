@@ -194,6 +194,24 @@ async def test_a_file_that_makes_no_sense_is_left_out(tmp_path: Path, caplog: py
         assert "alerts.sqlite cannot be used" in trouble
 
 
+async def test_names_that_are_no_text_are_told_and_kept(tmp_path: Path) -> None:
+    """A token issuer may name a tenant by half a character, or by a line end; neither keeps others from being told."""
+    name = "\ud800\n<!channel>" + "x" * 1000
+    async with gateway(tmp_path) as one:
+        one.configure(RULES.replace("by: route", "by: tenant"))
+        one.source.scene.seen[Subject("tenant", name)] = FAILING
+        await one.look()
+        (message,) = await one.sent()
+        assert message["alerts"][0]["subject"].startswith("tenant   <!channel>xxx")
+        assert len(message["alerts"][0]["subject"]) == 300
+    async with gateway(tmp_path, at=one.clock.at + 20) as other:
+        other.configure(RULES.replace("by: route", "by: tenant"))
+        other.source.scene.seen[Subject("tenant", name)] = FAILING
+        await other.look()
+        assert await other.titles() == []
+        assert [alert.key.name for alert in other.alerting.board.firing()] == [name]
+
+
 async def test_a_rule_that_is_removed_while_it_fires_is_over() -> None:
     """The receiver hears it."""
     async with gateway() as one:
