@@ -160,8 +160,11 @@ class AccessControl:
         credentials: Callable[[], Credentials],
         sessions: Sessions,
         report: Callable[[AdminChange], None] = lambda _: None,
+        end: Callable[[], None] = lambda: None,
     ) -> None:
-        """`report` learns of every request that was to change something, with its answer."""
+        """`report` learns of every request that was to change something, with its answer; `end` ends answers that go
+        on for ever."""
+        self.end = end
         self._app = app
         self._sessions = sessions
         self._report = report

@@ -74,7 +74,7 @@ def admin_app(
     listening: Listening,
     credentials: Callable[[], Credentials],
     report: Callable[[AdminChange], None],
-) -> ASGIApp:
+) -> AccessControl:
     """The admin API of one gateway, and its page. `credentials` are asked for at every request; `report` learns of
     every change. To be made on the loop that serves it."""
     sessions, states = Sessions(listening.port), ServiceStates(reloader.owner, recent)
@@ -103,7 +103,7 @@ def admin_app(
         return json_answer(document)
 
     routes = [*routes_of(operations), Route("/openapi.json", openapi), file_route()]
-    return AccessControl(Starlette(routes=routes), listening, credentials, sessions, report)
+    return AccessControl(Starlette(routes=routes), listening, credentials, sessions, report, live.end)
 
 
 def _operations(admin: _Admin) -> list[Operation]:

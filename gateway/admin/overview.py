@@ -13,6 +13,9 @@ from gateway.admin.figures import last_minute
 from gateway.admin.service_states import STATES, ServiceStates, State
 from gateway.admin.top_consumers import TopConsumers
 from gateway.algorithms.circuit_breaker import State as Breaking
+from gateway.monitor.alerts.runner import Alerting
+from gateway.monitor.alerts.states import Alert
+from gateway.monitor.alerts.states import State as AlertState
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.watch import Monitor
 from gateway.reload import Reloader
@@ -20,6 +23,7 @@ from gateway.upstream.breaker import Breaker
 
 PROBLEMS: Final = 50  # that are shown
 SECONDS: Final = 5  # that are told each time: a client that comes again misses none
+_URGENT: Final = frozenset({"page", "critical"})  # severities
 _HARMLESS: Final = frozenset({Breaking.CLOSED, Breaking.FORCED_CLOSED})
 _REFUSING: Final = frozenset({Breaking.OPEN, Breaking.FORCED_OPEN})
 
@@ -56,6 +60,7 @@ class Overview:
             "problems": [each.shown() for each in problems[:PROBLEMS]],
             "more_problems": max(0, len(problems) - PROBLEMS),
             "services": {state: counts[state] for state in STATES},
+            "alerts": None if (alerting := self._alerting()) is None else sum(1 for _ in _firing(alerting)),
             "requests": self.recent.number,
             "minute": last_minute(self.states.monitor, "all", ""),
             "seconds": self._seconds(),
@@ -74,7 +79,16 @@ class Overview:
             (int(each.at), each.requests / each.seconds, each.errors / each.seconds) for each in last if each.seconds
         ]
 
+    def _alerting(self) -> Alerting | None:
+        return next(self.reloader.owner.all(Alerting), None)
+
     def _problems(self, report: Mapping[str, Any]) -> Iterator[Problem]:
+        if (alerting := self._alerting()) is not None:
+            for alert in _firing(alerting):
+                key = alert.key
+                about = f"{key.kind} {key.name}".strip()
+                state: State = "down" if key.severity in _URGENT else "degraded"
+                yield Problem(state, "alerts", "", self.reloader.hidden(f"alert {key.rule}, {about}: {alert.says}"))
         if report["digest"] is None:
             yield Problem("down", "configuration", "", "no configuration is loaded, so nothing is served")
         for error in report["errors"]:
@@ -83,10 +97,14 @@ class Overview:
             if each.reason is not None:
                 yield Problem(each.state, "map", upstream.name, f"{upstream.name} is {each.state}: {each.reason}")
         for breaker in self.reloader.owner.all(Breaker):
-            state = breaker.circuit.state
-            if state not in _HARMLESS:
-                text = f"the breaker of {breaker.route} for {breaker.target} is {state.replace('_', ' ')}"
-                yield Problem("down" if state in _REFUSING else "degraded", "map", breaker.route, text)
+            does = breaker.circuit.state
+            if does not in _HARMLESS:
+                text = f"the breaker of {breaker.route} for {breaker.target} is {does.replace('_', ' ')}"
+                yield Problem("down" if does in _REFUSING else "degraded", "map", breaker.route, text)
         for text in (*report["failing"], *map(self.reloader.hidden, failing_backends(self.recent))):
             if ": circuit-open:" not in text:  # which is said above
                 yield Problem("degraded", "map", "", text)
+
+
+def _firing(alerting: Alerting) -> Iterator[Alert]:
+    return (alert for alert in alerting.board.alerts.values() if alert.state is AlertState.FIRING)

@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -219,6 +219,14 @@ class _SideServer(_Server):
         )
 
 
+@runtime_checkable
+class Ending(Protocol):
+    """An application with answers that go on for ever."""
+
+    end: Callable[[], None]
+    """Ends them, because its server is to stop."""
+
+
 class SideServers:
     """Applications on sockets of their own. They can end and begin again: the sockets stay open."""
 
@@ -238,4 +246,7 @@ class SideServers:
         running, self._running = self._running, []
         for server, _ in running:
             server.should_exit = True
+        for app, _ in self._served:
+            if isinstance(app, Ending):
+                app.end()
         await asyncio.gather(*(task for _, task in running))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from gateway.admin.live import MOST_CLIENTS, MOST_SHOWN, MOST_WAITING, Live
 from gateway.admin.operations import routes_of
 from gateway.http import Exchange, Identity, Outcome
 from gateway.monitor.recent_requests import MOST, RecentRequests
+from tests.support import running_gateway
 
 
 class Reader:
@@ -235,3 +238,18 @@ async def test_texts_of_clients_stay_texts() -> None:
         await reader.until("/y")
         assert reader.paths() == ["/x\n\nevent: state\ndata: {}\n\n", "/y"]
         assert reader.events("requests")[0]["requests"][0]["consumer"] == "half \ud800"
+
+
+def test_a_gateway_with_listeners_ends_quietly(tmp_path: Path) -> None:
+    """They are let go with what they were told, rather than torn off: nothing of it is an error in the log."""
+    with running_gateway(tmp_path, "routes: [{path: /x, respond: 204}]") as gateway:
+        with socket.create_connection(("127.0.0.1", gateway.admin_port), timeout=10) as listening:
+            listening.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            received = b""
+            while b"event: state" not in received:
+                received += listening.recv(65536)
+            gateway.stop()
+            while piece := listening.recv(65536):
+                received += piece
+        assert received.endswith(b"0\r\n\r\n")
+        assert "Traceback" not in gateway.log

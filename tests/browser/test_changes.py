@@ -199,3 +199,21 @@ def test_a_flood_of_requests_does_not_stop_the_page(watched: Watched, gateway: G
     thread.join()
     page.locator("#requests tbody tr", has_text="/hello/1499").wait_for()
     assert page.locator("#requests tbody > tr").count() <= 200
+
+
+def test_alerts_are_shown_and_silenced(watched: Watched, tmp_path: Path) -> None:
+    """One that fires is on top of the overview; silencing it needs the token, and is seen by all."""
+    rule = "errors: {when: 'error_rate > 1%', over: 10s, by: route, severity: page}"
+    with running_gateway(tmp_path, ROUTES, f"alerts: {{rules: {{{rule}}}}}") as gateway:
+        page = opened(watched.page, gateway)
+        for number in range(20):
+            get(gateway, f"/dead/{number}")
+        page.locator(".wrong li", has_text="alert errors, route dead").wait_for(timeout=40_000)
+        page.locator("#tab-alerts").click()
+        page.get_by_role("button", name="Silence errors of route dead for two hours").click()
+        page.get_by_label("Token").fill(gateway.admin_token["authorization"].removeprefix("Bearer "))
+        page.get_by_role("dialog").get_by_role("button", name="Silence").click()
+        page.get_by_role("table", name="Silences").get_by_text("from the page").wait_for()
+        page.get_by_role("table", name="Alerts").get_by_text("silenced").wait_for()
+        page.get_by_role("button", name="Lift").click()
+        page.get_by_text("None.", exact=True).wait_for()

@@ -15,7 +15,7 @@ from tests.support import GatewayProcess
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-TABS = ["overview", "map", "traffic", "requests", "explain", "limits", "configuration"]
+TABS = ["overview", "map", "traffic", "requests", "explain", "limits", "alerts", "configuration"]
 
 
 def opened(page: Page, gateway: GatewayProcess, view: str = "") -> Page:

@@ -84,6 +84,7 @@ function onEvent(name, content) {
   if (name === "state") {
     showState(content);
     showTab("traffic", content.minute !== null);
+    showTab("alerts", content.alerts !== null);
   }
   for (const view of views) view[`on_${name}`]?.(content);
 }
