@@ -1,7 +1,7 @@
 # make run    the gateway on port 9000, with three demo backends behind it
 # make test   everything that is checked: style, types, import rules, tests
 # make gamedays  backends that are killed, stopped and lie, for minutes and under load
-# make test-observability  tests with the Alertmanager of Debian
+# make test-observability  tests with Debian's Prometheus and Alertmanager
 # make kubernetes-test   tests with a real API server, which is built once, in ten minutes (see tests/registry)
 # make test-browser      tests of the page of the admin port, in Chromium, which is installed as root on Debian
 # make bench  CPU per request, beside nginx, Envoy and a plain Python proxy
@@ -58,9 +58,9 @@ gamedays: $(TESTABLE)
 	$(BIN)/python -m pytest -m long tests/gamedays
 
 test-observability: $(TESTABLE)
-	@command -v prometheus-alertmanager > /dev/null || \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then $(call install_quietly, prometheus-alertmanager); \
-	else echo "missing: prometheus-alertmanager (sudo apt-get install prometheus-alertmanager)" >&2; fi
+	@{ command -v prometheus-alertmanager && command -v prometheus; } > /dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then $(call install_quietly, prometheus-alertmanager prometheus); \
+	else echo "missing: sudo apt-get install prometheus-alertmanager prometheus" >&2; fi
 	$(BIN)/python -m pytest -m observability tests/observability
 
 # Playwright is beside the virtual environment: it brings 165 MB, which nothing else needs.
