@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from gateway.monitor.alerts.board import Board
 from gateway.monitor.alerts.incidents import Incidents
@@ -24,8 +24,6 @@ from gateway.monitor.alerts.state import (
 from gateway.monitor.alerts.states import Alert
 from gateway.monitor.alerts.store import AlertFile
 from gateway.monitor.alerts.summary import Incident
-
-COUNTS_SECONDS: Final = 60.0  # between two times that the counts of objectives are written
 
 T = TypeVar("T")
 
@@ -50,7 +48,6 @@ class Keeping:
         self._file = None if path is None else AlertFile(path)
         self._written: dict[str, bytes] = {}
         self._shown: object = None  # of the alerts that are written
-        self._counts_at = 0.0
 
     async def restore(self, objectives: Objectives) -> Kept | None:
         """What was kept, the first time; counts of what is wanted, each time. None: nothing is new."""
@@ -85,8 +82,6 @@ class Keeping:
         incidents: Incidents,
         objectives: Objectives,
         now: float,
-        *,
-        at_end: bool = False,
     ) -> None:
         """Write what has changed."""
         if self._file is None:
@@ -99,9 +94,7 @@ class Keeping:
             values["silences"] = silences_to_json(silences.all())
         if incidents.changed:
             values["incidents"] = incidents_to_json(incidents.over())
-        rows: list[Row] = []
-        if at_end or now - self._counts_at >= COUNTS_SECONDS:
-            rows, self._counts_at = objectives.unsaved(), now
+        rows = objectives.unsaved()
         if (values or rows) and await self._file.write(values, rows, now):
             self._written |= values
             self._shown = shown

@@ -83,12 +83,13 @@ class _Ring:
 class Series:
     """One of them. `good` and `total` are those of this process, and only grow."""
 
-    __slots__ = ("_added", "_rings", "_unsaved", "good", "total")
+    __slots__ = ("_added", "_changed", "_rings", "_unsaved", "good", "total")
 
     def __init__(self, now: float) -> None:
         self.good = 0
         self.total = 0
         self._added = 0, 0
+        self._changed = False  # since it was kept
         self._rings = [_Ring(step, now) for step in KEPT]
         self._unsaved = [ring.last for ring in self._rings]  # the first slot that is not kept as it is
 
@@ -96,6 +97,7 @@ class Series:
         """Let time pass, and take what other processes have counted."""
         good, total = self._added
         self._added = self.good, self.total
+        self._changed = self._changed or self.total != total or others_total > 0
         for ring in self._rings:
             ring.advance(now)
             ring.add(self.good - good + others_good, self.total - total + others_total, ring.last)
@@ -105,7 +107,10 @@ class Series:
         return next(ring for ring in self._rings if seconds <= KEPT[ring.step]).sum(seconds)
 
     def unsaved(self, key: SeriesKey) -> Iterator[Row]:
-        """What is to be kept; the last slot is told again."""
+        """What is to be kept, where something has changed; the last slot is told again."""
+        if not self._changed:
+            return
+        self._changed = False
         for index, ring in enumerate(self._rings):
             for slot in range(max(self._unsaved[index], ring.last - ring.size + 1), ring.last + 1):
                 if (counted := ring.of(slot)).total:

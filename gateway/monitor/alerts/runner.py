@@ -259,9 +259,7 @@ class Alerting:
         if not self.idle and self._keeping.restored:
             now = self.clock.now()
             self.objectives.advance(now)
-            await self._keeping.save(
-                self.board, self._spoken(), self.silences, self.incidents, self.objectives, now, at_end=True
-            )
+            await self._keeping.save(self.board, self._spoken(), self.silences, self.incidents, self.objectives, now)
         await self._keeping.close()
 
 
