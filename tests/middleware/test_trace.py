@@ -308,6 +308,15 @@ def test_a_share_that_is_none_is_refused(share: str) -> None:
     assert "1%" in error
 
 
+def test_an_exporter_whose_packages_are_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is to be installed: otherwise only the log of a running gateway would say it."""
+    monkeypatch.setattr("gateway.monitor.telemetry.exports.find_spec", lambda name: None)
+    (error,) = errors("telemetry: {exporter: grpc}")
+    assert "telemetry.exporter" in error
+    assert "flowmaster-gateway[otlp-grpc]" in error
+    assert not errors("telemetry: {exporter: http}")
+
+
 def test_a_typing_error_is_told() -> None:
     """With the values that there are."""
     (error,) = errors("trace: {enabled: true, trust: proxy}")
