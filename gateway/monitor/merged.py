@@ -9,8 +9,8 @@ from gateway.monitor.tallies import Figures, Kind, Subject, Tally
 from gateway.monitor.windows import Point, Windows
 
 NAMES_BYTES: Final = 12 * 1024**2
-OWN_BYTES: Final = 24 * 1024**2
-OTHERS_BYTES: Final = 6 * 1024**2
+OWN_BYTES: Final = 22 * 1024**2
+OTHERS_BYTES: Final = 5 * 1024**2
 """With what is known of the last look, and what is at work, 64 MiB."""
 
 

@@ -107,6 +107,7 @@ class Readings:
     def look(self) -> Steps[Pending]:
         """What has come since the last time, packed, by the number of its subject."""
         self._look += 1
+        self._subjects.overflow = 0
         pending: Pending = {}
         every, tenants = Tally(), dict[str, Tally]()
         ended, self._ended = self._ended, []

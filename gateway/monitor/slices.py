@@ -240,7 +240,7 @@ class Subjects:
         self._next = 1
         self._most_bytes = most_bytes
         self._bytes = 0
-        self.overflow = 0  # times that one was counted as `_other`, because there are so many
+        self.overflow = 0  # how many were counted as `_other` since the last look, because there is no room for more
 
     def number(self, kind: Kind, name: str) -> int:
         """That of a subject; where there are too many, that of `_other` of its kind."""

@@ -96,19 +96,6 @@ class Tally:
             *quantiles(self.buckets, QUANTILES),
         )
 
-    def sketch(self) -> Sketch:
-        """The durations. Their sum is not kept, and is that of the middles of their buckets."""
-        made = Sketch()
-        for index, count in self.buckets.items():
-            made.count += count
-            if index == NOTHING:
-                made.zeros += count
-            else:
-                made.total += middle(index) * count
-                made.cover(index, index)
-                made.counts[index - made.first] = count
-        return made
-
 
 def quantiles(buckets: dict[int, int], wanted: Sequence[float]) -> list[float | None]:
     """The values of rank q * (count - 1) for each q, which ascend; within 1.1%, as those of `Sketch`."""

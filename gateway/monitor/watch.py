@@ -114,8 +114,8 @@ class Monitor(Merged):
 
     @property
     def left_out(self) -> int:
-        """Of how many subjects something is not kept, in the slice of which most is lacking."""
-        return max((piece.left_out for step in KEPT for piece in self.own.all(step)), default=0)
+        """Of how many subjects something is not kept, because they are too many."""
+        return self.own.left_out + self.subjects.overflow
 
     # How it lives.
 

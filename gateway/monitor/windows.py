@@ -96,13 +96,10 @@ class Windows:
         start = found.start - found.start % step
         return (yield from self.sealed(start, found.seconds, pending, found.left_out))
 
-    def get(self, step: int, start: int) -> Slice | None:
-        """The slice of this length that begins then."""
-        return self._slices[step].get(start)
-
-    def all(self, step: int) -> Sequence[Slice]:
-        """Those of this length, the oldest first."""
-        return [self._slices[step][start] for start in sorted(self._slices[step])]
+    @property
+    def left_out(self) -> int:
+        """Of how many subjects something is lacking, in the slice of which most is."""
+        return max((piece.left_out for slices in self._slices.values() for piece in slices.values()), default=0)
 
     def drop(self, now: float) -> None:
         """Let go what is too old, or of a future that the clock has taken back."""
