@@ -35,7 +35,6 @@ MOST_SHOWN: Final = 50  # requests in one event
 REQUESTS_EVERY: Final = 0.5  # seconds
 STATE_EVERY: Final = 2.0
 COMMENT_EVERY: Final = 15.0  # below the idle time-out of any proxy
-GRACE: Final = 0.5  # seconds for the last words to a client that is to go
 RETRY: Final = b"retry: 2000\n\n"  # milliseconds until a client comes again
 COMMENT: Final = b": still here\n\n"
 
@@ -55,10 +54,11 @@ class Client:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def offer(self, event: bytes) -> None:
-        """Have it sent; where too much waits already, that is the end."""
+        """Have it sent; where too much waits already, that is the end, and what waits is let go."""
         if self.size + len(event) > MOST_WAITING:
+            self.take()
             self.end()
-        else:
+        elif not self.over.is_set():
             self.waiting.append(event)
             self.size += len(event)
             self.news.set()
@@ -194,7 +194,8 @@ class Live:
 
 
 class EventStream(Response):
-    """The answer that goes on until the client leaves, is dropped, or may not look any more."""
+    """The answer that goes on until the client leaves, or is told that it ends. One that reads nothing is told so when
+    it reads again, and has its place until then: so the memory of all of them is bounded."""
 
     media_type = "text/event-stream"
 
@@ -209,7 +210,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         with self._live.looking(self._client):
             await send({"type": "http.response.body", "body": RETRY, "more_body": True})
-            tasks = [asyncio.create_task(work) for work in (self._send(send), _gone(receive), self._ended())]
+            tasks = [asyncio.create_task(work) for work in (self._send(send), _gone(receive))]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -224,11 +225,6 @@ class EventStream(Response):
             await client.news.wait()
             over = client.over.is_set()
             await send({"type": "http.response.body", "body": client.take(), "more_body": not over})
-
-    async def _ended(self) -> None:
-        """The client is to go, also where it reads nothing."""
-        await self._client.over.wait()
-        await asyncio.sleep(GRACE)
 
 
 async def _gone(receive: Receive) -> None:

@@ -184,24 +184,32 @@ async def test_what_is_too_much_is_counted() -> None:
 
 
 async def test_a_client_that_does_not_read_is_dropped() -> None:
-    """Its queue is bounded in bytes; those who read notice nothing."""
+    """Its queue is bounded in bytes, and let go; when it reads again, its stream ends, so that it comes again.
+    Those who read notice nothing."""
     recent = RecentRequests()
     async with looking(recent) as live:
-        slow, quick = Reader(live), Reader(live)
-        await asyncio.gather(slow.until("event: state"), quick.until("event: state"))
+        slow = Reader(live)
+        await slow.until("event: state")
+        (client,) = live._clients
+        quick = Reader(live)
+        await quick.until("event: state")
         slow.reads.clear()
-        client = next(each for each in live._clients if each.news is not None)
         rounds = 0
-        while not slow.task.done():
+        while not client.over.is_set():
             for number in range(MOST_SHOWN):
                 request(recent, f"/{rounds}/{number}/" + "x" * 1000)
             await live._tell_requests()
             rounds += 1
-            assert all(each.size <= MOST_WAITING for each in (client, *live._clients))
+            assert client.size <= MOST_WAITING
             await asyncio.sleep(0.01)
             assert rounds < 200
-        assert not quick.task.done()
+        assert (client.size, len(client.waiting)) == (0, 0)
+        assert not slow.task.done()
         await quick.until(f"/{rounds - 1}/0/")
+        slow.reads.set()
+        async with asyncio.timeout(10):
+            await slow.task
+        assert not quick.task.done()
 
 
 async def test_the_number_of_clients_is_bounded() -> None:
