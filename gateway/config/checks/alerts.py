@@ -8,6 +8,8 @@ from gateway.config.models import Configuration
 from gateway.config.models.alerts import WINDOWS, Alerts, severity_of_builtin, window_of
 from gateway.config.problems import Fault
 
+FEW = 16  # characters
+
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
     """What is probably not meant."""
@@ -17,6 +19,10 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         yield Fault(("alerts", "rules"), message, show_value=False)
     yield from _over(alerts)
     yield from _in_the_open(alerts)
+    for name, sender in alerts.send.items():
+        if sender.secret is not None and len(sender.secret.get_secret_value()) < FEW:
+            message = f"a secret of less than {FEW} characters can be guessed; make one with openssl rand -hex 32"
+            yield Fault(("alerts", "send", name, "secret"), message, show_value=False)
     if not alerts.send and (alerts.rules or alerts.builtin):
         yield Fault(("alerts",), "nobody is told, and gateway alerts list shows them only; name senders in send")
         return

@@ -14,7 +14,6 @@ from gateway.config.values.kinds import Kind, SomeOf, Text, TextLike, Unset, acc
 
 KINDS: Final = ("slack", "webhook", "alertmanager", "smtp")
 SMTP_PORTS: Final[Mapping[str, int]] = {"smtp": 587, "smtps": 465}
-MIN_SECRET: Final = 8
 
 _DAILY = re.compile(r"daily at ([01][0-9]|2[0-3]):([0-5][0-9])(?: (\S+))?", re.ASCII)
 
@@ -159,6 +158,6 @@ class AlertSender(Section):
             raise refuse("smtp needs to: who gets mail, such as to: [ops@example.com]")
         if (self.user is None) != (self.password is None):
             raise refuse("user and password belong together; add the other one")
-        if self.secret is not None and len(self.secret.get_secret_value()) < MIN_SECRET:
-            raise refuse(f"a secret has at least {MIN_SECRET} characters; make one with openssl rand -hex 32")
+        if self.secret is not None and not self.secret.get_secret_value():
+            raise refuse("the secret is empty; make one with openssl rand -hex 32, or remove the key")
         return self

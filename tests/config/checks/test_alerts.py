@@ -36,6 +36,10 @@ HOOK = "hook: {webhook: 'https://ops.example/'"
             "alerts.send.hook.webhook: it goes over the network unencrypted",
         ),
         ("builtin: [log_loss], send: {hook: {webhook: 'http://127.0.0.1/'}}", None),
+        (
+            "builtin: [log_loss], send: {hook: {webhook: 'https://h/', secret: short}}",
+            "alerts.send.hook.secret: a secret of less than 16 characters can be guessed",
+        ),
     ],
 )
 def test_what_is_told_to_nobody_or_done_otherwise(alerts: str, expected: str | None) -> None:
