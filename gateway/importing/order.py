@@ -13,6 +13,7 @@ from urllib.parse import quote_plus
 
 from gateway.http.methods import REGISTERED
 from gateway.importing.description import Condition, Description, Path, Route
+from gateway.importing.neighbours import Neighbours
 from gateway.importing.patterns import TYPED, Pattern, covers, intersection, is_literal, transferred
 from gateway.importing.regexes import sample_of
 from gateway.routes.rule import Match, Predicate, Rule
@@ -55,7 +56,8 @@ def ordered(description: Description) -> list[Entry]:
     added: list[Entry] = []
     for _ in range(ROUNDS):
         entries = _in_file(entries)
-        missing = [e for e in _missing(entries, asked, description) if e not in entries]
+        known = set(map(_identity, entries))
+        missing = [entry for entry in _missing(entries, asked, description) if _identity(entry) not in known]
         if not missing or len(added) > MOST:
             break
         added += missing
@@ -84,17 +86,19 @@ def _sayable(entry: Entry, description: Description) -> bool:
 
 def _reached(ranked: list[Entry], description: Description) -> list[Entry]:
     """Without those all of whose requests a route takes that the original asks before."""
-    kept: list[Entry] = []
-    for entry in ranked:
-        before = next((other for other in kept if _takes_all(other, entry)), None)
+    near = Neighbours(entry.path.pattern for entry in ranked)
+    kept: dict[int, Entry] = {}
+    for number, entry in enumerate(ranked):
+        others = (kept[other] for other in near.of(entry.path.pattern) if other in kept)
+        before = next((other for other in others if _takes_all(other, entry)), None)
         if before is None:
-            kept.append(entry)
+            kept[number] = entry
         elif before.route is not entry.route and not entry.route.leftover:
             description.report.unsaid(
                 entry.route.place,
                 f"{entry.path.pattern.text} is left out: line {before.route.place} comes before, and takes all of it",
             )
-    return kept
+    return list(kept.values())
 
 
 def _takes_all(before: Entry, entry: Entry) -> bool:
@@ -139,9 +143,11 @@ def _missing(entries: list[Entry], ranked: list[Entry], description: Description
     found: dict[object, Entry] = {}
     named = {method for entry in entries for method in entry.methods or ()}
     unnamed = min(REGISTERED - named, default="GET")
+    near = Neighbours(entry.path.pattern for entry in ranked)
     for region in _regions(entries):
         for asked in _requests(region, unnamed):
-            owner = next((entry for entry in ranked if _takes(entry, asked)), None)
+            takers = (ranked[number] for number in near.of(Pattern(tuple(asked.path[1:].split("/")))))
+            owner = next((entry for entry in takers if _takes(entry, asked)), None)
             match = table.match(
                 asked.method, asked.host, asked.path, asked.query, list(asked.headers), dict(asked.headers)
             )
@@ -151,8 +157,12 @@ def _missing(entries: list[Entry], ranked: list[Entry], description: Description
             if owner is None:
                 _nobody(region, asked, description)
             elif (entry := _narrowed(owner, region, asked)) is not None:
-                found.setdefault((entry.route, entry.path.pattern, entry.hosts, entry.methods, entry.also), entry)
+                found.setdefault(_identity(entry), entry)
     yield from found.values()
+
+
+def _identity(entry: Entry) -> object:
+    return entry.route, entry.path.pattern, entry.hosts, entry.methods, entry.also
 
 
 def _nobody(region: Entry, asked: _Asked, description: Description) -> None:
@@ -163,14 +173,16 @@ def _nobody(region: Entry, asked: _Asked, description: Description) -> None:
 
 def _regions(entries: list[Entry]) -> Iterator[Entry]:
     """For each two entries, what they have in common, as an entry; and what a route excludes."""
+    near = Neighbours(entry.path.pattern for entry in entries)
     for number, one in enumerate(entries):
         excluded = [*one.route.excluded, *([one.path.pattern.excluded] if one.path.pattern.excluded else [])]
         for pattern in excluded:
             region = replace(one, path=Path(pattern, ()), also=None)
             yield region
-            shared = [_common(region, other) for other in entries if other.route is not one.route]
+            others = [entries[other] for other in near.of(pattern)]
+            shared = [_common(region, other) for other in others if other.route is not one.route]
             yield from [each for each in shared if each is not None]
-        for other in entries[number + 1 :]:
+        for other in [entries[index] for index in near.of(one.path.pattern) if index > number]:
             if other.route is not one.route and (both := _common(one, other)) is not None:
                 yield both
 

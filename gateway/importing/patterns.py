@@ -57,6 +57,11 @@ def _compiled(pattern: Pattern) -> re.Pattern[str]:
     return re.compile(body + rest, re.DOTALL)
 
 
+@lru_cache(maxsize=10_000)
+def _compiled_segment(segment: str) -> re.Pattern[str]:
+    return re.compile(_expression(segment))
+
+
 def literal(path: str) -> Pattern:
     """The pattern of exactly this path."""
     return Pattern(tuple(map(_escape, path.removeprefix("/").split("/"))))
@@ -129,7 +134,7 @@ def intersection(one: Pattern, other: Pattern) -> Pattern | None:
     for a, b in zip(one.segments, other.segments, strict=False):
         if a != b and is_literal(a) and is_literal(b):
             return None  # most pairs end here, and there are many
-    segments = [_common(a, b) for a, b in zip(one.segments, other.segments, strict=False)]
+    segments = [overlap(a, b) for a, b in zip(one.segments, other.segments, strict=False)]
     if None in segments:
         return None
     together = (*[s for s in segments if s is not None], *one.segments[len(other.segments) :])
@@ -146,14 +151,15 @@ def covers(wide: Pattern, narrow: Pattern) -> bool:
     return wide == narrow or intersection(wide, narrow) == narrow
 
 
-def _common(one: str, other: str) -> str | None:
+def overlap(one: str, other: str) -> str | None:
+    """The segment of what fits both; None where that is nothing, or cannot be told."""
     if one == other or WILD.fullmatch(other):
         return one if one else None if other else one
     if WILD.fullmatch(one):
         return other or None
     for a, b in ((one, other), (other, one)):
         if is_literal(a) and not is_literal(b):
-            return a if re.fullmatch(_expression(b), a) else None
+            return a if _compiled_segment(b).fullmatch(a) else None
     if one.endswith("*") and other.endswith("*"):
         longer, shorter = sorted((one, other), key=len, reverse=True)
         return longer if longer.startswith(shorter[:-1]) else None
@@ -187,5 +193,5 @@ def _taken(wide: str, narrow: str, text: str) -> str:
         return text
     if (typed := TYPED.fullmatch(wide)) and not typed[1] and not typed[3]:
         return text
-    match = re.fullmatch(_expression(wide), narrow) if is_literal(narrow) else None
+    match = _compiled_segment(wide).fullmatch(narrow) if is_literal(narrow) else None
     return match[1] if match and match.lastindex == 1 else "\0"

@@ -33,10 +33,19 @@ class Directive:
     block: list[Directive] = field(default_factory=list)
     above: Directive | None = None
     became: str | None = None
+    by_name: dict[str, list[Directive]] = field(default_factory=dict)
+    """Those within it, too: a server may have a thousand locations, each of which asks for what it inherits."""
 
     def all(self, *names: str) -> list[Directive]:
         """The directives of these names within it, which are looked at by that."""
-        found = [below for below in self.block if below.name in names]
+        known = [name for name in names if name in self.by_name]
+        found = (
+            [below for below in self.block if below.name in known]
+            if len(known) > 1
+            else list(self.by_name[known[0]])
+            if known
+            else []
+        )
         for below in found:
             below.became = below.became or ""
         return found
@@ -171,4 +180,5 @@ def _add(
         place = Place(entry["line"], f"{where} > {shown}" if where else shown, file)
         directive = Directive(name, arguments, place, above.report, above=above)
         above.block.append(directive)
+        above.by_name.setdefault(name, []).append(directive)
         _add(directive, entry.get("block", []), configs, within, place.where, file)
