@@ -80,7 +80,6 @@ class Monitor(Merged):
         self._totals: tuple[float, int, int] | None = None
         self._minute: list[Slice] = []  # of ten seconds, that came to this process and are not written yet
         self._busy = asyncio.Lock()
-        self._changed = asyncio.Event()
 
     # What it says.
 
@@ -226,9 +225,10 @@ class Monitor(Merged):
     # What other gateways serve.
 
     async def _share(self, step: int, piece: Slice, pause: float) -> None:
-        if self.link is None:
+        if self.link is None and self._replicas is not None:
             self._replicas = None
-        elif self._replicas is None or self._replicas.link is not self.link:
+            self.others.clear()
+        elif self.link is not None and (self._replicas is None or self._replicas.link is not self.link):
             name = await self._file.name() if self._file is not None else None
             self.others.clear()  # it is read anew
             self._replicas = Replicas(self.link, name or uuid.uuid4().hex, self.others)

@@ -87,7 +87,9 @@ async def test_another_way_to_redis_counts_nothing_twice(redis: RedisServer, two
     assert second.requests(HOUR) == 18 * 13
     assert first.requests(HOUR) >= 18 * 10 + 12 * 3
     await second.monitor.link.stop()
-    second.monitor.link = former
+    second.monitor.link = None
+    await serve(two, 6)
+    assert second.requests(HOUR) == 24 * 3
 
 
 async def test_redis_that_is_gone_leaves_the_own_figures(own_redis: RedisServer, tmp_path: Path) -> None:
