@@ -92,7 +92,8 @@ class _Api:
     def _alerting(self) -> Alerting:
         """Raises Refused."""
         for alerting in self._owner.all(Alerting):
-            return alerting
+            if alerting.settings.monitors:
+                return alerting
         raise Refused(404, "this process does not look at alerts; ask the one that has the role monitor")
 
     async def listed(self, request: Request) -> Response:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway.monitor.alerts.runner import SERVICE
+from gateway.monitor.alerts.runner import SERVICE, Settings
 from tests.monitor.alerts.receivers import http_receiver
-from tests.monitor.alerts.support import route
+from tests.monitor.alerts.support import alerts, route
 from tests.monitor.alerts.test_runner import FAILING, RULES, Gateway
 from tests.resilience.support import InProcess, running
 
@@ -117,3 +117,11 @@ async def test_changes_need_a_token(tmp_path: Path) -> None:
         for method, path in (("POST", "/silences"), ("DELETE", "/silences/x"), ("POST", "/alerts/test")):
             answer = await served.admin.request(method, path, headers={"authorization": ""})
             assert answer.status_code == 401, path
+
+
+async def test_a_process_without_the_role_says_who_to_ask(tmp_path: Path) -> None:
+    """One that only routes knows of no alert, which is not the same as that there is none."""
+    async with gateway(tmp_path) as (served, one):
+        one.alerting.configure(Settings(alerts(RULES), monitors=False))
+        answer = await served.admin.get("/alerts")
+        assert (answer.status_code, "the role monitor" in answer.json()["error"]) == (404, True)
