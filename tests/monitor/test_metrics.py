@@ -58,3 +58,21 @@ async def test_every_number_has_a_sentence() -> None:
     }
     assert plain_names == set(HELP)
     assert dict(ROW.findall(PAGE.read_text())) == await sentences()
+
+
+def test_a_series_ends_with_its_route(tmp_path: Path) -> None:
+    """A reload that removes a route removes its series, and keeps what was counted of the others."""
+    route = "- {{id: {}, path: /{}, respond: {{status: 200}}}}\n"
+    with running_gateway(tmp_path, route.format("a", "a") + route.format("b", "b")) as process:
+        for path in ("/a", "/b"):
+            httpx2.get(process.url + path)
+        process.write(routes=f"routes:\n{route.format('b', 'b')}")
+        reload = f"http://127.0.0.1:{process.admin_port}/reload"
+        assert httpx2.post(reload, headers=process.admin_token).status_code == 200
+        found = read(scrape(process).content)
+    routes = {dict(labels)["route_id"] for name, labels in found if name == "gateway_requests_total"}
+    durations = {
+        dict(labels)["route_id"] for name, labels in found if name == "http_server_request_duration_seconds_sum"
+    }
+    assert routes == durations == {"b"}
+    assert found["gateway_config_reloads_total", (("result", "loaded"),)].value == 1
