@@ -37,6 +37,7 @@ _GROWTH: Final = 1.25  # the share of FLOW_BYTES that distributions of flows may
 _FLOW: Final = 1600  # bytes
 _COUNT: Final = 200  # the same
 _CELL: Final = 8
+_EXEMPLAR: Final = 400
 
 Ended = Literal["ok", "refused", "failed", "client_gone", "internal"]
 OUTCOMES: Final[tuple[Ended, ...]] = ("ok", "refused", "failed", "client_gone", "internal")
@@ -207,6 +208,10 @@ class Traffic:
             flow.cache[exchange.cache] = flow.cache.get(exchange.cache, 0) + 1
         if (span := exchange.span) is not None:
             octave = ceil(log2(max(outcome.seconds, SMALLEST)))
+            if octave not in flow.exemplars:
+                if self.flow_bytes > self._most_flow_bytes:
+                    return
+                self.flow_bytes += _EXEMPLAR
             flow.exemplars[octave] = Exemplar(span.trace, span.id, outcome.seconds, time.time())
 
     # What comes for the first time.
@@ -308,7 +313,7 @@ class Traffic:
                 for tell in self.ending:
                     tell(flow)
                 del self.flows[flow.name]
-                self.flow_bytes -= _FLOW + _CELL * len(flow.durations.counts)
+                self.flow_bytes -= _FLOW + _CELL * len(flow.durations.counts) + _EXEMPLAR * len(flow.exemplars)
                 self.count_bytes -= _COUNT * len(flow.counts)
             else:
                 for key in [key for key in flow.counts if key[0] and not self._tenants.has(key[0])]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from typing import Any, cast
 
 import pytest
 
 from gateway.errors import ErrorKind, GatewayError, Refusal
 from gateway.http import Decision, Exchange, Identity, Outcome
 from gateway.http.messages import Attempt
+from gateway.http.span import Span
 from gateway.http.testing import make_exchange
 from gateway.monitor.traffic import CONSUMERS, NONE, OTHER, OTHER_METHOD, RULES, TENANTS, Flow, Traffic
 
@@ -141,6 +143,23 @@ def test_all_of_it_is_bounded_in_bytes() -> None:
     assert traffic.count_bytes < 41_000
     assert (OTHER, OTHER) in traffic.flows
     assert {"flows", "requests", "durations"} <= set(traffic.overflow)
+
+
+def test_exemplars_are_the_last_of_each_magnitude() -> None:
+    """Of requests that are traced, one for each doubling of the duration is kept, as long as there is room."""
+    traffic, small = Traffic(), Traffic(flow_bytes=2000)
+    for number, seconds in enumerate((0.3, 0.4, 0.01, 1e-9)):
+        exchange = exchange_of()
+        exchange.span = Span(f"{number:032}", f"{number:016}", 1, cast(Any, None), random.Random(), ())
+        traffic.report(exchange, outcome_of(seconds=seconds))
+        small.report(exchange, outcome_of(seconds=seconds))
+    kept = traffic.flows["orders", "shop"].exemplars.values()
+    assert [(int(each.trace_id), int(each.span_id), each.value) for each in kept] == [
+        (1, 1, 0.4),
+        (2, 2, 0.01),
+        (3, 3, 1e-9),
+    ]
+    assert len(small.flows["orders", "shop"].exemplars) == 1
 
 
 def test_memory_is_flat_over_ten_thousand_tenants() -> None:
