@@ -78,11 +78,6 @@ class Slice:
             begin = end
 
 
-def empty(start: int, seconds: float) -> Slice:
-    """One in which nothing came."""
-    return Slice(start, seconds, array("I"), array("I"), b"", 0)
-
-
 def collected(slices: Sequence[Slice]) -> Steps[Pending]:
     """What several of them have together, by subject."""
     pending: Pending = {}
