@@ -44,7 +44,7 @@ from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
 from gateway.middleware.trace import Trace, without_route
-from gateway.monitor.known import Known, known_of
+from gateway.monitor.known import Known, known_of, rules_of
 from gateway.registry.over_bus import health_told
 from gateway.registry.registered import registered_of
 from gateway.registry.table import discovery_of, host_name_of, identity_of
@@ -140,7 +140,12 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, roles:
         builder.blocklist,
         builder.tracing(),
         credentials,
-        known_of(configuration.routes.routes, (QUOTA_PATH,), configuration.auth.consumers),
+        known_of(
+            configuration.routes.routes,
+            (QUOTA_PATH,),
+            configuration.auth.consumers,
+            rules_of(configuration.middleware, configuration.auth),
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from heapq import nsmallest
 from typing import Final
 
-from gateway.config.models import ConsumerConfig, RouteConfig
+from gateway.config.models import AuthFile, ConsumerConfig, MiddlewareFile, RouteConfig
 from gateway.families import Family, Labels, gauge
 from gateway.monitor.traffic import NONE, upstream_name
 
@@ -16,6 +16,7 @@ KEYS: Final = 1000
 """Of API keys that end, those have series that end first."""
 
 _FINGERPRINT: Final = len("sha256:") + 12  # characters, as logs have it
+_RULES: Final = frozenset({"rate_limit", "quota", "policy", "authentication"})
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
@@ -26,12 +27,18 @@ class Known:
     ways: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the upstreams of each route, by its id
     consumers: frozenset[str] = _NOTHING
     tenants: frozenset[str] = _NOTHING
+    rules: frozenset[str] = _NOTHING  # of the kinds in _RULES, as decisions name them
     keys: Mapping[Labels, float] = field(default_factory=dict)  # Unix time of their ends, by consumer and fingerprint
 
     def leads(self, route: str, upstream: str) -> bool:
         """Whether there is a route of this name, with a way to an upstream of that name."""
         ways = self.ways.get(route)
         return ways is not None and (upstream == NONE or upstream in ways)
+
+    def has_rule(self, rule: str) -> bool:
+        """Whether there is a rule of this name; True for those that have none of their own in the files."""
+        kind, _, name = rule.partition(":")
+        return not name or kind not in _RULES or rule in self.rules
 
     def metrics(self) -> Iterator[Family]:
         """When what it knows ends."""
@@ -40,16 +47,27 @@ class Known:
         yield gauge(name, help, self.keys, ("consumer", "key"), "last")
 
 
-def known_of(routes: Iterable[RouteConfig], own: Iterable[str], consumers: Iterable[ConsumerConfig]) -> Known:
-    """What is in the files; `own` are the names of what the gateway answers itself."""
+def known_of(
+    routes: Iterable[RouteConfig], own: Iterable[str], consumers: Iterable[ConsumerConfig], rules: Iterable[str] = ()
+) -> Known:
+    """What is in the files; `own` are the names of what the gateway answers itself, `rules` those of `rules_of`."""
     callers = list(consumers)
     named = lru_cache(maxsize=None)(upstream_name)
     return Known(
         {route.id: frozenset(map(named, _targets(route))) for route in routes} | dict.fromkeys((NONE, *own), _NOTHING),
         frozenset(consumer.name for consumer in callers),
         frozenset(consumer.tenant for consumer in callers if consumer.tenant),
+        frozenset(rules),
         dict(nsmallest(KEYS, _keys(callers), key=lambda item: item[1])),
     )
+
+
+def rules_of(middleware: MiddlewareFile, auth: AuthFile) -> Iterator[str]:
+    """Rules by the names of their own that they have in the files."""
+    yield from (f"rate_limit:{name}" for name in middleware.rate_limits)
+    yield from (f"quota:{name}" for name in middleware.quotas)
+    yield from (f"policy:{name}" for name in middleware.policies)
+    yield from (f"authentication:{name}" for name in auth.schemes)
 
 
 def _targets(route: RouteConfig) -> Iterator[str]:

@@ -307,6 +307,11 @@ class Traffic:
         self._consumers.configure(consumers)
         return self._end(exists)
 
+    def keep_rules(self, exists: Callable[[str], bool]) -> None:
+        """Let go what other rules have said than those for which this is true."""
+        self.decisions = {key: count for key, count in self.decisions.items() if exists(key[0])}
+        self.limited = {rule: count for rule, count in self.limited.items() if exists(rule)}
+
     def _end(self, exists: Callable[[str, str], bool]) -> Iterator[None]:
         for flow in list(self.flows.values()):
             if flow is not self._other and not exists(*flow.name):

@@ -91,6 +91,7 @@ class Observed:
         """Let go what was counted of routes, ways and callers that this configuration has not."""
         self._known = known
         for traffic in (self.traffic, self.monitor.heard.traffic):
+            traffic.keep_rules(known.has_rule)
             ending = traffic.configure(known.leads, known.tenants, known.consumers)
             Stepwise(ending).begin(len(traffic.flows) + len(traffic.consumers))
 

@@ -60,6 +60,22 @@ async def test_every_number_has_a_sentence() -> None:
     assert dict(ROW.findall(PAGE.read_text())) == await sentences()
 
 
+def test_a_series_ends_with_its_limit(tmp_path: Path) -> None:
+    """A rate limit that is removed from middleware.yaml has no series any more."""
+    limit = "rate_limits: {{{}: {{limits: [5/m]}}}}"
+    name = "gateway_limit_requests_total"
+    with running_gateway(tmp_path, "- {id: a, path: /a, respond: {status: 200}}\n", limit.format("old")) as process:
+        httpx2.get(process.url + "/a")
+        assert read(scrape(process).content)[name, (("limit", "rate_limit:old"), ("outcome", "accepted"))].value == 1
+        process.write(middleware=limit.format("new"))
+        reload = f"http://127.0.0.1:{process.admin_port}/reload"
+        assert httpx2.post(reload, headers=process.admin_token).status_code == 200
+        httpx2.get(process.url + "/a")
+        assert {dict(labels)["limit"] for each, labels in read(scrape(process).content) if each == name} == {
+            "rate_limit:new"
+        }
+
+
 def test_a_series_ends_with_its_route(tmp_path: Path) -> None:
     """A reload that removes a route removes its series, and keeps what was counted of the others."""
     route = "- {{id: {}, path: /{}, respond: {{status: 200}}}}\n"

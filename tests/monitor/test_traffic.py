@@ -13,6 +13,7 @@ from gateway.http import Decision, Exchange, Identity, Outcome
 from gateway.http.messages import Attempt
 from gateway.http.span import Span
 from gateway.http.testing import make_exchange
+from gateway.monitor.known import Known
 from gateway.monitor.traffic import CONSUMERS, NONE, OTHER, OTHER_METHOD, RULES, TENANTS, Flow, Traffic
 
 
@@ -127,6 +128,17 @@ def test_decisions_are_bounded() -> None:
         traffic.report(exchange, outcome_of())
     assert traffic.decisions[OTHER, "deny"] == 5
     assert len(traffic.decisions) == RULES + 1
+
+
+def test_rules_that_are_gone_are_let_go() -> None:
+    """A limit that is removed has no series; what has no name of its own in the files stays."""
+    traffic, exchange = Traffic(), exchange_of()
+    exchange.counted = (("rate_limit:old", None, ()), ("rate_limit:new", None, ()))  # type: ignore[assignment]
+    exchange.decisions = (Decision("quota:old", "deny", ""), Decision("blocklist:address", "deny", ""))
+    traffic.report(exchange, outcome_of())
+    traffic.keep_rules(Known(rules=frozenset({"rate_limit:new"})).has_rule)
+    assert traffic.limited == {"rate_limit:new": 1}
+    assert traffic.decisions == {("blocklist:address", "deny"): 1}
 
 
 def test_all_of_it_is_bounded_in_bytes() -> None:
