@@ -116,7 +116,7 @@ def _breaker(each: Any) -> str:
 
 def _health(health: Any) -> list[str]:
     """The configuration, and what does not work, a line each."""
-    state = " (rolled back)" if health["rolled_back"] else ""
+    state = " (rolled back: the files say something else)" if health["rolled_back"] else ""
     wrong = [f"error: {each}" for each in health["errors"]] + [f"failing: {each}" for each in health["failing"]]
     roles = "" if parse_roles(health["roles"]) == ALL else f", roles {health['roles']}"
     loaded = f"configuration {health['digest'] or '(none)'}{state}, {counted(health['reloads'], 'reload')}{roles}"

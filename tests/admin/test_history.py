@@ -36,7 +36,11 @@ def _versions(gateway: GatewayProcess) -> list[dict[str, Any]]:
 
 
 def _command(gateway: GatewayProcess, *arguments: str, code: int = 0) -> str:
-    command = [sys.executable, "-m", "gateway.cli", "config", *arguments, "--admin", f"127.0.0.1:{gateway.admin_port}"]
+    return _gateway(gateway, "config", *arguments, code=code)
+
+
+def _gateway(gateway: GatewayProcess, *arguments: str, code: int = 0) -> str:
+    command = [sys.executable, "-m", "gateway.cli", *arguments, "--admin", f"127.0.0.1:{gateway.admin_port}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -57,6 +61,7 @@ def test_a_former_configuration_is_served_again(gateway: GatewayProcess) -> None
     assert health(gateway)["rolled_back"] is True
     assert health(gateway)["digest"] == oldest["digest"]
     assert "rolled back" in _command(gateway, "history")
+    assert "(rolled back: the files say something else)" in _gateway(gateway, "status")
 
     gateway.write(ROUTES % "third")
     until(lambda: get(gateway, "/third").status_code == 200)

@@ -34,6 +34,11 @@ rate_limits:
   guests: {key: [address], limits: [400/s], routes: [search]}
 quotas:
   monthly: {key: [consumer], limit: 20000, window: month}
+alerts:
+  rules:
+    errors: {when: "error_rate > 5%", over: 1m, by: route, minimum: 10, severity: page}
+    slow: {when: "p99 > 250ms", over: 1m, by: upstream}
+  builtin: [breaker_open]
 """
 PATHS = (
     "/v1/orders/{n}",

@@ -53,10 +53,8 @@ def traffic(page: Page) -> None:
 
 PICTURES: tuple[tuple[str, str, dict[str, int], str, Callable[[Page], None]], ...] = (
     ("overview", "overview", DESKTOP, "light", overview),
-    ("overview-dark", "overview", DESKTOP, "dark", overview),
     ("overview-phone", "overview", PHONE, "dark", overview),
     ("map", "map", DESKTOP, "light", map_),
-    ("map-phone", "map", PHONE, "light", map_),
     ("traffic", "traffic", DESKTOP, "dark", traffic),
     ("requests", "requests?status=5xx", DESKTOP, "light", requests),
 )

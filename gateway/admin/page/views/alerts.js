@@ -41,7 +41,7 @@ export class AlertsView {
         el("td", {}, `${each.subject.kind} ${each.subject.name}`), el("td", {}, since(each.since)),
         el("td", { class: "why" }, each.summary, " ", runbook(each.runbook)),
         el("td", {}, each.silenced_by ? "silenced" : each.state === "resolved" ? null : this.silencer(each))))
-        : emptyRow(ALERTS.length, "Nothing fires or is pending.")), lacking.map((text) => el("p", { class: "problem" }, text)));
+        : emptyRow(ALERTS.length, "Nothing fires or is pending."), { class: "cards" }), lacking.map((text) => el("p", { class: "problem" }, text)));
   }
 
   silencer(each) {
