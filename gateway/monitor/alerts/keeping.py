@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from gateway.monitor.alerts.board import Board
 from gateway.monitor.alerts.incidents import Incidents
@@ -24,6 +24,8 @@ from gateway.monitor.alerts.state import (
 from gateway.monitor.alerts.states import Alert
 from gateway.monitor.alerts.store import AlertFile
 from gateway.monitor.alerts.summary import Incident
+
+MOST_ROWS: Final = 20_000  # that wait until the file can be written
 
 T = TypeVar("T")
 
@@ -47,6 +49,7 @@ class Keeping:
         self.wanted: set[SeriesKey] = set()  # series of which it may know earlier counts
         self._file = None if path is None else AlertFile(path)
         self._written: dict[str, bytes] = {}
+        self._rows: dict[tuple[object, ...], Row] = {}  # that could not be written yet
         self._shown: object = None  # of the alerts that are written
 
     async def restore(self, objectives: Objectives) -> Kept | None:
@@ -94,8 +97,12 @@ class Keeping:
             values["silences"] = silences_to_json(silences.all())
         if incidents.changed:
             values["incidents"] = incidents_to_json(incidents.over())
-        rows = objectives.unsaved()
-        if (values or rows) and await self._file.write(values, rows, now):
+        for row in objectives.unsaved():
+            self._rows[row[:3]] = row
+        while len(self._rows) > MOST_ROWS:
+            del self._rows[next(iter(self._rows))]
+        if (values or self._rows) and await self._file.write(values, self._rows.values(), now):
+            self._rows.clear()
             self._written |= values
             self._shown = shown
             silences.changed = incidents.changed = False

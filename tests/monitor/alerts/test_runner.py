@@ -29,6 +29,13 @@ FAILING = Figures(requests=100, errors=20, error_rate=0.2)
 RULES = 'rules: {errors: {when: "error_rate > 5%", over: 1m, by: route, severity: page}}'
 
 
+def exchange_of(route_id: str) -> Exchange:
+    """One that this route took."""
+    exchange = Exchange("", "GET", "/", b"", [], {}, "http", "", "127.0.0.1", False, "127.0.0.1")
+    exchange.route = route_id
+    return exchange
+
+
 class TurnedClock(SteadyClock):
     def __init__(self, at: float = 1_800_000_000.0) -> None:
         super().__init__()
@@ -165,6 +172,26 @@ async def test_a_restart_neither_repeats_nor_forgets(tmp_path: Path) -> None:
         await other.look(60)
         assert await other.titles() == ["[page] errors: 1 resolved (route orders)"]
         assert [each.until is None for each in other.alerting.incidents.since(0)] == [False]
+
+
+async def test_counts_wait_until_the_file_can_be_written(tmp_path: Path) -> None:
+    """A full disk, or another program that holds the file, loses nothing of an objective."""
+    slo = 'rules: {slo: {objective: 99%, good: "status < 500", routes: [orders]}}'
+    kept = tmp_path / "kept"
+    kept.write_text("in the way of a directory")
+    async with gateway(kept) as one:
+        one.configure(slo)
+        one.alerting.objectives.report(exchange_of("orders"), Outcome(0.0, 0.0, 500))
+        await one.look()
+        await one.look(400)
+        assert any("alerts.sqlite" in trouble for trouble in one.alerting.troubles())
+        kept.unlink()
+        await one.look()
+        assert list(one.alerting.troubles()) == []
+    async with gateway(kept, at=one.clock.at + 20) as other:
+        other.configure(slo)
+        await other.look()
+        assert other.alerting.objectives.window("slo", "orders", 3600).total == 1
 
 
 async def test_what_was_not_taken_before_a_restart_is_told_by_the_next_process(tmp_path: Path) -> None:
@@ -319,10 +346,8 @@ async def test_an_objective_is_counted_over_a_restart(tmp_path: Path) -> None:
     slo = 'rules: {slo: {objective: 99%, good: "status < 500", routes: [orders]}}'
 
     def report(one: Gateway, status: int, times: int) -> None:
-        exchange = Exchange("", "GET", "/", b"", [], {}, "http", "", "127.0.0.1", False, "127.0.0.1")
-        exchange.route = "orders"
         for _ in range(times):
-            one.alerting.objectives.report(exchange, Outcome(0.0, 0.0, status))
+            one.alerting.objectives.report(exchange_of("orders"), Outcome(0.0, 0.0, status))
 
     async with gateway(tmp_path) as one:
         one.configure(slo)
@@ -446,10 +471,8 @@ async def test_what_gateways_count_for_an_objective_is_added(redis: RedisServer)
             await one.look()
         await both[0].look()
         for one in both:
-            exchange = Exchange("", "GET", "/", b"", [], {}, "http", "", "127.0.0.1", False, "127.0.0.1")
-            exchange.route = "orders"
             for _ in range(60):
-                one.alerting.objectives.report(exchange, Outcome(0.0, 0.0, 500))
+                one.alerting.objectives.report(exchange_of("orders"), Outcome(0.0, 0.0, 500))
         await both[1].look()
         await both[0].look()
         await receiver.wait(1)
