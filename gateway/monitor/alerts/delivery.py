@@ -40,6 +40,7 @@ class Delivery:
         self.sent = 0
         self.failures = 0
         self.dropped = 0
+        self.delivered: Callable[[], None] = lambda: None  # is called when one was taken
         self.failure = ""  # of the last try; empty where it was taken
         self._sender = sender
         self._clock = clock
@@ -126,6 +127,7 @@ class Delivery:
         else:
             self._succeeded()
             self._drop(group, notice, sent=True)
+            self.delivered()
 
     def _drop(self, group: Hashable, notice: Notice, *, sent: bool = False) -> None:
         """It is done with, unless another one has taken its place meanwhile."""

@@ -79,6 +79,7 @@ class Alerting:
         self._wanted = asyncio.Event()
         self._leaving: set[asyncio.Task[None]] = set()
         self._looking: Supervised | None = None
+        self._stopping = False
 
     def begin(self) -> None:
         """Begin to look."""
@@ -105,6 +106,7 @@ class Alerting:
             from gateway.monitor.alerts.senders.table import sender_of  # noqa: PLC0415
 
             delivery = Delivery(name, config.kind, sender_of(config, settings.base), self.tasks)
+            delivery.delivered = self._keep_soon
             if before is not None:
                 if before.config.kind == config.kind:
                     delivery.succeed(before.delivery)
@@ -163,7 +165,20 @@ class Alerting:
                     self.publish(self.wording(offset).message(alert))
                 self._tell(now, offset)
                 await self._summarize(now, offset)
-            await self._keeping.save(self.board, self._spoken(), self.silences, self.incidents, self.objectives, now)
+            await self._keep(now)
+
+    async def _keep(self, now: float) -> None:
+        await self._keeping.save(self.board, self._spoken(), self.silences, self.incidents, self.objectives, now)
+
+    def _keep_soon(self) -> None:
+        """Somebody was told: a process that is killed now would tell it again."""
+        if not self._stopping:
+            self._leave(self._keep_now())
+
+    async def _keep_now(self) -> None:
+        async with self._busy:
+            if self._keeping.restored and not self._stopping:
+                await self._keep(self.clock.now())
 
     async def _restore(self, now: float, offset: float) -> None:
         kept = await self._keeping.restore(self.objectives)
@@ -255,11 +270,12 @@ class Alerting:
         if self._looking is not None:
             self._looking.cancel()
             await self._looking.finish()
+        self._stopping = True
         await asyncio.gather(*(each.delivery.stop(patience=END_SECONDS) for each in self.receivers.values()))
         if not self.idle and self._keeping.restored:
             now = self.clock.now()
             self.objectives.advance(now)
-            await self._keeping.save(self.board, self._spoken(), self.silences, self.incidents, self.objectives, now)
+            await self._keep(now)
         await self._keeping.close()
 
 

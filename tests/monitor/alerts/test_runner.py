@@ -17,6 +17,7 @@ from gateway.monitor.alerts.runner import Alerting, Settings
 from gateway.monitor.alerts.sight import Figures as FiguresOf
 from gateway.monitor.alerts.sight import Finding, Subject
 from gateway.monitor.alerts.states import State
+from gateway.monitor.alerts.store import FILE, AlertFile
 from gateway.monitor.alerts.summary import Day, Totals
 from gateway.monitor.alerts.voice import Voice
 from gateway.outside.redis_link import RedisLink
@@ -172,6 +173,26 @@ async def test_a_restart_neither_repeats_nor_forgets(tmp_path: Path) -> None:
         await other.look(60)
         assert await other.titles() == ["[page] errors: 1 resolved (route orders)"]
         assert [each.until is None for each in other.alerting.incidents.since(0)] == [False]
+
+
+async def test_what_was_told_is_kept_at_once(tmp_path: Path) -> None:
+    """A process that is killed a moment after a message was taken does not tell it again."""
+    async with gateway(tmp_path) as one:
+        one.source.scene.seen[route("orders")] = FAILING
+        await one.look()
+        assert len(await one.sent()) == 1
+        file = AlertFile(tmp_path / FILE)
+
+        async def kept() -> bool:
+            found = await file.read()
+            return found is not None and b'"orders"' in found[0].get("spoken", b"")
+
+        for _ in range(500):
+            if await kept():
+                break
+            await asyncio.sleep(0.01)
+        assert await kept()
+        await file.close()
 
 
 async def test_counts_wait_until_the_file_can_be_written(tmp_path: Path) -> None:
