@@ -158,6 +158,7 @@ def test_elsewhere_than_on_loopback_one_signs_in(page: Page, tmp_path: Path) -> 
         page.get_by_role("button", name="Sign in").click()
         page.get_by_text("the token is not known here").wait_for()
         page.get_by_label("Token").fill(READER)
+        page.wait_for_timeout(6000)  # views have asked again, in vain
         page.get_by_role("button", name="Sign in").click()
         page.locator("#connection .live").wait_for()
         page.reload()

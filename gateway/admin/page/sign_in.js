@@ -4,8 +4,9 @@ import { el, field, fill } from "./dom.js";
 
 const dialog = () => document.getElementById("dialog");
 
-// Opens the form, until somebody has signed in.
+// Opens the form, until somebody has signed in. Every view may ask for it, again and again: what is typed stays.
 export function signIn(onDone) {
+  if (dialog().open) return;
   const problem = el("p", { class: "problem", role: "alert" });
   const form = tokenForm("Sign in", problem, async (token) => {
     const answer = await fetch("/session", {
