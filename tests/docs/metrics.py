@@ -19,6 +19,7 @@ from gateway.server.observed import Observed
 from gateway.upstream.transport import Connector, Resolver
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+HEADING = "## All of them\n"
 ROW = re.compile(r"^\| `(\w+)` \| ([^|]*) \|\n", re.MULTILINE)
 
 
@@ -42,8 +43,8 @@ def main() -> None:
     """Write the table."""
     page = PAGE.read_text()
     rows = "".join(f"| `{name}` | {text} |\n" for name, text in asyncio.run(sentences()).items())
-    begin = next(ROW.finditer(page)).start()
-    PAGE.write_text(page[:begin] + rows + ROW.sub("", page[begin:]))
+    before, heading, table = page.partition(HEADING)  # tables above this one have rows of the same form
+    PAGE.write_text(before + heading + ROW.sub("", table) + rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ import httpx2
 
 import gateway
 from gateway.monitor.metrics import HELP
-from tests.docs.metrics import PAGE, ROW, sentences
+from gateway.monitor.traffic import OUTCOMES
+from gateway.monitor.traffic_metrics import BY_ROUTE
+from tests.docs.metrics import HEADING, PAGE, ROW, sentences
 from tests.monitor.exposition.messages import native
 from tests.monitor.exposition.messages import read as read_messages
 from tests.monitor.exposition.samples import read
@@ -57,7 +59,15 @@ async def test_every_number_has_a_sentence() -> None:
         name for file in ROOT.rglob("*.py") for name in re.findall(r'"(gateway_[a-z_]+)": [^"(]', file.read_text())
     }
     assert plain_names == set(HELP)
-    assert dict(ROW.findall(PAGE.read_text())) == await sentences()
+    assert dict(ROW.findall(PAGE.read_text().partition(HEADING)[2])) == await sentences()
+
+
+def test_labels_and_outcomes_are_explained() -> None:
+    """The documentation says what each label of requests and each outcome is, in tables that have a head."""
+    tables = re.findall(r"^\| (\S+) \| [^|\n]+ \|\n\|---\|---\|\n((?:\|.*\n)*)", PAGE.read_text(), re.MULTILINE)
+    rows = {head: {name for name, _ in ROW.findall(table)} for head, table in tables}
+    assert rows["`outcome`"] == set(OUTCOMES)
+    assert {*BY_ROUTE, "tenant", "model_backend", "status_class", "method", "outcome"} <= rows["label"]
 
 
 def test_a_series_ends_with_its_limit(tmp_path: Path) -> None:
