@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Final, cast
 
 from gateway.build import Snapshot
@@ -15,7 +16,7 @@ from gateway.config.models import Configuration
 from gateway.config.problems import ConfigError
 from gateway.config.secrets import KnownSecrets
 from gateway.http import Report
-from gateway.live import Plan
+from gateway.live import Plan, on_thread
 from gateway.monitor.alerts.runner import SERVICE, Alerting, Settings
 from gateway.monitor.alerts.sight import Figures, Finding, Subject
 from gateway.monitor.alerts.store import FILE
@@ -115,6 +116,14 @@ class Telling:
     acting: Callable[[], bool]
 
 
+class SenderLibraries:
+    """What senders are made of: libraries, imported beside the loop before senders are made on it."""
+
+    async def start(self) -> None:
+        """See `Startable`."""
+        await on_thread("senders", partial(import_module, "gateway.monitor.alerts.senders.table"))
+
+
 class AlertsOfGateway:
     """The alerts of one process, which follow the configuration."""
 
@@ -151,6 +160,8 @@ class AlertsOfGateway:
         file = configuration.base / configuration.middleware.state_directory / FILE
         routes = tuple(handler.route.id for handler in snapshot.handlers)
         settings = Settings(config, routes, configuration.base, file, voice, monitors="monitor" in roles)
+        if config.send and settings.monitors:
+            plan.need(SenderLibraries, SenderLibraries, ("middleware.yaml", ("alerts", "send")))
         plan.after_adoption(partial(self._follow, settings, configuration, bus))
 
     def _follow(self, settings: Settings, configuration: Configuration, bus: Bus) -> None:

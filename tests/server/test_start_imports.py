@@ -70,3 +70,34 @@ def test_what_is_configured_is_there(tmp_path: Path) -> None:
         "routes:\n- path: /*\n  target: a\n"
     )
     assert "httpx2" in _imported(tmp_path)
+
+
+SENDERS = """
+import asyncio, sys, threading
+from gateway.live import Owner
+from gateway.server.alerts import SenderLibraries
+
+threads = []
+
+class Seen:
+    def find_spec(self, name, *_):
+        if name.startswith("gateway.monitor.alerts.senders") or name == "httpx2":
+            threads.append(threading.current_thread())
+
+async def main():
+    sys.meta_path.insert(0, Seen())
+    owner = Owner()
+    plan = owner.plan()
+    plan.need(SenderLibraries, SenderLibraries, ("middleware.yaml", ("alerts", "send")))
+    await owner.adopt(plan, None)
+    assert "gateway.monitor.alerts.senders.table" in sys.modules
+    assert threads and threading.main_thread() not in threads
+
+asyncio.run(main())
+"""
+
+
+def test_what_alerts_are_sent_with_is_imported_beside_the_loop() -> None:
+    """A reload that brings the first sender keeps no request waiting for libraries."""
+    run = subprocess.run([sys.executable, "-c", SENDERS], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
