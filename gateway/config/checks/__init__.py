@@ -95,6 +95,7 @@ WARNINGS = (
     Check("middleware.yaml", alerts.warnings),
     Check("routes.yaml", traces.idle_on_routes),
     Check("middleware.yaml", traces.exported_without_traces),
+    Check("middleware.yaml", traces.misread_collector),
     Check("middleware.yaml", traces.sampled_without_export),
     Check("middleware.yaml", outputs.unwritable),
     Check("middleware.yaml", route_ids.idle_patterns),
