@@ -118,12 +118,16 @@ class Beginnings:
     as that takes, and again with each of the steps that follow. That is worth its price, a turn of the loop for every
     few requests, on new connections, and where one client has a crowd of them beside others that have not. (Where all
     do, they are balancers, and behind them is everybody.)
+
+    Of what comes large, as few requests do, one is begun in each turn, and the others do not wait behind it: so that it
+    holds up little also behind the same balancer.
     """
 
-    __slots__ = ("_connections", "_crowds", "_due", "_waiting", "crowded")
+    __slots__ = ("_connections", "_crowds", "_due", "_large", "_waiting", "crowded")
 
     def __init__(self) -> None:
         self._waiting: FairQueue[Waiting] = FairQueue()
+        self._large: FairQueue[Waiting] = FairQueue()
         self._due = False
         self._connections: dict[bytes | str, int] = {}  # by client
         self._crowds = 0  # clients that have more than CROWD
@@ -150,19 +154,22 @@ class Beginnings:
         """Whether it has so many that what they send together would hold up others, and there are others."""
         return self.crowded and self._connections.get(place, 0) > CROWD
 
-    def join(self, place: bytes | str, waiting: Waiting) -> None:
-        """Go on, for the client at this place, in one of the next turns of the loop."""
-        self._waiting.put(place, waiting)
+    def join(self, place: bytes | str, waiting: Waiting, *, large: bool = False) -> None:
+        """Go on, for the client at this place, in one of the next turns of the loop; `large`: what has come is."""
+        (self._large if large else self._waiting).put(place, waiting)
         if not self._due:
             self._due = True
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
+        begun = 0
         try:
-            for _ in range(min(BEGUN_AT_ONCE, len(self._waiting))):
-                self._waiting.take().go_on()
+            while begun < BEGUN_AT_ONCE and (self._waiting or self._large):
+                begun += 1
+                queue = self._large if begun == BEGUN_AT_ONCE and self._large else self._waiting or self._large
+                queue.take().go_on()
         finally:
-            self._due = len(self._waiting) > 0
+            self._due = len(self._waiting) + len(self._large) > 0
             if self._due:
                 asyncio.get_running_loop().call_soon(self._run)
 

@@ -84,6 +84,34 @@ async def test_the_first_requests_of_a_crowd() -> None:
     assert all(each.begun for each in crowd)
 
 
+async def test_small_first_requests_behind_large_ones() -> None:
+    """A small request is read right at the begin, beside large ones of the same client that came before it."""
+    beginnings = Beginnings()
+    crowd = [New() for _ in range(10)]
+    other = New()
+    for each in crowd:
+        beginnings.join("192.0.2.1", each, large=True)
+    beginnings.join("192.0.2.1", other)
+    await asyncio.sleep(0)
+    assert other.begun
+    assert sum(each.begun for each in crowd) == BEGUN_AT_ONCE - 1
+    for _ in crowd:
+        await asyncio.sleep(0)
+    assert all(each.begun for each in crowd)
+
+
+async def test_large_first_requests_behind_small_ones() -> None:
+    """A large request is read at the begin, whatever small ones there are."""
+    beginnings = Beginnings()
+    crowd = [New() for _ in range(10)]
+    other = New()
+    for each in crowd:
+        beginnings.join("192.0.2.1", each)
+    beginnings.join("192.0.2.1", other, large=True)
+    await asyncio.sleep(0)
+    assert other.begun
+
+
 class Broken(New):
     """One whose request cannot be begun, for whatever reason."""
 

@@ -18,7 +18,7 @@ from gateway.server.context import HEAD_BUFFER, READ_BUFFER, ServerContext
 from gateway.server.head import bad
 from gateway.server.http1.channel import DISCARD_LIMIT, Http1Channel
 from gateway.server.http1.phase import BUSY, DISCARD, GONE, HEAD, IDLE, NEW, may_bring_request
-from gateway.server.http1.reader import FRAMING_AT_ONCE, RequestReader
+from gateway.server.http1.reader import FRAMING_AT_ONCE, LARGE, RequestReader
 from gateway.server.http1.websocket import join
 from gateway.server.lingering import Lingering, is_reset, reset
 from gateway.server.progress import Progress
@@ -40,7 +40,6 @@ class Http1Connection(asyncio.BufferedProtocol):
         self.place = place_of(address)  # the client's, where clients take turns
         self._transport: asyncio.Transport
         self._writer: Writer
-        self._scheme = "http"
         self._reader = RequestReader(self, self._limits)
         self._phase = NEW
         self.deadline = NEVER
@@ -64,8 +63,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         made.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         context = self._context
         self._writer = Writer(made, context.outbox)
-        if made.get_extra_info("sslcontext"):
-            self._scheme = "https"
+        self._scheme = "https" if made.get_extra_info("sslcontext") else "http"
         context.connections.add(self)
         context.beginnings.came(self.place)
         context.deadlines.watch(self)
@@ -125,7 +123,7 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._unread = data
             if nbytes == HEAD_BUFFER:
                 self._pause_reading()
-            self._context.beginnings.join(self.place, self)
+            self._context.beginnings.join(self.place, self, large=nbytes > LARGE)
         elif self._phase is BUSY and self._channel is not None and self._channel.body_complete:
             self._hold(data)
         elif nbytes > FRAMING_AT_ONCE and self._reader.in_chunks and self._context.turns.waiting:
@@ -263,11 +261,10 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._channel.fail(fault)
         elif self._phase is not GONE:
             head = self._reader.refused_head()
-            response = self._context.gateway.refuse(head, self._peer, self._scheme, fault)
-            channel = self._channel = Http1Channel(
-                self._context, self, head, self._peer, self._scheme, 0, keep_alive=False, expects_continue=False
-            )
-            self._phase = BUSY
+            context, peer, scheme = self._context, self._peer, self._scheme
+            response = context.gateway.refuse(head, peer, scheme, fault)
+            channel = Http1Channel(context, self, head, peer, scheme, 0, keep_alive=False, expects_continue=False)
+            self._channel, self._phase = channel, BUSY
             channel.answer(response.status, response.headers, cast(bytes, response.body))
 
     def answered(self) -> None:
