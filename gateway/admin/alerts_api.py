@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fnmatch
 import logging
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from gateway.admin.answers import Refused, json_answer, json_body
 from gateway.admin.operations import Operation, Parameter
 from gateway.admin.pages import PAGE, page_of
 from gateway.admin.tokens import Holder
+from gateway.config.problems import suggest
 from gateway.config.values.instants import format_instant, parse_instant
 from gateway.config.values.quantities import parse_duration
 from gateway.monitor.alerts.runner import Alerting
@@ -175,6 +177,7 @@ class _Api:
         holder: Holder | None = request.state.holder
         now, offset = self._alerting.clock.now(), self._alerting.clock.offset()
         patterns, comment = _texts(fields)
+        self._look_for(patterns[0])
         until = _until(fields, now + offset) - offset
         author = "" if holder is None else holder.name
         try:
@@ -185,11 +188,20 @@ class _Api:
         logger.warning("alerts of rule %s, subject %s, severity %s are silenced by %s", *patterns, author or "someone")
         return json_answer({"silence": self._silence(made)}, 201)
 
+    def _look_for(self, rule: str) -> None:
+        """Raise Refused where no rule has such a name: whoever misspells one is woken in spite of the silence."""
+        config = self._alerting.settings.config
+        known = [*config.rules, *config.builtin]
+        if rule != "*" and not any(fnmatch.fnmatchcase(name, rule) for name in known):
+            likely = suggest(rule, known)
+            remedy = f'did you mean "{likely}"?' if likely else f"there are: {', '.join(known[:50]) or 'none'}"
+            raise Refused(400, f"rule: no rule of alerts in middleware.yaml has such a name; {remedy}")
+
     async def lift(self, request: Request) -> Response:
         identifier = request.path_params["id"]
         lifted = self._alerting.silences.lift(identifier, self._alerting.clock.now())
         if lifted is None:
-            raise Refused(404, "there is no such silence; GET /silences lists those that hold")
+            raise Refused(404, "there is no such silence; gateway alerts list, or GET /silences, has those that hold")
         self._alerting.look_soon()
         logger.warning("the silence %s was lifted", lifted.id)
         return json_answer({"lifted": self._silence(lifted)})

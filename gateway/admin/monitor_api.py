@@ -100,7 +100,9 @@ class _Api:
             if monitor.enabled:
                 return monitor
         raise Refused(
-            409, "nothing is watched here: monitor.enabled is false in middleware.yaml, or --roles lacks monitor"
+            409,
+            "nothing is watched here: monitor.enabled is false in middleware.yaml, or this process has not the role "
+            "monitor; ask one that has it",
         )
 
     async def table(self, request: Request) -> Response:

@@ -83,6 +83,11 @@ async def test_a_silence_is_made_shown_and_lifted(tmp_path: Path) -> None:
         ({"rule": "errors", "for": "soon"}, "for: expected a duration"),
         ({"rule": "errors", "until": "2020-01-01"}, "later than now"),
         ({"rule": "errors", "for": "91d"}, "within 90 days"),
+        (
+            {"rule": "erors", "for": "2h"},
+            'no rule of alerts in middleware.yaml has such a name; did you mean "errors"?',
+        ),
+        ({"rule": "x*", "for": "2h"}, "has such a name; there are: errors"),
         ({"rule": 7, "for": "2h"}, "rule: expected a text"),
         ({"rule": "a\nb", "for": "2h"}, "rule: expected a text"),
         ({"rule": "errors", "for": "2h", "route": "orders"}, "unknown: route"),

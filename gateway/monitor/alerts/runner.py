@@ -249,7 +249,8 @@ class Alerting:
         """What `gateway alerts test` sends."""
         at = time.time()
         config = self.settings.config
-        text = f"Test: alerts of this gateway reach you ({len(config.rules)} rules, {len(config.builtin)} builtins)"
+        rules, builtins = counted(len(config.rules), "rule"), counted(len(config.builtin), "builtin")
+        text = f"Test: alerts of this gateway reach you ({rules}, {builtins})"
         return Notice("test", text, link=self.wording(0.0).link, at=at)
 
     def troubles(self) -> Iterator[str]:
