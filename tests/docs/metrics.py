@@ -1,10 +1,14 @@
-"""The table of docs/metrics.md, of what the gateway says of its metrics: `python -m tests.docs.metrics`."""
+"""Tables of docs/metrics.md: what the gateway says of its metrics, and the rules of deploy/prometheus, of which each is
+worth an alert. `python -m tests.docs.metrics` writes them."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from gateway.app import Gateway
 from gateway.config.secrets import KnownSecrets
@@ -18,9 +22,30 @@ from gateway.server.loop_watch import LoopWatch
 from gateway.server.observed import Observed
 from gateway.upstream.transport import Connector, Resolver
 
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
-HEADING = "## All of them\n"
-ROW = re.compile(r"^\| `(\w+)` \| ([^|]*) \|\n", re.MULTILINE)
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "metrics.md"
+RULES = ROOT / "deploy" / "prometheus" / "alerts.yaml"
+ROW = re.compile(r"^\| `(\w+)` \| ([^|]*) \|$", re.MULTILINE)
+ALL_OF_THEM, ALERTS = "\n## All of them\n", "\n## Worth an alert\n"
+
+
+def listed() -> dict[str, str]:
+    """Sentences that the page has, by the name of the metric."""
+    return dict(ROW.findall(PAGE.read_text().partition(ALL_OF_THEM)[2]))
+
+
+def rules(file: Path = RULES) -> list[dict[str, Any]]:
+    """Those of a file for Prometheus, of all its groups."""
+    return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
+def alerts() -> str:
+    """The table of what is worth an alert."""
+    rows = (
+        f"| `{rule['alert']}` | `{' '.join(rule['expr'].split())}` | {rule['annotations']['action']} |\n"
+        for rule in rules()
+    )
+    return "".join(("| alert | expression | what to do |\n|---|---|---|\n", *rows))
 
 
 async def sentences() -> dict[str, str]:
@@ -40,11 +65,12 @@ async def sentences() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the table."""
-    page = PAGE.read_text()
+    """Write the tables."""
+    before, _, _ = PAGE.read_text().partition(ALL_OF_THEM)
     rows = "".join(f"| `{name}` | {text} |\n" for name, text in asyncio.run(sentences()).items())
-    before, heading, table = page.partition(HEADING)  # tables above this one have rows of the same form
-    PAGE.write_text(before + heading + ROW.sub("", table) + rows)
+    before, title, after = before.partition(ALERTS)
+    introduction, _, _ = after.partition("\n| ")
+    PAGE.write_text(f"{before}{title}{introduction}\n{alerts()}{ALL_OF_THEM}\n| name | what it is |\n|---|---|\n{rows}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import gateway
 from gateway.monitor.metrics import HELP
 from gateway.monitor.traffic import OUTCOMES
 from gateway.monitor.traffic_metrics import BY_ROUTE
-from tests.docs.metrics import HEADING, PAGE, ROW, sentences
+from tests.docs.metrics import PAGE, ROW, listed, sentences
 from tests.monitor.exposition.messages import native
 from tests.monitor.exposition.messages import read as read_messages
 from tests.monitor.exposition.samples import read
@@ -59,7 +59,7 @@ async def test_every_number_has_a_sentence() -> None:
         name for file in ROOT.rglob("*.py") for name in re.findall(r'"(gateway_[a-z_]+)": [^"(]', file.read_text())
     }
     assert plain_names == set(HELP)
-    assert dict(ROW.findall(PAGE.read_text().partition(HEADING)[2])) == await sentences()
+    assert listed() == await sentences()
 
 
 def test_labels_and_outcomes_are_explained() -> None:

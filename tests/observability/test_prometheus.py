@@ -113,10 +113,7 @@ def documented() -> list[str]:
     page = PAGE.read_text()
     (block,) = re.findall(r"```promql\n(.*?)```", page, re.DOTALL)
     questions = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", block, flags=re.MULTILINE))
-    alerts = re.findall(r"^\| (`.*?`) \|", page.partition("## Worth an alert")[2].partition("## All")[0], re.MULTILINE)
-    return [each for each in questions if each.strip()] + [
-        part for row in alerts for part in row.strip("`").split("`, `")
-    ]
+    return [each for each in questions if each.strip()]
 
 
 def test_its_linter_finds_nothing(tmp_path: Path) -> None:
