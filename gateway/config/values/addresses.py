@@ -203,7 +203,8 @@ HttpUrl = Annotated[
     TextLike(
         "URL",
         r"https?://[^/?#\s@\\]+(/[^\s#\\]*)?",
-        "expected a URL such as https://login.example.com/keys, without a user and without a fragment",
+        "expected a URL that begins with https:// or http://, such as https://host.example.com/path, without a "
+        "user and without a fragment",
     ),
 ]
 ServiceName = Annotated[

@@ -91,7 +91,7 @@ def test_a_route_names_schemes_that_are_there() -> None:
         ({"secret": pem(private_key("RS256")), "algorithms": ["HS256"]}, "this is a key in PEM"),
         ({"jwks_url": "https://a/", "algorithms": ["none"]}, "expected "),
         ({"jwks_url": "https://a/", "algorithms": []}, "the list is empty"),
-        ({"jwks_url": "a/keys"}, "expected a URL"),
+        ({"jwks_url": "a/keys"}, "expected a URL that begins with https:// or http://"),
         ({"jwks_url": "file:///etc/passwd"}, "expected a URL"),
         ({"jwks_url": "https://user:secret@a/"}, "expected a URL"),
         ({"jwks_url": "https://a/", "leeway": "1h"}, "a leeway of more than 10m"),
