@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from gateway.config.models import MiddlewareFile
 from gateway.config.models.policy import ForRoutes
 from gateway.config.problems import Path
 
-_KEYS = ("routes", "exempt_routes")
+ROUTES = "routes"
+LISTS = (ROUTES, "exempt_routes")
+COSTS = "costs"
+"""The keys of rules that name routes: lists of ids, and numbers by id."""
 
 
 def rules(middleware: MiddlewareFile) -> Iterator[tuple[Path, ForRoutes]]:
@@ -29,7 +32,13 @@ def rules(middleware: MiddlewareFile) -> Iterator[tuple[Path, ForRoutes]]:
 def naming_routes(middleware: MiddlewareFile, groups: Mapping[str, tuple[str, ...]]) -> MiddlewareFile:
     """The same rules, which also name the routes of each group that they name. `groups`: ids of routes by group."""
     for path, rule in rules(middleware):
-        named = {key: _with_routes(getattr(rule, key), groups) for key in _KEYS if hasattr(rule, key)}
+        named: dict[str, Collection[str]] = {
+            key: _with_routes(getattr(rule, key), groups) for key in LISTS if hasattr(rule, key)
+        }
+        if hasattr(rule, COSTS):
+            costs = getattr(rule, COSTS)
+            of_groups = {route: cost for name, cost in costs.items() for route in groups.get(name, ())}
+            named[COSTS] = of_groups | costs
         if any(len(names) > len(getattr(rule, key)) for key, names in named.items()):
             middleware = _with(middleware, path, rule.model_copy(update=named))
     return middleware

@@ -105,7 +105,7 @@ class _Combining:
                 self._keep("groups", Entry(entry.line, entry.column, self._groups), file)
             elif key == "services" and isinstance(entry.node, Mapping):
                 self._add_services(file, entry, entry.node)
-            elif key == "services" and isinstance(entry.node, Scalar) and _is_nothing(entry.node):
+            elif key in ("services", "groups") and isinstance(entry.node, Scalar) and _is_nothing(entry.node):
                 continue  # all of them are commented out
             elif key in self._root.entries and key in ("routes", "groups", "services"):
                 self._problem(file, (key,), entry, f"expected {'a mapping' if key == 'services' else 'a list'}")
@@ -247,7 +247,7 @@ def _behind(prefix: str, node: Node) -> Node:
         return node
     if node.text and not node.text.startswith(("/", "${")):
         return node
-    return Scalar(node.line, node.column, prefix + node.text, False)
+    return Scalar(node.line, node.column, prefix + node.text, False, prefix=len(prefix))
 
 
 def _is_nothing(node: Scalar) -> bool:

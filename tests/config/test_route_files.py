@@ -235,6 +235,46 @@ def test_two_files_may_not_want_the_same(other: str, message: str) -> None:
         read(files)
 
 
+@pytest.mark.parametrize(
+    ("other", "owner"),
+    [
+        ("- {id: admin, path: /elsewhere, respond: 410}", "routes[0] of routes.b.yaml on line 1"),
+        (
+            "groups: [{id: admin, prefix: /b, routes: [{path: /c, respond: 410}]}]",
+            "groups[0] of routes.b.yaml on line 1",
+        ),
+    ],
+)
+def test_a_file_takes_no_rule_of_another_ones_routes(other: str, owner: str) -> None:
+    """A rule that names a route by the id that its path gives it must not be for another team's route, all of a sudden,
+    which would open the first one."""
+    files = {"routes.yaml": "- {path: /admin, respond: 200}\n", "routes.b.yaml": other + "\n"}
+    read(files)
+    rule = "ip_allow: {office: {networks: [10.0.0.0/8], routes: [admin]}}\n"
+    read({"routes.yaml": files["routes.yaml"], "middleware.yaml": rule})
+    (found,) = told(files | {"middleware.yaml": rule})
+    assert found.startswith(
+        "middleware.yaml:1:54: ip_allow.office.routes[0]: routes[0] of routes.yaml on line 1, whose"
+    )
+    assert f"path is /admin, is called admin-2, as {owner} has this id; give both an id" in found
+
+
+def test_an_id_that_another_route_takes_is_warned_of() -> None:
+    """In one file it may be meant."""
+    routes = "- {path: /admin, respond: 200}\n- {id: admin, path: /elsewhere, respond: 410}\n"
+    made = read(
+        {"routes.yaml": routes, "middleware.yaml": "ip_allow: {o: {networks: [10.0.0.0/8], routes: [admin]}}\n"}
+    )
+    (found,) = [str(each) for each in run(WARNINGS, made, "warning") if "ip_allow" in str(each)]
+    assert "routes[0] of routes.yaml on line 1, whose path is /admin, is called admin-2" in found
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "---\n# nothing\n...\n"])
+def test_a_file_that_says_nothing_has_no_routes(text: str) -> None:
+    """Not even that it is empty is an error."""
+    read({"routes.yaml": "- {path: /admin, respond: 200}\n", "routes.b.yaml": text})
+
+
 def test_two_files_may_not_define_the_same_service_or_group() -> None:
     """Which of them was meant could not be told."""
     one = "services: {web: {endpoints: ['a:1']}}\ngroups: [{id: g, routes: [{path: /a, target: web}]}]\n"
@@ -270,15 +310,56 @@ def test_rules_may_name_a_group() -> None:
     middleware = """
 maintenance: {enabled: true, exempt_routes: [shop]}
 cors: {app: {origins: [https://a.example], routes: [shop, plain]}}
-rate_limits: {few: {limits: [2/h], routes: [shop]}}
+rate_limits: {few: {limits: [2/h], routes: [shop], costs: {shop: 2, cart: 1}}}
 """
     made = read({"routes.yaml": GROUPED, "middleware.yaml": middleware})
     limit, cors = made.middleware.rate_limits["few"], made.middleware.cors["app"]
     assert [limit.applies_to(each.id) for each in made.routes.routes] == [True, True, True, True, False]
     assert [cors.applies_to(each.id) for each in made.routes.routes] == [True] * 5
     assert "cart" in made.middleware.maintenance.exempt_routes
-    (wrong,) = told({"routes.yaml": GROUPED, "middleware.yaml": middleware.replace("[shop]}}", "[shp]}}")})
-    assert "rate_limits.few.routes[0]: no route has this id" in wrong
+    assert (limit.costs["cart"], limit.costs["shop-tenant"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "place"),
+    [
+        ("routes: [shop], costs", "routes: [shp], costs", "rate_limits.few.routes[0]"),
+        ("costs: {shop", "costs: {shp", "rate_limits.few.costs"),
+        ("exempt_routes: [shop]", "exempt_routes: [shp]", "maintenance.exempt_routes[0]"),
+    ],
+)
+def test_a_name_of_no_route_and_no_group_is_told(right: str, wrong: str, place: str) -> None:
+    """Wherever a rule names routes."""
+    middleware = "maintenance: {enabled: true, exempt_routes: [shop]}\n"
+    middleware += "rate_limits: {few: {limits: [2/h], routes: [shop], costs: {shop: 2}}}\n"
+    files = {"routes.yaml": GROUPED, "middleware.yaml": middleware.replace(right, wrong)}
+    if place.endswith(".routes[0]"):
+        (found,) = told(files)
+    else:  # where it is an exception, the rule is for no less than was meant
+        (found,) = [str(each) for each in run(WARNINGS, read(files), "warning") if place in str(each)]
+    assert place in found
+    assert 'no route has this id; did you mean "shop"?' in found
+
+
+def test_a_prefix_from_the_environment_ends_in_no_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is written there."""
+    text = "groups: [{prefix: '${PREFIX:-/shop/}', target: 'a:1', routes: [{path: /x}, {path: ''}, {path: '/*'}]}]"
+    assert [each.path for each in read({"routes.yaml": text}).routes.routes] == ["/shop/x", "/shop", "/shop/*"]
+
+
+def test_groups_may_all_be_commented_out() -> None:
+    """As services may."""
+    text = "services:\ngroups:\ndefaults:\nroutes: [{path: /x, target: 'a:1'}]\n"
+    assert len(read({"routes.yaml": text}).routes.routes) == 1
+
+
+@pytest.mark.parametrize("where", ["groups: [{groups: [], ", "groups: [{routes: [{groups: [], path: /y}], "])
+def test_groups_in_groups_are_answered(where: str) -> None:
+    """There are none, and it is said what to write."""
+    text = where + "target: 'a:1', routes: [{path: /x}]}]\n"
+    text = text.replace("}], target: 'a:1', routes: [{path: /x}]", "}], target: 'a:1'")
+    (found,) = told({"routes.yaml": text})
+    assert "write it beside this one, with the whole prefix" in found
 
 
 def test_the_files_of_a_directory(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def _unknown(file: str, path: Path) -> str:
     key = str(path[-1])
     model = model_at(file, path[:-1])
     known = list(keys_of(model)) if model else []
+    if key == "groups" and path[0] in ("groups", "routes"):
+        return "a group has no groups of its own; write it beside this one, with the whole prefix"
     places = places_of(key)
     foreign = ours(path, own=bool(places))
     if foreign is not None:

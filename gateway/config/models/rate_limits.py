@@ -88,7 +88,7 @@ class RateLimit(Policy):
     )
     cost: int = Field(1, ge=0, le=1_000_000, description="What a request counts.")
     costs: dict[Text, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
-        {}, description="What a request counts instead, by the id of its route; 0 is for free."
+        {}, description="What a request counts instead, by the id of its route or group; 0 is for free."
     )
     tiers: dict[Text, Windows] = Field(
         {},

@@ -127,7 +127,7 @@ class _Composer:
     def _add(self, event: yaml.Event, node: Node, height: int) -> None:
         """Put a finished node where it belongs: at the top, or into the collection that is open."""
         if not self._stack:
-            self.root = _wrapped(node)
+            self.root = None if _says_nothing(node) else _wrapped(node)
             return
         frame = self._stack[-1]
         frame.height = max(frame.height, height)
@@ -200,6 +200,11 @@ class _Composer:
             elif frame.key is not None:
                 steps.append(frame.key.text)
         return tuple(steps)
+
+
+def _says_nothing(node: Node) -> bool:
+    """Whether a document has a beginning (`---`), and nothing else."""
+    return isinstance(node, Scalar) and node.plain and not node.text
 
 
 def _wrapped(node: Node) -> Node:

@@ -25,6 +25,8 @@ class Scalar:
     plain: bool
     expanded: str = ""
     """The `${...}` that the value was made of, once it was expanded: the value itself must not be shown."""
+    prefix: int = 0
+    """How many characters of the text are the prefix of a group, which ends in no slash, whatever it expands to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,8 @@ class Converter:
 
     def _expanded(self, node: Scalar) -> Any:
         try:
-            text = self._expander.expand(node.text)
+            prefix = self._expander.expand(node.text[: node.prefix]).rstrip("/")
+            text = prefix + self._expander.expand(node.text[node.prefix :])
         except ExpansionError as error:
             self.faults.append(Fault(tuple(self._path), str(error), show_value=False))
             return BROKEN

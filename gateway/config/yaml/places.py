@@ -41,7 +41,8 @@ def _remedy(message: str, scalar: Scalar | None) -> str:
         return ""
     if message.startswith("expected a text") and scalar.plain and not scalar.expanded and scalar.text:
         return "; put it in quotes"
-    if message == "expected a list" and not scalar.expanded and scalar.text:
+    nothing = scalar.plain and resolve(scalar.text) is None
+    if message == "expected a list" and not scalar.expanded and not nothing:
         return f"; write [{scalar.text}]"
     if message.startswith(("expected a whole", "expected true")) and not scalar.plain:
         return "; write it without quotes, on a line of its own"
