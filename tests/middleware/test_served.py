@@ -22,7 +22,7 @@ from gateway.middleware import table
 from tests.support import GatewayProcess, exchange, free_port, running_gateway, scripted_backend, until
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "writing-middleware.md"
-CODE, TEST, REFUSAL = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+CODE, TEST, REFUSAL, COUNTING = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 (POLICIES,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 
@@ -148,7 +148,7 @@ def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
     config = tmp_path / "config"
     with running_gateway(tmp_path, "- {path: /*, redirect: /there}\n") as gateway:
         (config / "policies").mkdir()
-        (config / "policies" / "api_version.py").write_text(CODE)
+        (config / "policies" / "api_version.py").write_text(CODE + COUNTING)
         (config / "test_api_version.py").write_text(TEST)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
         tested = subprocess.run(command, cwd=config, capture_output=True, text=True, check=False, timeout=50)
