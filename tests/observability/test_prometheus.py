@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,11 @@ class Prometheus:
         found: list[Any] = answer["data"]["result"]
         return found
 
+    def rules(self) -> list[Any]:
+        """Those that it evaluates, with what came of it."""
+        groups = httpx2.get(f"{self._url}/api/v1/rules").json()["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
     def ready(self) -> bool:
         with contextlib.suppress(httpx2.TransportError):
             return httpx2.get(f"{self._url}/-/ready").status_code == 200
@@ -57,12 +62,17 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def scraping(directory: Path, gateway: GatewayProcess, *features: str) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes this gateway twice a second."""
+def scraping(
+    directory: Path, gateway: GatewayProcess, *features: str, rules: Sequence[Path] = ()
+) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes this gateway twice a second, and evaluates rules as often."""
     directory.mkdir()
     port, target = free_port(), f"127.0.0.1:{gateway.admin_port}"
     job = f"- {{job_name: gateway, static_configs: [{{targets: ['{target}']}}]}}\n"
-    (directory / "prometheus.yml").write_text(f"global: {{scrape_interval: 500ms}}\nscrape_configs:\n{job}")
+    (directory / "prometheus.yml").write_text(
+        "global: {scrape_interval: 500ms, evaluation_interval: 500ms}\n"
+        f"rule_files: {[str(path) for path in rules]}\nscrape_configs:\n{job}"
+    )
     arguments = [
         f"--config.file={directory / 'prometheus.yml'}",
         f"--storage.tsdb.path={directory / 'data'}",
