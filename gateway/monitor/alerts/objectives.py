@@ -13,12 +13,15 @@ from typing import Final, NamedTuple
 from gateway.algorithms.burn_rate import Counted
 from gateway.config.models.alerts import OF_REQUESTS, AlertRule
 from gateway.config.values.comparisons import Comparison, parse_comparisons
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Outcome
 
 KEPT: Final[Mapping[int, int]] = {60: 3600, 300: 3 * 86400}
 """For how many seconds counts are kept, by the seconds of a slot in which they are added up."""
 MOST: Final = 1000  # series, of 8 KB each
 CLIENT_GONE: Final = 499
+NOT_UNDERSTOOD: Final = frozenset({ErrorKind.NOT_IMPLEMENTED, ErrorKind.VERSION_NOT_SUPPORTED})
+"""Answered 5xx for what the client sent, so that clients cannot spend what an objective allows."""
 UPGRADED: Final = 101
 
 
@@ -200,9 +203,9 @@ class Objectives:
         return bool(self.series)
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
-        """An exchange is over. See `Report`. What a client gave up, and WebSockets, do not count."""
-        status = outcome.status
-        if status in (CLIENT_GONE, UPGRADED):
+        """An exchange is over. See `Report`. What a client gave up, WebSockets, and unknown methods do not count."""
+        status, error = outcome.status, exchange.error
+        if status in (CLIENT_GONE, UPGRADED) or (isinstance(error, GatewayError) and error.kind in NOT_UNDERSTOOD):
             return
         for objective, series in self._by_route.get(exchange.route, self._of_all):
             series.total += 1

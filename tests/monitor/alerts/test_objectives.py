@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.algorithms.burn_rate import Counted
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Outcome
 from gateway.monitor.alerts.objectives import MOST, Objectives, Series, SeriesKey
 from tests.monitor.alerts.support import alerts
@@ -14,9 +15,11 @@ from tests.monitor.alerts.support import alerts
 SLO = 'rules: {slo: {objective: 99.9%, good: "status < 500 and duration < 500ms", routes: [orders]}}'
 
 
-def _report(objectives: Objectives, route: str | None, status: int, seconds: float) -> None:
+def _report(
+    objectives: Objectives, route: str | None, status: int, seconds: float, error: GatewayError | None = None
+) -> None:
     exchange = Exchange("", "GET", "/", b"", [], {}, "http", "", "127.0.0.1", False, "127.0.0.1")
-    exchange.route = route
+    exchange.route, exchange.error = route, error
     outcome = Outcome(0.0, 0.0, status)
     outcome.seconds = seconds
     objectives.report(exchange, outcome)
@@ -43,6 +46,16 @@ def test_a_request_is_good_where_all_comparisons_hold(status: int, seconds: floa
     objectives.advance(1000.0)
     assert objectives.window("slo", "orders", 300) == Counted(*expected)
     assert objectives.window("slo", "users", 300) == Counted(0, 0)
+
+
+@pytest.mark.parametrize(("kind", "total"), [(ErrorKind.NOT_IMPLEMENTED, 0), (ErrorKind.UPSTREAM_TIMEOUT, 1)])
+def test_clients_cannot_spend_what_an_objective_allows(kind: ErrorKind, total: int) -> None:
+    """A method that nobody knows is answered 501, and counts for nothing; what a backend is to blame for counts."""
+    objectives = Objectives()
+    objectives.configure(alerts(SLO).rules, ["orders"], 1000.0)
+    _report(objectives, "orders", kind.status, 0.1, GatewayError(kind, "it is so"))
+    objectives.advance(1000.0)
+    assert objectives.window("slo", "orders", 300) == Counted(0, total)
 
 
 def test_an_objective_of_all_counts_every_request() -> None:
