@@ -87,8 +87,10 @@ def ask(state_directory: Path) -> Former | None:
     except TimeoutError:
         connection.close()
         raise StartError(_SILENT.format(pid=pid, path=path, seconds=ANSWER_SECONDS)) from None
-    except OSError:  # there is no socket, nobody at it, or it ended a moment ago
+    except OSError as error:  # there is no socket, nobody at it, or it ended a moment ago
         connection.close()
+        if isinstance(error, PermissionError):
+            logger.warning("%s may belong to a gateway of another user: %s; run both as one user", path, error.strerror)
         return None
     if not data:
         connection.close()
@@ -112,7 +114,7 @@ def _named(path: Path, data: bytes, listeners: list[socket.socket]) -> Listeners
     if answer.get("protocol") != PROTOCOL:
         reason = f"it speaks version {answer.get('protocol')} of the protocol, this one {PROTOCOL}"
     names = answer.get("listeners", [])
-    if reason is None and len(names) != len(listeners):
+    if reason is None and (not isinstance(names, list) or len(names) != len(listeners)):
         reason = "it gave other sockets than it named"
     if reason is not None:
         for listener in listeners:
@@ -165,7 +167,8 @@ class Offer:
         try:
             self._listener = _listening(path)
         except OSError as error:
-            logger.warning("no gateway can take over from this one: %s: %s", path, error.strerror)
+            remedy = "remove what is there, or make its directory writable"
+            logger.warning("no gateway can take over from this one: %s: %s; %s", path, error.strerror, remedy)
             return
         self._accepting = asyncio.create_task(self._accept(self._listener))
 
@@ -286,6 +289,7 @@ def _listening(path: Path) -> socket.socket:
         new.replace(path)
     except OSError:
         listener.close()
+        new.unlink(missing_ok=True)
         raise
     return listener
 

@@ -20,6 +20,7 @@ class Backend:
         self.port = 0
         self.release = asyncio.Event()
         self.arrived = 0  # requests
+        self.slow = 0  # those below /slow
         self.open = 0  # connections
         self.opened = 0
 
@@ -43,6 +44,7 @@ class Backend:
             writer.write(b"c\r\ndata: last\n\n\r\n0\r\n\r\n")
             return
         if b"/slow" in path:
+            self.slow += 1
             await self.release.wait()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 

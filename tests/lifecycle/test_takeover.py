@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -273,6 +276,63 @@ async def test_a_takeover_of_a_takeover(tmp_path: Path) -> None:
             assert await ended(first) == 0
             assert f"taking over from pid {second.pid}" in third.log
             assert (await client.get(third.url + "/x")).text == "ok"
+
+
+async def test_five_in_a_row(tmp_path: Path) -> None:
+    """Each has the place of the one before, which still finishes a request of its own; none is lost on the way."""
+    async with running(tmp_path) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
+        over = asyncio.Event()
+        load = asyncio.create_task(asking(first.url, 2, over, kept=False))
+        slow: list[asyncio.Task[httpx2.Response]] = []
+        with contextlib.ExitStack() as stack:
+            gateways = [first]
+            for number in range(5):
+                slow.append(asyncio.create_task(client.get(first.url + "/slow")))
+                await eventually(lambda: upstream.slow == len(slow))
+                gateways.append(stack.enter_context(successor(first, f"number-{number}")))
+                await started(gateways[-1])
+            over.set()
+            assert set(await load) == {200}
+            upstream.release.set()
+            assert [(await each).text for each in slow] == ["ok"] * 5
+            assert [await ended(each) for each in gateways[:-1]] == [0] * 5
+            assert (await answer(gateways[-1])).text == "ok"
+
+
+async def test_one_that_drains_already_is_taken_over(tmp_path: Path) -> None:
+    """A new gateway comes before an old one has ended that was told to (SIGTERM): no request is lost."""
+    async with running(tmp_path, "drain: {window: 2s, deadline: 20s}\n") as (first, _):
+        over = asyncio.Event()
+        load = asyncio.create_task(asking(first.url, 2, over, kept=False))
+        first.signal(signal.SIGTERM)
+        await eventually(lambda: "draining" in first.log)
+        with successor(first) as second:
+            await started(second)
+            assert await ended(first) == 0
+            assert (await answer(second)).text == "ok"
+            over.set()
+            assert set(await load) == {200}
+
+
+async def test_something_else_in_the_place_of_the_socket(tmp_path: Path) -> None:
+    """A gateway serves all the same, says that none can take over from it, and leaves nothing behind."""
+    (tmp_path / "config" / "state" / FILE).mkdir(parents=True)
+    async with running(tmp_path) as (first, _):
+        await eventually(lambda: "Is a directory; remove what is there" in first.log)
+        assert (await answer(first)).text == "ok"
+        assert [each.name for each in _path(first).parent.glob(f".{FILE}*")] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_is_told_why(tmp_path: Path) -> None:
+    """Who may not even look into the state directory is told so, and not only that the port is taken."""
+    state = tmp_path / "state"
+    state.mkdir(0o700)
+    asked = "import os, sys; from pathlib import Path; from gateway.server.handover import ask; "
+    asked += "os.seteuid(65534); print(ask(Path(sys.argv[1])))"
+    ended = subprocess.run([sys.executable, "-c", asked, state], capture_output=True, text=True, check=False)
+    assert ended.stdout == "None\n"
+    assert "may belong to a gateway of another user: Permission denied; run both as one user" in ended.stderr
 
 
 def _path(gateway: GatewayProcess) -> Path:
