@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -50,4 +51,4 @@ def import_command(file: Path, output: Path) -> None:
         click.echo(f"error: {error.filename} cannot be written: {error.strerror}; name another directory", err=True)
         sys.exit(1)
     click.echo(text, nl=False)
-    click.echo(f"\nNext: gateway check --config {output}", err=True)
+    click.echo(f"\nNext: gateway check --config {quote(str(output))}", err=True)

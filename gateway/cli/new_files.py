@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 
@@ -13,8 +14,14 @@ def existing(directory: Path, names: Iterable[str]) -> list[str]:
 
 
 def write_new(directory: Path, texts: Mapping[str, str]) -> None:
-    """Write them into a directory that is made where it is missing. Raises OSError, also for what is there already."""
+    """Write them into a directory that is made where it is missing; all of them, or none.
+
+    Raises OSError, also for what is there already.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        with (directory / name).open("x", encoding="utf-8") as stream:
-            stream.write(text)
+    with ExitStack() as made:
+        for name, text in texts.items():
+            with (directory / name).open("x", encoding="utf-8") as stream:
+                made.callback((directory / name).unlink)
+                stream.write(text)
+        made.pop_all()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
@@ -50,7 +52,7 @@ def init(directory: Path, backend: str | None, description: Path | None) -> None
     click.echo(f"wrote {', '.join(texts)} in {directory}: {counted(len(routes) or 1, 'route')} to {target}{prefix}")
     for reason in described.left_out if described else ():
         click.echo(f"left out: {reason}")
-    place = "" if directory == Path() else f" --config {directory}"
+    place = "" if directory == Path() else f" --config {quote(str(directory))}"
     click.echo(f"next: gateway serve{place}, and when you have changed something, gateway check{place}")
 
 
@@ -90,6 +92,11 @@ def _backend(url: str) -> tuple[str, str]:
         raise click.BadParameter(str(error), param_hint="--backend") from None
     if parts.query or parts.fragment:
         raise click.BadParameter("a backend ends after its path", param_hint="--backend")
+    if re.search(r"[^A-Za-z0-9/_.~%!$&'()+,;=:@-]|//", parts.path.rstrip("/")):
+        message = (
+            "its path is plain text, with single slashes; write %20 for a space, and rewrite in routes.yaml for more"
+        )
+        raise click.BadParameter(message, param_hint="--backend")
     return target, parts.path.rstrip("/")
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import yaml
 from pydantic_core import PydanticCustomError
@@ -54,15 +54,33 @@ def read_description(data: bytes) -> Description:
     document = _document(data)
     if not isinstance(document.get("paths"), Mapping) or not ("openapi" in document or "swagger" in document):
         raise DescriptionError("it is no OpenAPI description: it needs openapi (or swagger) and paths at its top")
-    server = urlsplit(_server(document))
+    server = _split(_server(document))
     described = Description(key_header=_key_header(document))
     if server.netloc:
         described.backend = _backend(server.scheme or "https", server.netloc)
     base, secured = server.path.rstrip("/"), bool(document.get("security"))
     for path, item in document["paths"].items():
-        if str(path).startswith("/"):
-            _add(described, document, base, str(path), item, secured=secured)
+        if _text(path).startswith("/"):
+            _add(described, document, base, _text(path), item, secured=secured)
     return described
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """The value, where it is of the kind that is meant."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    """The same of a text or number; half a surrogate, which JSON may have, becomes a question mark."""
+    usable = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return str(value).encode("utf-8", "replace").decode() if usable else ""
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise DescriptionError(f"its server {url} is no URL: {error}; correct it") from None
 
 
 def _document(data: bytes) -> Mapping[str, Any]:
@@ -81,27 +99,27 @@ def _document(data: bytes) -> Mapping[str, Any]:
 def _server(document: Mapping[str, Any]) -> str:
     """The first one, with the defaults of its variables; of Swagger 2, what stands in its place."""
     if "swagger" in document:
-        schemes = document.get("schemes") or ["https"]
-        host, base = str(document.get("host") or ""), str(document.get("basePath") or "")
-        return f"{schemes[0]}://{host}{base}" if host else base
+        schemes = document.get("schemes")
+        scheme = (_text(schemes[0]) if isinstance(schemes, list) and schemes else "") or "https"
+        host, base = _text(document.get("host")), _text(document.get("basePath"))
+        return f"{scheme}://{host}{base}" if host else base
     servers = document.get("servers")
     server: Any = servers[0] if isinstance(servers, list) and servers else {}
-    if not isinstance(server, Mapping):
-        return ""
-    variables = server.get("variables") or {}
+    variables = _mapping(_mapping(server).get("variables"))
 
     def default(match: re.Match[str]) -> str:
-        return str((variables.get(match[1]) or {}).get("default", ""))
+        return _text(_mapping(variables.get(match[1])).get("default"))
 
-    return _PLACEHOLDER.sub(default, str(server.get("url") or ""))
+    return _PLACEHOLDER.sub(default, _text(_mapping(server).get("url")))
 
 
 def _backend(scheme: str, authority: str) -> str:
     backend = f"{scheme}://{authority.rpartition('@')[2]}"
     try:
         parse_target(backend)
-    except PydanticCustomError as error:
-        raise DescriptionError(f"its server {backend} cannot be a target: {error.message()}; give --backend") from None
+    except (PydanticCustomError, ValueError) as error:
+        reason = error.message() if isinstance(error, PydanticCustomError) else error
+        raise DescriptionError(f"its server {backend} cannot be a target: {reason}; give --backend") from None
     return backend
 
 
@@ -146,7 +164,7 @@ def _resolved(document: Mapping[str, Any], item: Any) -> Mapping[str, Any]:
 
 def _summary(item: Mapping[str, Any], operations: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     texts = (item.get("summary"), *(operation.get("summary") for _, operation in operations))
-    text = next((str(each) for each in texts if each), "")
+    text = next(filter(None, map(_text, texts)), "")
     return "".join(each if each.isprintable() else " " for each in text)[:100].strip()
 
 
@@ -155,9 +173,9 @@ def _key_header(document: Mapping[str, Any]) -> str:
 
 
 def _key_headers(document: Mapping[str, Any]) -> Iterator[str]:
-    schemes = document.get("securityDefinitions") or (document.get("components") or {}).get("securitySchemes") or {}
-    for scheme in schemes.values() if isinstance(schemes, Mapping) else ():
-        if isinstance(scheme, Mapping) and (scheme.get("type"), scheme.get("in")) == ("apiKey", "header"):
-            name = str(scheme.get("name") or "")
+    schemes = document.get("securityDefinitions") or _mapping(document.get("components")).get("securitySchemes")
+    for scheme in map(_mapping, _mapping(schemes).values()):
+        if (scheme.get("type"), scheme.get("in")) == ("apiKey", "header"):
+            name = _text(scheme.get("name"))
             if re.fullmatch(r"[A-Za-z0-9-]{1,60}", name):
                 yield name

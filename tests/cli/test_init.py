@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.cli.new_files import write_new
 from gateway.config.load import load
 from tests.cli.support import gateway
 
@@ -54,6 +55,28 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert ended.stderr.startswith("error: already there: auth.yaml. Nothing was written")
     assert [path.name for path in tmp_path.iterdir()] == ["auth.yaml"]
     assert (tmp_path / "auth.yaml").read_text() == "mine"
+
+
+def test_a_name_with_spaces_can_be_copied(tmp_path: Path) -> None:
+    """What it says to do next works in a shell."""
+    directory = tmp_path / "my new gateway"
+    assert f"next: gateway serve --config '{directory}', and" in gateway("init", config=directory).stdout
+
+
+@pytest.mark.parametrize("path", ["/a b", "/{x}", "/*", "//x", "/ü"])
+def test_a_backend_whose_path_is_none_is_refused(tmp_path: Path, path: str) -> None:
+    """By the option that it came with, and not by a line of a file that there is not."""
+    ended = gateway("init", "--backend", f"http://localhost:3000{path}", config=tmp_path)
+    assert ended.returncode == 2
+    assert "--backend: its path is plain text, with single slashes; write %20 for a space" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_files_or_none(tmp_path: Path) -> None:
+    """Where one cannot be written, as on a full disk, those before it are not left: they would stop a second try."""
+    with pytest.raises(FileNotFoundError):
+        write_new(tmp_path, {"routes.yaml": "a", "missing/auth.yaml": "b"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_all_that_is_commented_out_holds(tmp_path: Path) -> None:
