@@ -111,6 +111,10 @@ class HealthFeedback(Message):
     error_rate: float | None = Field(None, ge=0, le=1)
 
 
+def _is_not_said(value: object) -> bool:
+    return not value
+
+
 class ApiAlert(Message):
     """`api-alert`, from the monitor to the outside: an alert that begins, goes on, or is over.
 
@@ -125,11 +129,13 @@ class ApiAlert(Message):
     severity: Name
     subject: Name
     summary: Annotated[str, Field(max_length=4096)]
-    since: Name | None = None
-    until: Name | None = None  # of one that is over
-    figures: dict[str, float] = Field(default_factory=dict)  # shares from 0 to 1, durations in seconds
-    runbook: Annotated[str, Field(max_length=2048)] | None = None
-    link: Annotated[str, Field(max_length=2048)] | None = None
+    since: Name | None = Field(None, exclude_if=_is_not_said)
+    until: Name | None = Field(None, exclude_if=_is_not_said)  # of one that is over
+    figures: dict[str, float] = Field(
+        default_factory=dict, exclude_if=_is_not_said
+    )  # shares from 0 to 1, durations in seconds
+    runbook: Annotated[str, Field(max_length=2048)] | None = Field(None, exclude_if=_is_not_said)
+    link: Annotated[str, Field(max_length=2048)] | None = Field(None, exclude_if=_is_not_said)
 
 
 def _sketch(value: Any) -> Sketch:

@@ -66,7 +66,7 @@ def _said(made: list[Attempt]) -> str:
     failed = sum(map(_is_failure, made))
     if not failed or (failed < len(made) and (len(made) < FEW or failed < SHARE * len(made))):
         return ""
-    return f"{failed} of its last {len(made)} requests failed"
+    return f"{failed} of its last {counted(len(made), 'request')} failed"
 
 
 def _is_failure(attempt: Attempt) -> bool:

@@ -17,6 +17,7 @@ from gateway.monitor.readings import Counted, Service
 from gateway.monitor.slices import Steps
 from gateway.monitor.tallies import Subject, Tally, quantiles
 from gateway.monitor.windows import FINE, MINUTE
+from gateway.plurals import counted
 
 logger = logging.getLogger("gateway.monitor")
 
@@ -115,13 +116,13 @@ class Feedback:
             why = "fails more than its peers" if stands.by_errors >= stands.by_latency else "is slower than its peers"
         peer = seen.peer
         logger.info(
-            "%s: %s %s: %.1f%% errors, median %.4g s, of %d requests",
+            "%s: %s %s: %.1f%% errors, median %.4g s, of %s",
             service.name,
             seen.label,
             why,
             100 * peer.error_rate,
             peer.latency or 0.0,
-            peer.requests,
+            counted(peer.requests, "request"),
         )
         rate = round(peer.error_rate, 4)
         return HealthFeedback(service=service.name, instance=seen.label, status=status, error_rate=rate)

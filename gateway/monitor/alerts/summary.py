@@ -81,7 +81,7 @@ def _title(day: Day | None, incidents: Sequence[Incident]) -> str:
     if day is None:
         return f"Health of the last 24h: {how_many}"
     requests, errors = number(day.all.requests), share(day.all.error_rate)
-    return f"Health of the last 24h: {requests} requests, {errors} errors, {how_many}"
+    return f"Health of the last 24h: {requests} requests, error rate {errors}, {how_many}"
 
 
 def _figures(day: Day) -> Iterable[tuple[str, tuple[str, ...]]]:

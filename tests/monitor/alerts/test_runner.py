@@ -353,7 +353,7 @@ async def test_a_summary_is_sent_once_a_day(tmp_path: Path) -> None:
         await one.look(3530)
         await one.look()
         *_, last = await one.sent()
-        assert last["title"] == "Health of the last 24h: 1,000 requests, 1% errors, 1 incident"
+        assert last["title"] == "Health of the last 24h: 1,000 requests, error rate 1%, 1 incident"
         assert last["summary"]["Incidents"] == ["errors (page): route orders, since 2027-01-15T08:00:10Z for 1m, over"]
         assert len(await one.sent()) == 3
     async with gateway(tmp_path, at=one.clock.at + 30) as other:

@@ -54,7 +54,7 @@ def test_it_says_how_the_day_went() -> None:
     ]
     notice = summary(day, incidents, "https://g/#alerts", now)
     sections = dict(notice.sections)
-    assert notice.title == "Health of the last 24h: 12,000 requests, 1% errors, 2 incidents"
+    assert notice.title == "Health of the last 24h: 12,000 requests, error rate 1%, 2 incidents"
     assert sections["All requests"] == ("requests: 12,000", "error rate: 1% (120)", "p99: 345ms")
     assert sections["Worst routes by errors"][0] == "orders: 10% errors, p99 900ms, 1,000 requests"
     assert len(sections["Worst routes by errors"]) == 2
