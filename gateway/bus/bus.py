@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from gateway.bus.letters import Letter
+from gateway.bus.letters import Letter, Unreadable, letter_of
 from gateway.events import KINDS, Message
 from gateway.live import Tasks
 from gateway.outside.throttled_log import ThrottledLog
@@ -56,8 +57,25 @@ class Counts:
         self._log.line("a message %s is dropped: %s", kind, why)
 
 
+class LetterWriter:
+    """Numbers the messages of one sender and puts them into envelopes. On any thread."""
+
+    def __init__(self, sender: str, counts: Counts) -> None:
+        self._sender = sender
+        self._counts = counts
+        self._numbers = itertools.count(1)
+
+    def write(self, message: Message) -> Letter | None:
+        """The message as it is sent; None where it cannot be, which is counted."""
+        try:
+            return letter_of(message, self._sender, next(self._numbers))
+        except Unreadable as error:
+            self._counts.drop(message.KIND, error.reason, str(error))
+            return None
+
+
 class Subscription(Protocol):
-    """Some kind of message that somebody wants."""
+    """Some kind of message that a handler wants."""
 
     def end(self) -> None:
         """Hand over no more."""

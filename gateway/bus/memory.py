@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
-from gateway.bus.bus import Counts, Handler, M
+from gateway.bus.bus import Counts, Handler, LetterWriter, M
 from gateway.bus.delivery import Delivery
-from gateway.bus.letters import Letter, Unreadable, letter_of
+from gateway.bus.letters import Letter
 from gateway.bus.queue import LetterQueue
 from gateway.events import Message
 from gateway.live import Tasks
@@ -46,7 +45,7 @@ class MemoryBus:
     def __init__(self) -> None:
         self.counts = Counts()
         self.tasks = Tasks()
-        self._numbers = itertools.count(1)
+        self._letters = LetterWriter(self.name, self.counts)
         self._inboxes: list[Inbox] = []
         self._kept = LetterQueue(self.counts)  # the last of each key, for those who come later
 
@@ -56,11 +55,7 @@ class MemoryBus:
 
     def letter(self, message: Message) -> Letter | None:
         """See `Bus`."""
-        try:
-            return letter_of(message, self.name, next(self._numbers))
-        except Unreadable as error:
-            self.counts.drop(message.KIND, error.reason, str(error))
-            return None
+        return self._letters.write(message)
 
     def publish(self, message: Message) -> None:
         """See `Bus`."""

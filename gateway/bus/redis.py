@@ -7,7 +7,6 @@ longer is dropped, because it would be taken for news. What is said by key is ke
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import secrets
 import socket
@@ -17,9 +16,9 @@ from math import inf
 from typing import Any, Final
 
 from gateway.bus import scripts
-from gateway.bus.bus import Counts, Handler, M, Subscription
+from gateway.bus.bus import Counts, Handler, LetterWriter, M, Subscription
 from gateway.bus.delivery import Delivery
-from gateway.bus.letters import MAX_BYTES, Letter, Unreadable, letter_of
+from gateway.bus.letters import MAX_BYTES, Letter
 from gateway.bus.memory import Inbox
 from gateway.bus.queue import LetterQueue
 from gateway.events import Message, ServiceRegistry
@@ -57,7 +56,7 @@ class RedisBus:
         self.losses = 0
         self.queue = LetterQueue(self.counts)
         self._link = link
-        self._numbers = itertools.count(1)
+        self._letters = LetterWriter(self.name, self.counts)
         self._inboxes: list[Inbox] = []
         self._known = b""  # the name of what Redis knows
         self._heard: dict[str, float] = {}  # when senders were last heard of; time.monotonic()
@@ -85,11 +84,7 @@ class RedisBus:
 
     def letter(self, message: Message) -> Letter | None:
         """See `Bus`."""
-        try:
-            return letter_of(message, self.name, next(self._numbers))
-        except Unreadable as error:
-            self.counts.drop(message.KIND, error.reason, str(error))
-            return None
+        return self._letters.write(message)
 
     def publish(self, message: Message) -> None:
         """See `Bus`."""
@@ -170,15 +165,15 @@ class RedisBus:
         timely = [letter for letter in letters if letter.key is not None or letter.written >= oldest]
         if late := len(letters) - len(timely):
             self.counts.drop(letters[0].kind, "late", "Redis was away for a minute", late)
-        return not timely or await self._told(timely)
+        return not timely or await self._delivered(timely)
 
-    async def _told(self, letters: Sequence[Letter]) -> bool:
+    async def _delivered(self, letters: Sequence[Letter]) -> bool:
         now, kind = time.monotonic(), letters[0].kind
-        told = [(letter, round((now - letter.written) * 1000)) for letter in letters]
+        waiting = [(letter, round((now - letter.written) * 1000)) for letter in letters]
         if letters[0].key is not None:
-            return await self._kept(kind, told)
+            return await self._kept(kind, waiting)
         arguments: list[str | int | bytes] = [MOST, MOST_BYTES]
-        for letter, waited in told:
+        for letter, waited in waiting:
             arguments += [waited, letter.data]
         unread = await self.once(scripts.SEND, [self.key(kind), self.key(kind, "bytes")], arguments)
         if not isinstance(unread, int):
@@ -188,15 +183,15 @@ class RedisBus:
             self.counts.drop(kind, "unread", f"{unread} were not read in time, and Redis keeps no more", unread)
         return True
 
-    async def _kept(self, kind: str, told: Sequence[tuple[Letter, int]]) -> bool:
+    async def _kept(self, kind: str, waiting: Sequence[tuple[Letter, int]]) -> bool:
         arguments: list[str | int | bytes] = [self.name, round(LIFE_SECONDS * 1000), MOST_KEYS, MOST_KEYED_BYTES]
-        for letter, waited in told:
+        for letter, waited in waiting:
             arguments += [letter.key or "", waited, letter.data]
         keys = [self.key(kind), self.key(kind, "keys"), self.key("senders"), self.key(kind, "bytes")]
         answer = await self.once(scripts.KEEP, keys, arguments)
-        if not isinstance(answer, list) or len(answer) != len(told):
+        if not isinstance(answer, list) or len(answer) != len(waiting):
             return False
-        for (letter, _), taken in zip(told, answer, strict=True):
+        for (letter, _), taken in zip(waiting, answer, strict=True):
             key = letter.key or ""
             self._spoken_for.discard(key)
             if taken == 1:
