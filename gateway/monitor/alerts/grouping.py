@@ -1,4 +1,4 @@
-"""What a receiver is told, and when: alerts of one rule together, each once, and again after a while."""
+"""What a receiver is sent, and when: alerts of one rule together, each once, and again after a while."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ GROUP_SECONDS: Final = 60.0  # between two messages about one group
 
 
 class Group(NamedTuple):
-    """Alerts that are told together."""
+    """Alerts that are sent together."""
 
     rule: str
     severity: str
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Notified:
     """What the last message about a group has said."""
 
     at: float
@@ -28,7 +28,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What is to be told of a group now."""
+    """What is to be sent of a group now."""
 
     group: Group
     firing: tuple[Alert, ...]
@@ -42,25 +42,25 @@ def group_of(key: Key) -> Group:
 
 
 def to_tell(
-    told: dict[Group, Told],
+    notified: dict[Group, Notified],
     firing: Iterable[Alert],
     known: Mapping[Key, Alert],
     silenced: Collection[Key],
     repeat: float,
     now: float,
 ) -> list[Telling]:
-    """What one receiver is to be told, whom `told` says what it was; that is brought up to date.
+    """What one receiver is to be sent. `notified` is what it was sent before, and is brought up to date.
 
     `firing` are alerts that are for it, and `known` all that there are, also what is over. What is silenced is neither
-    told, nor told to be over.
+    sent, nor said to be over.
     """
-    groups: dict[Group, dict[Key, Alert]] = {group: {} for group in told}
+    groups: dict[Group, dict[Key, Alert]] = {group: {} for group in notified}
     for alert in firing:
         if alert.key not in silenced:
             groups.setdefault(group_of(alert.key), {})[alert.key] = alert
     found = []
     for group, alerts in groups.items():
-        before = told.get(group, Told(float("-inf"), frozenset()))
+        before = notified.get(group, Notified(float("-inf"), frozenset()))
         over = {key for key in before.firing if key not in alerts and not _still_fires(key, known)}
         quietly = {key for key in over if key in silenced}
         new = alerts.keys() - before.firing
@@ -70,11 +70,11 @@ def to_tell(
             resolved = tuple(_over(key, known, now) for key in sorted(over - quietly))
             found.append(Telling(group, tuple(alerts.values()), resolved, not news))
             hushed = {key for key in before.firing if key not in alerts and key not in over}
-            told[group] = Told(now, frozenset(alerts.keys() | hushed))
+            notified[group] = Notified(now, frozenset(alerts.keys() | hushed))
         elif quietly:
-            told[group] = replace(before, firing=before.firing - quietly)
-        if group in told and not told[group].firing and now - told[group].at >= GROUP_SECONDS:
-            del told[group]
+            notified[group] = replace(before, firing=before.firing - quietly)
+        if group in notified and not notified[group].firing and now - notified[group].at >= GROUP_SECONDS:
+            del notified[group]
     return found
 
 

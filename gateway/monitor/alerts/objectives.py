@@ -110,7 +110,7 @@ class Series:
         return next(ring for ring in self._rings if seconds <= KEPT[ring.step]).sum(seconds)
 
     def unsaved(self, key: SeriesKey) -> Iterator[Row]:
-        """What is to be kept, where something has changed; the last slot is told again."""
+        """What is to be kept, where something has changed; the last slot is sent again."""
         if not self._changed:
             return
         self._changed = False

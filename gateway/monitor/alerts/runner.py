@@ -171,7 +171,7 @@ class Alerting:
         await self._keeping.save(self.board, self._spoken(), self.silences, self.incidents, self.objectives, now)
 
     def _keep_soon(self) -> None:
-        """Somebody was told: a process that is killed now would tell it again."""
+        """A receiver has taken a message: a process that is killed now would send it again."""
         if not self._stopping:
             self._leave(self._keep_now())
 
@@ -213,7 +213,7 @@ class Alerting:
         return self._teller.spoken.to_json(waiting)
 
     def silenced(self, now: float) -> set[Key]:
-        """The alerts that are not told."""
+        """The alerts that are not sent."""
         return {key for key in self.board.alerts if self.silences.silencing(key, now) is not None}
 
     def wording(self, offset: float) -> Wording:

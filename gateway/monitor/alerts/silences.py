@@ -1,4 +1,4 @@
-"""What is not to be told for a while, because somebody said so."""
+"""What is not to be sent for a while, because somebody said so."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Silences:
         return sorted((each for each in self._known.values() if each.holds(now)), key=lambda each: each.until)
 
     def silencing(self, key: Key, now: float) -> Silence | None:
-        """The one that keeps an alert from being told; None where none does."""
+        """The one that keeps an alert from being sent; None where none does."""
         return next((each for each in self._known.values() if each.holds(now) and each.matches(key)), None)
 
     def _put(self, silence: Silence) -> None:

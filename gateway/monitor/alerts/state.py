@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from gateway.monitor.alerts.grouping import Group, Told
+from gateway.monitor.alerts.grouping import Group, Notified
 from gateway.monitor.alerts.silences import Silence, from_fields
 from gateway.monitor.alerts.states import Alert, Key, State
 from gateway.monitor.alerts.summary import Incident
@@ -17,22 +17,22 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Spoken:
-    """What receivers were told, by their names: what makes a message the first, and not one more."""
+    """What receivers were sent, by their names: what makes a message the first, and not one more."""
 
-    told: dict[str, dict[Group, Told]] = field(default_factory=dict)
+    notified: dict[str, dict[Group, Notified]] = field(default_factory=dict)
     summaries: dict[str, float] = field(default_factory=dict)  # when they had the last summary
 
     def to_json(self, undelivered: Mapping[str, Iterable[object]]) -> bytes:
         """All of it, without what waits to be sent: another one has to tell that."""
-        told = {}
-        for name, groups in self.told.items():
+        notified = {}
+        for name, groups in self.notified.items():
             waiting = set(undelivered.get(name, ()))
-            told[name] = [
+            notified[name] = [
                 [*group, each.at, [list(key) for key in sorted(each.firing)]]
                 for group, each in groups.items()
                 if group not in waiting
             ]
-        return _json({"told": told, "summaries": self.summaries})
+        return _json({"notified": notified, "summaries": self.summaries})
 
 
 def spoken_of(text: bytes) -> Spoken:
@@ -40,14 +40,14 @@ def spoken_of(text: bytes) -> Spoken:
 
     def made() -> Spoken:
         fields = json.loads(text)
-        told = {
+        notified = {
             str(name): {
-                Group(str(rule), str(severity)): Told(float(at), frozenset(_key(key) for key in keys))
+                Group(str(rule), str(severity)): Notified(float(at), frozenset(_key(key) for key in keys))
                 for rule, severity, at, keys in groups
             }
-            for name, groups in fields["told"].items()
+            for name, groups in fields["notified"].items()
         }
-        return Spoken(told, {str(name): float(at) for name, at in fields["summaries"].items()})
+        return Spoken(notified, {str(name): float(at) for name, at in fields["summaries"].items()})
 
     return _checked(made)
 

@@ -1,4 +1,4 @@
-"""The summary of a day: how it went, which routes were worst, and what was told."""
+"""The summary of a day: how it went, which routes were worst, and what was sent."""
 
 from __future__ import annotations
 

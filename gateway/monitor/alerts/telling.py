@@ -1,4 +1,4 @@
-"""From alerts to what is put into the queues of receivers, and what they were told."""
+"""From alerts to what is put into the queues of receivers, and what they were sent."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from gateway.monitor.alerts.states import Alert, Key, State
 
 MOST_GROUPS: Final = 10  # of one receiver at a time; more become one message
 DIGEST: Final = "several rules"  # the group of that
-STATE: Final = "state"  # the group of all that an Alertmanager is told
-KEPT_OVER: Final = 300.0  # seconds for which an Alertmanager is told that one is over
+STATE: Final = "state"  # the group of all that an Alertmanager is sent
+KEPT_OVER: Final = 300.0  # seconds for which an Alertmanager is sent that one is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Teller:
 
     def __init__(self) -> None:
         self.spoken = Spoken()
-        self._states: dict[str, tuple[float, frozenset[Key]]] = {}  # what each Alertmanager was told, and when
+        self._states: dict[str, tuple[float, frozenset[Key]]] = {}  # what each Alertmanager was sent, and when
 
     def tell(
         self,
@@ -55,14 +55,14 @@ class Teller:
                 heard = [alert for alert in takes if alert.key not in silenced]
                 self._tell_state(receiver, heard, board, silenced, wording, now)
             else:
-                told = self.spoken.told.setdefault(receiver.name, {})
+                notified = self.spoken.notified.setdefault(receiver.name, {})
                 self._tell_news(
-                    receiver, to_tell(told, takes, board.alerts, silenced, repeat, now), board, wording, now
+                    receiver, to_tell(notified, takes, board.alerts, silenced, repeat, now), board, wording, now
                 )
 
     def forget(self, names: Collection[str]) -> None:
         """Only these receivers are left."""
-        self.spoken.told = {name: told for name, told in self.spoken.told.items() if name in names}
+        self.spoken.notified = {name: notified for name, notified in self.spoken.notified.items() if name in names}
         self.spoken.summaries = {name: at for name, at in self.spoken.summaries.items() if name in names}
         self._states = {name: state for name, state in self._states.items() if name in names}
 

@@ -1,8 +1,8 @@
-"""What a receiver is told, and when."""
+"""What a receiver is sent, and when."""
 
 from __future__ import annotations
 
-from gateway.monitor.alerts.grouping import Group, Told, to_tell
+from gateway.monitor.alerts.grouping import Group, Notified, to_tell
 from gateway.monitor.alerts.states import Alert, Key, State
 
 REPEAT = 4 * 3600.0
@@ -12,7 +12,7 @@ class Ear:
     """One receiver, and what there is to hear."""
 
     def __init__(self) -> None:
-        self.told: dict[Group, Told] = {}
+        self.notified: dict[Group, Notified] = {}
         self.known: dict[Key, Alert] = {}
         self.silenced: set[Key] = set()
         self.now = 1000.0
@@ -31,7 +31,7 @@ class Ear:
         """After so much time: rule, what fires, what is over, and whether nothing is new."""
         self.now += seconds
         firing = [alert for alert in self.known.values() if alert.state is State.FIRING]
-        found = to_tell(self.told, firing, self.known, self.silenced, REPEAT, self.now)
+        found = to_tell(self.notified, firing, self.known, self.silenced, REPEAT, self.now)
         return [
             (
                 each.group.rule,
@@ -87,7 +87,7 @@ def test_one_that_comes_and_goes_fast_is_not_told_each_time() -> None:
 
 
 def test_what_is_silenced_is_not_told() -> None:
-    """Neither that it fires nor that it is over; what fires when the silence ends is told then."""
+    """Neither that it fires nor that it is over; what fires when the silence ends is sent then."""
     ear = Ear()
     ear.fire("orders", "users")
     ear.silenced = {Key("errors", "page", "route", "orders")}
@@ -100,7 +100,7 @@ def test_what_is_silenced_is_not_told() -> None:
 
 
 def test_one_that_was_told_and_then_silenced_is_told_no_more() -> None:
-    """A silence over what has been told ends quietly where the alert does, and goes on where it does not."""
+    """A silence over what has been notified ends quietly where the alert does, and goes on where it does not."""
     ear = Ear()
     ear.fire("orders")
     ear.hear()
@@ -122,4 +122,4 @@ def test_one_of_which_nothing_is_known_any_more_is_told_to_be_over() -> None:
     ear.known.clear()
     assert ear.hear(100) == [("errors", [], ["orders"], False)]
     ear.hear(100)
-    assert ear.told == {}
+    assert ear.notified == {}

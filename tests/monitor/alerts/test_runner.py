@@ -159,7 +159,7 @@ async def test_times_are_those_of_the_machine_also_after_it_was_set() -> None:
 
 
 async def test_a_restart_neither_repeats_nor_forgets(tmp_path: Path) -> None:
-    """What was told is not told again by the next process, which says when it is over."""
+    """What was sent is not sent again by the next process, which says when it is over."""
     async with gateway(tmp_path) as one:
         one.source.scene.seen[route("orders")] = FAILING
         await one.look()
@@ -176,7 +176,7 @@ async def test_a_restart_neither_repeats_nor_forgets(tmp_path: Path) -> None:
 
 
 async def test_what_was_told_is_kept_at_once(tmp_path: Path) -> None:
-    """A process that is killed a moment after a message was taken does not tell it again."""
+    """A process that is killed a moment after a message was taken does not send it again."""
     async with gateway(tmp_path) as one:
         one.source.scene.seen[route("orders")] = FAILING
         await one.look()
@@ -243,7 +243,7 @@ async def test_a_file_that_makes_no_sense_is_left_out(tmp_path: Path, caplog: py
 
 
 async def test_names_that_are_no_text_are_told_and_kept(tmp_path: Path) -> None:
-    """A token issuer may name a tenant by half a character, or by a line end; neither keeps others from being told."""
+    """A token issuer may name a tenant by half a character, or by a line end; neither keeps others from being sent."""
     name = "\ud800\n<!channel>" + "x" * 1000
     async with gateway(tmp_path) as one:
         one.configure(RULES.replace("by: route", "by: tenant"))
@@ -273,7 +273,7 @@ async def test_a_rule_that_is_removed_while_it_fires_is_over() -> None:
 
 
 async def test_a_silence_holds_until_it_ends() -> None:
-    """While it holds nothing is told; what still fires afterwards is."""
+    """While it holds nothing is sent; what still fires afterwards is."""
     async with gateway() as one:
         one.alerting.silences.add("errors", "orders", "*", one.clock.at + 100, one.clock.at, "", "")
         one.source.scene.seen[route("orders")] = FAILING
@@ -302,7 +302,7 @@ async def test_a_thousand_alerts_at_once_are_one_message() -> None:
 
 
 async def test_a_sender_of_some_severities_gets_those_only() -> None:
-    """And a receiver that hangs keeps no other from being told."""
+    """And a receiver that hangs keeps no other from being sent."""
     async with http_receiver(None) as hangs, http_receiver() as pages, http_receiver() as tickets:
         one = Gateway(hangs)
         send = (
@@ -435,7 +435,7 @@ async def test_of_gateways_with_one_redis_one_speaks(redis: RedisServer) -> None
         assert other.alerting.speaks
         await one.look()
         assert not one.alerting.speaks
-        assert len(receiver.got) == 2, "it knows what was told"
+        assert len(receiver.got) == 2, "it knows what was sent"
         other.source.scene.seen.clear()
         other.source.scene.found = []
         await other.look(60)

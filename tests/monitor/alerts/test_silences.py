@@ -1,4 +1,4 @@
-"""What is not told for a while."""
+"""What is not sent for a while."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_it_is_sent_once_and_not_late() -> None:
 
 
 def test_it_says_how_the_day_went() -> None:
-    """Requests, error rate, p99, the worst routes, and what was told."""
+    """Requests, error rate, p99, the worst routes, and what was sent."""
     day = Day(
         86400,
         Totals(12_000, 120, 0.345),

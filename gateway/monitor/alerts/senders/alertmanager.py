@@ -1,6 +1,6 @@
 """Alertmanager of Prometheus, by its API v2: all that fires, again and again, as Prometheus itself does it.
 
-Alertmanager takes for over what it does not hear of until `endsAt`; what is over here is told with the time of that.
+Alertmanager takes for over what it does not hear of until `endsAt`; what is over here is sent with the time of that.
 """
 
 from __future__ import annotations

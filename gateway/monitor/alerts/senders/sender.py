@@ -8,7 +8,7 @@ from gateway.monitor.alerts.notices import Notice
 
 STEP_SECONDS: Final = 10.0  # for each step of a call
 CALL_SECONDS: Final = 20.0  # for all of it
-RESEND_SECONDS: Final = 60.0  # between two times that an Alertmanager is told what still fires
+RESEND_SECONDS: Final = 60.0  # between two times that an Alertmanager is sent what still fires
 
 
 class NotSent(Exception):
