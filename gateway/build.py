@@ -14,9 +14,7 @@ from gateway.access.blocklist import Blocklist, blocklist_of
 from gateway.auth.scheme import Locations, Scheme
 from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.load import ConfigError, Configuration, Problem
-from gateway.config.models import ClientLimits, Connections, RouteConfig, ServiceConfig
-from gateway.config.models import Timeouts as TimeoutsConfig
-from gateway.config.models.services import EndpointConfig
+from gateway.config.models import ClientLimits, RouteConfig, ServiceConfig
 from gateway.config.regular_files import read_regular
 from gateway.config.route_rules import rule
 from gateway.config.values.addresses import (
@@ -24,7 +22,6 @@ from gateway.config.values.addresses import (
     AsgiTarget,
     ServiceTarget,
     Target,
-    parse_address,
     parse_target,
 )
 from gateway.context import Context, Middleware
@@ -55,6 +52,7 @@ from gateway.routes.wildcards import PatternError
 from gateway.upstream.asgi import Hosted, import_application
 from gateway.upstream.balancer import Balancer
 from gateway.upstream.cluster import Cluster
+from gateway.upstream.configured import member_of, pool_limits, time_limits_of
 from gateway.upstream.health_settings import check_of, outliers_of
 from gateway.upstream.levels import Rules, Zones
 from gateway.upstream.member import Address, Member
@@ -204,32 +202,6 @@ def _problem(configuration: Configuration, place: _Place, message: str) -> Probl
     return configuration.problem("routes.yaml", place, message)
 
 
-def pool_limits(connections: Connections, drain: float) -> PoolLimits:
-    """As the pool takes them. `drain`: seconds for the streams of an endpoint that has left."""
-    return PoolLimits(
-        connections.max,
-        connections.pending,
-        connections.idle,
-        connections.idle_timeout,
-        connections.max_age,
-        connections.max_requests or 0,
-        drain,
-    )
-
-
-def _member(config: EndpointConfig) -> Member:
-    return Member(Address(*parse_address(config.address)), config.weight, config.zone, config.priority)
-
-
-def _timeouts(config: TimeoutsConfig) -> Timeouts:
-    default = Timeouts()
-    idle, event_stream_idle = default.idle, default.event_stream_idle
-    if config.idle is not None:
-        idle = event_stream_idle = config.idle
-    total = default.total if config.total is None else config.total
-    return Timeouts(config.connect, config.response_header, idle, event_stream_idle, total)
-
-
 class _Builder:
     """One pass over the routes; those that lead to the same service share its Upstream."""
 
@@ -328,7 +300,7 @@ class _Builder:
         return resilience.around(route, place, guard(route.target, (*place, "target"), target), way, mirror)
 
     def _timeouts(self, route: RouteConfig) -> Timeouts:
-        return _timeouts(self._configuration.middleware.timeouts.overridden_by(route.timeout))
+        return time_limits_of(self._configuration.middleware.timeouts.overridden_by(route.timeout))
 
     def _websocket_limits(self) -> WebSocketLimits:
         config = self._configuration.middleware.websocket
@@ -356,7 +328,7 @@ class _Builder:
                 sticky_cookie(service.balance.sticky, self._context, place),
             )
             discovery, health = service.discovery, service.health
-            members = None if discovery else tuple(_member(each) for each in service.endpoints)
+            members = None if discovery else tuple(member_of(each) for each in service.endpoints)
         host_name = host_name_of(discovery)
         service_name = name
         if mirror:

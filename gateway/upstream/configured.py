@@ -1,0 +1,39 @@
+"""What the configuration says of endpoints, their connections, and time limits, as this room takes it."""
+
+from __future__ import annotations
+
+from gateway.config.models import Connections
+from gateway.config.models import Timeouts as TimeoutsConfig
+from gateway.config.models.services import EndpointConfig
+from gateway.config.values.addresses import parse_address
+from gateway.upstream.member import Address, Member
+from gateway.upstream.pool import PoolLimits
+from gateway.upstream.request import Timeouts
+
+
+def pool_limits(connections: Connections, drain: float) -> PoolLimits:
+    """As the pool takes them. `drain`: seconds for the streams of an endpoint that has left."""
+    return PoolLimits(
+        connections.max,
+        connections.pending,
+        connections.idle,
+        connections.idle_timeout,
+        connections.max_age,
+        connections.max_requests or 0,
+        drain,
+    )
+
+
+def member_of(config: EndpointConfig) -> Member:
+    """An endpoint that stands in the file."""
+    return Member(Address(*parse_address(config.address)), config.weight, config.zone, config.priority)
+
+
+def time_limits_of(config: TimeoutsConfig) -> Timeouts:
+    """The time limits of a route."""
+    default = Timeouts()
+    idle, event_stream_idle = default.idle, default.event_stream_idle
+    if config.idle is not None:
+        idle = event_stream_idle = config.idle
+    total = default.total if config.total is None else config.total
+    return Timeouts(config.connect, config.response_header, idle, event_stream_idle, total)
