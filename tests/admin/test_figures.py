@@ -39,7 +39,7 @@ def test_an_endpoint_that_fails_all_it_is_asked_is_named() -> None:
     for number in range(10):
         _tried(recent, "once:1", 500 if number == 5 else 200)
     assert failing_lately(recent, 60) == {
-        "dead:1": "1 of its last 1 requests failed",
+        "dead:1": "1 of its last 1 request failed",
         "often:1": "3 of its last 25 requests failed",
     }
 
