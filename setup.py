@@ -19,7 +19,7 @@ MODULES = """
     outbox deadlines turns
     http/messages http/bodies http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
     http/hosts http/methods http/frames http/handshake http/problems http/parameters http/retry_after
-    http/span http/trace_context
+    http/span http/trace_context http/model_record
     routes/table routes/candidate routes/pattern routes/wildcards http/paths routes/rewrite routes/hosts routes/rule
     routes/conditions
     algorithms/gcra algorithms/networks algorithms/fairness algorithms/windowed_sum algorithms/retry_budget

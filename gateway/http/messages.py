@@ -13,6 +13,7 @@ from gateway.http.bodies import Body, Expectation, Headers, WebSocketSession
 
 if TYPE_CHECKING:
     from gateway.http.header_filter import HeaderFilter
+    from gateway.http.model_record import ModelRecord
     from gateway.http.span import Span
 
 logger = logging.getLogger("gateway")
@@ -203,6 +204,7 @@ _ATTRIBUTES: Final = (
     "http_version",
     "identity",
     "method",
+    "model",
     "original_path",
     "outer_host",
     "outer_port",
@@ -286,6 +288,7 @@ class Exchange:
         self.upstream: str | None = None
         self.attempts = _NO_ATTEMPTS  # the last one may still go on
         self.error: BaseException | None = None
+        self.model: ModelRecord | None = None  # of a request to a model
         self.cache: str | None = None  # what the response cache did, where the route has one: hit, miss, stale, ...
         self.deferred: Deferred | None = None  # made when something is deferred, or the exchange copied or over
 
