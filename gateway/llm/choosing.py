@@ -1,0 +1,298 @@
+"""Which providers may answer a request, in which order, and why: a function of the request and of nothing else.
+
+A rule chooses a profile, a profile prefers providers, and the model that the client names decides which of them can
+answer. What is going on with a provider at the moment (its cooldown, its breaker) is for `failover.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from gateway.algorithms.globs import Glob
+from gateway.algorithms.stable_hash import stable_hash
+from gateway.http import Exchange
+from gateway.http.model_record import LeftOut
+
+ANY: Final = "*"
+_SPREAD: Final = 2.0**64
+
+Test = Callable[[Exchange], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A provider, as far as choosing goes."""
+
+    name: str
+    protocol: str  # openai, anthropic, gemini
+    models: tuple[str, ...] = (ANY,)  # names and patterns
+    weight: int = 1
+    translates: frozenset[str] = frozenset()  # APIs in another protocol than its own
+    _exact: frozenset[str] = field(init=False, compare=False)
+    _patterns: tuple[Glob, ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_exact", frozenset(name for name in self.models if ANY not in name))
+        object.__setattr__(self, "_patterns", tuple(Glob(name) for name in self.models if ANY in name))
+
+    @property
+    def listed(self) -> Iterator[str]:
+        """The models that it names itself."""
+        return (name for name in self.models if ANY not in name)
+
+    def covers(self, model: str) -> str:
+        """The name or pattern among its models that this one fits; empty where none does."""
+        if model in self._exact:
+            return model
+        lowered = model.lower()
+        return next((glob.pattern for glob in self._patterns if glob.matches(lowered)), "")
+
+    def speaks(self, family: str, api: str) -> bool:
+        """Whether requests of this API can be sent to it."""
+        return family == self.protocol or api in self.translates
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Callers: one that is in any of these."""
+
+    tenants: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    consumers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What may answer, and in which order."""
+
+    name: str
+    tiers: tuple[tuple[tuple[str, int], ...], ...] = ()  # providers with their weights; tiers in order of preference
+    only: bool = False  # no provider beside these
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    most_tokens: int | None = None  # of context: input, and what is asked for as output
+    overflow: str | None = None  # the profile for what is longer
+    allowed: Allowed | None = None  # who may use it; None: every caller
+    most_output: int | None = None
+
+    def allows(self, exchange: Exchange) -> bool:
+        """Whether this caller may use it: as one of the consumers, or by tenant or group, where any are named."""
+        if self.allowed is None:
+            return True
+        identity = exchange.identity
+        return identity is not None and (
+            identity.consumer in self.allowed.consumers
+            or identity.tenant in self.allowed.tenants
+            or not self.allowed.groups.isdisjoint(identity.groups)
+        )
+
+
+class Ask(NamedTuple):
+    """What of a request decides."""
+
+    api: str
+    family: str
+    model: str
+    stream: bool = False
+    tools: int = 0
+    input_tokens: int = 0  # estimated
+    output_tokens: int = 0  # that are asked for; 0: not said
+    key: bytes = b""  # of what stays together, for the sake of prompt caches; empty: nothing does
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Which requests a rule is for: all of this must hold. What is None is not asked for."""
+
+    tests: tuple[Test, ...] = ()  # headers, claims
+    models: tuple[Glob, ...] | None = None
+    routes: tuple[Glob, ...] | None = None
+    tenants: frozenset[str] | None = None
+    consumers: frozenset[str] | None = None
+    groups: frozenset[str] | None = None
+    above: int | None = None  # tokens of input
+    below: int | None = None
+    tools: bool | None = None
+    stream: bool | None = None
+
+    def holds(self, ask: Ask, exchange: Exchange) -> bool:
+        """Whether a request is one of them."""
+        return (
+            (self.models is None or _fits(self.models, ask.model))
+            and (self.routes is None or _fits(self.routes, exchange.route or ""))
+            and (self.above is None or ask.input_tokens > self.above)
+            and (self.below is None or ask.input_tokens < self.below)
+            and (self.tools is None or self.tools is (ask.tools > 0))
+            and (self.stream is None or self.stream is ask.stream)
+            and self._is_caller(exchange)
+            and all(test(exchange) for test in self.tests)
+        )
+
+    def _is_caller(self, exchange: Exchange) -> bool:
+        if self.tenants is self.consumers is self.groups is None:
+            return True
+        identity = exchange.identity
+        return (
+            identity is not None
+            and (self.tenants is None or identity.tenant in self.tenants)
+            and (self.consumers is None or identity.consumer in self.consumers)
+            and (self.groups is None or not self.groups.isdisjoint(identity.groups))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which profile requests use that are so."""
+
+    when: When
+    use: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All that choosing goes by."""
+
+    offers: Mapping[str, Offer]
+    profiles: Mapping[str, Profile]
+    default: str
+    rules: tuple[Rule, ...] = ()
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # to the model's name at each provider
+
+
+class Candidate(NamedTuple):
+    """A provider that may be asked, and for which of its models."""
+
+    provider: str
+    model: str
+    backend: str  # "provider/model", with the pattern in place of a name that only a pattern covers
+    translated: bool
+
+
+class Choice(NamedTuple):
+    """Who may answer, in the order in which they are asked."""
+
+    rule: int | None  # None: the default profile
+    profile: Profile
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[LeftOut, ...]
+    overflowed: tuple[str, ...] = ()  # the profiles whose context was too small
+
+
+class NotAllowed(Exception):
+    """The caller may use none of the profiles that the request could have."""
+
+
+class TooLong(Exception):
+    """The request is longer than the profile takes, and there is none for longer ones."""
+
+    def __init__(self, profile: str, tokens: int, most: int) -> None:
+        super().__init__(f"the request has about {tokens} tokens, and profile {profile} takes {most}")
+        self.profile = profile
+        self.tokens = tokens
+        self.most = most
+
+
+def choose(table: Table, ask: Ask, exchange: Exchange, draw: float, loads: Mapping[str, int]) -> Choice:
+    """Who may answer. `draw` is drawn from [0, 1) and decides where nothing else does; `loads` are requests in flight
+    by provider. Without candidates, `left_out` says why. Raises NotAllowed, TooLong."""
+    number, profile = _profile(table, ask, exchange)
+    overflowed: list[str] = []
+    while profile.most_tokens is not None and ask.input_tokens + ask.output_tokens > profile.most_tokens:
+        overflowed.append(profile.name)
+        following = table.profiles.get(profile.overflow or "")
+        if following is None or following.name in overflowed or not following.allows(exchange):
+            raise TooLong(profile.name, ask.input_tokens + ask.output_tokens, profile.most_tokens)
+        profile = following
+    return candidates_of(table, profile, ask, draw, loads)._replace(rule=number, overflowed=tuple(overflowed))
+
+
+def candidates_of(table: Table, profile: Profile, ask: Ask, draw: float, loads: Mapping[str, int]) -> Choice:
+    """Who may answer under one profile."""
+    alias = profile.aliases.get(ask.model) or table.aliases.get(ask.model)
+    found: list[Candidate] = []
+    left_out: list[LeftOut] = []
+    for name in _ordered(table, profile, ask.key, draw, loads):
+        offer = table.offers[name]
+        model = ask.model if alias is None else alias.get(name, "")
+        label = model if alias is not None else offer.covers(model)
+        if not model or not label:
+            left_out.append(LeftOut(name, "model"))
+        elif not offer.speaks(ask.family, ask.api):
+            left_out.append(LeftOut(name, "protocol"))
+        else:
+            found.append(Candidate(name, model, f"{name}/{label}", ask.family != offer.protocol))
+    return Choice(None, profile, tuple(found), tuple(left_out))
+
+
+def offered(table: Table, exchange: Exchange) -> tuple[str, ...]:
+    """The models that a caller may name: aliases, and what providers name themselves, without patterns."""
+    names: dict[str, None] = {}
+    for profile in table.profiles.values():
+        if profile.allows(exchange):
+            providers = [name for tier in profile.tiers for name, _ in tier] if profile.only else list(table.offers)
+            aliases = (*profile.aliases.items(), *table.aliases.items())
+            names.update((alias, None) for alias, models in aliases if any(name in models for name in providers))
+            names.update((model, None) for name in providers for model in table.offers[name].listed)
+    return tuple(names)
+
+
+def _profile(table: Table, ask: Ask, exchange: Exchange) -> tuple[int | None, Profile]:
+    """The first rule that holds, of those whose profile the caller may use: a header alone must not buy another one."""
+    for number, rule in enumerate(table.rules):
+        if rule.when.holds(ask, exchange):
+            profile = table.profiles[rule.use]
+            if profile.allows(exchange):
+                return number, profile
+    profile = table.profiles[table.default]
+    if not profile.allows(exchange):
+        raise NotAllowed(profile.name)
+    return None, profile
+
+
+def _ordered(table: Table, profile: Profile, key: bytes, draw: float, loads: Mapping[str, int]) -> Iterator[str]:
+    """The providers of a profile, tier by tier; behind them the others, unless the profile is for these only."""
+    named: set[str] = set()
+    for tier in profile.tiers:
+        named.update(name for name, _ in tier)
+        yield from ranked(tier, key, draw, loads)
+    if not profile.only:
+        others = tuple((offer.name, offer.weight) for offer in table.offers.values() if offer.name not in named)
+        yield from ranked(others, key, draw, loads)
+
+
+def ranked(
+    weighted: Sequence[tuple[str, int]], key: bytes, draw: float, loads: Mapping[str, int], factor: float = 1.25
+) -> list[str]:
+    """Names in the order in which they serve a key, each first in proportion to its weight: rendezvous hashing with
+    weights (Thaler and Ravishankar 1998), so that a key moves only when the one that serves it goes.
+
+    With a key, none is first that has more than `factor` times its share of what all have in flight (Mirrokni, Thorup,
+    Zadimoghaddam 2016). A weight of 0 is only for what no other one takes.
+    """
+    if len(weighted) < 2:
+        return [name for name, _ in weighted]
+    salt = key or draw.hex().encode()
+    scored = sorted(weighted, key=lambda pair: _score(salt, pair[0], pair[1]), reverse=True)
+    if not key:
+        return [name for name, _ in scored]
+    total = sum(loads.get(name, 0) for name, _ in weighted) + 1
+    shares = sum(weight for _, weight in weighted) or 1
+
+    def is_full(pair: tuple[str, int]) -> bool:
+        return loads.get(pair[0], 0) >= max(2, math.ceil(factor * total * pair[1] / shares))
+
+    return [name for name, _ in sorted(scored, key=is_full)]
+
+
+def _score(salt: bytes, name: str, weight: int) -> float:
+    if not weight:
+        return -1.0
+    place = (stable_hash(salt + b"\0" + name.encode()) + 0.5) / _SPREAD
+    return -weight / math.log(place)
+
+
+def _fits(globs: tuple[Glob, ...], text: str) -> bool:
+    lowered = text.lower()
+    return any(glob.matches(lowered) for glob in globs)
