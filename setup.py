@@ -29,8 +29,8 @@ MODULES = """
     algorithms/fixed_concurrency upstream/counts
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/member upstream/remembered upstream/steps upstream/balancer upstream/outliers algorithms/outlier_detection
-    upstream/connection upstream/request upstream/tunnel upstream/tunnel_side upstream/websocket upstream/affinity
-    upstream/way_back upstream/sticky
+    upstream/connection upstream/request upstream/tunnel upstream/tunnel_side
+    upstream/websocket upstream/affinity upstream/way_back upstream/sticky upstream/ejection
     upstream/http1/codec upstream/http1/bodies upstream/http1/failures upstream/http1/connection
     balancing/two_choices balancing/least_request balancing/peak_ewma balancing/weighted_random
     balancing/round_robin balancing/consistent_hash
@@ -41,7 +41,8 @@ MODULES = """
     monitor/access_log monitor/log_writer monitor/traffic monitor/recent_requests
     app/channel app/destination app/gateway app/sending app/asgi app/counting
     server/context server/channel server/head server/progress server/lingering server/accepting
-    server/http1/phase server/http1/reader server/http1/channel server/http1/websocket server/http1/connection
+    server/http1/phase server/http1/line_ends server/http1/reader server/http1/channel server/http1/websocket
+    server/http1/connection
 """
 """Beside these, the policies whose declarations say `compiled=True`."""
 

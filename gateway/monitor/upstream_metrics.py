@@ -54,9 +54,9 @@ class _Total:
         if not leaving:
             self.up += not out
             self.out += out
-            self.waiting += endpoint.waiting_for_connections
-            self.room += endpoint.most_connections
-            self.certificate = min(self.certificate, endpoint.certificate_until)
+            self.waiting += endpoint.connections.waiting
+            self.room += endpoint.connections.limits.connections
+            self.certificate = min(self.certificate, endpoint.connections.certificate_until)
         return out
 
 
@@ -73,7 +73,7 @@ class _Totals:
         for upstream in upstreams:
             total = self._totals.setdefault(upstream.name, _Total())
             total.counts += upstream.left
-            total.ejections += upstream.ejections
+            total.ejections += upstream.ejection.count
             for endpoints, leaving in ((upstream.endpoints, False), (upstream.leaving, True)):
                 for some in in_steps(endpoints):
                     for endpoint in some:
@@ -145,7 +145,7 @@ def _of_endpoints(totals: _Totals, now: float) -> Iterator[Family]:
     help = "Requests that an endpoint has now."
     yield gauge("gateway_endpoint_in_flight", help, lambda endpoint: endpoint.in_flight)
     help = "Connections to an endpoint, idle ones included."
-    yield gauge("gateway_endpoint_connections", help, lambda endpoint: endpoint.connections[0])
+    yield gauge("gateway_endpoint_connections", help, lambda endpoint: endpoint.connections.open_and_idle[0])
     help = "Attempts that an endpoint got."
     yield counter("gateway_endpoint_requests_total", help, lambda endpoint: endpoint.requests)
     help = "Attempts that failed by the fault of an endpoint, answers of 5xx too; see its log."

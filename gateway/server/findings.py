@@ -109,7 +109,7 @@ class Findings:
                 yield Finding("certificate_expiring", Subject("certificate", path), _end(ends, now))
         for upstream in self._owner.all(Upstream):
             for index, endpoint in enumerate(upstream.endpoints):
-                ends = endpoint.certificate_until
+                ends = endpoint.connections.certificate_until
                 if _expires(ends, now):
                     subject = Subject("certificate", f"{upstream.name}/{endpoint.label}")
                     yield Finding("certificate_expiring", subject, f"that of the endpoint {_end(ends, now)}")

@@ -106,7 +106,7 @@ class Cluster:
         if exchange.websocket:
             return self._ask_for_websocket(request, endpoint, attempt)
         once = exchange.body is not None or exchange.method not in IDEMPOTENT
-        connection = None if fresh else endpoint.idle_connection(attempt.started, once=once)
+        connection = None if fresh else endpoint.connections.reuse(attempt.started, once=once)
         if exchange.body is not None:
             self.retries.prepare(exchange)
         if connection is None:
@@ -117,7 +117,7 @@ class Cluster:
 
     async def _answer_anew(self, request: Request, endpoint: Endpoint, attempt: Attempt) -> Response:
         """The same on a connection that has to be waited for."""
-        connection = await self._connection(endpoint.connection, request.exchange, attempt)
+        connection = await self._connection(endpoint.connections.acquire, request.exchange, attempt)
         attempt.reused = connection.used > 0
         return await connection.exchange(request, attempt)
 
@@ -167,7 +167,7 @@ class Cluster:
         """The same for a handshake: on a connection of its own, which a 101 makes one end of a tunnel."""
         exchange = request.exchange
         lines = [*(line for line in request.headers if line[0] not in _HOP), *UPGRADE_LINES]
-        connection = await self._connection(endpoint.connection_apart, exchange, attempt)
+        connection = await self._connection(endpoint.connections.open_apart, exchange, attempt)
         handshake = Request(exchange, spelled(lines), request.host, self.timeouts)
         response = await connection.exchange(handshake, attempt)
         if response.status != SWITCHING:

@@ -115,7 +115,7 @@ def _usable_in_panic(listed: Sequence[Listed], now: float) -> Steps[list[Listed]
             endpoint = pair[0]
             if not endpoint.health.awaits_check(now):
                 asked.append(pair)
-                if not (endpoint.out and endpoint.unreachable):
+                if not (endpoint.out and endpoint.connections.unreachable):
                     usable.append(pair)
         yield
     return usable or asked

@@ -18,8 +18,6 @@ from gateway.http.messages import Attempt
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.steps import in_steps
 
-LOOK_SECONDS: Final = 0.25  # between two looks at what waits
-MANY: Final = 2000  # endpoints, with which it is looked half as often
 PATIENCE: Final = 1.0  # seconds, at least, until a request that waits can count as a failure
 TIMES_LONGER: Final = 2.0  # than the longest wait at any other endpoint lately, and the longest that had an answer
 USUAL_SECONDS: Final = 300.0  # for which the latter is remembered
@@ -47,21 +45,17 @@ class _Seen:
         if answered_by_all - answered != self._others:
             self._others, self.others_at = answered_by_all - answered, now
         self.waits = endpoint.longest_wait(now) if endpoint.in_flight else 0.0
-        self._remember_longest(interval, now)
-        return before if more and self.waits < before else 0.0
-
-    def _remember_longest(self, interval: float, now: float) -> None:
         if self.waits >= self.longest or now - self.longest_at > interval:
             self.longest, self.longest_at = self.waits, now
+        return before if more and self.waits < before else 0.0
 
 
 class Outliers:
     """Judges the endpoints of one service. Times are those of time.perf_counter()."""
 
-    __slots__ = ("_detection", "_seen", "_swept_at", "_usual", "_usual_at", "due")
+    __slots__ = ("_detection", "_seen", "_swept_at", "_usual", "_usual_at")
 
     def __init__(self, settings: OutlierSettings, now: float) -> None:
-        self.due = now  # when to look next
         self._detection = OutlierDetection(settings, random.random)
         self._seen: dict[Endpoint, _Seen] = {}  # of those that have requests in flight, or had lately
         self._swept_at = now
@@ -86,7 +80,6 @@ class Outliers:
 
         In steps (see `steps.py`). They have to be gone through to the end.
         """
-        self.due = now + LOOK_SECONDS * (1 + len(endpoints) / MANY)
         interval = self._detection.settings.interval
         changed = (yield from self._sweep(endpoints, now)) if now - self._swept_at >= interval else []
         answered = 0

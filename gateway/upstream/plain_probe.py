@@ -50,7 +50,7 @@ class PlainProbe:
         """Begin. `done` is called with what came of it, but not from here."""
         self._endpoint = endpoint
         self._check = check
-        self._deadlines: Deadlines = endpoint.deadlines
+        self._deadlines: Deadlines = endpoint.connections.deadlines
         self._done = done
         self._started = time.perf_counter()
         self._loop = asyncio.get_running_loop()
@@ -79,7 +79,7 @@ class PlainProbe:
     def expired(self, now: float) -> None:
         """See `Timed`."""
         if not self._connected:
-            self._endpoint.unreachable = True
+            self._endpoint.connections.unreachable = True
         self._end(f"no answer in {self._check.timeout:g} s")
 
     def _request(self) -> bytes:
@@ -111,7 +111,7 @@ class PlainProbe:
             if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 raise OSError(code, os.strerror(code))
             if self._check.path is None:
-                self._endpoint.unreachable = False
+                self._endpoint.connections.unreachable = False
                 self._end("")
             else:
                 self._send(sock)
@@ -127,7 +127,7 @@ class PlainProbe:
                 raise
         else:
             if not self._connected:
-                self._connected, self._endpoint.unreachable = True, False
+                self._connected, self._endpoint.connections.unreachable = True, False
                 self._loop.add_reader(sock, self._readable)
         if self._unsent:
             self._loop.add_writer(sock, self._writable)
@@ -172,7 +172,7 @@ class PlainProbe:
             self._cut_short()
             return
         failure = refusal(self._endpoint.label, error)
-        self._endpoint.unreachable = asked = failure.kind is not ErrorKind.OVERLOADED
+        self._endpoint.connections.unreachable = asked = failure.kind is not ErrorKind.OVERLOADED
         self._end(failure.detail.removeprefix(f"{self._endpoint.label}: "), asked=asked)
 
     def _cut_short(self) -> None:

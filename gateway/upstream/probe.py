@@ -53,7 +53,7 @@ async def probed(endpoint: Endpoint, check: Check) -> Checked:
     started, ends, asked = time.perf_counter(), asyncio.get_running_loop().time() + check.timeout, True
     date = b""
     try:
-        connection = await endpoint.connection_apart(check.timeout)
+        connection = await endpoint.connections.open_apart(check.timeout)
         try:
             fault, date = await _fault(connection, check, started, ends) if check.path is not None else ("", b"")
         finally:

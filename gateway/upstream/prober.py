@@ -203,7 +203,7 @@ class Prober:
         if verdict is None or (not verdict.up and (endpoint.health.awaits_check(now) or watched.passes >= needed)):
             self.upstream.report(endpoint, Signal.PROBE, up=True, reason="its checks pass", now=now)
         if watched.passes_ejected >= needed:
-            self.upstream.passed_checks(endpoint)
+            self.upstream.ejection.passed_checks(endpoint)
 
 
 def _is_in(endpoint: Endpoint, now: float) -> bool:

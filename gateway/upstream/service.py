@@ -11,15 +11,15 @@ from typing import Final, Protocol
 from gateway.algorithms import priorities
 from gateway.algorithms.outlier_detection import OutlierSettings
 from gateway.algorithms.percentiles import Sketch
-from gateway.http.messages import Attempt, Exchange
+from gateway.http.messages import Exchange
 from gateway.upstream.affinity import Affinity
 from gateway.upstream.balancer import Balancer
 from gateway.upstream.counts import EndpointCounts
+from gateway.upstream.ejection import Ejection
 from gateway.upstream.endpoint import Endpoint, Said
 from gateway.upstream.health import FOREVER, Signal
 from gateway.upstream.levels import Level, Rules, levels_in_steps
 from gateway.upstream.member import Address, Member, add_members
-from gateway.upstream.outliers import Outliers
 from gateway.upstream.pool import PoolLimits
 from gateway.upstream.remembered import Remembered
 from gateway.upstream.steps import Stepwise, done, in_steps
@@ -30,8 +30,6 @@ logger = logging.getLogger("gateway.upstream")
 
 HANGING: Final = frozenset({Signal.PROBE, Signal.OUTLIERS, Signal.HEARTBEAT})
 """The signals by which an endpoint may not answer what it was asked already."""
-
-LATEST_SWEEP: Final = 60.0  # seconds after its time by which an ejection is over, whatever happens
 
 TRIES: Final = 8  # picks among endpoints of which some may have left, before the rest is not waited for
 
@@ -72,12 +70,10 @@ class Upstream:
         "_by_address",
         "_connector",
         "_leaving",
-        "_looking",
         "_offered_until",
         "_offering",
         "_only",
         "_order",
-        "_outliers",
         "_remembered",
         "_replacements",
         "_server_name",
@@ -85,7 +81,7 @@ class Upstream:
         "_tls_context",
         "affinity",
         "durations",
-        "ejections",
+        "ejection",
         "endpoints",
         "followers",
         "host_name",
@@ -124,7 +120,6 @@ class Upstream:
         self._leaving: Endpoints = {}  # not in the set any more, with requests in flight or not retired
         self._replacements = 0  # begun so far
         self.left = EndpointCounts()  # what endpoints have counted that are not here any more
-        self.ejections = 0  # of outliers
         self.durations = Sketch()  # of all attempts, those at endpoints that left included; see `Endpoint.durations`
         self.replaced = 0  # times that the set, or what is said of an endpoint, became another
         self.said = 0  # times that a signal changed its mind about an endpoint
@@ -136,10 +131,9 @@ class Upstream:
         self._shared = False  # whether several priorities take part of the requests
         self._offered_until = 0.0  # from then on, the balancers have to learn what there is to choose from
         self._offering = done()  # has them learn it
-        self._looking = done()  # for outliers
-        self._outliers: Outliers | None = None
+        self.ejection = Ejection(self)  # of outliers
         self.followers: list[Follower] = []
-        self._judge_by(settings.outliers)
+        self.ejection.configure(settings.outliers)
         self.replace(members)
         self._bind()
         self._offer(time.perf_counter())  # here, where it is made, and not on the way of the first request
@@ -154,7 +148,7 @@ class Upstream:
         self._bind()
         for endpoint in self.endpoints:
             endpoint.configure(settings.limits)
-        self._judge_by(settings.outliers)
+        self.ejection.configure(settings.outliers)
         self._offered_until = 0.0
 
     def _bind(self) -> None:
@@ -217,7 +211,7 @@ class Upstream:
         for endpoint, member in changed:
             if endpoint.retired:  # it was on its way out
                 endpoint.configure(self.settings.limits)
-                endpoint.judge = self
+                endpoint.judge = self.ejection
             for said in endpoint.take_over(member, now):
                 heard.append((endpoint, said))
         # Those whose connections are not closed yet have their judge still.
@@ -278,7 +272,7 @@ class Upstream:
             member, self._connector, self.settings.limits, self._tls_context, self._server_name, self.host_name
         )
         self._remembered.recall(made, now)
-        made.judge = self
+        made.judge = self.ejection
         made.service_durations = self.durations
         made.take_over(member, now)
         return made
@@ -312,45 +306,12 @@ class Upstream:
         self.said += 1
         self._offered_until = 0.0
 
-    def judge(self, endpoint: Endpoint, attempt: Attempt) -> None:
-        """See `Judge`."""
-        now = time.perf_counter()
-        if self._outliers is not None and self._outliers.failed(endpoint, self.endpoints, attempt, now):
-            self._report_ejection(endpoint, now)
-
-    def passed_checks(self, endpoint: Endpoint) -> None:
-        """Active checks found an endpoint well again, which had been ejected for what became of requests."""
-        endpoint.health.record.passed_check()
-        self._report_ejection(endpoint, time.perf_counter())
-
-    def _judge_by(self, settings: OutlierSettings | None) -> None:
-        if settings is None:
-            for endpoint in self.endpoints:
-                endpoint.health.record.passed_check()
-                endpoint.health.forget(Signal.OUTLIERS)
-            self._outliers = None
-            self._looking.over = True
-        elif self._outliers is None:
-            self._outliers = Outliers(settings, time.perf_counter())
-        else:
-            self._outliers.configure(settings)
-
-    def _report_ejection(self, endpoint: Endpoint, now: float) -> None:
-        record = endpoint.health.record
-        self.ejections += record.ejected
-        if record.ejected:  # a sweep ends it, or time does, where there is none
-            until = record.until + LATEST_SWEEP
-            self.report(endpoint, Signal.OUTLIERS, up=False, reason=record.reason, now=now, until=until)
-        else:
-            self.report(endpoint, Signal.OUTLIERS, up=True, reason="its ejection is over", now=now)
-
     # Which one is next.
 
     def pick(self, exchange: Exchange, now: float, excluded: Collection[Endpoint]) -> Endpoint | None:
         """The endpoint to try next, or None where none is left."""
-        outliers = self._outliers
-        if outliers is not None and now >= outliers.due:
-            self._look(outliers, now)
+        if now >= self.ejection.due:
+            self.ejection.look(now)
         if now >= self._offered_until:
             self._offer(now)
         only = self._only
@@ -399,16 +360,6 @@ class Upstream:
         if now >= self._offered_until:
             self._offer(now)
         return list(zip(self.levels, self._order, strict=True))
-
-    def _look(self, outliers: Outliers, now: float) -> None:
-        """Leave out those that are outliers by now, and take in those that are none any more."""
-        if self._looking.over:
-            self._looking = Stepwise(self._look_in_steps(outliers, now))
-            self._looking.begin(len(self.endpoints))
-
-    def _look_in_steps(self, outliers: Outliers, now: float) -> Iterator[None]:
-        for endpoint in (yield from outliers.look(self.endpoints, now)):
-            self._report_ejection(endpoint, now)
 
     def _offer(self, now: float) -> None:
         """Say to the balancers what there is to choose from, for as long as that is true. Of many endpoints, that takes

@@ -86,9 +86,9 @@ async def test_a_connection_that_turned_out_to_be_dead() -> None:
         cluster = cluster_of(port)
         await asked(cluster)
         (endpoint,) = cluster.upstream.endpoints
-        dead = endpoint.idle_connection(time.perf_counter(), once=False)  # taken before the end of it was noticed
+        dead = endpoint.connections.reuse(time.perf_counter(), once=False)  # taken before the end of it was noticed
         assert dead is not None
-        endpoint.released(dead)
+        endpoint.connections.released(dead)
         exchange = await asked(cluster)
         assert [(each.reused, each.retry, each.status) for each in exchange.attempts] == [
             (True, STALE, 0),

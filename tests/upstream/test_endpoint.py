@@ -35,7 +35,7 @@ async def endpoint(limits: PoolLimits, answer: bytes = OK) -> AsyncIterator[Endp
         one = endpoint_at(port, limits)
         yield one
         one.retire()
-        await eventually(lambda: one.connections == (0, 0))
+        await eventually(lambda: one.connections.open_and_idle == (0, 0))
 
 
 async def ask(connection: Connection) -> None:
@@ -57,7 +57,7 @@ async def test_cancelled_waiters_leak_nothing(answer: bytes) -> None:
     async with endpoint(PoolLimits(connections=3, pending=1000, idle=2), answer) as one:
 
         async def request() -> None:
-            await ask(one.idle_connection(time.perf_counter(), once=False) or await one.connection(5))
+            await ask(one.connections.reuse(time.perf_counter(), once=False) or await one.connections.acquire(5))
 
         async def give_up_somewhere(task: asyncio.Task[None]) -> None:
             for _ in range(chance.randrange(30)):
@@ -69,66 +69,66 @@ async def test_cancelled_waiters_leak_nothing(answer: bytes) -> None:
             for task in chance.sample(tasks, 12):
                 asyncio.create_task(give_up_somewhere(task))  # noqa: RUF006
             await asyncio.gather(*tasks, return_exceptions=True)
-        await eventually(lambda: one.connections[0] == one.connections[1] <= 2)
+        await eventually(lambda: one.connections.open_and_idle[0] == one.connections.open_and_idle[1] <= 2)
         await asyncio.gather(*(request() for _ in range(50)))
 
 
 async def test_given_up_when_served() -> None:
     """A connection that comes free for somebody who gives up in that very moment goes to the next in the queue."""
     async with endpoint(PoolLimits(connections=1)) as one:
-        held = await one.connection(5)
-        first, second = (asyncio.create_task(one.connection(5)) for _ in range(2))
+        held = await one.connections.acquire(5)
+        first, second = (asyncio.create_task(one.connections.acquire(5)) for _ in range(2))
         await asyncio.sleep(0)
-        one.released(held)
+        one.connections.released(held)
         first.cancel()
         assert await second is held
-        assert one.connections == (1, 0)
-        one.released(held)
+        assert one.connections.open_and_idle == (1, 0)
+        one.connections.released(held)
 
 
 async def test_lost_when_served() -> None:
     """A connection that dies between coming free and being used is replaced by a fresh one."""
     async with endpoint(PoolLimits(connections=1)) as one:
-        held = await one.connection(5)
-        waiting = asyncio.create_task(one.connection(5))
+        held = await one.connections.acquire(5)
+        waiting = asyncio.create_task(one.connections.acquire(5))
         await asyncio.sleep(0)
-        one.released(held)
+        one.connections.released(held)
         held.close()
         fresh = await waiting
         assert fresh is not held
         await ask(fresh)
-        assert one.connections == (1, 1)
+        assert one.connections.open_and_idle == (1, 1)
 
 
 async def test_queue() -> None:
     """Who waits too long, and who finds the queue full, is told that the endpoint is at its limit."""
     async with endpoint(PoolLimits(connections=1, pending=1)) as one:
-        held = await one.connection(5)
-        waiting = asyncio.create_task(one.connection(0.05))
+        held = await one.connections.acquire(5)
+        waiting = asyncio.create_task(one.connections.acquire(0.05))
         await asyncio.sleep(0)
         with pytest.raises(GatewayError, match="1 connection and 1 request waiting") as full:
-            await one.connection(5)
+            await one.connections.acquire(5)
         with pytest.raises(GatewayError, match=r"came free in 0\.05 s") as late:
             await waiting
         assert (full.value.kind, late.value.kind) == (ErrorKind.OVERLOADED, ErrorKind.OVERLOADED)
-        one.released(held)
-        assert one.connections == (1, 1)
+        one.connections.released(held)
+        assert one.connections.open_and_idle == (1, 1)
 
 
 async def test_raised_limit_serves_the_queue() -> None:
     """A reload that allows more connections helps those who wait already."""
     async with endpoint(PoolLimits(connections=1)) as one:
-        held = await one.connection(5)
-        waiting = [asyncio.create_task(one.connection(5)) for _ in range(2)]
+        held = await one.connections.acquire(5)
+        waiting = [asyncio.create_task(one.connections.acquire(5)) for _ in range(2)]
         await asyncio.sleep(0)
         one.configure(PoolLimits(connections=3))
         for connection in await asyncio.gather(*waiting):
             await ask(connection)
-        assert one.connections == (3, 2)
+        assert one.connections.open_and_idle == (3, 2)
         one.configure(PoolLimits(connections=1))
         for _ in range(2):
-            await ask(one.idle_connection(time.perf_counter(), once=False) or await one.connection(5))
-        await eventually(lambda: one.connections == (1, 0))
+            await ask(one.connections.reuse(time.perf_counter(), once=False) or await one.connections.acquire(5))
+        await eventually(lambda: one.connections.open_and_idle == (1, 0))
         held.close()
 
 
@@ -137,14 +137,14 @@ async def test_failed_connects_are_not_counted() -> None:
     async with scripted_backend(answering()) as port:
         one = endpoint_at(port, PoolLimits(connections=2))
         for steps in range(12):
-            task = asyncio.create_task(one.connection(5))
+            task = asyncio.create_task(one.connections.acquire(5))
             for _ in range(steps):
                 await asyncio.sleep(0)
             task.cancel()
             (outcome,) = await asyncio.gather(task, return_exceptions=True)
             if not isinstance(outcome, BaseException):
                 outcome.close()
-        await eventually(lambda: one.connections[0] == 0)
+        await eventually(lambda: one.connections.open_and_idle[0] == 0)
 
 
 @pytest.mark.parametrize(
@@ -166,38 +166,38 @@ def test_the_zone_of_an_address_stays_here(address: Address, tls: bool, host: by
 async def test_old_connections_are_for_what_may_be_sent_twice() -> None:
     """A POST gets no connection that the endpoint may be about to close, also where no other can be opened."""
     async with endpoint(PoolLimits(connections=1)) as one:
-        await ask(await one.connection(5))
-        one.idle_limit.closed(0.01)
+        await ask(await one.connections.acquire(5))
+        one.connections.idle_limit.closed(0.01)
         later = time.perf_counter() + 0.1
-        assert one.idle_connection(later, once=True) is None
-        again = one.idle_connection(later, once=False)
+        assert one.connections.reuse(later, once=True) is None
+        again = one.connections.reuse(later, once=False)
         assert again is not None
         await ask(again)  # it was not closing after all
-        fresh = await one.connection(5)
+        fresh = await one.connections.acquire(5)
         assert fresh is not again
-        one.released(fresh)
-        assert one.connections == (1, 1)
+        one.connections.released(fresh)
+        assert one.connections.open_and_idle == (1, 1)
 
 
 async def test_a_connection_that_ended_unnoticed_is_not_taken() -> None:
     """An end that came in the same turn of the loop is seen before a POST is sent into it."""
     async with scripted_backend(answering(OK)) as port:
         one = endpoint_at(port, PoolLimits())
-        await ask(await one.connection(5))
+        await ask(await one.connections.acquire(5))
         await asyncio.sleep(0)
         time.sleep(0.1)  # noqa: ASYNC251
-        assert one.idle_connection(time.perf_counter(), once=True) is None
+        assert one.connections.reuse(time.perf_counter(), once=True) is None
         one.retire()
 
 
 async def test_max_age_and_requests() -> None:
     """A connection is closed when it has served its number of requests, or has become too old."""
     async with endpoint(PoolLimits(requests=2)) as one:
-        connection = await one.connection(5)
+        connection = await one.connections.acquire(5)
         await ask(connection)
-        assert one.connections == (1, 1)
-        await ask(one.idle_connection(time.perf_counter(), once=False) or await one.connection(5))
-        await eventually(lambda: one.connections == (0, 0))
+        assert one.connections.open_and_idle == (1, 1)
+        await ask(one.connections.reuse(time.perf_counter(), once=False) or await one.connections.acquire(5))
+        await eventually(lambda: one.connections.open_and_idle == (0, 0))
         one.configure(PoolLimits(age=0.2))
-        await ask(await one.connection(5))
-        await eventually(lambda: one.connections == (0, 0))
+        await ask(await one.connections.acquire(5))
+        await eventually(lambda: one.connections.open_and_idle == (0, 0))

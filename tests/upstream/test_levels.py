@@ -68,10 +68,10 @@ async def test_panic_leaves_out_where_nobody_listens() -> None:
     among = endpoints(*(member(number) for number in range(4)))
     for endpoint in among[:3]:
         down(endpoint)
-        endpoint.unreachable = True
+        endpoint.connections.unreachable = True
     assert len(weights(among, Rules())) == 1
     down(among[3])
-    among[3].unreachable = True
+    among[3].connections.unreachable = True
     assert len(weights(among, Rules())) == 4
 
 

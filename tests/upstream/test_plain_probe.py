@@ -120,7 +120,7 @@ async def test_no_answer_in_time(host: str, piece: bytes) -> None:
         checked = await found(endpoint)
         assert (checked.passed, checked.result) == (False, "no answer in 0.3 s")
         assert 0.3 <= checked.seconds < 2
-        assert not endpoint.unreachable
+        assert not endpoint.connections.unreachable
 
 
 @HOSTS
@@ -135,10 +135,10 @@ async def test_nobody_accepts(host: str, path: str | None) -> None:
             waiting.connect_ex(("127.0.0.1", port))
         async with checking(host, port, Check(path, timeout=0.2)) as endpoint:
             assert (await found(endpoint)).result == "no answer in 0.2 s"
-            assert endpoint.unreachable
+            assert endpoint.connections.unreachable
     async with checking(host, free_port(), Check(path)) as endpoint:
         assert (await found(endpoint)).result == "Connection refused"
-        assert endpoint.unreachable
+        assert endpoint.connections.unreachable
 
 
 async def test_over_ipv6() -> None:
@@ -205,6 +205,6 @@ async def test_a_gateway_without_descriptors_says_nothing_of_its_endpoints(host:
             async with checking(host, port, check) as endpoint:
                 assert "out of file descriptors" in (await found(endpoint)).result
                 assert endpoint.health.out(time.perf_counter()) is None
-                assert not endpoint.unreachable
+                assert not endpoint.connections.unreachable
                 stack.close()
                 await eventually(lambda: endpoint.health.checked is not None and endpoint.health.checked.passed)

@@ -105,7 +105,7 @@ async def test_an_endpoint_that_returns_while_it_leaves_is_in_again() -> None:
     upstream.replace(MEMBERS)
     await turns()
     assert upstream.endpoints[700] is returning
-    assert (returning.retired, returning.judge) == (False, upstream)
+    assert (returning.retired, returning.judge) == (False, upstream.ejection)
     attempt.end()
 
 
@@ -187,7 +187,7 @@ async def test_any_order_of_sets(seed: int) -> None:
     await turns()
     now = time.perf_counter()
     assert {each.address: each.member for each in upstream.endpoints} == {each.address: each for each in last}
-    assert all((each.retired, each.judge) == (False, upstream) for each in upstream.endpoints)
+    assert all((each.retired, each.judge) == (False, upstream.ejection) for each in upstream.endpoints)
     says = [each.health.verdict(Signal.SOURCE, now) for each in upstream.endpoints]
     assert [said is None or said.up for said in says] == [each.member.up for each in upstream.endpoints]
     assert all(is_out(each) for each in seen - set(upstream.endpoints))

@@ -214,7 +214,7 @@ async def test_endpoints_replaced_under_load() -> None:
         assert sum(answers.values()) == 300
         assert len(answers) == 3
         upstream.replace([])
-        await eventually(lambda: all(endpoint.connections == (0, 0) for endpoint in seen))
+        await eventually(lambda: all(endpoint.connections.open_and_idle == (0, 0) for endpoint in seen))
 
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "text/plain"])
@@ -325,7 +325,7 @@ async def test_discovered_endpoints_have_the_discovered_name() -> None:
     found = []
     for tls in (TlsSettings(), TlsSettings(server_name="other.test")):
         upstream = Upstream("s", connector, settings, [Member(Address("10.0.0.1", 443))], tls, "orders.test")
-        found += [(endpoint.authority, endpoint.server_name) for endpoint in upstream.endpoints]
+        found += [(endpoint.authority, endpoint.connections.server_name) for endpoint in upstream.endpoints]
     assert found == [(b"orders.test", "orders.test"), (b"orders.test", "other.test")]
 
 

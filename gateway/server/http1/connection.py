@@ -17,8 +17,9 @@ from gateway.plurals import counted
 from gateway.server.context import HEAD_BUFFER, READ_BUFFER, ServerContext
 from gateway.server.head import bad
 from gateway.server.http1.channel import DISCARD_LIMIT, Http1Channel
+from gateway.server.http1.line_ends import FRAMING_AT_ONCE
 from gateway.server.http1.phase import BUSY, DISCARD, GONE, HEAD, IDLE, NEW, may_bring_request
-from gateway.server.http1.reader import FRAMING_AT_ONCE, LARGE, RequestReader
+from gateway.server.http1.reader import LARGE, RequestReader
 from gateway.server.http1.websocket import join
 from gateway.server.lingering import Lingering, is_reset, reset
 from gateway.server.progress import Progress
@@ -127,7 +128,9 @@ class Http1Connection(asyncio.BufferedProtocol):
         elif self._phase is BUSY and self._channel is not None and self._channel.body_complete:
             self._hold(data)
         elif nbytes > FRAMING_AT_ONCE and self._reader.in_chunks and self._context.turns.waiting:
-            self._wait_for_turn(data)
+            self._unread = data
+            self._pause_reading()
+            self._context.turns.join(self.place, self)
         else:
             self._read(data)
 
@@ -172,8 +175,9 @@ class Http1Connection(asyncio.BufferedProtocol):
         read = len(data) - len(rest)
         if rest and not between_requests:
             self._fragmented = True
-            self._wait_for_turn(rest)
-            rest = b""
+            self._unread, rest = rest, b""
+            self._pause_reading()
+            self._context.turns.join(self.place, self)
         if self._phase is DISCARD:
             self._discard(read, rest)
         elif not between_requests and (self._phase is HEAD or self._phase is BUSY):
@@ -183,11 +187,6 @@ class Http1Connection(asyncio.BufferedProtocol):
         elif not between_requests and self._phase in (NEW, IDLE):
             self._phase = HEAD
             self.set_deadline()
-
-    def _wait_for_turn(self, unread: bytes) -> None:
-        self._unread = unread
-        self._pause_reading()
-        self._context.turns.join(self.place, self)
 
     def _piece(self, nbytes: int) -> None:
         """A small one of a head, or next to nothing of a body, costs us far more than the client."""

@@ -18,12 +18,12 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
 from gateway.http.messages import RequestHead
 from gateway.server.head import bad, check_head, check_method, is_websocket
+from gateway.server.http1.line_ends import end_of_empty_line, end_of_large_head, share_of
 
 BLANK_LINES: Final = 8  # before a request (RFC 9112, 2.2 asks for one)
 LINE_OVERHEAD: Final = 48  # bytes of a request line that are not its target
 LINES_AT_ONCE: Final = 64  # of a chunked body, that are read in one call
 LINES_BESIDE_HEAD: Final = 256  # the same, in the call that has read the head: what is broken there is not begun with
-FRAMING_AT_ONCE: Final = 1024  # bytes of a chunked body that are read in one call, whatever lines they have
 LARGE: Final = 4 * 1024  # bytes from which on the end of a head is looked for line by line
 LOGGED_URL: Final = 1024  # bytes of a target that is too long that are remembered of it
 CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of a chunked body
@@ -145,7 +145,7 @@ class RequestReader:
             elif self._part is HEADERS:
                 data = self._read_headers(data)
             elif self._part is CHUNKED:
-                share = self._share(data, lines)
+                share = share_of(data, lines)
                 data = self._read_chunked(data[:share]) + data[share:]
                 if not self._complete:
                     return data
@@ -186,7 +186,9 @@ class RequestReader:
                 raise bad("too many blank lines before the request")
         line = _REQUEST_LINE.match(data, start)
         if line is None:
-            self._line = self._checked_line_so_far(data[start:])
+            self._line = data[start:]
+            if not _REQUEST_LINE_SO_FAR.fullmatch(self._line):
+                raise _no_request()
             return b""
         self._line = b""
         self._blank_lines = 0
@@ -197,11 +199,6 @@ class RequestReader:
         self._size = -length
         self._tail = b""
         return self._read_headers(_STAND_IN + rest, length - 2)
-
-    def _checked_line_so_far(self, line: bytes) -> bytes:
-        if not _REQUEST_LINE_SO_FAR.fullmatch(line):
-            raise _no_request()
-        return line
 
     def _too_long(self, data: bytes) -> GatewayError:
         """Why a line is refused that does not end where lines do; its begin tells what it is."""
@@ -225,7 +222,7 @@ class RequestReader:
 
     def _read_headers(self, data: bytes, start: int = 0) -> bytes:
         if self._tail or len(data) > LARGE:
-            end = self._end_of_large_head(data, start)
+            end = end_of_large_head(self._tail, data, start, self._most_bytes, self._most_headers)
         else:
             found = data.find(b"\r\n\r\n", start)
             end = found + 4 if found >= 0 else len(data)
@@ -241,29 +238,10 @@ class RequestReader:
             self._tail = (self._tail + data[max(0, end - 3) : end])[-3:]
         return data[end:]
 
-    def _end_of_large_head(self, data: bytes, start: int) -> int:
-        """Where it ends, or else where it is known to be too large, or where the data ends.
-
-        It looks no further than a head may go, and line by line: a search for four bytes takes twenty times as long as
-        one for a single byte.
-        """
-        at, most = start, start + self._most_bytes + 4
-        if self._tail:
-            straddling = (self._tail + data[:3]).find(b"\r\n\r\n")
-            if straddling >= 0:
-                return straddling + 4 - len(self._tail)
-        for _ in range(self._most_headers + 2):
-            at = data.find(b"\n", at, most) + 1
-            if not at:
-                return len(data)
-            if data[max(at - 2, 0) : at + 2] == b"\r\n\r\n":
-                return at + 2
-        return at  # the parser finds out that there are too many
-
     def _read_chunked(self, data: bytes) -> bytes:
         view, at = memoryview(data), 0
         while at < len(data):
-            start, at = at, self._empty_line(data, at)
+            start, at = at, end_of_empty_line(self._tail if at == 0 else b"", data, at)
             self._size += at - start
             self._parse(view[start:at])
             self._deliver()
@@ -274,31 +252,6 @@ class RequestReader:
                 return data[at:]
         self._tail = (self._tail + data[-3:])[-3:]
         return b""
-
-    def _share(self, data: bytes, most_lines: int) -> int:
-        """How many bytes of a chunked body may be read at once: all of it, or up to where it has too many lines.
-
-        No more is looked at than twice what may be read: counting lines costs nearly as much as reading some of them.
-        """
-        size, share = len(data), FRAMING_AT_ONCE
-        lines = data.count(b"\n", 0, share)
-        while share < size and lines <= most_lines:
-            lines += data.count(b"\n", share, 2 * share)
-            if lines <= most_lines:
-                share *= 2
-        return min(share, size)
-
-    def _empty_line(self, data: bytes, start: int) -> int:
-        """Where the next empty line ends, which may have begun in what came before `data`; or where the data ends.
-
-        A chunked body ends with one.
-        """
-        if self._tail and not start:
-            straddling = (self._tail + data[:3]).find(b"\r\n\r\n")
-            if straddling >= 0:
-                return straddling + 4 - len(self._tail)
-        found = data.find(b"\r\n\r\n", start)
-        return found + 4 if found >= 0 else len(data)
 
     def _read_counted(self, data: bytes) -> bytes:
         piece = data[: self._left]

@@ -104,15 +104,12 @@ class Connection(asyncio.BufferedProtocol):
         self.asked = NEVER
         self._repeatable = False
         self._unsent = 0  # bytes in the write buffer when the clock was last set
-        self.idle_seconds = NEVER
-        self.exchange_ends = NEVER
-        self.deadline = NEVER
+        self.idle_seconds = self.exchange_ends = self.deadline = NEVER
         self.closed = False
         self.used = 0
         self.opened = self.idle_since = time.perf_counter()
         self.idled = 0.0
-        self.kept = NEVER
-        self.certificate_until = NEVER
+        self.kept = self.certificate_until = NEVER
         self.dropped = False
 
     @property
@@ -180,8 +177,7 @@ class Connection(asyncio.BufferedProtocol):
                 self.failure = cut_short(self)
         self.reader.forget()
         self._wake()
-        if self.drained is not None and not self.drained.done():
-            self.drained.set_result(None)
+        self.resume_writing()
         if self.owner is not None:
             self.owner.lost(self)
 
