@@ -192,7 +192,7 @@ async def serve(ports: Mapping[str, int]) -> None:
     """
     stopping = asyncio.Event()
     with contextlib.ExitStack() as opened:
-        sockets = {service: opened.enter_context(_listen(port)) for service, port in ports.items()}
+        sockets = {service: opened.enter_context(listen(port)) for service, port in ports.items()}
         servers = [_Server(_configuration(DemoBackend(service, stopping))) for service in ports]
         running = [server.serve([listener]) for server, listener in zip(servers, sockets.values(), strict=True)]
 
@@ -211,7 +211,8 @@ async def serve(ports: Mapping[str, int]) -> None:
         await asyncio.gather(*running)
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
+    """A socket of loopback that listens. Raises OSError, naming the address."""
     try:
         listener = socket.create_server((HOST, port))
     except OSError as error:

@@ -25,6 +25,7 @@ from gateway.cli.importing import import_command
 from gateway.cli.serving import serve
 from gateway.cli.starting import init
 from gateway.cli.testing import test
+from gateway.demo_models.commands import demo
 from gateway.http import messages
 from gateway.monitor.audit_commands import audit
 from gateway.registry.commands import register
@@ -51,6 +52,7 @@ COMMANDS: tuple[click.Command, ...] = (
     admin,
     audit,
     register,
+    demo,
     completion,
 )
 
