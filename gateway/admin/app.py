@@ -197,6 +197,7 @@ class _Admin:
         files = {
             "routes.yaml": configuration.routes,
             "middleware.yaml": configuration.middleware,
+            **({} if configuration.models is None else {"models.yaml": configuration.models}),
             "auth.yaml": configuration.auth,
         }
         at = request.query_params.get("at", "")

@@ -82,10 +82,13 @@ def routes(directory: Path, as_json: bool) -> None:
     click.echo(table(("ID", "METHODS", "HOST", "PATH", "TARGET", "SENT AS"), map(_row, configuration.routes.routes)))
 
 
+_NAMES = ("routes.yaml", "middleware.yaml", "auth.yaml", "models.yaml")
+
+
 @click.command()
-@click.argument("file", required=False, type=click.Choice(["routes.yaml", "middleware.yaml", "auth.yaml"]))
+@click.argument("file", required=False, type=click.Choice(_NAMES))
 def schema(file: str | None) -> None:
-    """Print the JSON Schema of one file, or of all three by name."""
+    """Print the JSON Schema of one file, or of all four by name."""
     from gateway.config.docs.schema import schemas  # noqa: PLC0415
 
     print_json(schemas() if file is None else schemas()[file])

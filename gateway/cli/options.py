@@ -17,7 +17,7 @@ CONFIG = click.option(
     default=".",
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory of routes.yaml, middleware.yaml and auth.yaml.",
+    help="Directory of routes.yaml, middleware.yaml, auth.yaml and models.yaml.",
 )
 
 

@@ -1,4 +1,4 @@
-"""The files of a configuration directory, read as they are: the three, further route files, and the Python files of
+"""The files of a configuration directory, read as they are: the four, further route files, and the Python files of
 policies."""
 
 import contextlib
@@ -23,8 +23,8 @@ MAX_SOURCE_BYTES = 1024**2
 
 
 def read_files(directory: Path) -> dict[str, bytes]:
-    """The contents of routes.yaml (required), middleware.yaml, auth.yaml, of the files `routes.*.yaml`, and of the
-    policies' Python files, by name.
+    """The contents of routes.yaml (required), middleware.yaml, auth.yaml, models.yaml, of the files `routes.*.yaml`,
+    and of the policies' Python files, by name.
 
     All are of one version: when a ConfigMap's symlinks are swapped in between, they are read again. Raises ConfigError
     when routes.yaml is not there, or a file cannot be read.
@@ -44,7 +44,7 @@ def _version(directory: Path) -> list[str]:
 
 
 def listed(directory: Path) -> list[str]:
-    """The names of the three files, whether they are there or not, and of all route files beside them."""
+    """The names of the four files, whether they are there or not, and of all route files beside them."""
     return [*FILES, *sorted(filter(is_route_file, _names(directory)))]
 
 

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 from gateway.config import checks
 from gateway.config.files import read_files
 from gateway.config.group_names import naming_routes
-from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile
+from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, ModelsFile, RoutesFile
 from gateway.config.models.errors import to_fault
 from gateway.config.named_files import named_in
 from gateway.config.problems import ConfigError, Fault, Path, Problem
 from gateway.config.route_files import MAIN, RouteFiles, combined, in_order, is_route_file
 from gateway.config.secrets import KnownSecrets
+from gateway.config.spelling import in_snake_case
 from gateway.config.yaml.compose import compose
 from gateway.config.yaml.document import Document
 from gateway.config.yaml.expand import Converter, Expander
@@ -52,6 +53,10 @@ def parse(
     for name in ("middleware.yaml", "auth.yaml"):
         document, problems = compose(name, files.get(name, b""))
         readings[name] = _Reading(document or Document(name, None), problems, expander, whole=document is not None)
+    if files.get("models.yaml"):
+        document, problems = compose("models.yaml", files["models.yaml"])
+        spelled, twice = in_snake_case(document or Document("models.yaml", None))
+        readings["models.yaml"] = _Reading(spelled, [*problems, *twice], expander, whole=spelled.root is not None)
     names = expander.named.union(*(reading.named for reading in readings.values()))
     if named is not None:
         named |= names
@@ -71,6 +76,7 @@ def parse(
         named=frozenset(names),
         route_files=frozenset(name for name in files if is_route_file(name)),
         groups=groups,
+        models=_models(readings.get("models.yaml"), expander.secrets),
     )
     problems = list(checks.run(checks.ERRORS, configuration, "error"))
     if problems:
@@ -78,9 +84,19 @@ def parse(
     return configuration
 
 
+def _models(reading: "_Reading | None", secrets: KnownSecrets) -> ModelsFile | None:
+    models = cast(ModelsFile | None, reading.model if reading is not None else None)
+    if models is not None:
+        for provider in models.providers.values():
+            for key in provider.keys:
+                secrets.add(key.get_secret_value())
+    return models
+
+
 def _digest(files: Mapping[str, bytes]) -> str:
     digest = sha256()
-    for name in (*FILES, *sorted(files.keys() - FILES.keys())):
+    always = [name for name in FILES if name in files or name != "models.yaml"]
+    for name in (*always, *sorted(files.keys() - FILES.keys())):
         content = files.get(name, b"")
         digest.update(b"%d:" % len(content) + content)
     return digest.hexdigest()[:12]

@@ -16,7 +16,7 @@ from gateway.config.directories import contents_of, files_of
 from gateway.config.regular_files import read_regular
 
 KEYS = frozenset({"ca", "key_file"})
-"""Whose value is the name of a file, wherever they stand in one of the three files."""
+"""Whose value is the name of a file, wherever they stand in one of the four files."""
 
 KEYS_OF_AUTH = frozenset({"file", "htpasswd", "directory"})
 """The same in auth.yaml: of a file or of a directory, or a list of such names."""
@@ -28,7 +28,7 @@ _Times = tuple[tuple[str, int, int, int, int], ...]
 
 
 def named_in(file: str, value: Any) -> Iterable[str]:
-    """The files that the values of one of the three name."""
+    """The files that the values of one of the four name."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key in KEYS or (key in KEYS_OF_AUTH and file == "auth.yaml"):

@@ -44,7 +44,7 @@ def test_errors_of_the_configuration_end_a_command(tmp_path: Path, command: list
 
 def test_schemas_are_printed() -> None:
     """One file's JSON Schema, or all of them by name."""
-    assert set(json.loads(gateway("schema").stdout)) == {"routes.yaml", "middleware.yaml", "auth.yaml"}
+    assert set(json.loads(gateway("schema").stdout)) == {"routes.yaml", "middleware.yaml", "auth.yaml", "models.yaml"}
     assert "$schema" in json.loads(gateway("schema", "routes.yaml").stdout)
 
 

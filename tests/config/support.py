@@ -17,12 +17,15 @@ def parsed(
     *,
     middleware: str | bytes = b"",
     auth: str | bytes = b"",
+    models: str | bytes | None = None,
     environment: Mapping[str, str] | None = None,
     base: Path = Path("/nowhere"),
 ) -> Configuration:
-    """The configuration of three files with these contents."""
-    contents = {"routes.yaml": routes, "middleware.yaml": middleware, "auth.yaml": auth}
-    files = {name: text.encode() if isinstance(text, str) else text for name, text in contents.items()}
+    """The configuration of files with these contents."""
+    contents = {"routes.yaml": routes, "middleware.yaml": middleware, "auth.yaml": auth, "models.yaml": models}
+    files = {
+        name: text.encode() if isinstance(text, str) else text for name, text in contents.items() if text is not None
+    }
     return parse(files, environment or {}, base=base)
 
 
@@ -31,12 +34,13 @@ def errors(
     *,
     middleware: str | bytes = b"",
     auth: str | bytes = b"",
+    models: str | bytes | None = None,
     environment: Mapping[str, str] | None = None,
     base: Path = Path("/nowhere"),
 ) -> list[str]:
-    """The lines that tell what is wrong with three files; there must be something."""
+    """The lines that tell what is wrong with files; there must be something."""
     with pytest.raises(ConfigError) as caught:
-        parsed(routes, middleware=middleware, auth=auth, environment=environment, base=base)
+        parsed(routes, middleware=middleware, auth=auth, models=models, environment=environment, base=base)
     return [str(problem) for problem in caught.value.problems]
 
 

@@ -46,7 +46,7 @@ def test_missing_routes_name_the_directory_and_what_to_do(tmp_path: Path) -> Non
     ]
 
 
-@pytest.mark.parametrize("name", ["routes", "middleware", "auth"])
+@pytest.mark.parametrize("name", ["routes", "middleware", "auth", "models"])
 def test_a_file_with_the_other_ending_is_not_overlooked(tmp_path: Path, name: str) -> None:
     """auth.yml beside no auth.yaml is an error and not a gateway without it."""
     (tmp_path / "routes.yaml").write_text(ROUTE)

@@ -1,13 +1,15 @@
-"""JSON Schemas of the three files, with which an editor completes and checks them."""
+"""JSON Schemas of the four files, with which an editor completes and checks them."""
 
+import re
 from typing import Any
 
-from gateway.config.models import FILES, Model, RoutesFile
+from gateway.config.models import FILES, Model, ModelsFile, RoutesFile
 from gateway.config.yaml.compose import BARE_LIST
 
 Schema = dict[str, Any]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_UNDERSCORE = re.compile("_([a-z])")
 _NOTES = ("description", "default", "examples")
 _EXPANSION: Schema = {
     "type": "string",
@@ -25,10 +27,21 @@ def _schema(file: str, model: type[Model]) -> Schema:
     generated = model.model_json_schema()
     generated = {"$defs": {**generated.pop("$defs", {}), model.__name__: generated}}
     definitions: Schema = _adapt(generated)["$defs"]
+    if model is ModelsFile:
+        definitions = {name: _in_both_spellings(each) for name, each in definitions.items()}
     top: Schema = {"$ref": f"#/$defs/{model.__name__}"}
     if model is RoutesFile:
         top = {"anyOf": [top, definitions[model.__name__]["properties"][BARE_LIST]]}
     return {"$schema": _DIALECT, "title": file, **top, "$defs": {**definitions, "Expansion": _EXPANSION}}
+
+
+def _in_both_spellings(definition: Schema) -> Schema:
+    """With each key in camelCase, too."""
+    if "properties" not in definition:
+        return definition
+    properties = definition["properties"]
+    camel = {_UNDERSCORE.sub(lambda match: match[1].upper(), key): schema for key, schema in properties.items()}
+    return {**definition, "properties": {**camel, **properties}}
 
 
 def _adapt(schema: Schema) -> Schema:

@@ -1,4 +1,4 @@
-"""What the three files may say, as pydantic models, and the three together as a Configuration."""
+"""What the four files may say, as pydantic models, and the four together as a Configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from gateway.config.models.auth.file import AuthFile
 from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Model, Section
 from gateway.config.models.client_limits import ClientLimits
+from gateway.config.models.llm.file import ModelsFile
 from gateway.config.models.middleware import Drain, MiddlewareFile, WebSocket
 from gateway.config.models.predicates import Predicate
 from gateway.config.models.routes import RouteConfig, RoutesFile
@@ -31,6 +32,7 @@ __all__ = [
     "IdentityHeaders",
     "MiddlewareFile",
     "Model",
+    "ModelsFile",
     "Predicate",
     "RouteConfig",
     "RouteTimeouts",
@@ -43,13 +45,18 @@ __all__ = [
     "WebSocket",
 ]
 
-FILES: Mapping[str, type[Model]] = {"routes.yaml": RoutesFile, "middleware.yaml": MiddlewareFile, "auth.yaml": AuthFile}
+FILES: Mapping[str, type[Model]] = {
+    "routes.yaml": RoutesFile,
+    "middleware.yaml": MiddlewareFile,
+    "auth.yaml": AuthFile,
+    "models.yaml": ModelsFile,
+}
 """The files of a configuration directory, in the order in which their errors are reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The three files, read as one. `digest` tells two contents of the files apart (12 hexadecimal digits of SHA-256);
+    """The four files, read as one. `digest` tells two contents of the files apart (12 hexadecimal digits of SHA-256);
     it says nothing of the variables and secret files that they refer to."""
 
     routes: RoutesFile
@@ -62,6 +69,7 @@ class Configuration:
     named: frozenset[str] = field(default=frozenset(), repr=False, compare=False)  # other files that are read for it
     route_files: frozenset[str] = frozenset()  # beside routes.yaml, which has all that is in them, too
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)  # ids of routes by id of a group
+    models: ModelsFile | None = None  # None: there is no models.yaml, or nothing in it
 
     def locate(self, file: str, path: Path) -> tuple[int, int]:
         """Line and column (from 1) of what `path` leads to, or of the nearest thing above it that is in the file."""

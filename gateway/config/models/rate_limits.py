@@ -44,7 +44,8 @@ def _check_windows(limits: tuple[str, ...]) -> tuple[str, ...]:
     return limits
 
 
-def _check_part(text: str) -> str:
+def check_part(text: str) -> str:
+    """A part of a key in the form in which it is compared; raises the error of `refuse`."""
     kind, colon, name = text.partition(":")
     if text in _PLAIN_PARTS or (kind == "claim" and name):
         return text
@@ -59,7 +60,7 @@ LimitText = Annotated[str, Kind("limit", r"^[1-9][0-9]{0,8}/([1-9][0-9]{0,6})?[s
 Windows = Annotated[SomeOf[LimitText], AfterValidator(_check_windows)]
 """Several limits that hold at once."""
 
-KeyPart = Annotated[str, Kind("part of a key"), AfterValidator(_check_part)]
+KeyPart = Annotated[str, Kind("part of a key"), AfterValidator(check_part)]
 
 KEY_DESCRIPTION = (
     "Whose requests count together: `consumer`, `tenant`, `address` (of IPv6 the /64 network), `route`, `header:Name`, "

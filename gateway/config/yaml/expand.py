@@ -160,6 +160,8 @@ class Converter:
 
 def _is_literal_secret(path: list[str | int]) -> bool:
     """Whether a secret stands at this place of a file, where only its name should."""
+    if path[:1] == ["providers"] and "keys" in path:
+        return True
     key = next((step for step in reversed(path) if isinstance(step, str)), "")
     if key == "key":
         return path[:1] == ["audit_log"] or (path[:1] == ["consumers"] and "keys" in path)

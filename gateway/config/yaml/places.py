@@ -6,7 +6,7 @@ from gateway.config.yaml.document import Document, Node, Place, Scalar, Sequence
 SECRETIVE = frozenset(
     {"keys", "key", "hash", "basic", "password", "secret", "client_secret", "token", "signatures", "url", "jwks_url"}
 )
-"""Keys of auth.yaml at or below which a credential may stand, also one that was put into the wrong place."""
+"""Keys of auth.yaml and of providers at or below which a credential may stand, also one that is in the wrong place."""
 
 
 def to_problem(document: Document, fault: Fault, severity: Severity = "error") -> Problem:
@@ -32,6 +32,8 @@ def _repeated(fault: Fault, place: Place) -> str:
 def _may_be_secret(file: str, path: Path) -> bool:
     """Whether what stands there may be a credential, or was meant to be one: then it is not repeated anywhere."""
     keys = {step for step in path if isinstance(step, str)}
+    if file == "models.yaml":
+        return path[:1] == ("providers",) and (len(path) < 3 or bool(keys & SECRETIVE))
     return (file == "auth.yaml" and bool(keys & SECRETIVE)) or bool(path and path[0] in ("redis", "audit_log"))
 
 

@@ -84,7 +84,7 @@ def test_letter_case_and_hyphens_are_no_obstacle_to_a_suggestion() -> None:
 
 def test_a_syntax_error_in_one_file_hides_no_error_of_another() -> None:
     """The other files are read all the same."""
-    found = errors("a: [", middleware="b: [", auth="zzz: 1\n")
+    found = errors("a: [", middleware="b: [", auth="zzz: 1\n", models="yyy: 1\n")
     assert [line.split(":")[0] for line in found] == list(FILES)
 
 

@@ -1,0 +1,1 @@
+"""models.yaml: providers of models, and which requests go to which of them."""

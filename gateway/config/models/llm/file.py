@@ -1,0 +1,126 @@
+"""models.yaml as a whole."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from gateway.config.models.base import Section
+from gateway.config.models.llm.budgets import Budget
+from gateway.config.models.llm.guardrails import Guardrail
+from gateway.config.models.llm.mcp import McpEndpoint
+from gateway.config.models.llm.prices import Prices
+from gateway.config.models.llm.providers import WELL_KNOWN, Provider, in_force
+from gateway.config.models.llm.routing import ModelRouting
+from gateway.config.models.llm.values import ModelName, Name
+from gateway.config.models.policy import Named
+from gateway.config.values.addresses import HeaderName
+from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse, shorthand
+from gateway.config.values.quantities import DurationOrZero, Size
+
+ContentMode = Literal["none", "hash", "redacted", "full"]
+
+
+def _long(value: object) -> SecretStr:
+    if isinstance(value, str) and len(value) >= 16:
+        return SecretStr(value)
+    raise refuse("expected a text of at least 16 characters")
+
+
+class OpenClawGateway(Section):
+    """What such files elsewhere say of the gateway itself."""
+
+    bind: Unset[Text] = Field(
+        None, description="Not used: where the gateway listens is said when it is started, by `--host` and `--port`."
+    )
+    request_timeout_ms: Unset[Annotated[int, Field(ge=1, le=366 * 24 * 3600 * 1000)]] = Field(
+        None, description="How long a request to a model may take in all, in milliseconds. Unset: as for other routes."
+    )
+
+
+class Content(Section):
+    """Whether prompts and answers stand in the access log."""
+
+    mode: ContentMode = Field(
+        "none",
+        description="`none`; `hash`: their SHA-256; `redacted`: as the guardrails leave them; `full`: as they are.",
+    )
+    routes: dict[Text, ContentMode] = Field({}, description="The same for some routes, by their ids.")
+    max_size: Size = Field(16 * 1024, description="How much of a prompt or answer, at most.")
+    never_of: SomeOf[Text] = Field((), description="Tenants of which nothing is logged, whatever else stands here.")
+
+
+class Affinity(Section):
+    """Which requests go to the same provider and key: what a provider has made (ids, signatures, files) is known to it
+    alone, and what it has read before is cheaper there."""
+
+    headers: SomeOf[HeaderName] = Field(
+        ("x-claude-code-session-id", "session_id", "x-session-id"),
+        description="Headers that name a session, of which the first that is there counts; "
+        "`prompt_cache_key` of the body goes before them.",
+    )
+    secret: Unset[Annotated[SecretStr, Kind("text"), BeforeValidator(_long)]] = Field(
+        None,
+        description="What ids are sealed with, the same for all gateways that serve the same clients: "
+        "`${AFFINITY_SECRET}`, not the text itself; at least 16 characters. Unset: one that is made at the first "
+        "start and kept in the file `models-key` of `state_directory`.",
+    )
+
+
+class ModelsFile(Section):
+    """Models of several providers behind one door: see docs/models.md. The file is optional; it may be JSON, and keys
+    may be written in camelCase, too: `preferProviders`."""
+
+    model_routing: ModelRouting = Field(ModelRouting(), description="Which profile a request gets.")
+    providers: Named[Provider] = Field(
+        {}, description="The providers, by their names.", examples=[{"openai": {"keys": ["${OPENAI_KEY}"]}}]
+    )
+    aliases: dict[ModelName, dict[Name, ModelName]] = Field(
+        {},
+        description="Names that clients may use for models: for each, what it is called by which provider.",
+        examples=[{"default-chat": {"openai": "gpt-5", "anthropic": "claude-sonnet-5"}}],
+    )
+    prices: Prices = Field(Prices(), description="What tokens cost.")
+    budgets: Named[Budget] = Field({}, description="How much callers may use, by name.")
+    mcp: Named[McpEndpoint] = Field({}, description="MCP servers behind one endpoint, by name.")
+    guardrails: Named[Guardrail] = Field({}, description="Policies on what is said, by name; profiles name them.")
+    gateway: OpenClawGateway = Field(OpenClawGateway(), description="What other gateways have in such a file.")
+    affinity: Affinity = Field(Affinity(), description="Which requests go to the same provider and key.")
+    on_disconnect: Literal["cancel", "drain"] = Field(
+        "cancel",
+        description="What becomes of a stream whose client went away: `cancel`: it is ended, and what came is counted; "
+        "`drain`: it is read to its end, for an exact bill.",
+    )
+    drains: int = Field(100, ge=0, le=100_000, description="With `drain`: streams at a time; others are cancelled.")
+    hold_size: Size = Field(
+        64 * 1024, description="How much of the beginning of a stream is held back until it has content."
+    )
+    hold_time: DurationOrZero = Field(5, le=60, description="And for how long. 0: not at all.")
+    max_body: Size = Field(
+        32 * 1024**2, description="The largest request body in JSON, which is read before it is sent."
+    )
+    content: Annotated[Content, BeforeValidator(shorthand("mode"), json_schema_input_type=ContentMode | Content)] = (
+        Field(Content(), description="Whether prompts and answers stand in the access log.")
+    )
+    response_headers: bool = Field(
+        True,
+        description="Say in headers of the response who answered: `X-Gateway-Model-Backend`, `X-Gateway-Profile`, "
+        "`X-Gateway-Switched`.",
+    )
+
+    @property
+    def in_force(self) -> Mapping[str, Provider]:
+        """The providers by name, in the order of the file, then those that are only named elsewhere and well known;
+        each with all that is known of it."""
+        named = (name for name in self._named if name in WELL_KNOWN and name not in self.providers)
+        every = {**self.providers, **dict.fromkeys(named, Provider())}
+        return {name: in_force(name, provider) for name, provider in every.items()}
+
+    @property
+    def _named(self) -> list[str]:
+        """Every name of a provider that profiles and aliases have."""
+        names: dict[str, None] = {}
+        for profile in self.model_routing.profiles.values():
+            names |= dict.fromkeys((*profile.prefer_providers, *(choice.name for choice in profile.providers)))
+            names |= dict.fromkeys(name for alias in profile.aliases.values() for name in alias)
+        return list(names | dict.fromkeys(name for alias in self.aliases.values() for name in alias))

@@ -1,0 +1,59 @@
+"""Keys of models.yaml in camelCase, as such files have them elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+
+from gateway.config.models.base import Model, keys_of
+from gateway.config.models.layout import Level, levels
+from gateway.config.problems import Path, Problem, format_path, quote
+from gateway.config.yaml.document import Document, Entry, Mapping, Node, Origin, Sequence
+
+_UPPER = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+def in_snake_case(document: Document) -> tuple[Document, list[Problem]]:
+    """The document with the keys that its models know, and what is there in both spellings. The names that people
+    choose, such as those of providers, are as they were; and all of it knows how it stands in the file."""
+    if document.root is None:
+        return document, []
+    spelling = _Spelling(document.file, levels(document.file))
+    return Document(document.file, spelling.spelled(document.root, (), ())), spelling.problems
+
+
+@dataclass(slots=True)
+class _Spelling:
+    file: str
+    models: MappingOf[Level, type[Model]]
+    problems: list[Problem] = field(default_factory=list)
+
+    def spelled(self, node: Node, level: Level, path: Path) -> Node:
+        """The node at a level, and at a path of the file."""
+        if isinstance(node, Mapping):
+            return self._mapping(node, level, path)
+        if isinstance(node, Sequence):
+            below = (*level, "[]")
+            items = [self.spelled(item, below, (*path, index)) for index, item in enumerate(node.items)]
+            return Sequence(node.line, node.column, items, node.origins)
+        return node
+
+    def _mapping(self, node: Mapping, level: Level, path: Path) -> Mapping:
+        model = self.models.get(level)
+        known = keys_of(model).keys() if model is not None else ()
+        entries: dict[str, Entry] = {}
+        origins: dict[str | int, Origin] = {}
+        for key, entry in node.entries.items():
+            snake = _UPPER.sub(lambda match: "_" + match[1].lower(), key)
+            name = snake if key not in known and snake in known else key
+            place = (*path, key)
+            if name in entries:
+                message = f"{quote(name)} is the same key in another spelling; remove one of them"
+                self.problems.append(Problem(self.file, entry.line, entry.column, format_path(place), message))
+                continue
+            if name != key:
+                origins[name] = Origin(self.file, place)
+            below = (*level, name if model is not None else "<name>")
+            entries[name] = Entry(entry.line, entry.column, self.spelled(entry.node, below, place))
+        return Mapping(node.line, node.column, entries, origins)
