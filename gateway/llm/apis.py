@@ -1,0 +1,105 @@
+"""Which API of a model provider a request is for, by its method and path."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import quote, unquote
+
+Family = Literal["openai", "anthropic", "gemini"]
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One API. Only those that generate have tokens of output, may stream, and may have a limit of output."""
+
+    name: str
+    family: Family
+    generates: bool = False
+    metered: bool = True  # an answer costs tokens, where the provider says how many
+    reads_body: bool = True  # a request has a body that names the model
+
+
+CHAT: Final = Api("openai.chat", "openai", generates=True)
+RESPONSES: Final = Api("openai.responses", "openai", generates=True)
+RESPONSES_BY_ID: Final = Api("openai.responses_by_id", "openai", metered=False, reads_body=False)
+COMPLETIONS: Final = Api("openai.completions", "openai", generates=True)
+EMBEDDINGS: Final = Api("openai.embeddings", "openai")
+IMAGES: Final = Api("openai.images", "openai")
+AUDIO: Final = Api("openai.audio", "openai")
+MODERATIONS: Final = Api("openai.moderations", "openai")
+MESSAGES: Final = Api("anthropic.messages", "anthropic", generates=True)
+COUNT_TOKENS: Final = Api("anthropic.count_tokens", "anthropic", metered=False)
+GENERATE: Final = Api("gemini.generate", "gemini", generates=True)
+GEMINI_COUNT: Final = Api("gemini.count", "gemini", metered=False)
+GEMINI_EMBED: Final = Api("gemini.embed", "gemini")
+MODELS: Final = Api("models", "openai", metered=False, reads_body=False)
+GEMINI_MODELS: Final = Api("models", "gemini", metered=False, reads_body=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request for an API, as far as its path says."""
+
+    api: Api
+    path: str
+    model: str = ""  # of a path that names it: those of Gemini, and of one model of a list
+    stream: bool = False  # a path of Gemini that asks for a stream
+    id: str = ""  # of a response of OpenAI
+
+    def path_for(self, model: str) -> str:
+        """The path for another model: another path only where it names the model, as Gemini's do."""
+        if self.api.family != "gemini" or not self.model:
+            return self.path
+        named = _GEMINI_PATH.fullmatch(self.path)
+        return self.path if named is None else f"{named[1]}{quote(model, safe='/')}:{named[3]}"
+
+
+_EXACT: Final = {
+    "/v1/chat/completions": CHAT,
+    "/v1/responses": RESPONSES,
+    "/v1/responses/compact": RESPONSES,
+    "/v1/completions": COMPLETIONS,
+    "/v1/embeddings": EMBEDDINGS,
+    "/v1/moderations": MODERATIONS,
+    "/v1/messages": MESSAGES,
+    "/v1/messages/count_tokens": COUNT_TOKENS,
+}
+_GEMINI: Final = {
+    "generateContent": (GENERATE, False),
+    "streamGenerateContent": (GENERATE, True),
+    "countTokens": (GEMINI_COUNT, False),
+    "embedContent": (GEMINI_EMBED, False),
+    "batchEmbedContents": (GEMINI_EMBED, False),
+}
+_GEMINI_PATH: Final = re.compile(r"(/v1(?:beta|alpha)?/models/)(.+)(?::|%3[Aa])([A-Za-z]+)")
+_MODEL_LIST: Final = re.compile(r"/v1(beta)?/models(?:/(.+))?")
+_RESPONSE: Final = re.compile(r"/v1/responses/([^/]+)(?:/(cancel|input_items))?")
+
+
+def find(method: str, path: str) -> Call | None:
+    """What a request is for; None where no API has this method and path. The path is without its query."""
+    if method == "POST":
+        return _posted(path)
+    if method in ("GET", "HEAD") and (listed := _MODEL_LIST.fullmatch(path)):
+        return Call(GEMINI_MODELS if listed[1] else MODELS, path, model=unquote(listed[2] or ""))
+    if method in ("GET", "DELETE") and (by_id := _RESPONSE.fullmatch(path)):
+        allowed = by_id[2] is None if method == "DELETE" else by_id[2] != "cancel"
+        return Call(RESPONSES_BY_ID, path, id=by_id[1]) if allowed else None
+    return None
+
+
+def _posted(path: str) -> Call | None:
+    if api := _EXACT.get(path):
+        return Call(api, path)
+    if path.startswith("/v1/images/"):
+        return Call(IMAGES, path)
+    if path.startswith("/v1/audio/"):
+        return Call(AUDIO, path)
+    if (by_id := _RESPONSE.fullmatch(path)) and by_id[2] == "cancel":
+        return Call(RESPONSES_BY_ID, path, id=by_id[1])
+    if (named := _GEMINI_PATH.fullmatch(path)) and named[3] in _GEMINI:
+        api, stream = _GEMINI[named[3]]
+        return Call(api, path, model=unquote(named[2]), stream=stream)
+    return None

@@ -1,0 +1,115 @@
+"""Server-sent events, cut out of the bytes of a stream (HTML standard, 9.2.6). No I/O.
+
+The raw bytes of all events, one after the other, are the bytes of the stream.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MOST_HELD: Final = 1024 * 1024
+"""Bytes of one event that are waited for. What is longer passes in pieces that say nothing, to its end."""
+
+_EMPTY_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class Event:
+    """One event: its name, its data, and the bytes that it was, with the empty line that ends it."""
+
+    __slots__ = ("data", "name", "raw")
+
+    def __init__(self, name: bytes, data: bytes, raw: bytes) -> None:
+        self.name = name
+        self.data = data
+        self.raw = raw
+
+
+class EventSplitter:
+    """Takes the bytes of one stream as they come, and gives the events that are whole by then."""
+
+    __slots__ = ("_held", "_limit", "_passing", "_searched", "_started")
+
+    def __init__(self, limit: int = MOST_HELD) -> None:
+        self._limit = limit
+        self._held = bytearray()  # the beginning of an event that is not whole yet
+        self._searched = 0  # of it, how much is known to hold no end
+        self._passing = False  # it was too long: its bytes are given on, until it ends
+        self._started = False
+
+    @property
+    def pending(self) -> int:
+        """The bytes of the event that is not whole yet: what came, and is in no event so far."""
+        return len(self._held)
+
+    def feed(self, piece: bytes) -> list[Event]:
+        """The events that are whole with these bytes."""
+        events: list[Event] = []
+        if not self._held and not self._passing and b"\r" not in piece and piece.endswith(b"\n\n"):
+            for block in piece[:-2].split(b"\n\n"):
+                events.append(self._event(block + b"\n\n"))
+            return events
+        self._held += piece
+        begun = 0
+        while (end := self._end(begun)) > 0:
+            raw = bytes(self._held[begun:end])
+            events.append(Event(b"", b"", raw) if self._passing else self._event(raw))
+            self._passing = False
+            begun = self._searched = end
+        del self._held[:begun]
+        self._searched = max(0, len(self._held) - 3)
+        if self._passing or len(self._held) > self._limit:
+            self._pass_on(events)
+        return events
+
+    def finish(self) -> list[Event]:
+        """What is left at the end of the stream, as an event: servers leave out the last empty line."""
+        raw, self._held = bytes(self._held), bytearray()
+        self._searched = 0
+        if not raw:
+            return []
+        return [Event(b"", b"", raw) if self._passing else self._event(raw)]
+
+    def _end(self, begun: int) -> int:
+        """Where the event that begins there ends; -1 where that did not come yet."""
+        found = _EMPTY_LINE.search(self._held, max(begun, self._searched))
+        if found is None:
+            return -1
+        end = found.end()
+        if end < len(self._held) or self._held[end - 1 : end] != b"\r":
+            return end
+        # The last byte is a CR: of a CRLF whose LF is still to come, where the line before ended with one.
+        return -1 if found.group().startswith(b"\r\n") else end
+
+    def _pass_on(self, events: list[Event]) -> None:
+        """Give on what was too long, but for the bytes that its end may begin with."""
+        kept = 3
+        if len(self._held) > kept:
+            events.append(Event(b"", b"", bytes(self._held[:-kept])))
+            del self._held[:-kept]
+        self._searched = 0
+        self._passing = True
+
+    def _event(self, raw: bytes) -> Event:
+        if not self._started:
+            self._started = True
+            if raw.startswith(_BOM):
+                return parsed(raw[3:], raw)
+        return parsed(raw, raw)
+
+
+def parsed(block: bytes, raw: bytes) -> Event:
+    """One event out of its lines. Lines of other fields, and comments, are passed over."""
+    if block.startswith(b"data: ") and block.find(b"\n") == len(block) - 2 and b"\r" not in block:
+        return Event(b"", block[6:-2], raw)  # nearly all are
+    name = b""
+    data: list[bytes] = []
+    for line in _LINE_END.split(block):
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+    return Event(name, b"\n".join(data), raw)

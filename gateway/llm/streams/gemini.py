@@ -1,0 +1,74 @@
+"""Streams of Gemini's generateContent. Each event is an answer of its own; nothing but a finish reason says the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.llm.apis import Family
+from gateway.llm.sse import Event
+from gateway.llm.streams.errors import error_in
+from gateway.llm.streams.reader import Kind, Reader, document_of, size
+from gateway.llm.usage import members, of_gemini
+
+
+class GeminiReader(Reader):
+    """The usage is counted up: the last one counts."""
+
+    family: Family = "gemini"
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: set[int] = set()  # candidates that have begun, and have no finish reason yet
+
+    @property
+    def finished(self) -> bool:
+        return self.done and not self._open
+
+    def read(self, event: Event) -> Kind:
+        if not event.data:
+            return Kind.LIFECYCLE
+        document = document_of(event.data)
+        return Kind.OTHER if document is None else self.read_document(document)
+
+    def read_document(self, document: Mapping[str, Any]) -> Kind:
+        """The same of what is parsed: an answer that is whole, or one of an array of them."""
+        if "error" in document and (error := error_in(document)):
+            self.error = error
+            return Kind.ERROR
+        self.answered_by(document.get("modelVersion"))
+        self.usage = of_gemini(document.get("usageMetadata")) or self.usage
+        blocked = members(document.get("promptFeedback")).get("blockReason")
+        kind = Kind.FINAL if blocked else Kind.LIFECYCLE
+        self.done = self.done or bool(blocked)
+        candidates = document.get("candidates")
+        for candidate in candidates if isinstance(candidates, list) else ():
+            said = members(candidate)
+            if self._content(members(said.get("content")).get("parts")):
+                kind = Kind.CONTENT
+            index = said.get("index")
+            place = index if isinstance(index, int) else 0
+            if said.get("finishReason"):
+                self.done = True
+                self._open.discard(place)
+                kind = Kind.FINAL if kind is Kind.LIFECYCLE else kind
+            elif len(self._open) < 1024:
+                self._open.add(place)
+        return kind
+
+    def _content(self, parts: object) -> bool:
+        found = False
+        for part in parts if isinstance(parts, list) else ():
+            for name, value in members(part).items():
+                if not value or name == "thought":
+                    continue
+                found = True
+                if name == "text":
+                    self.text_bytes += size(value)
+                elif name == "functionCall":
+                    call = members(value)
+                    self.called(call.get("name"))
+                    self.text_bytes += len(str(call.get("args", "")))
+        return found

@@ -1,0 +1,100 @@
+"""Streams of Anthropic's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from gateway.llm.answers import error_body
+from gateway.llm.apis import Family
+from gateway.llm.sse import Event
+from gateway.llm.streams.errors import error_in
+from gateway.llm.streams.reader import Kind, Reader, document_of, size
+from gateway.llm.usage import count, members, of_anthropic
+
+_COUNTS: Final = (
+    "input_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+)
+TOOLS: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+
+
+class MessagesReader(Reader):
+    """Counts of the first event and of the last are one usage, each count as the last that said it."""
+
+    family: Family = "anthropic"
+
+    __slots__ = ("_counts", "_output_said")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counts: dict[str, Any] = {}
+        self._output_said = False  # not only the number that stands in the first event, whatever the answer will be
+
+    @property
+    def output_known(self) -> bool:
+        return self._output_said
+
+    def read(self, event: Event) -> Kind:
+        if not event.data:
+            return Kind.LIFECYCLE
+        document = document_of(event.data)
+        return Kind.OTHER if document is None else self._event(document)
+
+    def _event(self, document: Mapping[str, Any]) -> Kind:
+        kind = document.get("type")
+        if kind == "content_block_delta":
+            return self._delta(members(document.get("delta")))
+        if kind == "content_block_start":
+            return self._block(members(document.get("content_block")))
+        if kind == "message_start":
+            message = members(document.get("message"))
+            self.answered_by(message.get("model"))
+            self._merge(members(message.get("usage")), first=True)
+        elif kind in ("message_delta", "message_stop"):
+            self._merge(members(document.get("usage")), first=False)
+            self.done = self.done or kind == "message_stop"
+            return Kind.FINAL
+        elif error := error_in(document):
+            self.error = error
+            return Kind.ERROR
+        return Kind.LIFECYCLE if kind in ("message_start", "ping", "content_block_stop") else Kind.OTHER
+
+    def _merge(self, said: Mapping[str, Any], *, first: bool) -> None:
+        """By presence: servers that know a count only at the end leave it out at the beginning, or say 0."""
+        for name in _COUNTS:
+            if count(said.get(name)) or (name in said and name not in self._counts):
+                self._counts[name] = 0 if first and name == "output_tokens" else said[name]
+        if "output_tokens_details" in said:
+            self._counts["output_tokens_details"] = said["output_tokens_details"]
+        if not first and "output_tokens" in said:
+            self._output_said = True
+        self.usage = of_anthropic(self._counts)
+
+    def _delta(self, delta: Mapping[str, Any]) -> Kind:
+        found = False
+        for name, value in delta.items():
+            if name != "type" and value:
+                found = True
+                if name in ("text", "thinking", "partial_json"):
+                    self.text_bytes += size(value)
+        return Kind.CONTENT if found else Kind.LIFECYCLE
+
+    def _block(self, block: Mapping[str, Any]) -> Kind:
+        kind = block.get("type")
+        if kind in ("text", "thinking"):
+            text = block.get(kind)
+            self.text_bytes += size(text)
+            return Kind.CONTENT if text else Kind.LIFECYCLE
+        if kind in TOOLS:
+            self.called(block.get("name"))
+        return Kind.CONTENT
+
+    def cut_off(self, sentence: str, *, within_event: bool = False) -> bytes:
+        """An `error` event, which the SDKs raise."""
+        body = orjson.dumps(error_body("anthropic", 502, "stream_cut_off", sentence))
+        return (b"\n\n" if within_event else b"") + b"event: error\ndata: " + body + b"\n\n"

@@ -1,0 +1,107 @@
+"""What all readers of streams have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+
+from gateway.llm.answers import error_body
+from gateway.llm.apis import Family
+from gateway.llm.sse import Event
+from gateway.llm.streams.errors import ProviderError
+from gateway.llm.usage import Usage
+
+MOST_TOOL_CALLS: Final = 1024
+_LONGEST_NAME: Final = 256
+
+
+class Kind(Enum):
+    """What an event is to those who pass it on."""
+
+    LIFECYCLE = "lifecycle"  # nothing of the answer: another provider may still give it
+    CONTENT = "content"  # some of the answer
+    USAGE_ASKED = "usage_asked"  # what the gateway asked for, and the client did not: to be taken out
+    FINAL = "final"  # the answer ends, or has ended
+    ERROR = "error"  # the provider says that it failed
+    OTHER = "other"  # not known
+
+
+class Reader:
+    """Reads the events of one stream, each once. It holds no text, and little else."""
+
+    family: Family = "openai"
+
+    __slots__ = ("done", "error", "model", "text_bytes", "tool_calls", "usage")
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None  # as far as the provider said it
+        self.model = ""  # that answers, as the provider names it
+        self.done = False  # the provider said that the answer is whole
+        self.text_bytes = 0  # of the answer, in UTF-8, with what it thought and called
+        self.tool_calls: list[str] = []  # names of tools
+        self.error: ProviderError | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is whole, so that a stream that ends here was not cut off."""
+        return self.done
+
+    @property
+    def output_known(self) -> bool:
+        """Whether the usage counts what was delivered, and not only what was read."""
+        return self.usage is not None and (self.usage.output > 0 or not self.text_bytes)
+
+    def read(self, event: Event) -> Kind:
+        """What this event is. It never raises, whatever a provider sends."""
+        raise NotImplementedError
+
+    def settled(self, input_tokens: int, output_tokens: int) -> Usage:
+        """The usage to account for, now that nothing more comes; estimates in place of what the provider left out."""
+        usage = self.usage
+        if usage is None:
+            return Usage(input_tokens, output_tokens, estimated=True)
+        if self.output_known:
+            return usage
+        output = max(usage.output, output_tokens)
+        return Usage(usage.input, output, usage.cache_read, usage.cache_write, usage.reasoning, estimated=True)
+
+    def cut_off(self, sentence: str, *, within_event: bool = False) -> bytes:
+        """The bytes that say to the client's SDK that the answer is not whole.
+
+        `within_event`: the client got the beginning of an event that never ended.
+        """
+        body = orjson.dumps(error_body(self.family, 502, "stream_cut_off", sentence))
+        return (b"\n\n" if within_event else b"") + b"data: " + body + b"\n\n"
+
+    def called(self, name: object) -> None:
+        """The model calls a tool."""
+        if isinstance(name, str) and name and len(self.tool_calls) < MOST_TOOL_CALLS:
+            self.tool_calls.append(name[:_LONGEST_NAME])
+
+    def answered_by(self, name: object) -> None:
+        """The first name counts: servers leave it empty in what comes before and after."""
+        if not self.model and isinstance(name, str):
+            self.model = name[:_LONGEST_NAME]
+
+
+def document_of(data: bytes) -> Mapping[str, Any] | None:
+    """The object that an event holds; None where it is none."""
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            document = json.loads(data.decode("utf-8", "replace"))  # half a character, which some servers send
+        except (ValueError, RecursionError):
+            return None
+    return document if isinstance(document, dict) else None
+
+
+def size(text: object) -> int:
+    """Bytes in UTF-8; 0 for what is no text."""
+    if not isinstance(text, str):
+        return 0
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -1,0 +1,96 @@
+"""What an answer cost in tokens, as the providers say it, in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+MOST_TOKENS: Final = 2**40
+"""No count is taken to be more: what a provider says is added up, and stored as an integer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens. What was read from a cache or written to one is part of `input`, and reasoning is part of `output`."""
+
+    input: int
+    output: int
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    estimated: bool = False  # some of it, at least
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cache_read + other.cache_read,
+            self.cache_write + other.cache_write,
+            self.reasoning + other.reasoning,
+            self.estimated or other.estimated,
+        )
+
+
+NOTHING: Final = Usage(0, 0)
+
+
+def count(value: object) -> int:
+    """A number of tokens, whatever stands in its place; 0 for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_TOKENS:
+        return MOST_TOKENS if isinstance(value, int | float) and value > MOST_TOKENS else 0
+    return int(value)
+
+
+def members(value: object) -> Mapping[str, Any]:
+    """An object of JSON, or an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def of_openai(value: object) -> Usage | None:
+    """Of chat, completions, embeddings (`prompt_tokens`), and of responses, images, audio (`input_tokens`).
+
+    None for what says nothing: no object, or one whose counts are all 0, which some servers send.
+    """
+    said = members(value)
+    read = "prompt_tokens" if "prompt_tokens" in said else "input_tokens"
+    written = "completion_tokens" if "completion_tokens" in said else "output_tokens"
+    tokens, output = count(said.get(read)), count(said.get(written))
+    if not tokens and not output:
+        return None
+    details = members(said.get(read + "_details"))
+    reasoning = count(members(said.get(written + "_details")).get("reasoning_tokens"))
+    if reasoning and count(said.get("total_tokens")) == tokens + output + reasoning:
+        output += reasoning  # xAI counts it apart
+    return Usage(
+        tokens,
+        output,
+        cache_read=min(tokens, count(details.get("cached_tokens", said.get("prompt_cache_hit_tokens")))),
+        cache_write=count(details.get("cache_write_tokens")),
+        reasoning=min(output, reasoning),
+    )
+
+
+def of_anthropic(value: object) -> Usage | None:
+    """Of a whole message. The three counts of input are disjoint there; here the input is all of them."""
+    said = members(value)
+    cache_read, cache_write = count(said.get("cache_read_input_tokens")), count(said.get("cache_creation_input_tokens"))
+    tokens, output = count(said.get("input_tokens")) + cache_read + cache_write, count(said.get("output_tokens"))
+    if not tokens and not output:
+        return None
+    return Usage(tokens, output, cache_read, cache_write, _thought(said, output))
+
+
+def _thought(said: Mapping[str, Any], output: int) -> int:
+    return min(output, count(members(said.get("output_tokens_details")).get("thinking_tokens")))
+
+
+def of_gemini(value: object) -> Usage | None:
+    """Of `usageMetadata`, where thoughts stand beside the output, and what tools gave beside the input."""
+    said = members(value)
+    tokens = count(said.get("promptTokenCount")) + count(said.get("toolUsePromptTokenCount"))
+    thoughts = count(said.get("thoughtsTokenCount"))
+    output = count(said.get("candidatesTokenCount")) + thoughts
+    if not tokens and not output:
+        return None
+    return Usage(tokens, output, min(tokens, count(said.get("cachedContentTokenCount"))), reasoning=thoughts)

@@ -1,0 +1,185 @@
+"""What is read of a request, and how little of it is changed."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.llm.apis import find
+from gateway.llm.request import BadBody, ModelRequest, read, rewritten
+
+CHAT = "/v1/chat/completions"
+GEMINI = "/v1beta/models/gemini-9:generateContent"
+
+
+def asked(body: bytes | dict[str, Any], path: str = CHAT) -> ModelRequest:
+    """A request with this body."""
+    call = find("POST", path)
+    assert call is not None
+    return read(call, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def test_what_decides_about_a_request_is_read() -> None:
+    """Model, stream, limit of output, choices, tools, and what keeps a client with one provider."""
+    request = asked(
+        {
+            "model": "m",
+            "stream": True,
+            "max_completion_tokens": 50,
+            "n": 2,
+            "tools": [{"type": "function"}, {"type": "function"}],
+            "prompt_cache_key": "k",
+            "previous_response_id": "r",
+        }
+    )
+    assert (request.model, request.stream, request.output_limit, request.n, request.tools) == ("m", True, 50, 2, 2)
+    assert (request.prompt_cache_key, request.previous_response_id) == ("k", "r")
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    """No limit, one choice, no tools, no stream."""
+    request = asked({})
+    assert (request.model, request.stream, request.output_limit, request.n, request.tools) == ("", False, None, 1, 0)
+
+
+def test_gemini_is_read_in_both_spellings() -> None:
+    """Its servers take names with capitals and with underscores, and so do we."""
+    tools = [{"functionDeclarations": [{"name": "a"}, {"name": "b"}]}]
+    request = asked({"generationConfig": {"maxOutputTokens": 9, "candidateCount": 3}, "tools": tools}, GEMINI)
+    assert (request.model, request.output_limit, request.n, request.tools) == ("gemini-9", 9, 3, 2)
+    assert asked({"generation_config": {"max_output_tokens": 7}}, GEMINI).output_limit == 7
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b'\xef\xbb\xbf{"model":"m"}', "not valid JSON"),
+        (b'{"model":"\xff"}', "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "not valid JSON"),
+        (b"[]", "must be a JSON object"),
+        (b'"model"', "must be a JSON object"),
+        (b'{"model":5}', "`model` must be a string"),
+        (b'{"stream":"true"}', "`stream` must be true or false"),
+        (b'{"max_tokens":"100"}', "`max_tokens` must be a whole number"),
+        (b'{"max_tokens":1.5}', "`max_tokens` must be a whole number"),
+        (b'{"max_tokens":true}', "`max_tokens` must be a whole number"),
+        (b'{"max_tokens":1e999}', "`max_tokens` must be a whole number"),
+        (b'{"max_tokens":NaN}', "`max_tokens` must be a whole number"),
+        (b'{"n":[]}', "`n` must be a whole number"),
+        (b'{"Model":"m"}', "`Model` must be written `model`"),
+        ('{"\u017ftream":true}'.encode(), "must be written `stream`"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_name(body: bytes, sentence: str) -> None:
+    """The text is for the client; servers that are laxer than we must not read something else."""
+    with pytest.raises(BadBody, match=sentence):
+        asked(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        (b'{"max_tokens":123456789012345678901234567890}', 2**31 - 1),
+        (b'{"max_tokens":-1}', None),
+        (b'{"max_tokens":0}', 0),
+        (b'{"max_tokens":1e3}', 1000),
+        (b'{"max_tokens":5,"max_completion_tokens":9}', 9),
+        (b'{"max_tokens":null}', None),
+    ],
+)
+def test_limits_of_output_are_numbers_that_can_be_counted_with(body: bytes, limit: int | None) -> None:
+    """However large they are; the largest, where there are two."""
+    assert asked(body).output_limit == limit
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "m", "t": NaN, "x": "\\ud83d", "n": 1}',
+        b'{"big": 123456789012345678901234567890, "model"  :"m"}',
+        b' {"messages":[{"content":"\xf0\x9f\x98\x80 \\u00e9 \\/"}],\n\t"model":"m","a":1,"a":2}\r\n',
+    ],
+)
+def test_unusual_bodies_pass_as_they_are(body: bytes) -> None:
+    """Halves of characters, numbers that JSON does not have, members twice: all but the model is as it was sent."""
+    request = asked(body)
+    assert request.body == body
+    assert rewritten(request) == body
+    assert rewritten(request, model="m") == body
+    assert rewritten(request, model="other") == body.replace(b'"m"', b'"other"')
+
+
+def test_members_that_are_there_twice_are_read_alike() -> None:
+    """The last one counts here, and stands in both places from then on: no server can read the other."""
+    request = asked(b'{"model":"dear","max_tokens":9999,"model":"m","max_tokens":5}')
+    assert (request.model, request.output_limit) == ("m", 5)
+    assert rewritten(request) == b'{"model":"m","max_tokens":5,"model":"m","max_tokens":5}'
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"stream":true}', b'{"stream":true,"stream_options":{"include_usage":true}}'),
+        (b'{"stream":true,"stream_options":null}', b'{"stream":true,"stream_options":{"include_usage":true}}'),
+        (b'{"stream":true,"stream_options":{}}', b'{"stream":true,"stream_options":{"include_usage":true}}'),
+        (b'{"stream_options":{"include_usage":false,"a":1},"stream":true}',
+         b'{"stream_options":{"include_usage":true,"a":1},"stream":true}'),
+        (b'{"stream_options":{"a":{"include_usage":1}},"stream":true}',
+         b'{"stream_options":{"a":{"include_usage":1},"include_usage":true},"stream":true}'),
+    ],
+)  # fmt: skip
+def test_usage_is_asked_for_in_streams_of_chat(body: bytes, expected: bytes) -> None:
+    """Where the client did not; nothing else changes."""
+    request = asked(body)
+    assert not request.tells_usage
+    assert rewritten(request, ask_usage=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, b'{"stream":true,"stream_options":{"include_usage":true}}'),
+        (CHAT, b'{"stream":false}'),
+        ("/v1/responses", b'{"stream":true}'),
+        ("/v1/messages", b'{"stream":true}'),
+        (GEMINI, b"{}"),
+    ],
+)
+def test_usage_is_not_asked_for_where_it_comes_by_itself(path: str, body: bytes) -> None:
+    """In other APIs, in answers that come whole, and where the client asks for it."""
+    request = asked(body, path)
+    assert request.tells_usage
+    assert rewritten(request, ask_usage=True) == body
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        (CHAT, b"{}", b'{"max_completion_tokens":7}'),
+        (CHAT, b'{"max_tokens": 100}', b'{"max_tokens": 7}'),
+        (CHAT, b'{"max_tokens":100,"max_completion_tokens":9}', b'{"max_tokens":7,"max_completion_tokens":7}'),
+        (CHAT, b'{"max_tokens":null}', b'{"max_tokens":null,"max_completion_tokens":7}'),
+        ("/v1/completions", b'{"a":1}', b'{"a":1,"max_tokens":7}'),
+        ("/v1/responses", b'{"a":1}', b'{"a":1,"max_output_tokens":7}'),
+        ("/v1/messages", b'{"max_tokens":-1}', b'{"max_tokens":7}'),
+        (GEMINI, b"{}", b'{"generationConfig":{"maxOutputTokens":7}}'),
+        (GEMINI, b'{"generationConfig":{"temperature":1}}',
+         b'{"generationConfig":{"temperature":1,"maxOutputTokens":7}}'),
+        (GEMINI, b'{"generation_config":{"max_output_tokens":100}}', b'{"generation_config":{"max_output_tokens":7}}'),
+        ("/v1/embeddings", b"{}", b"{}"),
+    ],
+)  # fmt: skip
+def test_a_limit_of_output_is_set_where_the_api_has_it(path: str, body: bytes, expected: bytes) -> None:
+    """In place of the client's own, or beside what it sent; not where there is no output."""
+    assert rewritten(asked(body, path), output_limit=7) == expected
+
+
+def test_several_changes_are_made_at_once() -> None:
+    """Model, usage and limit, each in its place."""
+    body = b'{"stream":true,"model":"m","messages":[]}'
+    assert rewritten(asked(body), model="other", ask_usage=True, output_limit=7) == (
+        b'{"stream":true,"model":"other","messages":[],"stream_options":{"include_usage":true},"max_completion_tokens":7}'
+    )
