@@ -1,0 +1,185 @@
+"""Answers of OpenAI's chat/completions as those of Anthropic's Messages API, whole and in streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.llm.translate import errors, reasoning, usage_shapes
+from gateway.llm.translate.translation import BadAnswer
+from gateway.llm.translate.writing import answer_body, answer_document, event, new_id, renamed
+
+_STOPS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an answer depends on in its request: whether it `thinks` says if reasoning is wanted."""
+
+    model: str
+    stops: frozenset[str]
+    thinks: bool
+
+
+def whole_answer(body: bytes, asked: Asked) -> bytes:
+    """A whole answer."""
+    document = answer_document(body)
+    choices = document.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        raise BadAnswer("The provider's answer has no message.")
+    content = _content(message, asked)
+    reason = choice.get("finish_reason")
+    called = any(block["type"] == "tool_use" for block in content)
+    if called and reason in {"stop", None}:
+        reason = "tool_calls"
+    stop_reason, stop_sequence = _stop(reason, choice.get("stop_reason"), asked)
+    if stop_reason == "end_turn" and _text(message.get("refusal")):
+        stop_reason = "refusal"
+    answer = _message(document, asked)
+    answer |= {
+        "content": content,
+        "stop_reason": stop_reason,
+        "stop_sequence": stop_sequence,
+        "usage": usage_shapes.as_messages(document.get("usage")),
+    }
+    return answer_body(answer)
+
+
+def _message(document: dict[str, Any], asked: Asked) -> dict[str, Any]:
+    model = document.get("model")
+    return {
+        "id": renamed(document.get("id"), "msg_"),
+        "type": "message",
+        "role": "assistant",
+        "model": model if isinstance(model, str) and model else asked.model,
+    }
+
+
+def _content(message: dict[str, Any], asked: Asked) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = []
+    if asked.thinks and (thought := reasoning.of_delta(message)) is not None:
+        signature = reasoning.signature(thought[0], asked.model)
+        content.append({"type": "thinking", "thinking": thought[1], "signature": signature})
+    content += [
+        {"type": "text", "text": text} for field in ("content", "refusal") if (text := _text(message.get(field)))
+    ]
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise BadAnswer("The provider's answer has a call of a tool without a name.")
+        identifier = call.get("id") or new_id("toolu_")
+        given = _arguments(function.get("arguments"))
+        content.append({"type": "tool_use", "id": identifier, "name": function["name"], "input": given})
+    return content
+
+
+def _text(content: object) -> str:
+    """Text, also where a server writes it in parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+
+
+def _arguments(text: object) -> dict[str, Any]:
+    """Arguments as an object. What is no object is kept whole under a name, so that the tool can say what is wrong."""
+    if isinstance(text, dict):
+        return text
+    if not isinstance(text, str) or not text.strip():
+        return {}
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = None
+    return value if isinstance(value, dict) else {"arguments": text}
+
+
+def _stop(reason: object, stop: object, asked: Asked) -> tuple[str, str | None]:
+    if reason == "stop" and isinstance(stop, str) and stop in asked.stops:
+        return "stop_sequence", stop
+    return _STOPS.get(str(reason), "end_turn"), None
+
+
+class MessagesWriter:
+    """Writes an answer as a stream of Messages: blocks one after the other, usage with the last event."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._index = -1
+        self._open = ""
+        self._field = ""
+        self._refused = False
+
+    def begin(self, chunk: dict[str, Any]) -> bytes:
+        usage = usage_shapes.as_messages(chunk.get("usage"))
+        message = _message(chunk, self._asked)
+        message |= {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
+        return event("message_start", {"type": "message_start", "message": message})
+
+    def say(self, kind: str, field: str, text: str) -> bytes:
+        if kind == "reasoning":
+            return self._think(field, text) if self._asked.thinks else b""
+        self._refused = self._refused or kind == "refusal"
+        started = b"" if self._open == "text" else self._start("text", {"type": "text", "text": ""})
+        return started + self._delta({"type": "text_delta", "text": text})
+
+    def call(self, identifier: object, name: str) -> bytes:
+        identifier = identifier if isinstance(identifier, str) and identifier else new_id("toolu_")
+        return self._start("tool_use", {"type": "tool_use", "id": identifier, "name": name, "input": {}})
+
+    def arguments(self, text: str) -> bytes:
+        return self._delta({"type": "input_json_delta", "partial_json": text})
+
+    def finish(self, reason: str, stop: object, usage: object) -> bytes:
+        stop_reason, stop_sequence = _stop(reason, stop, self._asked)
+        if stop_reason == "end_turn" and self._refused:
+            stop_reason = "refusal"
+        last = {
+            "type": "message_delta",
+            "delta": {"stop_reason": stop_reason, "stop_sequence": stop_sequence},
+            "usage": usage_shapes.as_messages(usage),
+        }
+        return self._stop_block() + event("message_delta", last) + event("message_stop", {"type": "message_stop"})
+
+    def error(self, kind: str, sentence: str) -> bytes:
+        return event("error", errors.anthropic_error(errors.anthropic_kind(kind), sentence))
+
+    def idle(self) -> bytes:
+        return event("ping", {"type": "ping"})
+
+    def _think(self, field: str, text: str) -> bytes:
+        block = {"type": "thinking", "thinking": "", "signature": ""}
+        started = b"" if self._open == "thinking" else self._start("thinking", block)
+        self._field = field
+        return started + self._delta({"type": "thinking_delta", "thinking": text})
+
+    def _start(self, kind: str, block: dict[str, Any]) -> bytes:
+        stopped = self._stop_block()
+        self._index += 1
+        self._open = kind
+        started = {"type": "content_block_start", "index": self._index, "content_block": block}
+        return stopped + event("content_block_start", started)
+
+    def _delta(self, delta: dict[str, Any]) -> bytes:
+        return event("content_block_delta", {"type": "content_block_delta", "index": self._index, "delta": delta})
+
+    def _stop_block(self) -> bytes:
+        if not self._open:
+            return b""
+        signed = b""
+        if self._open == "thinking":
+            signature = reasoning.signature(self._field, self._asked.model)
+            signed = self._delta({"type": "signature_delta", "signature": signature})
+        self._open = ""
+        return signed + event("content_block_stop", {"type": "content_block_stop", "index": self._index})

@@ -1,0 +1,307 @@
+"""A request of Anthropic's Messages API as one of OpenAI's chat/completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.llm.translate import model_names, reasoning
+from gateway.llm.translate.chat_messages import ChatMessages, joined
+from gateway.llm.translate.chat_stream import ChatStream
+from gateway.llm.translate.messages_answer import Asked, MessagesWriter, whole_answer
+from gateway.llm.translate.reading import Fields, Notes, malformed
+from gateway.llm.translate.translation import Translated
+from gateway.llm.translate.writing import request_body, request_text
+
+# Fields that choose how the provider works, not what it answers. Claude Code sends most of them with every request.
+_HARMLESS = (
+    "billing_policy",
+    "cache_control",
+    "context_management",
+    "diagnostics",
+    "metadata",
+    "service_tier",
+    "speed",
+    "user_profile_id",
+)
+_THINKING = frozenset({"enabled", "adaptive", "between_tools"})
+_BILLING = "x-anthropic-billing-header:"
+_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+
+
+def translate(document: Mapping[str, Any], model: str, *, drop: bool = False) -> Translated:
+    """A request of Messages as one of chat/completions."""
+    notes = Notes(drop=drop)
+    fields = Fields(document, "", notes)
+    fields.ignored("model")
+    messages = ChatMessages(merge=True)
+    _system(fields, messages)
+    for message in fields.objects("messages"):
+        _message(message, messages, model)
+    body: dict[str, Any] = {"model": model, "messages": messages.all()}
+    if (limit := fields.integer("max_tokens")) is not None:
+        body[model_names.limit_field(model)] = limit
+    stops = fields.texts("stop_sequences")
+    if stops:
+        body["stop"] = stops
+    for name in ("temperature", "top_p"):
+        if (value := fields.number(name)) is not None:
+            body[name] = value
+    _tools(fields, body)
+    thinks = _thinking(fields, body, model)
+    if fields.truth("stream"):
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    fields.harmless(*_HARMLESS)
+    fields.end()
+    asked = Asked(model, frozenset(stops), thinks)
+    return Translated(
+        request_body(body),
+        notes.dropped(),
+        lambda answer: whole_answer(answer, asked),
+        lambda: ChatStream(MessagesWriter(asked)),
+    )
+
+
+def _system(fields: Fields, messages: ChatMessages) -> None:
+    system = fields.raw("system")
+    if system is not None and (text := _text_of(system, fields, "system")):
+        messages.say("system", text)
+
+
+def _text_of(value: object, fields: Fields, name: str) -> str:
+    """Text that is given as such or as blocks. The first block of Claude Code is a line of accounting, new each time:
+    at another provider it would only keep prompts from being cached."""
+    if isinstance(value, str):
+        return value
+    texts = []
+    for index, block in enumerate(fields.objects(name)):
+        kind = block.needed_text("type")
+        if kind != "text":
+            fields.notes.unsupported(block.at("type"), kind)
+            continue
+        text = block.needed_text("text")
+        if index == 0 and text.startswith(_BILLING):
+            fields.notes.harmless(block.place)
+        elif text:
+            texts.append(text)
+        block.harmless("cache_control", "citations")
+        block.end()
+    return "\n\n".join(texts)
+
+
+def _message(message: Fields, messages: ChatMessages, model: str) -> None:
+    role = message.needed_text("role")
+    content = message.raw("content")
+    if content is None:
+        raise malformed(message.at("content"), "text or a list of blocks")
+    if role == "user":
+        _user(message, content, messages)
+    elif role == "assistant":
+        _assistant(message, content, messages, model)
+    elif role == "system":
+        if text := _text_of(content, message, "content"):
+            messages.say("system", text)
+        message.harmless("output_config")
+    else:
+        raise malformed(message.at("role"), "user, assistant or system")
+    message.end()
+
+
+def _user(message: Fields, content: object, messages: ChatMessages) -> None:
+    if isinstance(content, str):
+        messages.say("user", content)
+        return
+    parts: list[dict[str, Any]] = []
+    for block in message.objects("content"):
+        if block.raw("type") == "tool_result":
+            texts, images = _result(block)
+            messages.result(block.needed_text("tool_use_id"), "\n".join(texts), images)
+            block.harmless("cache_control", "is_error", "toolset_name")
+            block.end()
+        else:
+            parts += _parts(block)
+    if parts:
+        messages.say("user", joined(parts))
+
+
+def _result(block: Fields) -> tuple[list[str], list[dict[str, Any]]]:
+    content = block.raw("content")
+    if content is None or isinstance(content, str):
+        return [content or ""], []
+    parts = [part for one in block.objects("content") for part in _parts(one)]
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    return texts, [part for part in parts if part["type"] != "text"]
+
+
+def _parts(block: Fields) -> list[dict[str, Any]]:
+    """A block of a user's message as parts of one: several for a document made of blocks."""
+    kind = block.needed_text("type")
+    block.harmless("cache_control")
+    if kind == "text":
+        text = block.needed_text("text")
+        block.harmless("citations")
+        block.end()
+        return [{"type": "text", "text": text}] if text else []
+    source = block.object("source") if kind in {"image", "document"} else None
+    if source is None:
+        block.notes.unsupported(block.at("type"), kind)
+        return []
+    parts = _image(source) if kind == "image" else _document(block, source)
+    block.harmless("transformations")
+    block.end()
+    return parts
+
+
+def _image(source: Fields) -> list[dict[str, Any]]:
+    kind = source.needed_text("type")
+    if kind == "base64":
+        address = f"data:{source.needed_text('media_type')};base64,{source.needed_text('data')}"
+    elif kind == "url":
+        address = source.needed_text("url")
+    else:
+        source.notes.unsupported(source.at("type"), kind)
+        return []
+    source.end()
+    return [{"type": "image_url", "image_url": {"url": address}}]
+
+
+def _document(block: Fields, source: Fields) -> list[dict[str, Any]]:
+    title = block.text("title")
+    citations = block.object("citations")
+    if citations is not None and citations.truth("enabled"):
+        block.notes.unsupported(citations.place)
+    block.unsupported("context")
+    kind = source.needed_text("type")
+    if kind == "base64":
+        address = f"data:{source.needed_text('media_type')};base64,{source.needed_text('data')}"
+        parts = [{"type": "file", "file": {"filename": title or "document.pdf", "file_data": address}}]
+    elif kind == "text":
+        source.ignored("media_type")
+        parts = [{"type": "text", "text": source.needed_text("data")}]
+    elif kind == "content":
+        content = source.raw("content")
+        if isinstance(content, str):
+            parts = [{"type": "text", "text": content}]
+        else:
+            parts = [part for one in source.objects("content") for part in _parts(one)]
+    else:
+        source.notes.unsupported(source.at("type"), kind)
+        return []
+    source.end()
+    return parts
+
+
+def _assistant(message: Fields, content: object, messages: ChatMessages, model: str) -> None:
+    if isinstance(content, str):
+        if content:
+            messages.text(content)
+        return
+    for block in message.objects("content"):
+        kind = block.needed_text("type")
+        if kind == "text":
+            if text := block.needed_text("text"):
+                messages.text(text)
+            block.harmless("citations")
+        elif kind == "tool_use":
+            given = block.mapping("input")
+            messages.call(block.needed_text("id"), block.needed_text("name"), request_text(given or {}))
+            block.harmless("caller", "toolset_name")
+        elif kind in {"thinking", "redacted_thinking"}:
+            field = reasoning.field_for(block.raw("signature"), model)
+            if field is not None and (thought := block.text("thinking")):
+                messages.reasoning(field, thought)
+            else:
+                block.notes.harmless(block.at("thinking"))
+            continue
+        else:
+            block.notes.unsupported(block.at("type"), kind)
+            continue
+        block.harmless("cache_control")
+        block.end()
+
+
+def _tools(fields: Fields, body: dict[str, Any]) -> None:
+    tools = [tool for one in fields.objects("tools") if (tool := _tool(one)) is not None]
+    choice = fields.object("tool_choice")
+    if not tools:
+        return
+    body["tools"] = tools
+    if choice is None:
+        return
+    kind = choice.needed_text("type")
+    if kind == "tool":
+        body["tool_choice"] = {"type": "function", "function": {"name": choice.needed_text("name")}}
+    elif kind in _CHOICES:
+        body["tool_choice"] = _CHOICES[kind]
+    else:
+        fields.notes.unsupported(choice.at("type"), kind)
+    if choice.truth("disable_parallel_tool_use"):
+        body["parallel_tool_calls"] = False
+    choice.end()
+
+
+def _tool(tool: Fields) -> dict[str, Any] | None:
+    kind = tool.text("type") or "custom"
+    if kind != "custom":
+        tool.notes.unsupported(tool.at("type"), f"{kind} is a tool of Anthropic's own")
+        return None
+    function: dict[str, Any] = {"name": tool.needed_text("name")}
+    if (description := tool.text("description")) is not None:
+        function["description"] = description
+    if (schema := tool.mapping("input_schema")) is not None:
+        function["parameters"] = schema
+    if (strict := tool.truth("strict")) is not None:
+        function["strict"] = strict
+    callers = tool.array("allowed_callers")
+    if callers and "direct" not in callers:
+        tool.notes.unsupported(tool.at("allowed_callers"))
+    tool.harmless("cache_control", "defer_loading", "eager_input_streaming", "input_examples")
+    tool.end()
+    return {"type": "function", "function": function}
+
+
+def _thinking(fields: Fields, body: dict[str, Any], model: str) -> bool:
+    """Whether the client wants to see reasoning; sets how much of it there is, for models that can be told."""
+    output = fields.object("output_config")
+    shape = fields.object("output_format")
+    effort = None
+    if output is not None:
+        effort = output.text("effort")
+        shape = output.object("format") or shape
+        output.harmless("task_budget")
+        output.end()
+    if shape is not None:
+        _shape(shape, body)
+    thinking = fields.object("thinking")
+    kind = None if thinking is None else thinking.needed_text("type")
+    if thinking is not None and kind in _THINKING and effort is None:
+        effort = _effort_of(thinking.integer("budget_tokens"))
+    if effort is not None and model_names.takes_effort(model):
+        body["reasoning_effort"] = effort if effort in {"low", "medium"} else "high"
+    else:
+        if thinking is not None:
+            fields.notes.harmless("thinking")
+        if output is not None and output.has("effort"):
+            fields.notes.harmless("output_config.effort")
+    return thinking is not None and kind in _THINKING and thinking.raw("display") != "omitted"
+
+
+def _effort_of(budget: int | None) -> str | None:
+    if budget is None:
+        return None
+    if budget <= 2048:
+        return "low"
+    return "medium" if budget <= 8192 else "high"
+
+
+def _shape(shape: Fields, body: dict[str, Any]) -> None:
+    kind = shape.needed_text("type")
+    if kind != "json_schema":
+        shape.notes.unsupported(shape.at("type"), kind)
+        return
+    schema = shape.mapping("schema") or {}
+    body["response_format"] = {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "strict": True, "schema": schema},
+    }
+    shape.end()

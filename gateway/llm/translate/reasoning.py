@@ -1,0 +1,34 @@
+"""Reasoning of models behind chat/completions, as a whole: out in a thinking block, and back to the model it came from.
+
+Some of these models want their reasoning back while they use tools. The signature of the block says which field it was
+and of which model; reasoning of any other origin is left out of requests, as no other model can use it.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+_MARK = "chat-reasoning:"
+FIELDS = ("reasoning_content", "reasoning")
+
+
+def signature(field: str, model: str) -> str:
+    """What stands in place of a signature."""
+    return base64.b64encode(f"{_MARK}{field}:{model}".encode()).decode()
+
+
+def field_for(given: object, model: str) -> str | None:
+    """The field of a message in which this reasoning goes back to the model; None if it must not."""
+    if not isinstance(given, str):
+        return None
+    return next((field for field in FIELDS if given == signature(field, model)), None)
+
+
+def of_delta(delta: dict[str, Any]) -> tuple[str, str] | None:
+    """The field and text of reasoning in a message or a part of one."""
+    for field in FIELDS:
+        text = delta.get(field)
+        if isinstance(text, str) and text:
+            return field, text
+    return None

@@ -1,0 +1,31 @@
+"""Which translations there are."""
+
+from __future__ import annotations
+
+from gateway.llm.translate import errors, messages_request
+from gateway.llm.translate.translation import Translation
+
+_OPENAI_HEADERS = ("openai-", "x-stainless-")
+_ANTHROPIC_HEADERS = ("anthropic-", "x-stainless-", "x-claude-code-")
+
+_TRANSLATIONS = (
+    Translation(
+        from_api="anthropic.messages",
+        to_api="openai.chat",
+        to_path="/v1/chat/completions",
+        headers=(),
+        hidden=_ANTHROPIC_HEADERS,
+        request=messages_request.translate,
+        error=errors.to_anthropic,
+    ),
+)
+_PROTOCOLS = {"openai.chat": "openai", "anthropic.messages": "anthropic"}
+_TABLE = {(one.from_api, _PROTOCOLS[one.to_api]): one for one in _TRANSLATIONS}
+
+
+def translation(from_api: str, provider_protocol: str) -> Translation | None:
+    """How requests of an API are served by a provider of a protocol that does not have that API; None: not at all.
+
+    Anthropic's count_tokens has no equivalent; neither has Gemini, whose providers have an API of OpenAI's shape, too.
+    """
+    return _TABLE.get((from_api, provider_protocol))

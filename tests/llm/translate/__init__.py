@@ -1,0 +1,1 @@
+"""Requests and answers of one model API as those of another."""
