@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from gateway.algorithms.calendar_windows import Span, Unit, span_at
+from gateway.algorithms.calendar_windows import Length, Span, span_at
 from gateway.limits.table import Table
 from gateway.live import Supervised, Tasks
 from gateway.outside.patience import LoopTime, Patience
@@ -91,7 +91,7 @@ class Ledger:
     """One quota. `clock` gives seconds since 1970."""
 
     def __init__(
-        self, name: str, unit: Unit, zone: ZoneInfo, book: Book, clock: Callable[[], float] = time.time
+        self, name: str, unit: Length, zone: ZoneInfo, book: Book, clock: Callable[[], float] = time.time
     ) -> None:
         self.name = name
         self.book = book
@@ -145,11 +145,22 @@ class Ledger:
         count = self._table.peek(key)
         return count.used if count is not None and count.read else None
 
-    def add(self, key: str) -> None:
-        """Count one request."""
-        count = self._count(key)
-        count.added += 1
+    def add(self, key: str, amount: int = 1, span: Span | None = None) -> None:
+        """Count so much: one request, where nothing is said. `span`: in that window, which may be over."""
+        if span is None or span == self.span():
+            count = self._count(key)
+        else:
+            count = self._unwritten.get((span.starts, key)) or _Count(key, span)
+        count.added += amount
         self._unwritten[count.span.starts, count.key] = count
+
+    def learn(self, key: str, span: Span, total: int, forgiven: int) -> None:
+        """What the book was found to have of a key, and of what was forgiven of it, by others than this ledger."""
+        if span == self.span():
+            count = self._count(key)
+            count.known = max(count.known, total)
+            count.forgiven_known = max(count.forgiven_known, forgiven)
+            count.read = True
 
     async def read(self, key: str) -> bool:
         """Have the count of a key read. False: the book does not answer in time."""

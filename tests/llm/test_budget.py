@@ -1,0 +1,359 @@
+"""Budgets: what requests to models reserve, what they are charged, and who is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.algorithms.calendar_windows import Length
+from gateway.errors import ErrorKind
+from gateway.http import Exchange
+from gateway.http.testing import make_exchange
+from gateway.limits.holds import HoldStore, Line, LocalHolds
+from gateway.limits.ledger import Book, Ledger
+from gateway.limits.memory_book import MemoryBook
+from gateway.llm.budget import Budgets, Hold
+from gateway.llm.claims import Backend, Budget, Limit, OnFailure, Refused, Unit, Wanted
+from gateway.llm.estimate import OUTPUT_LIMIT, Estimator
+from gateway.llm.prices import Price, Prices, Rates, femto
+
+MODEL: Backend = ("stub", "small")
+OTHER: Backend = ("other", "large")
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a provider reports."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self, text: str = "2036-03-15 12:00") -> None:
+        self.set(text)
+
+    def set(self, text: str) -> None:
+        self.now = datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class World:
+    """Budgets by hand, in one store, with ledgers that write to one book."""
+
+    def __init__(self, book: Book | None = None, store: HoldStore | None = None) -> None:
+        self.book = book or MemoryBook()
+        self.store = store or LocalHolds()
+        self.clock = Clock()
+        self.estimator = Estimator()
+        self.ledgers: list[Ledger] = []
+        dollar = Rates(femto(Decimal(1), 10**6), femto(Decimal(2), 10**6), 0, 0, femto(Decimal(2), 10**6))
+        self.prices = Prices(own=[("stub/small", Price(((0, dollar),)))])
+
+    async def limit(self, unit: Unit, amount: int, window: Length = "day") -> Limit:
+        ledger = Ledger(f"{unit}-{window}-{len(self.ledgers)}", window, ZoneInfo("UTC"), self.book, self.clock)
+        self.ledgers.append(ledger)
+        await ledger.start()
+        return Limit(unit, amount, str(window), ledger)
+
+    def budgets(self, *limits: Limit, **changes: Any) -> Budgets:
+        return Budgets([self.budget(*limits, **changes)], self.estimator, self.prices)
+
+    def budget(
+        self,
+        *limits: Limit,
+        name: str = "per-tenant",
+        mode: Literal["enforce", "shadow"] = "enforce",
+        by_backend: bool = False,
+        output: Literal["learned", "requested"] = "requested",
+        charge: Literal["delivered", "attempts"] = "delivered",
+        on_failure: OnFailure = "local",
+    ) -> Budget:
+        def key(exchange: Exchange, wanted: Wanted, backend: Backend) -> str:
+            return f"{exchange.client}/{backend[0]}" if by_backend else exchange.client
+
+        return Budget(
+            name, mode, key, by_backend, lambda wanted, backend: True, limits, output, charge, on_failure, self.store
+        )
+
+    def used(self, limit: Limit, key: str = "192.0.2.1") -> int:
+        return limit.ledger.assume(key)
+
+    async def stop(self) -> None:
+        for ledger in self.ledgers:
+            await ledger.stop()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    yield made
+    await made.stop()
+
+
+def wanted(*backends: Backend, given: int = 100, limit: int | None = 100, **changes: Any) -> Wanted:
+    return Wanted(backends or (MODEL,), "models", "fast", given, limit, **{"seconds": 60.0, **changes})
+
+
+async def test_a_request_reserves_and_is_charged_what_it_used(world: World) -> None:
+    """Input and what may be answered is held at first; at the end only what was used counts."""
+    tokens = await world.limit("tokens", 1000)
+    budgets = world.budgets(tokens)
+    hold = await budgets.reserve(make_exchange(), wanted())
+    assert (hold.tokens, budgets.reserved_tokens, world.used(tokens)) == (200, 200, 0)
+    assert hold.commit(Used(90, 10), None)
+    assert (budgets.reserved_tokens, world.used(tokens)) == (0, 100)
+
+
+async def test_requests_at_once_cannot_share_what_is_left(world: World) -> None:
+    """Of 200 requests at once, a budget for 20 lets 20 pass, and what they used beyond their holds is stated."""
+    tokens = await world.limit("tokens", 20 * 200)
+    budgets = world.budgets(tokens)
+
+    async def one() -> Hold | Refused:
+        try:
+            return await budgets.reserve(make_exchange(), wanted())
+        except Refused as refused:
+            return refused
+
+    outcomes = await asyncio.gather(*(one() for _ in range(200)))
+    passed = [outcome for outcome in outcomes if isinstance(outcome, Hold)]
+    assert len(passed) == 20
+    for hold in passed:
+        hold.commit(Used(100, 130), 0)
+    assert world.used(tokens) == 20 * 230
+    assert world.used(tokens) - 20 * 200 == budgets.overshoot_tokens == 20 * 30
+    assert budgets.refused == 180
+
+
+async def test_who_is_refused_learns_what_was_missing_and_until_when(world: World) -> None:
+    """The refusal has the hold that would have been needed, what is left, and the end of the window."""
+    world.clock.set("2036-03-15 23:00")
+    budgets = world.budgets(await world.limit("tokens", 300))
+    hold = await budgets.reserve(make_exchange(), wanted())
+    hold.commit(Used(100, 50), 0)
+    exchange = make_exchange()
+    with pytest.raises(Refused) as refused:
+        await budgets.reserve(exchange, wanted())
+    error = refused.value
+    assert (error.kind, error.unit, error.needed, error.left) == (ErrorKind.QUOTA_EXCEEDED, "tokens", 200, 150)
+    assert error.retry_after == 3601
+    assert (b"retry-after", b"3601") in error.headers
+    assert [decision.rule for decision in exchange.decisions] == ["budget:per-tenant"]
+
+
+async def test_holds_of_others_are_waited_for_less_long(world: World) -> None:
+    """Where it is only reserved what is missing, a client may come back soon."""
+    budgets = world.budgets(await world.limit("tokens", 300))
+    await budgets.reserve(make_exchange(), wanted())
+    with pytest.raises(Refused, match="has 100 tokens left, and this request needs 200 tokens; again in 5 s"):
+        await budgets.reserve(make_exchange(), wanted())
+
+
+async def test_a_hold_is_settled_once(world: World) -> None:
+    """What comes after the first settlement does nothing, in any order."""
+    tokens = await world.limit("tokens", 1000)
+    budgets = world.budgets(tokens)
+    hold = await budgets.reserve(make_exchange(), wanted())
+    assert hold.commit(Used(10, 10), 0)
+    assert not hold.commit(Used(10, 10), 0)
+    assert not hold.release()
+    assert world.used(tokens) == 20
+    released = await budgets.reserve(make_exchange(), wanted())
+    assert released.release()
+    assert not released.commit(Used(10, 10), 0)
+    assert (world.used(tokens), budgets.reserved_tokens, budgets.open) == (20, 0, 0)
+
+
+async def test_all_windows_are_taken_from_or_none(world: World) -> None:
+    """A request that one window refuses leaves nothing behind in the others."""
+    day, minute = await world.limit("tokens", 10_000), await world.limit("requests", 1, "minute")
+    budgets = world.budgets(day, minute)
+    hold = await budgets.reserve(make_exchange(), wanted())
+    with pytest.raises(Refused, match="1 requests in a minute"):
+        await budgets.reserve(make_exchange(), wanted())
+    hold.commit(Used(100, 0), 0)
+    assert world.used(day) == 100
+    world.clock.set("2036-03-15 12:01")
+    await budgets.reserve(make_exchange(), wanted())
+
+
+async def test_a_request_counts_in_the_window_that_let_it_in(world: World) -> None:
+    """What ends after midnight belongs to the day on which it began."""
+    world.clock.set("2036-03-15 23:59")
+    tokens = await world.limit("tokens", 1000)
+    budgets = world.budgets(tokens)
+    hold = await budgets.reserve(make_exchange(), wanted())
+    world.clock.set("2036-03-16 00:00")
+    hold.commit(Used(100, 100), 0)
+    assert world.used(tokens) == 0
+    assert (await budgets.reserve(make_exchange(), wanted(given=900))).tokens == 1000
+
+
+async def test_money_is_reserved_at_what_it_may_cost(world: World) -> None:
+    """Micro-dollars of input and of all that may be answered; charged is what it cost."""
+    money = await world.limit("micros", 1000)
+    budgets = world.budgets(money)
+    hold = await budgets.reserve(make_exchange(), wanted())
+    assert hold.micros == 300
+    hold.commit(Used(100, 10), world.prices.cost(*MODEL, Used(100, 10)))
+    assert world.used(money) == 120
+    with pytest.raises(Refused, match=r"\$0.00088\d* left, and this request needs \$0.002"):
+        await budgets.reserve(make_exchange(), wanted(given=2000, limit=0))
+
+
+async def test_what_has_no_price_is_refused_under_a_budget_in_money(world: World) -> None:
+    """A model without a price costs nobody knows what: it is left out, and refused where there is no other one."""
+    budgets = world.budgets(await world.limit("micros", 10**9))
+    with pytest.raises(Refused, match="the price of large is not known") as refused:
+        await budgets.reserve(make_exchange(), wanted(OTHER))
+    assert refused.value.kind is ErrorKind.FORBIDDEN
+    hold = await budgets.reserve(make_exchange(), wanted(OTHER, MODEL))
+    assert hold.unpriced == {OTHER}
+    assert hold.micros == 300
+    tokens_only = world.budgets(await world.limit("tokens", 1000))
+    assert not (await tokens_only.reserve(make_exchange(), wanted(OTHER))).unpriced
+
+
+async def test_an_unknown_cost_is_taken_for_what_was_reserved(world: World) -> None:
+    """An answer of a model without a price is not free."""
+    money = await world.limit("micros", 1000)
+    budgets = world.budgets(money)
+    hold = await budgets.reserve(make_exchange(), wanted())
+    hold.commit(Used(10, 10), None)
+    assert world.used(money) == 300
+
+
+async def test_attempts_count_only_where_it_says_so(world: World) -> None:
+    """A tenant pays what it got, unless the budget counts attempts; that of a provider pays its own."""
+    delivered, attempts, provider = [await world.limit("tokens", 10_000) for _ in range(3)]
+    budgets = Budgets(
+        [
+            world.budget(delivered, name="delivered"),
+            world.budget(attempts, name="attempts", charge="attempts"),
+            world.budget(provider, name="provider", by_backend=True),
+        ],
+        world.estimator,
+        world.prices,
+    )
+    hold = await budgets.reserve(make_exchange(), wanted(MODEL, OTHER))
+    hold.attempt(Used(100, 7), 0)
+    await hold.switch(OTHER)
+    hold.commit(Used(100, 20), 0)
+    assert world.used(delivered) == 120
+    assert world.used(attempts) == 227
+    assert world.used(provider, "192.0.2.1/stub") == 107
+    assert world.used(provider, "192.0.2.1/other") == 120
+    assert budgets.reserved_tokens == 0
+
+
+async def test_a_provider_without_budget_refuses_the_switch(world: World) -> None:
+    """Where the next provider has too little left, the request does not go there, and is settled as usual."""
+    provider = await world.limit("tokens", 250)
+    budgets = world.budgets(provider, by_backend=True)
+    other = await budgets.reserve(make_exchange(), wanted(OTHER))
+    hold = await budgets.reserve(make_exchange(), wanted(MODEL, OTHER))
+    with pytest.raises(Refused):
+        await hold.switch(OTHER)
+    assert hold.release()
+    other.commit(Used(1, 1), 0)
+    assert (world.used(provider, "192.0.2.1/stub"), world.used(provider, "192.0.2.1/other")) == (0, 2)
+
+
+async def test_shadow_mode_says_what_it_would_refuse(world: World) -> None:
+    """Nothing is refused, everything counts, and the decision is there."""
+    tokens = await world.limit("tokens", 100)
+    budgets = world.budgets(tokens, mode="shadow")
+    exchange = make_exchange()
+    hold = await budgets.reserve(exchange, wanted())
+    hold.commit(Used(100, 50), 0)
+    assert world.used(tokens) == 150
+    assert [(decision.rule, decision.verdict) for decision in exchange.decisions] == [
+        ("budget:per-tenant", "shadow-deny")
+    ]
+
+
+@pytest.mark.parametrize("huge", [2**63, 10**40, -5])
+async def test_absurd_reports_do_no_harm(world: World, huge: int) -> None:
+    """A count that cannot be is bounded: it neither overflows a store, nor gives anything back."""
+    tokens, money = await world.limit("tokens", 10**15), await world.limit("micros", 10**15)
+    budgets = world.budgets(tokens, money)
+    for _ in range(3):
+        hold = await budgets.reserve(make_exchange(), wanted(given=huge))
+        hold.commit(Used(huge, huge, huge, huge, huge), huge)
+        assert 0 <= world.used(tokens) <= 6 * 10**9
+    assert budgets.reserved_tokens == 0
+
+
+async def test_a_request_without_a_limit_gets_one(world: World) -> None:
+    """With a budget, an answer cannot be endless; without one, the request stays as it is."""
+    budgets = world.budgets(await world.limit("tokens", 10**6))
+    assert (await budgets.reserve(make_exchange(), wanted(limit=None))).output_limit == OUTPUT_LIMIT
+    assert (await budgets.reserve(make_exchange(), wanted(limit=5))).output_limit is None
+    assert (await budgets.reserve(make_exchange(), wanted(limit=None, generates=False))).output_limit is None
+    without = Budgets([], world.estimator, world.prices)
+    assert (await without.reserve(make_exchange(), wanted(limit=None))).output_limit is None
+
+
+async def test_learned_reserves_are_what_answers_were_long(world: World) -> None:
+    """Agents ask for far more output than they get: what is held is what 95 of 100 answers stayed within."""
+    tokens = await world.limit("tokens", 10**6)
+    budgets = world.budgets(tokens, output="learned")
+    assert (await budgets.reserve(make_exchange(), wanted(limit=64_000))).tokens == 100 + 256
+    for length in range(1000):
+        world.estimator.learn(400, "small", "models", input_tokens=100, output_tokens=length)
+    assert 950 < (await budgets.reserve(make_exchange(), wanted(limit=64_000))).tokens - 100 < 1000
+
+
+async def test_a_client_that_goes_away_while_it_waits_leaves_nothing_behind(world: World) -> None:
+    """A request that is cancelled before its reservation is answered holds nothing."""
+
+    class Slow(LocalHolds):
+        async def reserve(self, hold: str, lines: Any, seconds: float) -> Any:
+            answer = await super().reserve(hold, lines, seconds)
+            await asyncio.sleep(10)
+            return answer
+
+    world.store = Slow()
+    tokens = await world.limit("tokens", 1000)
+    budgets = world.budgets(tokens)
+    task = asyncio.create_task(budgets.reserve(make_exchange(), wanted()))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert budgets.budgets[0].store.room(_line(tokens)).held == 0
+
+
+def _line(limit: Limit) -> Line:
+    return Line(limit.ledger, "192.0.2.1", limit.ledger.span(), limit.amount, 0, True)
+
+
+async def test_holds_expire(world: World) -> None:
+    """What nobody settles is free again a minute after the deadline of its request."""
+    now = 0.0
+    world.store = LocalHolds(lambda: now)
+    budgets = world.budgets(await world.limit("tokens", 300))
+    lost = await budgets.reserve(make_exchange(), wanted(seconds=30))
+    now = 89.0
+    with pytest.raises(Refused):
+        await budgets.reserve(make_exchange(), wanted())
+    now = 90.0
+    hold = await budgets.reserve(make_exchange(), wanted())
+    hold.release()
+    assert lost.commit(Used(10, 10), 0)  # it was late, and counts once
+    assert (await budgets.reserve(make_exchange(), wanted(given=180))).tokens == 280
