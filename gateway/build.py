@@ -14,6 +14,7 @@ from gateway.access.blocklist import Blocklist, blocklist_of
 from gateway.auth.scheme import Locations, Scheme
 from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.load import ConfigError, Configuration, Problem
+from gateway.config.model_routes import target_of
 from gateway.config.models import ClientLimits, RouteConfig, ServiceConfig
 from gateway.config.regular_files import read_regular
 from gateway.config.route_rules import rule
@@ -263,6 +264,9 @@ class _Builder:
             return redirects.redirect(route.redirect)
         if route.respond is not None:
             return fixed_response(route.respond)
+        if target_of(route, self._configuration.models) is not None:
+            self._problem(("routes", index, "target"), "this gateway cannot serve models yet; remove models.yaml")
+            return None
         return self._way(route, route.target, ("routes", index, "target"))
 
     def _way(self, route: RouteConfig, text: str, path: _Place, *, mirror: bool = False) -> Cluster | Hosted | None:

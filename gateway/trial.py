@@ -82,6 +82,7 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any]) -> None:
         routes=RoutesFile.model_construct(routes=()),
         middleware=MiddlewareFile(policies=policies),
         auth=AuthFile(),
+        models=None,
         documents={"middleware.yaml": configuration.documents["middleware.yaml"]},
     )
     trial = _Trial(tried, applications, settings.policy_timeout, settings.policy_memory)

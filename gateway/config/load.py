@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from gateway.config import checks
 from gateway.config.files import read_files
 from gateway.config.group_names import naming_routes
+from gateway.config.model_routes import with_models
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, ModelsFile, RoutesFile
 from gateway.config.models.errors import to_fault
 from gateway.config.named_files import named_in
@@ -63,7 +64,8 @@ def parse(
     problems = [problem for reading in readings.values() for problem in reading.problems]
     if problems:
         raise ConfigError(problems)
-    table = cast(RoutesFile, readings["routes.yaml"].model)
+    models = _models(readings.get("models.yaml"), expander.secrets)
+    table = with_models(cast(RoutesFile, readings["routes.yaml"].model), models)
     groups = {name: tuple(table.routes[number].id for number in numbers) for name, numbers in routes.groups}
     configuration = Configuration(
         routes=table,
@@ -76,7 +78,7 @@ def parse(
         named=frozenset(names),
         route_files=frozenset(name for name in files if is_route_file(name)),
         groups=groups,
-        models=_models(readings.get("models.yaml"), expander.secrets),
+        models=models,
     )
     problems = list(checks.run(checks.ERRORS, configuration, "error"))
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.config.model_routes import AutomaticRoute
 from gateway.config.models import Configuration, Predicate, RouteConfig
 from gateway.config.models.redirect import split_location
 from gateway.routes.rule import Predicate as RulePredicate
@@ -23,6 +24,7 @@ def rule(route: RouteConfig) -> Rule:
         strip_prefix=route.strip_prefix,
         allow_encoded_slashes=route.allow_encoded_slashes,
         merge_slashes=route.merge_slashes,
+        below=isinstance(route, AutomaticRoute),
         redirect=None if route.redirect is None else "away" if origin else "here",
     )
 

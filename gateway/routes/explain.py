@@ -135,6 +135,8 @@ def _quoted(text: str) -> str:
 
 def _outranked(loser: Candidate[T], winner: Candidate[T], host: str) -> str:
     """Say why `winner` is tried before `loser`, which would take the request too."""
+    if loser.rule.below and not winner.rule.below:
+        return f'it takes only what no written route takes, as "{winner.rule.id}" does'
     names = best_pattern(loser.hosts, host), best_pattern(winner.hosts, host)
     if names[0] != names[1]:
         return f'less specific: {_host(names[0])} where route "{winner.rule.id}" wants host "{names[1]}"'

@@ -33,6 +33,7 @@ class Rule:
     `merge_slashes`: what is sent has one slash where the client wrote several.
     `redirect`: the rewrite is where the client is led to, on this host ("here", behind the base path that the request
     had) or on another ("away"), so that a path in its form has arrived, and is not for this rule.
+    `below`: it takes only what no rule without this takes, however specific its path is.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Rule:
     merge_slashes: bool = False
     redirect: Literal["here", "away"] | None = None
     also: tuple[str, ...] = ()
+    below: bool = False
 
     @property
     def paths(self) -> tuple[str, ...]:

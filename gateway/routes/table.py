@@ -13,6 +13,8 @@ Of all rules that a request fits, the most specific one takes it:
 4. Then the form in which the path was written: as declared, then with the base path in front, then already rewritten.
 5. Then the order in the file.
 
+Rules that are `below` others come after all of them, whatever their hosts and paths.
+
 A rule whose predicates a request does not meet is passed over for the next in this order, down to the rules without a
 host.
 
@@ -30,7 +32,7 @@ Whatever the form, `Match.own_path` is the path in its declared form: that is wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Final, Generic, TypeVar
@@ -70,8 +72,10 @@ class RouteTable(Generic[T]):
     def __init__(self, rules: Iterable[tuple[Rule, T]], *, base_path: str = "", accept_rewritten: bool = False) -> None:
         base = parse_prefix("base_path", base_path)
         self.candidates = _compile(rules, base, accept_rewritten)
-        self._hosts = _tries(self.candidates)
+        self._hosts = _tries(candidate for candidate in self.candidates if not candidate.rule.below)
         self._any_host = self._hosts.pop("")
+        below = [candidate for candidate in self.candidates if candidate.rule.below]
+        self._below = _tries(below) if below else None
 
     def match(
         self,
@@ -125,19 +129,18 @@ class RouteTable(Generic[T]):
 
     def find(self, host: str, path: str) -> Iterator[tuple[Sequence[Candidate[T]], Sequence[str]]]:
         """Give the candidates whose host and path fit, the most specific first, and the segments of the path."""
-        if not self._hosts:
+        if not self._hosts and self._below is None:
             return self._any_host.find(path)
         return chain.from_iterable(trie.find(path) for trie in self._tries(host))
 
     def _tries(self, host: str) -> Iterator[Trie[Candidate[T]]]:
         # Most clients write the host as it is compared, and looking is cheaper than bringing it into that form.
         host = host if host in self._hosts else normalise_host(host)
-        if exact := self._hosts.get(host):
-            yield exact
-        for pattern in wildcards(host):
-            if wildcard := self._hosts.get(pattern):
-                yield wildcard
+        yield from _for_host(self._hosts, host)
         yield self._any_host
+        if self._below is not None:
+            yield from _for_host(self._below, host)
+            yield self._below[""]
 
 
 def _compile(rules: Iterable[tuple[Rule, T]], base: str, accept_rewritten: bool) -> tuple[Candidate[T], ...]:
@@ -151,6 +154,15 @@ def _compile(rules: Iterable[tuple[Rule, T]], base: str, accept_rewritten: bool)
     if problems:
         raise RuleErrors(problems)
     return tuple(candidates)
+
+
+def _for_host(tries: Mapping[str, Trie[Candidate[T]]], host: str) -> Iterator[Trie[Candidate[T]]]:
+    """Those of rules with this host, and with patterns of hosts that it fits."""
+    if exact := tries.get(host):
+        yield exact
+    for pattern in wildcards(host):
+        if wildcard := tries.get(pattern):
+            yield wildcard
 
 
 def _tries(candidates: Iterable[Candidate[T]]) -> dict[str, Trie[Candidate[T]]]:

@@ -383,3 +383,24 @@ def _seconds_for_last(path: str, count: int) -> float:
     asked = path.format(count - 1).replace("{id}", "x").replace("*", "x")
     assert winner(ask(routes, asked)) == f"r{count - 1}"
     return min(timeit.repeat(lambda: ask(routes, asked), number=50, repeat=9))
+
+
+def test_a_rule_below_others_takes_only_what_they_leave() -> None:
+    """However specific its host and path, a rule that is not below goes first; its methods count."""
+    routes = table(
+        Rule("below", "/v1/chat", hosts=("a.example",), below=True),
+        Rule("second", "/v1/more", below=True),
+        Rule("all", "/v1/*", methods=frozenset({"POST"})),
+        base_path="/api",
+    )
+    assert winner(ask(routes, "/v1/chat", method="POST", host="a.example")) == "all"
+    assert winner(ask(routes, "/v1/chat", method="GET", host="a.example:80")) == "below"
+    assert winner(ask(routes, "/api/v1/more", method="GET")) == "second"
+    assert ask(routes, "/v1/chat", method="GET") == NoMatch(("POST",))
+
+
+def test_explain_says_that_a_rule_is_below() -> None:
+    """Its path is more specific, which does not count."""
+    routes = table(Rule("below", "/v1/chat", below=True), Rule("all", "/v1/*"))
+    (loser,) = routes.explain("GET", "a", "/v1/chat", b"", [], {}).losers
+    assert loser.reason == 'it takes only what no written route takes, as "all" does'

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
+from gateway.config.models.llm.paths import MCP, MODELS
 from gateway.config.problems import Fault, Path, format_path, suggest
 from gateway.config.values.addresses import ServiceTarget, parse_target
 from gateway.config.yaml.document import Document
@@ -50,6 +51,8 @@ def _targets(index: int, route: dict[Any, Any]) -> Iterator[tuple[Path, Any]]:
 
 
 def _check_target(place: Path, target: Any, names: list[str] | None) -> Iterator[Fault]:
+    if len(place) == 3 and isinstance(target, str) and (target in (MODELS, MCP) or target.startswith(f"{MCP}.")):
+        return  # which depends on models.yaml: see llm_routes
     if names is None or not isinstance(target, str) or ":" in target or target in names or not _is_service(target):
         return
     likely = suggest(target, names)

@@ -19,7 +19,7 @@ from gateway.routes.table import RouteTable
 
 Kind = Literal["shadowed", "never_matches", "double_rewrite", "one_way"]
 
-_STAND_IN = "~"
+STAND_IN = "~"
 """What a client might write for a wildcard, and what no path has as literal text."""
 
 _ANY_METHOD = "*"
@@ -30,8 +30,9 @@ _is_host = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]").ful
 def warnings(configuration: Configuration) -> Iterator[Fault]:
     """The warnings about the routes of a configuration."""
     routes = configuration.routes
+    written = [rule for rule in rules(configuration) if not rule.below]
     places = {route.id: index for index, route in enumerate(routes.routes)}
-    for warning in rule_warnings(rules(configuration), routes.base_path, routes.accept_rewritten):
+    for warning in rule_warnings(written, routes.base_path, routes.accept_rewritten):
         place = places[warning.rule_id]
         yield Fault(("routes", place, "paths" if routes.routes[place].paths else "path"), warning.message)
 
@@ -85,7 +86,7 @@ def _never(candidate: Candidate[None]) -> Iterator[str]:
 
 
 def _impossible_path(candidate: Candidate[None]) -> str | None:
-    sample = candidate.pattern.sample(_STAND_IN)
+    sample = candidate.pattern.sample(STAND_IN)
     try:
         normal = normalise(sample.encode())
     except PathError as error:
@@ -145,8 +146,8 @@ def _rewriter(table: RouteTable[None], base: str, rewritten: Candidate[None]) ->
     """Find whose declared path, alone or under the base path, takes a path of the rewritten form and changes it."""
     if any(map(has_expression, rewritten.pattern.segments)):  # what it takes is not known
         return None
-    path = rewritten.pattern.sample(_STAND_IN)
-    host = next(iter(rewritten.hosts), "").replace("*", _STAND_IN)
+    path = rewritten.pattern.sample(STAND_IN)
+    host = next(iter(rewritten.hosts), "").replace("*", STAND_IN)
     for prefix in ("", base) if base and path.startswith(base + "/") else ("",):
         specificity = rewritten.pattern.specificity[prefix.count("/") :]
         for candidate, segments in _rivals(table, rewritten, host, path[len(prefix) :]):

@@ -110,8 +110,8 @@ class RouteKeys(Model):
     target: addresses.TargetText = Field(
         "",
         description="Where requests go: the name of a service, `host:port`, `http://host[:port]`, "
-        "`https://host[:port]`, or `asgi:package.module:attribute` (an application in this process). Every route has "
-        "this, `redirect` or `respond`.",
+        "`https://host[:port]`, `asgi:package.module:attribute` (an application in this process), or, with "
+        "models.yaml, `models` or `mcp` (see there). Every route has this, `redirect` or `respond`.",
         examples=["users:8080"],
     )
     redirect: Unset[RedirectOfRoute] = Field(

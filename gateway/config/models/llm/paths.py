@@ -11,6 +11,9 @@ PROBE: Final = "models-probe"
 MCP: Final = "mcp"
 """The target of routes that lead to MCP servers: this one where there is one endpoint, `mcp.NAME` of several."""
 
+METADATA: Final = "mcp-metadata"
+"""The id of the route to what an MCP endpoint says of its authorization (RFC 9728)."""
+
 METHODS: Final = ("GET", "POST", "DELETE")
 
 PATHS: Final = (
