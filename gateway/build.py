@@ -16,6 +16,8 @@ from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.model_routes import target_of
 from gateway.config.models import ClientLimits, RouteConfig, ServiceConfig
+from gateway.config.models import Timeouts as TimeoutsConfig
+from gateway.config.models.llm.providers import Provider as ModelProvider
 from gateway.config.regular_files import read_regular
 from gateway.config.route_rules import rule
 from gateway.config.values.addresses import (
@@ -26,6 +28,7 @@ from gateway.config.values.addresses import (
     parse_target,
 )
 from gateway.context import Context, Middleware
+from gateway.deadlines import NEVER
 from gateway.http import Handler
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.header_filter import HeaderFilter
@@ -34,6 +37,9 @@ from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.limits.quota_report import paths_of, quota_report, report_route
 from gateway.live import Place, Plan
 from gateway.live.beside import Beside
+from gateway.llm.configured import models_of
+from gateway.llm.handler import Models
+from gateway.llm.speaking import in_format
 from gateway.middleware import redirects, request_id
 from gateway.middleware.authentication import Authentication
 from gateway.middleware.fixed_responses import FixedResponse, fixed_response
@@ -76,7 +82,7 @@ class RouteHandler:
 
     route: RouteConfig
     middlewares: tuple[Middleware, ...]
-    target: Cluster | Hosted | Redirect | FixedResponse
+    target: Cluster | Hosted | Redirect | FixedResponse | Models
     forward: Handler  # behind the policies: the target, with what the route does about failures
     handle: Handler
     reads: Reads | None  # what no request may have twice
@@ -231,6 +237,9 @@ class _Builder:
                 handle: Handler = forward
                 for middleware in reversed(middlewares):
                     handle = middleware.wrap(handle)
+                if isinstance(target, Models):
+                    full = self._configuration.middleware.errors.detail == "full"
+                    handle = in_format(handle, full=full)
                 reads = reads_of(self._configuration, route)
                 yield RouteHandler(route, middlewares, target, forward, handle, reads)
 
@@ -259,7 +268,9 @@ class _Builder:
                 handle = middleware.wrap(handle)
         return handle
 
-    def _target(self, index: int, route: RouteConfig) -> Cluster | Hosted | Redirect | FixedResponse | None:
+    def _target(self, index: int, route: RouteConfig) -> Cluster | Hosted | Redirect | FixedResponse | Models | None:
+        if target_of(route, self._configuration.models) == "models":
+            return self._models(route)
         if route.redirect is not None:
             return redirects.redirect(route.redirect)
         if route.respond is not None:
@@ -284,9 +295,34 @@ class _Builder:
         retries = Retries(RetrySettings(1, 1)) if mirror else self._resilience.retries(route, upstream, text, place)
         return Cluster(text, upstream, timeouts, route.preserve_host, websocket, retries)
 
-    def _forward(self, index: int, route: RouteConfig, target: Cluster | Hosted | Redirect | FixedResponse) -> Handler:
+    def _models(self, route: RouteConfig) -> Models:
+        """The same for all routes with the same time limits."""
+        config = self._configuration.middleware.timeouts.overridden_by(route.timeout)
+        way = partial(self._provider_way, config)
+        total = time_limits_of(config).total
+        return self._context.once(("models", repr(config)), lambda: models_of(self._context, way, total))
+
+    def _provider_way(self, limits: TimeoutsConfig, name: str, provider: ModelProvider) -> Handler:
+        """The way to a provider of models, behind its breaker: what was sent is not sent again here."""
+        place = ("models.yaml", ("providers", name))
+        text = provider.service or provider.origin
+        target = parse_target(text)
+        assert not isinstance(target, AsgiTarget)  # which neither a service nor a URL is
+        upstream = self._upstream(target, place)
+        if provider.health is not None and not provider.service:
+            turns = self._plan.need(("health checks",), ProbeTurns, place)
+            probe = partial(Prober, upstream, check_of(provider.health), turns)
+            self._plan.need(("prober", upstream, provider.health), probe, place)
+        timeouts = replace(time_limits_of(limits.overridden_by(provider.timeout)), total=NEVER)
+        retries = Retries(RetrySettings(attempts=1, on=frozenset({"connect"})))
+        cluster = Cluster(text, upstream, timeouts, websocket=self._websocket_limits(), retries=retries)
+        return self._resilience.provider(name, text, provider.breaker, place, cluster)
+
+    def _forward(
+        self, index: int, route: RouteConfig, target: Cluster | Hosted | Redirect | FixedResponse | Models
+    ) -> Handler:
         """What stands behind the policies of a route."""
-        if isinstance(target, Redirect | FixedResponse):
+        if isinstance(target, Redirect | FixedResponse | Models):
             return target
         resilience, place = self._resilience, ("routes", index)
 

@@ -122,6 +122,13 @@ class Resilience:
             handler = Breaking(handler, self._breaker(route.id, target, route.breaker, ("routes.yaml", path)))
         return handler
 
+    def provider(self, name: str, target: str, config: BreakerConfig, place: Place, handler: Handler) -> Handler:
+        """The way to a provider of models, with what stands in front of it."""
+        limit = self._limit(target)
+        if limit is not None:
+            handler = Limited(handler, limit)
+        return Breaking(handler, self._breaker("models", name, config, place))
+
     def hedged(self, route: RouteConfig, cluster: Cluster, place: Place) -> Handler:
         """A cluster, with a second attempt where the route asks for it."""
         if route.hedge is None:
@@ -144,9 +151,8 @@ class Resilience:
 
     def _breaker(self, route: str, target: str, config: BreakerConfig, place: Place) -> Breaker:
         settings = _breaker_settings(config.judged_by(self._configuration.middleware.breakers))
-        made = self._plan.need(
-            ("breaker", route, parse_target(target)), partial(Breaker, route, target, settings), place
-        )
+        key = ("breaker", route, parse_target(target))
+        made = self._plan.need(key, partial(Breaker, route, target, settings), place)
         if made.settings != settings:
             self._plan.after_adoption(partial(made.configure, settings))
         return made

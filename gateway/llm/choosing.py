@@ -76,6 +76,8 @@ class Profile:
     overflow: str | None = None  # the profile for what is longer
     allowed: Allowed | None = None  # who may use it; None: every caller
     most_output: int | None = None
+    temperature: tuple[float | None, float | None] = (None, None)  # the least and the most
+    hedge: float | None = None  # seconds, after which the next one is asked, too
 
     def allows(self, exchange: Exchange) -> bool:
         """Whether this caller may use it: as one of the consumers, or by tenant or group, where any are named."""

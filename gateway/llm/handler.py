@@ -1,0 +1,217 @@
+"""Requests to models: read, decided, reserved, tried, counted. The Handler of routes whose target is `models`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from gateway.auth.credentials import without_parameters
+from gateway.deadlines import NEVER
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange, Response
+from gateway.http.model_record import ModelRecord
+from gateway.llm.answers import ListedModel, model_entry, model_list
+from gateway.llm.apis import Call, find
+from gateway.llm.choosing import Ask, Choice, NotAllowed, Table, TooLong, candidates_of, choose, offered
+from gateway.llm.failover import Failover, Going, final
+from gateway.llm.failures import Failure
+from gateway.llm.metering import Meter
+from gateway.llm.providers import CREDENTIALS
+from gateway.llm.reading import read_body
+from gateway.llm.request import BadBody, ModelRequest, read
+from gateway.llm.speaking import ModelError, family_of
+from gateway.llm.usage import Usage
+
+TOKENS_PER_BYTE: Final = 0.27
+_KEYS: Final = frozenset({b"key"})  # parameters of a query
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How requests to models are treated."""
+
+    most_body: int = 32 * 1024**2  # bytes
+    session_headers: tuple[bytes, ...] = ()
+    says_who: bool = True  # in headers of the response
+    total: float = NEVER  # seconds, for a request with all its attempts
+    concealed: frozenset[bytes] = CREDENTIALS  # headers of the gateway's own that no provider gets
+    revision: str = ""
+
+
+class Models:
+    """All models of one configuration. A Handler."""
+
+    name: Final = "models"
+
+    def __init__(self, table: Table, failover: Failover, settings: Settings) -> None:
+        self.table = table
+        self.failover = failover
+        self.settings = settings
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        """Answer. Raises GatewayError."""
+        began = time.perf_counter()
+        if exchange.method == "HEAD" and exchange.target_path == "/":
+            return Response(200, [(b"content-length", b"0")])
+        call = find(exchange.method, exchange.target_path)
+        if call is None:
+            detail = f"there is no API of models at {exchange.method} {exchange.target_path}"
+            raise ModelError(ErrorKind.NO_ROUTE, detail, "unknown_url")
+        if call.api.name == "models":
+            return self._listed(exchange, call)
+        self._conceal(exchange)
+        record = exchange.model = ModelRecord(call.api.name, self.settings.revision)
+        going = await self._read(exchange, call, record, began)
+        exchange.defer(going.meter.over)
+        exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.settings.total)
+        ask = self._ask(going)
+        choice = self._chosen(going, ask)
+        outcome = await self.failover.answer(going, choice.candidates)
+        if isinstance(outcome, Failure) and outcome.reason == "context_overflow":
+            outcome = await self._overflowed(going, ask, choice, outcome)
+        response = final(going, outcome) if isinstance(outcome, Failure) else outcome
+        if self.settings.says_who:
+            response.headers += _said(record)
+        return response
+
+    async def _read(self, exchange: Exchange, call: Call, record: ModelRecord, began: float) -> Going:
+        body = await read_body(exchange, self.settings.most_body)
+        try:
+            request = read(call, body)
+        except BadBody as error:
+            raise ModelError(ErrorKind.BAD_REQUEST, str(error), "invalid_request", param=error.member) from None
+        record.asked, record.streamed = request.model, request.stream
+        estimated = int(request.size * TOKENS_PER_BYTE) + 1
+        meter = Meter(record, began, estimated, _tokens_of, partial(_commit, record))
+        affinity = self._affinity(exchange, request)
+        return Going(
+            exchange,
+            call,
+            request.model,
+            request.stream,
+            record,
+            meter,
+            request,
+            affinity=affinity,
+            lines=exchange.extra_headers,
+        )
+
+    def _ask(self, going: Going) -> Ask:
+        call, request = going.call, going.request
+        tools, output = (request.tools, request.output_limit or 0) if request is not None else (0, 0)
+        return Ask(
+            call.api.name,
+            call.api.family,
+            going.model,
+            going.stream,
+            tools,
+            going.meter.estimated,
+            output,
+            going.affinity,
+        )
+
+    def _chosen(self, going: Going, ask: Ask) -> Choice:
+        exchange, record = going.exchange, going.record
+        if not ask.model:
+            raise ModelError(ErrorKind.BAD_REQUEST, "`model` is missing", "model_missing", param="model")
+        try:
+            choice = choose(self.table, ask, exchange, random.random(), self.failover.loads.of)
+        except NotAllowed:
+            detail = "you may use no profile that this request could have"
+            raise ModelError(ErrorKind.FORBIDDEN, detail, "profile_not_allowed") from None
+        except TooLong as error:
+            record.profile = error.profile
+            detail = f"the request has about {error.tokens} tokens, and at most {error.most} are taken"
+            raise ModelError(ErrorKind.BAD_REQUEST, detail, "context_length_exceeded", param="messages") from None
+        self._note(record, choice)
+        if not choice.candidates:
+            raise self._not_offered(exchange, ask, choice)
+        return choice
+
+    def _note(self, record: ModelRecord, choice: Choice) -> None:
+        record.rule, record.profile = choice.rule, choice.profile.name
+        record.candidates = tuple(candidate.backend for candidate in choice.candidates)
+        record.left_out += choice.left_out
+
+    async def _overflowed(self, going: Going, ask: Ask, choice: Choice, failure: Failure) -> Response | Failure:
+        """The provider says that the request is too long: once, the profile for what is."""
+        following = self.table.profiles.get(choice.profile.overflow or "")
+        if following is None or not following.allows(going.exchange):
+            return failure
+        other = candidates_of(self.table, following, ask, random.random(), self.failover.loads.of)
+        if not other.candidates:
+            return failure
+        before = going.record.backend
+        self._note(going.record, other._replace(rule=choice.rule))
+        return await self.failover.answer(going, other.candidates, (before, failure.reason))
+
+    def _conceal(self, exchange: Exchange) -> None:
+        """Keep from providers whatever may be a key of the client, and who calls."""
+        query = exchange.query
+        if query:
+            exchange.query = without_parameters(query, _KEYS)
+            exchange.query_concealed |= exchange.query != query
+        dropped = self.settings.concealed
+        exchange.extra_headers = tuple(line for line in exchange.extra_headers if line[0] not in dropped)
+
+    def _affinity(self, exchange: Exchange, request: ModelRequest) -> bytes:
+        """What tells sessions apart, whose requests go to the same provider and key."""
+        session = request.prompt_cache_key.encode("utf-8", "surrogatepass")
+        if not session:
+            headers = self.settings.session_headers
+            session = next((exchange.fields[name] for name in headers if exchange.fields.get(name)), b"")
+        if not session:
+            return b""
+        identity = exchange.identity
+        caller = "" if identity is None else identity.tenant or identity.consumer
+        return caller.encode("utf-8", "surrogatepass") + b"\0" + session
+
+    def _listed(self, exchange: Exchange, call: Call) -> Response:
+        names, family = offered(self.table, exchange), family_of(exchange)
+        if not call.model:
+            return model_list(family, [ListedModel(name) for name in names])
+        name = call.model.removeprefix("models/")
+        if name not in names:
+            raise self._unknown(exchange, name)
+        return model_entry(family, ListedModel(name))
+
+    def _not_offered(self, exchange: Exchange, ask: Ask, choice: Choice) -> GatewayError:
+        others = [left.provider for left in choice.left_out if left.reason == "protocol"]
+        if not others:
+            return self._unknown(exchange, ask.model)
+        speaks = sorted({self.table.offers[name].protocol for name in others})
+        detail = (
+            f"the model is offered in the protocol of {' and '.join(speaks)} only, and requests of {ask.api} are not "
+            "translated for it"
+        )
+        return ModelError(ErrorKind.NO_ROUTE, detail, "model_not_found", param="model")
+
+    def _unknown(self, exchange: Exchange, model: str) -> GatewayError:
+        names = offered(self.table, exchange)
+        some = ", ".join(names[:20]) + (" and others" if len(names) > 20 else "")
+        detail = f"the model `{model[:200]}` is not offered here" + (f"; there are: {some}" if names else "")
+        return ModelError(ErrorKind.NO_ROUTE, detail, "model_not_found", param="model")
+
+
+def _tokens_of(size: int) -> int:
+    return int(size * TOKENS_PER_BYTE)
+
+
+def _commit(record: ModelRecord, usage: Usage, answered: str) -> None:
+    record.committed_tokens = usage.input + usage.output
+
+
+def _said(record: ModelRecord) -> list[tuple[bytes, bytes]]:
+    """Who answered, in headers."""
+    lines = [(b"x-gateway-profile", record.profile.encode())]
+    if record.provider:
+        backend = f"{record.provider}/{record.model}"
+        lines.append((b"x-gateway-model-backend", backend.encode("ascii", "replace")))
+    if record.switches:
+        said = ", ".join(f"{switch.origin}; reason={switch.reason}" for switch in record.switches)
+        lines.append((b"x-gateway-switched", said.encode("ascii", "replace")))
+    return lines

@@ -1,0 +1,63 @@
+"""A request body, read whole: within a limit, and without what compressed it."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from gateway.errors import ErrorKind
+from gateway.http import Exchange
+from gateway.llm.speaking import ModelError
+
+_INFLATED: Final = {
+    b"gzip": zlib.MAX_WBITS | 16,
+    b"x-gzip": zlib.MAX_WBITS | 16,
+    b"deflate": zlib.MAX_WBITS,
+}
+
+
+async def read_body(exchange: Exchange, most: int) -> bytes:
+    """All of it, decoded. Raises GatewayError where it is more than `most` bytes, in either form."""
+    body = exchange.body
+    if body is None:
+        return b""
+    announced = exchange.fields.get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > most:
+        raise _too_large(most)
+    pieces: list[bytes] = []
+    size = 0
+    while piece := await body.read():
+        size += len(piece)
+        if size > most:
+            raise _too_large(most)
+        pieces.append(piece)
+    return _decoded(exchange, pieces[0] if len(pieces) == 1 else b"".join(pieces), most)
+
+
+def _decoded(exchange: Exchange, data: bytes, most: int) -> bytes:
+    coding = exchange.fields.get(b"content-encoding", b"").strip().lower()
+    if coding in (b"", b"identity"):
+        return data
+    if coding not in _INFLATED:
+        detail = "the body is in a Content-Encoding that is not known here; send it plain, or with gzip or deflate"
+        raise ModelError(ErrorKind.UNSUPPORTED_MEDIA_TYPE, detail, "unsupported_content_encoding")
+    inflate = zlib.decompressobj(_INFLATED[coding])
+    try:
+        decoded = inflate.decompress(data, most + 1)
+    except zlib.error:
+        raise _broken() from None
+    if len(decoded) > most:
+        raise _too_large(most)
+    if not inflate.eof or inflate.unused_data:
+        raise _broken()
+    return decoded
+
+
+def _broken() -> ModelError:
+    detail = "the body cannot be decompressed as its Content-Encoding says"
+    return ModelError(ErrorKind.BAD_REQUEST, detail, "invalid_content_encoding")
+
+
+def _too_large(most: int) -> ModelError:
+    detail = f"the body is larger than the {most} bytes that a request to a model may have here"
+    return ModelError(ErrorKind.BODY_TOO_LARGE, detail, "request_too_large")

@@ -1,0 +1,113 @@
+"""Errors of the gateway on routes to models, in the format that the client's SDK reads."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import orjson
+
+from gateway.custom_code import is_failure
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange, Handler, Response
+from gateway.http.problems import AnsweredError
+from gateway.llm.answers import refusal
+from gateway.llm.apis import MODELS, Family, find
+
+logger = logging.getLogger("gateway")
+
+_CODES: Final = {
+    ErrorKind.UNAUTHENTICATED: "invalid_api_key",
+    ErrorKind.QUOTA_EXCEEDED: "rate_limit_exceeded",
+    ErrorKind.BODY_TOO_LARGE: "request_too_large",
+}
+_FRAMING: Final = frozenset({b"content-type", b"content-length", b"cache-control", b"x-request-id"})
+
+
+class ModelError(GatewayError):
+    """A refusal with a code that programs match on, and the member of the request that it is about."""
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        detail: str,
+        code: str,
+        *,
+        param: str | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(kind, detail, headers=headers, public_detail=detail)
+        self.code = code
+        self.param = param
+
+
+def family_of(exchange: Exchange) -> Family:
+    """Whose SDK has sent this, by its path and headers."""
+    path = exchange.target_path
+    call = find(exchange.method, path)
+    if call is not None and call.api is not MODELS:
+        return call.api.family
+    if b"anthropic-version" in exchange.fields or path.startswith("/v1/messages"):
+        return "anthropic"
+    return "gemini" if path.startswith("/v1beta/") else "openai"
+
+
+def in_format(handler: Handler, *, full: bool) -> Handler:
+    """The handler, with all errors of the gateway in the client's format. `full`: also what names hosts and settings.
+
+    What a provider says is passed on as it came.
+    """
+
+    async def spoken(exchange: Exchange) -> Response:
+        family = family_of(exchange)  # before the handler changes the path
+        try:
+            response = await handler(exchange)
+        except GatewayError as error:
+            if isinstance(error, AnsweredError) and error.response.status < 400:
+                raise
+            exchange.error = error
+            return _refused(exchange, family, error, full=full)
+        except Exception as error:
+            if not is_failure(error):
+                raise
+            exchange.error = error
+            method, path = exchange.method, exchange.path
+            logger.exception("request %s: %s %s failed", exchange.request_id, method, path)
+            unknown = GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id")
+            return _refused(exchange, family, unknown, full=full)
+        return _translated(exchange, family, response)
+
+    return spoken
+
+
+def _refused(exchange: Exchange, family: Family, error: GatewayError, *, full: bool) -> Response:
+    kind = error.kind
+    sentence = error.detail if full or error.public_detail is None else error.public_detail
+    headers = [line for line in error.headers if line[0] not in _FRAMING]
+    if isinstance(error, AnsweredError):
+        headers += [line for line in error.response.headers if line[0] == b"www-authenticate"]
+        sentence = kind.title
+    code = _CODES.get(kind, kind.slug.replace("-", "_")) if isinstance(kind, ErrorKind) else kind.slug
+    param = None
+    if isinstance(error, ModelError):
+        code, param = error.code, error.param
+    return refusal(family, kind.status, code, sentence, request_id=exchange.request_id, param=param, headers=headers)
+
+
+def _translated(exchange: Exchange, family: Family, response: Response) -> Response:
+    """A problem document that a policy has answered with, in the client's format."""
+    record = exchange.model
+    if response.status < 400 or (record is not None and record.from_provider) or not isinstance(response.body, bytes):
+        return response
+    kind = next((value for name, value in response.headers if name == b"content-type"), b"")
+    if not kind.startswith(b"application/problem+json"):
+        return response
+    try:
+        document = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return response
+    said = document if isinstance(document, dict) else {}
+    sentence = str(said.get("detail") or said.get("title") or "the request was refused")
+    code = str(said.get("type", "")).rpartition(":")[2].replace("-", "_") or "refused"
+    headers = [line for line in response.headers if line[0] not in _FRAMING]
+    return refusal(family, response.status, code, sentence, request_id=exchange.request_id, headers=headers)

@@ -1,0 +1,206 @@
+"""What becomes of a request when a provider fails."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.llm.support import chat, gateway, two_providers
+from tests.support import eventually
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("fail-429", "rate_limited"),
+        ("fail-429-after-7", "rate_limited"),
+        ("fail-529", "overloaded"),
+        ("fail-503", "overloaded"),
+        ("fail-500", "error"),
+        ("fail-408", "timeout"),
+        ("fail-401", "key"),
+        ("fail-403", "key"),
+        ("cut-at-once", "error"),
+        ("error-200", "error"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_another_provider_answers_for_one_that_fails(fault: str, reason: str, *, stream: bool) -> None:
+    """The client sees an answer like any other."""
+    async with two_providers() as (made, one, two):
+        one.fault = fault
+        answered = await made.ask("/v1/chat/completions", chat(stream=stream))
+        assert answered.status == 200, answered.body
+        assert (len(one.received), len(two.received)) == (1, 1)
+    noted = answered.noted
+    assert noted.switches == (("one/*", "two/*", reason),)
+    assert (noted.backend, noted.finished, noted.estimated) == ("two/*", True, False)
+    assert (noted.input_tokens, noted.output_tokens) == (two.completed.input, two.completed.output)
+    assert answered.headers["x-gateway-switched"] == f"one/*; reason={reason}"
+    assert b"rror" not in answered.body
+
+
+@pytest.mark.parametrize("fault", ["cut-before", "end-before", "error-before"])
+async def test_a_stream_that_fails_before_its_content_is_replaced_unseen(fault: str) -> None:
+    """What came of the first provider's stream never reaches the client."""
+    async with two_providers() as (made, one, two):
+        plain = await made.ask("/v1/chat/completions", chat(stream=True))
+        one.fault = fault
+        answered = await made.ask("/v1/chat/completions", chat(stream=True))
+        assert (len(one.received), len(two.received)) == (2, 1)
+    assert answered.status == 200
+    assert answered.body.count(b'"role":"assistant"') == plain.body.count(b'"role":"assistant"') == 1
+    assert answered.body.endswith(b"data: [DONE]\n\n")
+    assert len(answered.noted.switches) == 1
+
+
+@pytest.mark.parametrize("fault", ["cut-after", "end-after"])
+async def test_a_stream_that_is_cut_behind_content_ends_with_an_error(fault: str) -> None:
+    """The client is told, and nothing of another answer follows."""
+    async with two_providers() as (made, one, two):
+        one.fault = fault
+        answered = await made.ask("/v1/chat/completions", chat(stream=True))
+        assert not two.received
+    assert b"[DONE]" not in answered.body
+    assert answered.body.endswith(b"\n\n")
+    last = answered.body.rstrip().rpartition(b"\n\n")[2]
+    assert last.startswith(b'data: {"error":'), answered.body
+    noted = answered.noted
+    assert (noted.failure, noted.finished, noted.estimated) == ("truncated", False, True)
+    assert noted.output_tokens > 0
+
+
+async def test_a_stream_that_stalls_is_replaced_or_ends_with_an_error() -> None:
+    """Before its content by another one's, behind it with an error."""
+    async with two_providers(PROVIDERS_WITH_TIMEOUT) as (made, one, _):
+        one.fault = "stall-before"
+        answered = await made.ask("/v1/chat/completions", chat(stream=True))
+        assert answered.body.endswith(b"data: [DONE]\n\n")
+        assert answered.noted.switches == (("one/*", "two/*", "timeout"),)
+        one.fault = "stall-after"
+        answered = await made.ask("/v1/chat/completions", chat(stream=True))
+        assert b'data: {"error":' in answered.body
+        assert answered.noted.failure == "timeout"
+
+
+PROVIDERS_WITH_TIMEOUT = """
+providers:
+  one: {protocol: openai, base_url: http://127.0.0.1:%d/v1, timeout: {idle: 300ms, response_header: 300ms}}
+  two: {protocol: openai, base_url: http://127.0.0.1:%d/v1}
+modelRouting: {default: fast, profiles: {fast: {preferProviders: [one, two]}}}
+"""
+
+
+async def test_a_provider_that_cannot_be_reached_is_passed_over() -> None:
+    """And what nobody answers is an error in the client's format, which its SDK must not try again."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        models = f"providers: {{one: {{protocol: openai, base_url: 'http://127.0.0.1:{port}/v1'}}}}"
+        async with gateway(models) as made:
+            answered = await made.ask("/v1/chat/completions", chat())
+    assert answered.status == 502
+    assert answered.json["error"]["type"]
+    assert answered.headers["x-should-retry"] == "false"
+    assert answered.noted.tries == 3
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_what_the_client_did_wrong_is_passed_on_as_the_provider_says_it(status: int) -> None:
+    """No other provider is asked."""
+    async with two_providers() as (made, one, two):
+        one.fault = f"fail-{status}"
+        answered = await made.ask("/v1/chat/completions", chat())
+        assert (answered.status, len(one.received), len(two.received)) == (status, 1, 0)
+    assert answered.json["error"]
+    assert answered.noted.from_provider
+
+
+async def test_what_is_at_its_limit_is_left_alone_for_as_long_as_it_says() -> None:
+    """Requests go to the other one at once, until a single one tries it again."""
+    async with two_providers() as (made, one, two):
+        one.fault = "fail-429-after-60"
+        for _ in range(3):
+            assert (await made.ask("/v1/chat/completions", chat())).status == 200
+        assert (len(one.received), len(two.received)) == (1, 3)
+        answered = await made.ask("/v1/chat/completions", chat())
+        assert ("one", "cooldown") in answered.noted.left_out
+        other = await made.ask("/v1/chat/completions", chat("another"))  # another model of the same provider
+        assert other.noted.switches
+
+
+async def test_where_all_are_at_their_limits_the_client_learns_when_to_come_again() -> None:
+    """At once, without asking any of them."""
+    async with two_providers() as (made, one, two):
+        one.fault = two.fault = "fail-429-after-60"
+        first = await made.ask("/v1/chat/completions", chat())
+        assert first.status == 429
+        assert first.json["error"]["message"]
+        second = await made.ask("/v1/chat/completions", chat())
+        assert (len(one.received), len(two.received)) == (1, 1)
+    assert second.status == 429
+    assert 55 < int(second.headers["retry-after"]) < 80
+    assert second.headers["x-should-retry"] == "false"
+    assert second.json["error"]["type"] == "rate_limit_error"
+
+
+async def test_a_key_that_is_refused_is_not_the_clients_fault() -> None:
+    """It is told so, and nothing of the key."""
+    models = "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1', keys: [secret-key-1]}}\n#%d"
+    async with two_providers(models) as (made, one, _):
+        one.keys = ("another",)
+        answered = await made.ask("/v1/chat/completions", chat())
+        again = await made.ask("/v1/chat/completions", chat())
+        assert len(one.received) == 1
+    assert (answered.status, again.status) == (502, 503)
+    assert b"secret-key-1" not in answered.body + again.body
+
+
+async def test_one_key_stands_in_for_another() -> None:
+    """The one that is refused is left out for a while."""
+    models = "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1', keys: [bad, good]}}\n#%d"
+    async with two_providers(models) as (made, one, _):
+        one.keys = ("good",)
+        for _ in range(6):
+            assert (await made.ask("/v1/chat/completions", chat())).status == 200
+        assert [received.key for received in one.received].count("bad") <= 1
+
+
+async def test_a_prompt_that_is_too_long_for_the_provider_goes_to_the_overflow_profile() -> None:
+    """Once; where there is none, the client gets what the provider says."""
+    models = """
+providers:
+  one: {protocol: openai, base_url: http://127.0.0.1:%d/v1}
+  two: {protocol: openai, base_url: http://127.0.0.1:%d/v1}
+modelRouting:
+  default: fast
+  profiles: {fast: {providers: [one], overflow: heavy}, heavy: {providers: [two]}}
+"""
+    async with two_providers(models) as (made, one, two):
+        one.fault = "overflow"
+        answered = await made.ask("/v1/chat/completions", chat())
+        assert (answered.status, answered.noted.profile) == (200, "heavy")
+        assert answered.noted.switches == (("one/*", "two/*", "context_overflow"),)
+        two.fault = "overflow"
+        answered = await made.ask("/v1/chat/completions", chat())
+        assert answered.status == 400
+        assert (len(one.received), len(two.received)) == (2, 2)
+
+
+async def test_a_client_that_goes_away_ends_the_providers_work_and_is_counted() -> None:
+    """What was delivered is estimated by its text."""
+    async with two_providers() as (made, one, _):
+        one.fault = "slow-20+words-500"
+        exchange, response = await made.open("/v1/chat/completions", chat("small+slow-20+words-500", stream=True))
+        assert not isinstance(response.body, bytes)
+        got = b""
+        while got.count(b"\n\n") < 20:
+            got += await response.body.read()
+        exchange.close()
+        record = exchange.model
+        assert record is not None
+        assert (record.finished, record.estimated) == (False, True)
+        assert record.input_tokens > 0
+        assert 5 <= record.output_tokens <= 60
+        await eventually(lambda: one.unfinished.requests == 1)
