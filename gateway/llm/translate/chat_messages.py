@@ -37,6 +37,12 @@ class ChatMessages:
         turn = self._assistant()
         turn["content"] = (turn["content"] or "") + text
 
+    def message(self, text: str) -> None:
+        """A message of the assistant, which begins a turn of its own unless calls of tools stand before it."""
+        if self._turn is not None and self._turn["content"] and "tool_calls" not in self._turn:
+            self._end_turn()
+        self.text(text)
+
     def reasoning(self, field: str, text: str) -> None:
         """Reasoning of the turn, in the field that its server has for it."""
         turn = self._assistant()
@@ -59,10 +65,6 @@ class ChatMessages:
             self._late.append({"role": "user", "content": images})
         if not self._open:
             self._say_late()
-
-    def end_turn(self) -> None:
-        """What the assistant says next is another message."""
-        self._end_turn()
 
     def all(self) -> list[dict[str, Any]]:
         """The messages."""

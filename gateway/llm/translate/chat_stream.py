@@ -23,6 +23,10 @@ class Writer(Protocol):
     `begin` is called first, with the first chunk, for id and model; after `finish` or `error`, nothing.
     """
 
+    @property
+    def full(self) -> bool:
+        """Whether there is more to keep of the answer than may be."""
+
     def begin(self, chunk: dict[str, Any]) -> bytes: ...
 
     def say(self, kind: str, field: str, text: str) -> bytes:
@@ -90,6 +94,8 @@ class ChatStream:
         written = self._chunk(chunk)
         if self._waits > MOST_WAITING:
             written += self.cut_off("server_error", "Calls of tools alternate for longer than can be put in order.")
+        if self._writer.full:
+            written += self.cut_off("server_error", "The provider's answer is longer than can be translated.")
         return written
 
     def end(self) -> bytes:

@@ -36,6 +36,7 @@ _ANTHROPIC_OF_OPENAI = {
     "requests": "rate_limit_error",
     "overloaded_error": "overloaded_error",
     "timeout_error": "timeout_error",
+    _CONTEXT_CODE: "invalid_request_error",
 }
 # type and code
 _OPENAI_OF_ANTHROPIC = {
@@ -103,7 +104,7 @@ def in_openai_stream(chunk: dict[str, Any]) -> tuple[str, str]:
     """Type and text of an error inside a stream of OpenAI's shape."""
     error = chunk.get("error")
     error = error if isinstance(error, dict) else {"message": error if isinstance(error, str) else chunk.get("message")}
-    known = (error.get("type"), error.get("code"))
+    known = (error.get("code"), error.get("type"))
     kind = next((one for one in known if isinstance(one, str) and one in _ANTHROPIC_OF_OPENAI), "server_error")
     return kind, _sentence(error, None)
 

@@ -114,6 +114,8 @@ def _stop(reason: object, stop: object, asked: Asked) -> tuple[str, str | None]:
 class MessagesWriter:
     """Writes an answer as a stream of Messages: blocks one after the other, usage with the last event."""
 
+    full = False
+
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         self._index = -1

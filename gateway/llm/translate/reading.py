@@ -147,6 +147,12 @@ class Fields:
         """Fields that say nothing that the other API would have to know: not even listed."""
         self._left.difference_update(names)
 
+    def default(self, name: str, *values: Any) -> None:
+        """A field that says nothing where it has one of these values."""
+        value = self._values.get(name)
+        if any(value == one and type(value) is type(one) for one in values):
+            self._left.discard(name)
+
     def harmless(self, *names: str) -> None:
         """Fields that are left out and listed."""
         for name in names:

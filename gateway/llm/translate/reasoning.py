@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import orjson
+
 _MARK = "chat-reasoning:"
 FIELDS = ("reasoning_content", "reasoning")
 
@@ -23,6 +25,22 @@ def field_for(given: object, model: str) -> str | None:
     if not isinstance(given, str):
         return None
     return next((field for field in FIELDS if given == signature(field, model)), None)
+
+
+def sealed(field: str, model: str, text: str) -> str:
+    """What stands in place of encrypted reasoning in Responses: clients send back nothing else of it."""
+    return base64.b64encode(orjson.dumps({_MARK: [field, model, text]})).decode()
+
+
+def opened(given: object, model: str) -> tuple[str, str] | None:
+    """The field and text of reasoning that goes back to the model; None if it must not."""
+    if not isinstance(given, str):
+        return None
+    try:
+        field, origin, text = orjson.loads(base64.b64decode(given, validate=True))[_MARK]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return (field, text) if field in FIELDS and origin == model and isinstance(text, str) else None
 
 
 def of_delta(delta: dict[str, Any]) -> tuple[str, str] | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.llm.translate import errors, messages_request
+from gateway.llm.translate import errors, messages_request, responses_request
 from gateway.llm.translate.translation import Translation
 
-_OPENAI_HEADERS = ("openai-", "x-stainless-")
+_OPENAI_HEADERS = ("openai-", "x-stainless-", "x-codex-")
 _ANTHROPIC_HEADERS = ("anthropic-", "x-stainless-", "x-claude-code-")
 
 _TRANSLATIONS = (
@@ -17,6 +17,15 @@ _TRANSLATIONS = (
         hidden=_ANTHROPIC_HEADERS,
         request=messages_request.translate,
         error=errors.to_anthropic,
+    ),
+    Translation(
+        from_api="openai.responses",
+        to_api="openai.chat",
+        to_path="/v1/chat/completions",
+        headers=(),
+        hidden=_OPENAI_HEADERS,
+        request=responses_request.translate,
+        error=errors.as_it_is,
     ),
 )
 _PROTOCOLS = {"openai.chat": "openai", "anthropic.messages": "anthropic"}
