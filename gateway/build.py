@@ -14,9 +14,10 @@ from gateway.access.blocklist import Blocklist, blocklist_of
 from gateway.auth.scheme import Locations, Scheme
 from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.load import ConfigError, Configuration, Problem
-from gateway.config.model_routes import target_of
-from gateway.config.models import ClientLimits, RouteConfig, ServiceConfig
+from gateway.config.model_routes import endpoint_of, target_of
+from gateway.config.models import ClientLimits, ModelsFile, RouteConfig, ServiceConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
+from gateway.config.models.llm.mcp import McpServer
 from gateway.config.models.llm.providers import Provider as ModelProvider
 from gateway.config.regular_files import read_regular
 from gateway.config.route_rules import rule
@@ -40,6 +41,9 @@ from gateway.live.beside import Beside
 from gateway.llm.configured import models_of
 from gateway.llm.handler import Models
 from gateway.llm.speaking import in_format
+from gateway.mcp.answers import Speaking
+from gateway.mcp.configured import Endpoint as McpEndpoint
+from gateway.mcp.configured import mcp_endpoint
 from gateway.middleware import redirects, request_id
 from gateway.middleware.authentication import Authentication
 from gateway.middleware.fixed_responses import FixedResponse, fixed_response
@@ -76,13 +80,17 @@ from gateway.upstream.websocket import WebSocketLimits
 MAX_CA_BYTES = 4 * 1024**2
 
 
+Answering = Cluster | Hosted | Redirect | FixedResponse | Models | McpEndpoint
+"""What routes lead to."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteHandler:
     """A route, ready to take exchanges."""
 
     route: RouteConfig
     middlewares: tuple[Middleware, ...]
-    target: Cluster | Hosted | Redirect | FixedResponse | Models
+    target: Answering
     forward: Handler  # behind the policies: the target, with what the route does about failures
     handle: Handler
     reads: Reads | None  # what no request may have twice
@@ -240,6 +248,8 @@ class _Builder:
                 if isinstance(target, Models):
                     full = self._configuration.middleware.errors.detail == "full"
                     handle = in_format(handle, full=full)
+                if isinstance(target, McpEndpoint):
+                    handle = Speaking(handle, full=self._configuration.middleware.errors.detail == "full")
                 reads = reads_of(self._configuration, route)
                 yield RouteHandler(route, middlewares, target, forward, handle, reads)
 
@@ -268,17 +278,32 @@ class _Builder:
                 handle = middleware.wrap(handle)
         return handle
 
-    def _target(self, index: int, route: RouteConfig) -> Cluster | Hosted | Redirect | FixedResponse | Models | None:
-        if target_of(route, self._configuration.models) == "models":
+    def _target(self, index: int, route: RouteConfig) -> Answering | None:
+        models = self._configuration.models
+        kind = target_of(route, models)
+        if kind == "models":
             return self._models(route)
+        if kind == "mcp" and models is not None:
+            return self._mcp(route, models)
         if route.redirect is not None:
             return redirects.redirect(route.redirect)
         if route.respond is not None:
             return fixed_response(route.respond)
-        if target_of(route, self._configuration.models) is not None:
-            self._problem(("routes", index, "target"), "this gateway cannot serve models yet; remove models.yaml")
-            return None
         return self._way(route, route.target, ("routes", index, "target"))
+
+    def _mcp(self, route: RouteConfig, models: ModelsFile) -> McpEndpoint | None:
+        """The MCP servers that a route leads to."""
+        name = endpoint_of(route, models)
+        assert name is not None
+
+        def ways(server: McpServer, path: _Place) -> tuple[Cluster, Callable[[Handler], Handler]] | None:
+            made = self._way(route, server.target, path)
+            if not isinstance(made, Cluster):
+                return None
+            guarded = route.model_copy(update={"breaker": server.breaker})
+            return made, partial(self._resilience.guarded, guarded, server.target, path)
+
+        return mcp_endpoint(self._context, name, models.mcp[name], ways)
 
     def _way(self, route: RouteConfig, text: str, path: _Place, *, mirror: bool = False) -> Cluster | Hosted | None:
         """The way of a route to a target, named at this place; None, with a problem, where it cannot be used."""
@@ -318,11 +343,9 @@ class _Builder:
         cluster = Cluster(text, upstream, timeouts, websocket=self._websocket_limits(), retries=retries)
         return self._resilience.provider(name, text, provider.breaker, place, cluster)
 
-    def _forward(
-        self, index: int, route: RouteConfig, target: Cluster | Hosted | Redirect | FixedResponse | Models
-    ) -> Handler:
+    def _forward(self, index: int, route: RouteConfig, target: Answering) -> Handler:
         """What stands behind the policies of a route."""
-        if isinstance(target, Redirect | FixedResponse | Models):
+        if isinstance(target, Redirect | FixedResponse | Models | McpEndpoint):
             return target
         resilience, place = self._resilience, ("routes", index)
 

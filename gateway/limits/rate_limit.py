@@ -65,10 +65,13 @@ def rate_limits_of(
     for name, config in configuration.middleware.rate_limits.items():
         cost = config.costs.get(route.id, config.cost)
         if config.applies_to(route.id) and cost and (names is None or name in names):
-            yield _limit(context, name, config, cost)
+            yield rate_limit_of(context, name, config, cost)
 
 
-def _limit(context: Context, name: str, config: RateLimitConfig, cost: int) -> tuple[RateLimit, RedisLink | None]:
+def rate_limit_of(
+    context: Context, name: str, config: RateLimitConfig, cost: int
+) -> tuple[RateLimit, RedisLink | None]:
+    """One rate limit, compiled, with the Redis in which it counts, if it does."""
     link = redis_link(context) if config.store == "redis" else None
     limit = RateLimit(
         name=name,

@@ -29,11 +29,15 @@ _KEY_BYTES: Final = 32
 
 
 class CookieKey:
-    """What cookies are signed with: a secret that several gateways share, or one that is made and kept in a file."""
+    """What cookies are signed with: a secret that several gateways share, or one that is made and kept in a file.
 
-    def __init__(self, secret: str = "", path: Path | None = None) -> None:
+    `made`: what ends with the process where the key cannot be kept.
+    """
+
+    def __init__(self, secret: str = "", path: Path | None = None, made: str = "sticky cookies") -> None:
         self.value = secret.encode()
         self._path = path
+        self._made = made
         self._trouble = ""
 
     async def start(self) -> None:
@@ -44,7 +48,7 @@ class CookieKey:
             self.value = await asyncio.to_thread(_kept, self._path)
         except OSError as error:
             self.value = secrets.token_bytes(_KEY_BYTES)
-            self._trouble = f"sticky cookies end with this process: {self._path} cannot be kept: {error.strerror}"
+            self._trouble = f"{self._made} end with this process: {self._path} cannot be kept: {error.strerror}"
             logger.warning("%s; make the directory writable, or give a secret", self._trouble)
 
     def troubles(self) -> Iterable[str]:

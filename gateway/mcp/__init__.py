@@ -1,0 +1,1 @@
+"""MCP (Model Context Protocol): servers of tools behind one path, one passed through or several as one."""

@@ -1,0 +1,86 @@
+"""Bodies as they are read here: whole, within a limit."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Body, Exchange, WrappedBody
+
+_CODINGS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+"""How zlib calls what clients call so."""
+
+
+class AnswerTooLarge(Exception):
+    """A server's answer is larger than may be kept."""
+
+
+async def request_body(exchange: Exchange, largest: int) -> bytes:
+    """The body of a request, decoded. Raises GatewayError where it is too large, or encoded otherwise."""
+    body = exchange.body
+    if body is None:
+        return b""
+    if int(exchange.fields.get(b"content-length", b"0")) > largest:
+        raise _too_large(largest)
+    data = bytearray()
+    while piece := await body.read():
+        data += piece
+        if len(data) > largest:
+            raise _too_large(largest)
+    return _decoded(bytes(data), exchange.fields.get(b"content-encoding", b"").strip().lower(), largest)
+
+
+def _decoded(data: bytes, coding: bytes, largest: int) -> bytes:
+    if coding in (b"", b"identity"):
+        return data
+    if coding not in _CODINGS:
+        detail = "a message may be compressed with gzip or deflate, and not otherwise"
+        raise GatewayError(ErrorKind.UNSUPPORTED_MEDIA_TYPE, detail, headers=((b"accept-encoding", b"gzip, deflate"),))
+    reader = zlib.decompressobj(_CODINGS[coding])
+    try:
+        plain = reader.decompress(data, largest + 1)
+    except zlib.error:
+        raise GatewayError(ErrorKind.BAD_REQUEST, "the body is not compressed as it says") from None
+    if len(plain) > largest:
+        raise _too_large(largest)
+    if not reader.eof or reader.unused_data:
+        raise GatewayError(ErrorKind.BAD_REQUEST, "the body is not compressed as it says")
+    return plain
+
+
+def _too_large(largest: int) -> GatewayError:
+    return GatewayError(ErrorKind.BODY_TOO_LARGE, f"a message is at most {largest} bytes here")
+
+
+async def begun(body: Body, most: int) -> bytes | Body:
+    """A body as a whole, or, where it has more bytes than this, as one that goes on. Raises GatewayError where it is
+    cut short before that."""
+    data = bytearray()
+    while piece := await body.read():
+        data += piece
+        if len(data) > most:
+            return _goes_on(bytes(data), body)
+    return bytes(data)
+
+
+def _goes_on(first: bytes, body: Body) -> Body:
+    left = [first]
+
+    async def read() -> bytes:
+        return left.pop() if left else await body.read()
+
+    return WrappedBody(body, read)
+
+
+async def answer_body(body: bytes | Body, largest: int) -> bytes:
+    """The body of an answer. Raises AnswerTooLarge; GatewayError where it is cut short."""
+    if isinstance(body, bytes):
+        return body
+    data = bytearray()
+    while piece := await body.read():
+        data += piece
+        if len(data) > largest:
+            body.close()
+            raise AnswerTooLarge
+    return bytes(data)

@@ -1,0 +1,278 @@
+"""One server behind an endpoint: every message is passed on as the client sent it, and every answer as it came.
+
+What is changed: session ids are sealed, tools that may not be called are left out of lists, and messages that are
+refused out of batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.deadlines import NEVER
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange, Headers, Response
+from gateway.mcp.answers import EVENTS, JSON, accepted, answer, failed, failure_text, refused
+from gateway.mcp.bodies import AnswerTooLarge, answer_body, begun, request_body
+from gateway.mcp.json_text import NotJson, elements, replaced, skip
+from gateway.mcp.messages import (
+    CALL,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    BadMessage,
+    Message,
+    Messages,
+    error_text,
+    read,
+    read_answers,
+)
+from gateway.mcp.sealing import PREFIX, NotOurs, Seal, ServerSession, Session
+from gateway.mcp.server import Server, SessionLost
+from gateway.mcp.streams import PassedStream
+from gateway.mcp.tools import hide_denied
+from gateway.mcp.versions import SESSION_HEADER, check_headers, stands_alone, status_of_error
+
+METHODS: Final = b"GET, POST, DELETE"
+"""What an endpoint takes."""
+
+_OF_THE_BODY: Final = frozenset(
+    {b"content-length", b"etag", b"content-md5", b"digest", b"content-digest", b"accept-ranges"}
+)
+
+
+_HELD: Final = 1024**2  # bytes of an answer
+
+
+def session_lost(id: str = "null") -> BadMessage:
+    """What has a client begin a new session, as the protocol has it."""
+    return BadMessage(INVALID_REQUEST, "there is no such session; begin a new one", id, 404)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Messages that are passed on, errors that answer others, and lines for the response."""
+
+    passed: list[Message]
+    errors: list[str]
+    lines: Headers
+
+    def refuse(self, message: Message, text: str) -> None:
+        """A message is not passed on; if it is a request, this answers it."""
+        if message.is_request:
+            self.errors.append(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes."""
+
+    body: int  # of what clients send
+    answer: int  # of one message of a server, where it is read as a whole
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """An endpoint with one server. A Handler.
+
+    `full`: errors say what names hosts, files, services and settings, too.
+    """
+
+    server: Server
+    seal: Seal
+    limits: Limits
+    full: bool = False
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        if exchange.websocket or exchange.method not in ("POST", "GET", "DELETE"):
+            raise method_not_allowed(exchange)
+        try:
+            return await (self._post(exchange) if exchange.method == "POST" else self._other(exchange))
+        except BadMessage as error:
+            return refused(error)
+
+    async def _other(self, exchange: Exchange) -> Response:
+        """A stream of what the server says by itself, or the end of a session."""
+        check_headers(exchange, ())
+        session = self._session(exchange)
+        seconds = NEVER if exchange.method == "GET" else self.server.timeout
+        try:
+            response = await self.server.send(exchange, session, seconds=seconds)
+        except SessionLost:
+            raise session_lost() from None
+        self._seal(response, exchange, session)
+        if is_stream(response) and not isinstance(response.body, bytes) and not self.server.allowed.all:
+            _check_plain(response)
+            response.body = PassedStream(self.server.name, response.body, self.server.allowed, self.limits.answer)
+            return unsized(response)
+        return response
+
+    async def _post(self, exchange: Exchange) -> Response:
+        body = await request_body(exchange, self.limits.body)
+        found = read(body)
+        requests = [each for each in found.several if each.is_request]
+        id = requests[0].id if requests and not found.batch else "null"
+        try:
+            check_headers(exchange, found.several)
+            session = self._session(exchange, id)
+            taken = await self._admitted(exchange, found)
+            if not taken.passed:
+                return answer(taken.errors, batch=True) if taken.errors else accepted()
+            if len(taken.passed) < len(found.several):
+                body = found.only(taken.passed)
+            response = await self.server.send(exchange, session, body, seconds=self.server.seconds_for(taken.passed))
+        except SessionLost:
+            raise session_lost(id) from None
+        except GatewayError as error:
+            exchange.error = error
+            return failed(error, exchange, requests, batch=found.batch, full=self.full)
+        response.headers += taken.lines
+        self._seal(response, exchange, session)
+        requests = [each for each in taken.passed if each.is_request]
+        if isinstance(response.body, bytes) or not is_stream(response):
+            return await self._whole(response, exchange, session, requests, taken.errors)
+
+        def failure(error: GatewayError, id: str) -> str:
+            exchange.error = error
+            if error.kind is ErrorKind.UPSTREAM_TIMEOUT:
+                self.server.cancel(exchange, session, id)
+            return failure_text(error, exchange, id, full=self.full)
+
+        allowed, largest = self.server.allowed, self.limits.answer
+        response.body = PassedStream(self.server.name, response.body, allowed, largest, requests, taken.errors, failure)
+        return unsized(response)
+
+    async def _admitted(self, exchange: Exchange, found: Messages) -> Admitted:
+        """Which messages are passed on. Of a single one, raises BadMessage or GatewayError where it is not."""
+        taken = Admitted([], [], [])
+        for message in found.several:
+            try:
+                taken.lines.extend(await admitted(self.server, exchange, message))
+                taken.passed.append(message)
+            except BadMessage as error:
+                if not found.batch:
+                    error.status = status_of_error(error.code, alone=stands_alone(exchange))
+                    raise
+                taken.refuse(message, error_text(error.id, error.code, error.sentence))
+            except GatewayError as error:
+                if not found.batch:
+                    raise
+                taken.refuse(message, failure_text(error, exchange, message.id, full=self.full))
+        return taken
+
+    async def _whole(
+        self,
+        response: Response,
+        exchange: Exchange,
+        session: ServerSession | None,
+        requests: Sequence[Message],
+        errors: Sequence[str],
+    ) -> Response:
+        """An answer that is no stream, with these errors beside it."""
+        look = response.status == 200 and not self.server.allowed.all
+        try:
+            if not isinstance(response.body, bytes) and _is_json(response):
+                response.body = await begun(response.body, _HELD)  # until then, there can be an error in its place
+            if not look and not errors:
+                return _sized(response)
+            _check_plain(response)
+            text = (await answer_body(response.body, self.limits.answer)).decode()
+            messages = read_answers(text) if text.strip() else []
+            changes = [change for each in messages for change in hide_denied(each, self.server.allowed)]
+            text = replaced(text, changes)
+            if errors:
+                return self._beside(errors, text, response)
+        except (NotJson, AnswerTooLarge, UnicodeDecodeError, IndexError):
+            error = GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, f"the answer of {self.server.name} cannot be read")
+            return failed(error, exchange, requests, full=self.full)
+        except GatewayError as error:
+            exchange.error = error
+            for each in requests if error.kind is ErrorKind.UPSTREAM_TIMEOUT else ():
+                self.server.cancel(exchange, session, each.id)
+            return failed(error, exchange, requests, full=self.full)
+        response.body = text.encode()
+        return _sized(unsized(response))
+
+    def _beside(self, errors: Sequence[str], text: str, response: Response) -> Response:
+        """A batch, of which the gateway has refused a part."""
+        start = skip(text, 0)
+        theirs: Sequence[str] = [text.strip()] if text.strip() else []
+        if theirs and text[start] == "[":
+            theirs = [text[each.start : each.end] for each in elements(text, start)]
+        kept = [line for line in response.headers if line[0] not in _OF_THE_BODY]
+        return answer([*errors, *theirs], batch=True, headers=[line for line in kept if line[0] != b"content-type"])
+
+    def _session(self, exchange: Exchange, id: str = "null") -> ServerSession | None:
+        """The session of a message with this id, None where it has none. Raises BadMessage."""
+        given = exchange.fields.get(SESSION_HEADER)
+        if given is None:
+            return None
+        text = given.decode("latin-1")
+        if not text.startswith(PREFIX):  # it did not come from here: the server knows whether it is one
+            return ServerSession(self.server.name, text)
+        try:
+            session = self.seal.opened(text, exchange).of(self.server.name)
+        except NotOurs:
+            session = None
+        if session is None:
+            raise session_lost(id)
+        return session
+
+    def _seal(self, response: Response, exchange: Exchange, session: ServerSession | None) -> None:
+        """The client gets no session id of the server, but one that leads to it."""
+        given = exchange.fields.get(SESSION_HEADER, b"")
+
+        def ours(theirs: bytes) -> bytes:
+            id = theirs.decode("latin-1")
+            if session is not None and session.id == id:
+                return given
+            endpoint = exchange.attempts[-1].endpoint if exchange.attempts else ""
+            made = Session((ServerSession(self.server.name, id, endpoint),))
+            return self.seal.sealed(made, exchange).encode()
+
+        response.headers = [
+            (name, ours(value) if name == SESSION_HEADER else value) for name, value in response.headers
+        ]
+
+
+async def admitted(server: Server, exchange: Exchange, message: Message) -> Headers:
+    """Lines for the answer, where a message may be passed on. Raises BadMessage, GatewayError."""
+    if message.method != CALL:
+        return []
+    name = message.params.get("name")
+    if not isinstance(name, str):
+        raise BadMessage(INVALID_PARAMS, "a call has the name of a tool", message.id, 200)
+    return await server.admit(exchange, message, name)
+
+
+def is_stream(response: Response) -> bool:
+    """Whether it has events."""
+    types = [value for name, value in response.headers if name == b"content-type"]
+    return response.status == 200 and any(each.lower().lstrip().startswith(EVENTS) for each in types)
+
+
+def unsized(response: Response) -> Response:
+    """A response whose body may become another."""
+    response.headers = [line for line in response.headers if line[0] not in _OF_THE_BODY]
+    return response
+
+
+def _sized(response: Response) -> Response:
+    if isinstance(response.body, bytes) and not any(name == b"content-length" for name, _ in response.headers):
+        response.headers.append((b"content-length", b"%d" % len(response.body)))
+    return response
+
+
+def _is_json(response: Response) -> bool:
+    return any(name == b"content-type" and value.lower().startswith(JSON) for name, value in response.headers)
+
+
+def method_not_allowed(exchange: Exchange) -> GatewayError:
+    """The refusal of any other method."""
+    detail = f"an MCP endpoint takes {METHODS.decode()}, not {exchange.method}"
+    return GatewayError(ErrorKind.METHOD_NOT_ALLOWED, detail, headers=((b"allow", METHODS),))
+
+
+def _check_plain(response: Response) -> None:
+    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in response.headers):
+        raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, "an answer is compressed, though that was not asked for")

@@ -1,0 +1,184 @@
+"""One MCP server, as an endpoint of the gateway uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from gateway.deadlines import NEVER
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Exchange, Handler, Headers, Response
+from gateway.http.bodies import WholeBody
+from gateway.http.decisions import allow, deny
+from gateway.mcp.messages import CALL, CANCELLED, INVALID_PARAMS, BadMessage, Message
+from gateway.mcp.sealing import ServerSession
+from gateway.mcp.tools import Allowed, Patterns
+from gateway.mcp.versions import SESSION_HEADER, VERSION_HEADER
+from gateway.upstream.cluster import Cluster
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.retry import Retries, RetrySettings
+
+_NOT_COPIED: Final = frozenset({b"accept-encoding", b"content-encoding", b"content-length", SESSION_HEADER})
+
+
+MOST_TASKS: Final = 100  # that tell a server something beside requests
+TELLING_SECONDS: Final = 5.0
+
+
+class SessionLost(Exception):
+    """The endpoint that a session began with is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRule:
+    """What holds for some tools. `count` raises GatewayError where they may not be called as often as that."""
+
+    timeout: float | None  # seconds; None: that of the server
+    count: Handler | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Server:
+    """`guard` puts what stands in front of the cluster, such as a breaker, before a way to it."""
+
+    name: str
+    path: str
+    cluster: Cluster = field(repr=False)
+    guard: Callable[[Handler], Handler] = field(repr=False)
+    allowed: Allowed = field(repr=False)
+    headers: Headers = field(repr=False)  # that it gets in place of the client's
+    authorization: bool  # it gets that of the client
+    timeout: float  # seconds
+    patterns: Patterns = field(repr=False)  # of the names of tools that `rules` are for
+    rules: Sequence[ToolRule] = field(repr=False)
+    tasks: set[asyncio.Future[None]] = field(default_factory=set, repr=False)
+
+    async def send(
+        self,
+        exchange: Exchange,
+        session: ServerSession | None,
+        body: bytes | None = None,
+        *,
+        path: str = "",
+        seconds: float = NEVER,
+        lines: Headers | None = None,
+    ) -> Response:
+        """What it answers to a message of this exchange (or to its GET or DELETE), within so many seconds, body
+        included.
+
+        `lines` take the place of the client's of the same names. Raises GatewayError, and SessionLost.
+        """
+        sent = self._request(exchange, session, body, lines or [])
+        sent.target_path = path or self.path
+        if seconds != NEVER:
+            sent.deadline = min(sent.deadline, asyncio.get_running_loop().time() + seconds)
+        handler: Handler = self.cluster
+        if session is not None and session.endpoint:
+            handler = self._bound(session.endpoint)
+        try:
+            return await self.guard(handler)(sent)
+        finally:
+            exchange.upstream = sent.upstream
+            exchange.attempts += sent.attempts
+
+    def _request(
+        self, exchange: Exchange, session: ServerSession | None, body: bytes | None, lines: Headers
+    ) -> Exchange:
+        sent = copy(exchange)
+        lines = [*lines, *self.headers]
+        hidden = _NOT_COPIED | {name for name, _ in lines}
+        if not self.authorization:
+            hidden |= {b"authorization"}
+        if session is not None and session.id:
+            lines.append((SESSION_HEADER, session.id.encode("latin-1")))
+        if session is not None and session.version:
+            lines.append((VERSION_HEADER, session.version.encode("latin-1")))
+            hidden |= {VERSION_HEADER}
+        sent.attempts = ()
+        sent.headers = [line for line in exchange.headers if line[0] not in hidden]
+        sent.hidden_headers |= hidden  # in other spellings, too
+        sent.extra_headers += tuple(lines)
+        sent.body, sent.expectation = None, None
+        if body is not None:
+            sent.body = WholeBody(body, [])
+            sent.headers.append((b"content-length", b"%d" % len(body)))
+        sent.fields = dict(sent.headers)
+        return sent
+
+    def _bound(self, address: str) -> Handler:
+        """The way to this endpoint and no other. Raises SessionLost."""
+        endpoints = self.cluster.upstream.endpoints
+        others = [each for each in endpoints if each.label != address]
+        if len(others) == len(endpoints):
+            raise SessionLost
+        if not others:
+            return self.cluster
+        once = replace(self.cluster, retries=Retries(RetrySettings(1, 1), self.cluster.retries.budget))
+        return _Bound(once, others)
+
+    def cancel(self, exchange: Exchange, session: ServerSession | None, id: str) -> None:
+        """Say that nobody waits any more for the answer to the request with this id, which is JSON. Does not wait."""
+        if len(self.tasks) < MOST_TASKS:
+            body = f'{{"jsonrpc":"2.0","method":"{CANCELLED}","params":{{"requestId":{id},"reason":"timeout"}}}}'
+            task = asyncio.ensure_future(self._tell(exchange, session, body.encode()))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _tell(self, exchange: Exchange, session: ServerSession | None, body: bytes) -> None:
+        with contextlib.suppress(GatewayError, SessionLost):
+            response = await self.send(copy(exchange), session, body, seconds=TELLING_SECONDS)
+            if not isinstance(response.body, bytes):
+                response.body.close()
+
+    # Calls of tools.
+
+    async def admit(self, exchange: Exchange, message: Message, name: str) -> Headers:
+        """Whether a tool may be called, and as often as that: lines for the answer. Raises BadMessage, GatewayError."""
+        rule = f"mcp:{self.name}"
+        if not self.allowed.has(name):
+            sentence = f"there is no tool {shown(name)} here"
+            error = GatewayError(ErrorKind.FORBIDDEN, f"the tool {shown(name)} may not be called")
+            try:
+                deny(exchange, rule, error)
+            except GatewayError:
+                raise BadMessage(INVALID_PARAMS, sentence, message.id, 200) from None
+        allow(exchange, rule, f"the tool {shown(name)} may be called")
+        found = self.rule_of(name)
+        if found is None or found.count is None:
+            return []
+        return (await found.count(exchange)).headers
+
+    def rule_of(self, name: str) -> ToolRule | None:
+        """What holds for this tool beside what holds for all."""
+        number = self.patterns.first(name)
+        return None if number is None else self.rules[number]
+
+    def seconds_for(self, messages: Sequence[Message]) -> float:
+        """How long these may take: as long as the one that may take longest."""
+        return max((self._seconds(each) for each in messages if each.is_request), default=self.timeout)
+
+    def _seconds(self, message: Message) -> float:
+        name = message.params.get("name") if message.method == CALL else None
+        rule = self.rule_of(name) if isinstance(name, str) else None
+        return self.timeout if rule is None or rule.timeout is None else rule.timeout
+
+
+def shown(name: str) -> str:
+    """A name that a client has made up, as logs and errors have it."""
+    text = name if len(name) <= 100 else name[:99] + "…"
+    return repr(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A cluster without some of its endpoints. A Handler."""
+
+    cluster: Cluster
+    others: Sequence[Endpoint]
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        return await self.cluster(exchange, self.others)

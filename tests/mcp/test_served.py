@@ -1,0 +1,78 @@
+"""MCP endpoints in a whole gateway: their routes, whose keys they take, and what is reported."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from tests.mcp.support import McpStub, serving
+from tests.resilience.support import InProcess, running
+
+KEY = "a-key-of-ann-0123456789"
+AUTH = f"""
+schemes: {{key: {{api_key: {{header: X-API-Key}}}}}}
+default: [key]
+consumers:
+  - {{name: ann, keys: ['sha256:{sha256(KEY.encode()).hexdigest()}']}}
+"""
+ACCEPT = {"accept": "application/json, text/event-stream"}
+
+
+@asynccontextmanager
+async def gateway(directory: Path, stub: McpStub, routes: str = "") -> AsyncIterator[InProcess]:
+    models = f"mcp: {{tools: {{servers: [{{name: files, url: '{stub.url}', allow: ['read_*']}}], path: /mcp}}}}\n"
+    (directory / "models.yaml").write_text(models)
+    (directory / "auth.yaml").write_text(AUTH)
+    async with running(directory, routes or "- {path: /x, target: '127.0.0.1:1'}\n") as made:
+        yield made
+
+
+def message(method: str, **params: object) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+
+async def test_endpoint_is_there_by_itself(tmp_path: Path) -> None:
+    """With `mcp` in models.yaml its path takes a consumer's key, which the server does not get, and refuses others as
+    JSON-RPC does."""
+    stub = McpStub()
+    async with serving(stub), gateway(tmp_path, stub) as made:
+        headers = ACCEPT | {"x-api-key": KEY}
+        begun = await made.client.post("/mcp", json=message("initialize"), headers=headers)
+        session = {"mcp-session-id": begun.headers["mcp-session-id"]}
+        listed = await made.client.post("/mcp", json=message("tools/list"), headers=headers | session)
+        without = await made.client.post("/mcp", json=message("tools/list"), headers=ACCEPT)
+        public = await made.client.get("/.well-known/oauth-protected-resource/mcp")
+        ended = await made.client.delete("/mcp", headers=headers | session)
+    assert [each["name"] for each in listed.json()["result"]["tools"]] == ["read_file"]
+    assert all(KEY not in str(each.headers) for each in stub.received)
+    assert (without.status_code, without.json()["id"], without.json()["error"]["code"]) == (401, 1, -32000)
+    assert without.headers["content-type"] == "application/json"
+    assert (public.status_code, ended.status_code, stub.open) == (200, 200, set())
+
+
+async def test_refused_call_is_a_decision(tmp_path: Path) -> None:
+    """A call that is refused, and one that is not, say so in what logs have of the request."""
+    stub = McpStub(sessions=False)
+    async with serving(stub), gateway(tmp_path, stub) as made:
+        headers = ACCEPT | {"x-api-key": KEY}
+        for name in ("write_file", "read_file"):
+            await made.client.post("/mcp", json=message("tools/call", name=name), headers=headers)
+        said = [[each for each in done.decisions if each.rule == "mcp:files"] for done, _ in made.outcomes]
+    assert [(each[0].verdict, each[0].reason) for each in said] == [
+        ("deny", "the tool 'write_file' may not be called"),
+        ("allow", "the tool 'read_file' may be called"),
+    ]
+
+
+async def test_route_of_ones_own(tmp_path: Path) -> None:
+    """A route with `target: mcp` has another path, and passes an Authorization header that it does not use."""
+    stub = McpStub(sessions=False)
+    routes = "- {path: /tools/mcp, strip_prefix: /tools, target: mcp, auth: []}\n"
+    async with serving(stub), gateway(tmp_path, stub, routes) as made:
+        headers = ACCEPT | {"authorization": "Bearer of-the-server"}
+        got = await made.client.post("/tools/mcp", json=message("tools/list"), headers=headers)
+        other = await made.client.post("/mcp", json=message("tools/list"), headers=headers)
+    assert (got.status_code, other.status_code) == (200, 404)
+    assert stub.received[0].headers["authorization"] == "Bearer of-the-server"
