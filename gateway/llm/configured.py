@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway.algorithms.globs import Glob
 from gateway.algorithms.linear_regex import LinearRegex, TextTooLong
@@ -18,11 +18,15 @@ from gateway.deadlines import NEVER
 from gateway.http import Exchange, Handler
 from gateway.http.fields import lines_of
 from gateway.live import Place
+from gateway.llm.accounting import Money
+from gateway.llm.budget import Budgets
 from gateway.llm.choosing import Allowed, Offer, Profile, Rule, Table, Test, When
 from gateway.llm.cooldown import Cooldowns, SharedCooldowns
+from gateway.llm.estimate import Estimator
 from gateway.llm.failover import Failover
 from gateway.llm.handler import Models, Settings
 from gateway.llm.holding import Limits
+from gateway.llm.prices import Prices, Seller
 from gateway.llm.providers import CREDENTIALS, NO_KEY, Loads, key_of
 from gateway.llm.providers import Provider as ProviderLive
 from gateway.outside.redis_link import redis_identity, redis_link
@@ -188,7 +192,20 @@ def models_of(context: Context, way: Way, total: float) -> Models:
         revision=context.configuration.digest,
     )
     limits = Limits(models.hold_size, models.hold_time)
-    return Models(table_of(models), Failover(providers, cooldowns, loads, limits), settings)
+    return Models(table_of(models), _money(context, models), Failover(providers, cooldowns, loads, limits), settings)
+
+
+class _Money(NamedTuple):
+    budgets: Budgets
+    estimator: Estimator
+    prices: Prices
+
+
+def _money(context: Context, models: ModelsFile) -> Money:
+    estimator = context.plan.need(("model estimates",), Estimator, PLACE)
+    sellers = [Seller(name, each.speaks, each.base_url or "") for name, each in models.in_force.items()]
+    prices = context.once("model prices", lambda: Prices(sellers))
+    return _Money(context.once("model budgets", lambda: Budgets((), estimator, prices)), estimator, prices)
 
 
 def provider_of(name: str, config: Provider, handler: Handler) -> ProviderLive:

@@ -23,6 +23,7 @@ from gateway.http.bodies import Body
 from gateway.http.messages import Deferred
 from gateway.http.model_record import LeftOut, ModelRecord, Switch
 from gateway.llm import failures
+from gateway.llm.accounting import Bill
 from gateway.llm.apis import Call
 from gateway.llm.choosing import Candidate
 from gateway.llm.cooldown import Cooldowns, Deployment
@@ -70,6 +71,7 @@ class Going:
     stream: bool
     record: ModelRecord
     meter: Meter
+    bill: Bill
     request: ModelRequest | None = None
     upload: Body | None = None
     output_limit: int | None = None  # to be added
@@ -110,6 +112,8 @@ class Failover:
                 break
             for candidate, provider, key in self._deployments(going, candidates):
                 if not self._may_try(going, candidate, key, note=not number) or record.tries >= MOST_TRIES:
+                    continue
+                if not await going.bill.may_try(candidate):
                     continue
                 if before is not None:
                     record.switches += (Switch(before[0], candidate.backend, before[1]),)
@@ -225,12 +229,13 @@ class Failover:
         stream = MeteredStream(response.body, reader, meter, taking_out=taking_out, decoder=decoder)
         await hold(stream, self._limits)
         if stream.failure is not None and not stream.answered:
+            meter.lost(reader)
             return failures.truncated(stream.failure)
         meter.answer = reader
         stream.trouble = partial(_broke, going)
         answer = Response(response.status, _passed(going, headers), stream)
         if reader.error is not None and not meter.first:
-            meter.sent, meter.answer = False, None
+            meter.lost(reader if reader.usage is not None else None)
             return failures.of_said(reader.error, answer)
         going.record.from_provider = True
         return answer

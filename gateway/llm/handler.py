@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from gateway.auth.credentials import without_parameters
@@ -14,6 +13,7 @@ from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Response
 from gateway.http.model_record import ModelRecord
+from gateway.llm.accounting import Bill, Money
 from gateway.llm.answers import ListedModel, model_entry, model_list
 from gateway.llm.apis import Call, find
 from gateway.llm.choosing import Ask, Choice, NotAllowed, Table, TooLong, candidates_of, choose, offered
@@ -24,9 +24,7 @@ from gateway.llm.providers import CREDENTIALS
 from gateway.llm.reading import read_body
 from gateway.llm.request import BadBody, ModelRequest, read
 from gateway.llm.speaking import ModelError, family_of
-from gateway.llm.usage import Usage
 
-TOKENS_PER_BYTE: Final = 0.27
 _KEYS: Final = frozenset({b"key"})  # parameters of a query
 
 
@@ -47,8 +45,9 @@ class Models:
 
     name: Final = "models"
 
-    def __init__(self, table: Table, failover: Failover, settings: Settings) -> None:
+    def __init__(self, table: Table, money: Money, failover: Failover, settings: Settings) -> None:
         self.table = table
+        self.money = money
         self.failover = failover
         self.settings = settings
 
@@ -70,6 +69,7 @@ class Models:
         exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.settings.total)
         ask = self._ask(going)
         choice = self._chosen(going, ask)
+        await self._reserve(going, choice)
         outcome = await self.failover.answer(going, choice.candidates)
         if isinstance(outcome, Failure) and outcome.reason == "context_overflow":
             outcome = await self._overflowed(going, ask, choice, outcome)
@@ -85,8 +85,9 @@ class Models:
         except BadBody as error:
             raise ModelError(ErrorKind.BAD_REQUEST, str(error), "invalid_request", param=error.member) from None
         record.asked, record.streamed = request.model, request.stream
-        estimated = int(request.size * TOKENS_PER_BYTE) + 1
-        meter = Meter(record, began, estimated, _tokens_of, partial(_commit, record))
+        tier = request.document.get("service_tier")
+        bill = Bill(self.money, record, exchange.route or "", request.size, tier if isinstance(tier, str) else "")
+        meter = Meter(record, began, bill)
         affinity = self._affinity(exchange, request)
         return Going(
             exchange,
@@ -95,6 +96,7 @@ class Models:
             request.stream,
             record,
             meter,
+            bill,
             request,
             affinity=affinity,
             lines=exchange.extra_headers,
@@ -109,7 +111,7 @@ class Models:
             going.model,
             going.stream,
             tools,
-            going.meter.estimated,
+            going.bill.estimated,
             output,
             going.affinity,
         )
@@ -131,6 +133,17 @@ class Models:
         if not choice.candidates:
             raise self._not_offered(exchange, ask, choice)
         return choice
+
+    async def _reserve(self, going: Going, choice: Choice) -> None:
+        """Hold what the request may need, and see that its answer has a limit where it needs one. Raises Refused."""
+        api, request, most = going.call.api, going.request, choice.profile.most_output
+        asked = request.output_limit if request is not None else None
+        allowed = asked if most is None or (asked is not None and asked <= most) else most
+        limit = None
+        if api.metered:
+            limit = await going.bill.reserve(going.exchange, choice.candidates, allowed, generates=api.generates)
+        if api.generates:
+            going.output_limit = allowed if allowed != asked else limit if asked is None else None
 
     def _note(self, record: ModelRecord, choice: Choice) -> None:
         record.rule, record.profile = choice.rule, choice.profile.name
@@ -195,14 +208,6 @@ class Models:
         some = ", ".join(names[:20]) + (" and others" if len(names) > 20 else "")
         detail = f"the model `{model[:200]}` is not offered here" + (f"; there are: {some}" if names else "")
         return ModelError(ErrorKind.NO_ROUTE, detail, "model_not_found", param="model")
-
-
-def _tokens_of(size: int) -> int:
-    return int(size * TOKENS_PER_BYTE)
-
-
-def _commit(record: ModelRecord, usage: Usage, answered: str) -> None:
-    record.committed_tokens = usage.input + usage.output
 
 
 def _said(record: ModelRecord) -> list[tuple[bytes, bytes]]:

@@ -15,6 +15,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
 from gateway.http.bodies import Body
 from gateway.http.model_record import ModelRecord
+from gateway.llm.accounting import Bill
 from gateway.llm.apis import Api
 from gateway.llm.sse import EventSplitter
 from gateway.llm.streams.reader import Kind, Reader
@@ -56,23 +57,16 @@ class Counted(Protocol):
 
 _ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n")
 
-Commit = Callable[[Usage, str], None]
-"""Called once, with what the request took in all, and the model that answered."""
-
 
 class Meter:
-    """Counts one request. `estimated` are tokens of input, by size; `tokens_of` estimates those of a text."""
+    """Counts one request."""
 
-    __slots__ = ("_commit", "_over", "_tokens_of", "answer", "began", "estimated", "first", "last", "record", "sent")
+    __slots__ = ("_bill", "_over", "answer", "began", "first", "last", "record", "sent")
 
-    def __init__(
-        self, record: ModelRecord, began: float, estimated: int, tokens_of: Callable[[int], int], commit: Commit
-    ) -> None:
+    def __init__(self, record: ModelRecord, began: float, bill: Bill) -> None:
         self.record = record
         self.began = began  # time.perf_counter()
-        self.estimated = estimated
-        self._tokens_of = tokens_of
-        self._commit = commit
+        self._bill = bill
         self.sent = False  # a provider has the request, or a part of it
         self.answer: Counted | None = None  # that the client gets, or got a part of
         self.first = 0.0  # time.perf_counter(), when its first content came
@@ -84,6 +78,12 @@ class Meter:
         if not self.first:
             self.first = time.perf_counter()
             self.record.first_token_seconds = self.first - self.began
+
+    def lost(self, answer: Counted | None) -> None:
+        """An attempt has failed that had begun to answer: nothing of it is delivered."""
+        if answer is not None or self.sent:
+            self._bill.lost(self._usage(answer))
+        self.sent, self.answer = False, None
 
     def over(self) -> None:
         """Nothing more comes. Safe to call any number of times."""
@@ -102,16 +102,16 @@ class Meter:
         record.cache_read_tokens, record.cache_write_tokens = usage.cache_read, usage.cache_write
         record.reasoning_tokens = usage.reasoning
         record.estimated = usage.estimated
-        self._commit(usage, record.answered)
+        self._bill.over(usage, record.answered, finished=record.finished)
 
     def _usage(self, answer: Counted | None) -> Usage:
         """What the provider said. Of an answer that was cut it said too little, or nothing: the text that came counts,
         and of one that never came, the request."""
         if answer is None:
-            return Usage(self.estimated, 0, estimated=True) if self.sent else NOTHING
-        said, written = answer.usage, self._tokens_of(answer.text_bytes)
+            return Usage(self._bill.estimated, 0, estimated=True) if self.sent else NOTHING
+        said, written = answer.usage, self._bill.tokens_of(answer.text_bytes)
         if said is None:
-            return Usage(self.estimated, written, estimated=True)
+            return Usage(self._bill.estimated, written, estimated=True)
         if said.output >= written or (answer.finished and said.output):
             return said
         return Usage(said.input, written, said.cache_read, said.cache_write, said.reasoning, estimated=True)

@@ -1,0 +1,126 @@
+"""What one request reserves, and what it is charged: between budgets, prices and what was learned of sizes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.http import Exchange
+from gateway.http.model_record import LeftOut, ModelRecord
+from gateway.llm.budget import Budgets, Hold
+from gateway.llm.choosing import Candidate
+from gateway.llm.claims import Backend, Refused, Wanted
+from gateway.llm.estimate import Estimator
+from gateway.llm.prices import Prices
+from gateway.llm.usage import NOTHING, Usage
+
+
+class Money(Protocol):
+    """Of one configuration."""
+
+    @property
+    def budgets(self) -> Budgets:
+        """What callers may use."""
+        ...
+
+    @property
+    def estimator(self) -> Estimator:
+        """How many tokens requests have."""
+        ...
+
+    @property
+    def prices(self) -> Prices:
+        """What tokens cost."""
+        ...
+
+
+class Bill:
+    """That of one request."""
+
+    __slots__ = ("_asked", "_backend", "_hold", "_money", "_record", "_route", "_size", "_tier", "estimated")
+
+    def __init__(self, money: Money, record: ModelRecord, route: str, size: int, tier: str) -> None:
+        self._money = money
+        self._record = record
+        self._route = route
+        self._size = size  # bytes of the request, where it is JSON
+        self._tier = tier  # the service tier that is asked for
+        self._asked = record.asked
+        self._hold: Hold | None = None
+        self._backend: Backend = ("", "")
+        self.estimated = money.estimator.input_tokens(size, record.asked, route)  # tokens of input
+
+    async def reserve(
+        self, exchange: Exchange, candidates: Sequence[Candidate], output_limit: int | None, *, generates: bool
+    ) -> int | None:
+        """Hold what it may need. The limit of its output, where it must be given one. Raises Refused."""
+        record = self._record
+        backends = tuple((candidate.provider, candidate.model) for candidate in candidates)
+        seconds = exchange.deadline - asyncio.get_running_loop().time()
+        wanted = Wanted(
+            backends,
+            self._route,
+            record.profile,
+            self.estimated,
+            output_limit,
+            seconds,
+            record.asked,
+            self._tier,
+            generates,
+        )
+        self._hold = hold = await self._money.budgets.reserve(exchange, wanted)
+        self._backend = next((backend for backend in backends if backend not in hold.unpriced), self._backend)
+        record.reserved_tokens, record.reserved_micros = hold.tokens, hold.micros
+        return hold.output_limit
+
+    async def may_try(self, candidate: Candidate) -> bool:
+        """Whether the budgets let this backend be tried, now that others may have been."""
+        backend, hold = (candidate.provider, candidate.model), self._hold
+        if hold is None or backend == self._backend:
+            return True
+        if backend in hold.unpriced:
+            self._record.left_out += (LeftOut(candidate.provider, "policy"),)
+            return False
+        try:
+            await hold.switch(backend)
+        except Refused:
+            self._record.left_out += (LeftOut(candidate.provider, "budget"),)
+            return False
+        self._backend = backend
+        return True
+
+    def lost(self, usage: Usage) -> None:
+        """An attempt took so much, and the client gets nothing of it."""
+        if self._hold is not None:
+            self._hold.attempt(usage, self._cost(usage, "") or 0)
+
+    def over(self, usage: Usage, answered: str, *, finished: bool) -> None:
+        """The request is over, and took so much of what the client got."""
+        record, hold = self._record, self._hold
+        if usage == NOTHING and not finished:
+            if hold is not None:
+                hold.release()
+            return
+        cost = self._cost(usage, answered) if usage != NOTHING else 0
+        record.unpriced = cost is None
+        record.cost_micros = cost or 0
+        record.committed_tokens = usage.input + usage.output
+        record.committed_micros = record.reserved_micros if cost is None else cost
+        if hold is not None:
+            hold.commit(usage, cost)
+        if not usage.estimated and usage.input:
+            output = usage.output if finished else None
+            self._money.estimator.learn(
+                self._size, self._asked, self._route, input_tokens=usage.input, output_tokens=output
+            )
+
+    def tokens_of(self, size: int) -> int:
+        """Of a text of so many bytes, as estimated."""
+        return self._money.estimator.input_tokens(size, self._asked, self._route)
+
+    def _cost(self, usage: Usage, answered: str) -> int | None:
+        record = self._record
+        return self._money.prices.cost(
+            record.provider, answered or record.model, usage, asked=record.model, tier=self._tier
+        )
