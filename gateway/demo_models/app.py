@@ -19,7 +19,7 @@ from gateway.demo_models.faults import Faults, faults
 from gateway.demo_models.sending import Client
 
 Message = MutableMapping[str, Any]
-GEMINI_CALL = re.compile(r"/v1beta/models/([^/:]+):(\w+)")
+GEMINI_CALL = re.compile(r"/v1(?:beta|alpha)?/models/([^/:]+):(\w+)")
 FORM_MODEL = re.compile(rb'name="model"\r?\n(?:[^\r\n]+\r?\n)*\r?\n([^\r\n]*)')
 KEPT_REQUESTS = 100
 KEPT_RESPONSES = 1000
@@ -38,7 +38,7 @@ class Received:
 
     @property
     def family(self) -> str:
-        if self.path.startswith("/v1beta/"):
+        if "x-goog-api-key" in self.headers or self.path.startswith("/v1beta/") or GEMINI_CALL.fullmatch(self.path):
             return "gemini"
         return "anthropic" if self.path.startswith("/v1/messages") or "anthropic-version" in self.headers else "openai"
 
@@ -82,7 +82,7 @@ class DemoModels:
         client = Client(scope, receive, send)
         path: str = scope["path"]
         # A base URL may have a path of its own before that of the API.
-        if place := re.search(r"/(?:v1|v1beta|demo)(?=/|$)", path):
+        if place := re.search(r"/(?:v1|v1beta|v1alpha|demo)(?=/|$)", path):
             path = path[place.start() :]
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         query = scope["query_string"].decode("latin-1")

@@ -56,9 +56,10 @@ async def test_answers_in_the_shape_of_each_family(client: httpx2.AsyncClient) -
     assert message["content"] == [{"type": "text", "text": said}]
     assert message["usage"]["output_tokens"] == 4
     contents = {"contents": [{"parts": [{"text": "hello there"}]}]}
-    generated = await ask(client, "/v1beta/models/small:generateContent", contents)
-    assert generated["candidates"][0]["content"]["parts"] == [{"text": said}]
-    assert generated["usageMetadata"]["candidatesTokenCount"] == 4
+    for version in ("v1", "v1beta"):
+        generated = await ask(client, f"/{version}/models/small:generateContent", contents)
+        assert generated["candidates"][0]["content"]["parts"] == [{"text": said}]
+        assert generated["usageMetadata"]["candidatesTokenCount"] == 4
 
 
 async def test_counts_without_generating(client: httpx2.AsyncClient) -> None:
