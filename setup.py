@@ -34,7 +34,7 @@ MODULES = """
     upstream/http1/codec upstream/http1/bodies upstream/http1/failures upstream/http1/connection
     balancing/two_choices balancing/least_request balancing/peak_ewma balancing/weighted_random
     balancing/round_robin balancing/consistent_hash
-    auth/scheme auth/credentials auth/api_key auth/anonymous
+    auth/scheme auth/credentials auth/api_key auth/model_keys auth/anonymous
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     middleware/variables

@@ -145,7 +145,8 @@ def _exchange(
 def _shown(url: str, snapshot: Snapshot) -> str:
     """The URL without the credentials that the configuration expects in it."""
     before, mark, query = url.partition("?")
-    query = without_parameters(query.encode(), secret_parameters(snapshot.configuration.auth)).decode()
+    names = secret_parameters(snapshot.configuration.auth) | snapshot.credentials.parameters
+    query = without_parameters(query.encode(), names).decode()
     return before + mark + query if query else before
 
 

@@ -106,6 +106,19 @@ class KeyRing:
         return ApiKey(holder, begins, math.inf if key.expires is None else key.expires)
 
 
+def holder_of(ring: KeyRing, key: bytes) -> Recognised | Refused:
+    """Whose key this is; UNKNOWN where it is in no ring, or why it does not hold."""
+    entry = ring.find(sha256(key).digest()) if len(key) <= MAX_BYTES else None
+    if entry is None:
+        return UNKNOWN
+    now = time.time()
+    if now >= entry.expires:
+        return replace(EXPIRED, consumer=entry.holder.identity.consumer)
+    if now < entry.not_before:
+        return replace(TOO_EARLY, consumer=entry.holder.identity.consumer)
+    return entry.holder
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
     """The scheme of kind `api_key`."""
@@ -121,6 +134,13 @@ class ApiKeys:
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Whose key it is, if there is one."""
+        keys = self.shown(exchange)
+        if len(keys) != 1:
+            return TWO_KEYS if keys else None
+        return holder_of(self.ring, keys[0])
+
+    def shown(self, exchange: Exchange) -> list[bytes]:
+        """What is in its places, each as often as it is there."""
         keys: list[bytes] = []
         fields, headers = exchange.fields, exchange.headers
         if self.header is not None and self.header in fields:
@@ -129,17 +149,7 @@ class ApiKeys:
             keys += query_values(exchange.query, self.query)
         if self.cookie is not None:
             keys += cookie_values(headers, fields, self.cookie)
-        if len(keys) != 1:
-            return TWO_KEYS if keys else None
-        entry = self.ring.find(sha256(keys[0]).digest()) if len(keys[0]) <= MAX_BYTES else None
-        if entry is None:
-            return UNKNOWN
-        now = time.time()
-        if now >= entry.expires:
-            return replace(EXPIRED, consumer=entry.holder.identity.consumer)
-        if now < entry.not_before:
-            return replace(TOO_EARLY, consumer=entry.holder.identity.consumer)
-        return entry.holder
+        return keys
 
     def challenge(self, refused: Refused | None) -> bytes:
         """There is no registered scheme for API keys: this one says where a key belongs."""

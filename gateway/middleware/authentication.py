@@ -16,8 +16,10 @@ from typing import Final
 from gateway.auth.anonymous import Anonymous
 from gateway.auth.credentials import conceal, has_two
 from gateway.auth.identities import header_names
+from gateway.auth.model_keys import BEARER, EVERYWHERE, for_models, for_servers
 from gateway.auth.scheme import Locations, Recognised, Refused, Scheme
 from gateway.auth.schemes import schemes_of
+from gateway.config.model_routes import target_of
 from gateway.config.models import RouteConfig
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
@@ -45,10 +47,12 @@ class Authentication:
     identity_headers: frozenset[bytes]
     mode: Mode = "enforce"
     elsewhere: Locations = field(default_factory=Locations)  # where other routes find who calls: that ends here, too
+    ending: Locations = field(default_factory=Locations)  # what no backend gets, whatever the schemes say
+    for_backend: Locations = field(default_factory=Locations)  # what it gets unless a scheme has found the caller there
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that knows who calls, or refuses."""
-        stripped, elsewhere = self.identity_headers, self.elsewhere
+        stripped, elsewhere = self.identity_headers, self.elsewhere | self.ending
 
         def open_to_all(exchange: Exchange) -> Awaitable[Response]:
             exchange.hidden_headers = exchange.hidden_headers | stripped if exchange.hidden_headers else stripped
@@ -59,22 +63,22 @@ class Authentication:
 
         if not self.schemes:
             return open_to_all
-        concealed = {scheme.name: self._concealed(scheme) for scheme in self.schemes}
+        concealed = {id(scheme): self._concealed(scheme) for scheme in self.schemes}
         # What is in headers, most often all that there is, is hidden with the identity headers.
-        hidden = {name: stripped | locations.headers for name, locations in concealed.items()}
-        beside = {name: not locations.only_headers for name, locations in concealed.items()}
+        hidden = {each: stripped | locations.headers for each, locations in concealed.items()}
+        beside = {each: not locations.only_headers for each, locations in concealed.items()}
         unless_recognised = self._concealed(None)
 
         async def authenticated(exchange: Exchange) -> Response:
             scheme, result = await self._ask(exchange)
             if isinstance(result, Recognised):
-                name = result.identity.scheme
+                recognising = id(scheme)
                 exchange.identity = result.identity
                 exchange.extra_headers += result.headers
                 exchange.decisions += (result.decision,)
-                exchange.hidden_headers |= hidden[name]
-                if beside[name]:
-                    conceal(exchange, concealed[name])
+                exchange.hidden_headers |= hidden[recognising]
+                if beside[recognising]:
+                    conceal(exchange, concealed[recognising])
                 if result.client_headers:
                     return await _adding(result.client_headers, handler(exchange))
             else:
@@ -124,7 +128,11 @@ class Authentication:
     def _concealed(self, recognising: Scheme | None) -> Locations:
         """What the backend must not see: the credentials of all schemes but those that let it."""
         locations = reduce(or_, (scheme.locations for scheme in self.schemes if not scheme.forward), self.elsewhere)
-        return locations - recognising.locations if recognising is not None and recognising.forward else locations
+        if recognising is not None and recognising.forward:
+            locations = locations - recognising.locations
+        if recognising is None or self.for_backend.headers.isdisjoint(recognising.locations.headers):
+            locations = locations - self.for_backend
+        return locations | self.ending
 
     def __repr__(self) -> str:
         return f"Authentication({', '.join(scheme.name for scheme in self.schemes) or 'open'})"
@@ -163,7 +171,13 @@ def for_route(context: Context, route: RouteConfig) -> Authentication:
     others = (available[name] for name, config in auth.schemes.items() if config.kind in ENDING and name not in names)
     elsewhere = reduce(or_, (scheme.locations for scheme in others if not scheme.forward), Locations()) - KEPT
     kept = reduce(or_, (scheme.locations for scheme in schemes if scheme.forward), Locations())
-    return Authentication(schemes, header_names(auth.identity_headers), auth.mode, elsewhere - kept)
+    common = header_names(auth.identity_headers), auth.mode, elsewhere - kept
+    target = target_of(route, context.configuration.models)
+    if target == "models":
+        return Authentication(for_models(schemes), *common, ending=EVERYWHERE)
+    if target == "mcp":
+        return Authentication(for_servers(schemes), *common, for_backend=BEARER)
+    return Authentication(schemes, *common)
 
 
 DECLARATION: Final[Declaration] = Declaration("authentication", for_route, guards_quota=True, compiled=True)

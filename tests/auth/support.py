@@ -95,9 +95,11 @@ def request(headers: Headers | None = None, query: bytes = b"", *, token: str | 
     return Exchange("req-1", "GET", "/x", query, lines, dict(lines), "http", "host", "127.0.0.1", False, "127.0.0.1")
 
 
-def context(auth: str, base: Path = Path("/nowhere"), routes: str = ROUTE, **environment: str) -> Context:
+def context(
+    auth: str, base: Path = Path("/nowhere"), routes: str = ROUTE, models: str | None = None, **environment: str
+) -> Context:
     """What policies are built from, with this auth.yaml."""
-    configuration: Configuration = parsed(routes, auth=auth, environment=environment, base=base)
+    configuration: Configuration = parsed(routes, auth=auth, models=models, environment=environment, base=base)
     return Context(configuration, Owner().plan())
 
 

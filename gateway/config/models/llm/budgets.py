@@ -37,7 +37,7 @@ class BudgetLimit(Model):
     requests: Unset[Tokens] = Field(None, description="Requests.")
     window: Window = Field(
         description="`minute`, `hour`, `day`, `week` (from Monday on) or `month` of the calendar, or a duration such "
-        "as `30m`, one after the other.",
+        "as `30m`: stretches of that length, counted from 1970 on.",
         examples=["day"],
     )
 
