@@ -76,7 +76,7 @@ class LocalHolds:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.expired = 0
         self._clock = clock
-        self._open: dict[str, tuple[Sequence[Line], Sequence[int]]] = {}
+        self._open: dict[str, tuple[Sequence[Line], Sequence[int], float]] = {}  # the last: until when
         self._held: dict[tuple[str, str, int], int] = {}
         self._expiries: list[tuple[float, str]] = []
 
@@ -114,20 +114,21 @@ class LocalHolds:
     def place(self, hold: str, lines: Sequence[Line], amounts: Sequence[int], seconds: float) -> None:
         """Hold these amounts, in the place of what it held, without asking whether there is room."""
         self.drop(hold)
-        self._open[hold] = lines, amounts
+        due = self._clock() + seconds
+        self._open[hold] = lines, amounts, due
         for line, amount in zip(lines, amounts, strict=True):
             self._held[_window(line)] = self._held.get(_window(line), 0) + amount
+        heappush(self._expiries, (due, hold))
         if len(self._expiries) > 2 * len(self._open) + SPARE_EXPIRIES:
-            self._expiries = [expiry for expiry in self._expiries if expiry[1] in self._open]
+            self._expiries = [(due, hold) for hold, (_, _, due) in self._open.items()]
             heapify(self._expiries)
-        heappush(self._expiries, (self._clock() + seconds, hold))
 
     def drop(self, hold: str) -> bool:
         """It holds nothing any more. False: it did not."""
         found = self._open.pop(hold, None)
         if found is None:
             return False
-        for line, amount in zip(*found, strict=True):
+        for line, amount in zip(*found[:2], strict=True):
             left = self._held[_window(line)] - amount
             if left:
                 self._held[_window(line)] = left
@@ -135,10 +136,18 @@ class LocalHolds:
                 del self._held[_window(line)]
         return True
 
+    def open(self) -> list[tuple[str, Sequence[Line], float]]:
+        """All holds, with the seconds that are left to them."""
+        self._expire()
+        now = self._clock()
+        return [(hold, lines, due - now) for hold, (lines, _, due) in self._open.items()]
+
     def _expire(self) -> None:
         now = self._clock()
         while self._expiries and self._expiries[0][0] <= now:
-            self.expired += self.drop(heappop(self._expiries)[1])
+            due, hold = heappop(self._expiries)
+            if hold in self._open and self._open[hold][2] == due:  # it may have been placed anew
+                self.expired += self.drop(hold)
 
 
 def _window(line: Line) -> tuple[str, str, int]:

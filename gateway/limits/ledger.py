@@ -154,6 +154,13 @@ class Ledger:
         count.added += amount
         self._unwritten[count.span.starts, count.key] = count
 
+    def known(self, key: str, span: Span) -> tuple[int, int]:
+        """What the book is known to have of a key, and of what was forgiven of it; nothing where the window is over."""
+        if span != self.span():
+            return 0, 0
+        count = self._count(key)
+        return count.known, count.forgiven_known
+
     def learn(self, key: str, span: Span, total: int, forgiven: int) -> None:
         """What the book was found to have of a key, and of what was forgiven of it, by others than this ledger."""
         if span == self.span():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.algorithms.calendar_windows import Span
 from gateway.limits.keys import digest
 from gateway.limits.ledger import CREDIT, KEPT_SECONDS, MOST_COUNTED, Increment
 from gateway.limits.scripts import COUNT
@@ -44,13 +45,18 @@ class RedisBook:
         keys: list[str] = []
         arguments: list[int] = [self._most]
         for increment in increments:
-            window = f"{self._link.prefix}quota:{increment.quota}:{increment.span.starts}"
-            keys += (f"{window}:{_name(increment.key)}", window)
+            window = _window(self._link.prefix, increment.quota, increment.span)
+            keys += (counter_key(self._link.prefix, increment.quota, increment.key, increment.span), window)
             apart = int(increment.key.startswith(CREDIT))
             arguments += (increment.known, increment.added, increment.span.ends + KEPT_SECONDS, apart)
         answer: list[int] | None = await self._link.ask(COUNT, keys, arguments)
         return answer
 
 
-def _name(key: str) -> str:
-    return digest(key.encode("utf-8", "surrogatepass"))
+def counter_key(prefix: str, quota: str, key: str, span: Span) -> str:
+    """Where in Redis is what was counted of a key."""
+    return f"{_window(prefix, quota, span)}:{digest(key.encode('utf-8', 'surrogatepass'))}"
+
+
+def _window(prefix: str, quota: str, span: Span) -> str:
+    return f"{prefix}quota:{quota}:{span.starts}"
