@@ -30,6 +30,8 @@ _Times = tuple[tuple[str, int, int, int, int], ...]
 def named_in(file: str, value: Any) -> Iterable[str]:
     """The files that the values of one of the four name."""
     if isinstance(value, dict):
+        if file == "models.yaml" and isinstance(value.get("prices"), dict):
+            yield from named_in("auth.yaml", value["prices"])  # whose `file` is one, too
         for key, inner in value.items():
             if key in KEYS or (key in KEYS_OF_AUTH and file == "auth.yaml"):
                 yield from (name for name in (inner if isinstance(inner, list) else [inner]) if isinstance(name, str))

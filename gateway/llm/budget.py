@@ -22,17 +22,51 @@ from gateway.llm.estimate import OUTPUT_LIMIT, Estimator
 from gateway.llm.prices import MOST_MICROS, MOST_TOKENS, Prices, Tokens
 
 
-class Budgets:
-    """All budgets of one configuration, with what all its requests hold of them."""
+class Tally:
+    """What all requests of this process hold, and what came of their reservations; it outlives a reload."""
 
-    def __init__(self, budgets: Sequence[Budget], estimator: Estimator, prices: Prices) -> None:
-        self.budgets = budgets
+    def __init__(self) -> None:
         self.open = 0  # holds
-        self.reserved_tokens = 0  # of the holds that are open
-        self.reserved_micros = 0
+        self.tokens = 0  # that they reserve
+        self.micros = 0
         self.overshoot_tokens = 0  # what requests used beyond their reservations, ever
         self.overshoot_micros = 0
         self.refused = 0
+
+    def measures(self) -> dict[str, float]:
+        """See `Measured`."""
+        return {
+            "gateway_llm_holds": self.open,
+            "gateway_llm_reserved_tokens": self.tokens,
+            "gateway_llm_reserved_usd": self.micros / 1e6,
+            "gateway_llm_budget_overshoot_tokens_total": self.overshoot_tokens,
+            "gateway_llm_budget_overshoot_usd_total": self.overshoot_micros / 1e6,
+            "gateway_llm_budget_refusals_total": self.refused,
+        }
+
+    def begun(self, tokens: int, micros: int) -> None:
+        """So much is reserved."""
+        self.open += 1
+        self.tokens += tokens
+        self.micros += micros
+
+    def ended(self, hold: Hold, tokens: int, micros: int) -> None:
+        """A hold is settled with so much."""
+        self.open -= 1
+        self.tokens -= hold.tokens
+        self.micros -= hold.micros
+        self.overshoot_tokens += max(0, tokens - hold.tokens) if hold.tokens else 0
+        self.overshoot_micros += max(0, micros - hold.micros) if hold.micros else 0
+
+
+class Budgets:
+    """All budgets of one configuration."""
+
+    def __init__(
+        self, budgets: Sequence[Budget], estimator: Estimator, prices: Prices, tally: Tally | None = None
+    ) -> None:
+        self.budgets = budgets
+        self.tally = tally or Tally()
         self._estimator = estimator
         self._prices = prices
         self._process = uuid.uuid4().hex[:16]
@@ -45,21 +79,11 @@ class Budgets:
             try:
                 await hold.begin()
             except BaseException:  # refused, or its client went away while it waited for a store
-                self.refused += 1
+                self.tally.refused += 1
                 hold.give_back()
                 raise
-        self.open += 1
-        self.reserved_tokens += hold.tokens
-        self.reserved_micros += hold.micros
+        self.tally.begun(hold.tokens, hold.micros)
         return hold
-
-    def ended(self, hold: Hold, tokens: int, micros: int) -> None:
-        """A hold is settled with so much."""
-        self.open -= 1
-        self.reserved_tokens -= hold.tokens
-        self.reserved_micros -= hold.micros
-        self.overshoot_tokens += max(0, tokens - hold.tokens) if hold.tokens else 0
-        self.overshoot_micros += max(0, micros - hold.micros) if hold.micros else 0
 
     def name(self) -> str:
         """Of a hold: no other one is called so, here or elsewhere."""
@@ -250,7 +274,7 @@ class Hold:
 
     def _end(self, delivered: _Spent, requests: int) -> None:
         self._settled = True
-        self._budgets.ended(self, delivered.tokens, delivered.micros)
+        self._budgets.tally.ended(self, delivered.tokens, delivered.micros)
 
         def fixed(claim: Claim) -> int:
             unit = claim.limit.unit

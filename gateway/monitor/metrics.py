@@ -59,6 +59,12 @@ HELP: Final = {
     "/health.",
     "gateway_quota_file_failures_total": "Failures to use the file of the quotas.",
     "gateway_quota_file_outages_total": "Times that the file of the quotas could not be used for a while.",
+    "gateway_llm_holds": "Requests to models that are under way.",
+    "gateway_llm_reserved_tokens": "Tokens that requests under way reserve of budgets.",
+    "gateway_llm_reserved_usd": "Dollars that they reserve.",
+    "gateway_llm_budget_overshoot_tokens_total": "Tokens that requests used beyond what they had reserved.",
+    "gateway_llm_budget_overshoot_usd_total": "Dollars that requests cost beyond what they had reserved.",
+    "gateway_llm_budget_refusals_total": "Requests to models that a budget did not let pass.",
     "gateway_monitor_bytes": "What the windows of the monitor take in memory.",
     "gateway_monitor_left_out": "Routes, services, endpoints and tenants of which the monitor does not keep all: "
     "they are too many; see docs/monitor.md.",

@@ -114,9 +114,9 @@ async def test_a_request_reserves_and_is_charged_what_it_used(world: World) -> N
     tokens = await world.limit("tokens", 1000)
     budgets = world.budgets(tokens)
     hold = await budgets.reserve(make_exchange(), wanted())
-    assert (hold.tokens, budgets.reserved_tokens, world.used(tokens)) == (200, 200, 0)
+    assert (hold.tokens, budgets.tally.tokens, world.used(tokens)) == (200, 200, 0)
     assert hold.commit(Used(90, 10), None)
-    assert (budgets.reserved_tokens, world.used(tokens)) == (0, 100)
+    assert (budgets.tally.tokens, world.used(tokens)) == (0, 100)
 
 
 async def test_requests_at_once_cannot_share_what_is_left(world: World) -> None:
@@ -136,8 +136,8 @@ async def test_requests_at_once_cannot_share_what_is_left(world: World) -> None:
     for hold in passed:
         hold.commit(Used(100, 130), 0)
     assert world.used(tokens) == 20 * 230
-    assert world.used(tokens) - 20 * 200 == budgets.overshoot_tokens == 20 * 30
-    assert budgets.refused == 180
+    assert world.used(tokens) - 20 * 200 == budgets.tally.overshoot_tokens == 20 * 30
+    assert budgets.tally.refused == 180
 
 
 async def test_who_is_refused_learns_what_was_missing_and_until_when(world: World) -> None:
@@ -176,7 +176,7 @@ async def test_a_hold_is_settled_once(world: World) -> None:
     released = await budgets.reserve(make_exchange(), wanted())
     assert released.release()
     assert not released.commit(Used(10, 10), 0)
-    assert (world.used(tokens), budgets.reserved_tokens, budgets.open) == (20, 0, 0)
+    assert (world.used(tokens), budgets.tally.tokens, budgets.tally.open) == (20, 0, 0)
 
 
 async def test_all_windows_are_taken_from_or_none(world: World) -> None:
@@ -258,7 +258,7 @@ async def test_attempts_count_only_where_it_says_so(world: World) -> None:
     assert world.used(attempts) == 227
     assert world.used(provider, "192.0.2.1/stub") == 107
     assert world.used(provider, "192.0.2.1/other") == 120
-    assert budgets.reserved_tokens == 0
+    assert budgets.tally.tokens == 0
 
 
 async def test_a_provider_without_budget_refuses_the_switch(world: World) -> None:
@@ -296,7 +296,7 @@ async def test_absurd_reports_do_no_harm(world: World, huge: int) -> None:
         hold = await budgets.reserve(make_exchange(), wanted(given=huge))
         hold.commit(Used(huge, huge, huge, huge, huge), huge)
         assert 0 <= world.used(tokens) <= 6 * 10**9
-    assert budgets.reserved_tokens == 0
+    assert budgets.tally.tokens == 0
 
 
 async def test_a_request_without_a_limit_gets_one(world: World) -> None:

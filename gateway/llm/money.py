@@ -1,0 +1,172 @@
+"""Budgets, prices and estimates of a configuration, from models.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from gateway.algorithms.globs import Glob
+from gateway.config.models.llm.budgets import Budget as BudgetConfig
+from gateway.config.models.llm.budgets import BudgetLimit
+from gateway.config.models.llm.file import ModelsFile
+from gateway.context import Context
+from gateway.http import Exchange
+from gateway.limits.holds import HoldStore, LocalHolds
+from gateway.limits.keys import LONGEST, compile_key, digest
+from gateway.limits.ledger import Book, Ledger
+from gateway.limits.memory_book import MemoryBook
+from gateway.limits.redis_book import RedisBook
+from gateway.limits.redis_holds import RedisHolds
+from gateway.limits.sqlite_book import SqliteBook
+from gateway.live import Place
+from gateway.llm.budget import Budgets, Tally
+from gateway.llm.claims import Backend, Budget, Limit, Unit, Wanted
+from gateway.llm.estimate import Estimator
+from gateway.llm.price_file import read_prices
+from gateway.llm.prices import MICRO, Price, Prices, Rates, Seller
+from gateway.outside.redis_link import redis_identity, redis_link
+
+PLACE: Final[Place] = ("models.yaml", ("budgets",))
+OF_BACKEND: Final = frozenset({"provider", "model"})
+
+Part = Callable[[Exchange, Wanted, Backend], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What requests to models are counted with."""
+
+    budgets: Budgets
+    estimator: Estimator
+    prices: Prices
+
+
+def money_of(context: Context) -> Money:
+    """That of a configuration with models. Raises ConfigError where the file of prices is wrong."""
+    models = context.configuration.models
+    assert models is not None
+    estimator = context.plan.need(("model estimates",), Estimator, PLACE)
+    tally = context.plan.need(("model budgets' tally",), Tally, PLACE)
+    prices = prices_of(context, models)
+    budgets = [_budget(context, name, config) for name, config in models.budgets.items()]
+    return Money(Budgets(budgets, estimator, prices, tally), estimator, prices)
+
+
+def prices_of(context: Context, models: ModelsFile) -> Prices:
+    """Its prices. Raises ConfigError."""
+    config = models.prices
+    sellers = [Seller(name, provider.speaks, provider.base_url or "") for name, provider in models.in_force.items()]
+    own = read_prices(context.base, config.file) if config.file is not None else []
+    return Prices(sellers, own, config.unknown, _assumed(models))
+
+
+def _assumed(models: ModelsFile) -> Price | None:
+    assume = models.prices.assume
+    if assume is None:
+        return None
+    given, written = (dollars * MICRO // 10**6 for dollars in (assume.input, assume.output))
+    return Price(((0, Rates(given, written, given, given, written)),))
+
+
+def _budget(context: Context, name: str, config: BudgetConfig) -> Budget:
+    parts = frozenset(config.key)
+    everything = config.models == ("*",)
+    return Budget(
+        name,
+        config.mode,
+        _key(config),
+        by_backend=not everything or not parts.isdisjoint(OF_BACKEND),
+        applies=_applies(config, None if everything else [Glob(pattern) for pattern in config.models]),
+        limits=tuple(_limit(context, name, config, limit) for limit in config.limits),
+        output=config.output_reserve,
+        charge=config.charge,
+        on_failure=config.on_failure,
+        store=_store(context, config),
+    )
+
+
+def _applies(config: BudgetConfig, models: list[Glob] | None) -> Callable[[Wanted, Backend], bool]:
+    def applies(wanted: Wanted, backend: Backend) -> bool:
+        names = backend[1].lower(), wanted.asked.lower()
+        return config.applies_to(wanted.route) and (
+            models is None or any(glob.matches(name) for glob in models for name in names)
+        )
+
+    return applies
+
+
+def _key(config: BudgetConfig) -> Part:
+    """Whose requests count together: as for rate limits, with what was chosen for the request."""
+    chosen: dict[str, Part] = {
+        "provider": lambda exchange, wanted, backend: backend[0],
+        "model": lambda exchange, wanted, backend: backend[1],
+        "profile": lambda exchange, wanted, backend: wanted.profile,
+    }
+    theirs = tuple(part for part in config.key if part not in chosen)
+    caller = compile_key(theirs) if theirs else None
+    parts = [chosen[part] for part in config.key if part in chosen]
+
+    def key(exchange: Exchange, wanted: Wanted, backend: Backend) -> str:
+        values = [_bounded(part(exchange, wanted, backend)) for part in parts]
+        if caller is not None:
+            values.insert(0, caller(exchange))
+        return values[0] if len(values) == 1 and caller is not None else "".join(f"{len(v)}:{v}" for v in values)
+
+    return key
+
+
+def _bounded(name: str) -> str:
+    plain = len(name) <= LONGEST and name.isprintable()
+    return name if plain else digest(name.encode("utf-8", "surrogatepass"))
+
+
+def _limit(context: Context, name: str, config: BudgetConfig, limit: BudgetLimit) -> Limit:
+    unit, amount = next(_amounts(limit))
+    counter = f"budget:{name}:{unit}:{limit.window}"
+    key = ("budgets.ledger", counter, config.timezone, *_identity_of_book(context, config))
+    zone, length = ZoneInfo(config.timezone), limit.window
+    ledger = context.plan.need(key, lambda: Ledger(counter, length, zone, _book(context, config)), PLACE)
+    return Limit(unit, amount, _words(limit.window), ledger)
+
+
+def _amounts(limit: BudgetLimit) -> Iterator[tuple[Unit, int]]:
+    if limit.tokens is not None:
+        yield "tokens", limit.tokens
+    if limit.usd is not None:
+        yield "micros", limit.usd
+    if limit.requests is not None:
+        yield "requests", limit.requests
+
+
+def _words(window: str | int) -> str:
+    return window if isinstance(window, str) else f"stretch of {window} s"
+
+
+def _store(context: Context, config: BudgetConfig) -> HoldStore:
+    if config.store == "redis":
+        key = ("budgets.redis", *redis_identity(context))
+        return context.plan.need(key, lambda: RedisHolds(redis_link(context)), PLACE)
+    return context.plan.need(("budgets.local",), LocalHolds, PLACE)
+
+
+def _identity_of_book(context: Context, config: BudgetConfig) -> tuple[object, ...]:
+    if config.store == "redis":
+        return redis_identity(context)
+    return ("memory",) if config.store == "memory" else (_path(context, config),)
+
+
+def _book(context: Context, config: BudgetConfig) -> Book:
+    if config.store == "redis":
+        return RedisBook(redis_link(context))
+    if config.store == "memory":
+        return MemoryBook()
+    path = _path(context, config)
+    return context.plan.need(("quotas.sqlite", path), partial(SqliteBook, path), PLACE)
+
+
+def _path(context: Context, config: BudgetConfig) -> Path:
+    return context.base / context.configuration.middleware.state_directory / config.file
