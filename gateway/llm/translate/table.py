@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.llm.translate import errors, messages_request, responses_request
+from gateway.llm.translate import chat_request, errors, messages_request, responses_request
 from gateway.llm.translate.translation import Translation
 
 _OPENAI_HEADERS = ("openai-", "x-stainless-", "x-codex-")
@@ -26,6 +26,15 @@ _TRANSLATIONS = (
         hidden=_OPENAI_HEADERS,
         request=responses_request.translate,
         error=errors.as_it_is,
+    ),
+    Translation(
+        from_api="openai.chat",
+        to_api="anthropic.messages",
+        to_path="/v1/messages",
+        headers=(("anthropic-version", "2023-06-01"),),
+        hidden=_OPENAI_HEADERS,
+        request=chat_request.translate,
+        error=errors.to_openai,
     ),
 )
 _PROTOCOLS = {"openai.chat": "openai", "anthropic.messages": "anthropic"}

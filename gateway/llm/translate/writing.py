@@ -36,6 +36,11 @@ def answer_body(document: dict[str, Any]) -> bytes:
         raise BadAnswer("The provider's answer has objects inside objects deeper than can be translated.") from None
 
 
+def answer_text(value: Any) -> str:
+    """A part of an answer that the other API has as text of JSON, such as arguments of a tool."""
+    return answer_body(value).decode()
+
+
 def answer_document(body: bytes) -> dict[str, Any]:
     """A whole answer of a provider as an object."""
     try:

@@ -52,6 +52,8 @@ def events_of(written: bytes) -> list[Any]:
     """A stream as documents, and texts where data is no JSON; each name must be the type of its document."""
     events = []
     for block in written.split(b"\n\n")[:-1]:
+        if block.startswith(b":"):
+            continue
         name, _, data = block.rpartition(b"data: ")
         if data == b"[DONE]":
             events.append("[DONE]")
