@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.llm.sse import Event
 from gateway.llm.translate import errors, usage_shapes
-from gateway.llm.translate.translation import BadAnswer, Event
+from gateway.llm.translate.translation import BadAnswer
 from gateway.llm.translate.writing import (
     NOT_AN_OBJECT,
     SHORT,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Protocol
 
+from gateway.llm.sse import Event
 from gateway.llm.translate import errors, reasoning
-from gateway.llm.translate.translation import Event
 from gateway.llm.translate.writing import NOT_AN_OBJECT, SHORT, event_document
 
 MOST_WAITING = 1024 * 1024

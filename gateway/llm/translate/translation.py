@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.llm.sse import Event
+
 
 class CannotTranslate(Exception):
     """A request that the other API has no words for. The text is a sentence for the client; `field` says where."""
@@ -25,14 +27,6 @@ class Malformed(CannotTranslate):
 
 class BadAnswer(Exception):
     """An answer of the provider that is not what its API promises: 502. The text is a sentence without its content."""
-
-
-class Event(Protocol):
-    """One event of a stream: its name, its data, and the bytes that it was."""
-
-    name: bytes
-    data: bytes
-    raw: bytes
 
 
 class StreamTranslator(Protocol):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from gateway.llm.sse import Event
 from gateway.llm.translate.translation import StreamTranslator
 
 _VECTORS = Path(__file__).parent / "vectors"
@@ -25,18 +25,9 @@ def title(case: dict[str, Any]) -> str:
     return str(case["what"]).replace(" ", "-")
 
 
-@dataclass
-class Sent:
-    """An event of a provider."""
-
-    name: bytes
-    data: bytes
-    raw: bytes
-
-
-def sent(data: bytes, name: bytes = b"") -> Sent:
+def sent(data: bytes, name: bytes = b"") -> Event:
     """An event with this data."""
-    return Sent(name, data, b"data: %b\n\n" % data)
+    return Event(name, data, b"data: %b\n\n" % data)
 
 
 def translated(stream: StreamTranslator, events: Iterable[Any], *, ended: bool = True) -> bytes:
