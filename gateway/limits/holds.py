@@ -53,6 +53,11 @@ class Reservation(NamedTuple):
 class HoldStore(Protocol):
     """Where holds are placed."""
 
+    @property
+    def unsettled(self) -> int:
+        """Holds that are over, of which a store elsewhere has not heard yet."""
+        ...
+
     async def reserve(self, hold: str, lines: Sequence[Line], seconds: float) -> Reservation | None:
         """Hold the amounts of all lines, or of none, for so long at most. None: it does not answer."""
         ...
@@ -75,6 +80,7 @@ class LocalHolds:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.expired = 0
+        self.unsettled = 0  # never any: all is here
         self._clock = clock
         self._open: dict[str, tuple[Sequence[Line], Sequence[int], float]] = {}  # the last: until when
         self._held: dict[tuple[str, str, int], int] = {}

@@ -1,0 +1,102 @@
+"""Budgets of several gateways on one Redis, and without it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.config.load import parse
+from gateway.context import Context
+from gateway.errors import ErrorKind
+from gateway.http.testing import make_exchange
+from gateway.live import Owner
+from gateway.llm.budget import Hold
+from gateway.llm.claims import Refused, Wanted
+from gateway.llm.money import Money, money_of
+from gateway.llm.usage import Usage
+from gateway.outside.redis_link import RedisLink
+from tests.redis_server import RedisServer, running_redis
+from tests.support import eventually
+
+WANTED = Wanted((("local", "small"),), "chat", "fast", 100, 100, seconds=60)
+MODELS = """
+providers: {local: {protocol: openai, base_url: http://127.0.0.1:9, models: [small]}}
+budgets:
+  shared: {key: [route], store: redis, on_failure: %s, limits: [{tokens: 4000, window: month}]}
+"""
+
+
+@asynccontextmanager
+async def replica(server: RedisServer, on_failure: str, base: Path) -> AsyncIterator[tuple[Money, RedisLink]]:
+    """One gateway of several."""
+    files = {
+        "routes.yaml": "routes: [{id: chat, path: /*, target: models, auth: []}]",
+        "models.yaml": MODELS % on_failure,
+        "middleware.yaml": f"redis: {{url: '{server.url}', timeout: 1s}}",
+    }
+    configuration = parse({name: text.encode() for name, text in files.items()}, {}, base=base)
+    owner = Owner()
+    plan = owner.plan()
+    money = money_of(Context(configuration, plan))
+    await owner.adopt(plan)
+    (link,) = owner.all(RedisLink)
+    await eventually(lambda: link.calls > 0 and link.answers)
+    try:
+        yield money, link
+    finally:
+        await owner.stop()
+
+
+async def ask(money: Money) -> Hold | Refused:
+    """A request that needs 200 of the 4000 tokens."""
+    try:
+        return await money.budgets.reserve(make_exchange(route="chat"), WANTED)
+    except Refused as refused:
+        return refused
+
+
+async def test_two_gateways_spend_one_budget(tmp_path: Path) -> None:
+    """Of 200 requests at once at both, 20 pass; what they used beyond their holds is what goes over."""
+    with running_redis(tmp_path) as server:
+        async with AsyncExitStack() as stack:
+            both = [(await stack.enter_async_context(replica(server, "local", tmp_path)))[0] for _ in range(2)]
+            outcomes = await asyncio.gather(*(ask(money) for money in both * 100))
+            holds = [outcome for outcome in outcomes if isinstance(outcome, Hold)]
+            assert len(holds) == 20
+            for hold in holds:
+                hold.commit(Usage(100, 90), 0)
+            await eventually(lambda: all(not money.budgets.budgets[0].store.unsettled for money in both))
+            again = await ask(both[0])
+            assert isinstance(again, Hold)
+            refused = await ask(both[1])
+            assert isinstance(refused, Refused)
+            assert (refused.left, refused.retry_after) == (0, 5)
+
+
+@pytest.mark.parametrize("on_failure", ["open", "closed", "local"])
+async def test_without_redis_the_failure_mode_holds_for_reservations(on_failure: str, tmp_path: Path) -> None:
+    """`closed` refuses with a 503, `local` goes by what is known here, `open` lets pass; later all is counted."""
+    with running_redis(tmp_path) as server:
+        async with replica(server, on_failure, tmp_path) as (money, link):
+            begun = [await ask(money) for _ in range(15)]
+            server.freeze()
+            await ask(money)
+            await eventually(lambda: not link.available, message="it does not notice")
+            outcomes = [await ask(money) for _ in range(10)]
+            passed = [outcome for outcome in outcomes if isinstance(outcome, Hold)]
+            assert len(passed) == {"open": 10, "closed": 0, "local": 4}[on_failure]
+            if on_failure == "closed":
+                assert isinstance(outcomes[0], Refused)
+                assert outcomes[0].kind is ErrorKind.STORE_UNAVAILABLE
+            for hold in (*begun, *passed):
+                assert isinstance(hold, Hold)
+                hold.commit(Usage(10, 10), 0)
+            server.thaw()
+            store = money.budgets.budgets[0].store
+            await eventually(lambda: link.answers and not store.unsettled)
+            known = money.budgets.budgets[0].limits[0].ledger.assume("=chat")
+            assert known == 20 * (15 + len(passed))
