@@ -22,6 +22,7 @@ from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.expand import missing_variable
 from gateway.deadlines import Deadlines
 from gateway.live import Owner
+from gateway.llm import money
 from gateway.middleware import order
 from gateway.outside.here import Port, missing_here
 from gateway.outside.host_lookups import HostLookups
@@ -39,6 +40,7 @@ WARNINGS = (
     *checks.WARNINGS,
     Check("middleware.yaml", order.warnings),
     Check("auth.yaml", password_costs.warnings),
+    Check("models.yaml", money.warnings),
 )
 """All that is probably not meant, but for names that do not resolve."""
 

@@ -10,9 +10,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.algorithms.globs import Glob
+from gateway.config.models import Configuration
 from gateway.config.models.llm.budgets import Budget as BudgetConfig
 from gateway.config.models.llm.budgets import BudgetLimit
 from gateway.config.models.llm.file import ModelsFile
+from gateway.config.problems import Fault
 from gateway.context import Context
 from gateway.http import Exchange
 from gateway.limits.holds import HoldStore, LocalHolds
@@ -51,17 +53,52 @@ def money_of(context: Context) -> Money:
     assert models is not None
     estimator = context.plan.need(("model estimates",), Estimator, PLACE)
     tally = context.plan.need(("model budgets' tally",), Tally, PLACE)
-    prices = prices_of(context, models)
+    prices = prices_of(context.configuration)
     budgets = [_budget(context, name, config) for name, config in models.budgets.items()]
     return Money(Budgets(budgets, estimator, prices, tally), estimator, prices)
 
 
-def prices_of(context: Context, models: ModelsFile) -> Prices:
-    """Its prices. Raises ConfigError."""
+def prices_of(configuration: Configuration) -> Prices:
+    """The prices of a configuration with models. Raises ConfigError."""
+    models = configuration.models
+    assert models is not None
     config = models.prices
     sellers = [Seller(name, provider.speaks, provider.base_url or "") for name, provider in models.in_force.items()]
-    own = read_prices(context.base, config.file) if config.file is not None else []
+    own = read_prices(configuration.base, config.file) if config.file is not None else []
     return Prices(sellers, own, config.unknown, _assumed(models))
+
+
+def warnings(configuration: Configuration) -> Iterator[Fault]:
+    """Prices that budgets in money need and that are not known, and a list of prices that is old."""
+    models = configuration.models
+    if models is None:
+        return
+    prices = prices_of(configuration)
+    for message in prices.warnings():
+        yield Fault(("prices",), message, show_value=False)
+    in_money = [
+        name for name, budget in models.budgets.items() if any(limit.usd is not None for limit in budget.limits)
+    ]
+    if not in_money or models.prices.unknown != "refuse":
+        return
+    for provider, model in _named(models):
+        if prices.price(provider, model) is None:
+            message = (
+                f"requests to {provider}/{model} are refused, because its price is not known; write it into the file "
+                "of prices.file, or set prices.unknown"
+            )
+            yield Fault(("budgets", in_money[0]), message, show_value=False)
+
+
+def _named(models: ModelsFile) -> Iterator[Backend]:
+    """The models that the file names, by provider."""
+    profiles = models.model_routing.profiles.values()
+    found: dict[Backend, None] = {}
+    for name, provider in models.in_force.items():
+        found |= dict.fromkeys((name, model) for model in provider.models if "*" not in model)
+    for aliases in (models.aliases, *(profile.aliases for profile in profiles)):
+        found |= dict.fromkeys(backend for names in aliases.values() for backend in names.items())
+    yield from found
 
 
 def _assumed(models: ModelsFile) -> Price | None:

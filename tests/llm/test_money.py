@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import parse
-from gateway.config.problems import ConfigError
+from gateway.config.problems import ConfigError, Fault
 from gateway.context import Context
 from gateway.http import Exchange, Identity
 from gateway.http.testing import make_exchange
 from gateway.live import Owner
 from gateway.llm.claims import Backend, Refused, Wanted
-from gateway.llm.money import Money, money_of
+from gateway.llm.money import Money, money_of, warnings
 from gateway.llm.usage import Usage
 
 PROVIDERS = """
@@ -165,3 +165,26 @@ async def test_what_has_no_price_may_be_free_or_assumed(tmp_path: Path) -> None:
         assert made.prices.unpriced == 1
     async with money("prices: {unknown: assume}", tmp_path) as made:
         assert (made.prices.dearest("local", "small", 1000, 1000) or 0) > 90_000
+
+
+def test_missing_prices_are_warned_of() -> None:
+    """Where a budget is in money, what it will refuse for want of a price is known before."""
+    text = """
+providers:
+  local: {protocol: openai, base_url: http://127.0.0.1:9, models: [small, "x*"]}
+  openai: {keys: [x], models: [gpt-4o]}
+aliases: {chat: {openai: gpt-99}}
+budgets: {each: {limits: [{usd: 1, window: day}]}}
+"""
+    assert [(fault.path, fault.message.split(",")[0]) for fault in faults(text)] == [
+        (("budgets", "each"), "requests to local/small are refused"),
+        (("budgets", "each"), "requests to openai/gpt-99 are refused"),
+    ]
+    assert not faults(text.replace("usd", "tokens"))
+    assert not faults(text + "prices: {unknown: free}")
+
+
+def faults(text: str) -> list[Fault]:
+    routes = b"routes: [{id: chat, path: /*, target: models, auth: []}]"
+    files = {"routes.yaml": routes, "models.yaml": text.encode()}
+    return list(warnings(parse(files, {}, base=Path("/nowhere"))))

@@ -1,0 +1,96 @@
+"""How many tokens requests will take: learned from what providers report."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.llm.estimate import MOST_TOKENS, OUTPUT_FLOOR, OUTPUT_LIMIT, START_RATIO, Estimator
+
+
+def test_what_is_not_known_yet_is_estimated_by_size() -> None:
+    """0.27 tokens for each byte, rounded up."""
+    assert Estimator().input_tokens(1000, "m", "r") == 270
+    assert Estimator().input_tokens(1, "m", "r") == 1
+    assert Estimator().input_tokens(0, "m", "r") == 0
+
+
+def test_the_ratio_of_a_model_is_learned_on_its_route() -> None:
+    """A model with another tokenizer is known after a few requests, and changes nothing for others."""
+    estimator = Estimator()
+    for _ in range(20):
+        estimator.learn(1000, "m", "r", input_tokens=400, output_tokens=1)
+    assert estimator.input_tokens(1000, "m", "r") == 400
+    assert estimator.input_tokens(1000, "m", "other") == estimator.input_tokens(1000, "other", "r") == 270
+
+
+def test_the_error_is_shown() -> None:
+    """It is large while a model is new, and falls as the ratio is learned."""
+    estimator = Estimator()
+    estimator.learn(1000, "m", "r", input_tokens=540, output_tokens=None)
+    first = estimator.known()["m", "r"]
+    assert (first.error, first.reports) == (0.5, 1)
+    for _ in range(60):
+        estimator.learn(1000, "m", "r", input_tokens=540, output_tokens=None)
+    assert estimator.known()["m", "r"].error < 0.01
+
+
+def test_outputs_are_reserved_as_95_of_100_had_them() -> None:
+    """Never less than the floor, and never more than the request allows."""
+    estimator = Estimator()
+    assert estimator.output_reserve("m", "r", None, "learned") == OUTPUT_FLOOR
+    for length in range(1, 101):
+        estimator.learn(1, "m", "r", input_tokens=1, output_tokens=length * 10)
+    assert estimator.output_reserve("m", "r", None, "learned") == 950
+    assert estimator.output_reserve("m", "r", 64_000, "learned") == 950
+    assert estimator.output_reserve("m", "r", 100, "learned") == 100
+    assert estimator.output_reserve("m", "r", 0, "learned") == 0
+
+
+def test_what_was_long_ago_is_forgotten() -> None:
+    """The reserve follows what the last answers were."""
+    estimator = Estimator()
+    for length in [30_000] * 100 + [500] * 200:
+        estimator.learn(1, "m", "r", input_tokens=1, output_tokens=length)
+    assert estimator.output_reserve("m", "r", None, "learned") == 500
+
+
+def test_strict_reserves_are_what_is_asked_for() -> None:
+    """All that the request allows, or else a limit that it will be given."""
+    estimator = Estimator()
+    assert estimator.output_reserve("m", "r", 64_000, "requested") == 64_000
+    assert estimator.output_reserve("m", "r", None, "requested") == OUTPUT_LIMIT
+    assert estimator.output_reserve("m", "r", 10**30, "requested") == MOST_TOKENS
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """Of many models and routes, those that were used last are known."""
+    estimator = Estimator(most=10)
+    for number in range(50):
+        estimator.learn(100, f"m{number}", "r", input_tokens=50, output_tokens=5)
+        estimator.learn(100, "m0", "r", input_tokens=50, output_tokens=5)
+    assert len(estimator.known()) == 10
+    assert {model for model, _ in estimator.known()} == {"m0", *(f"m{number}" for number in range(41, 50))}
+
+
+@pytest.mark.parametrize("tokens", [0, -1, 2**70])
+def test_absurd_reports_do_no_harm(tokens: int) -> None:
+    """A count that cannot be neither fails nor makes the next estimate absurd."""
+    estimator = Estimator()
+    estimator.learn(0, "m", "r", input_tokens=5, output_tokens=5)
+    estimator.learn(1000, "m", "r", input_tokens=tokens, output_tokens=tokens)
+    assert 0 <= estimator.input_tokens(1000, "m", "r") <= 2000
+    assert 0 <= estimator.output_reserve("m", "r", None, "learned") <= OUTPUT_LIMIT
+
+
+@given(st.lists(st.tuples(st.integers(-(10**20), 10**20), st.integers(-(10**20), 10**20)), max_size=50))
+def test_estimates_stay_within_bounds(reports: list[tuple[int, int]]) -> None:
+    """Whatever providers report."""
+    estimator = Estimator()
+    for size, tokens in reports:
+        estimator.learn(size, "m", "r", input_tokens=tokens, output_tokens=tokens)
+    assert 0 <= estimator.input_tokens(1000, "m", "r") <= 2000
+    assert estimator.output_reserve("m", "r", None, "learned") <= OUTPUT_LIMIT
+    assert all(estimate.error >= 0 for estimate in estimator.known().values())
+    assert START_RATIO > 0
