@@ -76,7 +76,8 @@ def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
     for name in sorted(_names(directory)):
         if name.endswith(".yml") and is_route_file(name.removesuffix(".yml") + ".yaml"):
             problems.append(_about(name, f"this file is not read; rename it to {name.removesuffix('.yml')}.yaml"))
-    for name in policy_files(files.get("middleware.yaml", b"")):
+    policies = policy_files(files.get("middleware.yaml", b""))
+    for name in dict.fromkeys((*policies, *guardrail_files(files.get("models.yaml", b"")))):
         with contextlib.suppress(OSError, ValueError):  # reported where the policy is loaded, with its line
             files[name] = read_regular(directory / name, MAX_SOURCE_BYTES)
     return files, problems
@@ -102,12 +103,21 @@ def policy_files(middleware: bytes) -> tuple[str, ...]:
     if b"policies" not in middleware:
         return ()
     document, _ = compose("middleware.yaml", middleware)
-    return tuple(dict.fromkeys(_files(document))) if document else ()
+    return tuple(dict.fromkeys(_files(document, "policies", "class"))) if document else ()
 
 
-def _files(document: Document) -> Iterator[str]:
-    for policy in _entries(_entries(document.root).get("policies")).values():
-        named = _entries(policy).get("class")
+@lru_cache(maxsize=4)
+def guardrail_files(models: bytes) -> tuple[str, ...]:
+    """The same of the guardrails of models.yaml."""
+    if b"guardrails" not in models:
+        return ()
+    document, _ = compose("models.yaml", models)
+    return tuple(dict.fromkeys(_files(document, "guardrails", "policy"))) if document else ()
+
+
+def _files(document: Document, section: str, key: str) -> Iterator[str]:
+    for policy in _entries(_entries(document.root).get(section)).values():
+        named = _entries(policy).get(key)
         if named is None or not isinstance(named.node, Scalar):
             continue
         try:

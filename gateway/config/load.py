@@ -89,9 +89,8 @@ def parse(
 def _models(reading: "_Reading | None", secrets: KnownSecrets) -> ModelsFile | None:
     models = cast(ModelsFile | None, reading.model if reading is not None else None)
     if models is not None:
-        for provider in models.providers.values():
-            for key in provider.keys:
-                secrets.add(key.get_secret_value())
+        for secret in models.secrets:
+            secrets.add(secret.get_secret_value())
     return models
 
 

@@ -114,3 +114,17 @@ def test_the_error_as_a_text_is_all_of_its_problems(tmp_path: Path) -> None:
         load(tmp_path, {})
     assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
     assert len(caught.value.problems) == 2
+
+
+def test_files_that_models_name_are_read_and_watched(tmp_path: Path) -> None:
+    """The Python files of guardrails are of the configuration; prices are watched, and what is written is not."""
+    (tmp_path / "routes.yaml").write_text(ROUTE)
+    (tmp_path / "auth.yaml").write_text("schemes: {keys: {api_key: }}\ndefault: keys\n")
+    (tmp_path / "mine.py").write_text("class NoCards: ...\n")
+    (tmp_path / "models.yaml").write_text(
+        "providers: {openai: {keys: k}}\nprices: {file: prices.yaml}\nguardrails: {g: {policy: 'mine.py:NoCards'}}\n"
+        "budgets: {b: {file: b.sqlite, limits: [{tokens: 5, window: day}]}}\n"
+    )
+    files = read_files(tmp_path)
+    assert list(files) == ["routes.yaml", "auth.yaml", "models.yaml", "mine.py"]
+    assert load(tmp_path, {}).named == {"prices.yaml"}

@@ -23,6 +23,8 @@ from gateway.config.checks import (
     foreign_paths,
     headers,
     health,
+    llm,
+    llm_idle,
     llm_routes,
     methods,
     numbers,
@@ -64,6 +66,11 @@ ERRORS = (
     Check("routes.yaml", llm_routes.taken_names),
     Check("routes.yaml", llm_routes.open_to_all),
     Check("models.yaml", llm_routes.open_paths),
+    Check("models.yaml", llm.unknown_names),
+    Check("models.yaml", llm.incomplete_providers),
+    Check("models.yaml", llm.endless_overflow),
+    Check("models.yaml", llm.without_redis),
+    Check("models.yaml", llm.paths_of_servers),
     Check("middleware.yaml", route_ids.unknown),
     Check("middleware.yaml", route_ids.taken_by_another_file),
     Check("middleware.yaml", headers.unknown_variables),
@@ -119,6 +126,7 @@ WARNINGS = (
     Check("auth.yaml", schemes.warnings),
     Check("auth.yaml", consumers.plain_keys),
     Check("auth.yaml", consumers.expired),
+    Check("models.yaml", llm_idle.warnings),
 )
 """What `gateway check` says beyond the errors: it is probably not meant, although it can be served."""
 

@@ -160,7 +160,7 @@ class Converter:
 
 def _is_literal_secret(path: list[str | int]) -> bool:
     """Whether a secret stands at this place of a file, where only its name should."""
-    if path[:1] == ["providers"] and "keys" in path:
+    if (path[:1] == ["providers"] and "keys" in path) or (path[:1] == ["mcp"] and "headers" in path):
         return True
     key = next((step for step in reversed(path) if isinstance(step, str)), "")
     if key == "key":

@@ -33,7 +33,9 @@ def _may_be_secret(file: str, path: Path) -> bool:
     """Whether what stands there may be a credential, or was meant to be one: then it is not repeated anywhere."""
     keys = {step for step in path if isinstance(step, str)}
     if file == "models.yaml":
-        return path[:1] == ("providers",) and (len(path) < 3 or bool(keys & SECRETIVE))
+        if path[:1] == ("providers",):
+            return len(path) < 3 or bool(keys & SECRETIVE)
+        return bool(keys & {"headers", "secret"})
     return (file == "auth.yaml" and bool(keys & SECRETIVE)) or bool(path and path[0] in ("redis", "audit_log"))
 
 

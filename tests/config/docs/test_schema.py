@@ -7,6 +7,7 @@ from jsonschema import Draft202012Validator
 from gateway.config.docs.reference import SAMPLE
 from gateway.config.docs.schema import schemas
 from gateway.config.models import FILES
+from tests.config.models.test_llm import SEED
 from tests.config.support import ROUTE
 
 FULL = """\
@@ -89,6 +90,16 @@ def test_wrong_routes_do_not_fit_the_schema(before: str, after: str) -> None:
         ("auth.yaml", "trusted_proxies: [10.0.0.0/8]\n", True),
         ("auth.yaml", "trusted_proxies:\n", True),
         ("auth.yaml", "trusted_proxies: [somewhere]\n", False),
+        ("models.yaml", SEED, True),
+        ("models.yaml", "model_routing: {profiles: {a: {max_context_tokens: 5}}}\n", True),
+        ("models.yaml", "modelRouting: {profiles: {a: {maxContextTokens: '5'}}}\n", False),
+        ("models.yaml", "providers: {openai: {keys: '${K}', models: gpt-5}}\n", True),
+        ("models.yaml", "providers: {openai: {protocol: smtp}}\n", False),
+        ("models.yaml", "budgets: {b: {limits: [{usd: 5, window: 30m}, {usd: '5', window: day}]}}\n", True),
+        ("models.yaml", "budgets: {b: {limits: [{usd: 5, window: fortnight}]}}\n", False),
+        ("models.yaml", "modelRouting: {rules: [{when: {header: {name: a}}, use: b}]}\n", True),
+        ("models.yaml", "modelRouting: {rules: [{when: {header: [{name: a}], model: [b]}, use: b}]}\n", True),
+        ("models.yaml", "content: hash\nguardrails: {g: {policy: 'a:B', 'on': input}}\n", True),
     ],
 )
 def test_the_other_files_have_schemas_too(file: str, text: str, right: bool) -> None:

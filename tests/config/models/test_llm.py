@@ -155,6 +155,7 @@ def test_windows_are_of_the_calendar_or_durations() -> None:
         ("{protocol: anthropic, base_url: 'http://a/anthropic'}", "/v1/messages", "/anthropic/v1/messages"),
         ("{protocol: anthropic, base_url: 'http://a/x/v1'}", "/v1/messages", "/x/v1/messages"),
         ("{protocol: gemini, base_url: 'http://a/v1beta'}", "/v1beta/models/x:y", "/v1beta/models/x:y"),
+        ("{protocol: gemini, base_url: 'http://a/g/v1beta'}", "/v1/models/x:y", "/g/v1/models/x:y"),
     ],
 )
 def test_a_base_url_is_what_the_sdk_is_told(provider: str, path: str, sent: str) -> None:

@@ -1,6 +1,6 @@
 """models.yaml as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -115,6 +115,19 @@ class ModelsFile(Section):
         named = (name for name in self._named if name in WELL_KNOWN and name not in self.providers)
         every = {**self.providers, **dict.fromkeys(named, Provider())}
         return {name: in_force(name, provider) for name, provider in every.items()}
+
+    @property
+    def secrets(self) -> Iterator[SecretStr]:
+        """All that is secret in it."""
+        for provider in self.providers.values():
+            yield from provider.keys
+        if self.affinity.secret is not None:
+            yield self.affinity.secret
+        for endpoint in self.mcp.values():
+            if endpoint.secret is not None:
+                yield endpoint.secret
+            for server in endpoint.servers:
+                yield from server.headers.values()
 
     @property
     def _named(self) -> list[str]:

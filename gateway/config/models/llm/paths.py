@@ -29,6 +29,7 @@ PATHS: Final = (
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/v1beta/models/*",
+    "/v1alpha/models/*",
 )
 """What the routes to the models take that are there by themselves: of OpenAI, Anthropic, and Gemini. A `*` at the end
 takes nothing, too: `/v1/responses` as well as `/v1/responses/ID/cancel`."""

@@ -154,7 +154,7 @@ class Provider(Section):
             return path
         if self.protocol == "openai":
             return base + path.removeprefix("/v1")
-        return base.removesuffix("/v1beta" if self.protocol == "gemini" else "/v1") + path
+        return base.removesuffix("/v1").removesuffix("/v1beta") + path
 
 
 def in_force(name: str, provider: Provider) -> Provider:

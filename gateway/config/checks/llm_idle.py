@@ -1,0 +1,205 @@
+"""models.yaml: what is probably not meant, although it can be served."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from gateway.algorithms.globs import Glob
+from gateway.config.models import Configuration, ModelsFile
+from gateway.config.models.llm.providers import Provider
+from gateway.config.models.llm.routing import When
+from gateway.config.problems import Fault, Path
+from gateway.config.yaml.document import Scalar
+
+_SECONDS = {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 28 * 86400}
+
+
+def warnings(configuration: Configuration) -> Iterator[Fault]:
+    """All of them."""
+    if (models := configuration.models) is not None:
+        yield from _gateway(models)
+        yield from _providers(configuration, models)
+        yield from _aliases(models)
+        yield from _rules(configuration, models)
+        yield from _profiles(models)
+        yield from _budgets(models)
+        yield from _others(configuration, models)
+
+
+def _gateway(models: ModelsFile) -> Iterator[Fault]:
+    if models.gateway.bind is not None:
+        message = "this has no effect: where the gateway listens is said to serve, by --host and --port; remove it"
+        yield Fault(("gateway", "bind"), message)
+
+
+def _providers(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:
+    for name, provider in models.in_force.items():
+        place = ("providers", name) if name in models.providers else ("model_routing",)
+        if name not in models.providers:
+            variable = f"{name.upper()}_API_KEY"
+            message = f"{name} has no keys, and refuses requests without one; write providers: {{{name}: {{keys: "
+            yield Fault(place, f'{message}["${{{variable}}}"]}}}}', show_value=False)
+        elif not provider.keys and provider.origin.startswith("https:"):
+            yield Fault(place, "it has no keys: requests are sent to it without one; add keys", show_value=False)
+        yield from _keys(configuration, place, provider)
+        if not provider.weight and all(each.weight == 0 for each in models.in_force.values()):
+            yield Fault((*place, "weight"), "the weight of every provider is 0; give one of them a weight")
+
+
+def _keys(configuration: Configuration, place: Path, provider: Provider) -> Iterator[Fault]:
+    document = configuration.documents["models.yaml"]
+    for number, key in enumerate(provider.keys):
+        path = (*place, "keys", number)
+        found = document.find(path).node
+        if isinstance(found, Scalar) and not found.expanded and key.get_secret_value():
+            yield Fault(path, "the key stands here as it is; write ${file:...} or ${NAME}", show_value=False)
+        if key in provider.keys[:number]:
+            yield Fault(path, "this key is there already; remove one of them", show_value=False)
+    if provider.keys and provider.origin.startswith("http:") and not _is_near(provider.origin):
+        yield Fault((*place, "base_url"), "its keys are sent over http, where others can read them; use https")
+
+
+def _is_near(origin: str) -> bool:
+    """Whether it is this machine, or in a network of one's own."""
+    host = urlsplit(origin).hostname or ""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".internal", ".localhost"))
+
+
+def _aliases(models: ModelsFile) -> Iterator[Fault]:
+    every: list[tuple[Path, Mapping[str, Mapping[str, str]]]] = [(("aliases",), models.aliases)]
+    for name, profile in models.model_routing.profiles.items():
+        every.append((("model_routing", "profiles", name, "aliases"), profile.aliases))
+    offered = {name: [Glob(each) for each in provider.models] for name, provider in models.in_force.items()}
+    for place, aliases in every:
+        for alias, names in aliases.items():
+            if not names:
+                yield Fault((*place, alias), "it stands for no model, so that who asks for it gets a 404; remove it")
+            for provider, model in names.items():
+                if not any(glob.matches(model.lower()) for glob in offered.get(provider, ())):
+                    message = f"models of {provider} has no such name; correct it, or add it there"
+                    yield Fault((*place, alias, provider), f"{message} (got {model})", show_value=False)
+
+
+def _rules(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:
+    rules = models.model_routing.rules
+    ids = [route.id for route in configuration.routes.routes if route.target == "models"]
+    known = {*models.aliases, *(name for profile in models.model_routing.profiles.values() for name in profile.aliases)}
+    known |= {name for provider in models.in_force.values() for name in provider.models}
+    for number, rule in enumerate(rules):
+        place = ("model_routing", "rules", number)
+        open_to_all = [
+            earlier
+            for earlier, other in enumerate(rules[:number])
+            if models.model_routing.profiles[other.use].allow.everybody and _covers(other.when, rule.when)
+        ]
+        if open_to_all:
+            message = f"it never fires: rules[{open_to_all[0]}], before it, takes all of its requests; exchange them"
+            yield Fault(place, message, show_value=False)
+        elif why := _impossible(configuration, rule.when, ids, known):
+            yield Fault((*place, "when", why[0]), f"it never fires: {why[1]}", show_value=False)
+
+
+def _covers(one: When, other: When) -> bool:
+    """Whether all that `one` asks for is asked for by `other`, too: then it takes all of its requests."""
+    for name in type(one).model_fields:
+        wanted, given = getattr(one, name), getattr(other, name)
+        if wanted in ((), None) or wanted == given:
+            continue
+        if name in ("header", "claim"):
+            if not set(map(repr, wanted)) <= set(map(repr, given)):
+                return False
+        elif not isinstance(wanted, tuple) or not given or not set(given) <= set(wanted):
+            return False
+    return True
+
+
+def _impossible(configuration: Configuration, when: When, ids: list[str], known: set[str]) -> tuple[str, str] | None:
+    """What of it no request fulfils, and why."""
+    if when.route and not any(Glob(glob).matches(each.lower()) for glob in when.route for each in ids):
+        return "route", f"the routes to models are {', '.join(ids)}; correct the id"
+    if when.model and not any(_meet(pattern, name) for pattern in when.model for name in known):
+        return "model", "no provider offers such a model, and there is no alias of this name; correct it"
+    kinds = {scheme.kind for scheme in configuration.auth.schemes.values()}
+    if when.claim and not kinds & {"jwt", "introspection"}:
+        return "claim", "auth.yaml has no scheme by which tokens with claims come; add one, or remove it"
+    consumers = {consumer.name for consumer in configuration.auth.consumers}
+    if when.consumer and kinds <= {"api_key", "http_signature"} and consumers.isdisjoint(when.consumer):
+        return "consumer", "auth.yaml has no consumer of this name; correct it"
+    return None
+
+
+def _meet(pattern: str, name: str) -> bool:
+    """Whether a text may fit both patterns, as far as that is easily said."""
+    if "*" not in name:
+        return Glob(pattern).matches(name.lower())
+    if "*" not in pattern:
+        return Glob(name).matches(pattern.lower())
+    ours, theirs = pattern.lower().partition("*")[0], name.lower().partition("*")[0]
+    return ours.startswith(theirs) or theirs.startswith(ours)
+
+
+def _profiles(models: ModelsFile) -> Iterator[Fault]:
+    routing = models.model_routing
+    used = {routing.default, *(rule.use for rule in routing.rules)}
+    used |= {profile.overflow for profile in routing.profiles.values()}
+    for name, profile in routing.profiles.items():
+        place = ("model_routing", "profiles", name)
+        if name not in used:
+            message = "no rule uses it, it is not the default, and nothing overflows into it; use it, or remove it"
+            yield Fault(place, message, show_value=False)
+        larger = routing.profiles[profile.overflow] if profile.overflow is not None else None
+        if larger is not None and profile.max_context_tokens is None:
+            message = "this has no effect without max_context_tokens but where a provider refuses; add that"
+            yield Fault((*place, "overflow"), message, show_value=False)
+        elif larger is not None and (larger.max_context_tokens or 10**16) <= (profile.max_context_tokens or 0):
+            message = (
+                f"{profile.overflow} takes no more than this profile does, so that nothing fits; name a larger one"
+            )
+            yield Fault((*place, "overflow"), message, show_value=False)
+        elif (profile.max_output_tokens or 0) >= (profile.max_context_tokens or 10**16):
+            message = "it is not less than max_context_tokens, which is for input and output together; lower it"
+            yield Fault((*place, "max_output_tokens"), message)
+        if profile.providers and all(choice.weight == 0 for choice in profile.providers):
+            yield Fault((*place, "providers"), "all weights are 0; give one of them a weight", show_value=False)
+
+
+def _budgets(models: ModelsFile) -> Iterator[Fault]:
+    for name, budget in models.budgets.items():
+        for unit in ("tokens", "usd", "requests"):
+            found = [(number, limit) for number, limit in enumerate(budget.limits) if getattr(limit, unit) is not None]
+            for number, limit in found:
+                seconds = limit.window if isinstance(limit.window, int) else _SECONDS[limit.window]
+                for _, other in found:
+                    longer = other.window if isinstance(other.window, int) else _SECONDS[other.window]
+                    if longer > seconds and getattr(other, unit) <= getattr(limit, unit):
+                        message = "this has no effect: another limit is for a longer time, and no more; remove one"
+                        yield Fault(("budgets", name, "limits", number), message, show_value=False)
+                        break
+
+
+def _others(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:
+    used = {name for profile in models.model_routing.profiles.values() for name in profile.guardrails}
+    for name in models.guardrails:
+        if name not in used:
+            message = "no profile names it, so that it looks at nothing; add it to guardrails of a profile"
+            yield Fault(("guardrails", name), message, show_value=False)
+    if "drains" in models.model_fields_set and models.on_disconnect != "drain":
+        yield Fault(("drains",), "this has no effect without on_disconnect: drain; add that, or remove it")
+    if models.prices.assume is not None and models.prices.unknown != "assume":
+        yield Fault(("prices", "assume"), "this has no effect without unknown: assume; add that", show_value=False)
+    ids = {route.id for route in configuration.routes.routes if route.target == "models"}
+    for route in models.content.routes:
+        if route not in ids:
+            message = f"no route to models has this id, but {', '.join(sorted(ids))}; correct it"
+            yield Fault(("content", "routes", route), message, show_value=False)
+    if not models.in_force and not models.mcp:
+        yield Fault((), "there is no provider, so that there are no models; add providers", show_value=False)
+    names = configuration.auth.default
+    if models.in_force and any(configuration.auth.schemes[name].kind == "anonymous" for name in names):
+        open_ = [each.id for each in configuration.routes.routes if each.target == "models" and each.auth is None]
+        if open_:
+            message = "default of auth.yaml lets anonymous callers in, who use the keys of the providers, too; write a "
+            yield Fault(("providers",), f"{message}route with target: models and auth: [SCHEME]", show_value=False)
