@@ -120,9 +120,9 @@ class MessagesStream:
         document = event_document(event.data)
         if document is None:
             return self.cut_off("api_error", NOT_AN_OBJECT)
+        if (error := errors.in_stream(document)) is not None:
+            return self.cut_off(*error)
         kind = document.get("type")
-        if kind == "error" or "error" in document:
-            return self.cut_off(*errors.in_anthropic_stream(document))
         if kind == "ping":
             return b": ping\n\n"
         begun = b"" if self._head else self._begin(document.get("message"))

@@ -9,7 +9,7 @@ from gateway.llm.translate import model_names
 from gateway.llm.translate.chat_answer import Asked, MessagesStream, whole_answer
 from gateway.llm.translate.chat_thinking import set_thinking
 from gateway.llm.translate.message_turns import Turns
-from gateway.llm.translate.reading import Fields, Notes, is_number, malformed
+from gateway.llm.translate.reading import NO_SUCH_TOOL, Fields, Notes, is_number, malformed
 from gateway.llm.translate.translation import Translated
 from gateway.llm.translate.writing import request_body
 
@@ -195,7 +195,10 @@ def _choice(fields: Fields, tools: list[dict[str, Any]]) -> tuple[dict[str, Any]
         return None, tools
     choice.end()
     if kind == "function":
-        return {"type": "tool", "name": inner.needed_text("name")}, tools
+        name = inner.needed_text("name")
+        if not any(tool["name"] == name for tool in tools):
+            fields.notes.refuse(inner.at("name"), NO_SUCH_TOOL)
+        return {"type": "tool", "name": name}, tools
     named = [one.object("function") for one in inner.objects("tools")]
     allowed = {one.needed_text("name") for one in named if one is not None}
     mode = _CHOICES.get(inner.needed_text("mode"), "auto")

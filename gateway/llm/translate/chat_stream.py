@@ -88,20 +88,20 @@ class ChatStream:
             return self._writer.idle() if self._begun else b""
         chunk = event_document(event.data)
         if chunk is None:
-            return self.cut_off("server_error", NOT_AN_OBJECT)
-        if chunk.get("error") or event.name == b"error":
-            return self.cut_off(*errors.in_openai_stream(chunk))
+            return self.cut_off("api_error", NOT_AN_OBJECT)
+        if (error := errors.in_stream(chunk)) is not None:
+            return self.cut_off(*error)
         written = self._chunk(chunk)
         if self._waits > MOST_WAITING:
-            written += self.cut_off("server_error", "Calls of tools alternate for longer than can be put in order.")
+            written += self.cut_off("api_error", "Calls of tools alternate for longer than can be put in order.")
         if self._writer.full:
-            written += self.cut_off("server_error", "The provider's answer is longer than can be translated.")
+            written += self.cut_off("api_error", "The provider's answer is longer than can be translated.")
         return written
 
     def end(self) -> bytes:
         if self._reason and not self.finished:
             return self._finish()
-        return self.cut_off("server_error", "The provider's stream ended before the answer was complete.")
+        return self.cut_off("api_error", "The provider's stream ended before the answer was complete.")
 
     def cut_off(self, kind: str, sentence: str) -> bytes:
         if self.finished:

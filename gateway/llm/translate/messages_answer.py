@@ -155,7 +155,7 @@ class MessagesWriter:
         return self._stop_block() + event("message_delta", last) + event("message_stop", {"type": "message_stop"})
 
     def error(self, kind: str, sentence: str) -> bytes:
-        return event("error", errors.anthropic_error(errors.anthropic_kind(kind), sentence))
+        return event("error", errors.anthropic_error(kind, sentence))
 
     def idle(self) -> bytes:
         return event("ping", {"type": "ping"})

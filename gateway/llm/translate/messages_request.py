@@ -9,7 +9,7 @@ from gateway.llm.translate import model_names, reasoning
 from gateway.llm.translate.chat_messages import ChatMessages, joined
 from gateway.llm.translate.chat_stream import ChatStream
 from gateway.llm.translate.messages_answer import Asked, MessagesWriter, whole_answer
-from gateway.llm.translate.reading import Fields, Notes, malformed
+from gateway.llm.translate.reading import NO_SUCH_TOOL, Fields, Notes, malformed
 from gateway.llm.translate.translation import Translated
 from gateway.llm.translate.writing import request_body, request_text
 
@@ -223,19 +223,21 @@ def _assistant(message: Fields, content: object, messages: ChatMessages, model: 
 def _tools(fields: Fields, body: dict[str, Any]) -> None:
     tools = [tool for one in fields.objects("tools") if (tool := _tool(one)) is not None]
     choice = fields.object("tool_choice")
-    if not tools:
-        return
-    body["tools"] = tools
+    if tools:
+        body["tools"] = tools
     if choice is None:
         return
     kind = choice.needed_text("type")
     if kind == "tool":
-        body["tool_choice"] = {"type": "function", "function": {"name": choice.needed_text("name")}}
-    elif kind in _CHOICES:
-        body["tool_choice"] = _CHOICES[kind]
-    else:
+        name = choice.needed_text("name")
+        if not any(tool["function"]["name"] == name for tool in tools):
+            fields.notes.refuse(choice.at("name"), NO_SUCH_TOOL)
+        body["tool_choice"] = {"type": "function", "function": {"name": name}}
+    elif kind not in _CHOICES:
         fields.notes.unsupported(choice.at("type"), kind)
-    if choice.truth("disable_parallel_tool_use"):
+    elif tools:
+        body["tool_choice"] = _CHOICES[kind]
+    if choice.truth("disable_parallel_tool_use") and tools:
         body["parallel_tool_calls"] = False
     choice.end()
 

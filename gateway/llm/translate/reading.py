@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 from gateway.llm.translate.translation import Malformed, Unsupported
 
+NO_SUCH_TOOL = "the tool is not among those that can be sent"
 _MOST_DROPPED = 64
 _MOST_NAME = 80
 _POSITION = re.compile(r"\[\d+\]")

@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.llm.translate import reasoning, usage_shapes
+from gateway.llm.translate import errors, reasoning, usage_shapes
 from gateway.llm.translate.translation import BadAnswer
 from gateway.llm.translate.writing import answer_body, answer_document, event, new_id, renamed
 
 # Characters of an answer: the last event repeats all of it, so that it has to be kept.
 MOST_KEPT = 16 * 1024 * 1024
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
-_CODES = {"rate_limit_error": "rate_limit_exceeded", "insufficient_quota": "rate_limit_exceeded"}
+_CODES = {
+    "rate_limit_error": "rate_limit_exceeded",
+    "invalid_request_error": "invalid_prompt",
+    errors.OVERFLOW: errors.OVERFLOW,
+}
 _KINDS = {
     "text": ("output_text", "text", "response.output_text"),
     "refusal": ("refusal", "refusal", "response.refusal"),
@@ -136,7 +140,7 @@ class ResponsesWriter:
     def error(self, kind: str, sentence: str) -> bytes:
         if not self.response:
             self._respond({})
-        code = kind if kind == "context_length_exceeded" else _CODES.get(kind, "server_error")
+        code = _CODES.get(kind, "server_error")
         self.response |= {"status": "failed", "error": {"code": code, "message": sentence}}
         return self._event("response.failed", response=self.response)
 

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.llm.translate import model_names, reasoning
 from gateway.llm.translate.chat_messages import ChatMessages, joined
 from gateway.llm.translate.chat_stream import ChatStream
-from gateway.llm.translate.reading import Fields, Notes, malformed
+from gateway.llm.translate.reading import NO_SUCH_TOOL, Fields, Notes, malformed
 from gateway.llm.translate.responses_answer import Asked, ResponsesWriter, whole_answer
 from gateway.llm.translate.translation import Translated
 from gateway.llm.translate.writing import request_body
@@ -258,6 +258,8 @@ def _choice(fields: Fields, tools: list[dict[str, Any]]) -> tuple[object, list[d
     if kind == "function":
         name = flat_name(choice.text("namespace"), choice.needed_text("name"))
         choice.end()
+        if not any(tool["function"]["name"] == name for tool in tools):
+            fields.notes.refuse(choice.at("name"), NO_SUCH_TOOL)
         return {"type": "function", "function": {"name": name}}, tools
     if kind == "allowed_tools":
         allowed = {flat_name(one.text("namespace"), one.needed_text("name")) for one in choice.objects("tools")}

@@ -43,7 +43,7 @@ class StreamTranslator(Protocol):
         """The provider's stream has ended: what is still owed, or an error if it was cut off."""
 
     def cut_off(self, kind: str, sentence: str) -> bytes:
-        """An error in the client's protocol, after which nothing follows; `kind` as OpenAI names types of errors."""
+        """An error in the client's protocol, after which nothing follows; `kind` as Anthropic names them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,16 @@ def test_a_stream_that_is_cut_off_ends_with_an_error_and_not_as_if_complete() ->
     assert stream.end() == stream.cut_off("server_error", "again") == stream.event(sent(b"[DONE]")) == b""
 
 
-def test_an_error_of_the_provider_inside_a_stream_reaches_the_client_as_one() -> None:
-    """In Anthropic's words, with the provider's text."""
-    error = {"error": {"message": "Slow down.", "type": "rate_limit_error", "code": None}}
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"message": "Slow down.", "type": "rate_limit_error", "code": None}},
+        {"error": {"message": "Slow down.", "type": "requests", "code": 429}},
+        {"object": "error", "message": "Slow down.", "type": "rate_limit_error"},
+    ],
+)
+def test_an_error_of_the_provider_inside_a_stream_reaches_the_client_as_one(error: dict[str, Any]) -> None:
+    """In Anthropic's words, with the provider's text, in whatever form a server has it."""
     (event,) = events_of(translated(asked().stream(), [error]))
     assert event["error"] == {"type": "rate_limit_error", "message": "Slow down."}
 
@@ -108,10 +115,11 @@ ERRORS = [
     (429, {"error": {"message": "Slow.", "type": "tokens"}}, 429, "rate_limit_error", "Slow."),
     (503, {"error": "busy"}, 503, "overloaded_error", "busy"),
     (500, {"message": "oops"}, 500, "api_error", "oops"),
+    (400, {"object": "error", "message": "vLLM's", "type": "BadRequestError"}, 400, "invalid_request_error", "vLLM's"),
     (404, [], 404, "not_found_error", "The provider answered with status 404."),
     (
         400,
-        {"error": {"message": "This model's maximum context length is 8 tokens.", "code": "context_length_exceeded"}},
+        {"error": {"message": "This model's maximum context length is 8 tokens.", "code": 400}},
         400,
         "invalid_request_error",
         "prompt is too long: This model's maximum context length is 8 tokens.",
