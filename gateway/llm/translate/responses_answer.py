@@ -112,8 +112,19 @@ class ResponsesWriter:
             self._kind = kind
             begun += self._part("response.content_part.added", _part_of(part, name, ""))
         self._keep(text)
-        more: dict[str, Any] = {"logprobs": []} if kind == "text" else {}
-        return begun + self._in_part(f"{prefix}.delta", delta=text, **more)
+        assert self._item is not None
+        self._number += 1
+        delta = {
+            "type": f"{prefix}.delta",
+            "sequence_number": self._number,
+            "output_index": len(self.response["output"]) - 1,
+            "item_id": self._item["id"],
+            "content_index": len(self._item["content"]),
+            "delta": text,
+        }
+        if kind == "text":
+            delta["logprobs"] = []
+        return begun + event(f"{prefix}.delta", delta)
 
     def call(self, identifier: object, name: str) -> bytes:
         identifier = identifier if isinstance(identifier, str) and identifier else new_id("call_")
