@@ -10,6 +10,7 @@ import orjson
 
 from gateway.llm import splice
 from gateway.llm.apis import Call
+from gateway.llm.texts import text_bytes
 from gateway.llm.usage import members
 
 MOST_TOKENS: Final = 2**31 - 1
@@ -68,6 +69,7 @@ class ModelRequest:
         "model",
         "n",
         "output_limit",
+        "places",
         "previous_response_id",
         "prompt_cache_key",
         "size",
@@ -75,12 +77,19 @@ class ModelRequest:
         "tools",
     )
 
-    def __init__(self, call: Call, body: bytes, document: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        call: Call,
+        body: bytes,
+        document: Mapping[str, Any],
+        places: Mapping[str, list[splice.Span]] | None = None,
+    ) -> None:
         self.call = call
         self.api = call.api
         self.body = body
         self.size = len(body)
         self.document = document
+        self.places = places or {}  # where the members stand that are read
         self.model = call.model or _text(document, "model")
         self.stream = call.stream or _flag(document, "stream")
         self.n = _choices(document)
@@ -88,6 +97,11 @@ class ModelRequest:
         self.tools = _tools(document)
         self.prompt_cache_key = _text(document, "prompt_cache_key")
         self.previous_response_id = _text(document, "previous_response_id")
+
+    @property
+    def text_bytes(self) -> int:
+        """The bytes of the body without pictures and sound: what estimates of tokens begin with."""
+        return text_bytes(self.body, self.document)
 
     @property
     def tells_usage(self) -> bool:
@@ -106,8 +120,11 @@ def read(call: Call, body: bytes) -> ModelRequest:
     if not call.api.reads_body:
         return ModelRequest(call, body, {})
     document = _parsed(body)
-    _refuse_other_letters(document)
-    return ModelRequest(call, _said_once(body, document), document)
+    places = _places(body, document)
+    if any(len(spans) > 1 for spans in places.values()):
+        body = _said_once(body, places)
+        places = _places(body, document)
+    return ModelRequest(call, body, document, places)
 
 
 def rewritten(
@@ -120,39 +137,49 @@ def rewritten(
     body, document = request.body, request.document
     values: list[tuple[splice.Span, bytes]] = []
     added: dict[str, bytes] = {}
-    if model is not None and "model" in document and model != document["model"]:
-        values += _everywhere(body, document, "model", orjson.dumps(model))
+    if model is not None and request.api.family == "gemini":
+        values += _models_of_gemini(request, orjson.dumps("models/" + model))
+    elif model is not None and model != document.get("model", model):
+        values += _everywhere(request, "model", orjson.dumps(model))
     if ask_usage and not request.tells_usage:
-        _set_member(body, document, "stream_options", "include_usage", b"true", values, added)
+        _set_member(request, "stream_options", "include_usage", b"true", values, added)
     if output_limit is not None:
         _limit(request, b"%d" % output_limit, values, added)
     return splice.replaced(body, values, added) if values or added else body
 
 
+def _models_of_gemini(request: ModelRequest, new: bytes) -> list[tuple[splice.Span, bytes]]:
+    """The path names the model; where the body does as well, in itself or in its parts, it must be the same."""
+    body, document = request.body, request.document
+    values = _everywhere(request, "model", new)
+    for name in ("requests", "generateContentRequest", "generate_content_request"):
+        for outer in splice.places(body, name, document[name]) if name in document else ():
+            for item in splice.items(body, outer):
+                values += [(span, new) for inner, span in splice.members(body, item.start) if inner == "model"]
+    return values
+
+
 def _limit(
     request: ModelRequest, limit: bytes, values: list[tuple[splice.Span, bytes]], added: dict[str, bytes]
 ) -> None:
-    body, document = request.body, request.document
+    document = request.document
     if request.api.name == "gemini.generate":
         config = next((name for name in _CONFIGS if name in document), _CONFIGS[0])
         said = members(document.get(config))
-        _set_member(
-            body, document, config, next((name for name in _CONFIG_LIMITS if name in said), _CONFIG_LIMITS[0]), limit,
-            values, added,
-        )  # fmt: skip
+        inner = next((name for name in _CONFIG_LIMITS if name in said), _CONFIG_LIMITS[0])
+        _set_member(request, config, inner, limit, values, added)
         return
     names = _LIMITS.get(request.api.name, ())
     there = [name for name in names if document.get(name) is not None]
     for name in there or names[:1]:
         if name in document:
-            values += _everywhere(body, document, name, limit)
+            values += _everywhere(request, name, limit)
         else:
             added[name] = limit
 
 
 def _set_member(
-    body: bytes,
-    document: Mapping[str, Any],
+    request: ModelRequest,
     name: str,
     inner: str,
     value: bytes,
@@ -160,21 +187,22 @@ def _set_member(
     added: dict[str, bytes],
 ) -> None:
     """Have `inner` be `value` in the object `name`, whether or not there is one."""
+    body, document = request.body, request.document
     said = document.get(name)
     if name not in document:
         added[name] = b'{"%b":%b}' % (inner.encode(), value)
     elif not isinstance(said, dict):
-        values += _everywhere(body, document, name, b'{"%b":%b}' % (inner.encode(), value))
+        values += _everywhere(request, name, b'{"%b":%b}' % (inner.encode(), value))
     else:
-        for span in splice.places(body, name, said):
+        for span in request.places[name]:
             old = body[span.start : span.end]
             spans = splice.places(old, inner, said[inner]) if inner in said else []
             new = splice.replaced(old, [(place, value) for place in spans], None if spans else {inner: value})
             values.append((span, new))
 
 
-def _everywhere(body: bytes, document: Mapping[str, Any], name: str, value: bytes) -> list[tuple[splice.Span, bytes]]:
-    return [(span, value) for span in splice.places(body, name, document[name])]
+def _everywhere(request: ModelRequest, name: str, value: bytes) -> list[tuple[splice.Span, bytes]]:
+    return [(span, value) for span in request.places.get(name, ())]
 
 
 def _parsed(body: bytes) -> Mapping[str, Any]:
@@ -203,20 +231,28 @@ def _refuse_too_many(body: bytes) -> None:
         raise BadBody("the body has too many values for a request to a model; send it in parts")
 
 
-def _refuse_other_letters(document: Mapping[str, Any]) -> None:
-    """Some servers take `Model` for `model`; what they read must be what was read here."""
+def _places(body: bytes, document: Mapping[str, Any]) -> dict[str, list[splice.Span]]:
+    """Where the members stand that are read.
+
+    Raises BadBody for one in other letters: some servers take `Model` for `model`, and must not read what was not read
+    here.
+    """
+    escaped = splice.has_escaped_letters(body)
+    found: dict[str, list[splice.Span]] = {}
     for name in document:
-        if name not in _READ and name.casefold() in _FOLDED:
+        if name in _READ:
+            found[name] = splice.places(body, name, document[name], escaped=escaped)
+        elif name.casefold() in _FOLDED:
             raise BadBody(f"`{name}` must be written `{_FOLDED[name.casefold()]}`", name)
+    return found
 
 
-def _said_once(body: bytes, document: Mapping[str, Any]) -> bytes:
+def _said_once(body: bytes, places: Mapping[str, list[splice.Span]]) -> bytes:
+    """The body with the last value of each member in all places of it."""
     values: list[tuple[splice.Span, bytes]] = []
-    for name in document:
-        if name in _READ and len(spans := splice.places(body, name, document[name])) > 1:
-            last = spans[-1]
-            values += [(span, body[last.start : last.end]) for span in spans[:-1]]
-    return splice.replaced(body, values) if values else body
+    for *others, last in places.values():
+        values += [(span, body[last.start : last.end]) for span in others]
+    return splice.replaced(body, values)
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

@@ -26,10 +26,14 @@ class Span(NamedTuple):
     end: int
 
 
-def members(body: bytes) -> list[tuple[str, Span]]:
-    """Name and place of the value of each member of the outermost object, in their order, with those named twice."""
+def members(body: bytes, start: int = 0) -> list[tuple[str, Span]]:
+    """Name and place of the value of each member of an object, in their order, with those named twice.
+
+    The object is the outermost one, or the one that begins at `start`; none in what is no object.
+    """
     found: list[tuple[str, Span]] = []
-    at = _after_space(body, _after_space(body, 0) + 1)
+    at = _after_space(body, start)
+    at = _after_space(body, at + 1) if body[at : at + 1] == b"{" else len(body)
     while body[at : at + 1] == b'"':
         end = _end_of_string(body, at)
         name = body[at + 1 : end - 1]
@@ -42,14 +46,32 @@ def members(body: bytes) -> list[tuple[str, Span]]:
     return found
 
 
-def places(body: bytes, name: str, value: object) -> list[Span]:
+def items(body: bytes, span: Span) -> list[Span]:
+    """The values of an array; what is none stands for itself."""
+    if body[span.start : span.start + 1] != b"[":
+        return [span]
+    found: list[Span] = []
+    at = _after_space(body, span.start + 1)
+    while at < span.end - 1:
+        found.append(Span(at, end_of_value(body, at)))
+        at = _after_space(body, _after_space(body, found[-1].end) + 1)
+    return found
+
+
+def has_escaped_letters(body: bytes) -> bool:
+    """Whether a name may be hidden behind escapes."""
+    return _ESCAPED_LETTER.search(body) is not None
+
+
+def places(body: bytes, name: str, value: object, *, escaped: bool | None = None) -> list[Span]:
     """Where the values of the outermost member with this name stand: one, or several where it is named twice.
 
     `value` is what a parser read there. Where the name stands only once before a colon in all of the body, and cannot
     be hidden behind escapes, that is quickly found; otherwise all members are walked through. Names of properties in
     schemas of tools do not count as that, unless an object is looked for. `name` is of ASCII letters and `_`.
+    `escaped` is what `has_escaped_letters` says, where it is known.
     """
-    if not _ESCAPED_LETTER.search(body):
+    if not (has_escaped_letters(body) if escaped is None else escaped):
         starts = _candidates(body, name)
         if not isinstance(value, dict):
             starts = [start for start in starts if body[start : start + 1] != b"{"]

@@ -183,3 +183,17 @@ def test_several_changes_are_made_at_once() -> None:
     assert rewritten(asked(body), model="other", ask_usage=True, output_limit=7) == (
         b'{"stream":true,"model":"other","messages":[],"stream_options":{"include_usage":true},"max_completion_tokens":7}'
     )
+
+
+def test_the_model_of_gemini_is_changed_wherever_a_body_names_it() -> None:
+    """The path and the parts of the body must name the same."""
+    path = "/v1beta/models/m:batchEmbedContents"
+    body = b'{"requests": [{"model":"models/m","content":{"model":"x"}}, {"content":{}} ],"model" : "models/m"}'
+    assert rewritten(asked(body, path), model="other") == (
+        b'{"requests": [{"model":"models/other","content":{"model":"x"}}, {"content":{}} ],"model" : "models/other"}'
+    )
+    body = b'{"generateContentRequest":{"contents":[],"model":"models/m"}}'
+    assert rewritten(asked(body, "/v1beta/models/m:countTokens"), model="other") == body.replace(b"/m", b"/other")
+    assert rewritten(asked(b'{"requests":5,"contents":"model"}', GEMINI), model="other") == (
+        b'{"requests":5,"contents":"model"}'
+    )

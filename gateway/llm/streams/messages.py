@@ -57,7 +57,7 @@ class MessagesReader(Reader):
             self._merge(members(message.get("usage")), first=True)
         elif kind in ("message_delta", "message_stop"):
             self._merge(members(document.get("usage")), first=False)
-            self.done = self.done or kind == "message_stop"
+            self.done = self.done or kind == "message_stop" or bool(members(document.get("delta")).get("stop_reason"))
             return Kind.FINAL
         elif error := error_in(document):
             self.error = error
@@ -85,7 +85,7 @@ class MessagesReader(Reader):
         return Kind.CONTENT if found else Kind.LIFECYCLE
 
     def _block(self, block: Mapping[str, Any]) -> Kind:
-        kind = block.get("type")
+        kind = str(block.get("type"))
         if kind in ("text", "thinking"):
             text = block.get(kind)
             self.text_bytes += size(text)
@@ -95,6 +95,6 @@ class MessagesReader(Reader):
         return Kind.CONTENT
 
     def cut_off(self, sentence: str, *, within_event: bool = False) -> bytes:
-        """An `error` event, which the SDKs raise."""
+        """An `error` event, which the SDKs raise. The last name of an event is its name: one that began becomes it."""
         body = orjson.dumps(error_body("anthropic", 502, "stream_cut_off", sentence))
-        return (b"\n\n" if within_event else b"") + b"event: error\ndata: " + body + b"\n\n"
+        return (b"\n" if within_event else b"") + b"event: error\ndata: " + body + b"\n\n"

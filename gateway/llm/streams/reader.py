@@ -16,7 +16,7 @@ from gateway.llm.streams.errors import ProviderError
 from gateway.llm.usage import Usage
 
 MOST_TOOL_CALLS: Final = 1024
-_LONGEST_NAME: Final = 256
+LONGEST_NAME: Final = 256
 
 
 class Kind(Enum):
@@ -47,8 +47,13 @@ class Reader:
 
     @property
     def finished(self) -> bool:
-        """Whether the answer is whole, so that a stream that ends here was not cut off."""
+        """Whether the answer is whole."""
         return self.done
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a stream that ends here is neither whole nor one that says that it failed: then `cut_off` does."""
+        return not self.finished and self.error is None
 
     @property
     def output_known(self) -> bool:
@@ -80,12 +85,12 @@ class Reader:
     def called(self, name: object) -> None:
         """The model calls a tool."""
         if isinstance(name, str) and name and len(self.tool_calls) < MOST_TOOL_CALLS:
-            self.tool_calls.append(name[:_LONGEST_NAME])
+            self.tool_calls.append(name[:LONGEST_NAME])
 
     def answered_by(self, name: object) -> None:
         """The first name counts: servers leave it empty in what comes before and after."""
         if not self.model and isinstance(name, str):
-            self.model = name[:_LONGEST_NAME]
+            self.model = name[:LONGEST_NAME]
 
 
 def document_of(data: bytes) -> Mapping[str, Any] | None:

@@ -9,11 +9,10 @@ from typing import Any
 from gateway.llm.apis import Api
 from gateway.llm.streams.errors import ProviderError, error_in
 from gateway.llm.streams.gemini import GeminiReader
-from gateway.llm.streams.messages import TOOLS
-from gateway.llm.streams.reader import MOST_TOOL_CALLS
+from gateway.llm.streams.messages import TOOLS as MESSAGE_TOOLS
+from gateway.llm.streams.reader import LONGEST_NAME, MOST_TOOL_CALLS
+from gateway.llm.streams.responses import TOOLS as RESPONSE_TOOLS
 from gateway.llm.usage import Usage, members, of_anthropic, of_openai
-
-RESPONSE_CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call", "mcp_call"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +40,10 @@ def whole(api: Api, document: object, status: int = 200) -> Answer:
     if error is not None and (status >= 400 or "usage" not in said):
         return Answer(model=name, finished=False, error=error)
     if api.name == "anthropic.messages":
-        names = _names(_objects(said.get("content")), TOOLS)
+        names = _names(_objects(said.get("content")), MESSAGE_TOOLS)
         return Answer(of_anthropic(said.get("usage")), name, names, said.get("stop_reason") is not None, error)
     if api.name in ("openai.responses", "openai.responses_by_id"):
-        names = _names(_objects(said.get("output")), RESPONSE_CALLS)
+        names = _names(_objects(said.get("output")), RESPONSE_TOOLS)
         finished = said.get("status", "completed") in ("completed", "incomplete")
         return Answer(of_openai(said.get("usage")), name, names, finished, error)
     choices = list(_objects(said.get("choices")))
@@ -57,7 +56,8 @@ def _objects(value: object) -> Iterable[Mapping[str, Any]]:
 
 
 def _names(items: Iterable[Mapping[str, Any]], kinds: frozenset[str]) -> list[str]:
-    return [str(item.get("name", ""))[:256] for item in items if item.get("type") in kinds][:MOST_TOOL_CALLS]
+    names = (item.get("name") or item["type"] for item in items if str(item.get("type")) in kinds)
+    return [str(name)[:LONGEST_NAME] for name in names][:MOST_TOOL_CALLS]
 
 
 def _called(choices: Iterable[Mapping[str, Any]]) -> Iterable[str]:
@@ -66,7 +66,7 @@ def _called(choices: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         for call in _objects(message.get("tool_calls")):
             name = members(call.get("function") or call.get("custom")).get("name")
             if isinstance(name, str):
-                yield name[:256]
+                yield name[:LONGEST_NAME]
         legacy = members(message.get("function_call")).get("name")
         if isinstance(legacy, str):
-            yield legacy[:256]
+            yield legacy[:LONGEST_NAME]

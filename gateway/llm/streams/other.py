@@ -1,0 +1,31 @@
+"""Streams that are no conversation: of speech, transcripts and images. They have their usage in one of the events."""
+
+from __future__ import annotations
+
+from gateway.llm.sse import Event
+from gateway.llm.streams.errors import error_in
+from gateway.llm.streams.reader import Kind, Reader, document_of, size
+from gateway.llm.usage import members, of_openai
+
+
+class OtherReader(Reader):
+    """Every event is content; the last one has a type that ends so, or is `[DONE]`."""
+
+    __slots__ = ()
+
+    def read(self, event: Event) -> Kind:
+        if event.data == b"[DONE]":
+            self.done = True
+            return Kind.FINAL
+        document = document_of(event.data) if event.data else None
+        if document is None:
+            return Kind.OTHER if event.data else Kind.LIFECYCLE
+        if error := error_in(document):
+            self.error = error
+            return Kind.ERROR
+        self.answered_by(document.get("model"))
+        self.usage = of_openai(members(document.get("usage"))) or self.usage
+        self.text_bytes += size(document.get("delta"))
+        if str(document.get("type")).endswith((".done", ".completed")):
+            self.done = True
+        return Kind.CONTENT
