@@ -134,7 +134,7 @@ class Budgets:
         if unit == "requests":
             return 1
         outputs = [
-            self._estimator.output_reserve(model, wanted.route, wanted.output_limit, budget.output)
+            self._estimator.output_reserve(wanted.asked or model, wanted.route, wanted.output_limit, budget.output)
             if wanted.generates
             else 0
             for _, model in backends
@@ -229,6 +229,7 @@ class Hold:
         spent, self._here = self._here, _Spent()
         for part in parts:
             part.settle(lambda claim: spent.of(claim.limit.unit))
+        self._check_price(backend)
         await self._place_there(backend)
 
     def commit(self, usage: Tokens, micros: int | None) -> bool:
@@ -249,18 +250,27 @@ class Hold:
         return True
 
     def _leave_out_unpriced(self) -> None:
-        wanted, budgets = self._wanted, self._budgets
-        found = {backend: budgets.in_money(wanted, backend) for backend in wanted.backends}
-        self.unpriced = frozenset(b for b, budget in found.items() if budget and not budgets.priced(wanted, b))
-        budget = found[wanted.backends[0]]
-        if budget is not None and self.unpriced.issuperset(wanted.backends):
-            detail = (
-                f"the price of {wanted.backends[0][1]} is not known, and the budget {budget.name} is in money; "
-                "write it into the file of prices.file, or set prices.unknown to free or assume"
-            )
-            shown = f"the price of {wanted.backends[0][1]} is not known here, so it cannot be used within a budget"
-            refused = Refused(ErrorKind.FORBIDDEN, detail, budget.name, public_detail=shown)
-            deny(self._exchange, budget.rule, refused)
+        backends, budgets = self._wanted.backends, self._budgets
+        self.unpriced = frozenset(
+            backend
+            for backend in backends
+            if budgets.in_money(self._wanted, backend) and not budgets.priced(self._wanted, backend)
+        )
+        if self.unpriced.issuperset(backends):
+            self._check_price(backends[0])
+
+    def _check_price(self, backend: Backend) -> None:
+        """Raises Refused where a budget is in money, and nobody knows what the backend costs."""
+        budget = self._budgets.in_money(self._wanted, backend)
+        if budget is None or self._budgets.priced(self._wanted, backend):
+            return
+        model = backend[1]
+        detail = (
+            f"the price of {model} is not known, and the budget {budget.name} is in money; "
+            "write it into the file of prices.file, or set prices.unknown to free or assume"
+        )
+        shown = f"the price of {model} is not known here, so it cannot be used within a budget"
+        deny(self._exchange, budget.rule, Refused(ErrorKind.FORBIDDEN, detail, budget.name, public_detail=shown))
 
     async def _place_there(self, backend: Backend) -> None:
         claims = self._budgets.claims(self._exchange, self._wanted, [backend], by_backend=True)

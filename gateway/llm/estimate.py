@@ -1,13 +1,15 @@
 """How many tokens a request will take, before a provider has counted them.
 
 Input is bytes times a ratio, which is learned for each model and route from what providers report (an exponentially
-weighted mean). Tokenizers of single models would be exact for these, and 10 to 75 MB each. Output is what 95 of 100
-requests of the model and route stayed within.
+weighted mean). Short requests are mostly JSON around little text, so that nothing is learned from them for long ones:
+each class of sizes has a ratio of its own. Tokenizers of single models would be exact for these, and 10 to 75 MB each.
+Output is what 95 of 100 requests of the model and route stayed within.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right as bisect
 from collections import OrderedDict
 from typing import Final, Literal, NamedTuple
 
@@ -15,6 +17,7 @@ OutputReserve = Literal["learned", "requested"]
 
 START_RATIO: Final = 0.27  # tokens per byte of JSON
 WEIGHT: Final = 0.1  # of the newest report
+SIZES: Final = (1024, 8192, 65_536)  # bytes at which another class begins
 LOWEST_RATIO: Final = 0.005  # what a report may bring it to: pictures are many bytes and few tokens
 HIGHEST_RATIO: Final = 2.0
 OUTPUT_FLOOR: Final = 256
@@ -28,30 +31,41 @@ MOST_TOKENS: Final = 10**9  # of one request: larger reports are taken for this
 class Estimate(NamedTuple):
     """What is known of one model and route."""
 
-    ratio: float  # tokens per byte
+    ratio: float  # tokens per byte, of requests of the most frequent sizes
     error: float  # mean of |estimate - reported| / reported
     reports: int
     output_p95: int
 
 
 class _Subject:
-    __slots__ = ("error", "next", "outputs", "p95", "ratio", "reports")
+    __slots__ = ("error", "next", "outputs", "p95", "ratios", "reports")
 
     def __init__(self) -> None:
-        self.ratio = START_RATIO
+        self.ratios = [START_RATIO] * (len(SIZES) + 1)
+        self.reports = [0] * (len(SIZES) + 1)
         self.error = 0.0
-        self.reports = 0
         self.outputs = array("q")
         self.next = 0
         self.p95 = 0
 
+    def ratio(self, size: int) -> float:
+        """That of the class of this size; where nothing was reported of it, that of the nearest but the smallest."""
+        own = bisect(SIZES, size)
+        others = sorted(range(1, len(self.ratios)), key=lambda each: abs(each - own))
+        return next((self.ratios[each] for each in (own, *others) if self.reports[each]), START_RATIO)
+
     def learn_input(self, size: int, tokens: int) -> None:
-        error = abs(size * self.ratio - tokens) / tokens
+        total, own = sum(self.reports), bisect(SIZES, size)
         # The first reports count for more, so that a model that differs is known after a few.
-        weight = max(WEIGHT, 1 / (self.reports + 1))
-        self.error += weight * (error - self.error)
-        self.ratio += weight * (min(max(tokens / size, LOWEST_RATIO), HIGHEST_RATIO) - self.ratio)
-        self.reports += 1
+        self.error += max(WEIGHT, 1 / (total + 1)) * (abs(size * self.ratio(size) - tokens) / tokens - self.error)
+        weight = max(WEIGHT, 1 / (self.reports[own] + 1))
+        self.ratios[own] += weight * (min(max(tokens / size, LOWEST_RATIO), HIGHEST_RATIO) - self.ratios[own])
+        self.reports[own] += 1
+
+    @property
+    def usual(self) -> float:
+        """The ratio of the class that most reports were of."""
+        return self.ratios[self.reports.index(max(self.reports))]
 
     def learn_output(self, tokens: int) -> None:
         if len(self.outputs) < OUTPUTS_KEPT:
@@ -72,7 +86,7 @@ class Estimator:
     def input_tokens(self, size: int, model: str, route: str) -> int:
         """Of a request of so many bytes of JSON, rounded up."""
         subject = self._subjects.get((model, route))
-        return -int(-size * (START_RATIO if subject is None else subject.ratio) // 1)
+        return -int(-size * (START_RATIO if subject is None else subject.ratio(size)) // 1)
 
     def output_reserve(self, model: str, route: str, limit: int | None, mode: OutputReserve) -> int:
         """What is to be held for the answer. `limit`: what the request, or else the profile, allows; None: nothing."""
@@ -98,6 +112,6 @@ class Estimator:
     def known(self) -> dict[tuple[str, str], Estimate]:
         """By model and route, the latest used last."""
         return {
-            key: Estimate(subject.ratio, subject.error, subject.reports, subject.p95)
+            key: Estimate(subject.usual, subject.error, sum(subject.reports), subject.p95)
             for key, subject in self._subjects.items()
         }

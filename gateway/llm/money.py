@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from gateway.algorithms.calendar_windows import Length
 from gateway.algorithms.globs import Glob
 from gateway.config.models import Configuration
 from gateway.config.models.llm.budgets import Budget as BudgetConfig
 from gateway.config.models.llm.budgets import BudgetLimit
 from gateway.config.models.llm.file import ModelsFile
+from gateway.config.models.llm.tool_quotas import ToolQuota as ToolQuotaConfig
 from gateway.config.problems import Fault
 from gateway.context import Context
 from gateway.http import Exchange
@@ -30,6 +32,7 @@ from gateway.llm.claims import Backend, Budget, Limit, Unit, Wanted
 from gateway.llm.estimate import Estimator
 from gateway.llm.price_file import read_prices
 from gateway.llm.prices import MICRO, Price, Prices, Rates, Seller
+from gateway.llm.tool_quotas import ToolQuota, ToolQuotas
 from gateway.outside.redis_link import redis_identity, redis_link
 
 PLACE: Final[Place] = ("models.yaml", ("budgets",))
@@ -45,6 +48,7 @@ class Money:
     budgets: Budgets
     estimator: Estimator
     prices: Prices
+    tools: ToolQuotas
 
 
 def money_of(context: Context) -> Money:
@@ -55,7 +59,8 @@ def money_of(context: Context) -> Money:
     tally = context.plan.need(("model budgets' tally",), Tally, PLACE)
     prices = prices_of(context.configuration)
     budgets = [_budget(context, name, config) for name, config in models.budgets.items()]
-    return Money(Budgets(budgets, estimator, prices, tally), estimator, prices)
+    tools = ToolQuotas([_tool_quota(context, name, config) for name, config in models.tool_quotas.items()])
+    return Money(Budgets(budgets, estimator, prices, tally), estimator, prices, tools)
 
 
 def prices_of(configuration: Configuration) -> Prices:
@@ -156,6 +161,28 @@ def _key(config: BudgetConfig) -> Part:
     return key
 
 
+def _tool_quota(context: Context, name: str, config: ToolQuotaConfig) -> ToolQuota:
+    theirs = tuple(part for part in config.key if part != "tool")
+    caller = compile_key(theirs) if theirs else None
+    apart = len(theirs) < len(config.key)
+
+    def key(exchange: Exchange, tool: str) -> str:
+        whose = "" if caller is None else caller(exchange)
+        return f"{len(whose)}:{whose}{_bounded(tool)}" if apart else whose
+
+    return ToolQuota(
+        name,
+        config.mode,
+        config.applies_to,
+        tuple(Glob(pattern) for pattern in config.tools),
+        key,
+        config.limit,
+        _words(config.window),
+        config.on_failure,
+        _ledger(context, f"tools:{name}:{config.window}", config, config.window),
+    )
+
+
 def _bounded(name: str) -> str:
     plain = len(name) <= LONGEST and name.isprintable()
     return name if plain else digest(name.encode("utf-8", "surrogatepass"))
@@ -163,11 +190,14 @@ def _bounded(name: str) -> str:
 
 def _limit(context: Context, name: str, config: BudgetConfig, limit: BudgetLimit) -> Limit:
     unit, amount = next(_amounts(limit))
-    counter = f"budget:{name}:{unit}:{limit.window}"
-    key = ("budgets.ledger", counter, config.timezone, *_identity_of_book(context, config))
-    zone, length = ZoneInfo(config.timezone), limit.window
-    ledger = context.plan.need(key, lambda: Ledger(counter, length, zone, _book(context, config)), PLACE)
+    ledger = _ledger(context, f"budget:{name}:{unit}:{limit.window}", config, limit.window)
     return Limit(unit, amount, _words(limit.window), ledger)
+
+
+def _ledger(context: Context, counter: str, config: BudgetConfig | ToolQuotaConfig, window: Length) -> Ledger:
+    key = ("budgets.ledger", counter, config.timezone, *_identity_of_book(context, config))
+    zone = ZoneInfo(config.timezone)
+    return context.plan.need(key, lambda: Ledger(counter, window, zone, _book(context, config)), PLACE)
 
 
 def _amounts(limit: BudgetLimit) -> Iterator[tuple[Unit, int]]:
@@ -190,13 +220,13 @@ def _store(context: Context, config: BudgetConfig) -> HoldStore:
     return context.plan.need(("budgets.local",), LocalHolds, PLACE)
 
 
-def _identity_of_book(context: Context, config: BudgetConfig) -> tuple[object, ...]:
+def _identity_of_book(context: Context, config: BudgetConfig | ToolQuotaConfig) -> tuple[object, ...]:
     if config.store == "redis":
         return redis_identity(context)
     return ("memory",) if config.store == "memory" else (_path(context, config),)
 
 
-def _book(context: Context, config: BudgetConfig) -> Book:
+def _book(context: Context, config: BudgetConfig | ToolQuotaConfig) -> Book:
     if config.store == "redis":
         return RedisBook(redis_link(context))
     if config.store == "memory":
@@ -205,5 +235,5 @@ def _book(context: Context, config: BudgetConfig) -> Book:
     return context.plan.need(("quotas.sqlite", path), partial(SqliteBook, path), PLACE)
 
 
-def _path(context: Context, config: BudgetConfig) -> Path:
+def _path(context: Context, config: BudgetConfig | ToolQuotaConfig) -> Path:
     return context.base / context.configuration.middleware.state_directory / config.file

@@ -229,6 +229,15 @@ async def test_what_has_no_price_is_refused_under_a_budget_in_money(world: World
     assert not (await tokens_only.reserve(make_exchange(), wanted(OTHER))).unpriced
 
 
+async def test_a_switch_to_what_has_no_price_is_refused(world: World) -> None:
+    """Also where another profile brings up a backend that the reservation knew nothing of."""
+    budgets = world.budgets(await world.limit("micros", 10**9))
+    hold = await budgets.reserve(make_exchange(), wanted())
+    with pytest.raises(Refused, match="the price of large is not known"):
+        await hold.switch(OTHER)
+    assert hold.commit(Used(10, 10), 30)
+
+
 async def test_an_unknown_cost_is_taken_for_what_was_reserved(world: World) -> None:
     """An answer of a model without a price is not free."""
     money = await world.limit("micros", 1000)

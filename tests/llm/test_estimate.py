@@ -25,6 +25,17 @@ def test_the_ratio_of_a_model_is_learned_on_its_route() -> None:
     assert estimator.input_tokens(1000, "m", "other") == estimator.input_tokens(1000, "other", "r") == 270
 
 
+def test_short_requests_say_nothing_about_long_ones() -> None:
+    """A greeting is mostly JSON; what was learned of many of them does not make a long prompt look short."""
+    estimator = Estimator()
+    for _ in range(1000):
+        estimator.learn(70, "m", "r", input_tokens=3, output_tokens=1)
+    assert estimator.input_tokens(70, "m", "r") <= 4
+    assert estimator.input_tokens(125_000, "m", "r") == 125_000 * 27 // 100
+    estimator.learn(20_000, "m", "r", input_tokens=8000, output_tokens=1)
+    assert estimator.input_tokens(125_000, "m", "r") == 50_000
+
+
 def test_the_error_is_shown() -> None:
     """It is large while a model is new, and falls as the ratio is learned."""
     estimator = Estimator()

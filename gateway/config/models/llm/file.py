@@ -12,6 +12,7 @@ from gateway.config.models.llm.mcp import McpEndpoint
 from gateway.config.models.llm.prices import Prices
 from gateway.config.models.llm.providers import WELL_KNOWN, Provider, in_force
 from gateway.config.models.llm.routing import ModelRouting
+from gateway.config.models.llm.tool_quotas import ToolQuota
 from gateway.config.models.llm.values import ModelName, Name
 from gateway.config.models.policy import Named
 from gateway.config.values.addresses import HeaderName
@@ -82,6 +83,7 @@ class ModelsFile(Section):
     )
     prices: Prices = Field(Prices(), description="What tokens cost.")
     budgets: Named[Budget] = Field({}, description="How much callers may use, by name.")
+    tool_quotas: Named[ToolQuota] = Field({}, description="How often tools may be called, by name.")
     mcp: Named[McpEndpoint] = Field({}, description="MCP servers behind one endpoint, by name.")
     guardrails: Named[Guardrail] = Field({}, description="Policies on what is said, by name; profiles name them.")
     gateway: OpenClawGateway = Field(OpenClawGateway(), description="What other gateways have in such a file.")
