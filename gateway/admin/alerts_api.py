@@ -47,7 +47,7 @@ def alerts_operations(reloader: Reloader) -> list[Operation]:
     sender = Parameter("sender", "Only this one of alerts.send.")
     listed = (
         "`alerts`: rule, severity, state, subject, since, until, summary, figures, runbook, and the id of the silence "
-        "that keeps it from being told; `senders`: how each one does; `speaks`: whether this gateway tells people, of "
+        "that keeps it from being sent; `senders`: how each one does; `speaks`: whether this gateway sends, of "
         "those that share a Redis."
     )
     created = f"`{EXAMPLE}`; `until` and a point in time in place of `for`. At least one of rule, subject and severity."
@@ -75,7 +75,7 @@ def alerts_operations(reloader: Reloader) -> list[Operation]:
             "POST",
             "/silences",
             api.silence,
-            "Have alerts not told for a while.",
+            "Have alerts not sent for a while.",
             body=body,
             status=201,
             refusals=wrong,
@@ -189,7 +189,7 @@ class _Api:
         return json_answer({"silence": self._silence(made)}, 201)
 
     def _look_for(self, rule: str) -> None:
-        """Raise Refused where no rule has such a name: whoever misspells one is woken in spite of the silence."""
+        """Raise Refused where no rule has such a name: a silence for a misspelt name would silence nothing."""
         config = self._alerting.settings.config
         known = [*config.rules, *config.builtin]
         if rule != "*" and not any(fnmatch.fnmatchcase(name, rule) for name in known):

@@ -1,4 +1,4 @@
-"""`gateway alerts`: what fires, whether messages arrive, and what is not to be told for a while."""
+"""`gateway alerts`: what fires, whether messages arrive, and what is not to be sent for a while."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test(admin: str, sender: str | None, as_json: bool) -> None:
 @ADMIN
 @JSON
 def silence(admin: str, as_json: bool, lift: str | None, duration: str, comment: str, **patterns: str | None) -> None:
-    """Have alerts not told for a while, or (--lift) end that. At least one pattern is needed; --rule '*' is all."""
+    """Have alerts not sent for a while, or (--lift) end that. At least one pattern is needed; --rule '*' is all."""
     if lift is not None:
         answer = ask(admin, "DELETE", f"/silences/{lift}")
     else:
@@ -96,7 +96,7 @@ def _alerts(answer: dict[str, Any]) -> str:
 
 def _senders(senders: list[dict[str, Any]]) -> str:
     if not senders:
-        return "nobody is told: alerts.send in middleware.yaml is empty"
+        return "no alert is sent: alerts.send in middleware.yaml is empty"
     head = ("SENDER", "KIND", "SENT", "FAILED", "WAITING", "NOW")
     numbers = ("sent", "failures", "waiting")
     rows = [

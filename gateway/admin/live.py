@@ -1,8 +1,8 @@
 """`GET /events`: what happens, as it happens, as server-sent events (WHATWG HTML, 9.2).
 
-Nothing is done on the way of a request: a few times a second, while somebody looks, what came since the last time is
-read from the last requests that are kept anyway. Each client has a bounded queue; one that does not read is dropped,
-comes again by itself, and goes on behind the last event that it has seen.
+Nothing is done on the way of a request: a few times a second, while a client is connected, what came since the last
+time is read from the last requests that are kept anyway. Each client has a bounded queue; one that does not read is
+dropped, comes again by itself, and goes on behind the last event that it has seen.
 
 `requests`  the requests of this client's filters, with the number of those that were not kept long enough to be shown
 `state`     what is wrong, and how much there is to do
@@ -43,10 +43,10 @@ State = Callable[[], Awaitable[Mapping[str, Any]]]
 
 @dataclass(eq=False, slots=True)
 class Client:
-    """Somebody who looks."""
+    """One that is connected."""
 
     wanted: WantedRequests
-    number: int  # of requests that it has been told of
+    number: int  # of requests that it has been sent
     still_allowed: Callable[[], bool]
     waiting: deque[bytes] = field(default_factory=deque)
     size: int = 0
@@ -78,7 +78,7 @@ class Client:
 
 
 class Live:
-    """All who look, and what they are told. On the event loop."""
+    """All clients, and what they are sent. On the event loop."""
 
     def __init__(self, recent: RecentRequests, state: State) -> None:
         self._recent = recent
@@ -107,7 +107,7 @@ class Live:
         ]
 
     async def run(self) -> None:
-        """Tell clients what happens, for ever."""
+        """Send clients what happens, for ever."""
         state_due = comment_due = 0.0
         while True:
             if not self._clients:
@@ -115,10 +115,10 @@ class Live:
                 await self._joined.wait()
                 state_due = 0.0
             now = time.monotonic()
-            await self._tell_requests()
+            await self._send_requests()
             if now >= state_due:
                 state_due = now + STATE_EVERY
-                await self._tell_state()
+                await self._send_state()
             if now >= comment_due:
                 comment_due = now + COMMENT_EVERY
                 self._look_after()
@@ -156,7 +156,7 @@ class Live:
         known = epoch == self._epoch and number.isascii() and number.isdecimal() and len(number) < 20
         return min(int(number), self._recent.number) if known else 0
 
-    async def _tell_requests(self) -> None:
+    async def _send_requests(self) -> None:
         events: dict[tuple[int, WantedRequests], tuple[bytes, int]] = {}  # most clients want the same
         for client in list(self._clients):
             key = client.number, client.wanted
@@ -180,7 +180,7 @@ class Live:
         content = {"requests": found[cut:], "missed": missed + cut}
         return _event("requests", content, f"{self._epoch}-{self._recent.number}")
 
-    async def _tell_state(self) -> None:
+    async def _send_state(self) -> None:
         event = _event("state", await self._state())
         for client in self._clients:
             client.offer(event)
@@ -194,7 +194,7 @@ class Live:
 
 
 class EventStream(Response):
-    """The answer that goes on until the client leaves, or is told that it ends. One that reads nothing is told so when
+    """The answer that goes on until the client leaves, or gets its end. One that reads nothing gets that when
     it reads again, and has its place until then: so the memory of all of them is bounded."""
 
     media_type = "text/event-stream"

@@ -28,8 +28,8 @@ class PolicyFile:
         """`former` are other versions that live."""
         self._former = former
         self._counted: list[Collector] = []
-        self._told = False  # what it counts is in the registry
-        told = [each for each in former if each.withdraw()]
+        self._registered = False  # what it counts is in the registry
+        withdrawn = [each for each in former if each.withdraw()]
         if b"prometheus_client" in source:
             import_module("prometheus_client")  # what it has in the registry itself is none of the file's
         before = _registered()
@@ -40,39 +40,39 @@ class PolicyFile:
             self._counted = list(_registered() - before)
             raise
         finally:
-            self._told = True
+            self._registered = True
             self.withdraw()
-            for each in told:
-                each.tell()
+            for each in withdrawn:
+                each.publish()
 
     async def start(self) -> None:
         """It is served from now on: what it counts takes the place of what former versions did."""
         for each in self._former:
             each.withdraw()
-        self.tell()
+        self.publish()
 
     def retire(self) -> None:
         """No policy uses it any more, or the configuration that was to is refused after all."""
         if self.withdraw():
             for each in self._former:
-                each.tell()
+                each.publish()
 
     def settle(self) -> None:
         """It is sure that it is served."""
         self._former = ()
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Have what it counts in the registry."""
         for each in self._counted:
             sys.modules["prometheus_client"].REGISTRY.register(each)
-        self._told = True
+        self._registered = True
 
     def withdraw(self) -> bool:
         """The opposite; whether it was there."""
-        told, self._told = self._told, False
-        for each in self._counted if told else ():
+        was, self._registered = self._registered, False
+        for each in self._counted if was else ():
             sys.modules["prometheus_client"].REGISTRY.unregister(each)
-        return told
+        return was
 
 
 def policy_file(path: Path, source: bytes, plan: Plan) -> PolicyFile:

@@ -1,6 +1,6 @@
 """What the gateway knows of itself, as alerts take it: breakers, endpoints, sources, quotas, certificates, keys, logs.
 
-What lives is read as it is, a little at a time; nothing is asked of anybody.
+What lives is read as it is, a little at a time; nothing is asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from gateway.algorithms.circuit_breaker import State
 from gateway.auth.metrics import FetchedKeys
 from gateway.config.models import Configuration
 from gateway.config.values.instants import format_instant
-from gateway.limits.quota import Quota
 from gateway.live import on_thread
 from gateway.monitor.access_log import AccessLog
 from gateway.monitor.alerts.sight import Finding, Subject
@@ -29,10 +28,10 @@ from gateway.reload import Reloader
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.service import Upstream
 
-EXPIRING_SECONDS: Final = 14 * 86400.0  # before its end, from which on it is told
+EXPIRING_SECONDS: Final = 14 * 86400.0  # before its end, from which on it is a finding
 EXPIRED_SECONDS: Final = 86400.0  # after its end, until which it is
-ISSUER_SHARE: Final = 0.25  # of the time that fetched keys hold: what is left of it when it is told
-LOSS_SECONDS: Final = 300.0  # for which a loss of log lines is told
+ISSUER_SHARE: Final = 0.25  # of the time that fetched keys hold: what is left of it when it is a finding
+LOSS_SECONDS: Final = 300.0  # for which a loss of log lines is a finding
 STEP: Final = 100  # endpoints or keys
 
 Found = Iterator[Finding | None]
@@ -100,7 +99,10 @@ class Findings:
         for quota in () if snapshot is None else snapshot.quotas:
             for key, (used, limit) in list(quota.ledger.near.items()):
                 if at_least * limit <= used < below * limit:
-                    yield _quota(name, quota, key, used, limit)
+                    # `=` and `@` begin the keys of callers who are known, and of addresses.
+                    subject = Subject("quota", f"{quota.name} {key.lstrip('=@')}")
+                    says = f"{number(used)} of {number(limit)} are used in this {quota.config.window}"
+                    yield Finding(name, subject, says)
             yield None
 
     def _certificates(self, now: float) -> Found:
@@ -148,13 +150,6 @@ class Findings:
                 yield Finding("log_loss", Subject("log", name), f"lines are lost, {number(total)} since the start")
 
 
-def _quota(name: str, quota: Quota, key: str, used: int, limit: int) -> Finding:
-    """`=` and `@` begin the keys of callers who are known, and of addresses."""
-    subject = Subject("quota", f"{quota.name} {key.lstrip('=@')}")
-    says = f"{number(used)} of {number(limit)} are used in this {quota.config.window}"
-    return Finding(name, subject, says)
-
-
 def _lost(logs: Iterable[AccessLog | AuditLog | ProcessLog]) -> float:
     return sum(value for log in logs for name, value in log.measures().items() if name.endswith("_lost_total"))
 
@@ -170,7 +165,7 @@ def _end(ends: float, now: float) -> str:
 
 
 def _ends(base: Path, names: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """When the first certificate of each file ends. What cannot be read is told elsewhere."""
+    """When the first certificate of each file ends. What cannot be read is reported elsewhere."""
     for name in names:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:

@@ -37,7 +37,7 @@ class Speaking:
         self._owner = owner
         self._observed = observed
         self._reports = reports
-        self._told: AccessPublisher | None = None  # of each request
+        self._publisher: AccessPublisher | None = None  # of each request
         owner.hold(("roles",), self)
         if roles != ALL:
             logger.info("the roles of this process are %s", named(roles))
@@ -68,14 +68,17 @@ class Speaking:
         context = Context(snapshot.configuration, plan, self._roles)
         if "discovery" in self._roles:
             self._plan_discovery(context)
-        told = None
+        publisher = None
         if context.configuration.middleware.bus == "redis":
             if "monitor" in self._roles:
                 heard = self._observed.monitor.heard
                 _need(context, "what routers say", lambda: RouterListener(bus_of(context), heard))
             elif "router" in self._roles and context.configuration.middleware.monitor.enabled:
-                told = self._plan_router(context)
-        plan.after_adoption(partial(self._tell, told))
+                traffic, upstreams = self._observed.traffic, partial(self._owner.all, Upstream)
+                auth = "auth" in self._roles
+                _need(context, "traffic counts", lambda: TrafficPublisher(bus_of(context), traffic, upstreams))
+                publisher = _need(context, "requests one by one", lambda: AccessPublisher(bus_of(context), auth=auth))
+        plan.after_adoption(partial(self._use, publisher))
 
     def _plan_discovery(self, context: Context) -> None:
         upstreams, discoveries = partial(self._owner.all, Upstream), partial(self._owner.all, Discovery)
@@ -85,19 +88,13 @@ class Speaking:
             publisher = _need(context, "publishing services", lambda: make(bus_of(context)))
             context.plan.after_adoption(publisher.follow)
 
-    def _plan_router(self, context: Context) -> AccessPublisher:
-        traffic, upstreams = self._observed.traffic, partial(self._owner.all, Upstream)
-        auth = "auth" in self._roles
-        _need(context, "telling traffic", lambda: TrafficPublisher(bus_of(context), traffic, upstreams))
-        return _need(context, "telling requests", lambda: AccessPublisher(bus_of(context), auth=auth))
-
-    def _tell(self, told: AccessPublisher | None) -> None:
+    def _use(self, publisher: AccessPublisher | None) -> None:
         """Have this learn of each request from now on."""
-        former, self._told = self._told, told
-        if former is not None and former is not told:
+        former, self._publisher = self._publisher, publisher
+        if former is not None and former is not publisher:
             self._reports.remove(former.report)
-        if told is not None and former is not told:
-            self._reports.append(told.report)
+        if publisher is not None and former is not publisher:
+            self._reports.append(publisher.report)
 
 
 def _need(context: Context, name: str, make: Callable[[], T]) -> T:

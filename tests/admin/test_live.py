@@ -198,7 +198,7 @@ async def test_a_client_that_does_not_read_is_dropped() -> None:
         while not client.over.is_set():
             for number in range(MOST_SHOWN):
                 request(recent, f"/{rounds}/{number}/" + "x" * 1000)
-            await live._tell_requests()
+            await live._send_requests()
             rounds += 1
             assert client.size <= MOST_WAITING
             await asyncio.sleep(0.01)

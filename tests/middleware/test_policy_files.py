@@ -82,7 +82,7 @@ def test_what_a_file_made_before_it_failed_is_gone(tmp_path: Path) -> None:
     """A file that raises behind its metrics can be loaded again."""
     source = SOURCE.replace("VERSION", "1").encode()
     served = PolicyFile(tmp_path / "p.py", source)
-    served.tell()
+    served.publish()
     with pytest.raises(RuntimeError):
         PolicyFile(tmp_path / "p.py", source + b"raise RuntimeError('no')", [served])
     assert set(told()) == {"my_total All."}

@@ -24,7 +24,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
             message = f"a secret of less than {FEW} characters can be guessed; make one with openssl rand -hex 32"
             yield Fault(("alerts", "send", name, "secret"), message, show_value=False)
     if not alerts.send and (alerts.rules or alerts.builtin):
-        yield Fault(("alerts",), "nobody is told, and gateway alerts list shows them only; name senders in send")
+        yield Fault(("alerts",), "no alert is sent, and gateway alerts list shows them only; name senders in send")
         return
     yield from _unheard(alerts)
     yield from _idle_senders(alerts)

@@ -1,4 +1,4 @@
-"""middleware.yaml: what is worth telling people, and whom."""
+"""middleware.yaml: which alerts are sent to people, and to whom."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
@@ -84,8 +84,8 @@ class AlertRule(ForRoutes):
     )
     objective: Unset[Percent] = Field(
         None,
-        description="The share of requests that shall be `good`. It is told when what may fail in 30 days is used up "
-        "too fast: 14.4 times over 1 h and 5 m, or 6 times over 6 h and 30 m (`page`), or once over 3 d and 6 h "
+        description="The share of requests that shall be `good`. The alert fires when what may fail in 30 days is used "
+        "up too fast: 14.4 times over 1 h and 5 m, or 6 times over 6 h and 30 m (`page`), or once over 3 d and 6 h "
         "(`ticket`).",
     )
     anomaly: Unset[Literal["throughput"]] = Field(
@@ -110,7 +110,7 @@ class AlertRule(ForRoutes):
     )
     minimum: Unset[Annotated[int, Field(ge=1, le=10**9)]] = Field(
         None,
-        description="Requests in the time that is looked at, below which nothing is told. Unset: 1, where shares "
+        description="Requests in the time that is looked at, below which nothing is sent. Unset: 1, where shares "
         "or durations are compared; with `objective` 100 in the longer of both times.",
     )
     severity: Unset[Severity] = Field(
@@ -171,7 +171,7 @@ class AlertRule(ForRoutes):
 
 
 class Alerts(Section):
-    """What is told to people: rules over what the monitor measures, what the gateway itself has to say, and where it is
+    """Alerts to people: rules over what the monitor measures, what the gateway itself has to say, and where it is
     sent."""
 
     rules: Named[AlertRule] = Field({}, description="Rules by their names, which messages show.")
@@ -181,8 +181,8 @@ class Alerts(Section):
         "does not answer, a consumer has used 80% or 100% of a quota, a certificate or a key ends within 14 days, "
         "a configuration was refused, log lines are lost.",
     )
-    send: Named[AlertSender] = Field({}, description="Who is told, by names of yours.")
-    repeat: Duration = Field(4 * 3600, description="How long until what still is so is told again.")
+    send: Named[AlertSender] = Field({}, description="Receivers, by names of yours.")
+    repeat: Duration = Field(4 * 3600, description="How long until an alert that still fires is sent again.")
     link: Unset[HttpUrl] = Field(
         None,
         description="Where people find the admin port: messages link to it.",

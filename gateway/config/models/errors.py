@@ -34,7 +34,11 @@ def to_fault(file: str, error: ErrorDetails) -> Fault:
     kind = error["type"]
     context: Mapping[str, Any] = error.get("ctx", {})
     if kind == "missing":
-        return Fault(path[:-1], _missing(file, path), show_value=False)
+        key = str(path[-1])
+        model = model_at(file, path[:-1])
+        examples = keys_of(model)[key].examples if model else None
+        example = f", such as {key}: {_as_yaml(examples[0])}" if examples else ""
+        return Fault(path[:-1], f'the key "{key}" is missing; add it{example}', show_value=False)
     if kind == "extra_forbidden":
         return Fault(path, _unknown(file, path), show_value=False)
     if kind == "refused":
@@ -54,14 +58,6 @@ def _lines(file: str, path: Path) -> str:
         return LINES
     which = "keys such as" if len(keys) > KEYS else "the keys" if len(keys) > 1 else "the key"
     return f"{LINES} with {which} {', '.join(keys[:KEYS])}"
-
-
-def _missing(file: str, path: Path) -> str:
-    key = str(path[-1])
-    model = model_at(file, path[:-1])
-    examples = keys_of(model)[key].examples if model else None
-    example = f", such as {key}: {_as_yaml(examples[0])}" if examples else ""
-    return f'the key "{key}" is missing; add it{example}'
 
 
 def _as_yaml(value: Any) -> str:

@@ -140,7 +140,7 @@ class MiddlewareFile(Section):
     )
     content_types: Named[ContentTypes] = Field({}, description="Content types that request bodies may have.")
     zones: Zones = Field(Zones(), description="Where this gateway stands.")
-    alerts: Alerts = Field(Alerts(), description="What is told to people, and whom.")
+    alerts: Alerts = Field(Alerts(), description="Which alerts are sent to people, and to whom.")
     redis: Unset[Redis] = Field(None, description="Redis, for what several replicas count together.")
     bus: Bus = Field("memory", description=BUS)
     rate_limits: Named[RateLimit] = Field({}, description="How many requests in a time.")

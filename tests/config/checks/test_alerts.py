@@ -18,7 +18,7 @@ HOOK = "hook: {webhook: 'https://ops.example/'"
     [
         ("", None),
         (f"send: {{{HOOK}}}}}", "alerts.send.hook: there is nothing to tell"),
-        ("rules: {a: {when: 'errors > 1'}}", "alerts: nobody is told"),
+        ("rules: {a: {when: 'errors > 1'}}", "alerts: no alert is sent"),
         (f"rules: {{a: {{when: 'errors > 1'}}}}, send: {{{HOOK}}}}}", None),
         (f"rules: {{a: {{when: 'errors > 1'}}}}, send: {{{HOOK}, severities: [page]}}}}", "alerts.rules.a: no sender"),
         (f"builtin: [quota_80], send: {{{HOOK}, severities: [info]}}}}", None),

@@ -93,16 +93,15 @@ class IssuerConfig(Model):
         if self.secret is None and any(symmetric):
             raise refuse("HS256, HS384 and HS512 need a secret: with a public key as the secret any client could sign")
         if self.secret is not None:
-            _check_secret(self.secret.get_secret_value(), self.algorithms)
+            secret = self.secret.get_secret_value()
+            needed = max(int(name[2:]) // 8 for name in self.algorithms)
+            if len(secret.encode()) < needed:
+                raise refuse(
+                    f"the secret is shorter than the {needed} bytes that RFC 7518, 3.2 asks for; make a longer one"
+                )
+            if "-----BEGIN" in secret:
+                raise refuse("this is a key in PEM, not a secret; use key or key_file, and the algorithm of the key")
         return self
-
-
-def _check_secret(secret: str, algorithms: tuple[Algorithm, ...]) -> None:
-    needed = max(int(name[2:]) // 8 for name in algorithms)
-    if len(secret.encode()) < needed:
-        raise refuse(f"the secret is shorter than the {needed} bytes that RFC 7518, 3.2 asks for; make a longer one")
-    if "-----BEGIN" in secret:
-        raise refuse("this is a key in PEM, not a secret; use key or key_file, and the algorithm of the key")
 
 
 class JwtScheme(Model):
