@@ -51,23 +51,20 @@ def import_file(path: Path) -> Imported:
         root = Item(node, 1, (), Seen(report, fold))
         description = reader(root)
         root.rest()
-    files = _accepted(description, path.parent)
+    # Our files, without what they would not accept, which is named in the report.
+    base = path.parent
+    for _ in range(MOST_REPAIRS):
+        made = written(description)
+        problem = next(iter(problems_of(Imported(made.files, description.report), base)), None)
+        if problem is None or not repair(description, made.routes, problem):
+            break
+    files = made.files
     if not description.routes:
         raise ConfigError([Problem(path.name, 0, 0, "", "no route in it could be translated:\n" + report.markdown([]))])
     return Imported(files, report)
 
 
 MOST_REPAIRS = 100
-
-
-def _accepted(description: Description, base: Path) -> dict[str, str]:
-    """Our files, without what they would not accept, which is named in the report."""
-    for _ in range(MOST_REPAIRS):
-        made = written(description)
-        problem = next(iter(problems_of(Imported(made.files, description.report), base)), None)
-        if problem is None or not repair(description, made.routes, problem):
-            break
-    return made.files
 
 
 def problems_of(imported: Imported, base: Path) -> Sequence[Problem]:

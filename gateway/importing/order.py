@@ -155,7 +155,9 @@ def _missing(entries: list[Entry], ranked: list[Entry], description: Description
             if (owner and owner.route) is (winner and winner.route):
                 continue
             if owner is None:
-                _nobody(region, asked, description)
+                description.report.differs(
+                    region.route.place, f"{asked.path} was answered 404 by the original, and goes to this route here"
+                )
             elif (entry := _narrowed(owner, region, asked)) is not None:
                 found.setdefault(_identity(entry), entry)
     yield from found.values()
@@ -163,12 +165,6 @@ def _missing(entries: list[Entry], ranked: list[Entry], description: Description
 
 def _identity(entry: Entry) -> object:
     return entry.route, entry.path.pattern, entry.hosts, entry.methods, entry.also
-
-
-def _nobody(region: Entry, asked: _Asked, description: Description) -> None:
-    description.report.differs(
-        region.route.place, f"{asked.path} was answered 404 by the original, and goes to this route here"
-    )
 
 
 def _regions(entries: list[Entry]) -> Iterator[Entry]:

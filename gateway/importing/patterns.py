@@ -43,11 +43,10 @@ class Pattern:
 
     def captures(self) -> Iterator[str]:
         """What is captured, as a rewrite refers to it."""
-        for number, segment in enumerate((s for s in self._parts() if not is_literal(s)), 1):
+        for number, segment in enumerate(
+            (s for s in ((*self.segments, "*") if self.rest else self.segments) if not is_literal(s)), 1
+        ):
             yield f"${number}" if "*" in segment else "{" + _name(segment) + "}"
-
-    def _parts(self) -> tuple[str, ...]:
-        return (*self.segments, "*") if self.rest else self.segments
 
 
 @lru_cache(maxsize=10_000)
@@ -126,7 +125,7 @@ def as_it_came(pattern: Pattern) -> str:
 
 
 def intersection(one: Pattern, other: Pattern) -> Pattern | None:
-    """The pattern of what fits both; None where that is nothing, or cannot be told."""
+    """The pattern of what fits both; None where that is nothing, or is not known."""
     if len(one.segments) < len(other.segments):
         one, other = other, one
     if len(one.segments) > len(other.segments) and not other.rest:
@@ -147,12 +146,12 @@ def intersection(one: Pattern, other: Pattern) -> Pattern | None:
 
 
 def covers(wide: Pattern, narrow: Pattern) -> bool:
-    """Whether all that fits `narrow` fits `wide`, as far as that can be told."""
+    """Whether all that fits `narrow` fits `wide`, as far as that is known."""
     return wide == narrow or intersection(wide, narrow) == narrow
 
 
 def overlap(one: str, other: str) -> str | None:
-    """The segment of what fits both; None where that is nothing, or cannot be told."""
+    """The segment of what fits both; None where that is nothing, or is not known."""
     if one == other or WILD.fullmatch(other):
         return one if one else None if other else one
     if WILD.fullmatch(one):
@@ -167,7 +166,7 @@ def overlap(one: str, other: str) -> str | None:
 
 
 def transferred(rewrite: str, pattern: Pattern, narrower: Pattern) -> str | None:
-    """A rewrite of `pattern` for the paths of `narrower`, which is a part of it; None where it cannot be told."""
+    """A rewrite of `pattern` for the paths of `narrower`, which is a part of it; None where it is not known."""
     own = list(narrower.captures())
     taken: list[str] = []
     for index, segment in enumerate(narrower.segments):

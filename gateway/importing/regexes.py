@@ -97,14 +97,14 @@ def patterns_of(expression: str, *, anywhere: bool = False, ignore_case: bool = 
         raise Unsayable(f"it would become more than {MOST} paths")
     flat = [pattern for patterns, _ in found for pattern in patterns]
     grouped = all(_is_grouped(list(branch)) for branch in atoms)
-    return Found(tuple(dict.fromkeys(_joined(flat))), all(anchored for _, anchored in found), grouped)
-
-
-def _joined(patterns: list[Pattern]) -> list[Pattern]:
-    """`/a/*` for what is beneath `/a` and `/a` itself."""
-    whole = {Pattern(p.segments, True) for p in patterns if p.beneath and Pattern(p.segments) in patterns}
+    # `/a/*` for what is beneath `/a` and `/a` itself.
+    whole = {Pattern(p.segments, True) for p in flat if p.beneath and Pattern(p.segments) in flat}
     parts = {part for p in whole for part in (Pattern(p.segments), Pattern(p.segments, True, True))}
-    return [*(p for p in patterns if p not in parts), *sorted(whole, key=lambda p: p.text)]
+    return Found(
+        tuple(dict.fromkeys([*(p for p in flat if p not in parts), *sorted(whole, key=lambda p: p.text)])),
+        all(anchored for _, anchored in found),
+        grouped,
+    )
 
 
 def _is_grouped(atoms: list[_Atom]) -> bool:
@@ -291,12 +291,12 @@ def _with_end(segments: list[list[_Atom]], ends: bool, ignore_case: bool) -> tup
 
 
 def _may_be_empty(atoms: list[_Atom]) -> bool:
-    return all(atom.quantifier[:1] in ("?", "*") or (atom.branches and not _least(atom)) for atom in atoms)
-
-
-def _least(atom: _Atom) -> bool:
-    """Whether each branch of a group takes something."""
-    return all(not _may_be_empty(list(branch)) for branch in atom.branches)
+    # Whether each branch of a group takes something.
+    return all(
+        atom.quantifier[:1] in ("?", "*")
+        or (atom.branches and not all(not _may_be_empty(list(branch)) for branch in atom.branches))
+        for atom in atoms
+    )
 
 
 def _segment(atoms: list[_Atom], names: set[str], ignore_case: bool) -> str:

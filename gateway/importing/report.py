@@ -116,16 +116,13 @@ class Report:
             ]
             parts.append("## Set these environment variables\n\n" + "\n".join(lines))
         for outcome, title in _TITLES.items():
-            if rows := self._rows(outcome):
+            found = [finding for finding in self.findings if finding.outcome == outcome]
+            found.sort(key=lambda finding: (finding.place.file, finding.place.line))
+            if rows := [f"| {f.place} | {_cell(f.place.where)} | {_cell(f.text)} |" for f in found]:
                 parts.append(
                     f"## {title}\n\n| line | original | {_COLUMN[outcome]} |\n|---|---|---|\n" + "\n".join(rows)
                 )
         return "\n\n".join(parts) + "\n"
-
-    def _rows(self, outcome: Outcome) -> list[str]:
-        found = [finding for finding in self.findings if finding.outcome == outcome]
-        found.sort(key=lambda finding: (finding.place.file, finding.place.line))
-        return [f"| {f.place} | {_cell(f.place.where)} | {_cell(f.text)} |" for f in found]
 
 
 _COLUMN: dict[Outcome, str] = {

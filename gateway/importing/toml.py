@@ -23,34 +23,28 @@ def compose_toml(file: str, data: bytes) -> Node:
         values = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError([Problem(file, 0, 0, "", f"this is not TOML: {error}; correct it")]) from None
-    return _node(values, (), _lines(text), 1)
-
-
-def _lines(text: str) -> dict[_Path, int]:
-    """The line of every key and table header that begins one; what stands within a value is not looked for."""
+    # The line of every key and table header that begins one; what stands within a value is not looked for.
     found: dict[_Path, int] = {}
     counts: dict[_Path, int] = {}
     table: _Path = ()
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
-            table = _table(_parts(header[2]), counts, array=header[1] == "[[")
+            # The path of a header; names of arrays of tables are followed by the index of the last of them.
+            names = _parts(header[2])
+            array = header[1] == "[["
+            path: _Path = ()
+            for index, name in enumerate(names):
+                path = (*path, name)
+                if array and index == len(names) - 1:
+                    counts[path] = counts.get(path, -1) + 1
+                if path in counts:
+                    path = (*path, counts[path])
+            table = path
             for end in range(1, len(table) + 1):
                 found.setdefault(table[:end], number)
         elif key := _KEY.match(line):
             found.setdefault((*table, *_parts(key[1])), number)
-    return found
-
-
-def _table(names: list[str], counts: dict[_Path, int], *, array: bool) -> _Path:
-    """The path of a header; names of arrays of tables are followed by the index of the last of them."""
-    path: _Path = ()
-    for index, name in enumerate(names):
-        path = (*path, name)
-        if array and index == len(names) - 1:
-            counts[path] = counts.get(path, -1) + 1
-        if path in counts:
-            path = (*path, counts[path])
-    return path
+    return _node(values, (), found, 1)
 
 
 def _parts(text: str) -> list[str]:

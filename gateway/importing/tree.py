@@ -48,11 +48,6 @@ class Item:
         return Place(self.line, format_path(self.path))
 
     @property
-    def _whole(self) -> Place:
-        """Its place, with all of its lines."""
-        return replace(self.place, last=max(self.line, *(node.line for node in _nodes(self.node))))
-
-    @property
     def report(self) -> Report:
         """Where findings go."""
         return self._seen.report
@@ -126,12 +121,14 @@ class Item:
 
     def differs(self, text: str, key: str = "") -> None:
         """It, or the value of a key of it, was translated with this difference."""
-        self.report.differs(self._below(key), text)
+        item = self.get(key) if key else None
+        self.report.differs((item or self).place, text)
 
     def unsaid(self, text: str, key: str = "") -> None:
         """It, or the value of a key of it, could not be translated, and is done with."""
         item = (self.get(key) or self) if key else self
-        self.report.unsaid(item._whole, text)
+        # Its place, with all of its lines.
+        self.report.unsaid(replace(item.place, last=max(item.line, *(node.line for node in _nodes(item.node)))), text)
         item._done(_NAMED)  # of the same class
 
     def ignore(self) -> None:
@@ -162,10 +159,6 @@ class Item:
             item.ignore()
         else:
             item.unsaid("the gateway has no such setting")
-
-    def _below(self, key: str) -> Place:
-        item = self.get(key) if key else None
-        return (item or self).place
 
     def _entries(self) -> dict[str, Entry]:
         return self.node.entries if isinstance(self.node, Mapping) else {}

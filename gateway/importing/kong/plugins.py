@@ -44,7 +44,13 @@ class Plugins:
         config = item.get("config") or self._shared_config(item) or item
         if (handler := PLUGINS.get(name)) is not None:
             handler(config, effect, self._description)
-            item.said(f"plugin {name}: " + _summary(effect))
+            parts = [f"{policy.section}{'.' + policy.name if policy.name else ''}" for policy in effect.policies]
+            parts += (
+                [f"auth {name}" for name in effect.auth]
+                + ["authorize" for _ in effect.authorize]
+                + list(effect.settings)
+            )
+            item.said(f"plugin {name}: " + (", ".join(dict.fromkeys(parts)) or "nothing to write"))
         elif why := closing(name, config):
             effect.refuse(why)
         else:
@@ -54,12 +60,6 @@ class Plugins:
     def _shared_config(self, item: Item) -> Item | None:
         name = item.text("_config")
         return self._shared.get(name) if self._shared is not None and name else None
-
-
-def _summary(effect: Effect) -> str:
-    parts = [f"{policy.section}{'.' + policy.name if policy.name else ''}" for policy in effect.policies]
-    parts += [f"auth {name}" for name in effect.auth] + ["authorize" for _ in effect.authorize] + list(effect.settings)
-    return ", ".join(dict.fromkeys(parts)) or "nothing to write"
 
 
 def of_consumers(root: Item) -> Iterator[OwnPlugin]:

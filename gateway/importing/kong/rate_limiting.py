@@ -22,7 +22,19 @@ def windows_of(config: Item) -> list[str]:
 
 def rate_limiting(config: Item, effect: Effect, description: Description) -> None:
     """A limit that all have."""
-    key = _limited_by(config, effect)
+    by = config.text("limit_by") or config.text("identifier") or "consumer"
+    header = config.text("header_name")
+    if by == "header" and header:
+        key = [f"header:{header}"]
+    elif by in ("consumer", "credential", "consumer-group"):
+        key = ["consumer"]
+    elif by in ("ip", "service", "path"):
+        if by != "ip":
+            config.differs(f"requests are counted by address instead of by {by}", "limit_by")
+        key = ["address"]
+    else:
+        effect.item.differs(f"requests are counted by consumer instead of by {by}")
+        key = ["consumer"]
     name = f"limit-{effect.item.line}"
     if limits := windows_of(config):
         store = store_of(config, description)
@@ -50,28 +62,6 @@ def store_of(config: Item, description: Description) -> Settings:
     """Where it counts, and what holds while that does not answer."""
     if config.text("policy", "local") != "redis" and config.text("strategy") != "redis":
         return {}
-    _redis(config, description)
-    if config.get("fault_tolerant") is None:
-        return {"store": "redis"}
-    return {"store": "redis", "on_failure": "open" if config.flag("fault_tolerant") else "closed"}
-
-
-def _limited_by(config: Item, effect: Effect) -> list[str]:
-    by = config.text("limit_by") or config.text("identifier") or "consumer"
-    header = config.text("header_name")
-    if by == "header" and header:
-        return [f"header:{header}"]
-    if by in ("consumer", "credential", "consumer-group"):
-        return ["consumer"]
-    if by in ("ip", "service", "path"):
-        if by != "ip":
-            config.differs(f"requests are counted by address instead of by {by}", "limit_by")
-        return ["address"]
-    effect.item.differs(f"requests are counted by consumer instead of by {by}")
-    return ["consumer"]
-
-
-def _redis(config: Item, description: Description) -> None:
     below = config.get("redis")
     host = config.text("redis_host") or (below.text("host") if below is not None else "") or "localhost"
     port = int((below.number("port") if below is not None else None) or config.number("redis_port") or 6379)
@@ -83,3 +73,6 @@ def _redis(config: Item, description: Description) -> None:
         reference = description.secret("REDIS_PASSWORD", secret.place)
         settings["url"] = type(reference)(f"{scheme}://:{reference}@{host}:{port}")
     description.middleware["redis"] = settings
+    if config.get("fault_tolerant") is None:
+        return {"store": "redis"}
+    return {"store": "redis", "on_failure": "open" if config.flag("fault_tolerant") else "closed"}

@@ -172,19 +172,17 @@ def _by_expression(item: Item, expression: Item, route: Route, service: Service,
     wanted, guess = wanted_by(expression.own_text), ""
     if wanted is None:
         expression.unsaid("this expression is more than paths, hosts and methods: write those")
-        wanted = _part_of(expression.own_text)
+        # Of an expression that cannot be said, the path that all its requests have, if it says one.
+        found = re.fullmatch(
+            r'http\.path\s*(==|\^=)\s*"([^"\\]*)"\s*&&(?:(?!\|\|).)*', expression.own_text.strip(), re.DOTALL
+        )
+        wanted = Wanted([(found[1], found[2])]) if found else None
         if wanted is None:
             return ""
         guess = wanted.paths[0][1]
     route.hosts, route.methods = tuple(wanted.hosts), tuple(wanted.methods) or None
     route.paths = list(_wanted_paths(item, wanted, service, heads))
     return guess
-
-
-def _part_of(expression: str) -> Wanted | None:
-    """Of an expression that cannot be said, the path that all its requests have, if it says one."""
-    found = re.fullmatch(r'http\.path\s*(==|\^=)\s*"([^"\\]*)"\s*&&(?:(?!\|\|).)*', expression.strip(), re.DOTALL)
-    return Wanted([(found[1], found[2])]) if found else None
 
 
 def _wanted_paths(item: Item, wanted: Wanted, service: Service, heads: list[str]) -> Iterator[Path]:

@@ -32,22 +32,19 @@ def returned(directive: Directive, route: Route, expression: str = "") -> bool:
     answer: Settings = {"status": status if 200 <= status <= 599 else 404}
     if text and status not in (204, 205, 304):
         answer["body"] = text.replace("\\n", "\n").replace("\\t", "\t")
-        kind = _type_of(directive)
+        # The type of a body that is returned.
+        level = directive.above
+        if level is None:
+            kind = ""
+        else:
+            added = [d for d in level.block if d.name == "add_header" and d.argument.lower() == "content-type"]
+            for header in added:
+                header.said("the type of the answer")
+            kind = added[0].arguments[1] if added and len(added[0].arguments) > 1 else level.value("default_type")
         if kind:
             answer["headers"] = {"content-type": kind}
     route.settings = {"respond": answer}
     return True
-
-
-def _type_of(directive: Directive) -> str:
-    """The type of a body that is returned."""
-    level = directive.above
-    if level is None:
-        return ""
-    added = [d for d in level.block if d.name == "add_header" and d.argument.lower() == "content-type"]
-    for header in added:
-        header.said("the type of the answer")
-    return added[0].arguments[1] if added and len(added[0].arguments) > 1 else level.value("default_type")
 
 
 def _redirect(directive: Directive, route: Route, status: int, text: str, expression: str) -> bool:

@@ -119,12 +119,14 @@ class Directive:
 
 def parse(path: Path, report: Report) -> Directive:
     """The directives of a file and of all that it includes. Raises ConfigError."""
-    payload = _parsed(path)
+    # What crossplane makes of it; a `conf.d` file, which has no `http` around it, is fine too.
+    payload = crossplane.parse(str(path), check_ctx=False, check_args=False, comments=False)
     problems = [
         Problem(Path(error.get("file") or path).name, error.get("line") or 0, 1 if error.get("line") else 0, "", text)
         for config in payload["config"]
         for error in config["errors"]
-        if (text := _reason(error["error"])) and not _is_missing_include(error["error"])
+        if (text := (str(error["error"]).split(" in /")[0] + "; correct it"))
+        and not _is_missing_include(error["error"])
     ]
     if problems:
         raise ConfigError(problems)
@@ -139,15 +141,6 @@ def parse(path: Path, report: Report) -> Directive:
                     Place(error.get("line") or 1, "include"), "this file is not here, so that it was not read"
                 )
     return root
-
-
-def _parsed(path: Path) -> Any:
-    """What crossplane makes of it; a `conf.d` file, which has no `http` around it, is fine too."""
-    return crossplane.parse(str(path), check_ctx=False, check_args=False, comments=False)
-
-
-def _reason(error: Any) -> str:
-    return str(error).split(" in /")[0] + "; correct it"
 
 
 def _is_missing_include(error: Any) -> bool:

@@ -42,7 +42,14 @@ def request_headers(location: Directive, route: Route, make: Make, description: 
         name, value = directive.argument, directive.arguments[1] if len(directive.arguments) > 1 else ""
         lower = name.lower()
         if lower == "host":
-            _host(directive, value, route)
+            target = str(route.settings.get("target", "")).removeprefix("https://").partition(":")[0]
+            if value in ("$host", "$http_host", "$host:$server_port", "$http_host:$server_port", "$server_name"):
+                route.settings["preserve_host"] = True
+                directive.said("preserve_host of routes")
+            elif value in ("$proxy_host", "$proxy_host:$proxy_port", target):
+                directive.said("the Host is the target's")
+            else:
+                directive.unsaid("the Host that backends get is the client's (`preserve_host`) or the target's")
         elif lower in _OWN or lower in _HOP:
             directive.said("the gateway sends this itself")
         elif not value:
@@ -58,17 +65,6 @@ def request_headers(location: Directive, route: Route, make: Make, description: 
             directive.unsaid("all headers of requests are passed on, but for those that `headers` removes")
     if changes:
         route.policies.append(make(found[0], "headers", f"request-{found[0].place.line}", {"request": changes}))
-
-
-def _host(directive: Directive, value: str, route: Route) -> None:
-    target = str(route.settings.get("target", "")).removeprefix("https://").partition(":")[0]
-    if value in ("$host", "$http_host", "$host:$server_port", "$http_host:$server_port", "$server_name"):
-        route.settings["preserve_host"] = True
-        directive.said("preserve_host of routes")
-    elif value in ("$proxy_host", "$proxy_host:$proxy_port", target):
-        directive.said("the Host is the target's")
-    else:
-        directive.unsaid("the Host that backends get is the client's (`preserve_host`) or the target's")
 
 
 def _value(name: str, value: str, directive: Directive, description: Description) -> str | None:

@@ -190,30 +190,24 @@ def _route(location: Location, server: Server, shared: Shared, number: int, name
             directive.unsaid(f"the expression has no path of ours: {why}")
             return None
         location.directive.unsaid(f"the expression has no path of ours: {why}")
-        return _guess(location, server, shared, number, head)
+        # A route that refuses all that begins with `head`, where the location itself cannot be said but keeps out.
+        prefix = replace(location, kind="", text=head)
+        paths = [replace(path, rank=(*server.rank, 2, number)) for path in paths_of(prefix, server.rank, number)]
+        route = Route(_name(location, server), location.directive.place, paths, hosts=server.hosts)
+        if not _action(prefix, route, shared, {}) or not (
+            route.keeps_out or route.settings.get("respond", _GONE)["status"] in (401, 403)
+        ):
+            return None
+        location.directive.differs(f"all that begins with {head} is refused, until its paths are said")
+        for lookahead in re.findall(r"\(\?!([\w.-]+)", location.text):
+            route.excluded += prefix_patterns(head + lookahead.replace("\\", ""))
+        if "target" in route.settings:
+            route.close()
+        return route
     route = Route(_name(location, server), directive.place, paths, hosts=server.hosts)
     if not _action(location, route, shared, named):
         route.settings = _nothing()
     return route
-
-
-def _guess(location: Location, server: Server, shared: Shared, number: int, head: str) -> Route | None:
-    """A route that refuses all that begins with `head`, where the location itself cannot be said but keeps out."""
-    prefix = replace(location, kind="", text=head)
-    paths = [replace(path, rank=(*server.rank, 2, number)) for path in paths_of(prefix, server.rank, number)]
-    route = Route(_name(location, server), location.directive.place, paths, hosts=server.hosts)
-    if not _action(prefix, route, shared, {}) or not (route.keeps_out or _refuses(route)):
-        return None
-    location.directive.differs(f"all that begins with {head} is refused, until its paths are said")
-    for lookahead in re.findall(r"\(\?!([\w.-]+)", location.text):
-        route.excluded += prefix_patterns(head + lookahead.replace("\\", ""))
-    if "target" in route.settings:
-        route.close()
-    return route
-
-
-def _refuses(route: Route) -> bool:
-    return route.settings.get("respond", _GONE)["status"] in (401, 403)
 
 
 def _action(location: Location, route: Route, shared: Shared, named: dict[str, Location]) -> bool:

@@ -41,7 +41,7 @@ def matched(route: Route, alternative: Alternative, rank: tuple[object, ...], it
             raise Unmatched(f"{matcher} says nothing of what it compares with")
         if matcher.name in ("Path", "PathPrefix", "PathRegexp"):
             try:
-                these = _paths(matcher, rank)
+                these = [path for argument in matcher.arguments for path in _path(matcher.name, argument, rank)]
             except Unmatched as why:
                 if len(matcher.arguments) == 1 and (head := head_of(_expression(matcher), anywhere=True)):
                     why.instead = (matcher, replace(matcher, name="PathPrefix", arguments=(head,)))
@@ -112,10 +112,6 @@ def _hosts(matcher: Matcher, item: Item) -> Iterator[str]:
             yield argument.strip("^$").replace("\\", "")
         else:
             raise Unmatched(f"`{argument}`: a host is exact, or has `*.` at its front")
-
-
-def _paths(matcher: Matcher, rank: tuple[object, ...]) -> list[Path]:
-    return [path for argument in matcher.arguments for path in _path(matcher.name, argument, rank)]
 
 
 def _path(name: str, argument: str, rank: tuple[object, ...]) -> Iterator[Path]:

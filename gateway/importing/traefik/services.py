@@ -42,7 +42,13 @@ class Services:
         elif (mirroring := item.get("mirroring")) is not None:
             made = self._mirrored(mirroring)
         elif (failover := item.get("failover")) is not None:
-            made = self._failing_over(failover)
+            settings, other = self.settings(failover.text("service")), self.settings(failover.text("fallback"))
+            failover.ignore_keys("healthCheck", "errors")
+            if settings is None or other is None:
+                made = settings
+            else:
+                failover.differs("the other one is used where no endpoint answers")
+                made = settings | {"fallback": {"target": other["target"]}}
         else:
             made = None
         if made is not None:
@@ -134,14 +140,6 @@ class Services:
         item.ignore_keys("maxBodySize", "mirrorBody")
         item.ignore_default("healthCheck")
         return settings
-
-    def _failing_over(self, item: Item) -> Settings | None:
-        settings, other = self.settings(item.text("service")), self.settings(item.text("fallback"))
-        item.ignore_keys("healthCheck", "errors")
-        if settings is None or other is None:
-            return settings
-        item.differs("the other one is used where no endpoint answers")
-        return settings | {"fallback": {"target": other["target"]}}
 
 
 def _sticky(item: Item) -> Settings:
