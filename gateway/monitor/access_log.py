@@ -152,7 +152,7 @@ def _record(exchange: Exchange, outcome: Outcome, at: str, concealed: frozenset[
         "path": without_userinfo(exchange.path) if "@" in exchange.path else exchange.path,
         "original_path": without_userinfo(original) if "@" in original else original,
         "user_agent": None if agent is None else agent[:MAX_TEXT].decode("latin-1"),
-        "referer": None if referer is None else _shown_referer(referer.decode("latin-1")),
+        "referer": None if referer is None else shown_url(referer.decode("latin-1").partition("#")[0])[:MAX_TEXT],
         "route": exchange.route,
         "upstream": exchange.upstream,
         "endpoint": last and last.endpoint,
@@ -176,10 +176,6 @@ def _chosen(record: Record, fields: tuple[str, ...]) -> Record:
     if "sample_rate" in record:
         chosen["sample_rate"] = record["sample_rate"]
     return chosen
-
-
-def _shown_referer(referer: str) -> str:
-    return shown_url(referer.partition("#")[0])[:MAX_TEXT]
 
 
 def check_output(settings: AccessLogSettings) -> None:

@@ -50,7 +50,20 @@ class AuditFile:
         self._file = -1
         try:
             self._lock(TURN_SECONDS if shared else 0)
-            self._resume()
+            # Find where the chain goes on, and say in it what was found.
+            self._open()
+            written = os.pread(self._head, HEAD_BYTES, 0)
+            head = self._sealer.read_head(written) if written else None
+            last, torn = self._tail()
+            self.end, fault = _continue(head, last, head_is_broken=bool(written) and head is None)
+            events = [_event("opened", **fault)]
+            if fault:
+                logger.error("%s: %s", self._path, fault["problem"])
+            if torn:
+                logger.warning("%s: its last line was cut short; the next one records that", self._path)
+            self.append(_torn(torn) + events, b"\n" if torn else b"")
+            self.mark()
+            logger.info("%s: goes on; --expect %s", self._path, self.end)
         except OSError:
             self.close()
             raise
@@ -103,20 +116,20 @@ class AuditFile:
             lines.append(line)
         data = b"".join(lines)
         try:
-            _write(self._file, data)
+            descriptor = self._file
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
             os.fdatasync(self._file)
         except OSError:
-            self._undo()
+            # What is written in part was never there.
+            try:
+                os.ftruncate(self._file, self.size)
+            except OSError:
+                self.broken = True
             raise
         self.size += len(data)
         self.end = end
-
-    def _undo(self) -> None:
-        """What is written in part was never there."""
-        try:
-            os.ftruncate(self._file, self.size)
-        except OSError:
-            self.broken = True
 
     def mark(self) -> None:
         """Write the head, if it does not say yet where the log ends. Raises OSError."""
@@ -158,22 +171,6 @@ class AuditFile:
 
     # After a start.
 
-    def _resume(self) -> None:
-        """Find where the chain goes on, and say in it what was found."""
-        self._open()
-        written = os.pread(self._head, HEAD_BYTES, 0)
-        head = self._sealer.read_head(written) if written else None
-        last, torn = self._tail()
-        self.end, fault = _continue(head, last, head_is_broken=bool(written) and head is None)
-        events = [_event("opened", **fault)]
-        if fault:
-            logger.error("%s: %s", self._path, fault["problem"])
-        if torn:
-            logger.warning("%s: its last line was cut short; the next one records that", self._path)
-        self.append(_torn(torn) + events, b"\n" if torn else b"")
-        self.mark()
-        logger.info("%s: goes on; --expect %s", self._path, self.end)
-
     def _tail(self) -> tuple[Line | None, bytes]:
         """The last whole line, and what stands behind it."""
         data = os.pread(self._file, LONGEST_LINE, max(0, self.size - LONGEST_LINE))
@@ -205,9 +202,3 @@ def _torn(torn: bytes) -> list[Record]:
 
 def _event(name: str, **details: object) -> Record:
     return {"time": time.time(), "event": name, **details}
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -153,12 +153,46 @@ class AuditLog:
         if self.settings is None:
             return
         if self._has_room():
-            self._give(_record(exchange, outcome))
+            # Who, from where, what, and what was decided. Nothing of the request that may be a credential.
+            identity, error = exchange.identity, exchange.error
+            self._give(
+                {
+                    "time": outcome.at,
+                    "request_id": exchange.request_id,
+                    "client": exchange.client,
+                    "peer": exchange.peer,
+                    "method": exchange.method,
+                    "host": without_userinfo(exchange.host),
+                    "path": without_userinfo(exchange.path),
+                    "original_path": without_userinfo(exchange.original_path),
+                    "route": exchange.route,
+                    "status": outcome.status,
+                    "consumer": identity.consumer if identity is not None else None,
+                    "tenant": identity.tenant if identity is not None else None,
+                    "scheme": identity.scheme if identity is not None else None,
+                    "credential": identity.fingerprint if identity is not None else None,
+                    "claimed_consumer": exchange.claimed_consumer,
+                    "error": error.kind if isinstance(error, GatewayError) else error and type(error).__name__,
+                    "decisions": exchange.decisions,
+                }
+            )
 
     def report_change(self, change: AdminChange) -> None:
         """The admin API was asked to change something. Never blocks."""
         if self.settings is not None and self._has_room():
-            self._give(_record_of_change(change))
+            self._give(
+                {
+                    "time": change.at,
+                    "event": "admin",
+                    "holder": change.holder,
+                    "client": change.client,
+                    "method": change.method,
+                    "path": change.path,
+                    "status": change.status,
+                    "error": None,
+                    "decisions": [],
+                }
+            )
 
     def _has_room(self) -> bool:
         """Whether one more record may wait."""
@@ -186,7 +220,10 @@ class AuditLog:
                 time.sleep(BATCH_SECONDS)
             ended = self._drain()
             self.refusing = self._failing or len(self._queue) >= REFUSING_FROM
-            self._anchor()
+            # Tell the gateway's own log, which may be kept elsewhere, where the chain is.
+            if self._file is not None and time.monotonic() - self._anchored >= ANCHOR_SECONDS:
+                self._anchored = time.monotonic()
+                logger.info("the audit log is at --expect %s", self._file.end)
         self._close()
 
     def _drain(self) -> bool:
@@ -197,7 +234,11 @@ class AuditLog:
             if order == "stop":
                 return True
             if isinstance(order, _Switch):
-                self._switch(order.settings)
+                # What could not be written to the former file goes into the new one.
+                settings = order.settings
+                self._close()
+                self._target = settings
+                self._flush()  # opens it: that is logged even before there is a request
             elif not written:
                 return False
             elif order == "reopen" and self._file is not None:
@@ -210,15 +251,21 @@ class AuditLog:
             item = self._queue.popleft()
             if not isinstance(item, dict):
                 return item
-            _judge(item)
+            # Add the verdict of all rules together; what the gateway refuses without a rule is a refusal, too.
+            error = item["error"]
+            verdicts = {decision.verdict for decision in item["decisions"]}
+            verdict = "allow"
+            if item.get("event") == "admin":
+                verdict = "allow" if item["status"] < 400 else "deny"
+            elif "deny" in verdicts or (isinstance(error, ErrorKind | OwnKind) and _is_refusal(error)):
+                verdict = "deny"
+            elif "shadow-deny" in verdicts:
+                verdict = "shadow-deny"
+            item["verdict"] = verdict
+            if isinstance(error, ErrorKind | OwnKind):
+                item["error"] = error.slug
             self._batch.append(item)
         return None
-
-    def _switch(self, settings: Change) -> None:
-        """What could not be written to the former file goes into the new one."""
-        self._close()
-        self._target = settings
-        self._flush()  # opens it: that is logged even before there is a request
 
     def _flush(self) -> bool:
         """Write the batch; whether that worked."""
@@ -230,7 +277,14 @@ class AuditLog:
 
     def _in_turn(self, work: Callable[[AuditFile], None]) -> None:
         """Work on the file, which another gateway may write, too."""
-        file = self._open()
+        target = self._target
+        assert target is not None
+        if self._file is not None and self._file.is_gone:
+            logger.error("%s was deleted; going on in a new file, whose chain shows the gap", target.path)
+            self._file.reopen()
+        if self._file is None:
+            self._file = AuditFile(target.path, target.key, shared=self._shared)
+        file = self._file
         file.begin_turn()
         try:
             work(file)
@@ -248,28 +302,15 @@ class AuditLog:
             self.written += len(self._batch)
             self._batch = []
         if self._target is not None and file.size >= self._target.rotate_size:
-            self._rotate(file)
+            try:
+                file.rotate()
+            except OSError as error:
+                if file.broken:
+                    raise
+                if not self._unrotated:
+                    logger.warning("the audit log cannot be rotated, and goes on: %s", error.strerror)
+                self._unrotated = True
         file.mark()
-
-    def _open(self) -> AuditFile:
-        target = self._target
-        assert target is not None
-        if self._file is not None and self._file.is_gone:
-            logger.error("%s was deleted; going on in a new file, whose chain shows the gap", target.path)
-            self._file.reopen()
-        if self._file is None:
-            self._file = AuditFile(target.path, target.key, shared=self._shared)
-        return self._file
-
-    def _rotate(self, file: AuditFile) -> None:
-        try:
-            file.rotate()
-        except OSError as error:
-            if file.broken:
-                raise
-            if not self._unrotated:
-                logger.warning("the audit log cannot be rotated, and goes on: %s", error.strerror)
-            self._unrotated = True
 
     def _try(self, work: Callable[[], None]) -> bool:
         try:
@@ -297,66 +338,6 @@ class AuditLog:
             logger.info("the audit log ends at --expect %s", self._file.end)
             self._file.close()
             self._file = None
-
-    def _anchor(self) -> None:
-        """Tell the gateway's own log, which may be kept elsewhere, where the chain is."""
-        if self._file is not None and time.monotonic() - self._anchored >= ANCHOR_SECONDS:
-            self._anchored = time.monotonic()
-            logger.info("the audit log is at --expect %s", self._file.end)
-
-
-def _record(exchange: Exchange, outcome: Outcome) -> Record:
-    """Who, from where, what, and what was decided. Nothing of the request that may be a credential."""
-    identity, error = exchange.identity, exchange.error
-    return {
-        "time": outcome.at,
-        "request_id": exchange.request_id,
-        "client": exchange.client,
-        "peer": exchange.peer,
-        "method": exchange.method,
-        "host": without_userinfo(exchange.host),
-        "path": without_userinfo(exchange.path),
-        "original_path": without_userinfo(exchange.original_path),
-        "route": exchange.route,
-        "status": outcome.status,
-        "consumer": identity.consumer if identity is not None else None,
-        "tenant": identity.tenant if identity is not None else None,
-        "scheme": identity.scheme if identity is not None else None,
-        "credential": identity.fingerprint if identity is not None else None,
-        "claimed_consumer": exchange.claimed_consumer,
-        "error": error.kind if isinstance(error, GatewayError) else error and type(error).__name__,
-        "decisions": exchange.decisions,
-    }
-
-
-def _record_of_change(change: AdminChange) -> Record:
-    return {
-        "time": change.at,
-        "event": "admin",
-        "holder": change.holder,
-        "client": change.client,
-        "method": change.method,
-        "path": change.path,
-        "status": change.status,
-        "error": None,
-        "decisions": [],
-    }
-
-
-def _judge(record: Record) -> None:
-    """Add the verdict of all rules together; what the gateway refuses without a rule is a refusal, too."""
-    error = record["error"]
-    verdicts = {decision.verdict for decision in record["decisions"]}
-    verdict = "allow"
-    if record.get("event") == "admin":
-        verdict = "allow" if record["status"] < 400 else "deny"
-    elif "deny" in verdicts or (isinstance(error, ErrorKind | OwnKind) and _is_refusal(error)):
-        verdict = "deny"
-    elif "shadow-deny" in verdicts:
-        verdict = "shadow-deny"
-    record["verdict"] = verdict
-    if isinstance(error, ErrorKind | OwnKind):
-        record["error"] = error.slug
 
 
 def _is_refusal(kind: ErrorKind | OwnKind) -> bool:

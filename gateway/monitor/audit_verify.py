@@ -63,7 +63,22 @@ class Verification:
         for file in sorted(files, key=self._first_number):
             for number, data in enumerate(_lines(file), 1):
                 yield from self._check(_Place(file, number), data)
-        yield from self._check_end()
+        if self._torn is not None and self._torn_is_complete:
+            yield from self._unread()
+        elif self._torn is not None:
+            cut = "cut short at the end: the gateway was killed, or is writing just now"
+            yield self._torn[0].finding(cut, "note")
+        end = self.end.number if self.end is not None else 0
+        for number in sorted(self.expected.keys() - self._met):
+            if number > end:
+                yield self._place.finding(
+                    f"the log ends here, but {_records(end + 1, number)} missing: the end was cut off"
+                )
+            elif self.first is not None and number >= self.first.number:
+                yield self._place.finding(f"record {number}, which the head or --expect names, is missing")
+        if self.head is not None and end > self.head.number:
+            more = f"{_records(self.head.number + 1, end)} behind the head"
+            yield self._place.finding(f"{more}: the gateway was killed, or is writing just now", "note")
 
     def _first_number(self, file: Path) -> int:
         for data in _lines(file):
@@ -110,56 +125,29 @@ class Verification:
         if not line.intact:
             yield place.finding(f"record {line.number} was changed: its hash is not that of its content")
         if self.end is None:
-            yield from self._begins(place, line)
+            self.first = Link(line.number, line.hash)
+            if line.number != self.starts_at:
+                remedy = f"name the files with the others, too, or accept that with --from {line.number}"
+                yield place.finding(f"the log begins with record {line.number}, not {self.starts_at}; {remedy}")
+            elif line.number == 1 and line.previous != GENESIS:
+                yield place.finding("record 1 follows another line: what was before it is not here")
         elif line.number > self.end.number + 1:
             yield place.finding(f"{_records(self.end.number + 1, line.number - 1)} missing before this line")
         elif line.number <= self.end.number:
             yield place.finding(f"record {line.number} stands behind record {self.end.number}: moved, or put in")
         elif line.previous != self.end.hash:
             yield place.finding(f"record {line.number} does not follow from the line before: one of them was replaced")
-        yield from self._as_expected(place, line)
-        yield from self._events(place, line)
-
-    def _begins(self, place: _Place, line: Line) -> Iterator[Finding]:
-        self.first = Link(line.number, line.hash)
-        if line.number != self.starts_at:
-            remedy = f"name the files with the others, too, or accept that with --from {line.number}"
-            yield place.finding(f"the log begins with record {line.number}, not {self.starts_at}; {remedy}")
-        elif line.number == 1 and line.previous != GENESIS:
-            yield place.finding("record 1 follows another line: what was before it is not here")
-
-    def _as_expected(self, place: _Place, line: Line) -> Iterator[Finding]:
         wanted = self.expected.get(line.number)
         if wanted is not None:
             self._met.add(line.number)
             if wanted != line.hash:
                 yield place.finding(f"record {line.number} is another one than the head, or --expect, says")
-
-    def _events(self, place: _Place, line: Line) -> Iterator[Finding]:
         if line.event == "dropped":
             yield place.finding(
                 f"{counted(int(line.record.get('count') or 0), 'request')} not recorded: the log was failing", "note"
             )
         elif line.event == "opened" and "problem" in line.record:
             yield place.finding(f"when the gateway started, {line.record['problem']}")
-
-    def _check_end(self) -> Iterator[Finding]:
-        if self._torn is not None and self._torn_is_complete:
-            yield from self._unread()
-        elif self._torn is not None:
-            cut = "cut short at the end: the gateway was killed, or is writing just now"
-            yield self._torn[0].finding(cut, "note")
-        end = self.end.number if self.end is not None else 0
-        for number in sorted(self.expected.keys() - self._met):
-            if number > end:
-                yield self._place.finding(
-                    f"the log ends here, but {_records(end + 1, number)} missing: the end was cut off"
-                )
-            elif self.first is not None and number >= self.first.number:
-                yield self._place.finding(f"record {number}, which the head or --expect names, is missing")
-        if self.head is not None and end > self.head.number:
-            more = f"{_records(self.head.number + 1, end)} behind the head"
-            yield self._place.finding(f"{more}: the gateway was killed, or is writing just now", "note")
 
 
 def _records(first: int, last: int) -> str:

@@ -113,36 +113,30 @@ class LogWriter:
             if not self._stopping:
                 time.sleep(BATCH_SECONDS)
             while self.queue:
-                self._write_batch()
-            self._tell_dropped()
+                # Write lines up to the next change of destination, if there is one.
+                lines: list[bytes] = []
+                following: Destination | None = None
+                while self.queue and len(lines) < BATCH_LINES:
+                    item = self.queue.popleft()
+                    if isinstance(item, Destination):
+                        following = item
+                        break
+                    lines.append(item)
+                    self.taken += len(item)
+                if lines:
+                    self._write(b"".join(lines))
+                if following is not None:
+                    self._destination.close()
+                    self._destination, self._torn = following, False
+            dropped = self.dropped - self._dropped_reported
+            if dropped:
+                self._dropped_reported += dropped
+                self._write(self._note(f"{counted(dropped, 'line')} dropped", f'{{"dropped":{dropped}}}'))
+                output = self._destination.output
+                logger.warning("%s is read again: %s dropped", output, counted(dropped, "access log line"))
+            self.waiting = False
             if self.failure:
                 self._write(b"")
-
-    def _write_batch(self) -> None:
-        """Write lines up to the next change of destination, if there is one."""
-        lines: list[bytes] = []
-        following: Destination | None = None
-        while self.queue and len(lines) < BATCH_LINES:
-            item = self.queue.popleft()
-            if isinstance(item, Destination):
-                following = item
-                break
-            lines.append(item)
-            self.taken += len(item)
-        if lines:
-            self._write(b"".join(lines))
-        if following is not None:
-            self._destination.close()
-            self._destination, self._torn = following, False
-
-    def _tell_dropped(self) -> None:
-        dropped = self.dropped - self._dropped_reported
-        if dropped:
-            self._dropped_reported += dropped
-            self._write(self._note(f"{counted(dropped, 'line')} dropped", f'{{"dropped":{dropped}}}'))
-            output = self._destination.output
-            logger.warning("%s is read again: %s dropped", output, counted(dropped, "access log line"))
-        self.waiting = False
 
     def _note(self, for_people: str, for_machines: str) -> bytes:
         return (for_people if self._destination.console else for_machines).encode() + b"\n"
@@ -160,7 +154,9 @@ class LogWriter:
                 self._failed(error, before + data, len(before) + len(data) - len(view), len(before))
                 return
         if self.failure:
-            self._recovered()
+            lost = counted(self.lost - self._lost_before, "access log line")
+            self.failure, self._torn, self._told, self._lost_before = "", False, self.lost, self.lost
+            logger.warning("%s is written again: %s lost", self._destination.output, lost)
 
     def _about_lost(self) -> bytes:
         """What ends a line that was cut short, and says how many are missing."""
@@ -181,8 +177,3 @@ class LogWriter:
             remedy = self._remedy
             logger.error("%s: %s; access log lines are lost until it can be written; %s", output, reason, remedy)
         self.failure = reason
-
-    def _recovered(self) -> None:
-        lost = counted(self.lost - self._lost_before, "access log line")
-        self.failure, self._torn, self._told, self._lost_before = "", False, self.lost, self.lost
-        logger.warning("%s is written again: %s lost", self._destination.output, lost)

@@ -1,4 +1,4 @@
-"""What a router tells the monitor of another process: what it has counted, every second, and who was let in."""
+"""What a router sends to the monitor of another process: what it has counted, every second, and who was let in."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from gateway.monitor.traffic import Flow, Key, Traffic
 ROUND_SECONDS: Final = 1.0
 LATEST_SECONDS: Final = 60.0  # what was counted in a longer time, while Redis was away, is no news
 AT_ONCE: Final = 200  # flows and endpoints of one message
-MOST_LOGGED: Final = 200  # requests of a second, of which others are told one by one
-MOST_WAITING: Final = 1000  # requests that are not told yet
-LOGGED_SECONDS: Final = 0.2  # in which they are told together
+MOST_LOGGED: Final = 200  # requests of a second, that are sent one by one
+MOST_WAITING: Final = 1000  # requests that are not sent yet
+LOGGED_SECONDS: Final = 0.2  # in which they are sent together
 
 
 class _Known:
-    """What was told of a flow, or of an endpoint."""
+    """What was sent of a flow, or of an endpoint."""
 
     __slots__ = ("counts", "durations", "errors", "look")
 
@@ -50,38 +50,38 @@ class TrafficPublisher:
         self._endpoints: dict[Counted, _Known] = {}
         self._consumers: dict[str, int] = {}
         self._look = 0
-        self._told = 0.0  # time.monotonic()
+        self._sent = 0.0  # time.monotonic()
 
     async def start(self) -> None:
-        """Begin. What was counted before, another process may have been told already."""
+        """Begin. What was counted before, another process may have sent already."""
         self._traffic.ending.append(self._end)
-        self.tasks.supervise("telling what is counted", self._run)
+        self.tasks.supervise("publishing of what is counted", self._run)
 
     async def stop(self) -> None:
         """Say what came since."""
         await self.tasks.end()
-        if self._told:
-            await self._tell(pause=0.0)
+        if self._sent:
+            await self._send(pause=0.0)
         self._traffic.ending.remove(self._end)
 
     def _end(self, flow: Flow) -> None:
         known = self._flows.pop(flow, None)
-        if known is not None and self._told and flow.durations.count > known.durations.count:
+        if known is not None and self._sent and flow.durations.count > known.durations.count:
             self._publish(0.0, [_of_flow(flow, known)], [], {})
 
     async def _run(self) -> None:
-        if not self._told:
+        if not self._sent:
             await paced(self._news())
             self._new_consumers()
-            self._told = time.monotonic()
+            self._sent = time.monotonic()
         while True:
             await asyncio.sleep(ROUND_SECONDS)
             if self._bus.connected:
-                await self._tell()
+                await self._send()
 
-    async def _tell(self, pause: float = PAUSE) -> None:
+    async def _send(self, pause: float = PAUSE) -> None:
         now = time.monotonic()
-        seconds, self._told = now - self._told, now
+        seconds, self._sent = now - self._sent, now
         flows, endpoints = await paced(self._news(), pause)
         consumers = self._new_consumers()
         if seconds > LATEST_SECONDS:
@@ -159,12 +159,12 @@ class AccessPublisher:
 
     async def start(self) -> None:
         """Begin."""
-        self.tasks.supervise("telling of requests", self._run)
+        self.tasks.supervise("publishing of requests", self._run)
 
     async def stop(self) -> None:
-        """Tell of those that wait."""
+        """Send those that wait."""
         await self.tasks.end()
-        self._tell()
+        self._send()
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over. See `Report`."""
@@ -186,9 +186,9 @@ class AccessPublisher:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(LOGGED_SECONDS)
-            self._tell()
+            self._send()
 
-    def _tell(self) -> None:
+    def _send(self) -> None:
         requests, self._requests = self._requests, deque(maxlen=MOST_WAITING)
         for request_id, client, denied, seconds, path, fingerprint in requests:
             if not self._auth and fingerprint:

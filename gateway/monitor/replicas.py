@@ -1,7 +1,7 @@
 """What other gateways with the same Redis served: each puts its slices into a stream there, and reads those of others.
 
-Minutes are followed always, slices of ten seconds for as long as somebody asks. Both streams are bounded, in time, in
-number and in bytes. Redis being away costs nothing but the numbers of others, which come when it is back, as far as
+Minutes are followed always, slices of ten seconds for as long as they are asked for. Both streams are bounded, in time,
+in number and in bytes. Redis being away costs nothing but the numbers of others, which come when it is back, as far as
 they are still there.
 """
 
@@ -26,7 +26,7 @@ SLICE_BYTES: Final = 64 * 1024  # of one, as it is written
 MOST: Final = 1000  # slices of one length, of all gateways together
 CALL_SECONDS: Final = 2.0
 AT_ONCE: Final = 4  # slices of one answer
-ASKED_SECONDS: Final = 300.0  # for which slices of ten seconds are followed after somebody asked
+ASKED_SECONDS: Final = 300.0  # for which slices of ten seconds are followed after they were asked for
 HEARD_SECONDS: Final = 150.0  # for which a gateway counts among those that are known
 LOG_SECONDS: Final = 60.0
 AHEAD_SECONDS: Final = 60  # by which the clock of another gateway may be
@@ -96,13 +96,13 @@ class Replicas:
         return len(self._heard)
 
     def asked(self) -> bool:
-        """Somebody asks for what is of the last minutes. Whether nobody did for a while."""
+        """What is of the last minutes is asked for. Whether it was not for a while."""
         now = time.monotonic()
         news, self._asked = now - self._asked >= ASKED_SECONDS, now
         return news
 
     async def push(self, step: int, piece: Slice, pause: float) -> None:
-        """Tell the others of what came to this gateway."""
+        """Send what came to this gateway to the others."""
         data, room = await paced(written(piece, self._others.subjects.subject), pause), SLICE_BYTES
         while len(data) > SLICE_BYTES:  # the names take room, too
             room //= 2
@@ -112,12 +112,23 @@ class Replicas:
         await self.link.ask(_PUSH, [self._key(step)], arguments, CALL_SECONDS)
 
     async def follow(self, now: float) -> AsyncIterator[Followed]:
-        """Take in what the others have told since the last time; answers with their minutes."""
+        """Take in what the others have sent since the last time; answers with their minutes."""
         recently = time.monotonic() - self._asked < ASKED_SECONDS
         for step in (MINUTE, FINE) if recently else (MINUTE,):
             more = True
             while more:
-                entries = await self._pull(step)
+                arguments: list[str | int | bytes] = [self._known[step], AT_ONCE, SLICE_BYTES]
+                answer = await self.link.ask(_PULL, [self._key(step)], arguments, CALL_SECONDS)
+                whole = (
+                    isinstance(answer, list)
+                    and len(answer) % 3 == 0
+                    and all(isinstance(each, bytes) for each in answer)
+                )
+                if whole != self.available:
+                    self.available = whole
+                    state = "of all gateways again" if whole else "of this gateway alone: Redis does not answer"
+                    logger.warning("the figures of the monitor are %s", state)
+                entries = list(zip(answer[::3], answer[1::3], answer[2::3], strict=True)) if whole else []
                 more = len(entries) == AT_ONCE
                 for number, sender, data in entries:
                     self._known[step] = number
@@ -125,14 +136,9 @@ class Replicas:
                     if piece is not None:
                         self._heard[sender] = time.monotonic()
                         if step == MINUTE:
-                            yield Followed(_numbers(number), piece)
-
-    async def _pull(self, step: int) -> list[tuple[bytes, bytes, bytes]]:
-        arguments: list[str | int | bytes] = [self._known[step], AT_ONCE, SLICE_BYTES]
-        answer = await self.link.ask(_PULL, [self._key(step)], arguments, CALL_SECONDS)
-        whole = isinstance(answer, list) and len(answer) % 3 == 0 and all(isinstance(each, bytes) for each in answer)
-        self._judge(whole)
-        return list(zip(answer[::3], answer[1::3], answer[2::3], strict=True)) if whole else []
+                            # The two of the id of an entry.
+                            first, _, second = number.partition(b"-")
+                            yield Followed((int(first), int(second)), piece)
 
     async def _taken(self, step: int, data: bytes, now: float) -> Slice | None:
         """The slice, put among the others'; None where it is none, or of another time."""
@@ -150,15 +156,3 @@ class Replicas:
 
     def _key(self, step: int) -> str:
         return f"{self.link.prefix}monitor:{step}"
-
-    def _judge(self, answered: bool) -> None:
-        if answered != self.available:
-            self.available = answered
-            state = "of all gateways again" if answered else "of this gateway alone: Redis does not answer"
-            logger.warning("the figures of the monitor are %s", state)
-
-
-def _numbers(entry: bytes) -> tuple[int, int]:
-    """The two of the id of an entry."""
-    first, _, second = entry.partition(b"-")
-    return int(first), int(second)

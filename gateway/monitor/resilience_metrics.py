@@ -22,8 +22,20 @@ def resilience_metrics(owner: Owner) -> Iterator[Family]:
     """All of it, as of now."""
     yield from _breakers(list(owner.all(Breaker)))
     yield from _mirrors(list(owner.all(MirrorQueue)))
-    yield from _limits(list(owner.all(ServiceLimit)))
-    yield from _budgets(list(owner.all(ServiceBudget)))
+    limits = list(owner.all(ServiceLimit))
+    help = "Requests that an upstream may have at once."
+    allowed = (Sample((each.service,), each.limit.limit) for each in limits)
+    yield Family("gateway_concurrency_limit", "gauge", help, ("upstream",), allowed)
+    help = "Requests that were too many for an upstream; GET /limits shows its limit now."
+    refused = (Sample((each.service,), each.refused) for each in limits)
+    yield Family("gateway_concurrency_refused_total", "counter", help, ("upstream",), refused)
+    budgets = list(owner.all(ServiceBudget))
+    help = "Retries that the budget of an upstream paid for."
+    drawn = (Sample((upstream_name(each.service),), each.budget.drawn) for each in budgets)
+    yield Family("gateway_retry_budget_drawn_total", "counter", help, ("upstream",), drawn)
+    help = "Retries that it did not pay for: too much of the upstream fails for retries to help."
+    refused = (Sample((upstream_name(each.service),), each.budget.exhausted) for each in budgets)
+    yield Family("gateway_retry_budget_refused_total", "counter", help, ("upstream",), refused)
     hedges = list(owner.all(Latencies))
     yield counter(
         "gateway_hedges_total",
@@ -71,21 +83,3 @@ def _mirrors(queues: list[MirrorQueue]) -> Iterator[Family]:
         for side, value in (("real", queue.real_seconds), ("mirror", queue.mirror_seconds))
     )
     yield Family("gateway_mirror_response_seconds_total", "counter", help, (*BY_ROUTE, "side"), seconds)
-
-
-def _limits(limits: list[ServiceLimit]) -> Iterator[Family]:
-    help = "Requests that an upstream may have at once."
-    allowed = (Sample((each.service,), each.limit.limit) for each in limits)
-    yield Family("gateway_concurrency_limit", "gauge", help, ("upstream",), allowed)
-    help = "Requests that were too many for an upstream; GET /limits shows its limit now."
-    refused = (Sample((each.service,), each.refused) for each in limits)
-    yield Family("gateway_concurrency_refused_total", "counter", help, ("upstream",), refused)
-
-
-def _budgets(budgets: list[ServiceBudget]) -> Iterator[Family]:
-    help = "Retries that the budget of an upstream paid for."
-    drawn = (Sample((upstream_name(each.service),), each.budget.drawn) for each in budgets)
-    yield Family("gateway_retry_budget_drawn_total", "counter", help, ("upstream",), drawn)
-    help = "Retries that it did not pay for: too much of the upstream fails for retries to help."
-    refused = (Sample((upstream_name(each.service),), each.budget.exhausted) for each in budgets)
-    yield Family("gateway_retry_budget_refused_total", "counter", help, ("upstream",), refused)

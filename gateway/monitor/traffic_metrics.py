@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from gateway.families import BYTES, Family, Labels, Sample, counter
@@ -33,7 +33,12 @@ def traffic_metrics(traffic: Traffic) -> Iterator[Family]:
     yield Family("gateway_consumer_requests_total", "counter", help, ("consumer",), consumers)
     yield from _decisions(traffic)
     help = "Requests that had no room among the labels, and were counted as _other, by what there were too many of."
-    yield counter("gateway_metrics_overflow_total", help, _single(traffic.overflow), ("labels",))
+    yield counter(
+        "gateway_metrics_overflow_total",
+        help,
+        {(name,): count for name, count in traffic.overflow.items()},
+        ("labels",),
+    )
 
 
 def _distributions(flows: list[Flow]) -> Iterator[Family]:
@@ -64,10 +69,6 @@ def _cache(flows: Iterable[Flow]) -> Iterator[Sample | None]:
         yield None
     for labels, total in together.items():
         yield Sample(labels, total)
-
-
-def _single(counts: Mapping[str, int]) -> dict[Labels, float]:
-    return {(name,): count for name, count in counts.items()}
 
 
 def _decisions(traffic: Traffic) -> Iterator[Family]:

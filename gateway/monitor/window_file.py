@@ -153,7 +153,12 @@ class WindowFile:
                 connection.execute("DELETE FROM slices WHERE step = ? AND start < ?", (step, oldest))
             connection.execute("DELETE FROM counts WHERE at < ?", (int(now) - DAYS_SECONDS - COARSE,))
             if _size(connection) > MOST_BYTES:
-                _make_room(connection)
+                # Of what is oldest, the durations go first, then all of it.
+                (at,) = connection.execute("SELECT min(at) FROM counts WHERE durations IS NOT NULL").fetchone()
+                if at is not None:
+                    connection.execute("UPDATE counts SET durations = NULL WHERE at = ?", (at,))
+                else:
+                    connection.execute("DELETE FROM counts WHERE at = (SELECT min(at) FROM counts)")
         return True
 
 
@@ -206,15 +211,6 @@ def _size(connection: Connection) -> int:
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
     return int((pages - free) * size)
-
-
-def _make_room(connection: Connection) -> None:
-    """Of what is oldest, the durations go first, then all of it."""
-    (at,) = connection.execute("SELECT min(at) FROM counts WHERE durations IS NOT NULL").fetchone()
-    if at is not None:
-        connection.execute("UPDATE counts SET durations = NULL WHERE at = ?", (at,))
-    else:
-        connection.execute("DELETE FROM counts WHERE at = (SELECT min(at) FROM counts)")
 
 
 def _history(

@@ -136,25 +136,26 @@ class Windows:
         end = int(now) - int(now) % FINE
         key = (self._version, seconds, end)
         if self._covered[0] != key:
-            self._covered = key, self._cover(seconds, end)
+            end = next(
+                (
+                    at
+                    for at in range(end, end - FINE * (_LATE + 1), -FINE)
+                    if any(at - step in slices for step, slices in self._slices.items())
+                ),
+                end,
+            )
+            found, at = [], end - seconds
+            while at < end:
+                for step in STEPS:
+                    piece = self._slices[step].get(at) if at % step == 0 and at + step <= end else None
+                    if piece is not None:
+                        found.append(piece)
+                        at += step
+                        break
+                else:
+                    at += FINE - at % FINE
+            self._covered = key, found
         return self._covered[1]
-
-    def _cover(self, seconds: int, end: int) -> list[Slice]:
-        end = next((at for at in range(end, end - FINE * (_LATE + 1), -FINE) if self._ends_at(at)), end)
-        found, at = [], end - seconds
-        while at < end:
-            for step in STEPS:
-                piece = self._slices[step].get(at) if at % step == 0 and at + step <= end else None
-                if piece is not None:
-                    found.append(piece)
-                    at += step
-                    break
-            else:
-                at += FINE - at % FINE
-        return found
-
-    def _ends_at(self, at: int) -> bool:
-        return any(at - step in slices for step, slices in self._slices.items())
 
     def tally(self, subject: Subject, seconds: int, now: float) -> tuple[Tally, float]:
         """What came of a subject in a window, and how many seconds of it were watched."""

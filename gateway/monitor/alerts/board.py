@@ -53,7 +53,11 @@ class Board:
                 left_out[rule.name] = of_rule.left_out
         for of_removed in known.values():
             for key, alert in of_removed.items():
-                over = _removed(alert, now)
+                # An alert whose rule is gone.
+                if alert.state is State.FIRING:
+                    over = replace(alert, state=State.RESOLVED, ended=now, away_since=None, says="the rule was removed")
+                else:
+                    over = replace(alert, state=State.INACTIVE) if alert.state is State.PENDING else alert
                 if not over.forgotten(now):
                     alerts[key] = over
         self.alerts, self.left_out = alerts, left_out
@@ -100,10 +104,3 @@ class _OfRule:
         over.sort(key=lambda alert: alert.ended)
         alerts |= {alert.key: alert for alert in over[-MOST:]}
         return {key: alert for key, alert in alerts.items() if not alert.forgotten(self._now)}
-
-
-def _removed(alert: Alert, now: float) -> Alert:
-    """An alert whose rule is gone."""
-    if alert.state is State.FIRING:
-        return replace(alert, state=State.RESOLVED, ended=now, away_since=None, says="the rule was removed")
-    return replace(alert, state=State.INACTIVE) if alert.state is State.PENDING else alert

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from gateway.algorithms.burn_rate import BURN_WINDOWS, BurnWindow
 from gateway.algorithms.robust_deviation import UNUSUAL, Usual
 from gateway.config.values.comparisons import Comparison
-from gateway.monitor.alerts.sight import Figures, Sight, Subject
+from gateway.monitor.alerts.sight import Sight, Subject
 from gateway.monitor.alerts.wording import figure, length, number, rate, share, times
 
 SAMPLES: Final = 60  # of which what is usual is made
@@ -76,7 +76,17 @@ class Threshold:
                 figures = sight.figures(subject, self.seconds, now)
                 values = {each.name: getattr(figures, each.name) for each in self.comparisons}
                 if all(values[each.name] is not None and each.holds(values[each.name]) for each in self.comparisons):
-                    yield Verdict(subject, True, self._says(figures), values)
+                    parts = [
+                        f"{figure(each.name, getattr(figures, each.name))} ({each.operator} {each.written})"
+                        for each in self.comparisons
+                    ]
+                    said = any(each.name == "requests" for each in self.comparisons)
+                    of = (
+                        ""
+                        if said
+                        else f" of {number(figures.requests)} {'request' if figures.requests == 1 else 'requests'}"
+                    )
+                    yield Verdict(subject, True, f"{' and '.join(parts)}{of} in {length(self.seconds)}", values)
                     continue
             yield Verdict(subject, False)
 
@@ -86,15 +96,6 @@ class Threshold:
             return False
         known = {"requests": requests, "errors": errors, "error_rate": errors / requests if requests else 0.0}
         return all(each.holds(known[each.name]) for each in self.comparisons if each.name in known)
-
-    def _says(self, figures: Figures) -> str:
-        parts = [
-            f"{figure(each.name, getattr(figures, each.name))} ({each.operator} {each.written})"
-            for each in self.comparisons
-        ]
-        said = any(each.name == "requests" for each in self.comparisons)
-        of = "" if said else f" of {number(figures.requests)} {'request' if figures.requests == 1 else 'requests'}"
-        return f"{' and '.join(parts)}{of} in {length(self.seconds)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,18 +176,17 @@ class Anomaly:
                 return
             level = self._levels[subject] = former.get(subject) or _Level()
             throughput = sight.figures(subject, self.seconds, now).throughput
-            verdict = self._judged(subject, level.usual, throughput)
+            usual = level.usual
+            if usual is None or (distance := usual.distance(throughput)) <= UNUSUAL:
+                verdict = Verdict(subject, False)
+            else:
+                says = (
+                    f"throughput {rate(throughput)} in {length(self.seconds)}, where {rate(usual.middle)} is usual: "
+                    f"{distance:.1f} deviations away (> {UNUSUAL})"
+                )
+                verdict = Verdict(subject, True, says, {"throughput": throughput, "usual": usual.middle})
             level.add(throughput, self.seconds, now)
             yield verdict
-
-    def _judged(self, subject: Subject, usual: Usual | None, throughput: float) -> Verdict:
-        if usual is None or (distance := usual.distance(throughput)) <= UNUSUAL:
-            return Verdict(subject, False)
-        says = (
-            f"throughput {rate(throughput)} in {length(self.seconds)}, where {rate(usual.middle)} is usual: "
-            f"{distance:.1f} deviations away (> {UNUSUAL})"
-        )
-        return Verdict(subject, True, says, {"throughput": throughput, "usual": usual.middle})
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,15 +117,26 @@ class Delivery:
         try:
             await self._sender.send(notice)
         except NotSent as error:
-            self._failed(error)
+            self.failures += 1
+            self._in_a_row += 1
+            if not self.failure:
+                self._failing_since = self._clock()
+            self.failure = str(error)
+            self._nothing_left.set()
+            self._log.line("alerts do not reach %s (%s): %s", self.name, self.kind, error)
             if error.hopeless:
                 self._drop(group, notice)
-            await asyncio.sleep(self._pause(error.wait))
+            wait = error.wait
+            pause = doubled(FIRST_PAUSE, self._in_a_row, LONGEST_PAUSE) * random.uniform(0.5, 1.0)
+            await asyncio.sleep(max(pause, min(wait, LONGEST_WAIT)))
         except Exception:  # a notice that cannot be worded must not keep others waiting
             logger.exception("a notice for %s could not be sent", self.name)
             self._drop(group, notice)
         else:
-            self._succeeded()
+            if self.failure:
+                self._log.always("alerts reach %s (%s) again", self.name, self.kind)
+            self._in_a_row = 0
+            self.failure = ""
             self._drop(group, notice, sent=True)
             self.delivered()
 
@@ -136,22 +147,3 @@ class Delivery:
         waiting = self._queue.get(group)
         if waiting is not None and waiting[1] is notice:
             del self._queue[group]
-
-    def _failed(self, error: NotSent) -> None:
-        self.failures += 1
-        self._in_a_row += 1
-        if not self.failure:
-            self._failing_since = self._clock()
-        self.failure = str(error)
-        self._nothing_left.set()
-        self._log.line("alerts do not reach %s (%s): %s", self.name, self.kind, error)
-
-    def _succeeded(self) -> None:
-        if self.failure:
-            self._log.always("alerts reach %s (%s) again", self.name, self.kind)
-        self._in_a_row = 0
-        self.failure = ""
-
-    def _pause(self, wait: float) -> float:
-        pause = doubled(FIRST_PAUSE, self._in_a_row, LONGEST_PAUSE) * random.uniform(0.5, 1.0)
-        return max(pause, min(wait, LONGEST_WAIT))

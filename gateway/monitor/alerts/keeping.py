@@ -60,7 +60,7 @@ class Keeping:
         found = await self._file.read()
         values, rows = ({}, ()) if found is None else found
         wanted, self.wanted = self.wanted, set()
-        objectives.restore(_of(rows, wanted))
+        objectives.restore(row for row in rows if row.key in wanted)
         if self.restored:
             return None
         self.restored = True
@@ -115,7 +115,3 @@ class Keeping:
         """Close the file."""
         if self._file is not None:
             await self._file.close()
-
-
-def _of(rows: Iterable[Row], wanted: set[SeriesKey]) -> Iterable[Row]:
-    return (row for row in rows if row.key in wanted)

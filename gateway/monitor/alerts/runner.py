@@ -30,7 +30,7 @@ from gateway.monitor.alerts.state import spoken_of
 from gateway.monitor.alerts.states import Key
 from gateway.monitor.alerts.summary import DAY, is_due, summary
 from gateway.monitor.alerts.telling import Receiver, Teller
-from gateway.monitor.alerts.voice import Counts, Heard, Voice
+from gateway.monitor.alerts.voice import Counts, Voice
 from gateway.plurals import counted
 
 logger = logging.getLogger("gateway.alerts")
@@ -150,7 +150,12 @@ class Alerting:
         async with self._busy:
             now, offset = self.clock.now(), self.clock.offset()
             if self.settings.monitors:
-                await self._restore(now, offset)
+                kept = await self._keeping.restore(self.objectives)
+                if kept is not None:
+                    self.board.restore(kept.alerts, now)
+                    self._teller.spoken = kept.spoken
+                    self.silences.hear(kept.silences)
+                    self.incidents.restore(kept.incidents, self.board, offset)
             own = await paced(_collected(self._source.findings(self.settings.config.builtin, now + offset)))
             findings, counts = await self._turn(own)
             self.objectives.advance(now, counts)
@@ -163,7 +168,10 @@ class Alerting:
             if self.speaks:
                 for alert in changed:
                     self.publish(self.wording(offset).message(alert))
-                self._tell(now, offset)
+                repeat = self.settings.config.repeat
+                self._teller.tell(
+                    self.receivers.values(), self.board, self.silenced(now), repeat, self.wording(offset), now
+                )
                 await self._summarize(now, offset)
             await self._keep(now)
 
@@ -180,14 +188,6 @@ class Alerting:
             if self._keeping.restored and not self._stopping:
                 await self._keep(self.clock.now())
 
-    async def _restore(self, now: float, offset: float) -> None:
-        kept = await self._keeping.restore(self.objectives)
-        if kept is not None:
-            self.board.restore(kept.alerts, now)
-            self._teller.spoken = kept.spoken
-            self.silences.hear(kept.silences)
-            self.incidents.restore(kept.incidents, self.board, offset)
-
     async def _turn(self, findings: list[Finding]) -> tuple[list[Finding], Mapping[str, Counts] | None]:
         """Hear other gateways, and whether this one speaks. Answers what all know of themselves, and have counted."""
         voice = self.settings.voice
@@ -197,16 +197,13 @@ class Alerting:
         counts = {key: (series.good, series.total) for key, series in self.objectives.series.items()}
         heard = await voice.turn(self._spoken() if self.speaks else b"", findings, counts, self.silences.all())
         if not self.speaks:
-            self._take_over(heard)
+            # Another one spoke until now: what it has said was said.
+            with contextlib.suppress(ValueError):
+                if heard.spoken:
+                    self._teller.spoken = spoken_of(heard.spoken)
         self.speaks = heard.speaks
         self.silences.hear(heard.silences)
         return [*findings, *heard.findings], heard.counts
-
-    def _take_over(self, heard: Heard) -> None:
-        """Another one spoke until now: what it has said was said."""
-        with contextlib.suppress(ValueError):
-            if heard.spoken:
-                self._teller.spoken = spoken_of(heard.spoken)
 
     def _spoken(self) -> bytes:
         waiting = {name: receiver.delivery.undelivered() for name, receiver in self.receivers.items()}
@@ -222,10 +219,6 @@ class Alerting:
         runbooks = {name: rule.runbook for name, rule in config.rules.items() if rule.runbook is not None}
         link = None if config.link is None else config.link.partition("#")[0] + "#alerts"
         return Wording(offset, link, runbooks)
-
-    def _tell(self, now: float, offset: float) -> None:
-        repeat = self.settings.config.repeat
-        self._teller.tell(self.receivers.values(), self.board, self.silenced(now), repeat, self.wording(offset), now)
 
     async def _summarize(self, now: float, offset: float) -> None:
         at = now + offset

@@ -104,24 +104,16 @@ class Alert:
 def look(alert: Alert, verdict: Verdict | None, lasting: float, now: float) -> Alert:
     """The alert after a look. None, or a verdict that does not hold: all is well. `lasting`: see `Rule`."""
     if verdict is not None and verdict.holds:
-        return _holds(alert, verdict, lasting, now)
-    return _fails(alert, now)
-
-
-def _holds(alert: Alert, verdict: Verdict, lasting: float, now: float) -> Alert:
-    since = alert.since
-    if alert.state in (State.INACTIVE, State.RESOLVED):
-        since = now if verdict.since is None else min(now, max(verdict.since, alert.ended))
-    state = NEXT[alert.state][Seen.LASTS if now - since >= lasting else Seen.HOLDS]
-    fired = alert.fired
-    if state is State.FIRING and alert.state is not State.FIRING:
-        fired = (*(at for at in fired if now - at < KEPT_SECONDS), now)
-    return replace(
-        alert, state=state, since=since, fired=fired, away_since=None, says=verdict.says, figures=verdict.figures
-    )
-
-
-def _fails(alert: Alert, now: float) -> Alert:
+        since = alert.since
+        if alert.state in (State.INACTIVE, State.RESOLVED):
+            since = now if verdict.since is None else min(now, max(verdict.since, alert.ended))
+        state = NEXT[alert.state][Seen.LASTS if now - since >= lasting else Seen.HOLDS]
+        fired = alert.fired
+        if state is State.FIRING and alert.state is not State.FIRING:
+            fired = (*(at for at in fired if now - at < KEPT_SECONDS), now)
+        return replace(
+            alert, state=state, since=since, fired=fired, away_since=None, says=verdict.says, figures=verdict.figures
+        )
     away_since = now if alert.away_since is None else alert.away_since
     state = NEXT[alert.state][Seen.STAYS_AWAY if now - away_since >= alert.calm else Seen.FAILS]
     if state is State.FIRING:

@@ -1,7 +1,7 @@
 """One voice among gateways that share a Redis: a lease says whose it is, and all know what was said.
 
-Each gateway sees what lives in itself only (breakers, ejections, logs), so that it tells the others; and silences, and
-what it counts for objectives. Where Redis does not answer, each one speaks: rather two voices than none.
+Each gateway sees what lives in itself only (breakers, ejections, logs), and shares that with the others, with
+silences and what it counts for objectives. Where Redis does not answer, each one speaks: rather two voices than none.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ logger = logging.getLogger("gateway.alerts")
 
 CALL_SECONDS: Final = 2.0
 LEASE_SECONDS: Final = 25  # two looks, and a half
-MOST_FINDINGS: Final = 500  # that one gateway tells of
-MOST_BYTES: Final = 1024**2  # of what one gateway tells, and of what was said
+MOST_FINDINGS: Final = 500  # that one gateway shares
+MOST_BYTES: Final = 1024**2  # of what one gateway shares, and of what was said
 
 _KEYS: Final = ("voice", "spoken", "seen", "silences")
 _TURN: Final = Script(
@@ -87,7 +87,7 @@ T = TypeVar("T")
 class Heard:
     """What one turn has brought."""
 
-    speaks: bool  # whether this gateway tells people
+    speaks: bool  # whether this gateway sends to people
     spoken: bytes = b""  # what was said before this turn, as JSON; empty where nothing was, or that is not known
     findings: Sequence[Finding] = ()  # of the others
     silences: Sequence[Silence] = ()
@@ -98,7 +98,7 @@ class Voice:
     """The part of one gateway in it."""
 
     def __init__(self, link: RedisLink, *, mute: bool = False) -> None:
-        """`mute`: it tells what it sees, but never has the voice."""
+        """`mute`: it shares what it sees, but never has the voice."""
         self.answers = True
         self._mute = mute
         self.link = link
@@ -111,7 +111,16 @@ class Voice:
         """Say that this gateway lives, and hear the others. `spoken`: what was said, where this gateway says it."""
         said = spoken.decode() if len(spoken) <= MOST_BYTES else ""
         lease = 0 if self._mute else LEASE_SECONDS
-        arguments: list[str | int] = [self._id, lease, said, _seen(findings, counts), MOST_SILENCES]
+        shown = [[each.builtin, *each.subject, each.says] for each in findings[:MOST_FINDINGS]]
+        counted = [[*key, *count] for key, count in counts.items()]
+        whole = json.dumps({"findings": shown, "counts": counted})
+        arguments: list[str | int] = [
+            self._id,
+            lease,
+            said,
+            (whole if len(whole) <= MOST_BYTES else json.dumps({"findings": shown[:50], "counts": []})),
+            MOST_SILENCES,
+        ]
         for each in silences:
             arguments += [each.id, repr(each.changed), repr(each.until), json.dumps(asdict(each))]
         answer = await self.link.ask(_TURN, self._keys, arguments, CALL_SECONDS)
@@ -126,13 +135,6 @@ class Voice:
         """See `Troubled`."""
         if not self.answers:
             yield "alerts may come from each gateway, and not from one for all, because Redis does not answer"
-
-
-def _seen(findings: Sequence[Finding], counts: Counts) -> str:
-    shown = [[each.builtin, *each.subject, each.says] for each in findings[:MOST_FINDINGS]]
-    counted = [[*key, *count] for key, count in counts.items()]
-    whole = json.dumps({"findings": shown, "counts": counted})
-    return whole if len(whole) <= MOST_BYTES else json.dumps({"findings": shown[:50], "counts": []})
 
 
 def _heard(answer: Sequence[bytes]) -> Heard:

@@ -102,7 +102,17 @@ class Exposition:
                 continue
             seen.add(family.name)
             try:
-                yield from self._family(form, writer, family)
+                written: list[bytes] = []
+                pieces: list[bytes] = []
+                size = ready = 0
+                for piece in self._samples(form, writer, family):
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size - ready >= CHUNK:
+                        written.append(b"".join(pieces))
+                        pieces, ready = [], size
+                    yield ()
+                yield (writer.head(family, size), *written, b"".join(pieces))
             except Exception as error:
                 self._failures.line("the metric %s cannot be told: %r", family.name, error)
         for key in [key for key in self._labels if key[0] == form and key[1] not in seen]:
@@ -119,19 +129,6 @@ class Exposition:
 
     def _own(self) -> Iterator[Family]:
         yield gauge("gateway_metrics_overflow_series", OVERFLOW, self._limit.together(), ("family",))
-
-    def _family(self, form: Form, writer: Writer, family: Family) -> Iterator[Sequence[bytes]]:
-        written: list[bytes] = []
-        pieces: list[bytes] = []
-        size = ready = 0
-        for piece in self._samples(form, writer, family):
-            pieces.append(piece)
-            size += len(piece)
-            if size - ready >= CHUNK:
-                written.append(b"".join(pieces))
-                pieces, ready = [], size
-            yield ()
-        yield (writer.head(family, size), *written, b"".join(pieces))
 
     def _samples(self, form: Form, writer: Writer, family: Family) -> Iterator[bytes]:
         """Each of a family as it is written."""

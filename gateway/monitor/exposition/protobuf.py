@@ -45,16 +45,12 @@ class Protobuf:
         if isinstance(value, int | float):
             content = _real(1, value)
         elif family.kind == "summary":
-            content = _summary(value)
+            points = value.points if isinstance(value, Buckets) else ()
+            quantiles = b"".join(_message(3, _real(1, quantile) + _real(2, at)) for quantile, at in points)
+            content = _number(1, int(value.count)) + _real(2, value.total) + quantiles
         else:
             content = b"".join(_histogram(family, sample, value))
         return _message(4, labels + _message(_FIELDS[family.kind], content))
-
-
-def _summary(value: Distribution) -> bytes:
-    points = value.points if isinstance(value, Buckets) else ()
-    quantiles = b"".join(_message(3, _real(1, quantile) + _real(2, at)) for quantile, at in points)
-    return _number(1, int(value.count)) + _real(2, value.total) + quantiles
 
 
 def _histogram(family: Family, sample: Sample, value: Distribution) -> Iterator[bytes]:

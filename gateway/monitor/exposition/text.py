@@ -33,7 +33,9 @@ class Text:
         if not self._openmetrics:
             help, kind = unicode(family.help).translate(_HELP_ESCAPES), _KINDS.get(family.kind, family.kind)
             return f"# HELP {family.name} {help}\n# TYPE {family.name} {kind}\n".encode()
-        name, help = _family_name(family), unicode(family.help).translate(_ESCAPES)
+        # OpenMetrics has the ends of names in samples only.
+        end = {"counter": "_total", "info": "_info"}.get(family.kind, "")
+        name, help = family.name.removesuffix(end), unicode(family.help).translate(_ESCAPES)
         unit = f"# UNIT {name} {family.unit}\n" if family.unit else ""
         return f"# TYPE {name} {family.kind}\n{unit}# HELP {name} {help}\n".encode()
 
@@ -92,12 +94,6 @@ def number(value: float) -> str:
     if math.isfinite(value):
         return repr(value)
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-
-
-def _family_name(family: Family) -> str:
-    """OpenMetrics has the ends of names in samples only."""
-    end = {"counter": "_total", "info": "_info"}.get(family.kind, "")
-    return family.name.removesuffix(end)
 
 
 def _shown(exemplar: Exemplar) -> str:

@@ -37,10 +37,6 @@ def address_of(authority: str) -> tuple[str, int | None]:
     return host.strip("[]"), int(port) if port and len(port) <= 5 else None
 
 
-def _port(record: SpanRecord) -> int | None:
-    return address_of(record.host)[1] or (443 if record.scheme == "https" else 80)
-
-
 def server_error(record: SpanRecord) -> str | None:
     """Why the exchange failed, in few words: the kind of failure, or the status."""
     if record.error and (record.status >= 500 or record.gone or 0 < record.status < 400 or not record.status):
@@ -69,7 +65,9 @@ SERVER: Final[Mapping[str, Callable[[SpanRecord], Value | None]]] = {
     "http.response.status_code": lambda record: record.status or None,
     "error.type": server_error,
     "server.address": lambda record: address_of(record.host)[0] or None,
-    "server.port": lambda record: _port(record) if record.host else None,
+    "server.port": lambda record: (
+        (address_of(record.host)[1] or (443 if record.scheme == "https" else 80)) if record.host else None
+    ),
     "client.address": lambda record: record.client,
     "network.peer.address": lambda record: record.peer,
     "network.protocol.name": lambda record: "http",

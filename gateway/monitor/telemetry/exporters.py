@@ -135,7 +135,14 @@ class BoundedSession(requests.Session):
         try:
             response = super().send(request, **(options | {"stream": True}))
             try:
-                self.content = _read(response, ends)
+                pieces: list[bytes] = []
+                size = 0
+                while piece := response.raw.read1(MOST_ANSWER):
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > MOST_ANSWER or time.monotonic() > ends:
+                        raise requests.RequestException("its answer does not end")
+                self.content = b"".join(pieces)
             except BaseException:
                 response.close()
                 raise
@@ -149,17 +156,6 @@ class BoundedSession(requests.Session):
             self.said += ", a redirect, which is not followed"
             raise requests.RequestException(self.said)
         return response
-
-
-def _read(response: requests.Response, ends: float) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    while piece := response.raw.read1(MOST_ANSWER):
-        pieces.append(piece)
-        size += len(piece)
-        if size > MOST_ANSWER or time.monotonic() > ends:
-            raise requests.RequestException("its answer does not end")
-    return b"".join(pieces)
 
 
 def _reason(error: BaseException) -> str:

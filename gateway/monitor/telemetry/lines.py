@@ -48,11 +48,13 @@ class LineSender:
         """The fields of the line are its attributes, but for those that are not known."""
         fields = _fields(record.line)
         failed = record.status >= 500
+        # The trace of the request. A span of it is named only where there is one that is exported.
+        span = SpanContext(int(record.trace or "0", 16), int(record.span or "0", 16), False, TraceFlags(record.flags))
         return ReadableLogRecord(
             LogRecord(
                 timestamp=int(record.at * 1e9),
                 observed_timestamp=int((record.at + record.seconds) * 1e9),
-                context=_context(record),
+                context=set_span_in_context(NonRecordingSpan(span), Context()),
                 severity_text="ERROR" if failed else "INFO",
                 severity_number=SeverityNumber.ERROR if failed else SeverityNumber.INFO,
                 body=unicode(f"{record.method} {without_userinfo(record.path)} {record.status}"),
@@ -78,9 +80,3 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, list):
         return [_cleaned(each) for each in value]
     return unicode(value) if isinstance(value, str) else value
-
-
-def _context(record: LineRecord) -> Context:
-    """The trace of the request. A span of it is named only where there is one that is exported."""
-    span = SpanContext(int(record.trace or "0", 16), int(record.span or "0", 16), False, TraceFlags(record.flags))
-    return set_span_in_context(NonRecordingSpan(span), Context())

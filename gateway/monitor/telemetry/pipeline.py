@@ -178,32 +178,26 @@ class Pipeline(Generic[R]):
                 self._wanted.wait(min(self._batching.delay, left))
                 self._wanted.clear()
             while self._queue and (over or time.monotonic() >= self._paused_until):
-                self._send(sender, self._batch())
+                records: list[R] = []
+                while self._queue and len(records) < self._batching.batch:
+                    record, size = self._queue.popleft()
+                    records.append(record)
+                    self._taken += size
+                self._since = time.monotonic()
+                try:
+                    lost, failure, pause = sender.send(records)
+                except Exception as error:
+                    lost, failure, pause = len(records), f"{type(error).__name__}: {error}", 0.0
+                self._since = float("inf")
+                self.lost += lost
+                self.sent += len(records) - lost
+                if failure:
+                    self._failed(failure, pause)
+                    self._said.line("%s takes no %s: %s", self.where, self.signal, failure)
+                else:
+                    self._worked()
             if over:
                 return
-
-    def _batch(self) -> list[R]:
-        records: list[R] = []
-        while self._queue and len(records) < self._batching.batch:
-            record, size = self._queue.popleft()
-            records.append(record)
-            self._taken += size
-        return records
-
-    def _send(self, sender: Sender[R], records: list[R]) -> None:
-        self._since = time.monotonic()
-        try:
-            lost, failure, pause = sender.send(records)
-        except Exception as error:
-            lost, failure, pause = len(records), f"{type(error).__name__}: {error}", 0.0
-        self._since = float("inf")
-        self.lost += lost
-        self.sent += len(records) - lost
-        if failure:
-            self._failed(failure, pause)
-            self._said.line("%s takes no %s: %s", self.where, self.signal, failure)
-        else:
-            self._worked()
 
     def _failed(self, why: str, pause: float) -> None:
         """Leave the collector alone for a while; what comes meanwhile waits."""

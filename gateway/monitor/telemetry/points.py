@@ -71,21 +71,18 @@ class ReadingSender:
     def _send(self, reading: Reading) -> Verdict:
         points = self._points(reading)
         while together := list(islice(points, TOGETHER)):
-            scope = ScopeMetrics(SCOPE, self._metrics(together), "")
+            # Those of one family as one metric.
+            metrics = []
+            for _, group in groupby(together, lambda pair: pair[0].name):
+                (family, first), *others = group
+                data = self._data(family, [first, *(point for _, point in others)])
+                metrics.append(Metric(name_of(family), unicode(family.help), unit_of(family), data))
+            scope = ScopeMetrics(SCOPE, metrics, "")
             verdict = self._exporting.export(MetricsData([ResourceMetrics(self._resource, [scope], "")]), 1)
             if verdict.why:
                 return verdict._replace(lost=1)
         self._since.done(reading.at)
         return Verdict()
-
-    def _metrics(self, points: Sequence[tuple[Family, Point]]) -> list[Metric]:
-        """Those of one family as one metric."""
-        metrics = []
-        for _, group in groupby(points, lambda pair: pair[0].name):
-            (family, first), *others = group
-            data = self._data(family, [first, *(point for _, point in others)])
-            metrics.append(Metric(name_of(family), unicode(family.help), unit_of(family), data))
-        return metrics
 
     def _data(self, family: Family, points: list[Any]) -> Sum | Gauge | Histogram | ExponentialHistogram:
         match points[0]:

@@ -68,14 +68,12 @@ def _steps(families: Iterable[Family]) -> Iterator[Family | None]:
         samples: list[Sample | None] = []
         for sample in family.samples if family.name not in seen else ():
             if sample is not None:
-                samples.append(_own(sample))
+                # What a thread may read while requests are counted.
+                value = sample.value
+                samples.append(
+                    sample if isinstance(value, int | float | Buckets) else sample._replace(value=value.copy())
+                )
             yield None
         if samples:
             yield replace(family, samples=samples)
         seen.add(family.name)
-
-
-def _own(sample: Sample) -> Sample:
-    """What a thread may read while requests are counted."""
-    value = sample.value
-    return sample if isinstance(value, int | float | Buckets) else sample._replace(value=value.copy())

@@ -43,7 +43,12 @@ class Alertmanager:
         """See `Sender`."""
         alerts, now = notice.alerts, self._clock()
         if notice.kind == "test":
-            await self._http.post(orjson.dumps([_test(notice, now)]))
+            # An alert that is over in a minute.
+            ends = datetime.fromtimestamp(now + RESEND_SECONDS, UTC).isoformat(timespec="seconds")
+            labels = {"alertname": "gateway_test", "severity": "none", "job": "gateway"}
+            await self._http.post(
+                orjson.dumps([{"labels": labels, "annotations": {"summary": notice.title}, "endsAt": ends}])
+            )
         for start in range(0, len(alerts), AT_ONCE):
             batch = [alert_of(alert, now) for alert in alerts[start : start + AT_ONCE]]
             await self._http.post(orjson.dumps(batch))
@@ -51,13 +56,6 @@ class Alertmanager:
     async def close(self) -> None:
         """See `Sender`."""
         await self._http.close()
-
-
-def _test(notice: Notice, now: float) -> dict[str, Any]:
-    """An alert that is over in a minute."""
-    ends = datetime.fromtimestamp(now + RESEND_SECONDS, UTC).isoformat(timespec="seconds")
-    labels = {"alertname": "gateway_test", "severity": "none", "job": "gateway"}
-    return {"labels": labels, "annotations": {"summary": notice.title}, "endsAt": ends}
 
 
 def alert_of(alert: ApiAlert, now: float) -> dict[str, Any]:
