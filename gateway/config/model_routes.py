@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 from gateway.config.models import ModelsFile, RouteConfig, RoutesFile
-from gateway.config.models.llm.mcp import McpEndpoint
 from gateway.config.models.llm.paths import MCP, METADATA, METHODS, MODELS, PATHS, PROBE, PROBES
 from gateway.config.models.timeouts import RouteTimeouts
 
@@ -72,18 +71,14 @@ def _automatic(
     reached = {endpoint_of(route, models) for route in written}
     for name, endpoint in models.mcp.items():
         if name not in reached:
-            yield from _to_servers(name, endpoint, table, models, taken)
-
-
-def _to_servers(
-    name: str, endpoint: McpEndpoint, table: RoutesFile, models: ModelsFile, taken: set[str]
-) -> Iterator[AutomaticRoute]:
-    ending = "" if len(models.mcp) == 1 else f".{name}"
-    target = MCP + ending
-    yield _route(table, models, taken, id=target, path=endpoint.path, methods=METHODS, target=target)
-    path = f"/.well-known/oauth-protected-resource{endpoint.path}"
-    public = {"auth": (), "authorize": ()}  # RFC 9728
-    yield _route(table, models, taken, id=METADATA + ending, path=path, methods=("GET",), target=target, **public)
+            ending = "" if len(models.mcp) == 1 else f".{name}"
+            target = MCP + ending
+            yield _route(table, models, taken, id=target, path=endpoint.path, methods=METHODS, target=target)
+            path = f"/.well-known/oauth-protected-resource{endpoint.path}"
+            public = {"auth": (), "authorize": ()}  # RFC 9728
+            yield _route(
+                table, models, taken, id=METADATA + ending, path=path, methods=("GET",), target=target, **public
+            )
 
 
 def _route(table: RoutesFile, models: ModelsFile, taken: set[str], **keys: Any) -> AutomaticRoute:

@@ -41,13 +41,11 @@ class RouteFiles:
 def combined(documents: Sequence[Document]) -> RouteFiles:
     """Put documents together, of which the first is routes.yaml."""
     main = documents[0]
-    if len(documents) == 1 and not _has_any(main.root, ("groups", "defaults")):
+    if len(documents) == 1 and not (
+        isinstance(main.root, Mapping) and any(key in main.root.entries for key in ("groups", "defaults"))
+    ):
         return RouteFiles(main)
     return _Combining(main).combine(documents)
-
-
-def _has_any(root: Node | None, keys: Iterable[str]) -> bool:
-    return isinstance(root, Mapping) and any(key in root.entries for key in keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,11 @@ class _Combining:
             elif root is not None:
                 message = 'expected "key: value" lines, or a list of routes'
                 self._result.problems.append(Problem(document.file, root.line, root.column, "", message))
-        self._no_route_called_like_a_group()
+        ids = {_text(route, "id") for route in self._routes.items}
+        for group, origin in zip(self._groups.items, (self._groups.origins or {}).values(), strict=True):
+            if isinstance(group, Mapping) and (name := _text(group, "id")) is not None and name in ids:
+                message = "a route has the same id; rename one of them"
+                self._problem(origin.file, (*origin.path, "id"), group.entries["id"], message)
         if self._routes.items and "routes" not in self._root.entries:
             self._root.entries["routes"] = Entry(self._routes.line, self._routes.column, self._routes)
         if not self._root.entries and not self._result.problems:
@@ -157,13 +159,6 @@ class _Combining:
                 where = f"{format_path(first.path)} of {first.file} on line {earlier.entries['id'].line}"
                 self._problem(origin.file, (*origin.path, "id"), entry, f"{where} has the same id; rename one of them")
                 return
-
-    def _no_route_called_like_a_group(self) -> None:
-        ids = {_text(route, "id") for route in self._routes.items}
-        for group, origin in zip(self._groups.items, (self._groups.origins or {}).values(), strict=True):
-            if isinstance(group, Mapping) and (name := _text(group, "id")) is not None and name in ids:
-                message = "a route has the same id; rename one of them"
-                self._problem(origin.file, (*origin.path, "id"), group.entries["id"], message)
 
     def _append(self, items: Items, node: Node, origin: Origin) -> None:
         if items.origins is not None:

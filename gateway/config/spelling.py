@@ -32,28 +32,25 @@ class _Spelling:
     def spelled(self, node: Node, level: Level, path: Path) -> Node:
         """The node at a level, and at a path of the file."""
         if isinstance(node, Mapping):
-            return self._mapping(node, level, path)
+            model = self.models.get(level)
+            known = keys_of(model).keys() if model is not None else ()
+            entries: dict[str, Entry] = {}
+            origins: dict[str | int, Origin] = {}
+            for key, entry in node.entries.items():
+                snake = _UPPER.sub(lambda match: "_" + match[1].lower(), key)
+                name = snake if key not in known and snake in known else key
+                place = (*path, key)
+                if name in entries:
+                    message = f"{quote(name)} is the same key in another spelling; remove one of them"
+                    self.problems.append(Problem(self.file, entry.line, entry.column, format_path(place), message))
+                    continue
+                if name != key:
+                    origins[name] = Origin(self.file, place)
+                below = (*level, name if model is not None else "<name>")
+                entries[name] = Entry(entry.line, entry.column, self.spelled(entry.node, below, place))
+            return Mapping(node.line, node.column, entries, origins)
         if isinstance(node, Sequence):
             below = (*level, "[]")
             items = [self.spelled(item, below, (*path, index)) for index, item in enumerate(node.items)]
             return Sequence(node.line, node.column, items, node.origins)
         return node
-
-    def _mapping(self, node: Mapping, level: Level, path: Path) -> Mapping:
-        model = self.models.get(level)
-        known = keys_of(model).keys() if model is not None else ()
-        entries: dict[str, Entry] = {}
-        origins: dict[str | int, Origin] = {}
-        for key, entry in node.entries.items():
-            snake = _UPPER.sub(lambda match: "_" + match[1].lower(), key)
-            name = snake if key not in known and snake in known else key
-            place = (*path, key)
-            if name in entries:
-                message = f"{quote(name)} is the same key in another spelling; remove one of them"
-                self.problems.append(Problem(self.file, entry.line, entry.column, format_path(place), message))
-                continue
-            if name != key:
-                origins[name] = Origin(self.file, place)
-            below = (*level, name if model is not None else "<name>")
-            entries[name] = Entry(entry.line, entry.column, self.spelled(entry.node, below, place))
-        return Mapping(node.line, node.column, entries, origins)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from gateway.algorithms.conditions import compile_condition
-from gateway.config.models import AuthFile, Configuration, RouteConfig, SchemeConfig
+from gateway.config.models import Configuration, RouteConfig, SchemeConfig
 from gateway.config.models.auth.authorization import Authorize
 from gateway.config.models.splits import SplitWhen
 from gateway.config.problems import Fault, Path, suggest
@@ -15,25 +15,31 @@ WHAT = ("scopes", "groups", "tenants", "consumers")
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
     """Routes open to every client, entries of `authorize` that miss some methods, and what no caller meets."""
-    known = _known(configuration.auth)
+    # What consumers of auth.yaml have.
+    known = {
+        "scopes": {scope for consumer in configuration.auth.consumers for scope in consumer.scopes},
+        "groups": {group for consumer in configuration.auth.consumers for group in consumer.groups},
+        "tenants": {consumer.tenant for consumer in configuration.auth.consumers if consumer.tenant is not None},
+        "consumers": {consumer.name for consumer in configuration.auth.consumers},
+    }
     for index, route in enumerate(configuration.routes.routes):
         names = configuration.auth.default if route.auth is None else route.auth
         schemes = [configuration.auth.schemes[name] for name in names]
         if configuration.auth.schemes and route.auth is None and not schemes:
-            yield from _unprotected(configuration, index, route)
+            lists = configuration.middleware.ip_allow.values()
+            if not route.answered_here and not any(
+                allow.applies_to(route.id) and allow.mode == "enforce" for allow in lists
+            ):
+                remedy = "name schemes in auth, or in default of auth.yaml; write auth: [] where that is meant"
+                yield Fault(
+                    ("routes", index), f'nothing protects the route "{route.id}": every client may call it; {remedy}'
+                )
         yield from _unsaid(index, route, schemes)
         for number, entry in enumerate(route.authorize):
             yield from _about(entry, schemes, known, ("routes", index, "authorize", number))
         for number, each in enumerate(route.split):
             if each.when is not None:
                 yield from _about_split(each.when, schemes, known, ("routes", index, "split", number, "when"))
-
-
-def _unprotected(configuration: Configuration, index: int, route: RouteConfig) -> Iterator[Fault]:
-    lists = configuration.middleware.ip_allow.values()
-    if not route.answered_here and not any(allow.applies_to(route.id) and allow.mode == "enforce" for allow in lists):
-        remedy = "name schemes in auth, or in default of auth.yaml; write auth: [] where that is meant"
-        yield Fault(("routes", index), f'nothing protects the route "{route.id}": every client may call it; {remedy}')
 
 
 def _unsaid(index: int, route: RouteConfig, schemes: list[SchemeConfig]) -> Iterator[Fault]:
@@ -97,16 +103,6 @@ def _asks_who(entry: Authorize) -> bool:
     if any(getattr(entry, what) for what in WHAT):
         return True
     return entry.when is not None and compile_condition(entry.when).about_caller
-
-
-def _known(auth: AuthFile) -> dict[str, set[str]]:
-    """What consumers of auth.yaml have."""
-    return {
-        "scopes": {scope for consumer in auth.consumers for scope in consumer.scopes},
-        "groups": {group for consumer in auth.consumers for group in consumer.groups},
-        "tenants": {consumer.tenant for consumer in auth.consumers if consumer.tenant is not None},
-        "consumers": {consumer.name for consumer in auth.consumers},
-    }
 
 
 def _fixed(scheme: SchemeConfig, what: str) -> Iterator[str]:

@@ -19,7 +19,12 @@ def unsaid(configuration: Configuration) -> Iterator[Fault]:
             if not path.startswith(f"{file.base_path}/"):
                 continue
             rest = path.removeprefix(file.base_path).split("/", 2)[1]
-            taking = [other for other, first in firsts.items() if other != path and _may_be(first, rest)]
+            # Whether both may be the same segment of one request.
+            taking = [
+                other
+                for other, first in firsts.items()
+                if other != path and (first == rest or any(sign in first + rest for sign in "*{"))
+            ]
             if taking:
                 message = (
                     f"a request for {path} is compared without {file.base_path}, too, and {taking[0]} may take it; "
@@ -28,8 +33,3 @@ def unsaid(configuration: Configuration) -> Iterator[Fault]:
                 )
                 yield Fault(("routes", index, "path"), message)
                 return
-
-
-def _may_be(segment: str, other: str) -> bool:
-    """Whether both may be the same segment of one request."""
-    return segment == other or any(sign in segment + other for sign in "*{")

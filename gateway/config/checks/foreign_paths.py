@@ -20,16 +20,13 @@ def literal(configuration: Configuration) -> Iterator[Fault]:
         for number, path in enumerate(route.paths or (route.path,)):
             place = ("routes", index, "paths", number) if route.paths else ("routes", index, "path")
             for segment in _CAPTURE.sub("", path or "").split("/"):
-                remedy = _remedy(segment)
+                # What to write where something else was meant; None where nothing was.
+                named = _COLON.fullmatch(segment) or _ANGLES.fullmatch(segment)
+                if named is not None:
+                    remedy = f"for any segment write {{{named[1]}}}"
+                elif _EXPRESSION.search(segment):
+                    remedy = "a regular expression is written {name:[0-9]+}"
+                else:
+                    remedy = None
                 if remedy:
                     yield Fault(place, f"{quote(segment)} is compared as it is written here; {remedy}")
-
-
-def _remedy(segment: str) -> str | None:
-    """What to write where something else was meant; None where nothing was."""
-    named = _COLON.fullmatch(segment) or _ANGLES.fullmatch(segment)
-    if named is not None:
-        return f"for any segment write {{{named[1]}}}"
-    if _EXPRESSION.search(segment):
-        return "a regular expression is written {name:[0-9]+}"
-    return None

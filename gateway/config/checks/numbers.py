@@ -54,7 +54,19 @@ def in_routes(configuration: Configuration) -> Iterator[Fault]:
         yield from _service(("services", name), service)
     for index, route in enumerate(configuration.routes.routes):
         if not route.answered_here:
-            yield from _route(configuration, ("routes", index), route)
+            place = ("routes", index)
+            timeouts = configuration.middleware.timeouts.overridden_by(route.timeout)
+            if route.timeout is not None:
+                given = route.timeout.model_fields_set
+                yield from _contradictions(timeouts, TIMEOUTS, (*place, "timeout"), given)
+            yield from _attempts(place, route, timeouts)
+            breaker = route.breaker
+            if breaker is not None:
+                profile = breaker.judged_by(configuration.middleware.breakers)
+                yield from _contradictions(profile, BREAKER, (*place, "breaker"), breaker.model_fields_set)
+                if breaker.slow is not None and timeouts.total is not None and breaker.slow > timeouts.total:
+                    message = f"no call takes so long: the total time-out is {timeouts.total:g} s; make slow smaller"
+                    yield Fault((*place, "breaker", "slow"), message)
 
 
 def in_middleware(configuration: Configuration) -> Iterator[Fault]:
@@ -110,21 +122,6 @@ def _service(place: Path, service: ServiceConfig) -> Iterator[Fault]:
         for key in sorted(ttl.model_fields_set & {"min", "max"}):
             message = "it has no effect: override says how long answers are used, whatever they say; remove one of them"
             yield Fault((*place, "discovery", "ttl", key), message)
-
-
-def _route(configuration: Configuration, place: Path, route: RouteConfig) -> Iterator[Fault]:
-    timeouts = configuration.middleware.timeouts.overridden_by(route.timeout)
-    if route.timeout is not None:
-        given = route.timeout.model_fields_set
-        yield from _contradictions(timeouts, TIMEOUTS, (*place, "timeout"), given)
-    yield from _attempts(place, route, timeouts)
-    breaker = route.breaker
-    if breaker is not None:
-        profile = breaker.judged_by(configuration.middleware.breakers)
-        yield from _contradictions(profile, BREAKER, (*place, "breaker"), breaker.model_fields_set)
-        if breaker.slow is not None and timeouts.total is not None and breaker.slow > timeouts.total:
-            message = f"no call takes so long: the total time-out is {timeouts.total:g} s; make slow smaller"
-            yield Fault((*place, "breaker", "slow"), message)
 
 
 def _attempts(place: Path, route: RouteConfig, timeouts: Timeouts) -> Iterator[Fault]:

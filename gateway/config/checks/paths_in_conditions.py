@@ -90,17 +90,13 @@ def _meets(pattern: Pattern, test: PathTest) -> bool:
     if any(part in text for part in _NEVER_INSIDE):
         return False
     if test.how == "equals":
-        return _equals(pattern, text)
-    return _starts(pattern, text) if test.how == "startswith" else _ends(pattern, text)
-
-
-def _equals(pattern: Pattern, text: str) -> bool:
-    try:
-        if normalise(text.encode()).path != text:
+        try:
+            if normalise(text.encode()).path != text:
+                return False
+        except PathError:
             return False
-    except PathError:
-        return False
-    return fits(pattern, text.split("/")[1:])
+        return fits(pattern, text.split("/")[1:])
+    return _starts(pattern, text) if test.how == "startswith" else _ends(pattern, text)
 
 
 def _starts(pattern: Pattern, text: str) -> bool:

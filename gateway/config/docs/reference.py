@@ -49,12 +49,8 @@ def _file(file: str) -> list[str]:
     parts = []
     for model, names in places.items():
         title = f"## {file}" if names == [""] else "### " + ", ".join(f"`{name}`" for name in names)
-        parts.append("\n".join([title, "", _sentence(model), "", *_table(model), ""]))
+        parts.append("\n".join([title, "", " ".join((model.__doc__ or "").split()), "", *_table(model), ""]))
     return parts
-
-
-def _sentence(model: type[Model]) -> str:
-    return " ".join((model.__doc__ or "").split())
 
 
 def _table(model: type[Model]) -> list[str]:

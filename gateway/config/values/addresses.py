@@ -57,7 +57,20 @@ def parse_target(text: str) -> Target:
             raise refuse("an application in this process is written asgi:package.module:attribute")
         return AsgiTarget(match[1], match[2])
     if "://" in text:
-        return _parse_url(text)
+        match = _URL.fullmatch(text)
+        if match is None and text.startswith("lb://"):
+            message = "a service is a target by its name alone, and is defined under services"
+            raise refuse(message, f"; write {text.removeprefix('lb://')}")
+        if match is None:
+            raise refuse("a target URL begins with http:// or https:// (WebSockets go through these too)")
+        protocol: Protocol = "https" if match[1].lower() == "https" else "http"
+        if match[3]:
+            raise refuse("a target URL ends after the host and port; change the path with the route's rewrite:")
+        if "@" in match[2]:
+            raise refuse("a target URL cannot carry a user or password; remove the part up to the @")
+        if re.search(r":[0-9]*$", match[2]):
+            return AddressTarget(protocol, *parse_address(match[2]))
+        return AddressTarget(protocol, _parse_host(match[2]), _PORTS[protocol])
     if ":" in text:
         host, port = parse_address(text)
         return AddressTarget("http", host, port)
@@ -67,23 +80,6 @@ def parse_target(text: str) -> Target:
             " asgi:package.module:attribute"
         )
     return ServiceTarget(text)
-
-
-def _parse_url(text: str) -> AddressTarget:
-    match = _URL.fullmatch(text)
-    if match is None and text.startswith("lb://"):
-        message = "a service is a target by its name alone, and is defined under services"
-        raise refuse(message, f"; write {text.removeprefix('lb://')}")
-    if match is None:
-        raise refuse("a target URL begins with http:// or https:// (WebSockets go through these too)")
-    protocol: Protocol = "https" if match[1].lower() == "https" else "http"
-    if match[3]:
-        raise refuse("a target URL ends after the host and port; change the path with the route's rewrite:")
-    if "@" in match[2]:
-        raise refuse("a target URL cannot carry a user or password; remove the part up to the @")
-    if re.search(r":[0-9]*$", match[2]):
-        return AddressTarget(protocol, *parse_address(match[2]))
-    return AddressTarget(protocol, _parse_host(match[2]), _PORTS[protocol])
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -100,7 +100,11 @@ def check_rewrite(template: str, patterns: Sequence[str]) -> str:
         raise refuse('a rewrite has no "*"; what it matched in the path is $1, or $2 and so on')
     if "?" in template or "#" in template:
         raise refuse('a rewrite is only a path; the query is sent as it came, so remove what begins with "?" or "#"')
-    _check_braces(template)
+    rest = _BRACES.sub("", template)
+    if "{" in rest or "}" in rest:
+        raise refuse("a { or } is without its partner; a capture is written {name}")
+    if any(not _NAME.fullmatch(name) for name in _BRACES.findall(template)):
+        raise refuse(_WORDS)
     for pattern in patterns:
         _check_references(template, captures(pattern))
     return template
@@ -117,14 +121,6 @@ def _check_references(template: str, known: tuple[str, ...]) -> None:
             raise refuse(
                 f"the rewrite refers to a capture that the path does not have; the path {has}", f", no {match[0]}"
             )
-
-
-def _check_braces(text: str) -> None:
-    rest = _BRACES.sub("", text)
-    if "{" in rest or "}" in rest:
-        raise refuse("a { or } is without its partner; a capture is written {name}")
-    if any(not _NAME.fullmatch(name) for name in _BRACES.findall(text)):
-        raise refuse(_WORDS)
 
 
 def _check_prefix(prefix: str) -> str:

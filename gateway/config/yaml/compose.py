@@ -74,7 +74,12 @@ class _Composer:
 
     def handle(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
-            self._scalar(event)
+            self._check_tag(event)
+            node = Scalar(*_start(event), event.value, not event.style)
+            if event.anchor is not None:
+                self._anchors[event.anchor] = _Anchor(node, 1, 0)
+            self._count(event, 1)
+            self._add(event, node, 0)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._open(event)
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -83,14 +88,6 @@ class _Composer:
             self._alias(event)
         elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
             raise self._stop(event, 'a file holds one document; remove this "---" and what follows, or what is before')
-
-    def _scalar(self, event: yaml.ScalarEvent) -> None:
-        self._check_tag(event)
-        node = Scalar(*_start(event), event.value, not event.style)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = _Anchor(node, 1, 0)
-        self._count(event, 1)
-        self._add(event, node, 0)
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         self._check_tag(event)
@@ -107,7 +104,17 @@ class _Composer:
     def _close(self, event: yaml.CollectionEndEvent) -> None:
         frame = self._stack.pop()
         if isinstance(frame.node, Mapping) and "<<" in frame.node.entries:
-            self._merge(frame.node.entries)
+            # `<<: *name` or `<<: [*a, *b]`: their keys, where the mapping does not have them itself.
+            entries = frame.node.entries
+            merge = entries.pop("<<")
+            for node in merge.node.items if isinstance(merge.node, Sequence) else [merge.node]:
+                if isinstance(node, Mapping):
+                    for key, entry in node.entries.items():
+                        entries.setdefault(key, entry)
+                else:
+                    where = format_path((*self._path(), "<<"))
+                    message = 'after "<<:" there must be an alias of a mapping, or a list of such'
+                    self.problems.append(Problem(self._file, merge.line, merge.column, where, message))
         if frame.anchor is not None:
             self._anchors[frame.anchor] = _Anchor(frame.node, self._nodes - frame.nodes_before, frame.height + 1)
         self._add(event, frame.node, frame.height + 1)
@@ -127,7 +134,8 @@ class _Composer:
     def _add(self, event: yaml.Event, node: Node, height: int) -> None:
         """Put a finished node where it belongs: at the top, or into the collection that is open."""
         if not self._stack:
-            self.root = None if _says_nothing(node) else _wrapped(node)
+            # Whether a document has a beginning (`---`), and nothing else.
+            self.root = None if (isinstance(node, Scalar) and node.plain and not node.text) else _wrapped(node)
             return
         frame = self._stack[-1]
         frame.height = max(frame.height, height)
@@ -148,18 +156,6 @@ class _Composer:
             return
         message = f"the key {quote(key.text)} is duplicated, first on line {first.line}; remove one of them"
         self.problems.append(Problem(self._file, key.line, key.column, format_path(self._path()), message))
-
-    def _merge(self, entries: dict[str, Entry]) -> None:
-        """`<<: *name` or `<<: [*a, *b]`: their keys, where the mapping does not have them itself."""
-        merge = entries.pop("<<")
-        for node in merge.node.items if isinstance(merge.node, Sequence) else [merge.node]:
-            if isinstance(node, Mapping):
-                for key, entry in node.entries.items():
-                    entries.setdefault(key, entry)
-            else:
-                where = format_path((*self._path(), "<<"))
-                message = 'after "<<:" there must be an alias of a mapping, or a list of such'
-                self.problems.append(Problem(self._file, merge.line, merge.column, where, message))
 
     def _wants_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1].node, Mapping) and self._stack[-1].key is None
@@ -200,11 +196,6 @@ class _Composer:
             elif frame.key is not None:
                 steps.append(frame.key.text)
         return tuple(steps)
-
-
-def _says_nothing(node: Node) -> bool:
-    """Whether a document has a beginning (`---`), and nothing else."""
-    return isinstance(node, Scalar) and node.plain and not node.text
 
 
 def _wrapped(node: Node) -> Node:

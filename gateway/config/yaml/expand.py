@@ -65,7 +65,11 @@ class Expander:
         if not match[2]:
             raise ExpansionError('"${" is without its "}"; close it, or write $${ for the characters themselves')
         if inside.startswith("file:"):
-            return self._file(inside.removeprefix("file:"))
+            name = inside.removeprefix("file:")
+            if name not in self._files:
+                self._files[name] = self._read(name)
+                self.secrets.add(self._files[name])
+            return self._files[name]
         return self._variable(inside)
 
     def _variable(self, inside: str) -> str:
@@ -86,12 +90,6 @@ class Expander:
         if names_a_secret(name):
             self.secrets.add(value)
         return value
-
-    def _file(self, name: str) -> str:
-        if name not in self._files:
-            self._files[name] = self._read(name)
-            self.secrets.add(self._files[name])
-        return self._files[name]
 
     def _read(self, name: str) -> str:
         self.named.add(name)
