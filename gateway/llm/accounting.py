@@ -4,35 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
 
 from gateway.http import Exchange
 from gateway.http.model_record import LeftOut, ModelRecord
-from gateway.llm.budget import Budgets, Hold
+from gateway.llm.budget import Hold
 from gateway.llm.choosing import Candidate
 from gateway.llm.claims import Backend, Refused, Wanted
-from gateway.llm.estimate import Estimator
-from gateway.llm.prices import Prices
+from gateway.llm.money import Money
 from gateway.llm.usage import NOTHING, Usage
-
-
-class Money(Protocol):
-    """Of one configuration."""
-
-    @property
-    def budgets(self) -> Budgets:
-        """What callers may use."""
-        ...
-
-    @property
-    def estimator(self) -> Estimator:
-        """How many tokens requests have."""
-        ...
-
-    @property
-    def prices(self) -> Prices:
-        """What tokens cost."""
-        ...
 
 
 class Bill:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final
 
 from gateway.algorithms.globs import Glob
 from gateway.algorithms.linear_regex import LinearRegex, TextTooLong
@@ -18,18 +19,17 @@ from gateway.deadlines import NEVER
 from gateway.http import Exchange, Handler
 from gateway.http.fields import lines_of
 from gateway.live import Place
-from gateway.llm.accounting import Money
-from gateway.llm.budget import Budgets
+from gateway.llm.affinity import KEY_FILE, Seal
 from gateway.llm.choosing import Allowed, Offer, Profile, Rule, Table, Test, When
 from gateway.llm.cooldown import Cooldowns, SharedCooldowns
-from gateway.llm.estimate import Estimator
 from gateway.llm.failover import Failover
 from gateway.llm.handler import Models, Settings
 from gateway.llm.holding import Limits
-from gateway.llm.prices import Prices, Seller
+from gateway.llm.money import money_of
 from gateway.llm.providers import CREDENTIALS, NO_KEY, Loads, key_of
 from gateway.llm.providers import Provider as ProviderLive
 from gateway.outside.redis_link import redis_identity, redis_link
+from gateway.upstream.sticky import CookieKey
 
 EVERYTHING: Final = "default"
 """The profile where none is configured: every provider, without limits."""
@@ -191,21 +191,16 @@ def models_of(context: Context, way: Way, total: float) -> Models:
         concealed=CREDENTIALS | header_names(context.configuration.auth.identity_headers),
         revision=context.configuration.digest,
     )
-    limits = Limits(models.hold_size, models.hold_time)
-    return Models(table_of(models), _money(context, models), Failover(providers, cooldowns, loads, limits), settings)
+    failover = Failover(providers, cooldowns, loads, Limits(models.hold_size, models.hold_time))
+    money = context.once("model money", lambda: money_of(context))
+    keys = sum(len(provider.keys) for provider in providers.values() if provider.protocol == "openai")
+    return Models(table_of(models), money, failover, _seal(context, models) if keys > 1 else None, settings)
 
 
-class _Money(NamedTuple):
-    budgets: Budgets
-    estimator: Estimator
-    prices: Prices
-
-
-def _money(context: Context, models: ModelsFile) -> Money:
-    estimator = context.plan.need(("model estimates",), Estimator, PLACE)
-    sellers = [Seller(name, each.speaks, each.base_url or "") for name, each in models.in_force.items()]
-    prices = context.once("model prices", lambda: Prices(sellers))
-    return _Money(context.once("model budgets", lambda: Budgets((), estimator, prices)), estimator, prices)
+def _seal(context: Context, models: ModelsFile) -> Seal:
+    secret = models.affinity.secret.get_secret_value() if models.affinity.secret is not None else ""
+    path = None if secret else context.base / context.configuration.middleware.state_directory / KEY_FILE
+    return Seal(context.plan.need(("model ids key", secret, path), partial(CookieKey, secret, path), PLACE))
 
 
 def provider_of(name: str, config: Provider, handler: Handler) -> ProviderLive:

@@ -1,7 +1,7 @@
 """Deployments that are left alone for a while: one key of a provider, for one model.
 
 What asks for less (429), or is overloaded, is left alone at once, for as long as it says or, without a word of it, for
-a pause that doubles; what fails otherwise, when it has failed three times in a row. When the pause is over one request
+a pause that doubles; what fails otherwise, when it has failed five times in a row. When the pause is over one request
 tries it, and the others wait for what becomes of that. Gateways with the same Redis know each other's pauses.
 """
 
@@ -27,7 +27,7 @@ LONGEST_ASKED: Final = 3600.0  # of a Retry-After
 KEY_PAUSE: Final = 60.0  # of a key that was refused
 LONGEST_KEY_PAUSE: Final = 3600.0
 JITTER: Final = 0.2  # of a pause, more: not all gateways are to try at the same moment
-FAILURES: Final = 3  # in a row, before what does not answer is left alone
+FAILURES: Final = 5  # in a row, before what does not answer is left alone
 TRIAL_SECONDS: Final = 60.0  # after which another request may try
 MOST: Final = 10_000  # deployments that are remembered: clients name the models where a provider offers any
 SHARING_SECONDS: Final = 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
@@ -42,6 +42,10 @@ class Failure:
     response: Response | None = None
     error: GatewayError | None = None
     retry_after: float = 0.0  # seconds
+
+    def with_response(self, response: Response) -> Failure:
+        """The same, said otherwise."""
+        return replace(self, response=response)
 
     @property
     def leaves_alone(self) -> bool:

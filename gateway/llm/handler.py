@@ -13,17 +13,22 @@ from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Response
 from gateway.http.model_record import ModelRecord
-from gateway.llm.accounting import Bill, Money
+from gateway.llm.accounting import Bill
+from gateway.llm.affinity import NotOurs, Seal, Sealing
+from gateway.llm.answering import final
 from gateway.llm.answers import ListedModel, model_entry, model_list
-from gateway.llm.apis import Call, find
-from gateway.llm.choosing import Ask, Choice, NotAllowed, Table, TooLong, candidates_of, choose, offered
-from gateway.llm.failover import Failover, Going, final
+from gateway.llm.apis import RESPONSES, RESPONSES_BY_ID, Call, find
+from gateway.llm.choosing import Ask, Candidate, Choice, NotAllowed, Table, TooLong, candidates_of, choose, offered
+from gateway.llm.failover import Failover
 from gateway.llm.failures import Failure
+from gateway.llm.going import Going
 from gateway.llm.metering import Meter
+from gateway.llm.money import Money
 from gateway.llm.providers import CREDENTIALS
 from gateway.llm.reading import read_body
 from gateway.llm.request import BadBody, ModelRequest, read
 from gateway.llm.speaking import ModelError, family_of
+from gateway.llm.upload import is_form, read_form
 
 _KEYS: Final = frozenset({b"key"})  # parameters of a query
 
@@ -45,10 +50,11 @@ class Models:
 
     name: Final = "models"
 
-    def __init__(self, table: Table, money: Money, failover: Failover, settings: Settings) -> None:
+    def __init__(self, table: Table, money: Money, failover: Failover, seal: Seal | None, settings: Settings) -> None:
         self.table = table
         self.money = money
         self.failover = failover
+        self._seal = seal
         self.settings = settings
 
     async def __call__(self, exchange: Exchange) -> Response:
@@ -63,56 +69,71 @@ class Models:
         if call.api.name == "models":
             return self._listed(exchange, call)
         self._conceal(exchange)
-        record = exchange.model = ModelRecord(call.api.name, self.settings.revision)
-        going = await self._read(exchange, call, record, began)
+        going = await self._read(exchange, call, began)
         exchange.defer(going.meter.over)
         exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.settings.total)
         ask = self._ask(going)
-        choice = self._chosen(going, ask)
+        choice = self._chosen(going, ask) if call.api is not RESPONSES_BY_ID else self._keeping(going)
+        going.several = self._deployments(choice) > 1
+        if going.several and going.origin is None and call.api is RESPONSES_BY_ID:
+            raise ModelError(ErrorKind.NO_ROUTE, "there is no response of this id", "response_not_found")
         await self._reserve(going, choice)
         outcome = await self.failover.answer(going, choice.candidates)
         if isinstance(outcome, Failure) and outcome.reason == "context_overflow":
             outcome = await self._overflowed(going, ask, choice, outcome)
         response = final(going, outcome) if isinstance(outcome, Failure) else outcome
         if self.settings.says_who:
-            response.headers += _said(record)
+            response.headers += _said(going.record)
         return response
 
-    async def _read(self, exchange: Exchange, call: Call, record: ModelRecord, began: float) -> Going:
-        body = await read_body(exchange, self.settings.most_body)
+    async def _read(self, exchange: Exchange, call: Call, began: float) -> Going:
+        """Read as much of a request as decides what becomes of it."""
+        most, upload, sealing = self.settings.most_body, None, None
         try:
-            request = read(call, body)
+            if self._seal is not None and call.api in (RESPONSES, RESPONSES_BY_ID):
+                sealing = Sealing(self._seal, exchange)
+                call = sealing.open_call(call)
+            if is_form(exchange) and call.api.reads_body:
+                request, upload = await read_form(exchange, call, most)
+            else:
+                request = read(call, await read_body(exchange, most))
+            if sealing is not None:
+                sealing.open_request(request)
+        except NotOurs:
+            detail = "there is no response of this id, or it is not yours"
+            raise ModelError(ErrorKind.NO_ROUTE, detail, "response_not_found") from None
         except BadBody as error:
             raise ModelError(ErrorKind.BAD_REQUEST, str(error), "invalid_request", param=error.member) from None
+        record = exchange.model = ModelRecord(call.api.name, self.settings.revision)
         record.asked, record.streamed = request.model, request.stream
         tier = request.document.get("service_tier")
         bill = Bill(self.money, record, exchange.route or "", request.size, tier if isinstance(tier, str) else "")
-        meter = Meter(record, began, bill)
-        affinity = self._affinity(exchange, request)
         return Going(
             exchange,
             call,
-            request.model,
-            request.stream,
             record,
-            meter,
-            bill,
             request,
-            affinity=affinity,
+            bill,
+            Meter(record, began, bill, free=not call.api.metered),
+            upload,
+            sealing=sealing,
+            affinity=self._affinity(exchange, request),
             lines=exchange.extra_headers,
+            query=exchange.query,
+            hidden=exchange.hidden_headers,
+            fields=exchange.fields,
         )
 
     def _ask(self, going: Going) -> Ask:
-        call, request = going.call, going.request
-        tools, output = (request.tools, request.output_limit or 0) if request is not None else (0, 0)
+        api, request = going.call.api, going.request
         return Ask(
-            call.api.name,
-            call.api.family,
-            going.model,
-            going.stream,
-            tools,
+            api.name,
+            api.family,
+            request.model,
+            request.stream,
+            request.tools,
             going.bill.estimated,
-            output,
+            request.output_limit or 0,
             going.affinity,
         )
 
@@ -134,10 +155,28 @@ class Models:
             raise self._not_offered(exchange, ask, choice)
         return choice
 
+    def _keeping(self, going: Going) -> Choice:
+        """The providers that may have a response, by its id."""
+        profile = self.table.profiles[self.table.default]
+        found = tuple(
+            Candidate(offer.name, "", f"{offer.name}/*", translated=False)
+            for offer in self.table.offers.values()
+            if offer.protocol == going.call.api.family
+        )
+        choice = Choice(None, profile, found, ())
+        self._note(going.record, choice)
+        if not found:
+            raise ModelError(ErrorKind.NO_ROUTE, "there is no response of this id", "response_not_found")
+        return choice
+
+    def _deployments(self, choice: Choice) -> int:
+        """How many could answer in the client's protocol."""
+        providers = self.failover.providers
+        return sum(len(providers[each.provider].keys) for each in choice.candidates if not each.translated)
+
     async def _reserve(self, going: Going, choice: Choice) -> None:
         """Hold what the request may need, and see that its answer has a limit where it needs one. Raises Refused."""
-        api, request, most = going.call.api, going.request, choice.profile.most_output
-        asked = request.output_limit if request is not None else None
+        api, asked, most = going.call.api, going.request.output_limit, choice.profile.most_output
         allowed = asked if most is None or (asked is not None and asked <= most) else most
         limit = None
         if api.metered:
@@ -219,4 +258,6 @@ def _said(record: ModelRecord) -> list[tuple[bytes, bytes]]:
     if record.switches:
         said = ", ".join(f"{switch.origin}; reason={switch.reason}" for switch in record.switches)
         lines.append((b"x-gateway-switched", said.encode("ascii", "replace")))
+    if record.dropped:
+        lines.append((b"x-gateway-dropped", ", ".join(record.dropped).encode("ascii", "replace")))
     return lines

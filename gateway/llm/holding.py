@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gateway.errors import GatewayError
 from gateway.http import Headers
 from gateway.http.bodies import Body
-from gateway.llm.metering import MeteredStream
+from gateway.llm.passing import MeteredStream
 
 
 @dataclass(frozen=True, slots=True)

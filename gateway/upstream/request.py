@@ -68,7 +68,10 @@ def request_headers(exchange: Exchange) -> Headers:
     if b"connection" in fields and (named := nominated(received, fields)):
         headers = [line for line in headers if line[0] not in named]
     headers += exchange.extra_headers
-    headers += forwarding_headers(exchange)
+    if exchange.model is None:
+        headers += forwarding_headers(exchange)
+    else:  # where clients of models are is no provider's business
+        headers.append((b"x-request-id", exchange.request_id.encode()))
     if exchange.body is not None:
         headers.append(
             (b"transfer-encoding", b"chunked")

@@ -22,6 +22,7 @@ async def test_a_chat_request_reaches_the_provider_with_its_key() -> None:
     assert received.headers["x-own"] == "1"
     assert "mine" not in str(received.headers) + received.query
     assert received.query == "a=1"
+    assert "192.0.2.1" not in str(received.headers)  # nor where the client is
     assert answered.json["choices"][0]["message"]["role"] == "assistant"
     assert answered.headers["x-gateway-model-backend"] == "one/small"
     noted = answered.noted

@@ -1,0 +1,215 @@
+"""What a provider answered: for the client, or a failure behind which another provider may be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import orjson
+
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Headers, Response
+from gateway.llm import failures
+from gateway.llm.affinity import SealingStream
+from gateway.llm.failures import Failure
+from gateway.llm.going import Going, Sent
+from gateway.llm.holding import Beginning, Limits, hold
+from gateway.llm.passing import Decoder, MeteredStream, MeteredWhole, Turning, WholeAnswer
+from gateway.llm.providers import Provider, for_client, without_keys
+from gateway.llm.speaking import ModelError
+from gateway.llm.streams.table import reader_of
+from gateway.llm.streams.whole import whole
+from gateway.llm.translate.translation import BadAnswer
+
+_NO_RETRY: Final = (b"x-should-retry", b"false")  # the SDKs try twice more by themselves, otherwise
+_CODED: Final = frozenset({b"gzip", b"x-gzip", b"deflate"})
+_KEY_REFUSED: Final = "the provider refused the credential of the gateway, whose operator must correct that"
+_OF_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
+MOST_TRANSLATED: Final = 64 * 1024**2  # bytes of an answer that is translated, or has ids that are sealed
+
+
+async def answer_of(
+    going: Going, sent: Sent, provider: Provider, limits: Limits, all_providers: Sequence[Provider]
+) -> Response | Failure:
+    """Ask a provider, and look at its answer until it has content. Raises GatewayError for what is not its fault."""
+    going.meter.sent, going.meter.answer = False, None
+    try:
+        response = await provider.handler(going.exchange)
+    except GatewayError as error:
+        failure = failures.of_error(error)
+        if failure is None:
+            raise
+        return failure
+    going.meter.sent = True
+    if response.status >= 400:
+        going.meter.sent = False  # nothing was answered: nothing is charged
+        return await _refused(going, sent, response, all_providers)
+    if _is_event_stream(response):
+        return await _streamed(going, sent, response, limits)
+    return await _whole(going, sent, response, limits)
+
+
+async def _refused(going: Going, sent: Sent, response: Response, providers: Sequence[Provider]) -> Failure:
+    headers, decoder = _decoding(response.headers)
+    body = await _text_of(response, decoder)
+    body = without_keys(body, providers)
+    failure = failures.of_response(Response(response.status, headers, body), body)
+    if sent.translation is None:
+        return failure
+    status, said = sent.translation.error(response.status, body)
+    lines = [line for line in headers if not line[0].startswith(_OF_LIMITS)]
+    return failure.with_response(Response(status, _as_json(lines), said))
+
+
+async def _streamed(going: Going, sent: Sent, response: Response, limits: Limits) -> Response | Failure:
+    """A stream, from its first content on; what came before it is held."""
+    meter = going.meter
+    reader = reader_of(sent.api, asked=sent.taking_out)
+    assert not isinstance(response.body, bytes)
+    headers, decoder = _decoding(response.headers)
+    turning: Turning | None = sent.translated.stream() if sent.translated is not None else None
+    if (sealing := going.seals(sent)) is not None:
+        turning = SealingStream(sealing, sent.origin, reader.cut_off)
+    stream = MeteredStream(response.body, reader, meter, taking_out=sent.taking_out, decoder=decoder, turning=turning)
+    await hold(stream, limits)
+    if stream.failure is not None and not stream.answered:
+        meter.lost(reader)
+        return failures.truncated(stream.failure)
+    meter.answer = reader
+    stream.trouble = partial(_broke, going)
+    lines = [line for line in headers if line[0] != b"content-length"]
+    if sent.translated is not None:
+        lines = [line for line in lines if not line[0].startswith(_OF_LIMITS)]
+    answer = Response(response.status, for_client(lines), stream)
+    if reader.error is not None and not meter.first:
+        meter.lost(reader if reader.usage is not None else None)
+        return failures.of_said(reader.error, answer)
+    going.record.from_provider = True
+    return answer
+
+
+async def _whole(going: Going, sent: Sent, response: Response, limits: Limits) -> Response | Failure:
+    """An answer that does not stream. As far as it may be held, a failure in the middle of it is unseen, too."""
+    meter, sealing = going.meter, going.seals(sent)
+    headers, decoder = _decoding(response.headers)
+    body = response.body
+    if isinstance(body, bytes):
+        data = body
+    else:
+        beginning = Beginning(body)
+        changed = sent.translated is not None or sealing is not None
+        await beginning.hold(Limits(MOST_TRANSLATED, float("inf")) if changed else limits)
+        if beginning.failure is not None:
+            return failures.truncated(beginning.failure)
+        if not beginning.whole:
+            passed = MeteredWhole(beginning, sent.api, meter, decoder)
+            going.record.from_provider = True
+            return Response(response.status, for_client(headers), passed)
+        data = b"".join(beginning.held)
+    if decoder is not None:
+        data = decoder.decode(data)
+    if _is_json(headers):
+        said = whole(sent.api, _parsed(data), response.status)
+        if said.error is not None:
+            meter.sent = False
+            return failures.of_said(said.error, Response(response.status, _of_length(headers, len(data)), data))
+        meter.answer = WholeAnswer(said, len(data))
+    meter.content()
+    if sent.translated is not None:
+        try:
+            data = sent.translated.answer(data)
+        except BadAnswer as error:
+            return Failure("error", switch=True, error=GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, str(error)))
+        headers = _as_json([line for line in headers if not line[0].startswith(_OF_LIMITS)])
+    elif sealing is not None:
+        data = sealing.answer(data, sent.origin)
+    going.record.from_provider = True
+    return Response(response.status, for_client(_of_length(headers, len(data))), data)
+
+
+def final(going: Going, failure: Failure) -> Response:
+    """What the client gets of the last failure: the provider's words, where it said any. Raises GatewayError."""
+    going.record.failure = failure.reason
+    response = failure.response
+    if failure.reason == "key":
+        raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, _KEY_REFUSED, public_detail=_KEY_REFUSED)
+    if response is None or (going.origin is not None and failure.switch):
+        if going.origin is not None:
+            raise not_there(going)
+        assert failure.error is not None
+        raise failure.error
+    going.record.from_provider = True
+    headers = for_client(response.headers)
+    if isinstance(response.body, bytes):
+        headers = _of_length(headers, len(response.body))
+    if response.status >= 400:
+        headers = [*(line for line in headers if line[0] != _NO_RETRY[0]), _NO_RETRY]
+    return Response(response.status, headers, response.body)
+
+
+def not_there(going: Going) -> GatewayError:
+    """The only provider that could answer does not, and no other one is guessed."""
+    going.record.failure = "affinity"
+    detail = "what the request refers to is known to one provider only, which does not answer now; try again later"
+    return ModelError(ErrorKind.UPSTREAM_UNAVAILABLE, detail, "provider_unavailable")
+
+
+def _broke(going: Going, error: GatewayError) -> None:
+    """An answer ended in its middle, and the client has been told."""
+    going.exchange.error = error
+    going.record.failure = "timeout" if error.kind is ErrorKind.UPSTREAM_TIMEOUT else "truncated"
+
+
+def _of_length(headers: Headers, length: int) -> Headers:
+    """Lines of a body that is whole."""
+    return [*(line for line in headers if line[0] != b"content-length"), (b"content-length", b"%d" % length)]
+
+
+def _as_json(headers: Headers) -> Headers:
+    return [*(line for line in headers if line[0] != b"content-type"), (b"content-type", b"application/json")]
+
+
+def _decoding(headers: Headers) -> tuple[Headers, Decoder | None]:
+    """Lines without the coding that is undone, and what undoes it."""
+    coding = next((value.strip().lower() for name, value in headers if name == b"content-encoding"), b"")
+    if coding not in _CODED:
+        return headers, None
+    return [line for line in headers if line[0] not in (b"content-encoding", b"content-length")], Decoder()
+
+
+def _content_type(headers: Headers) -> bytes:
+    return next((value.lower() for name, value in headers if name == b"content-type"), b"")
+
+
+def _is_event_stream(response: Response) -> bool:
+    return not isinstance(response.body, bytes) and _content_type(response.headers).startswith(b"text/event-stream")
+
+
+def _is_json(headers: Headers) -> bool:
+    return _content_type(headers).partition(b";")[0].strip().endswith(b"json")
+
+
+def _parsed(data: bytes) -> object:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+
+
+async def _text_of(response: Response, decoder: Decoder | None) -> bytes:
+    """The body of an error, as far as it is read."""
+    body = response.body
+    if isinstance(body, bytes):
+        return body if decoder is None else decoder.decode(body)
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while size < failures.MOST_ERROR and (piece := await body.read()):
+            pieces.append(piece)
+            size += len(piece)
+    except GatewayError:
+        pass  # what came of it will do
+    body.close()
+    text = b"".join(pieces)[: failures.MOST_ERROR]
+    return text if decoder is None else decoder.decode(text)

@@ -1,0 +1,94 @@
+"""A form on its way to a provider: read only as far as its model is to be known, and streamed from there on."""
+
+from __future__ import annotations
+
+from gateway.errors import ErrorKind
+from gateway.http import Exchange, Headers, WholeBody
+from gateway.http.bodies import Body
+from gateway.llm.apis import Call
+from gateway.llm.form import FormReader, boundary_of
+from gateway.llm.request import BadBody, ModelRequest
+from gateway.llm.speaking import ModelError
+
+
+class Upload:
+    """What was read of a form, and the rest of it. `size` is that of the whole form; None where it is not known."""
+
+    def __init__(self, held: bytes, rest: Body | None, size: int | None, reader: FormReader) -> None:
+        self._held = held
+        self._rest = rest  # None: all of it is held
+        self._size = size
+        self._reader = reader
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it can be sent any number of times."""
+        return self._rest is None
+
+    def for_model(self, model: str) -> tuple[Body, int | None]:
+        """The form with this model, and its size; None where it is not known."""
+        held = self._held
+        for name, text, span in self._reader.fields:
+            if name == "model" and text != model:
+                held = held[: span.start] + model.encode() + held[span.end :]
+        size = self._size + len(held) - len(self._held) if self._size is not None else None
+        if self._rest is None:
+            return WholeBody(held, []), len(held)
+        return Following(held, self._rest), size
+
+
+class Following:
+    """Bytes, and a body behind them. A Body."""
+
+    __slots__ = ("_held", "_rest")
+
+    def __init__(self, held: bytes, rest: Body) -> None:
+        self._held = held
+        self._rest = rest
+
+    @property
+    def trailers(self) -> Headers:
+        return self._rest.trailers
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._held) or self._rest.ready
+
+    async def read(self) -> bytes:
+        held, self._held = self._held, b""
+        return held or await self._rest.read()
+
+    def close(self) -> None:
+        self._held = b""
+        self._rest.close()
+
+
+def is_form(exchange: Exchange) -> bool:
+    """Whether the body is one."""
+    return exchange.fields.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+
+
+async def read_form(exchange: Exchange, call: Call, most: int) -> tuple[ModelRequest, Upload]:
+    """Read on until the model is known: SDKs that write the file before it have all of it read, up to `most` bytes.
+
+    Raises BadBody, GatewayError.
+    """
+    boundary, body = boundary_of(exchange.fields.get(b"content-type", b"")), exchange.body
+    if boundary is None or body is None:
+        raise BadBody("the form has no boundary in its Content-Type")
+    reader = FormReader(boundary)
+    held: list[bytes] = []
+    size = 0
+    while reader.text("model") is None:
+        piece = await body.read()
+        if not piece:
+            return reader.request(call), Upload(b"".join(held), None, size, reader)
+        size += len(piece)
+        if size > most:
+            detail = f"the form has no `model` in its first {most} bytes; write it before the file"
+            raise ModelError(ErrorKind.BODY_TOO_LARGE, detail, "request_too_large")
+        reader.feed(piece)
+        held.append(piece)
+    announced = exchange.fields.get(b"content-length", b"")
+    whole = int(announced) if announced.isdigit() else None
+    return reader.request(call), Upload(b"".join(held), None if whole == size else body, whole, reader)

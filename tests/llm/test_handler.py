@@ -1,0 +1,240 @@
+"""Requests to models, from their reading to their end."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from typing import Any
+
+import pytest
+
+from tests.llm.support import PROVIDERS, chat, two_providers
+
+ANTHROPIC = [("anthropic-version", "2023-06-01")]
+KEYED = """
+routes: [{id: models, path: /*, target: models, auth: [keys]}]
+"""
+AUTH = """
+schemes: {keys: {api_key: {header: X-API-Key}}}
+consumers: [{name: alice, tenant: acme, keys: [{hash: "sha256:%s"}]}]
+"""
+
+
+async def test_a_path_that_is_no_api_is_refused_in_the_clients_format() -> None:
+    """As far as the path tells whose client it is."""
+    async with two_providers() as (made, _, _two):
+        answered = await made.ask("/v1/nothing", chat())
+        assert (answered.status, answered.json["error"]["code"]) == (404, "unknown_url")
+        answered = await made.ask("/v1/messages/nothing", chat())
+        assert (answered.status, answered.json["type"]) == (404, "error")
+        answered = await made.ask("/v1beta/models/a:nothing", chat())
+        assert answered.json["error"]["status"] == "NOT_FOUND"
+
+
+async def test_a_model_that_is_not_offered_is_a_404_that_names_those_that_are() -> None:
+    """In the client's format."""
+    models = """
+providers:
+  one: {protocol: openai, base_url: http://127.0.0.1:%d/v1, models: [small, large]}
+  two: {protocol: anthropic, base_url: http://127.0.0.1:%d, models: [clever]}
+"""
+    async with two_providers(models) as (made, one, two):
+        answered = await made.ask("/v1/chat/completions", chat("huge"))
+        assert (answered.status, answered.json["error"]["code"]) == (404, "model_not_found")
+        assert "small, large, clever" in answered.json["error"]["message"]
+        assert answered.headers["x-should-retry"] == "false"
+        answered = await made.ask("/v1/messages", chat("huge", max_tokens=5))
+        assert (answered.status, answered.json["error"]["type"]) == (404, "not_found_error")
+        answered = await made.ask("/v1/chat/completions", chat("clever"))  # which speaks another protocol
+        assert answered.status == 404
+        assert "anthropic" in answered.json["error"]["message"]
+        assert not one.received
+        assert not two.received
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"model":7}', b'{"model":"a","stream":"yes"}', b'{"messages":[]}']
+)
+async def test_a_body_that_cannot_be_read_is_a_400(body: bytes) -> None:
+    """Which says what is wrong, and which reaches no provider."""
+    async with two_providers() as (made, one, _):
+        answered = await made.ask("/v1/chat/completions", body)
+        assert answered.status == 400, answered.body
+        assert answered.json["error"]["type"] == "invalid_request_error"
+        assert not one.received
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_compressed_request_is_sent_on_decoded(coding: str) -> None:
+    """With the length of what is sent."""
+    body = json.dumps(chat()).encode()
+    packed = gzip.compress(body) if coding == "gzip" else zlib.compress(body)
+    async with two_providers() as (made, one, _):
+        answered = await made.ask("/v1/chat/completions", packed, headers=[("Content-Encoding", coding)])
+        assert answered.status == 200, answered.body
+        assert one.received[0].body == body
+        assert "content-encoding" not in one.received[0].headers
+
+
+async def test_what_is_too_large_is_a_413_in_the_clients_format() -> None:
+    """Also where it is small only as long as it is compressed."""
+    models = PROVIDERS + "max_body: 2KB\n"
+    async with two_providers(models) as (made, one, _):
+        large = json.dumps(chat(padding="x" * 3000)).encode()
+        answered = await made.ask("/v1/messages", large, headers=ANTHROPIC)
+        assert (answered.status, answered.json["error"]["type"]) == (413, "request_too_large")
+        packed = gzip.compress(large)
+        assert len(packed) < 2000
+        answered = await made.ask("/v1/chat/completions", packed, headers=[("Content-Encoding", "gzip")])
+        assert (answered.status, answered.json["error"]["code"]) == (413, "request_too_large")
+        cut = gzip.compress(json.dumps(chat()).encode())[:-9]
+        answered = await made.ask("/v1/chat/completions", cut, headers=[("Content-Encoding", "gzip")])
+        assert answered.status == 400
+        answered = await made.ask("/v1/chat/completions", packed, headers=[("Content-Encoding", "br")])
+        assert answered.status == 415
+        assert not one.received
+
+
+async def test_errors_of_policies_come_in_the_clients_format() -> None:
+    """Of authentication here: with the challenge, and without a word about a problem document."""
+    async with two_providers(routes=KEYED, auth=AUTH % ("a" * 64)) as (made, one, _):
+        answered = await made.ask("/v1/chat/completions", chat())
+        assert (answered.status, answered.json["error"]["code"]) == (401, "invalid_api_key")
+        assert answered.headers["content-type"] == "application/json"
+        answered = await made.ask("/v1/messages", chat(max_tokens=5), headers=[*ANTHROPIC, ("x-api-key", "wrong")])
+        assert (answered.status, answered.json["error"]["type"]) == (401, "authentication_error")
+        answered = await made.ask("/v1beta/models/a:generateContent", {}, headers=[("x-goog-api-key", "wrong")])
+        assert (answered.status, answered.json["error"]["status"]) == (401, "UNAUTHENTICATED")
+        assert not one.received
+
+
+async def test_clients_learn_which_models_there_are() -> None:
+    """In the shape of their SDK; one of them by its name, too."""
+    models = """
+providers:
+  one: {protocol: openai, base_url: http://127.0.0.1:%d/v1, models: [small, "more-*"]}
+  two: {protocol: anthropic, base_url: http://127.0.0.1:%d, models: [clever]}
+aliases: {default-chat: {one: small}}
+"""
+    async with two_providers(models) as (made, _, _two):
+        answered = await made.ask("/v1/models")
+        assert [entry["id"] for entry in answered.json["data"]] == ["default-chat", "small", "clever"]
+        answered = await made.ask("/v1/models", headers=ANTHROPIC)
+        assert answered.json["data"][0]["type"] == "model"
+        answered = await made.ask("/v1beta/models")
+        assert answered.json["models"][0]["name"] == "models/default-chat"
+        assert (await made.ask("/v1/models/small")).json["id"] == "small"
+        assert (await made.ask("/v1/models/none")).status == 404
+        assert (await made.ask("/", method="HEAD")).status == 200
+
+
+async def test_a_profile_brings_the_limit_of_output_down() -> None:
+    """What asks for less stays as it is."""
+    models = PROVIDERS.replace("preferProviders: [one, two]", "preferProviders: [one, two], maxOutputTokens: 50")
+    async with two_providers(models) as (made, one, _):
+        for body in (chat(), chat(max_tokens=1000), chat(max_tokens=20)):
+            assert (await made.ask("/v1/chat/completions", body)).status == 200
+        limits = [json.loads(received.body) for received in one.received]
+    assert limits[0]["max_completion_tokens"] == 50
+    assert limits[1]["max_tokens"] == 50
+    assert limits[2] == chat(max_tokens=20)
+
+
+def long(words: int) -> dict[str, Any]:
+    """A chat request with so many words."""
+    return chat(messages=[{"role": "user", "content": "word " * words}])
+
+
+async def test_rules_and_estimates_choose_the_profile() -> None:
+    """By a header, and by the length of the prompt."""
+    models = """
+providers:
+  one: {protocol: openai, base_url: http://127.0.0.1:%d/v1}
+  two: {protocol: openai, base_url: http://127.0.0.1:%d/v1}
+modelRouting:
+  default: fast
+  profiles:
+    fast: {providers: [one], maxContextTokens: 1000, overflow: heavy}
+    heavy: {providers: [two], maxContextTokens: 10000}
+  rules: [{when: {header: {name: X-Route-Profile, equals: heavy}}, use: heavy}]
+"""
+    async with two_providers(models) as (made, one, two):
+        answered = await made.ask("/v1/chat/completions", long(20000))
+        assert (answered.status, answered.json["error"]["code"]) == (400, "context_length_exceeded")
+        answered = await made.ask("/v1/chat/completions", long(1000))
+        assert (answered.noted.rule, answered.noted.profile) == (None, "heavy")
+        answered = await made.ask("/v1/chat/completions", chat(), headers=[("x-route-profile", "heavy")])
+        assert (answered.noted.rule, answered.headers["x-gateway-profile"]) == (0, "heavy")
+        assert (len(one.received), len(two.received)) == (0, 2)
+
+
+async def test_requests_of_gemini_have_their_model_in_the_path() -> None:
+    """The key goes from the query into the header."""
+    models = """
+providers: {one: {protocol: gemini, base_url: "http://127.0.0.1:%d", keys: [k], models: [flash]}}
+aliases: {quick: {one: flash}}
+#%d
+"""
+    body = {"contents": [{"role": "user", "parts": [{"text": "Say hi"}]}]}
+    async with two_providers(models) as (made, one, _):
+        path = "/v1beta/models/quick:streamGenerateContent?alt=sse&key=mine"
+        answered = await made.ask(path, body)
+        assert answered.status == 200, answered.body
+        (received,) = one.received
+        assert (received.path, received.query) == ("/v1beta/models/flash:streamGenerateContent", "alt=sse")
+        assert received.headers["x-goog-api-key"] == "k"
+        assert json.loads(received.body) == body
+    noted = answered.noted
+    assert (noted.finished, noted.estimated, noted.streamed) == (True, False, True)
+    assert (noted.input_tokens, noted.output_tokens) == (one.completed.input, one.completed.output)
+
+
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n%b\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n--b--\r\n'
+)
+
+
+async def test_a_form_goes_on_with_the_model_that_its_alias_stands_for() -> None:
+    """All else of it as it came."""
+    models = PROVIDERS + "aliases: {ears: {one: whisper-large}}\n"
+    sound = bytes(range(256)) * 1000
+    headers = [("Content-Type", "multipart/form-data; boundary=b")]
+    async with two_providers(models) as (made, one, _):
+        answered = await made.ask("/v1/audio/transcriptions", FORM % (sound, b"ears"), headers=headers)
+        assert answered.status == 200, answered.body
+        (received,) = one.received
+        assert received.body == FORM % (sound, b"whisper-large")
+        assert received.headers["content-length"] == str(len(received.body))
+    assert answered.noted.asked == "ears"
+
+
+async def test_a_request_in_another_protocol_is_translated_where_the_provider_says_so() -> None:
+    """Whole and streamed, with its usage counted, and errors in the client's format."""
+    models = """
+providers: {one: {protocol: openai, base_url: "http://127.0.0.1:%d/v1", keys: [k], translate: [messages]}}
+#%d
+"""
+    body = {"model": "small", "max_tokens": 50, "messages": [{"role": "user", "content": "Say hi"}]}
+    async with two_providers(models) as (made, one, _):
+        answered = await made.ask("/v1/messages?beta=true", body, headers=ANTHROPIC)
+        assert answered.status == 200, answered.body
+        assert (answered.json["type"], answered.json["role"]) == ("message", "assistant")
+        (received,) = one.received
+        assert (received.path, received.query) == ("/v1/chat/completions", "")
+        assert received.headers["authorization"] == "Bearer k"
+        assert "anthropic-version" not in received.headers
+        assert answered.noted.translated == "openai.chat"
+        assert answered.noted.output_tokens == one.completed.output > 0
+        answered = await made.ask("/v1/messages", body | {"stream": True}, headers=ANTHROPIC)
+        assert answered.status == 200
+        assert b"event: message_stop" in answered.body
+        assert (answered.noted.finished, answered.noted.estimated) == (True, False)
+        one.fault = "cut-after"
+        answered = await made.ask("/v1/messages", body | {"stream": True}, headers=ANTHROPIC)
+        assert b"event: error" in answered.body
+        assert b"message_stop" not in answered.body
+        one.fault = "fail-400"
+        answered = await made.ask("/v1/messages", body, headers=ANTHROPIC)
+        assert (answered.status, answered.json["type"]) == (400, "error")
