@@ -15,9 +15,11 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Response
 from gateway.limits.rate_limit import exact_store, rate_limit_of
 from gateway.live import Place
+from gateway.mcp.group import Group
 from gateway.mcp.passing import Limits, Passing
 from gateway.mcp.sealing import KEY_FILE, Seal
 from gateway.mcp.server import Server, ToolRule
+from gateway.mcp.several import Several
 from gateway.mcp.tools import Allowed, Patterns
 from gateway.middleware.rate_limit import RateLimits
 from gateway.upstream.cluster import Cluster
@@ -60,7 +62,11 @@ def mcp_endpoint(context: Context, name: str, config: McpEndpoint, ways: Ways) -
     key = context.plan.need(("mcp key", secret, path), partial(CookieKey, secret, path, "sessions of MCP"), place)
     full = context.configuration.middleware.errors.detail == "full"
     limits = Limits(config.max_body, config.max_answer)
-    return Endpoint(f"mcp.{name}", Passing(servers[0], Seal(name, key), limits, full), _Metadata(servers))
+    seal = Seal(name, key)
+    if len(servers) == 1:
+        return Endpoint(f"mcp.{name}", Passing(servers[0], seal, limits, full), _Metadata(servers))
+    group = Group(name, {each.name: each for each in servers}, limits, config.instructions or "", full)
+    return Endpoint(f"mcp.{name}", Several(group, seal), _Metadata(servers))
 
 
 def _server(

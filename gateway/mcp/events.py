@@ -26,9 +26,9 @@ class Event:
     retry: str = ""
     has_data: bool = False  # otherwise it is a comment, or sets only an id or a pause
 
-    def with_data(self, data: str, id: str | None = None) -> bytes:
-        """The same event with other data, and another id where it has one."""
-        return written(data, name=self.name, id=self.id if id is None else id, retry=self.retry)
+    def with_data(self, data: str, id: str | None) -> bytes:
+        """The same event with other data and another id."""
+        return written(data if self.has_data else None, name=self.name, id=id, retry=self.retry)
 
 
 class EventReader:
@@ -85,12 +85,12 @@ class EventReader:
         return Event(raw, "\n".join(data), name, id, retry, has_data=bool(data))
 
 
-def written(data: str, *, name: str = "", id: str | None = None, retry: str = "") -> bytes:
+def written(data: str | None, *, name: str = "", id: str | None = None, retry: str = "") -> bytes:
     """An event as it is sent."""
     lines = [f"event: {name}"] if name else []
     lines += [f"id: {id}"] if id is not None else []
     lines += [f"retry: {retry}"] if retry else []
-    lines += [f"data: {line}" for line in _split(data)]
+    lines += [f"data: {line}" for line in _split(data)] if data is not None else []
     return "\n".join((*lines, "", "")).encode()
 
 

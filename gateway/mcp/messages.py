@@ -22,12 +22,13 @@ MOST_MESSAGES: Final = 1000  # in one batch
 
 CALL: Final = "tools/call"
 LIST_TOOLS: Final = "tools/list"
+LISTEN: Final = "subscriptions/listen"  # whose answer is a stream without an end
 INITIALIZE: Final = "initialize"
 CANCELLED: Final = "notifications/cancelled"
 
 METHODS: Final = frozenset(
     {
-        *(INITIALIZE, "ping", "server/discover", "subscriptions/listen", CALL, LIST_TOOLS, "prompts/list"),
+        *(INITIALIZE, "ping", "server/discover", LISTEN, CALL, LIST_TOOLS, "prompts/list"),
         *("prompts/get", "resources/list", "resources/read", "resources/templates/list", "resources/subscribe"),
         *("resources/unsubscribe", "completion/complete", "logging/setLevel", CANCELLED, "notifications/initialized"),
         *("notifications/progress", "notifications/roots/list_changed"),

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Exchange, Headers, Response
+from gateway.http import Body, Exchange, Headers, Response
+from gateway.http.bodies import WholeBody
 from gateway.mcp.answers import EVENTS, JSON, accepted, answer, failed, failure_text, refused
 from gateway.mcp.bodies import AnswerTooLarge, answer_body, begun, request_body
 from gateway.mcp.json_text import NotJson, elements, replaced, skip
@@ -29,7 +31,7 @@ from gateway.mcp.messages import (
 )
 from gateway.mcp.sealing import PREFIX, NotOurs, Seal, ServerSession, Session
 from gateway.mcp.server import Server, SessionLost
-from gateway.mcp.streams import PassedStream
+from gateway.mcp.streams import Changes, PassedStream
 from gateway.mcp.tools import hide_denied
 from gateway.mcp.versions import SESSION_HEADER, check_headers, stands_alone, status_of_error
 
@@ -83,6 +85,12 @@ class Passing:
     limits: Limits
     full: bool = False
 
+    @property
+    def changes(self) -> Changes | None:
+        """What is changed in the server's messages."""
+        allowed = self.server.allowed
+        return None if allowed.all else partial(hide_denied, allowed=allowed)
+
     async def __call__(self, exchange: Exchange) -> Response:
         if exchange.websocket or exchange.method not in ("POST", "GET", "DELETE"):
             raise method_not_allowed(exchange)
@@ -101,9 +109,10 @@ class Passing:
         except SessionLost:
             raise session_lost() from None
         self._seal(response, exchange, session)
-        if is_stream(response) and not isinstance(response.body, bytes) and not self.server.allowed.all:
-            _check_plain(response)
-            response.body = PassedStream(self.server.name, response.body, self.server.allowed, self.limits.answer)
+        stream = events_of(response)
+        if stream is not None and self.changes is not None:
+            check_plain(response)
+            response.body = PassedStream(self.server.name, stream, self.changes, self.limits.answer)
             return unsized(response)
         return response
 
@@ -120,7 +129,8 @@ class Passing:
                 return answer(taken.errors, batch=True) if taken.errors else accepted()
             if len(taken.passed) < len(found.several):
                 body = found.only(taken.passed)
-            response = await self.server.send(exchange, session, body, seconds=self.server.seconds_for(taken.passed))
+            seconds = [self.server.seconds_for(each.method, each.params.get("name")) for each in taken.passed]
+            response = await self.server.send(exchange, session, body, seconds=max(seconds))
         except SessionLost:
             raise session_lost(id) from None
         except GatewayError as error:
@@ -129,17 +139,18 @@ class Passing:
         response.headers += taken.lines
         self._seal(response, exchange, session)
         requests = [each for each in taken.passed if each.is_request]
-        if isinstance(response.body, bytes) or not is_stream(response):
+        stream = events_of(response)
+        if stream is None:
             return await self._whole(response, exchange, session, requests, taken.errors)
 
         def failure(error: GatewayError, id: str) -> str:
             exchange.error = error
-            if error.kind is ErrorKind.UPSTREAM_TIMEOUT:
+            if error.kind is ErrorKind.UPSTREAM_TIMEOUT and not stands_alone(exchange):
                 self.server.cancel(exchange, session, id)
             return failure_text(error, exchange, id, full=self.full)
 
-        allowed, largest = self.server.allowed, self.limits.answer
-        response.body = PassedStream(self.server.name, response.body, allowed, largest, requests, taken.errors, failure)
+        name, largest = self.server.name, self.limits.answer
+        response.body = PassedStream(name, stream, self.changes, largest, requests, taken.errors, failure)
         return unsized(response)
 
     async def _admitted(self, exchange: Exchange, found: Messages) -> Admitted:
@@ -175,7 +186,7 @@ class Passing:
                 response.body = await begun(response.body, _HELD)  # until then, there can be an error in its place
             if not look and not errors:
                 return _sized(response)
-            _check_plain(response)
+            check_plain(response)
             text = (await answer_body(response.body, self.limits.answer)).decode()
             messages = read_answers(text) if text.strip() else []
             changes = [change for each in messages for change in hide_denied(each, self.server.allowed)]
@@ -245,10 +256,12 @@ async def admitted(server: Server, exchange: Exchange, message: Message) -> Head
     return await server.admit(exchange, message, name)
 
 
-def is_stream(response: Response) -> bool:
-    """Whether it has events."""
+def events_of(response: Response) -> Body | None:
+    """The body of a response that has events, None of any other."""
     types = [value for name, value in response.headers if name == b"content-type"]
-    return response.status == 200 and any(each.lower().lstrip().startswith(EVENTS) for each in types)
+    if response.status != 200 or not any(each.lower().lstrip().startswith(EVENTS) for each in types):
+        return None
+    return WholeBody(response.body, []) if isinstance(response.body, bytes) else response.body
 
 
 def unsized(response: Response) -> Response:
@@ -273,6 +286,7 @@ def method_not_allowed(exchange: Exchange) -> GatewayError:
     return GatewayError(ErrorKind.METHOD_NOT_ALLOWED, detail, headers=((b"allow", METHODS),))
 
 
-def _check_plain(response: Response) -> None:
+def check_plain(response: Response) -> None:
+    """Raises GatewayError for an answer that cannot be looked into."""
     if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in response.headers):
         raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, "an answer is compressed, though that was not asked for")

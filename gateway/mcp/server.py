@@ -14,7 +14,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Headers, Response
 from gateway.http.bodies import WholeBody
 from gateway.http.decisions import allow, deny
-from gateway.mcp.messages import CALL, CANCELLED, INVALID_PARAMS, BadMessage, Message
+from gateway.mcp.messages import CALL, CANCELLED, INVALID_PARAMS, LISTEN, BadMessage, Message
 from gateway.mcp.sealing import ServerSession
 from gateway.mcp.tools import Allowed, Patterns
 from gateway.mcp.versions import SESSION_HEADER, VERSION_HEADER
@@ -157,13 +157,11 @@ class Server:
         number = self.patterns.first(name)
         return None if number is None else self.rules[number]
 
-    def seconds_for(self, messages: Sequence[Message]) -> float:
-        """How long these may take: as long as the one that may take longest."""
-        return max((self._seconds(each) for each in messages if each.is_request), default=self.timeout)
-
-    def _seconds(self, message: Message) -> float:
-        name = message.params.get("name") if message.method == CALL else None
-        rule = self.rule_of(name) if isinstance(name, str) else None
+    def seconds_for(self, method: str, name: object) -> float:
+        """How long a request may take, which calls the tool of this name if it calls one."""
+        if method == LISTEN:
+            return NEVER
+        rule = self.rule_of(name) if method == CALL and isinstance(name, str) else None
         return self.timeout if rule is None or rule.timeout is None else rule.timeout
 
 

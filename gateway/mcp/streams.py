@@ -8,38 +8,54 @@ from collections.abc import Callable, Sequence
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Headers
 from gateway.mcp.events import Event, EventReader, TooLarge, written
-from gateway.mcp.json_text import NotJson, replaced
+from gateway.mcp.json_text import Change, NotJson, replaced
 from gateway.mcp.messages import INTERNAL_ERROR, Message, error_text, read_answers
-from gateway.mcp.tools import Allowed, hide_denied
 
 logger = logging.getLogger("gateway.mcp")
 
 Failure = Callable[[GatewayError, str], str]
 """An error as the answer to the request of an id."""
 
+Changes = Callable[[Message], list[Change]]
+"""What is to be changed in a message of a server. Raises NotJson."""
+
 
 class PassedStream:
-    """What a server sends, as it came, but without tools that may not be called, and with an error for each request
+    """What a server sends, as it came, but for what `changes` says of each message, and with an error for each request
     that remains unanswered. A Body.
 
+    `changes` is None where there is nothing to change, `event_id` says what an id of an event is for the client;
     `requests` are those that it answers; `first` is sent in front of all else.
     """
 
-    __slots__ = ("_allowed", "_body", "_failure", "_first", "_ids", "_over", "_reader", "_resumable", "_server")
+    __slots__ = (
+        "_body",
+        "_changes",
+        "_event_id",
+        "_failure",
+        "_first",
+        "_ids",
+        "_over",
+        "_reader",
+        "_resumable",
+        "_server",
+    )
 
     def __init__(
         self,
         server: str,
         body: Body,
-        allowed: Allowed,
+        changes: Changes | None,
         largest: int,
         requests: Sequence[Message] = (),
         first: Sequence[str] = (),
         failure: Failure | None = None,
+        event_id: Callable[[str], str] | None = None,
     ) -> None:
         self._server = server
         self._body = body
-        self._allowed = allowed
+        self._changes = changes
+        self._event_id = event_id
         self._reader = EventReader(largest)
         self._ids = {each.key: each.id for each in requests}
         self._first = b"".join(map(written, first))
@@ -99,17 +115,17 @@ class PassedStream:
 
     def _passed(self, event: Event) -> bytes:
         self._resumable = self._resumable or bool(event.id)
-        if not event.has_data or not event.data:
-            return event.raw
-        if self._allowed.all and not self._ids:
-            return event.raw
+        id = event.id if event.id is None or self._event_id is None else self._event_id(event.id)
+        unchanged = event.raw if id == event.id else event.with_data(event.data, id)
+        if not event.data or (self._changes is None and not self._ids):
+            return unchanged
         try:
             messages = read_answers(event.data)
-            changes = [] if self._allowed.all else [c for each in messages for c in hide_denied(each, self._allowed)]
+            changes = [] if self._changes is None else [each for one in messages for each in self._changes(one)]
         except NotJson as error:
             return self._unreadable(event, error)
         self._settle(messages)
-        return event.with_data(replaced(event.data, changes)) if changes else event.raw
+        return event.with_data(replaced(event.data, changes), id) if changes else unchanged
 
     def _settle(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -118,7 +134,7 @@ class PassedStream:
 
     def _unreadable(self, event: Event, error: NotJson) -> bytes:
         """What cannot be looked into is passed only where nothing is to be kept back."""
-        if self._allowed.all:
+        if self._changes is None:
             return event.raw
         logger.warning("%s has sent a message that is left out: %s", self._server, error)
         if len(self._ids) != 1:

@@ -173,9 +173,9 @@ class McpEndpoint(Model):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "McpEndpoint":
-        names = [server.name for server in self.servers]
+        names = [server.name.lower().replace("_", ".") for server in self.servers]  # as URIs have them
         if len(set(names)) < len(names):
-            raise refuse("two servers have the same name; give one of them another")
+            raise refuse("two servers have the same name, but for letter case; give one of them another")
         if self.secret is not None and len(self.secret.get_secret_value()) < 16:
             raise refuse("secret is at least 16 characters")
         return self
