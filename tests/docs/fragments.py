@@ -10,11 +10,18 @@ import yaml
 from pydantic import BaseModel
 
 from gateway.config.models import AuthFile, MiddlewareFile, RoutesFile
+from gateway.config.models.llm.file import ModelsFile
 from gateway.config.models.routes import RouteConfig
 
-NAMES = ("routes", "middleware", "auth")
-MARK = re.compile(r"^# (routes|middleware|auth)\.yaml.*\n", re.MULTILINE)
-MODELS: Mapping[str, type[BaseModel]] = {"routes": RoutesFile, "middleware": MiddlewareFile, "auth": AuthFile}
+NAMES = ("routes", "middleware", "auth", "models")
+MARK = re.compile(r"^# (routes|middleware|auth|models)\.yaml.*\n", re.MULTILINE)
+MODELS: Mapping[str, type[BaseModel]] = {
+    "routes": RoutesFile,
+    "middleware": MiddlewareFile,
+    "auth": AuthFile,
+    "models": ModelsFile,
+}
+SCHEMES = {"schemes": {"keys": {"api_key": {"header": "x-api-key"}}}}
 OPEN_TARGET = "127.0.0.1:1"
 
 
@@ -87,10 +94,11 @@ def _whole(texts: Mapping[str, str]) -> Mapping[str, str]:
         names = [*said.get("services", ()), OPEN_TARGET]
         routes += yaml.safe_dump({"routes": [{"path": f"/{n}", "target": name} for n, name in enumerate(names)]})
     if not auth:
-        auth = yaml.safe_dump({"schemes": {"keys": {"api_key": {"header": "x-api-key"}}}})
+        auth = yaml.safe_dump(SCHEMES | ({"default": ["keys"]} if texts.get("models") else {}))
     elif "schemes:" not in auth:
-        auth += yaml.safe_dump({"schemes": {"keys": {"api_key": {"header": "x-api-key"}}}})
-    return {"routes": routes, "middleware": texts.get("middleware", ""), "auth": auth}
+        auth += yaml.safe_dump(SCHEMES)
+    others = {name: texts[name] for name in ("middleware", "models") if texts.get(name)}
+    return {"routes": routes, "middleware": "", "auth": auth, **others}
 
 
 def _targets(said: Any) -> set[str]:

@@ -58,6 +58,7 @@ def test_every_sample_of_yaml_can_be_used_as_it_is_written(page: str, sample: st
                 files["routes"],
                 middleware=files["middleware"],
                 auth=files["auth"],
+                models=files.get("models"),
                 environment=ENVIRONMENT,
                 base=tmp_path,
             )
