@@ -11,8 +11,9 @@ from typing import Final
 MOST_HELD: Final = 1024 * 1024
 """Bytes of one event that are waited for. What is longer passes in pieces that say nothing, to its end."""
 
-_EMPTY_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_EMPTY_LINE: Final = re.compile(rb"\n(?:\n|\r\n?+)|\r\r\n?+")
+"""The end of a line and an empty one, where each of LF, CRLF and CR is an end: of a first CRLF only the LF."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -46,11 +47,11 @@ class EventSplitter:
 
     def feed(self, piece: bytes) -> list[Event]:
         """The events that are whole with these bytes."""
-        events: list[Event] = []
         if not self._held and not self._passing and b"\r" not in piece and piece.endswith(b"\n\n"):
-            for block in piece[:-2].split(b"\n\n"):
-                events.append(self._event(block + b"\n\n"))
-            return events
+            if piece.find(b"\n\n") == len(piece) - 2:
+                return [self._event(piece)]
+            return [self._event(block + b"\n\n") for block in piece[:-2].split(b"\n\n")]
+        events: list[Event] = []
         self._held += piece
         begun = 0
         while (end := self._end(begun)) > 0:
@@ -80,8 +81,8 @@ class EventSplitter:
         end = found.end()
         if end < len(self._held) or self._held[end - 1 : end] != b"\r":
             return end
-        # The last byte is a CR: of a CRLF whose LF is still to come, where the line before ended with one.
-        return -1 if found.group().startswith(b"\r\n") else end
+        # The last byte is a CR: of a CRLF whose LF is still to come, where the line before ended with an LF.
+        return -1 if found.group().startswith(b"\n") else end
 
     def _pass_on(self, events: list[Event]) -> None:
         """Give on what was too long, but for the bytes that its end may begin with."""
@@ -102,11 +103,13 @@ class EventSplitter:
 
 def parsed(block: bytes, raw: bytes) -> Event:
     """One event out of its lines. Lines of other fields, and comments, are passed over."""
-    if block.startswith(b"data: ") and block.find(b"\n") == len(block) - 2 and b"\r" not in block:
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if block.startswith(b"data: ") and block.find(b"\n") == len(block) - 2:
         return Event(b"", block[6:-2], raw)  # nearly all are
     name = b""
     data: list[bytes] = []
-    for line in _LINE_END.split(block):
+    for line in block.split(b"\n"):
         field, _, value = line.partition(b":")
         if field == b"data":
             data.append(value.removeprefix(b" "))
