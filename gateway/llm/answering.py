@@ -113,7 +113,11 @@ async def _whole(going: Going, sent: Sent, response: Response, limits: Limits) -
         said = whole(sent.api, _parsed(data), response.status)
         if said.error is not None:
             meter.sent = False
-            return failures.of_said(said.error, Response(response.status, _of_length(headers, len(data)), data))
+            answer, status = Response(response.status, _of_length(headers, len(data)), data), said.error.status or 502
+            if sent.translation is not None:
+                status, data = sent.translation.error(status, data)
+                answer = Response(status, _as_json(_of_length(headers, len(data))), data)
+            return failures.of_said(said.error, answer)
         meter.answer = WholeAnswer(said, len(data))
     meter.content()
     if sent.translated is not None:

@@ -224,7 +224,7 @@ def candidates_of(table: Table, profile: Profile, ask: Ask, draw: float, loads: 
         elif not offer.speaks(ask.family, ask.api):
             left_out.append(LeftOut(name, "protocol"))
         else:
-            found.append(Candidate(name, model, f"{name}/{label}", ask.family != offer.protocol))
+            found.append(Candidate(name, model, f"{name}/{label}", ask.api in offer.translates))
     return Choice(None, profile, tuple(found), tuple(left_out))
 
 

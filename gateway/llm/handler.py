@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from gateway.auth.credentials import without_parameters
@@ -27,7 +28,7 @@ from gateway.llm.money import Money
 from gateway.llm.providers import CREDENTIALS
 from gateway.llm.reading import read_body
 from gateway.llm.request import BadBody, ModelRequest, read
-from gateway.llm.speaking import ModelError, family_of
+from gateway.llm.speaking import ModelError, bad_body, family_of
 from gateway.llm.upload import is_form, read_form
 
 _KEYS: Final = frozenset({b"key"})  # parameters of a query
@@ -70,7 +71,9 @@ class Models:
             return self._listed(exchange, call)
         self._conceal(exchange)
         going = await self._read(exchange, call, began)
-        exchange.defer(going.meter.over)
+        await self.money.tools.check(exchange, going.request.document)
+        exchange.defer(partial(self.money.tools.count, exchange))
+        exchange.defer(going.meter.over)  # which is called first
         exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.settings.total)
         ask = self._ask(going)
         choice = self._chosen(going, ask) if call.api is not RESPONSES_BY_ID else self._keeping(going)
@@ -103,11 +106,11 @@ class Models:
             detail = "there is no response of this id, or it is not yours"
             raise ModelError(ErrorKind.NO_ROUTE, detail, "response_not_found") from None
         except BadBody as error:
-            raise ModelError(ErrorKind.BAD_REQUEST, str(error), "invalid_request", param=error.member) from None
+            raise bad_body(error) from None
         record = exchange.model = ModelRecord(call.api.name, self.settings.revision)
         record.asked, record.streamed = request.model, request.stream
         tier = request.document.get("service_tier")
-        bill = Bill(self.money, record, exchange.route or "", request.size, tier if isinstance(tier, str) else "")
+        bill = Bill(self.money, record, exchange.route or "", request.text_bytes, tier if isinstance(tier, str) else "")
         return Going(
             exchange,
             call,

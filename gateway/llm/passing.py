@@ -160,7 +160,7 @@ class MeteredStream:
             if kind is not Kind.OTHER or self._reader.finished:
                 rest = event.raw if self._turning is None else self._turning.event(event)
                 self._open = True
-        if self._reader.finished or self._reader.error is not None:
+        if not self._reader.is_cut_off:
             self.answered = True
             return rest if self._turning is None else rest + self._turning.end()
         self.failure = GatewayError(ErrorKind.UPSTREAM_RESET, CUT)
@@ -170,7 +170,7 @@ class MeteredStream:
         self.ended = True
         self.failure = error
         self._meter.last = time.perf_counter()
-        if self._reader.finished:
+        if not self._reader.is_cut_off:
             return b"" if self._turning is None else self._turning.end()
         return self._cut(STALLED if error.kind is ErrorKind.UPSTREAM_TIMEOUT else CUT) if self.answered else b""
 

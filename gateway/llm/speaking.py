@@ -13,6 +13,7 @@ from gateway.http import Exchange, Handler, Response
 from gateway.http.problems import AnsweredError
 from gateway.llm.answers import refusal
 from gateway.llm.apis import MODELS, Family, find
+from gateway.llm.request import BadBody
 
 logger = logging.getLogger("gateway")
 
@@ -41,15 +42,22 @@ class ModelError(GatewayError):
         self.param = param
 
 
+def bad_body(error: BadBody) -> ModelError:
+    """A body that cannot be read, as a refusal."""
+    return ModelError(ErrorKind.BAD_REQUEST, str(error), "invalid_request", param=error.member)
+
+
 def family_of(exchange: Exchange) -> Family:
     """Whose SDK has sent this, by its path and headers."""
     path = exchange.target_path
     call = find(exchange.method, path)
     if call is not None and call.api is not MODELS:
         return call.api.family
-    if b"anthropic-version" in exchange.fields or path.startswith("/v1/messages"):
+    fields = exchange.fields
+    if b"anthropic-version" in fields or path.startswith("/v1/messages"):
         return "anthropic"
-    return "gemini" if path.startswith("/v1beta/") else "openai"
+    of_google = path.startswith("/v1beta/") or b"x-goog-api-key" in fields or b"x-goog-api-client" in fields
+    return "gemini" if of_google else "openai"
 
 
 def in_format(handler: Handler, *, full: bool) -> Handler:

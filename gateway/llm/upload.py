@@ -8,7 +8,7 @@ from gateway.http.bodies import Body
 from gateway.llm.apis import Call
 from gateway.llm.form import FormReader, boundary_of
 from gateway.llm.request import BadBody, ModelRequest
-from gateway.llm.speaking import ModelError
+from gateway.llm.speaking import ModelError, bad_body
 
 
 class Upload:
@@ -34,17 +34,18 @@ class Upload:
         size = self._size + len(held) - len(self._held) if self._size is not None else None
         if self._rest is None:
             return WholeBody(held, []), len(held)
-        return Following(held, self._rest), size
+        return Following(held, self._rest, self._reader), size
 
 
 class Following:
-    """Bytes, and a body behind them. A Body."""
+    """Bytes, and a body behind them, read as it passes: no form with a second model in it goes on whole. A Body."""
 
-    __slots__ = ("_held", "_rest")
+    __slots__ = ("_held", "_reader", "_rest")
 
-    def __init__(self, held: bytes, rest: Body) -> None:
+    def __init__(self, held: bytes, rest: Body, reader: FormReader) -> None:
         self._held = held
         self._rest = rest
+        self._reader = reader
 
     @property
     def trailers(self) -> Headers:
@@ -56,7 +57,14 @@ class Following:
 
     async def read(self) -> bytes:
         held, self._held = self._held, b""
-        return held or await self._rest.read()
+        if held:
+            return held
+        piece = await self._rest.read()
+        try:
+            self._reader.feed(piece)
+        except BadBody as error:
+            raise bad_body(error) from None
+        return piece
 
     def close(self) -> None:
         self._held = b""

@@ -16,12 +16,12 @@ from gateway.config.load import parse
 from gateway.deadlines import Deadlines
 from gateway.demo_models import DemoModels, serving
 from gateway.http import Exchange, Response
-from gateway.http.bodies import WholeBody
 from gateway.http.model_record import ModelRecord
-from gateway.http.testing import make_exchange
+from gateway.http.testing import Pieces, make_exchange
 from gateway.live import Owner
 from gateway.upstream.transport import Connector, Resolver
 
+PIECE = 16 * 1024  # bytes of a request body that come at once
 ROUTES = "routes: [{id: models, path: /*, target: models, auth: []}]\n"
 PROVIDERS = """
 providers:
@@ -70,7 +70,7 @@ class Gateway:
         data = json.dumps(body).encode() if isinstance(body, Mapping) else body
         exchange = make_exchange(method or ("GET" if data is None else "POST"), path, headers=headers, body=data)
         if data is not None:
-            exchange.body = WholeBody(data, [])
+            exchange.body = Pieces(data[at : at + PIECE] for at in range(0, len(data), PIECE))
         try:
             return exchange, await handler_of(exchange, self.snapshot)(exchange)
         except asyncio.CancelledError:

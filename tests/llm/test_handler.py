@@ -122,6 +122,8 @@ aliases: {default-chat: {one: small}}
         assert [entry["id"] for entry in answered.json["data"]] == ["default-chat", "small", "clever"]
         answered = await made.ask("/v1/models", headers=ANTHROPIC)
         assert answered.json["data"][0]["type"] == "model"
+        answered = await made.ask("/v1/models", headers=[("x-goog-api-key", "k")])
+        assert answered.json["models"][0]["name"] == "models/default-chat"
         answered = await made.ask("/v1beta/models")
         assert answered.json["models"][0]["name"] == "models/default-chat"
         assert (await made.ask("/v1/models/small")).json["id"] == "small"
@@ -208,6 +210,17 @@ async def test_a_form_goes_on_with_the_model_that_its_alias_stands_for() -> None
         assert received.body == FORM % (sound, b"whisper-large")
         assert received.headers["content-length"] == str(len(received.body))
     assert answered.noted.asked == "ears"
+
+
+async def test_a_form_with_a_second_model_behind_the_file_is_refused() -> None:
+    """Which of them a provider takes is not known. It is seen as it passes, and the provider gets no whole form."""
+    part = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n'
+    body = part % b"cheap" + FORM % (b"sound" * 30000, b"dear")
+    headers = [("Content-Type", "multipart/form-data; boundary=b")]
+    async with two_providers() as (made, one, _):
+        answered = await made.ask("/v1/audio/transcriptions", body, headers=headers)
+        assert (answered.status, answered.json["error"]["param"]) == (400, "model")
+        assert not one.received
 
 
 async def test_a_request_in_another_protocol_is_translated_where_the_provider_says_so() -> None:
