@@ -7,9 +7,13 @@ from typing import Final
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Exchange, WrappedBody
+from gateway.http.fields import values
 
 _CODINGS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 """How zlib calls what clients call so."""
+
+
+_UTF8: Final = (b"utf-8", b"utf8")
 
 
 class AnswerTooLarge(Exception):
@@ -29,6 +33,18 @@ async def request_body(exchange: Exchange, largest: int) -> bytes:
         if len(data) > largest:
             raise _too_large(largest)
     return _decoded(bytes(data), exchange.fields.get(b"content-encoding", b"").strip().lower(), largest)
+
+
+def check_media_type(exchange: Exchange) -> None:
+    """A message is JSON in UTF-8: of any other type or charset, another reader might see another message in the same
+    bytes. Raises GatewayError."""
+    types = values(exchange.headers, b"content-type")
+    if not types:
+        return
+    kind, *parameters = (part.strip().lower() for part in types[0].split(b";"))
+    charsets = [part.partition(b"=")[2].strip().strip(b'"') for part in parameters if part.startswith(b"charset")]
+    if len(types) > 1 or kind != b"application/json" or any(each not in _UTF8 for each in charsets):
+        raise GatewayError(ErrorKind.UNSUPPORTED_MEDIA_TYPE, "a message is application/json, in UTF-8")
 
 
 def _decoded(data: bytes, coding: bytes, largest: int) -> bytes:

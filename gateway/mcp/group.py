@@ -26,7 +26,7 @@ from gateway.outside.throttled_log import ThrottledLog
 
 logger = logging.getLogger("gateway.mcp")
 
-GREETING_SECONDS: Final = 15.0  # for a server to begin or end a session: the others do not wait longer
+TOGETHER_SECONDS: Final = 15.0  # for what all servers are asked: the others do not wait longer for one
 DISCOVER: Final = "server/discover"
 
 _BOTH: Final = (b"accept", JSON + b", " + EVENTS)
@@ -129,7 +129,7 @@ async def _said(group: Group, asked: Asked, server: Server, body: bytes) -> Said
     exchange.attempts = ()
     begins = message.method in (INITIALIZE, DISCOVER)
     session = None if begins else asked.at(server)
-    seconds = min(server.timeout, GREETING_SECONDS) if begins else server.timeout
+    seconds = min(server.timeout, TOGETHER_SECONDS)
     try:
         response = await server.send(exchange, session, body, seconds=seconds, lines=[_BOTH])
         if not message.is_request:

@@ -16,7 +16,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Exchange, Headers, Response
 from gateway.http.bodies import WholeBody
 from gateway.mcp.answers import EVENTS, JSON, accepted, answer, failed, failure_text, refused
-from gateway.mcp.bodies import AnswerTooLarge, answer_body, begun, request_body
+from gateway.mcp.bodies import AnswerTooLarge, answer_body, begun, check_media_type, request_body
 from gateway.mcp.json_text import NotJson, elements, replaced, skip
 from gateway.mcp.messages import (
     CALL,
@@ -117,6 +117,7 @@ class Passing:
         return response
 
     async def _post(self, exchange: Exchange) -> Response:
+        check_media_type(exchange)
         body = await request_body(exchange, self.limits.body)
         found = read(body)
         requests = [each for each in found.several if each.is_request]
@@ -180,7 +181,7 @@ class Passing:
         errors: Sequence[str],
     ) -> Response:
         """An answer that is no stream, with these errors beside it."""
-        look = response.status == 200 and not self.server.allowed.all
+        look = 200 <= response.status < 300 and not self.server.allowed.all
         try:
             if not isinstance(response.body, bytes) and _is_json(response):
                 response.body = await begun(response.body, _HELD)  # until then, there can be an error in its place
@@ -259,7 +260,7 @@ async def admitted(server: Server, exchange: Exchange, message: Message) -> Head
 def events_of(response: Response) -> Body | None:
     """The body of a response that has events, None of any other."""
     types = [value for name, value in response.headers if name == b"content-type"]
-    if response.status != 200 or not any(each.lower().lstrip().startswith(EVENTS) for each in types):
+    if not 200 <= response.status < 300 or not any(each.lower().lstrip().startswith(EVENTS) for each in types):
         return None
     return WholeBody(response.body, []) if isinstance(response.body, bytes) else response.body
 

@@ -29,6 +29,9 @@ MOST_TASKS: Final = 100  # that tell a server something beside requests
 TELLING_SECONDS: Final = 5.0
 
 
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
+
 class SessionLost(Exception):
     """The endpoint that a session began with is not there any more."""
 
@@ -80,10 +83,21 @@ class Server:
         if session is not None and session.endpoint:
             handler = self._bound(session.endpoint)
         try:
-            return await self.guard(handler)(sent)
+            response = await self.guard(handler)(sent)
         finally:
             exchange.upstream = sent.upstream
             exchange.attempts += sent.attempts
+        if response.status in _REDIRECTS:
+            raise self._elsewhere(response)
+        return response
+
+    def _elsewhere(self, response: Response) -> GatewayError:
+        """A redirect leads clients past the gateway, or nowhere."""
+        if not isinstance(response.body, bytes):
+            response.body.close()
+        location = b", ".join(value for name, value in response.headers if name == b"location").decode("latin-1")
+        detail = f"the MCP server {self.name} redirects to {shown(location)}; write its address as it is"
+        return GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, detail)
 
     def _request(
         self, exchange: Exchange, session: ServerSession | None, body: bytes | None, lines: Headers
@@ -140,7 +154,8 @@ class Server:
         """Whether a tool may be called, and as often as that: lines for the answer. Raises BadMessage, GatewayError."""
         rule = f"mcp:{self.name}"
         if not self.allowed.has(name):
-            sentence = f"there is no tool {shown(name)} here"
+            called = message.params.get("name")
+            sentence = f"there is no tool {shown(called if isinstance(called, str) else name)} here"
             error = GatewayError(ErrorKind.FORBIDDEN, f"the tool {shown(name)} may not be called")
             try:
                 deny(exchange, rule, error)

@@ -19,8 +19,8 @@ from typing import Any, Final
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Response
 from gateway.mcp.answers import accepted, answer, failed, failure_text, refused
-from gateway.mcp.bodies import AnswerTooLarge, answer_body, request_body
-from gateway.mcp.group import DISCOVER, GREETING_SECONDS, Asked, Group, body_of, final, give_up, said_by_all, unexpected
+from gateway.mcp.bodies import AnswerTooLarge, answer_body, check_media_type, request_body
+from gateway.mcp.group import DISCOVER, TOGETHER_SECONDS, Asked, Group, body_of, final, give_up, said_by_all, unexpected
 from gateway.mcp.json_text import NotJson, replaced, written
 from gateway.mcp.listening import listened, subscribed
 from gateway.mcp.lists import begun, discovered, listed, taking_part
@@ -98,6 +98,7 @@ class Several:
     # One message.
 
     async def _post(self, exchange: Exchange) -> Response:
+        check_media_type(exchange)
         found = read(await request_body(exchange, self.group.limits.body))
         check_headers(exchange, found.several)
         first, alone = found.several[0], stands_alone(exchange)
@@ -271,7 +272,7 @@ class Several:
 
         async def one(server: Server, own: ServerSession) -> None:
             with contextlib.suppress(GatewayError, SessionLost):
-                give_up(await server.send(copy(exchange), own, seconds=GREETING_SECONDS))
+                give_up(await server.send(copy(exchange), own, seconds=TOGETHER_SECONDS))
 
         known = [(self.group.servers.get(own.server), own) for own in session.servers if own.id]
         await asyncio.gather(*(one(server, own) for server, own in known if server is not None))

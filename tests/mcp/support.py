@@ -238,7 +238,8 @@ class Door:
     ) -> tuple[Response, Exchange]:
         """The response as it begins. `x_y` is the header `X-Y`."""
         lines = [(name.replace("_", "-"), value) for name, value in headers.items() if value]
-        lines += [("content-type", "application/json"), ("accept", "application/json, text/event-stream")]
+        lines += [("content-type", "application/json")] * ("content_type" not in headers)
+        lines += [("accept", "application/json, text/event-stream")]
         exchange = make_exchange(method, path, headers=lines, body=body)
         exchange.identity = Identity(consumer, "test") if consumer else None
         return await self.handler(exchange), exchange

@@ -333,3 +333,31 @@ async def test_metadata_of_the_server_is_passed() -> None:
         wrong = await door(one(stub)).ask("PUT", b"{}")
     assert got.json == {"resource": "/.well-known/oauth-protected-resource/mcp"}
     assert (wrong.status, wrong.headers["allow"]) == (405, "GET, POST, DELETE")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 200),
+        ('Application/JSON; charset="UTF-8"', 200),
+        ("application/json; charset=utf-7", 415),
+        ("application/json;charset=utf-16le", 415),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+    ],
+)
+async def test_message_is_json_in_utf8(kind: str, status: int) -> None:
+    """In another charset the server could read another tool than the gateway."""
+    stub = McpStub(sessions=False)
+    async with serving(stub):
+        message = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        got = await door(one(stub)).post(message, content_type=kind)
+    assert (got.status, len(stub.received)) == (status, int(status == 200))
+
+
+async def test_redirect_is_an_error() -> None:
+    """A server that leads elsewhere has its address written wrongly: the operator learns of it, not the client."""
+    stub = McpStub(raw=(307, "", []), headers=[(b"location", b"http://127.0.0.1:9/mcp/")])
+    async with serving(stub):
+        got = await door(one(stub)).call("ping")
+    assert (got.status, "location" in got.headers, got.json["id"]) == (502, False, 1)
