@@ -78,10 +78,8 @@ class Basic:
         known = self._known.get(digest) or self._wrong.get(digest)
         if known is not None and time.monotonic() < known[1]:
             return known[0]
-        return await self._checked(digest, value, owner_of(exchange))
-
-    async def _checked(self, digest: bytes, value: bytes, owner: Hashable) -> AuthResult:
-        """Several requests with the same credentials wait for one check."""
+        # Several requests with the same credentials wait for one check.
+        owner = owner_of(exchange)
         check = self._checks.get(digest)
         if check is None:
             credentials = _decoded(value)

@@ -44,7 +44,14 @@ def conceal(exchange: Exchange, locations: Locations) -> None:
         exchange.hidden_headers |= {b"cookie"}
         exchange.extra_headers += tuple(_without_cookies(exchange.headers, locations.cookies))
     if locations.protocols and b"sec-websocket-protocol" in exchange.fields:
-        _conceal_protocols(exchange, tuple(locations.protocols))
+        # Take entries out of the handshake itself, which is what a WebSocket to the backend is opened with.
+        beginnings = tuple(locations.protocols)
+        kept = b", ".join(entry for entry in protocol_entries(exchange) if not entry.startswith(beginnings))
+        exchange.headers = [line for line in exchange.headers if line[0] != b"sec-websocket-protocol"]
+        exchange.fields = {name: value for name, value in exchange.fields.items() if name != b"sec-websocket-protocol"}
+        if kept:
+            exchange.headers.append((b"sec-websocket-protocol", kept))
+            exchange.fields[b"sec-websocket-protocol"] = kept
 
 
 def _conceal_in_referer(exchange: Exchange, names: frozenset[bytes]) -> None:
@@ -56,16 +63,6 @@ def _conceal_in_referer(exchange: Exchange, names: frozenset[bytes]) -> None:
         lines.append((b"referer", before + b"?" + kept if kept else before))
     exchange.hidden_headers |= {b"referer"}
     exchange.extra_headers += tuple(lines)
-
-
-def _conceal_protocols(exchange: Exchange, beginnings: tuple[bytes, ...]) -> None:
-    """Take entries out of the handshake itself, which is what a WebSocket to the backend is opened with."""
-    kept = b", ".join(entry for entry in protocol_entries(exchange) if not entry.startswith(beginnings))
-    exchange.headers = [line for line in exchange.headers if line[0] != b"sec-websocket-protocol"]
-    exchange.fields = {name: value for name, value in exchange.fields.items() if name != b"sec-websocket-protocol"}
-    if kept:
-        exchange.headers.append((b"sec-websocket-protocol", kept))
-        exchange.fields[b"sec-websocket-protocol"] = kept
 
 
 def without_parameters(query: bytes, names: frozenset[bytes]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -56,7 +55,18 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._timeout):
                 if discovery:
-                    url = _jwks_uri(await self._get(url), issuer)
+                    # Where the keys are (OpenID Connect Discovery, 4.3): only if the metadata is the issuer's own.
+                    metadata = await self._get(url)
+                    try:
+                        document = load_json(metadata.body)
+                    except (ValueError, RecursionError):
+                        raise FetchError(f"{metadata.url} is not JSON") from None
+                    if not isinstance(document, dict) or document.get("issuer") != issuer:
+                        raise FetchError(f"{metadata.url} is the metadata of another issuer than {issuer}")
+                    uri = document.get("jwks_uri")
+                    if not isinstance(uri, str) or not _as_safe(metadata.url, uri):
+                        raise FetchError(f"{metadata.url} has no jwks_uri that is a URL, and https if it is itself")
+                    url = uri
                 return await self._get(url)
         except TimeoutError:
             raise FetchError(f"{shown_url(url)} did not answer within {self._timeout:g} s") from None
@@ -74,33 +84,16 @@ class Fetcher:
                 raise FetchError(f"{shown} answered {response.status_code}")
             body = await whole_body(response, MAX_BYTES)
             headers = response.headers
-            return Fetched(shown, body, _max_age(headers.get("cache-control", "")), _clock_ahead(headers))
-
-
-def _clock_ahead(headers: Mapping[str, str]) -> float | None:
-    """By the Date of an answer, and by how long caches say that they had it (RFC 9111, 5.1)."""
-    date = http_date(headers.get("date", "").encode("latin-1"))
-    age = headers.get("age", "0")
-    return None if date is None or not age.isdecimal() or len(age) > 9 else time.time() - date - int(age)
-
-
-def _max_age(text: str) -> float | None:
-    match = _MAX_AGE.search(text)
-    return float(match[1]) if match else None
-
-
-def _jwks_uri(metadata: Fetched, issuer: str) -> str:
-    """Where the keys are (OpenID Connect Discovery, 4.3): only if the metadata is the issuer's own."""
-    try:
-        document = load_json(metadata.body)
-    except (ValueError, RecursionError):
-        raise FetchError(f"{metadata.url} is not JSON") from None
-    if not isinstance(document, dict) or document.get("issuer") != issuer:
-        raise FetchError(f"{metadata.url} is the metadata of another issuer than {issuer}")
-    uri = document.get("jwks_uri")
-    if not isinstance(uri, str) or not _as_safe(metadata.url, uri):
-        raise FetchError(f"{metadata.url} has no jwks_uri that is a URL, and https if it is itself")
-    return uri
+            match = _MAX_AGE.search(headers.get("cache-control", ""))
+            # By the Date of an answer, and by how long caches say that they had it (RFC 9111, 5.1).
+            date = http_date(headers.get("date", "").encode("latin-1"))
+            age = headers.get("age", "0")
+            return Fetched(
+                shown,
+                body,
+                float(match[1]) if match else None,
+                None if date is None or not age.isdecimal() or len(age) > 9 else time.time() - date - int(age),
+            )
 
 
 def _as_safe(known: str, url: str) -> bool:

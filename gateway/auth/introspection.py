@@ -111,7 +111,11 @@ class Introspection:
             if answer.status != 200:
                 raise AuthServerError(f"{self._service.shown} answered {answer.status}")
             result, seconds = self._judge(_members(answer.body, self._service.shown), token)
-            self._remember(digest, result, seconds)
+            self._known.discard(digest)
+            self._refused.discard(digest)
+            if seconds > 0:
+                memory = self._known if isinstance(result, Recognised) else self._refused
+                memory.put(digest, (result, time.time() + seconds))
         except AuthServerError as error:
             self._service.warn(self.name, error)
             return BUSY if isinstance(error, AuthServerBusyError) else UNKNOWN
@@ -137,13 +141,6 @@ class Introspection:
         except TokenError as error:
             return Refused(str(error)), rules.negative_cache
         return bearer, min(rules.cache, expires - now)
-
-    def _remember(self, digest: bytes, result: AuthResult, seconds: float) -> None:
-        self._known.discard(digest)
-        self._refused.discard(digest)
-        if seconds > 0:
-            memory = self._known if isinstance(result, Recognised) else self._refused
-            memory.put(digest, (result, time.time() + seconds))
 
     def challenge(self, refused: Refused | None) -> bytes:
         """RFC 6750, 3: without a token there is no error to name."""

@@ -94,7 +94,13 @@ def from_jwk(jwk: Any) -> Key:
         raise KeyUnfitError("its kty is none of RSA, EC, OKP and oct")
     if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
         raise KeyUnfitError("its kid or its alg is not a text")
-    _check_purpose(jwk)
+    # RFC 7517, 4.2 and 4.3.
+    not_for_signatures, not_for_verifying = OTHER_PURPOSES
+    if jwk.get("use") not in (None, "sig"):
+        raise KeyUnfitError(not_for_signatures)
+    operations = jwk.get("key_ops")
+    if operations is not None and (not isinstance(operations, list) or "verify" not in operations):
+        raise KeyUnfitError(not_for_verifying)
     _check_members(jwk, kind)
     key = from_secret(base64url(jwk["k"].encode())) if kind == "oct" else _public(kid, _load_jwk(jwk, kind))
     if algorithm is None:
@@ -102,16 +108,6 @@ def from_jwk(jwk: Any) -> Key:
     if algorithm not in key.algorithms:
         raise KeyUnfitError("its alg is not one for keys of its type, size or curve")
     return Key(kid, frozenset({algorithm}), key.material)
-
-
-def _check_purpose(jwk: dict[str, Any]) -> None:
-    """RFC 7517, 4.2 and 4.3."""
-    not_for_signatures, not_for_verifying = OTHER_PURPOSES
-    if jwk.get("use") not in (None, "sig"):
-        raise KeyUnfitError(not_for_signatures)
-    operations = jwk.get("key_ops")
-    if operations is not None and (not isinstance(operations, list) or "verify" not in operations):
-        raise KeyUnfitError(not_for_verifying)
 
 
 def _check_members(jwk: dict[str, Any], kind: str) -> None:
@@ -138,20 +134,16 @@ def _load_jwk(jwk: dict[str, Any], kind: str) -> Any:
 def _public(kid: str | None, material: Any) -> Key:
     """A public key with the algorithms of its type."""
     if isinstance(material, RSAPublicKey):
-        _check_rsa(material)
+        if material.key_size not in RSA_BITS:
+            raise KeyUnfitError(f"it has {material.key_size} bits; RSA keys have {RSA_BITS[0]} to {RSA_BITS[-1]} here")
+        if _is_roca(material.public_numbers().n):
+            raise KeyUnfitError("it was made by a device whose keys can be factored (ROCA, CVE-2017-15361)")
         return Key(kid, RSA_ALGORITHMS, material)
     if isinstance(material, EllipticCurvePublicKey) and material.curve.name in CURVES:
         return Key(kid, frozenset({CURVES[material.curve.name]}), material)
     if isinstance(material, Ed25519PublicKey | Ed448PublicKey):
         return Key(kid, frozenset({"EdDSA"}), material)
     raise KeyUnfitError("it is not a key for RS, PS, ES256, ES384, ES512 or EdDSA")
-
-
-def _check_rsa(material: RSAPublicKey) -> None:
-    if material.key_size not in RSA_BITS:
-        raise KeyUnfitError(f"it has {material.key_size} bits; RSA keys have {RSA_BITS[0]} to {RSA_BITS[-1]} here")
-    if _is_roca(material.public_numbers().n):
-        raise KeyUnfitError("it was made by a device whose keys can be factored (ROCA, CVE-2017-15361)")
 
 
 def _is_roca(modulus: int) -> bool:

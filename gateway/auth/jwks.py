@@ -104,7 +104,10 @@ class PublishedKeys(FetchedKeys):
         if dry_run or not self._refreshing:
             return self._keys if known else NOT_FETCHED if dry_run else NO_KEYS
         if not known or kid is None:
-            return await self._wait_for_keys()
+            # There are none: wait for the fetch that is under way, if one is.
+            if self._fetching is not None:
+                await _finished(self._fetching)
+            return self._keys if self._clock() < self._until else NO_KEYS
         found = await self._look_for(kid, algorithm)
         # Tokens may name keys that are published without a name: then these are all that there is to go by.
         return self._keys if isinstance(found, Refused) and self._keys.has_nameless(algorithm) else found
@@ -127,12 +130,6 @@ class PublishedKeys(FetchedKeys):
             await _finished(fetching)
         return None if self._keys is keys else self._keys
 
-    async def _wait_for_keys(self) -> KeySet | Refused:
-        """There are none: wait for the fetch that is under way, if one is."""
-        if self._fetching is not None:
-            await _finished(self._fetching)
-        return self._keys if self._clock() < self._until else NO_KEYS
-
     async def _look_for(self, kid: str, algorithm: str | None) -> KeySet | Refused:
         """The issuer may have a new key: ask, but neither often nor twice for the same."""
         if self._absent.get((kid, algorithm), 0.0) > self._clock():
@@ -148,7 +145,9 @@ class PublishedKeys(FetchedKeys):
         if not self._keys.knows(kid, algorithm):
             if self.failures or not finished:
                 return NO_KEYS
-            self._note_absent(kid, algorithm)
+            if len(self._absent) >= ABSENT_KIDS:
+                del self._absent[next(iter(self._absent))]
+            self._absent[kid, algorithm] = self._clock() + ABSENT_SECONDS
         return self._keys
 
     def _may_ask(self) -> bool:
@@ -158,11 +157,6 @@ class PublishedKeys(FetchedKeys):
             return False
         self._asked.append(now)
         return True
-
-    def _note_absent(self, kid: str, algorithm: str | None) -> None:
-        if len(self._absent) >= ABSENT_KIDS:
-            del self._absent[next(iter(self._absent))]
-        self._absent[kid, algorithm] = self._clock() + ABSENT_SECONDS
 
     async def _keep_fresh(self) -> None:
         while True:

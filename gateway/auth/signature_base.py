@@ -56,7 +56,18 @@ def _value(exchange: Exchange, item: Item) -> str:
     if type(name) is not str:
         raise ComponentError("a component is not a text in quotes")
     if not name.startswith("@"):
-        return _field(exchange, name, item)
+        lines = values(exchange.headers, name.encode("latin-1"))
+        if name != name.lower() or not lines:
+            raise ComponentError(f'the request has no header "{name}"')
+        parameters = dict(item.parameters)
+        key = parameters.pop("key", None)
+        as_bytes = parameters.pop("bs", None)
+        if parameters or (as_bytes is not None and (as_bytes is not True or key is not None)):
+            raise ComponentError(f'"{name}"{parameters_text(item.parameters)} is not supported here')
+        if as_bytes:
+            return ", ".join(f":{b64encode(line).decode()}:" for line in lines)
+        whole = b", ".join(lines).decode("latin-1")
+        return whole if key is None else _member(name, whole, key)
     if name == "@query-param":
         return _query_parameter(exchange, item)
     derive = _DERIVED.get(name)
@@ -118,21 +129,6 @@ def _encoded(text: str) -> str:
 
 
 # Fields (2.1).
-
-
-def _field(exchange: Exchange, name: str, item: Item) -> str:
-    lines = values(exchange.headers, name.encode("latin-1"))
-    if name != name.lower() or not lines:
-        raise ComponentError(f'the request has no header "{name}"')
-    parameters = dict(item.parameters)
-    key = parameters.pop("key", None)
-    as_bytes = parameters.pop("bs", None)
-    if parameters or (as_bytes is not None and (as_bytes is not True or key is not None)):
-        raise ComponentError(f'"{name}"{parameters_text(item.parameters)} is not supported here')
-    if as_bytes:
-        return ", ".join(f":{b64encode(line).decode()}:" for line in lines)
-    whole = b", ".join(lines).decode("latin-1")
-    return whole if key is None else _member(name, whole, key)
 
 
 def _member(name: str, text: str, key: Bare) -> str:

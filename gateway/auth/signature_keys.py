@@ -60,7 +60,13 @@ def _verify(algorithm: str, key: Any) -> Verify:
     if algorithm == "ecdsa-p384-sha384" and _is_on(key, ec.SECP384R1):
         return _ecdsa(key, 48, hashes.SHA384())
     if algorithm.startswith("rsa-") and isinstance(key, RSAPublicKey):
-        return _rsa(algorithm, key)
+        if key.key_size < MIN_RSA_BITS:
+            raise SignatureKeyError(f"the key has {key.key_size} bits, and needs at least {MIN_RSA_BITS}")
+        if algorithm == "rsa-pss-sha512":
+            pss = padding.PSS(padding.MGF1(hashes.SHA512()), salt_length=64)
+            return _quiet(lambda signature, signed: key.verify(signature, signed, pss, hashes.SHA512()))
+        pkcs1 = padding.PKCS1v15()
+        return _quiet(lambda signature, signed: key.verify(signature, signed, pkcs1, hashes.SHA256()))
     raise SignatureKeyError(f"this key is not one for {algorithm}")
 
 
@@ -90,13 +96,3 @@ def _ecdsa(key: EllipticCurvePublicKey, size: int, hash_: hashes.HashAlgorithm) 
         key.verify(encode_dss_signature(r, s), signed, algorithm)
 
     return _quiet(verify)
-
-
-def _rsa(algorithm: str, key: RSAPublicKey) -> Verify:
-    if key.key_size < MIN_RSA_BITS:
-        raise SignatureKeyError(f"the key has {key.key_size} bits, and needs at least {MIN_RSA_BITS}")
-    if algorithm == "rsa-pss-sha512":
-        pss = padding.PSS(padding.MGF1(hashes.SHA512()), salt_length=64)
-        return _quiet(lambda signature, signed: key.verify(signature, signed, pss, hashes.SHA512()))
-    pkcs1 = padding.PKCS1v15()
-    return _quiet(lambda signature, signed: key.verify(signature, signed, pkcs1, hashes.SHA256()))
