@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -64,21 +64,22 @@ class ConsulSource:
         """See `Source`."""
         seconds = self._wait * 17 / 16 + ANSWER_SECONDS
         async with client_of(seconds, self._query.ca) as client:
-            await self._follow(client, seconds, sink)
-
-    async def _follow(self, client: httpx2.AsyncClient, seconds: float, sink: Sink) -> None:
-        index, known = 0, b""
-        while True:
-            began = time.perf_counter()
-            async with asyncio.timeout(seconds if index else ANSWER_SECONDS):
-                answered, body = await self._ask(client, index)
-            if body == known:
-                sink.alive()
-            else:
-                happened, known = time.perf_counter(), body
-                sink.deliver(Instances(await self._members(body, sink), str(answered), happened))
-            index = max(1, answered) if answered >= index else 0
-            await asyncio.sleep(APART_SECONDS - (time.perf_counter() - began))
+            index, known = 0, b""
+            while True:
+                began = time.perf_counter()
+                async with asyncio.timeout(seconds if index else ANSWER_SECONDS):
+                    answered, body = await self._ask(client, index)
+                if body == known:
+                    sink.alive()
+                else:
+                    happened, known = time.perf_counter(), body
+                    members, bad = await parsed("consul", partial(_parsed, body), len(body))
+                    for wrong in sorted(bad - self._bad):
+                        sink.fault(wrong)
+                    self._bad = bad
+                    sink.deliver(Instances(members, str(answered), happened))
+                index = max(1, answered) if answered >= index else 0
+                await asyncio.sleep(APART_SECONDS - (time.perf_counter() - began))
 
     async def _ask(self, client: httpx2.AsyncClient, index: int) -> tuple[int, bytes]:
         """The index and the body of an answer. Raises SourceLost, or what HTTP raises."""
@@ -95,13 +96,6 @@ class ConsulSource:
             reason = " ".join(body.decode(errors="replace").split())[:200]
             raise SourceLost(f"it answers {response.status_code}: {reason or 'without a reason'}")
         return _index_of(response.headers), body
-
-    async def _members(self, body: bytes, sink: Sink) -> Sequence[Member]:
-        members, bad = await parsed("consul", partial(_parsed, body), len(body))
-        for wrong in sorted(bad - self._bad):
-            sink.fault(wrong)
-        self._bad = bad
-        return members
 
 
 def _index_of(headers: httpx2.Headers) -> int:

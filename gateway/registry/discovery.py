@@ -150,16 +150,17 @@ class Discovery:
         """What the source said last, where the service has no endpoints."""
         place = self.source.place
         if self.lost:
-            age = "never answered" if self.answered_at is None else f"answered {self._age():.0f} s ago"
+            age = (
+                "never answered"
+                if self.answered_at is None
+                else f"answered {(self.age(time.perf_counter()) or 0.0):.0f} s ago"
+            )
             return f"{place} {age}: {self.lost}"
         return f"{place} has not answered yet" if self.answered_at is None else f"{place} says that there are none"
 
     def age(self, now: float) -> float | None:
         """Seconds since the source last sent anything; None where it never did."""
         return None if self.answered_at is None else now - self.answered_at
-
-    def _age(self) -> float:
-        return self.age(time.perf_counter()) or 0.0
 
     def _held(self) -> float:
         """How long an empty set is held back still."""

@@ -85,14 +85,12 @@ class DnsSource:
                 raise SourceLost("; ".join(answers.unanswered.values()))
             members = self._sightings.take(answers.seen, answers.unanswered, time.perf_counter())
             sink.deliver(Instances(members, "", began))
-            await asyncio.sleep(self._pause(answers.ttl))
-
-    def _pause(self, ttl: float) -> float:
-        """Seconds until the next question. While something is missing, three of them make up the hold time."""
-        wait = self._ttl.of(ttl) * random.uniform(*BEFORE_EXPIRY)
-        if ttl == float("inf") or self._sightings.incomplete:
-            wait = min(wait, self._hold / 3)
-        return max(SHORTEST, wait)
+            # Seconds until the next question. While something is missing, three of them make up the hold time.
+            ttl = answers.ttl
+            wait = self._ttl.of(ttl) * random.uniform(*BEFORE_EXPIRY)
+            if ttl == float("inf") or self._sightings.incomplete:
+                wait = min(wait, self._hold / 3)
+            await asyncio.sleep(max(SHORTEST, wait))
 
     async def _ask(self) -> _Answers:
         answers = _Answers()
@@ -126,7 +124,11 @@ class DnsSource:
     ) -> None:
         question = f"{host} {family}"
         try:
-            found = _of_family(beside, family) if beside else await self._servers.addresses(host, family)
+            found = (
+                [found for found in beside if (":" in found.value) == (family == "AAAA")]
+                if beside
+                else await self._servers.addresses(host, family)
+            )
         except NoAnswer as reason:
             answers.unanswered[question] = str(reason)
             return
@@ -134,10 +136,6 @@ class DnsSource:
             address = Address(each.value, member.address.port)
             if family == "A" or len(self._families) == 1 or _has_a_way_to(address):
                 answers.add(replace(member, address=address), question, each.ttl)
-
-
-def _of_family(addresses: Sequence[Found], family: Family) -> list[Found]:
-    return [found for found in addresses if (":" in found.value) == (family == "AAAA")]
 
 
 def _weighted(records: Sequence[Found]) -> Iterator[tuple[Found, Member]]:

@@ -115,7 +115,11 @@ class EtcdSource:
             if self._login is not None:
                 await etcd.log_in(*self._login)
             while True:
-                await self._list(etcd, sink)
+                happened = time.perf_counter()
+                self._revision, self._keys, faults = await self._listed(etcd)
+                for fault in faults:
+                    sink.fault(fault)
+                self._deliver(sink, happened)
                 await first_of(self._follow(etcd, sink), self._check(etcd, sink))
 
     def _deliver(self, sink: Sink, happened: float) -> None:
@@ -125,13 +129,6 @@ class EtcdSource:
     async def _listed(self, etcd: _Etcd) -> tuple[int, Keys, list[str]]:
         body = await etcd.ask("/v3/kv/range", self._range)
         return await on_thread("etcd-list", partial(_parsed, body, dict(self._keys)))
-
-    async def _list(self, etcd: _Etcd, sink: Sink) -> None:
-        happened = time.perf_counter()
-        self._revision, self._keys, faults = await self._listed(etcd)
-        for fault in faults:
-            sink.fault(fault)
-        self._deliver(sink, happened)
 
     # The watch.
 

@@ -261,19 +261,16 @@ class BusHealth:
         for some in in_steps(changed):
             for endpoint in some:
                 if self._upstream.has(endpoint):
-                    self._heed(endpoint, now)
+                    down = self._said.down.get(endpoint.address) if self._said is not None else None
+                    for signal in SAID.values():
+                        verdict = endpoint.health.verdict(signal, now)
+                        if down is not None and down[0] is signal:
+                            self._upstream.report(endpoint, signal, up=False, reason=down[1], now=now)
+                        elif verdict is not None and not verdict.up and endpoint.address in self._known:
+                            self._upstream.report(endpoint, signal, up=True, reason="discovery says so", now=now)
+                    if not self._initially_up and endpoint.address not in self._known:
+                        self._upstream.report(endpoint, Signal.PROBE, up=False, reason=NOT_CHECKED, now=now)
             yield
-
-    def _heed(self, endpoint: Endpoint, now: float) -> None:
-        down = self._said.down.get(endpoint.address) if self._said is not None else None
-        for signal in SAID.values():
-            verdict = endpoint.health.verdict(signal, now)
-            if down is not None and down[0] is signal:
-                self._upstream.report(endpoint, signal, up=False, reason=down[1], now=now)
-            elif verdict is not None and not verdict.up and endpoint.address in self._known:
-                self._upstream.report(endpoint, signal, up=True, reason="discovery says so", now=now)
-        if not self._initially_up and endpoint.address not in self._known:
-            self._upstream.report(endpoint, Signal.PROBE, up=False, reason=NOT_CHECKED, now=now)
 
 
 def _read(message: ServiceRegistry, received: Received, happened: float, known: Mapping[Written, Read]) -> Said:

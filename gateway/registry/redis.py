@@ -213,7 +213,11 @@ class RedisSource:
         if digest != self.digest:
             await self._learn(digest, text)
         if self._sink is not None:
-            self._sink.deliver(Instances(self._members(), digest[:16], happened))
+            members = {address: member for address, member in self._former.items() if address not in self._known.left}
+            for address, member in self._known.here.items():
+                if not (member.late and address in members):
+                    members[address] = member
+            self._sink.deliver(Instances(list(members.values()), digest[:16], happened))
 
     async def _learn(self, digest: str, text: bytes) -> None:
         known = await parsed("redis-registry", partial(_parsed, text, self._known.values), len(text))
@@ -222,13 +226,6 @@ class RedisSource:
             if isinstance(wrong, str) and self._sink is not None:
                 self._sink.fault(f"the instance {written.decode(errors='replace')[:100]!r} is left out: {wrong}")
         self._known, self.digest = known, digest
-
-    def _members(self) -> list[Member]:
-        members = {address: member for address, member in self._former.items() if address not in self._known.left}
-        for address, member in self._known.here.items():
-            if not (member.late and address in members):
-                members[address] = member
-        return list(members.values())
 
 
 @dataclass(frozen=True, slots=True)
