@@ -88,7 +88,14 @@ class GradientLimit:
             return
         self._samples.add(now - began)
         if self.measuring and self._samples.count >= self._settings.requests:
-            self._measured(now)
+            settings = self._settings
+            self.measuring = False
+            self.unloaded = self._samples.quantile(settings.quantile)
+            self.limit = self._deferred
+            self._samples = Sketch()
+            self._epoch = -math.inf
+            self._next_measurement = now + settings.interval * (1 + settings.jitter * self._random())
+            self._window_end = now + settings.window
 
     def lost(self) -> None:
         """A request ended without an answer that says how long one takes."""
@@ -102,15 +109,12 @@ class GradientLimit:
         elif now >= self._window_end:
             self._window_end = now + self._settings.window
             if self._samples.count:
-                self._end_window(now)
-
-    def _end_window(self, now: float) -> None:
-        settings = self._settings
-        taken, self._samples = self._samples.quantile(settings.quantile), Sketch()
-        before, self.limit = self.limit, next_limit(self.limit, self.unloaded, taken, settings)
-        self._minima = self._minima + 1 if before == self.limit == settings.minimum else 0
-        if self._minima >= _MINIMA:
-            self._measure(now)
+                settings = self._settings
+                taken, self._samples = self._samples.quantile(settings.quantile), Sketch()
+                before, self.limit = self.limit, next_limit(self.limit, self.unloaded, taken, settings)
+                self._minima = self._minima + 1 if before == self.limit == settings.minimum else 0
+                if self._minima >= _MINIMA:
+                    self._measure(now)
 
     def _measure(self, now: float) -> None:
         self.measuring = True
@@ -121,16 +125,6 @@ class GradientLimit:
         if self._settings.clamp:
             self._epoch = now
             self.limit = self._settings.minimum
-
-    def _measured(self, now: float) -> None:
-        settings = self._settings
-        self.measuring = False
-        self.unloaded = self._samples.quantile(settings.quantile)
-        self.limit = self._deferred
-        self._samples = Sketch()
-        self._epoch = -math.inf
-        self._next_measurement = now + settings.interval * (1 + settings.jitter * self._random())
-        self._window_end = now + settings.window
 
 
 def next_limit(limit: int, unloaded: float, taken: float, settings: GradientSettings) -> int:

@@ -10,7 +10,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -86,18 +86,14 @@ def size_of(value: object, most: int) -> int:
         item = waiting.pop()
         total += sys.getsizeof(item)
         if type(item) not in _LEAVES:
-            _extend(waiting, item)
+            if isinstance(item, list | tuple | set | frozenset):
+                waiting.extend(item)
+            elif isinstance(item, dict | Mapping):
+                waiting.extend(item)
+                waiting.extend(item.values())
+            elif is_dataclass(item):
+                waiting.extend(getattr(item, field.name) for field in fields(item))
     return total
 
 
 _LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
-
-
-def _extend(parts: list[object], item: Any) -> None:
-    if isinstance(item, list | tuple | set | frozenset):
-        parts.extend(item)
-    elif isinstance(item, dict | Mapping):
-        parts.extend(item)
-        parts.extend(item.values())
-    elif is_dataclass(item):
-        parts.extend(getattr(item, field.name) for field in fields(item))

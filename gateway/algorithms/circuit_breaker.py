@@ -163,14 +163,26 @@ class CircuitBreaker:
             self._trials += 1
             self._trials_failed += failed
             self._trials_slow += slow
-            self._judge_trials(now)
+            number = max(self._settings.trials, self._trials)
+            reason = self._too_many(number, self._trials_failed, self._trials_slow)
+            if reason:
+                self._move(Event.FAILED, now, f"{reason} as trials")
+            elif self._trials >= self._settings.trials:
+                self._move(Event.PASSED, now, f"{self._trials} trials went well")
             return
         self._calls.add(1, now)
         if failed:
             self._errors.add(1, now)
         if slow:
             self._slow.add(1, now)
-        self._judge_window(now)
+        if self.state is not State.CLOSED and self.state is not State.RECOVERING:
+            return
+        calls = self._calls.total(now)
+        if calls < self._settings.minimum:
+            return
+        reason = self._too_many(calls, self._errors.total(now), self._slow.total(now))
+        if reason:
+            self._move(Event.TRIPPED, now, f"{reason} within {self._settings.window} s")
 
     def give_back(self, permit: int, now: float, *, answered: bool) -> None:
         """The call says nothing: its client went away, or (`answered`) it was the client's fault, such as a 4xx."""
@@ -215,7 +227,13 @@ class CircuitBreaker:
             self._outstanding += 1
             return True
         if self.state is State.RECOVERING:
-            return self._within_ramp(now)
+            share = 0.5 * (now - self.since) / self._settings.ramp
+            allowed = self._allowed < share * (self._allowed + self._denied) or not self._allowed
+            if allowed:
+                self._allowed += 1
+            else:
+                self._denied += 1
+            return allowed
         return self.state is State.CLOSED
 
     # How it moves.
@@ -223,7 +241,19 @@ class CircuitBreaker:
     def _pass(self, now: float) -> None:
         """What time alone decides."""
         if self.state is State.HALF_OPEN and now >= self.since + self._settings.half_open:
-            self._end_trials(self.since + self._settings.half_open)
+            # The time is up: those without an answer have failed.
+            at = self.since + self._settings.half_open
+            number = self._trials + self._outstanding
+            reason = self._too_many(number, self._trials_failed + self._outstanding, self._trials_slow)
+            if reason:
+                self._move(
+                    Event.FAILED, at, f"{reason} as trials, or had no answer within {self._settings.half_open:g} s"
+                )
+            elif number or self._answered:
+                self._move(Event.PASSED, at, f"{self._trials} trials went well within {self._settings.half_open:g} s")
+            else:
+                self._failures -= 1  # nothing was learnt: as long as before
+                self._move(Event.FAILED, at, f"no trial was answered within {self._settings.half_open:g} s")
         if self.state is State.RECOVERING and now >= self.since + self._settings.ramp:
             self._move(Event.RAMPED, self.since + self._settings.ramp, "it has worked again")
 
@@ -251,16 +281,6 @@ class CircuitBreaker:
         self.opened += 1
         self._failures += 1
 
-    def _judge_window(self, now: float) -> None:
-        if self.state is not State.CLOSED and self.state is not State.RECOVERING:
-            return
-        calls = self._calls.total(now)
-        if calls < self._settings.minimum:
-            return
-        reason = self._too_many(calls, self._errors.total(now), self._slow.total(now))
-        if reason:
-            self._move(Event.TRIPPED, now, f"{reason} within {self._settings.window} s")
-
     # The trials: what is certain before the last has ended is not waited for.
 
     def _begin_trials(self) -> None:
@@ -269,26 +289,6 @@ class CircuitBreaker:
         self._trials_failed = 0
         self._trials_slow = 0
         self._answered = False
-
-    def _judge_trials(self, now: float) -> None:
-        number = max(self._settings.trials, self._trials)
-        reason = self._too_many(number, self._trials_failed, self._trials_slow)
-        if reason:
-            self._move(Event.FAILED, now, f"{reason} as trials")
-        elif self._trials >= self._settings.trials:
-            self._move(Event.PASSED, now, f"{self._trials} trials went well")
-
-    def _end_trials(self, at: float) -> None:
-        """The time is up: those without an answer have failed."""
-        number = self._trials + self._outstanding
-        reason = self._too_many(number, self._trials_failed + self._outstanding, self._trials_slow)
-        if reason:
-            self._move(Event.FAILED, at, f"{reason} as trials, or had no answer within {self._settings.half_open:g} s")
-        elif number or self._answered:
-            self._move(Event.PASSED, at, f"{self._trials} trials went well within {self._settings.half_open:g} s")
-        else:
-            self._failures -= 1  # nothing was learnt: as long as before
-            self._move(Event.FAILED, at, f"no trial was answered within {self._settings.half_open:g} s")
 
     def _too_many(self, calls: int, errors: int, slow: int) -> str:
         """Which ratio has reached its limit, in words; empty where none has."""
@@ -305,12 +305,3 @@ class CircuitBreaker:
     def _begin_ramp(self) -> None:
         self._allowed = 0
         self._denied = 0
-
-    def _within_ramp(self, now: float) -> bool:
-        share = 0.5 * (now - self.since) / self._settings.ramp
-        allowed = self._allowed < share * (self._allowed + self._denied) or not self._allowed
-        if allowed:
-            self._allowed += 1
-        else:
-            self._denied += 1
-        return allowed

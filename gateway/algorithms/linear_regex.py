@@ -106,7 +106,13 @@ class _Automaton:
         for index, byte in enumerate(state.to_bytes(_BYTES, "little")):
             if byte:
                 reachable |= self._union(index, byte)
-        return reachable & self._fitting(char)
+        # The positions at which the pattern takes this character.
+        positions = self._known.get(char)
+        if positions is None:
+            spellings = self._spellings(char)
+            positions = sum(1 << index for index, chars in enumerate(self._chars) if chars.fits(spellings))
+            self._known[char] = positions
+        return reachable & positions
 
     def _union(self, index: int, byte: int) -> int:
         """What can follow eight positions, of which `byte` has those that are meant: at most 8192 of these are kept."""
@@ -118,15 +124,6 @@ class _Automaton:
             self._unions[index, byte] = union
         return union
 
-    def _fitting(self, char: str) -> int:
-        """The positions at which the pattern takes this character."""
-        positions = self._known.get(char)
-        if positions is None:
-            spellings = self._spellings(char)
-            positions = sum(1 << index for index, chars in enumerate(self._chars) if chars.fits(spellings))
-            self._known[char] = positions
-        return positions
-
     def _spellings(self, char: str) -> Sequence[int]:
         if self._ignore_case and char.isascii():
             return ord(char.lower()), ord(char.upper())
@@ -134,27 +131,21 @@ class _Automaton:
 
     def _add(self, node: Node) -> _Part:
         if isinstance(node, Chars):
-            return self._add_chars(node)
+            if len(self._chars) > MAX_POSITIONS:
+                raise RegexError(f"the pattern stands for more than {MAX_POSITIONS} characters; make it simpler", 0)
+            bit = 1 << len(self._chars)
+            self._chars.append(node)
+            self._follow.append(0)
+            return _Part(False, bit, bit)
         if isinstance(node, Chain):
             return self._chained(map(self._add, node.items))
         if isinstance(node, Repeat):
-            return self._add_repeat(node)
+            return self._chained(self._copies(node))
         parts = [self._add(item) for item in node.items]
         first = last = 0
         for part in parts:
             first, last = first | part.first, last | part.last
         return _Part(any(part.nullable for part in parts), first, last)
-
-    def _add_chars(self, node: Chars) -> _Part:
-        if len(self._chars) > MAX_POSITIONS:
-            raise RegexError(f"the pattern stands for more than {MAX_POSITIONS} characters; make it simpler", 0)
-        bit = 1 << len(self._chars)
-        self._chars.append(node)
-        self._follow.append(0)
-        return _Part(False, bit, bit)
-
-    def _add_repeat(self, node: Repeat) -> _Part:
-        return self._chained(self._copies(node))
 
     def _copies(self, node: Repeat) -> Iterator[_Part]:
         """The repetition written out: what must be there, then what may be."""

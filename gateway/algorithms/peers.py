@@ -74,15 +74,14 @@ class Peers:
         others = self._count - among
         if others < PEERS or not one.requests:
             return Standing()
-        return Standing(self._by_errors(one, others, among), self._by_latency(one, among))
-
-    def _by_errors(self, one: Peer, others: int, among: bool) -> float:
         rate = one.error_rate
         mean = (self._sum - among * rate) / others
         deviation = math.sqrt(max(0.0, (self._squares - among * rate * rate) / others - mean * mean))
         usual = min(max(mean, _LEAST_RATE), 1 - _LEAST_RATE)
         chance = math.sqrt(usual * (1 - usual) / one.requests)
-        return (rate - mean) / max(DEVIATIONS * deviation, CHANCE * chance, LEAST_SHARE)
+        return Standing(
+            (rate - mean) / max(DEVIATIONS * deviation, CHANCE * chance, LEAST_SHARE), self._by_latency(one, among)
+        )
 
     def _by_latency(self, one: Peer, among: bool) -> float:
         if one.latency is None or self._latencies - among < PEERS:

@@ -48,14 +48,11 @@ class Sketch:
             return
         at = math.ceil(math.log2(seconds) * PER_OCTAVE) - self.first
         if not 0 <= at < len(self.counts):
-            at = self._widened(at)
+            # Make room for one that is outside of what there is. Answers where it is then.
+            index = min(max(at + self.first, LOWEST), HIGHEST)
+            self.cover(index, index)
+            at = index - self.first
         self.counts[at] += 1
-
-    def _widened(self, at: int) -> int:
-        """Make room for one that is outside of what there is. Answers where it is then."""
-        index = min(max(at + self.first, LOWEST), HIGHEST)
-        self.cover(index, index)
-        return index - self.first
 
     def cover(self, lowest: int, highest: int) -> None:
         """Have room from this index to that one."""

@@ -27,19 +27,17 @@ class MediaRanges:
         """Whether one of the patterns fits this value of Content-Type."""
         verdict = self._remembered.get(content_type)
         if verdict is None:
-            verdict = self._matches(content_type)
+            parsed = parse(content_type.decode("latin-1"))
+            if parsed is None:
+                verdict = False
+            else:
+                name, parameters = parsed
+                verdict = any(pattern.fullmatch(name) and wanted <= parameters for pattern, wanted in self._ranges)
             if len(content_type) <= REMEMBERED_LENGTH:
                 if len(self._remembered) >= REMEMBERED:
                     self._remembered.clear()
                 self._remembered[content_type] = verdict
         return verdict
-
-    def _matches(self, content_type: bytes) -> bool:
-        parsed = parse(content_type.decode("latin-1"))
-        if parsed is None:
-            return False
-        name, parameters = parsed
-        return any(pattern.fullmatch(name) and wanted <= parameters for pattern, wanted in self._ranges)
 
 
 def parse(text: str) -> tuple[str, _Parameters] | None:

@@ -32,19 +32,16 @@ class Asked:
     def values(self, kind: Kind, name: str) -> Sequence[str]:
         """What the request has under a name, decoded, in order; several lines of a header that is a list are one."""
         if kind == "query parameter":
-            return self._parameter(name)
+            if self._parameters is None:
+                self._parameters = {}
+                for other, value in parameters(self.query):
+                    self._parameters.setdefault(other, []).append(value)
+            return self._parameters.get(name, ())
         if kind == "header":
             found = lines_of(self.headers, self.fields, name.encode())
         else:
             found = cookie_values(self.headers, self.fields, name.encode())
         return [value.decode("utf-8", "replace") for value in found]
-
-    def _parameter(self, name: str) -> Sequence[str]:
-        if self._parameters is None:
-            self._parameters = {}
-            for other, value in parameters(self.query):
-                self._parameters.setdefault(other, []).append(value)
-        return self._parameters.get(name, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +70,11 @@ class Requirement:
             return bool(self.fits(values[0]))
         except TextTooLong:
             if self.strict:
-                raise self._too_long() from None
+                detail = (
+                    f"the {self.kind} {self.predicate.name} has more than the {MAX_TEXT} characters that are compared"
+                )
+                raise GatewayError(ErrorKind.BAD_REQUEST, detail) from None
             return False
-
-    def _too_long(self) -> GatewayError:
-        detail = f"the {self.kind} {self.predicate.name} has more than the {MAX_TEXT} characters that are compared"
-        return GatewayError(ErrorKind.BAD_REQUEST, detail)
 
     def reason(self, asked: Asked) -> str:
         """Return a sentence that says what the request has and what the rule wants."""

@@ -86,10 +86,18 @@ def rewritten_pattern(template: Template, pattern: Pattern) -> Pattern | None:
     text = template.text[:-2] if template.ends_in_rest else template.text
     segments = split(normalise_literal(_CAPTURES.sub(CAPTURE, text)))
     if any(map(has_expression, pattern.segments)) and CAPTURE * 2 not in text:
-        wanted = _expressions(pattern)
+        # What each wildcard wants, the rest left out.
+        pieces = [piece for segment in pattern.segments if not isinstance(segment, str) for piece in segment]
+        wanted = [piece if isinstance(piece, Expression) else None for piece in pieces if not isinstance(piece, str)]
         segments = with_expressions(segments, [wanted[number] for number in template.captures if number < len(wanted)])
         segments = tuple([_without_crowd(segment) for segment in segments])
-    return _useful(Pattern(template.source, segments, template.ends_in_rest, _names(template, pattern)))
+    # Name the wildcards of the rewritten form by what they come from; references side by side are one wildcard.
+    names: list[str | None] = []
+    references = iter(template.captures)
+    for run in _CAPTURES.findall(template.text):
+        first, *_ = [pattern.names[next(references)] for _ in run]
+        names.append(None if first in names else first)
+    return _useful(Pattern(template.source, segments, template.ends_in_rest, tuple(names)))
 
 
 def stripped_pattern(prefix: str, pattern: Pattern) -> Pattern | None:
@@ -165,9 +173,20 @@ def send_stripped(prefix: str, base: str) -> Sender:
 def send_rewritten(template: Template, pattern: Pattern) -> Sender:
     """Compile a rewrite of paths that fit `pattern`: the one that `template` was parsed for, or that under a base."""
     if not reads_captures(template, pattern):
-        return _send_with_rest(template, pattern) if template.captures else lambda path, taken: template.text
+        return (
+            Cut(len(pattern.sample("")) - 1, template.text[:-2])
+            if template.captures
+            else lambda path, taken: template.text
+        )
     write = _format(template, pattern).format
-    if _is_safe(template, pattern):
+    # Whether every result is in normal form because only whole segments go where whole segments were.
+    text, captures = template.text, template.captures
+    if template.ends_in_rest:
+        text, captures = text[:-2], captures[:-1]
+    # The wildcards, counted from 0, that take a whole segment each.
+    wildcards = [is_whole(s) for s in pattern.segments if not isinstance(s, str) for p in s if not isinstance(p, str)]
+    whole = {number for number, whole in enumerate(wildcards) if whole}
+    if all(isinstance(s, str) or s == WILD for s in split(text)) and all(capture in whole for capture in captures):
         return lambda path, taken: write(*taken) or "/"
     return lambda path, taken: _checked(write(*taken))
 
@@ -227,10 +246,6 @@ def reads_captures(template: Template, pattern: Pattern) -> bool:
     return bool(template.captures) and not (template.ends_in_rest and len(template.captures) == len(pattern.names) == 1)
 
 
-def _send_with_rest(template: Template, pattern: Pattern) -> Sender:
-    return Cut(len(pattern.sample("")) - 1, template.text[:-2])
-
-
 def _format(template: Template, pattern: Pattern) -> str:
     """Return the rewrite as a format string. Literal braces cannot be in it: they are percent-encoded."""
     text = template.text
@@ -240,27 +255,6 @@ def _format(template: Template, pattern: Pattern) -> str:
         numbers[-1] = len(pattern.names)
     references = iter(numbers)
     return re.sub(CAPTURE, lambda _: f"{{{next(references)}}}", text)
-
-
-def _is_safe(template: Template, pattern: Pattern) -> bool:
-    """Whether every result is in normal form because only whole segments go where whole segments were."""
-    text, captures = template.text, template.captures
-    if template.ends_in_rest:
-        text, captures = text[:-2], captures[:-1]
-    whole = _whole_segments(pattern)
-    return all(isinstance(s, str) or s == WILD for s in split(text)) and all(capture in whole for capture in captures)
-
-
-def _whole_segments(pattern: Pattern) -> set[int]:
-    """The wildcards, counted from 0, that take a whole segment each."""
-    wildcards = [is_whole(s) for s in pattern.segments if not isinstance(s, str) for p in s if not isinstance(p, str)]
-    return {number for number, whole in enumerate(wildcards) if whole}
-
-
-def _expressions(pattern: Pattern) -> list[Expression | None]:
-    """What each wildcard wants, the rest left out."""
-    pieces = [piece for segment in pattern.segments if not isinstance(segment, str) for piece in segment]
-    return [piece if isinstance(piece, Expression) else None for piece in pieces if not isinstance(piece, str)]
 
 
 def _without_crowd(segment: Segment) -> Segment:
@@ -274,16 +268,6 @@ def _checked(path: str) -> str | None:
     """Merge slashes where a piece was empty; refuse what has become a dot segment."""
     merged = merge_slashes(path)
     return merged if is_sendable(merged) else None
-
-
-def _names(template: Template, pattern: Pattern) -> tuple[str | None, ...]:
-    """Name the wildcards of the rewritten form by what they come from; references side by side are one wildcard."""
-    names: list[str | None] = []
-    references = iter(template.captures)
-    for run in _CAPTURES.findall(template.text):
-        first, *_ = [pattern.names[next(references)] for _ in run]
-        names.append(None if first in names else first)
-    return tuple(names)
 
 
 def _useful(pattern: Pattern) -> Pattern | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gateway.http.paths import PathError, compared
-from gateway.routes.pattern import CAPTURE, Pattern, Pieces, taker
+from gateway.routes.pattern import CAPTURE, Pattern, taker
 from gateway.routes.rewrite import Template
 
 _OCTET: Final = re.compile(r"%[0-9A-Fa-f]{2}|.")
@@ -23,16 +23,16 @@ def spell(path: str, pieces: tuple[str, ...], sent: str, pattern: Pattern, templ
     `pieces` has the client's spelling of every segment with the slashes before it. Whatever comes of it is the same as
     `sent` once it is compared: where it is not, `sent` stays.
     """
-    spelled = _end(path, pieces, sent) if template is None else lead + _rewritten(path, pieces, pattern, template)
+    # `sent` is the end of `path`, or "/" where nothing was left of it.
+    spelled = (
+        ("".join(pieces[-sent.count("/") :]) if path.endswith(sent) else sent)
+        if template is None
+        else lead + _rewritten(path, pieces, pattern, template)
+    )
     try:
         return spelled if compared(spelled) == compared(sent) else sent
     except PathError:
         return sent
-
-
-def _end(path: str, pieces: tuple[str, ...], sent: str) -> str:
-    """`sent` is the end of `path`, or "/" where nothing was left of it."""
-    return "".join(pieces[-sent.count("/") :]) if path.endswith(sent) else sent
 
 
 def _rewritten(path: str, pieces: tuple[str, ...], pattern: Pattern, template: Template) -> str:
@@ -54,18 +54,15 @@ def _taken(segments: Sequence[str], pieces: tuple[str, ...], pattern: Pattern) -
     """What each wildcard took, as the client spelled it; the rest with all slashes before it."""
     for wanted, segment, piece in zip(pattern.segments, segments[1:], pieces, strict=False):
         if not isinstance(wanted, str):
-            yield from _cut(wanted, segment, piece.lstrip("/"))
+            # What the wildcards took of one segment: both spellings have the same number of octets.
+            spelled = piece.lstrip("/")
+            plain = tuple([piece if isinstance(piece, str) else None for piece in wanted])  # it is known to fit
+            texts = iter(taker(plain)(segment) or ())
+            octets, position = _OCTET.findall(spelled), 0
+            for literal in plain:
+                end = position + len(_OCTET.findall(next(texts, "") if literal is None else literal))
+                if literal is None:
+                    yield "".join(octets[position:end])
+                position = end
     if pattern.rest:
         yield "".join(pieces[len(pattern.segments) :])
-
-
-def _cut(wanted: Pieces, segment: str, spelled: str) -> Iterator[str]:
-    """What the wildcards took of one segment: both spellings have the same number of octets."""
-    plain = tuple([piece if isinstance(piece, str) else None for piece in wanted])  # it is known to fit
-    texts = iter(taker(plain)(segment) or ())
-    octets, position = _OCTET.findall(spelled), 0
-    for literal in plain:
-        end = position + len(_OCTET.findall(next(texts, "") if literal is None else literal))
-        if literal is None:
-            yield "".join(octets[position:end])
-        position = end

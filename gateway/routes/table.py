@@ -71,7 +71,16 @@ class RouteTable(Generic[T]):
 
     def __init__(self, rules: Iterable[tuple[Rule, T]], *, base_path: str = "", accept_rewritten: bool = False) -> None:
         base = parse_prefix("base_path", base_path)
-        self.candidates = _compile(rules, base, accept_rewritten)
+        candidates: list[Candidate[T]] = []
+        problems: list[tuple[str, str]] = []
+        for order, (rule, value) in enumerate(rules):
+            try:
+                candidates += candidates_of(rule, value, order, base, accept_rewritten)
+            except PatternError as error:
+                problems.append((rule.id, str(error)))
+        if problems:
+            raise RuleErrors(problems)
+        self.candidates = tuple(candidates)
         self._hosts = _tries(candidate for candidate in self.candidates if not candidate.rule.below)
         self._any_host = self._hosts.pop("")
         below = [candidate for candidate in self.candidates if candidate.rule.below]
@@ -141,19 +150,6 @@ class RouteTable(Generic[T]):
         if self._below is not None:
             yield from _for_host(self._below, host)
             yield self._below[""]
-
-
-def _compile(rules: Iterable[tuple[Rule, T]], base: str, accept_rewritten: bool) -> tuple[Candidate[T], ...]:
-    candidates: list[Candidate[T]] = []
-    problems: list[tuple[str, str]] = []
-    for order, (rule, value) in enumerate(rules):
-        try:
-            candidates += candidates_of(rule, value, order, base, accept_rewritten)
-        except PatternError as error:
-            problems.append((rule.id, str(error)))
-    if problems:
-        raise RuleErrors(problems)
-    return tuple(candidates)
 
 
 def _for_host(tries: Mapping[str, Trie[Candidate[T]]], host: str) -> Iterator[Trie[Candidate[T]]]:

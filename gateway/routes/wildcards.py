@@ -36,7 +36,15 @@ def wildcards(source: str) -> Iterator[Wildcard]:
         if char == "*":
             yield Wildcard(at, at + 1, None, None)
         elif char == "{":
-            found = _named_wildcard(source, at)
+            start = at
+            end = next((at for at in range(start + 1, len(source)) if source[at] in "{}:"), len(source))
+            name, expression = source[start + 1 : end], None
+            if source[end : end + 1] == ":":
+                end = _end_of_expression(source, end + 1)
+                expression = Expression(source[start + len(name) + 2 : end])
+            if source[end : end + 1] != "}":
+                raise PatternError(f'path "{source}" has a brace without its partner; write "{{name}}"')
+            found = Wildcard(start, end + 1, name, expression)
             yield found
             at = found.end - 1
         elif char == "}":
@@ -60,17 +68,6 @@ def written_segments(source: str) -> list[str]:
             if text[at] == "/":
                 text[at] = _SLASH
     return [segment.replace(_SLASH, "/") for segment in "".join(text).split("/")]
-
-
-def _named_wildcard(source: str, start: int) -> Wildcard:
-    end = next((at for at in range(start + 1, len(source)) if source[at] in "{}:"), len(source))
-    name, expression = source[start + 1 : end], None
-    if source[end : end + 1] == ":":
-        end = _end_of_expression(source, end + 1)
-        expression = Expression(source[start + len(name) + 2 : end])
-    if source[end : end + 1] != "}":
-        raise PatternError(f'path "{source}" has a brace without its partner; write "{{name}}"')
-    return Wildcard(start, end + 1, name, expression)
 
 
 def _end_of_expression(source: str, at: int) -> int:

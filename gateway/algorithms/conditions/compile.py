@@ -263,17 +263,13 @@ def _check_pair(left: _Operand, right: _Operand, node: Comparison) -> None:
     for operand in (left, right):
         if operand.kind in OPAQUE:
             raise ConditionError(f"{operand.source} is {operand.kind.name}; {_as_condition(operand)}", operand.at)
-    _check_kinds(left, right, node)
-    if node.operator in _ORDER and not _has_order(left, right):
-        raise ConditionError(f'"{node.operator}" is for numbers and dates; texts have no order here', node.at)
-
-
-def _check_kinds(left: _Operand, right: _Operand, node: Comparison) -> None:
     if left.kind.literal and right.kind.literal and left.kind.literal is not right.kind.literal:
         raise ConditionError(_mismatch(left, right), right.at if right.literal else node.at)
     for operand, other in ((left, right), (right, left)):
         if other.literal and isinstance(other.value, str) and (remedy := operand.kind.remedy(other.value)):
             raise ConditionError(remedy, other.at)
+    if node.operator in _ORDER and not _has_order(left, right):
+        raise ConditionError(f'"{node.operator}" is for numbers and dates; texts have no order here', node.at)
 
 
 def _mismatch(left: _Operand, right: _Operand) -> str:
@@ -311,7 +307,16 @@ def _member(node: Comparison) -> Test:
         raise ConditionError(f'behind "in" stands a list, not {right.kind.name}; {remedy}', right.at)
     if right.kind is not CLAIM and left.kind not in (*TEXTS, CLAIM):
         raise ConditionError(f"{right.source} has texts, and {left.source} is {left.kind.name}", left.at)
-    return _held_by(left.get, right.get, wanted=wanted)
+    one = left.get
+    other = right.get
+
+    def holds(facts: Facts) -> bool:
+        value, holder = one(facts), other(facts)
+        if holder is None or _tag(value) not in ("text", "number"):
+            return False
+        return _has(holder, value) is wanted
+
+    return holds
 
 
 def _one_of(left: _Operand, listed: Listed, node: Comparison, *, wanted: bool) -> Test:
@@ -349,16 +354,6 @@ def _network(literal: Literal) -> Network:
     except ValueError:
         raise ConditionError("this is neither an IP address nor a network such as 10.0.0.0/8", literal.at) from None
     raise ConditionError(f'this is an address within a network; write "{network}"', literal.at)
-
-
-def _held_by(one: Getter, other: Getter, *, wanted: bool) -> Test:
-    def holds(facts: Facts) -> bool:
-        value, holder = one(facts), other(facts)
-        if holder is None or _tag(value) not in ("text", "number"):
-            return False
-        return _has(holder, value) is wanted
-
-    return holds
 
 
 def _has(holder: Any, value: str | float) -> bool:

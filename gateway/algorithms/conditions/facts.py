@@ -79,15 +79,12 @@ class Facts:
     def parameters(self) -> Mapping[str, str | None]:
         """All of the query, decoded."""
         if self._parameters is None:
-            self._parameters = _parsed(self.exchange.query)
+            query = self.exchange.query
+            found: dict[str, str | None] = {}
+            for name, value in parameters(query):
+                found[name] = None if name in found else value
+            self._parameters = found
         return self._parameters
-
-
-def _parsed(query: bytes) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name, value in parameters(query):
-        found[name] = None if name in found else value
-    return found
 
 
 Getter = Callable[[Facts], Any]

@@ -141,7 +141,10 @@ def named(path: Path) -> Named:
     if path.name == "headers":
         return _headers(path)
     if path.name == "query":
-        return _query(path)
+        if not path.steps:
+            return Named(MAPPING, lambda facts: facts.parameters)
+        name = _only(path)
+        return Named(TEXT, lambda facts: facts.parameter(name))
     if path.name == "time":
         return _time(path)
     names = (*_SIMPLE, *_GROUPED)
@@ -172,13 +175,6 @@ def _headers(path: Path) -> Named:
         raise ConditionError(f'"{name}" cannot be the name of a header', path.at)
     field = name.encode()
     return Named(HOST if name == "host" else TEXT, lambda facts: facts.header(field))
-
-
-def _query(path: Path) -> Named:
-    if not path.steps:
-        return Named(MAPPING, lambda facts: facts.parameters)
-    name = _only(path)
-    return Named(TEXT, lambda facts: facts.parameter(name))
 
 
 def _time(path: Path) -> Named:

@@ -290,19 +290,17 @@ class _Parser:
                     self._fail("expected a name after the point")
                 self._index += 1
                 if self._take("("):
-                    return self._call(Path(first.text, tuple(steps), first.at), name)
+                    subject = Path(first.text, tuple(steps), first.at)
+                    argument = self._token
+                    text = self._text("expected a text in quotes")
+                    self._need(")")
+                    return Call(subject, name.text, Literal(text, argument.at), name.at)
                 steps.append(name.text)
             else:
                 break
         if self._token.text == "(" and self._token.kind == "sign":
             raise ConditionError(f'functions stand behind a value; write path.{first.text}("...")', first.at)
         return Path(first.text, tuple(steps), first.at)
-
-    def _call(self, subject: Path, name: Token) -> Call:
-        argument = self._token
-        text = self._text("expected a text in quotes")
-        self._need(")")
-        return Call(subject, name.text, Literal(text, argument.at), name.at)
 
     def _text(self, expected: str) -> str:
         token = self._token

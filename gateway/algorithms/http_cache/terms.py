@@ -43,10 +43,12 @@ def terms_of(status: int, headers: Headers, now: float, *, heuristic: bool = Fal
     """The terms of a response that came at `now` (Unix time). `heuristic`: assume a lifetime where it says none."""
     fields = dict(headers)
     directives = cache_control(headers)
+    # `Pragma: no-cache` of a response has no defined meaning, and can only be meant as one (RFC 9111, 5.4).
     return Terms(
         refusal=_refusal(status, headers, fields, directives),
         lifetime=_lifetime(status, fields, directives, now, heuristic=heuristic),
-        validated_always=b"no-cache" in directives or (b"pragma" in fields and _is_old_no_cache(headers, directives)),
+        validated_always=b"no-cache" in directives
+        or (b"pragma" in fields and not directives and b"no-cache" in tokens(headers, b"pragma")),
         never_stale=not directives.keys().isdisjoint((b"must-revalidate", b"proxy-revalidate", b"no-cache")),
         never_stale_unless_said=b"s-maxage" in directives,
         while_revalidate=seconds(directives, b"stale-while-revalidate"),
@@ -54,11 +56,6 @@ def terms_of(status: int, headers: Headers, now: float, *, heuristic: bool = Fal
         for_all=not directives.keys().isdisjoint((b"public", b"s-maxage", b"must-revalidate")),
         has_validator=b"etag" in fields or b"last-modified" in fields,
     )
-
-
-def _is_old_no_cache(headers: Headers, directives: Directives) -> bool:
-    """`Pragma: no-cache` of a response has no defined meaning, and can only be meant as one (RFC 9111, 5.4)."""
-    return not directives and b"no-cache" in tokens(headers, b"pragma")
 
 
 def _refusal(status: int, headers: Headers, fields: dict[bytes, bytes], directives: Directives) -> str:
