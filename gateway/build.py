@@ -40,6 +40,7 @@ from gateway.live import Place, Plan
 from gateway.live.beside import Beside
 from gateway.llm.configured import models_of
 from gateway.llm.handler import Models
+from gateway.llm.money import Money, money_of
 from gateway.llm.speaking import in_format
 from gateway.mcp.answers import Speaking
 from gateway.mcp.configured import Endpoint as McpEndpoint
@@ -109,6 +110,7 @@ class Snapshot:
     quota: Handler | None  # what answers /quota
     quota_paths: frozenset[str]  # where; empty where there is none
     quotas: tuple[Quota, ...]
+    money: Money | None  # budgets and prices of models, where there are any
     blocklist: Blocklist
     tracing: Trace | None  # for what no route takes
     credentials: Locations  # where any scheme in use looks for one
@@ -150,6 +152,7 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, roles:
         report,
         paths,
         tuple(builder.quotas()),
+        builder.money(),
         builder.blocklist,
         builder.tracing(),
         credentials,
@@ -266,6 +269,10 @@ class _Builder:
     def quotas(self) -> Iterator[Quota]:
         """All of them, for the admin API."""
         return quotas_of(self._context)
+
+    def money(self) -> Money | None:
+        """What requests to models are counted with."""
+        return None if self._configuration.models is None else money_of(self._context)
 
     def quota_report(self) -> Handler | None:
         """What answers /quota, behind the policies that say who may ask. None without quotas."""

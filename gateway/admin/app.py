@@ -23,6 +23,7 @@ from gateway.admin.failing_backends import failing_backends
 from gateway.admin.history import history_operations
 from gateway.admin.live import Live
 from gateway.admin.metrics_page import metrics_page
+from gateway.admin.models_api import models_operations
 from gateway.admin.monitor_api import monitor_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
 from gateway.admin.overview import Overview
@@ -95,6 +96,7 @@ def admin_app(
         *registry_operations(reloader),
         *blocklist_operations(reloader),
         *quota_operations(reloader),
+        *models_operations(reloader),
         *cache_operations(reloader),
     ]
     document = document_of(operations, version("flowmaster-gateway"))

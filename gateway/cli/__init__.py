@@ -22,6 +22,7 @@ from gateway.cli.checking import check, routes, schema
 from gateway.cli.completion import completion
 from gateway.cli.explaining import explain
 from gateway.cli.importing import import_command
+from gateway.cli.models import models
 from gateway.cli.serving import serve
 from gateway.cli.starting import init
 from gateway.cli.testing import test
@@ -49,6 +50,7 @@ COMMANDS: tuple[click.Command, ...] = (
     keys,
     blocklist,
     quota,
+    models,
     admin,
     audit,
     register,

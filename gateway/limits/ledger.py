@@ -15,6 +15,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -195,6 +196,12 @@ class Ledger:
         """What was used of which limit, by key, of those that were noted in the current window."""
         self.span()
         return self._near
+
+    def largest(self, most: int) -> list[tuple[str, int]]:
+        """The keys of the current window of which most was used, as far as this process knows, with how much."""
+        self.span()
+        used = ((count.key, count.used) for count in self._table.slots() if count.used)
+        return nlargest(most, used, key=lambda each: each[1])
 
     def look(self, key: str) -> None:
         """Have the count of a key read again with the next batch."""

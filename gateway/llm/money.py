@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +34,10 @@ from gateway.llm.estimate import Estimator
 from gateway.llm.price_file import read_prices
 from gateway.llm.prices import MICRO, Price, Prices, Rates, Seller
 from gateway.llm.tool_quotas import ToolQuota, ToolQuotas
+from gateway.llm.usage_table import UsageTable
 from gateway.outside.redis_link import redis_identity, redis_link
+
+logger = logging.getLogger("gateway.llm")
 
 PLACE: Final[Place] = ("models.yaml", ("budgets",))
 OF_BACKEND: Final = frozenset({"provider", "model"})
@@ -49,10 +53,21 @@ class Money:
     estimator: Estimator
     prices: Prices
     tools: ToolQuotas
+    usage: UsageTable
+
+    def over(self, exchange: Exchange) -> None:
+        """A request is over, and its record complete: count what it used, and the tools that its answer calls."""
+        self.tools.count(exchange)
+        self.usage.add(exchange)
 
 
 def money_of(context: Context) -> Money:
-    """That of a configuration with models. Raises ConfigError where the file of prices is wrong."""
+    """That of a configuration with models, the same for all its routes. Raises ConfigError where the file of prices is
+    wrong."""
+    return context.once("model money", lambda: _money(context))
+
+
+def _money(context: Context) -> Money:
     models = context.configuration.models
     assert models is not None
     estimator = context.plan.need(("model estimates",), Estimator, PLACE)
@@ -60,7 +75,10 @@ def money_of(context: Context) -> Money:
     prices = prices_of(context.configuration)
     budgets = [_budget(context, name, config) for name, config in models.budgets.items()]
     tools = ToolQuotas([_tool_quota(context, name, config) for name, config in models.tool_quotas.items()])
-    return Money(Budgets(budgets, estimator, prices, tally), estimator, prices, tools)
+    usage = context.plan.need(("model usage",), UsageTable, PLACE)
+    for message in prices.warnings():
+        logger.warning("%s", message)
+    return Money(Budgets(budgets, estimator, prices, tally), estimator, prices, tools, usage)
 
 
 def prices_of(configuration: Configuration) -> Prices:
@@ -86,7 +104,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
     ]
     if not in_money or models.prices.unknown != "refuse":
         return
-    for provider, model in _named(models):
+    for provider, model in named_backends(models):
         if prices.price(provider, model) is None:
             message = (
                 f"requests to {provider}/{model} are refused, because its price is not known; write it into the file "
@@ -95,7 +113,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
             yield Fault(("budgets", in_money[0]), message, show_value=False)
 
 
-def _named(models: ModelsFile) -> Iterator[Backend]:
+def named_backends(models: ModelsFile) -> Iterator[Backend]:
     """The models that the file names, by provider."""
     profiles = models.model_routing.profiles.values()
     found: dict[Backend, None] = {}

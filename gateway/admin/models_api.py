@@ -1,0 +1,219 @@
+"""Models in the admin API: `GET /models/usage`, and `DELETE /models/budgets?consumer=NAME&budget=NAME`."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.admin.answers import Refused, json_answer, loaded
+from gateway.admin.operations import Operation, Parameter
+from gateway.build import Snapshot
+from gateway.http import Exchange, Identity
+from gateway.limits.holds import Line
+from gateway.llm.claims import Budget, Limit, Wanted
+from gateway.llm.money import Money
+from gateway.llm.prices import snapshot_date
+from gateway.llm.usage_table import SUBJECTS, Subject, Used
+from gateway.reload import Reloader
+
+logger = logging.getLogger("gateway.limits")
+
+MOST_CALLERS: Final = 100  # of one limit that are shown
+MOST_ESTIMATES: Final = 200
+_OF_CALLERS: Final = frozenset({"consumer", "tenant"})
+_PIECE: Final = re.compile(r"(\d{1,4}):", re.ASCII)
+
+
+def models_operations(reloader: Reloader) -> list[Operation]:
+    """What can be asked of what models cost."""
+    api = _Api(reloader)
+    consumer = Parameter("consumer", "Only this consumer.")
+    shown = (
+        Parameter("by", "tenant, consumer or model: what the sums are of; model, if nothing is said.", repeated=True),
+        consumer,
+        Parameter("tenant", "Only this tenant."),
+        Parameter("model", "Only this model, as provider/model."),
+    )
+    refusals = {400: "it asks for something else", 404: "there are no models"}
+    return [
+        Operation(
+            "GET",
+            "/models/usage",
+            api.usage,
+            "Tokens and money that models took, what is left of budgets, and how well sizes are estimated.",
+            shown,
+            refusals=refusals,
+            description="Sums are of this process, since it began (`since`). Of each budget those callers are shown "
+            "that have used most, as far as this process knows, or, with `consumer`, that one. `held` is what requests "
+            "under way reserve here.",
+        ),
+        Operation(
+            "DELETE",
+            "/models/budgets",
+            api.reset,
+            "Let a consumer, or its tenant, begin anew in the current windows of its budgets.",
+            (Parameter("consumer", "The name of a consumer.", required=True), Parameter("budget", "Only this budget.")),
+            refusals={400: "it names no consumer", 404: "there is no such budget", 503: "the store does not answer"},
+        ),
+    ]
+
+
+class _Api:
+    def __init__(self, reloader: Reloader) -> None:
+        self._reloader = reloader
+
+    async def usage(self, request: Request) -> Response:
+        snapshot = loaded(self._reloader)
+        money = _money(snapshot)
+        by = cast(list[Subject], request.query_params.getlist("by") or ["model"])
+        if unknown := set(by) - set(SUBJECTS):
+            raise Refused(400, f"sums are by tenant, consumer or model, not by {sorted(unknown)[0]}")
+        asked = [(subject, request.query_params[subject]) for subject in SUBJECTS if subject in request.query_params]
+        table, tally = money.usage, money.budgets.tally
+        rows = table.by(by, asked)
+        consumer = request.query_params.get("consumer")
+        return json_answer(
+            {
+                "since": _time(table.since),
+                "usage": [dict(zip(by, names, strict=True)) | _used(used) for names, used in rows.items()],
+                "reserved": {"requests": tally.open, "tokens": tally.tokens, "usd": _usd(tally.micros)},
+                "overshoot": {"tokens": tally.overshoot_tokens, "usd": _usd(tally.overshoot_micros)},
+                "refused": tally.refused,
+                "budgets": [shown async for shown in _budgets(snapshot, money, consumer)],
+                "estimates": _estimates(money),
+                "prices": _prices(money),
+            }
+        )
+
+    async def reset(self, request: Request) -> Response:
+        snapshot, name = loaded(self._reloader), request.query_params.get("consumer", "")
+        if not name:
+            raise Refused(400, "name the consumer: /models/budgets?consumer=NAME")
+        only, done = request.query_params.get("budget"), []
+        for budget in _money(snapshot).budgets.budgets:
+            if only in (None, budget.name) and _of_caller(snapshot, budget):
+                for limit in budget.limits:
+                    forgiven = await limit.ledger.reset(_key(snapshot, budget, name))
+                    if forgiven is None:
+                        raise Refused(503, f"the store of the budget {budget.name} does not answer; try again")
+                    done.append({"budget": budget.name, "window": limit.window} | _amount(limit, "forgiven", forgiven))
+        if not done:
+            raise Refused(404, f"no budget{'' if only is None else ' of this name'} counts by consumer or tenant alone")
+        logger.warning("budgets of %s were reset: %s", name, ", ".join(sorted({each["budget"] for each in done})))
+        return json_answer({"consumer": name, "reset": done})
+
+
+def _money(snapshot: Snapshot) -> Money:
+    if snapshot.money is None:
+        raise Refused(404, "there are no models: write models.yaml")
+    return snapshot.money
+
+
+async def _budgets(snapshot: Snapshot, money: Money, consumer: str | None) -> Any:
+    for budget in money.budgets.budgets:
+        if consumer is not None and not _of_caller(snapshot, budget):
+            continue
+        for limit in budget.limits:
+            if consumer is None:
+                callers = [(key, key) for key, _ in limit.ledger.largest(MOST_CALLERS)]
+            else:
+                callers = [(consumer, _key(snapshot, budget, consumer))]
+                if limit.ledger.used(callers[0][1]) is None:
+                    await limit.ledger.read(callers[0][1])
+            yield {
+                "budget": budget.name,
+                "mode": budget.mode,
+                "key": list(_parts(snapshot, budget)),
+                "window": limit.window,
+                "resets": _time(limit.ledger.span().ends),
+                **_amount(limit, "limit", limit.amount),
+                "callers": [{"caller": _shown(name)} | _state(budget, limit, key) for name, key in callers],
+            }
+
+
+def _state(budget: Budget, limit: Limit, key: str) -> dict[str, Any]:
+    used, held = budget.store.room(Line(limit.ledger, key, limit.ledger.span(), limit.amount, 0, enforced=False))
+    left = max(0, limit.amount - used - held)
+    return _amount(limit, "used", used) | _amount(limit, "held", held) | _amount(limit, "left", left)
+
+
+def _parts(snapshot: Snapshot, budget: Budget) -> tuple[str, ...]:
+    models = snapshot.configuration.models
+    return () if models is None else models.budgets[budget.name].key
+
+
+def _of_caller(snapshot: Snapshot, budget: Budget) -> bool:
+    """Whether it follows from who the consumer is what a budget counts it by."""
+    return _OF_CALLERS.issuperset(_parts(snapshot, budget))
+
+
+def _key(snapshot: Snapshot, budget: Budget, name: str) -> str:
+    """Under which a request of the consumer would count."""
+    consumers = snapshot.configuration.auth.consumers
+    consumer = next((each for each in consumers if each.name == name), None)
+    exchange = Exchange("", "GET", "/", b"", [], {}, "http", "", "127.0.0.1", False, "127.0.0.1")
+    exchange.identity = Identity(name, "", consumer.tenant if consumer else None)
+    return budget.key(exchange, Wanted((), "", "", 0, None), ("", ""))
+
+
+def _shown(key: str) -> str:
+    """The key of a counter as people read it: `acme`, or `acme / small` where several things make it up."""
+    pieces = list(_pieces(key)) or [key]
+    return " / ".join(piece[1:] if piece[:1] in ("=", "@") else piece for piece in pieces)
+
+
+def _pieces(key: str) -> Iterator[str]:
+    at = 0
+    while match := _PIECE.match(key, at):
+        at = match.end() + int(match[1])
+        yield key[match.end() : at]
+
+
+def _amount(limit: Limit, name: str, value: int) -> dict[str, Any]:
+    """`{"limit_usd": "50"}`, `{"used_tokens": 7}`."""
+    if limit.unit == "micros":
+        return {f"{name}_usd": _usd(value)}
+    return {f"{name}_{limit.unit}": value}
+
+
+def _usd(micros: int) -> str:
+    return f"{micros // 10**6}.{micros % 10**6:06d}"
+
+
+def _used(used: Used) -> dict[str, Any]:
+    counts = {name: getattr(used, name) for name in Used.__slots__ if name != "cost_micros"}
+    return dict(sorted(counts.items(), key=lambda each: each[0] != "requests")) | {"cost_usd": _usd(used.cost_micros)}
+
+
+def _estimates(money: Money) -> list[dict[str, Any]]:
+    known = list(money.estimator.known().items())[-MOST_ESTIMATES:]
+    return [
+        {
+            "model": model,
+            "route": route,
+            "tokens_per_byte": round(estimate.ratio, 4),
+            "error": round(estimate.error, 4),
+            "reports": estimate.reports,
+            "output_p95": estimate.output_p95,
+        }
+        for (model, route), estimate in reversed(known)
+    ]
+
+
+def _prices(money: Money) -> dict[str, Any]:
+    today = datetime.now(UTC).date()
+    return {
+        "of": snapshot_date(today).isoformat(),
+        "unpriced": money.prices.unpriced,
+        "warnings": money.prices.warnings(),
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,189 @@
+"""`gateway models`: what models took of a running gateway, what is left of budgets, and what tokens cost."""
+
+from __future__ import annotations
+
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.admin.client import ADMIN, ask
+from gateway.admin.tables import table
+from gateway.cli.options import CONFIG, refuse
+from gateway.json_output import JSON, print_json
+
+if TYPE_CHECKING:
+    from gateway.llm.prices import Price
+
+_BY = click.option(
+    "--by",
+    multiple=True,
+    type=click.Choice(("tenant", "consumer", "model")),
+    help="What the sums are of; may be repeated. Default: model.",
+)
+_CONSUMER = click.option("--consumer", metavar="NAME", help="Only this consumer.")
+
+
+@click.group()
+def models() -> None:
+    """Tokens, money and budgets of models."""
+
+
+@models.command()
+@ADMIN
+@_BY
+@_CONSUMER
+@JSON
+def usage(admin: str, by: tuple[str, ...], consumer: str | None, as_json: bool) -> None:
+    """Show the tokens and the money that models took since the gateway began."""
+    answer = _asked(admin, consumer, by)
+    if as_json:
+        print_json(answer)
+        return
+    subjects = by or ("model",)
+    columns = ("requests", "input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens")
+    rows = [
+        (
+            *(each[subject] or "-" for subject in subjects),
+            *(str(each[name]) for name in columns),
+            f"${each['cost_usd']}",
+        )
+        for each in answer["usage"]
+    ]
+    heads = (*(subject.upper() for subject in subjects), "REQUESTS", "INPUT", "OUTPUT", "CACHED", "REASONING", "COST")
+    click.echo(table(heads, rows))
+    reserved = answer["reserved"]
+    click.echo(f"reserved: {reserved['tokens']} tokens, ${reserved['usd']}, by {reserved['requests']} requests")
+    for warning in answer["prices"]["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
+
+
+@models.command()
+@ADMIN
+@_CONSUMER
+@JSON
+def budgets(admin: str, consumer: str | None, as_json: bool) -> None:
+    """Show what is used and left of budgets: by whom most was used, or by one consumer."""
+    answer = _asked(admin, consumer, ())["budgets"]
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        (
+            each["budget"],
+            each["window"],
+            caller["caller"],
+            *(
+                _amount(found, name)
+                for name, found in (*((n, caller) for n in ("used", "held", "left")), ("limit", each))
+            ),
+            each["resets"],
+        )
+        for each in answer
+        for caller in each["callers"]
+    ]
+    click.echo(table(("BUDGET", "WINDOW", "OF", "USED", "HELD", "LEFT", "LIMIT", "RESETS"), rows))
+
+
+@models.command()
+@ADMIN
+@JSON
+def estimates(admin: str, as_json: bool) -> None:
+    """Show how many tokens a byte is taken for, by model and route, and how far off that was."""
+    answer = _asked(admin, None, ())["estimates"]
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        (
+            each["model"],
+            each["route"],
+            f"{each['tokens_per_byte']:.3f}",
+            f"{each['error']:.1%}",
+            str(each["output_p95"]),
+            str(each["reports"]),
+        )
+        for each in answer
+    ]
+    click.echo(table(("MODEL", "ROUTE", "TOKENS/BYTE", "ERROR", "OUTPUT P95", "REPORTS"), rows))
+
+
+@models.command()
+@click.argument("consumer")
+@ADMIN
+@click.option("--budget", metavar="NAME", help="Only the budget of this name.")
+@JSON
+def reset(admin: str, consumer: str, budget: str | None, as_json: bool) -> None:
+    """Let a consumer, or its tenant, begin anew in the current windows of its budgets."""
+    about = {"consumer": consumer} | ({} if budget is None else {"budget": budget})
+    answer = ask(admin, "DELETE", "/models/budgets", params=about)
+    if as_json:
+        print_json(answer)
+        return
+    for each in answer["reset"]:
+        click.echo(f"reset: {each['budget']} ({each['window']}), of which {_amount(each, 'forgiven')} were used")
+
+
+@models.command()
+@CONFIG
+@click.argument("names", metavar="[PROVIDER/MODEL]...", nargs=-1)
+@JSON
+def prices(directory: Path, names: tuple[str, ...], as_json: bool) -> None:
+    """Show what tokens cost, of the models that models.yaml names, or of these; dollars for a million."""
+    from gateway.config.load import ConfigError, load  # noqa: PLC0415  the other commands start faster without it
+    from gateway.llm.money import named_backends, prices_of  # noqa: PLC0415
+
+    try:
+        configuration = load(directory)
+        if configuration.models is None:
+            click.echo("error: there are no models: write models.yaml", err=True)
+            sys.exit(1)
+        found = prices_of(configuration)
+    except ConfigError as error:
+        refuse(error)
+    asked = [(provider, model) for provider, _, model in (name.partition("/") for name in names)]
+    shown: list[dict[str, Any]] = [
+        {"provider": provider, "model": model, "tiers": _tiers(found.price(provider, model))}
+        for provider, model in asked or named_backends(configuration.models)
+    ]
+    for warning in found.warnings():
+        click.echo(f"warning: {warning}", err=True)
+    if as_json:
+        print_json(shown)
+        return
+    rows = [
+        (each["provider"], each["model"], *(tier or ("unknown", "", "", "", "")))
+        for each in shown
+        for tier in [tuple(tier.values()) for tier in each["tiers"]] or [()]
+    ]
+    click.echo(table(("PROVIDER", "MODEL", "ABOVE", "INPUT", "OUTPUT", "CACHED", "WRITTEN"), rows))
+
+
+def _tiers(price: Price | None) -> list[dict[str, str]]:
+    """A row for each tier: from how many tokens of input on, and dollars for a million."""
+    return [
+        {
+            "above": str(above),
+            "input": _dollars(rates.input),
+            "output": _dollars(rates.output),
+            "cache_read": _dollars(rates.cache_read),
+            "cache_write": _dollars(rates.cache_write),
+        }
+        for above, rates in (price.tiers if price is not None else ())
+    ]
+
+
+def _dollars(femto: int) -> str:
+    return f"{Decimal(femto).scaleb(-9).normalize():f}"
+
+
+def _asked(admin: str, consumer: str | None, by: tuple[str, ...]) -> Any:
+    params: list[tuple[str, str]] = [("by", each) for each in by]
+    return ask(admin, "GET", "/models/usage", params=params + ([] if consumer is None else [("consumer", consumer)]))
+
+
+def _amount(found: dict[str, Any], name: str) -> str:
+    key = next(key for key in found if key.startswith(f"{name}_"))
+    return f"${found[key]}" if key.endswith("_usd") else str(found[key])
