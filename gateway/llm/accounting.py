@@ -9,7 +9,7 @@ from gateway.http import Exchange
 from gateway.http.model_record import LeftOut, ModelRecord
 from gateway.llm.budget import Hold
 from gateway.llm.choosing import Candidate
-from gateway.llm.claims import Backend, Refused, Wanted
+from gateway.llm.claims import Refused, Wanted
 from gateway.llm.money import Money
 from gateway.llm.usage import NOTHING, Usage
 
@@ -17,7 +17,7 @@ from gateway.llm.usage import NOTHING, Usage
 class Bill:
     """That of one request."""
 
-    __slots__ = ("_asked", "_backend", "_hold", "_money", "_record", "_route", "_size", "_tier", "estimated")
+    __slots__ = ("_asked", "_hold", "_money", "_record", "_route", "_size", "_tier", "estimated")
 
     def __init__(self, money: Money, record: ModelRecord, route: str, size: int, tier: str) -> None:
         self._money = money
@@ -27,7 +27,6 @@ class Bill:
         self._tier = tier  # the service tier that is asked for
         self._asked = record.asked
         self._hold: Hold | None = None
-        self._backend: Backend = ("", "")
         self.estimated = money.estimator.input_tokens(size, record.asked, route)  # tokens of input
 
     async def reserve(
@@ -49,14 +48,13 @@ class Bill:
             generates,
         )
         self._hold = hold = await self._money.budgets.reserve(exchange, wanted)
-        self._backend = next((backend for backend in backends if backend not in hold.unpriced), self._backend)
         record.reserved_tokens, record.reserved_micros = hold.tokens, hold.micros
         return hold.output_limit
 
     async def may_try(self, candidate: Candidate) -> bool:
         """Whether the budgets let this backend be tried, now that others may have been."""
         backend, hold = (candidate.provider, candidate.model), self._hold
-        if hold is None or backend == self._backend:
+        if hold is None:
             return True
         if backend in hold.unpriced:
             self._record.left_out += (LeftOut(candidate.provider, "policy"),)
@@ -66,7 +64,6 @@ class Bill:
         except Refused:
             self._record.left_out += (LeftOut(candidate.provider, "budget"),)
             return False
-        self._backend = backend
         return True
 
     def lost(self, usage: Usage) -> None:

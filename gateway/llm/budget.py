@@ -173,6 +173,7 @@ class Hold:
 
     __slots__ = (
         "_attempts",
+        "_backend",
         "_budgets",
         "_exchange",
         "_fixed",
@@ -194,6 +195,7 @@ class Hold:
         self._budgets = budgets
         self._exchange = exchange
         self._wanted = wanted
+        self._backend: Backend | None = None  # that the budgets which depend on it are reserved for
         self._fixed: list[Part] = []
         self._there: list[Part] = []  # in budgets that depend on the backend
         self._attempts = _Spent()  # by attempts of which the client gets nothing
@@ -207,7 +209,15 @@ class Hold:
         backends = [backend for backend in wanted.backends if backend not in self.unpriced]
         claims = self._budgets.claims(self._exchange, wanted, backends, by_backend=False)
         await place(self._fixed, self._budgets.name(), self._exchange, claims, wanted.seconds)
-        await self._place_there(backends[0])
+        decided = self._exchange.decisions
+        for number, backend in enumerate(backends, 1):
+            try:
+                await self._place_there(backend)
+                break
+            except Refused:
+                if number == len(backends):
+                    raise
+                self._exchange.decisions = decided  # another one may answer
         self._note([claim for part in (*self._fixed, *self._there) for claim in part.claims])
 
     def give_back(self) -> None:
@@ -223,14 +233,20 @@ class Hold:
 
     async def switch(self, backend: Backend) -> None:
         """Another provider or model is tried: where a budget depends on it, reserve there. Raises Refused."""
-        if self._settled or not self._budgets.budgets:
+        if self._settled or not self._budgets.budgets or backend == self._backend:
             return
+        self._backend = None
         parts, self._there = self._there, []
         spent, self._here = self._here, _Spent()
         for part in parts:
             part.settle(lambda claim: spent.of(claim.limit.unit))
-        self._check_price(backend)
-        await self._place_there(backend)
+        decided = self._exchange.decisions
+        try:
+            self._check_price(backend)
+            await self._place_there(backend)
+        except Refused:
+            self._exchange.decisions = decided  # the request is not refused for that
+            raise
 
     def commit(self, usage: Tokens, micros: int | None) -> bool:
         """The request is over, and the client got so much. `micros` None: what it cost is not known, and is taken for
@@ -274,7 +290,14 @@ class Hold:
 
     async def _place_there(self, backend: Backend) -> None:
         claims = self._budgets.claims(self._exchange, self._wanted, [backend], by_backend=True)
-        await place(self._there, self._budgets.name(), self._exchange, claims, self._wanted.seconds)
+        parts: list[Part] = []
+        try:
+            await place(parts, self._budgets.name(), self._exchange, claims, self._wanted.seconds)
+        except BaseException:
+            for part in parts:
+                part.settle(lambda _: 0)
+            raise
+        self._there, self._backend = parts, backend
 
     def _note(self, claims: Sequence[Claim]) -> None:
         self.tokens = _largest(claims, "tokens")

@@ -72,7 +72,7 @@ class Models:
         self._conceal(exchange)
         going = await self._read(exchange, call, began)
         await self.money.tools.check(exchange, going.request.document)
-        exchange.defer(partial(self.money.tools.count, exchange))
+        exchange.defer(partial(self.money.over, exchange))
         exchange.defer(going.meter.over)  # which is called first
         exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.settings.total)
         ask = self._ask(going)

@@ -283,6 +283,26 @@ async def test_a_provider_without_budget_refuses_the_switch(world: World) -> Non
     assert (world.used(provider, "192.0.2.1/stub"), world.used(provider, "192.0.2.1/other")) == (0, 2)
 
 
+async def test_a_provider_with_room_is_reserved_at(world: World) -> None:
+    """Where the first provider has too little left, the request may go to the next one, and is not refused."""
+    tokens, requests = await world.limit("tokens", 250), await world.limit("requests", 5)
+    world.store = LocalHolds()
+    budgets = world.budgets(tokens, requests, by_backend=True)
+    await budgets.reserve(make_exchange(), wanted(MODEL))
+    exchange = make_exchange()
+    hold = await budgets.reserve(exchange, wanted(MODEL, OTHER))
+    assert exchange.decisions == ()
+    with pytest.raises(Refused):
+        await hold.switch(MODEL)
+    await hold.switch(OTHER)
+    hold.commit(Used(1, 1), 0)
+    assert (world.used(requests, "192.0.2.1/stub"), world.used(requests, "192.0.2.1/other")) == (0, 1)
+    assert world.used(tokens, "192.0.2.1/other") == 2
+    with pytest.raises(Refused):
+        await budgets.reserve(exchange, wanted(MODEL))
+    assert [decision.verdict for decision in exchange.decisions] == ["deny"]
+
+
 async def test_shadow_mode_says_what_it_would_refuse(world: World) -> None:
     """Nothing is refused, everything counts, and the decision is there."""
     tokens = await world.limit("tokens", 100)
