@@ -22,6 +22,7 @@ from gateway.live import Place
 from gateway.llm.affinity import KEY_FILE, Seal
 from gateway.llm.choosing import Allowed, Offer, Profile, Rule, Table, Test, When
 from gateway.llm.cooldown import Cooldowns, SharedCooldowns
+from gateway.llm.draining import Drains
 from gateway.llm.failover import Failover
 from gateway.llm.handler import Models, Settings
 from gateway.llm.holding import Limits
@@ -191,7 +192,10 @@ def models_of(context: Context, way: Way, total: float) -> Models:
         concealed=CREDENTIALS | header_names(context.configuration.auth.identity_headers),
         revision=context.configuration.digest,
     )
-    failover = Failover(providers, cooldowns, loads, Limits(models.hold_size, models.hold_time))
+    drains = context.plan.need(("model drains",), Drains, PLACE) if models.on_disconnect == "drain" else None
+    if drains is not None:
+        context.plan.after_adoption(partial(setattr, drains, "most", models.drains))
+    failover = Failover(providers, cooldowns, loads, Limits(models.hold_size, models.hold_time), drains)
     money = context.once("model money", lambda: money_of(context))
     keys = sum(len(provider.keys) for provider in providers.values() if provider.protocol == "openai")
     return Models(table_of(models), money, failover, _seal(context, models) if keys > 1 else None, settings)

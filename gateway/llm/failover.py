@@ -21,9 +21,11 @@ from gateway.http.model_record import LeftOut, Switch
 from gateway.llm.answering import answer_of, not_there
 from gateway.llm.choosing import Candidate
 from gateway.llm.cooldown import Cooldowns, Deployment
+from gateway.llm.draining import Drains
 from gateway.llm.failures import Failure
 from gateway.llm.going import Going, Sent
 from gateway.llm.holding import Limits
+from gateway.llm.passing import MeteredStream
 from gateway.llm.providers import Key, Loads, Provider
 from gateway.llm.speaking import ModelError
 from gateway.llm.translate.translation import CannotTranslate
@@ -41,11 +43,19 @@ _UNSENT: Final = frozenset({"connect", "breaker"})  # failures before which noth
 class Failover:
     """Tries providers. All requests of one configuration share it."""
 
-    def __init__(self, providers: Mapping[str, Provider], cooldowns: Cooldowns, loads: Loads, limits: Limits) -> None:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        cooldowns: Cooldowns,
+        loads: Loads,
+        limits: Limits,
+        drains: Drains | None = None,
+    ) -> None:
         self.providers = providers
         self.cooldowns = cooldowns
         self.loads = loads
         self._limits = limits
+        self._drains = drains  # None: a stream ends with its client
         self._all = tuple(providers.values())
 
     async def answer(
@@ -145,13 +155,36 @@ class Failover:
             for deployment in deployments:
                 self.cooldowns.give_back(deployment)
             if isinstance(outcome, Response):
-                exchange.defer(own.close)
+                self._hand_over(going, outcome, own)
             else:
                 exchange.error = outcome.error if outcome is not None else None
                 own.close()  # the breaker learns of the error
                 exchange.error = None
         self._learn(deployments[0], outcome)
         return outcome
+
+    def _hand_over(self, going: Going, response: Response, own: Deferred) -> None:
+        """The answer is the client's: what belongs to it is closed with the request, or when it has been drained."""
+        stream = response.body
+        if not isinstance(stream, MeteredStream) or self._drains is None:
+            going.exchange.defer(own.close)
+            return
+        drains = self._drains
+
+        def over() -> None:
+            own.close()
+            going.over(drained=True)
+
+        def left() -> bool:
+            going.draining = drains.take(stream, over)
+            return going.draining
+
+        def closed() -> None:
+            if not going.draining:
+                own.close()
+
+        stream.left = left
+        going.exchange.defer(closed)
 
     def _learn(self, deployment: Deployment, outcome: Response | Failure) -> None:
         now, cooldowns = asyncio.get_running_loop().time(), self.cooldowns

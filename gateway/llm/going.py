@@ -15,6 +15,7 @@ from gateway.llm.affinity import Origin, Sealing
 from gateway.llm.apis import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Api, Call
 from gateway.llm.choosing import Candidate
 from gateway.llm.metering import Meter
+from gateway.llm.money import Money
 from gateway.llm.providers import CREDENTIALS, Key, Provider
 from gateway.llm.request import ModelRequest, rewritten
 from gateway.llm.translate.table import translation
@@ -59,15 +60,23 @@ class Going:
     request: ModelRequest
     bill: Bill
     meter: Meter
+    money: Money
     upload: Upload | None = None
     affinity: bytes = b""  # what belongs together, for the sake of prompt caches
     sealing: Sealing | None = None  # the ids that it refers to, and those of its answer
     several: bool = False  # deployments could answer: ids in the answer are sealed
+    draining: bool = False  # its client went away, and its answer is read on
     output_limit: int | None = None  # that its answer is to be given
     lines: tuple[tuple[bytes, bytes], ...] = ()  # headers for every provider
     query: bytes = b""
     hidden: frozenset[bytes] = frozenset()  # headers of the client that no provider gets
     fields: dict[bytes, bytes] = field(default_factory=dict)  # its header lines, as they came
+
+    def over(self, *, drained: bool = False) -> None:
+        """Nothing more comes, for the client or, where it went away, at all: charge what it took."""
+        if drained or not self.draining:
+            self.meter.over()
+            self.money.over(self.exchange)
 
     @property
     def origin(self) -> Origin | None:

@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from gateway.auth.credentials import without_parameters
@@ -19,7 +18,18 @@ from gateway.llm.affinity import NotOurs, Seal, Sealing
 from gateway.llm.answering import final
 from gateway.llm.answers import ListedModel, model_entry, model_list
 from gateway.llm.apis import RESPONSES, RESPONSES_BY_ID, Call, find
-from gateway.llm.choosing import Ask, Candidate, Choice, NotAllowed, Table, TooLong, candidates_of, choose, offered
+from gateway.llm.choosing import (
+    Ask,
+    Candidate,
+    Choice,
+    NotAllowed,
+    Profile,
+    Table,
+    TooLong,
+    candidates_of,
+    choose,
+    offered,
+)
 from gateway.llm.failover import Failover
 from gateway.llm.failures import Failure
 from gateway.llm.going import Going
@@ -30,6 +40,7 @@ from gateway.llm.reading import read_body
 from gateway.llm.request import BadBody, ModelRequest, read
 from gateway.llm.speaking import ModelError, bad_body, family_of
 from gateway.llm.upload import is_form, read_form
+from gateway.llm.usage import members
 
 _KEYS: Final = frozenset({b"key"})  # parameters of a query
 
@@ -72,8 +83,7 @@ class Models:
         self._conceal(exchange)
         going = await self._read(exchange, call, began)
         await self.money.tools.check(exchange, going.request.document)
-        exchange.defer(partial(self.money.over, exchange))
-        exchange.defer(going.meter.over)  # which is called first
+        exchange.defer(going.over)
         exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.settings.total)
         ask = self._ask(going)
         choice = self._chosen(going, ask) if call.api is not RESPONSES_BY_ID else self._keeping(going)
@@ -118,6 +128,7 @@ class Models:
             request,
             bill,
             Meter(record, began, bill, free=not call.api.metered),
+            self.money,
             upload,
             sealing=sealing,
             affinity=self._affinity(exchange, request),
@@ -156,6 +167,7 @@ class Models:
         self._note(record, choice)
         if not choice.candidates:
             raise self._not_offered(exchange, ask, choice)
+        _check_temperature(going.request, choice.profile)
         return choice
 
     def _keeping(self, going: Going) -> Choice:
@@ -250,6 +262,22 @@ class Models:
         some = ", ".join(names[:20]) + (" and others" if len(names) > 20 else "")
         detail = f"the model `{model[:200]}` is not offered here" + (f"; there are: {some}" if names else "")
         return ModelError(ErrorKind.NO_ROUTE, detail, "model_not_found", param="model")
+
+
+def _check_temperature(request: ModelRequest, profile: Profile) -> None:
+    least, most = profile.temperature
+    if least is most is None:
+        return
+    config = members(request.document.get("generationConfig", request.document.get("generation_config")))
+    value = request.document.get("temperature", config.get("temperature"))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if (least is not None and value < least) or (most is not None and value > most):
+        bounds = f"at least {least:g}" if most is None else f"at most {most:g}"
+        if least is not None and most is not None:
+            bounds = f"between {least:g} and {most:g}"
+        detail = f"`temperature` must be {bounds} here"
+        raise ModelError(ErrorKind.BAD_REQUEST, detail, "temperature_out_of_bounds", param="temperature")
 
 
 def _said(record: ModelRecord) -> list[tuple[bytes, bytes]]:

@@ -61,6 +61,7 @@ class MeteredStream:
         "ended",
         "failure",
         "held",
+        "left",
         "trouble",
     )
 
@@ -86,6 +87,7 @@ class MeteredStream:
         self.answered = False  # content has come, or the end of the answer
         self.ended = False
         self.failure: GatewayError | None = None  # why it ended, where that was not its end
+        self.left: Callable[[], bool] | None = None  # by its client: whether it is read on nevertheless
         self.trouble: Callable[[GatewayError], None] | None = None  # is called where it ends so behind content
 
     @property
@@ -105,7 +107,9 @@ class MeteredStream:
         return self.held.popleft() if self.held else await self.following()
 
     def close(self) -> None:
-        self._body.close()
+        left, self.left = self.left, None
+        if self.ended or left is None or not left():
+            self._body.close()
 
     async def following(self) -> bytes:
         """The next piece that comes; b"" at the end."""

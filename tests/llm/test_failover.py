@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.llm.support import chat, gateway, two_providers
+from tests.llm.support import PROVIDERS, chat, gateway, two_providers
 from tests.support import eventually
 
 
@@ -204,3 +204,22 @@ async def test_a_client_that_goes_away_ends_the_providers_work_and_is_counted() 
         assert record.input_tokens > 0
         assert 5 <= record.output_tokens <= 60
         await eventually(lambda: one.unfinished.requests == 1)
+
+
+async def test_a_stream_whose_client_went_away_is_drained_where_that_is_wanted() -> None:
+    """To its end, so that its bill is the provider's; no more of them at a time than may be."""
+    models = PROVIDERS + "on_disconnect: drain\ndrains: 1\n"
+    async with two_providers(models) as (made, one, _):
+        records = []
+        for _number in range(2):
+            exchange, response = await made.open("/v1/chat/completions", chat("small+slow-5+words-50", stream=True))
+            assert not isinstance(response.body, bytes)
+            await response.body.read()
+            response.body.close()
+            exchange.close()
+            assert exchange.model is not None
+            records.append(exchange.model)
+        await eventually(lambda: one.completed.requests == one.unfinished.requests == 1)
+        await eventually(lambda: records[0].finished)
+        assert (records[0].output_tokens, records[0].estimated) == (one.completed.output, False)
+        assert (records[1].finished, records[1].estimated) == (False, True)

@@ -251,3 +251,13 @@ providers: {one: {protocol: openai, base_url: "http://127.0.0.1:%d/v1", keys: [k
         one.fault = "fail-400"
         answered = await made.ask("/v1/messages", body, headers=ANTHROPIC)
         assert (answered.status, answered.json["type"]) == (400, "error")
+
+
+async def test_a_profile_bounds_the_temperature() -> None:
+    """What is outside is refused, not changed."""
+    models = PROVIDERS.replace("preferProviders: [one, two]", "temperature: {max: 1}")
+    async with two_providers(models) as (made, _, _two):
+        for temperature, status in ((0, 200), (1, 200), (1.5, 400), (-1, 200)):
+            answered = await made.ask("/v1/chat/completions", chat(temperature=temperature))
+            assert answered.status == status, answered.body
+        assert "at most 1" in (await made.ask("/v1/chat/completions", chat(temperature=2))).json["error"]["message"]
