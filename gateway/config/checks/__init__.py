@@ -26,6 +26,7 @@ from gateway.config.checks import (
     llm,
     llm_idle,
     llm_routes,
+    mcp,
     methods,
     numbers,
     outliers,
@@ -71,6 +72,7 @@ ERRORS = (
     Check("models.yaml", llm.endless_overflow),
     Check("models.yaml", llm.without_redis),
     Check("models.yaml", llm.paths_of_servers),
+    Check("models.yaml", mcp.unknown_names),
     Check("middleware.yaml", route_ids.unknown),
     Check("middleware.yaml", route_ids.taken_by_another_file),
     Check("middleware.yaml", headers.unknown_variables),
@@ -127,6 +129,7 @@ WARNINGS = (
     Check("auth.yaml", consumers.plain_keys),
     Check("auth.yaml", consumers.expired),
     Check("models.yaml", llm_idle.warnings),
+    Check("models.yaml", mcp.warnings),
 )
 """What `gateway check` says beyond the errors: it is probably not meant, although it can be served."""
 

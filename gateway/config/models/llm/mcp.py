@@ -77,6 +77,12 @@ class McpTool(Model):
         examples=[{"limits": ["10/m"], "key": ["consumer"]}],
     )
 
+    @model_validator(mode="after")
+    def _is_for_tools(self) -> "McpTool":
+        if self.limit is not None and not self.limit.model_fields_set.isdisjoint({"routes", "costs"}):
+            raise refuse("routes and costs are for limits of routes; remove them here")
+        return self
+
 
 class McpServer(Model):
     """One MCP server, which speaks Streamable HTTP."""
