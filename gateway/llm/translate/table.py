@@ -32,7 +32,7 @@ _TRANSLATIONS = (
         to_api="anthropic.messages",
         to_path="/v1/messages",
         headers=(("anthropic-version", "2023-06-01"),),
-        hidden=_OPENAI_HEADERS,
+        hidden=(*_OPENAI_HEADERS, "anthropic-version"),
         request=chat_request.translate,
         error=errors.to_openai,
     ),
