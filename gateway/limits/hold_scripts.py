@@ -61,9 +61,10 @@ end
 RESERVE = Script(
     _STATE
     + """
--- KEYS: four of each window. ARGV: the name of the hold, its seconds, 1 where it is placed without asking; then for
--- each window its limit, the amount, 1 where it refuses, what the replica knew to be used, what of that to be forgiven,
--- and when all may go. Answers 1 or 0 (it fits), then for each what is used, what was forgiven, and what others hold.
+-- KEYS: four of each window. ARGV: the name of the hold, its seconds, 1 where it is placed without asking, or goes on
+-- for so long if it is there; then for each window its limit, the amount, 1 where it refuses, what the replica knew to
+-- be used, what of that to be forgiven, and when all may go. Answers 1 or 0 (it fits), then for each what is used, what
+-- was forgiven, and what others hold.
 local name, seconds, placed = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local answer, fits = {1}, true
 for i = 1, #KEYS / 4 do
@@ -87,16 +88,18 @@ end
 for i = 1, #KEYS / 4 do
   local a, k = 3 + (i - 1) * 6, (i - 1) * 4
   local holds, expiries = KEYS[k + 3], KEYS[k + 4]
-  if redis.call('HEXISTS', holds, 'h' .. name) == 0 then
+  local mine = redis.call('HGET', holds, 'h' .. name)
+  if not mine then
+    mine = text(tonumber(ARGV[a + 2]))
     redis.call('HSET', holds, 'held', text(math.min(most, held(holds) + ARGV[a + 2])))
-    keep(holds, expiries, name, text(tonumber(ARGV[a + 2])), seconds, ARGV[a + 6])
   end
+  if mine ~= 'd' then keep(holds, expiries, name, mine, seconds, ARGV[a + 6]) end
 end
 return answer
 """,
     lambda keys: 1 + keys // KEYS * 3,
 )
-"""Places a hold in all its windows, or in none."""
+"""Places a hold in all its windows, or in none; or has one that is there last longer."""
 
 SETTLE = Script(
     _STATE

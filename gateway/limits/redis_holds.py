@@ -1,8 +1,10 @@
 """Holds in Redis, for several replicas: one call for all windows of a request, never one too many.
 
 What is settled while Redis does not answer is told when it is back, and counts here until then. A Redis that lost its
-data gets the holds that are open here once more, and what is used from the ledgers. What a replica held that was killed
-is free when its holds expire.
+data gets the holds that are open here once more, and what is used from the ledgers.
+
+A hold lasts a minute in Redis, however long its request may take, and is renewed while that goes on: so what a replica
+held that was killed is free a minute later.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from gateway.limits.redis_book import counter_key
 from gateway.live import Supervised, Tasks
 from gateway.outside.redis_link import RedisLink
 
+LEASE_SECONDS: Final = 60.0  # of a hold in Redis
+RENEW_SECONDS: Final = 15.0  # between two renewals
 RETRY_SECONDS: Final = 0.25  # after a call that failed
 AT_ONCE: Final = 100  # settlements under way
 MOST_UNSETTLED: Final = 10_000  # that wait for Redis by name; of others only the amounts are kept
@@ -36,6 +40,8 @@ class RedisHolds:
         self._unsettled: dict[str, tuple[Sequence[Line], Sequence[int]]] = {}
         self._wanted = asyncio.Event()
         self._outages = 0
+        self._clock = clock
+        self._renewed = clock()
         self._settling: Supervised | None = None
         self._stopping = False
 
@@ -100,7 +106,7 @@ class RedisHolds:
     def _ask(
         self, hold: str, lines: Sequence[Line], seconds: float, *, placed: bool
     ) -> asyncio.Future[list[int] | None]:
-        arguments: list[str | int] = [hold, int(seconds) + 1, int(placed)]
+        arguments: list[str | int] = [hold, int(min(seconds, LEASE_SECONDS)) + 1, int(placed)]
         for line in lines:
             known, forgiven = line.ledger.known(line.key, line.span)
             arguments += (line.limit, line.amount, int(line.enforced), known, forgiven, line.span.ends + KEPT_SECONDS)
@@ -120,7 +126,7 @@ class RedisHolds:
 
     async def _work(self) -> None:
         while True:
-            answered = await self._settle_some() and await self._tell_again()
+            answered = await self._settle_some() and await self._renew()
             if self._stopping and not (self._unsettled and answered):
                 return
             if not answered:
@@ -156,13 +162,20 @@ class RedisHolds:
             arguments += (amount, *line.ledger.known(line.key, line.span), line.span.ends + KEPT_SECONDS)
         return self._link.ask(SETTLE, self._keys(lines), arguments)
 
-    async def _tell_again(self) -> bool:
-        """Where Redis was away, it may have lost what it knew: place again what is open. False: it did not answer."""
-        outages = self._link.outages
-        if self._outages != outages:
-            for hold, lines, seconds in self.local.open():
-                known = hold in self._unsettled
-                if not known and await self._ask(hold, lines, seconds, placed=True) is None:
-                    return False
-            self._outages = outages
+    async def _renew(self) -> bool:
+        """Have what is open last longer, or, where Redis was away and may have lost it, place it again. False: it did
+        not answer."""
+        outages, now = self._link.outages, self._clock()
+        if self._outages == outages and now < self._renewed + RENEW_SECONDS:
+            return True
+        open_here = [each for each in self.local.open() if each[0] not in self._unsettled]
+        for start in range(0, len(open_here), AT_ONCE):
+            calls = [
+                self._ask(hold, lines, seconds, placed=True)
+                for hold, lines, seconds in open_here[start : start + AT_ONCE]
+                if hold not in self._unsettled  # it may be over by now
+            ]
+            if None in [await call for call in calls]:
+                return False
+        self._outages, self._renewed = outages, now
         return True

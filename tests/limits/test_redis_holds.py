@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -122,6 +123,39 @@ async def test_what_a_killed_gateway_held_is_free_when_it_expires(redis: RedisSe
     async with replica(redis, name) as other:
         assert await other.reserve(1) is None
         assert await within(4, lambda: other.reserve(1))
+
+
+async def test_holds_last_as_long_as_their_gateway_lives(redis: RedisServer) -> None:
+    """In Redis for a minute at a time, so that nobody waits longer for what a killed one held; renewed until then."""
+    prefix = f"{uuid4().hex}:"
+    now = 0.0
+    async with linked(redis, prefix=prefix) as link:
+        one = Replica(link, "x")
+        one.holds = RedisHolds(link, lambda: now)
+        hold = await one.reserve(10, seconds=7 * 86400)
+        key = f"{counter_key(prefix, 'x', 'acme', one.ledger.span())}:expiries"
+
+        def expires() -> float:
+            return float(redis.ask(f"ZSCORE {key} {hold}").split(b"\r\n")[1])
+
+        begun = expires()
+        assert 55 <= begun - time.time() <= 62
+        redis.ask(f"ZADD {key} {begun - 50} {hold}")
+        await one.holds.start()
+        now = 20.0
+        await eventually(lambda: expires() >= begun - 1)
+        await one.holds.stop()
+
+
+async def test_a_settled_hold_is_not_renewed(redis: RedisServer) -> None:
+    """A renewal that comes late brings nothing back."""
+    async with replica(redis, uuid4().hex) as one:
+        hold = await one.reserve(10)
+        lines = [one.line(10)]
+        one.settle(hold or "", 5)
+        await eventually(lambda: not one.holds.unsettled)
+        await one.holds._ask(hold or "", lines, 60, placed=True)
+        assert await one.seen() == (5, 0)
 
 
 async def test_a_settlement_that_is_told_twice_counts_once(redis: RedisServer) -> None:
