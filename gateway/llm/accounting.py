@@ -51,6 +51,10 @@ class Bill:
         record.reserved_tokens, record.reserved_micros = hold.tokens, hold.micros
         return hold.output_limit
 
+    def twin(self, record: ModelRecord) -> Bill:
+        """Another one for the same request, with nothing reserved."""
+        return Bill(self._money, record, self._route, self._size, self._tier)
+
     async def may_try(self, candidate: Candidate) -> bool:
         """Whether the budgets let this backend be tried, now that others may have been."""
         backend, hold = (candidate.provider, candidate.model), self._hold

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import orjson
@@ -77,6 +78,15 @@ class Going:
         if drained or not self.draining:
             self.meter.over()
             self.money.over(self.exchange)
+
+    def twin(self) -> Going:
+        """The same request, with a record, a bill and an exchange of its own."""
+        record = copy(self.record)
+        record.tries, record.left_out, record.switches = 0, (), ()
+        bill = self.bill.twin(record)
+        exchange = copy(self.exchange)
+        exchange.model = record
+        return replace(self, exchange=exchange, record=record, bill=bill, meter=Meter(record, self.meter.began, bill))
 
     @property
     def origin(self) -> Origin | None:

@@ -33,6 +33,7 @@ from gateway.llm.choosing import (
 from gateway.llm.failover import Failover
 from gateway.llm.failures import Failure
 from gateway.llm.going import Going
+from gateway.llm.hedging import hedged
 from gateway.llm.metering import Meter
 from gateway.llm.money import Money
 from gateway.llm.providers import CREDENTIALS
@@ -91,7 +92,7 @@ class Models:
         if going.several and going.origin is None and call.api is RESPONSES_BY_ID:
             raise ModelError(ErrorKind.NO_ROUTE, "there is no response of this id", "response_not_found")
         await self._reserve(going, choice)
-        outcome = await self.failover.answer(going, choice.candidates)
+        outcome = await hedged(self.failover, going, choice.candidates, choice.profile.hedge)
         if isinstance(outcome, Failure) and outcome.reason == "context_overflow":
             outcome = await self._overflowed(going, ask, choice, outcome)
         response = final(going, outcome) if isinstance(outcome, Failure) else outcome

@@ -19,6 +19,7 @@ from gateway.http import Exchange, Response
 from gateway.http.model_record import ModelRecord
 from gateway.http.testing import Pieces, make_exchange
 from gateway.live import Owner
+from gateway.llm.handler import Models
 from gateway.upstream.transport import Connector, Resolver
 
 PIECE = 16 * 1024  # bytes of a request body that come at once
@@ -57,6 +58,13 @@ class Gateway:
     def __init__(self, snapshot: Snapshot, owner: Owner) -> None:
         self.snapshot = snapshot
         self.owner = owner
+
+    @property
+    def loads(self) -> dict[str, int]:
+        """Requests in flight, by provider, and by provider and key."""
+        target = self.snapshot.handlers[0].target
+        assert isinstance(target, Models)
+        return target.failover.loads.of
 
     async def open(
         self,
