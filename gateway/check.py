@@ -13,13 +13,13 @@ from gateway.auth import password_costs
 from gateway.build import Snapshot, build
 from gateway.config import checks
 from gateway.config.checks import Check
-from gateway.config.host_names import host_names, perhaps_meant
+from gateway.config.host_names import Place, host_names, perhaps_meant
 from gateway.config.hosts_file import read_hosts
 from gateway.config.load import ConfigError, Configuration, Problem, load
 from gateway.config.problems import Fault
-from gateway.config.problems import Path as Place
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.expand import missing_variable
+from gateway.config.yaml.places import to_problem
 from gateway.deadlines import Deadlines
 from gateway.live import Owner
 from gateway.llm import money
@@ -98,8 +98,8 @@ def check(directory: Path, resolve: dict[str, str], asked: Asked = Asked()) -> l
             compiled(configuration)
     except ConfigError as error:
         return list(error.problems)
-    all_warnings = (*WARNINGS, Check("routes.yaml", lambda _: _unresolved(names, lookups, given)))
-    found = [*checks.run(all_warnings, configuration, "warning"), *unset]
+    found = [*checks.run(WARNINGS, configuration, "warning"), *unset]
+    found += _unresolved(configuration, names, lookups, given)
     found += missing_here(configuration, asked.ports, "error" if asked.here else "warning")
     return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column))
 
@@ -122,6 +122,9 @@ def _loaded(directory: Path, secrets: KnownSecrets, unset: list[Problem], *, var
     return None
 
 
-def _unresolved(places: Mapping[str, Place], lookups: HostLookups, given: Iterable[str]) -> Iterator[Fault]:
+def _unresolved(
+    configuration: Configuration, places: Mapping[str, Place], lookups: HostLookups, given: Iterable[str]
+) -> Iterator[Problem]:
     for name, reason in lookups.unresolved():
-        yield Fault(places[name], reason + perhaps_meant(name, given))
+        file, place = places[name]
+        yield to_problem(configuration.documents[file], Fault(place, reason + perhaps_meant(name, given)), "warning")

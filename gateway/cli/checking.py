@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,9 +81,11 @@ def routes(directory: Path, as_json: bool) -> None:
         routes = configuration.routes.routes
         print_json([route.model_dump(mode="json", exclude_defaults=True) for route in routes])
         return
-    click.echo(table(("ID", "METHODS", "HOST", "PATH", "TARGET", "SENT AS"), map(_row, configuration.routes.routes)))
+    rows = chain.from_iterable(map(_rows, configuration.routes.routes))
+    click.echo(table(("ID", "METHODS", "HOST", "PATH", "TARGET", "SENT AS"), rows))
 
 
+PATHS_IN_A_ROW = 4
 _NAMES = ("routes.yaml", "middleware.yaml", "auth.yaml", "models.yaml")
 
 
@@ -94,7 +98,8 @@ def schema(file: str | None) -> None:
     print_json(schemas() if file is None else schemas()[file])
 
 
-def _row(route: RouteConfig) -> tuple[str, ...]:
+def _rows(route: RouteConfig) -> Iterator[tuple[str, ...]]:
+    """One, and where there are many paths one more for each of the others."""
     sent = route.rewrite or (f"without {route.strip_prefix}" if route.strip_prefix else "as it is")
     target = route.target
     if route.redirect is not None:
@@ -102,4 +107,8 @@ def _row(route: RouteConfig) -> tuple[str, ...]:
     elif route.respond is not None:
         target, sent = f"respond {route.respond.status}", "-"
     methods, hosts = ",".join(route.methods or ("any",)), ",".join(route.host or ("any",))
-    return route.id, methods, hosts, ",".join(route.all_paths), target, sent
+    if len(route.all_paths) <= PATHS_IN_A_ROW:
+        yield route.id, methods, hosts, ",".join(route.all_paths), target, sent
+        return
+    yield route.id, methods, hosts, route.all_paths[0], target, sent
+    yield from (("", "", "", path, "", "") for path in route.all_paths[1:])

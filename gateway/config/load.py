@@ -65,11 +65,12 @@ def parse(
     if problems:
         raise ConfigError(problems)
     models = _models(readings.get("models.yaml"), expander.secrets)
-    table = with_models(cast(RoutesFile, readings["routes.yaml"].model), models)
+    middleware = cast(MiddlewareFile, readings["middleware.yaml"].model)
+    table = with_models(cast(RoutesFile, readings["routes.yaml"].model), models, middleware.timeouts)
     groups = {name: tuple(table.routes[number].id for number in numbers) for name, numbers in routes.groups}
     configuration = Configuration(
         routes=table,
-        middleware=naming_routes(cast(MiddlewareFile, readings["middleware.yaml"].model), groups),
+        middleware=naming_routes(middleware, groups),
         auth=cast(AuthFile, readings["auth.yaml"].model),
         digest=_digest(files),
         base=base,

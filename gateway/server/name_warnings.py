@@ -8,9 +8,9 @@ import threading
 from collections.abc import Collection, Mapping
 from itertools import islice
 
-from gateway.config.host_names import host_names, perhaps_meant
+from gateway.config.host_names import Place, host_names, perhaps_meant
 from gateway.config.models import Configuration
-from gateway.config.problems import Fault, Path
+from gateway.config.problems import Fault
 from gateway.config.yaml.places import to_problem
 from gateway.outside.host_lookups import HostLookups
 
@@ -25,7 +25,7 @@ class NameWarnings:
 
     def __init__(self, given: Collection[str]) -> None:
         self._given = given
-        self._known: Mapping[str, Path] = {}
+        self._known: Mapping[str, Place] = {}
 
     def look(self, configuration: Configuration) -> None:
         """Begin, and return at once."""
@@ -38,8 +38,9 @@ class NameWarnings:
             threading.Thread(target=_warn, args=arguments, name="names", daemon=True).start()
 
 
-def _warn(configuration: Configuration, places: Mapping[str, Path], given: Collection[str]) -> None:
+def _warn(configuration: Configuration, places: Mapping[str, Place], given: Collection[str]) -> None:
     for name, reason in HostLookups(places, SECONDS).unresolved():
         message = f"{reason}, and until it does requests for it are answered 502{perhaps_meant(name, given)}"
-        problem = to_problem(configuration.documents["routes.yaml"], Fault(places[name], message), "warning")
+        file, place = places[name]
+        problem = to_problem(configuration.documents[file], Fault(place, message), "warning")
         logger.warning("%s", problem)

@@ -218,3 +218,32 @@ def test_what_clients_may_send_as_proxies_do(tmp_path: Path) -> None:
         (tmp_path / "middleware.yaml").write_text(f"limits: {{allowed_proxy_headers: [{name}]}}\n")
         (problem,) = check(tmp_path, {})
         assert (problem.severity, reason in problem.message) == ("error", True)
+
+
+MODELS = """\
+{"modelRouting": {"default": "fast", "profiles": {"fast": {"preferProviders": ["mine"]}}},
+ "providers": {"mine": {"protocol": "openai", "baseUrl": "http://no-such-host.invalid/v1"}}}
+"""
+
+
+def test_models_are_checked_and_listed_with_the_rest(tmp_path: Path) -> None:
+    """Their errors and unknown names have places in models.yaml, and their paths are in `gateway routes`."""
+    directory = configured(tmp_path, "- {path: /a, target: '127.0.0.1:1'}\n")
+    (directory / "models.yaml").write_text(MODELS)
+    refused = gateway("check", config=directory)
+    assert refused.returncode == 1
+    assert "error: models.yaml:2:2: providers: anyone could use the models" in refused.stderr
+    (directory / "auth.yaml").write_text("schemes: {keys: {api_key: }}\ndefault: keys\n")
+    checked = gateway("check", config=directory)
+    assert checked.returncode == 0
+    assert "models.yaml:2:47: providers.mine.baseUrl: no-such-host.invalid does not resolve" in checked.stderr
+    assert (
+        "no-such-host" not in gateway("check", "--resolve", "no-such-host.invalid=127.0.0.1", config=directory).stderr
+    )
+    listed = gateway("routes", config=directory).stdout
+    assert "models        GET,POST,DELETE  any   /v1/chat/completions" in listed
+    assert "\n                                     /v1/messages\n" in listed
+    (directory / "models.yaml").write_text(MODELS.replace("mine", "mien", 1))
+    wrong = gateway("check", config=directory)
+    assert "models.yaml:1:80: modelRouting.profiles.fast.preferProviders[0]: providers has no entry" in wrong.stderr
+    assert 'did you mean "mine"?' in wrong.stderr

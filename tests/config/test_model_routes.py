@@ -53,10 +53,19 @@ def test_models_are_waited_for() -> None:
     route = route_of(served(models=MODELS + "gateway: {requestTimeoutMs: 1500}\n"), "models")
     assert route.timeout is not None
     assert route.timeout.total == 1.5
-    own = "- {path: /llm/*, timeout: {idle: 5s}, target: models}\n"
+    assert (route.timeout.response_header, route.timeout.idle) == (1.5, 1.5)
+    own = "- {path: /llm/*, timeout: {idle: 1s}, target: models}\n"
     (route,) = served(own, MODELS + "gateway: {requestTimeoutMs: 1500}\n").routes.routes
     assert route.timeout is not None
-    assert (route.timeout.idle, route.timeout.total, route.max_body) == (5, 1.5, 32 * 1024**2)
+    assert (route.timeout.idle, route.timeout.total, route.max_body) == (1, 1.5, 32 * 1024**2)
+
+
+def test_models_are_in_no_cache_of_responses() -> None:
+    """Not even the list of models, which depends on who asks."""
+    configuration = parsed(OWN, models=MODELS, auth=AUTH, middleware="cache: {}\n")
+    route = route_of(configuration, "models")
+    assert route.cache is not None
+    assert not route.cache.enabled
 
 
 def test_defaults_hold_for_them() -> None:

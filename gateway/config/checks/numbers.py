@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from gateway.algorithms.gcra import Window
+from gateway.config.model_routes import AutomaticRoute
 from gateway.config.models import Configuration, RouteConfig, ServiceConfig
 from gateway.config.models.breakers import changed
 from gateway.config.models.rate_limits import windows_of
@@ -53,7 +54,7 @@ def in_routes(configuration: Configuration) -> Iterator[Fault]:
     for name, service in configuration.routes.services.items():
         yield from _service(("services", name), service)
     for index, route in enumerate(configuration.routes.routes):
-        if not route.answered_here:
+        if not route.answered_here and not isinstance(route, AutomaticRoute):
             place = ("routes", index)
             timeouts = configuration.middleware.timeouts.overridden_by(route.timeout)
             if route.timeout is not None:
