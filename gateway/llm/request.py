@@ -45,6 +45,7 @@ _LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The members that limit the output: the first is the one that is added where there is none."""
 
+_NAME_MODELS: Final = frozenset({"requests", "generateContentRequest", "generate_content_request"})
 _CONFIGS: Final = ("generationConfig", "generation_config")
 _CONFIG_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
 _ASKS_USAGE: Final = frozenset({"openai.chat", "openai.completions"})
@@ -120,10 +121,15 @@ def read(call: Call, body: bytes) -> ModelRequest:
     if not call.api.reads_body:
         return ModelRequest(call, body, {})
     document = _parsed(body)
-    places = _places(body, document)
-    if any(len(spans) > 1 for spans in places.values()):
-        body = _said_once(body, places)
+    try:
         places = _places(body, document)
+        if any(len(spans) > 1 for spans in places.values()):
+            body = _said_once(body, places)
+            places = _places(body, document)
+        if call.api.family == "gemini":
+            places["model"] = _models_of_gemini(body, document, places.get("model", []))
+    except splice.TooManyError as error:
+        raise BadBody(f"the body cannot be read: {error}") from None
     return ModelRequest(call, body, document, places)
 
 
@@ -134,29 +140,16 @@ def rewritten(
 
     Every other byte is as it was. The name of a model that the path has is changed by `Call.path_for`.
     """
-    body, document = request.body, request.document
     values: list[tuple[splice.Span, bytes]] = []
     added: dict[str, bytes] = {}
-    if model is not None and request.api.family == "gemini":
-        values += _models_of_gemini(request, orjson.dumps("models/" + model))
-    elif model is not None and model != document.get("model", model):
-        values += _everywhere(request, "model", orjson.dumps(model))
+    if model is not None and model != request.model:
+        name = "models/" + model if request.api.family == "gemini" else model
+        values += _everywhere(request, "model", orjson.dumps(name))
     if ask_usage and not request.tells_usage:
         _set_member(request, "stream_options", "include_usage", b"true", values, added)
     if output_limit is not None:
         _limit(request, b"%d" % output_limit, values, added)
-    return splice.replaced(body, values, added) if values or added else body
-
-
-def _models_of_gemini(request: ModelRequest, new: bytes) -> list[tuple[splice.Span, bytes]]:
-    """The path names the model; where the body does as well, in itself or in its parts, it must be the same."""
-    body, document = request.body, request.document
-    values = _everywhere(request, "model", new)
-    for name in ("requests", "generateContentRequest", "generate_content_request"):
-        for outer in splice.places(body, name, document[name]) if name in document else ():
-            for item in splice.items(body, outer):
-                values += [(span, new) for inner, span in splice.members(body, item.start) if inner == "model"]
-    return values
+    return splice.replaced(request.body, values, added) if values or added else request.body
 
 
 def _limit(
@@ -227,8 +220,12 @@ def _leniently(body: bytes, error: orjson.JSONDecodeError) -> object:
 
 def _refuse_too_many(body: bytes) -> None:
     """What is parsed takes far more memory than its bytes where it is made of tiny values."""
-    if body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS or body.count(b",") > _MOST_COMMAS:
+    if _has_too_many(body) and _has_too_many(splice.without_texts(body)):
         raise BadBody("the body has too many values for a request to a model; send it in parts")
+
+
+def _has_too_many(body: bytes) -> bool:
+    return body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS or body.count(b",") > _MOST_COMMAS
 
 
 def _places(body: bytes, document: Mapping[str, Any]) -> dict[str, list[splice.Span]]:
@@ -253,6 +250,16 @@ def _said_once(body: bytes, places: Mapping[str, list[splice.Span]]) -> bytes:
     for *others, last in places.values():
         values += [(span, body[last.start : last.end]) for span in others]
     return splice.replaced(body, values)
+
+
+def _models_of_gemini(body: bytes, document: Mapping[str, Any], own: list[splice.Span]) -> list[splice.Span]:
+    """The path names the model; where the body does as well, in itself or in its parts, it must be the same."""
+    found = list(own)
+    for name in _NAME_MODELS & document.keys():
+        for outer in splice.places(body, name, document[name]):
+            for item in splice.items(body, outer):
+                found += [span for inner, span in splice.members(body, item.start) if inner == "model"]
+    return found
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

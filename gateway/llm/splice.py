@@ -11,12 +11,21 @@ from typing import Final, NamedTuple
 
 import orjson
 
+MOST_MEMBERS: Final = 10_000
+"""Of an object or an array that is walked through."""
+
 _SPACE: Final = b" \t\r\n"
+_SPACES: Final = frozenset({b" ", b"\t", b"\r", b"\n"})
+_SPACES_ON: Final = re.compile(rb"[ \t\r\n]*+")
 _PLAIN: Final = re.compile(rb"[^][{}\",:\s]++")
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
 _TO_BRACKET: Final = re.compile(rb'(?:[^][{}"]++|"(?:[^"\\]++|\\.)*+")*+')
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
 """The only way to write a letter in a name that is not the letter itself."""
+
+
+class TooManyError(ValueError):
+    """An object or an array has far more members than any request has."""
 
 
 class Span(NamedTuple):
@@ -29,7 +38,8 @@ class Span(NamedTuple):
 def members(body: bytes, start: int = 0) -> list[tuple[str, Span]]:
     """Name and place of the value of each member of an object, in their order, with those named twice.
 
-    The object is the outermost one, or the one that begins at `start`; none in what is no object.
+    The object is the outermost one, or the one that begins at `start`; none in what is no object. Raises
+    TooManyError.
     """
     found: list[tuple[str, Span]] = []
     at = _after_space(body, start)
@@ -40,6 +50,8 @@ def members(body: bytes, start: int = 0) -> list[tuple[str, Span]]:
         start = _after_space(body, _after_space(body, end) + 1)
         span = Span(start, end_of_value(body, start))
         found.append((_decoded(body[at:end]) if b"\\" in name else name.decode(), span))
+        if len(found) > MOST_MEMBERS:
+            raise TooManyError("it has too many members")
         at = _after_space(body, span.end)
         if body[at : at + 1] == b",":
             at = _after_space(body, at + 1)
@@ -47,15 +59,22 @@ def members(body: bytes, start: int = 0) -> list[tuple[str, Span]]:
 
 
 def items(body: bytes, span: Span) -> list[Span]:
-    """The values of an array; what is none stands for itself."""
+    """The values of an array; what is none stands for itself. Raises TooManyError."""
     if body[span.start : span.start + 1] != b"[":
         return [span]
     found: list[Span] = []
     at = _after_space(body, span.start + 1)
     while at < span.end - 1:
         found.append(Span(at, end_of_value(body, at)))
+        if len(found) > MOST_MEMBERS:
+            raise TooManyError("an array of it has too many members")
         at = _after_space(body, _after_space(body, found[-1].end) + 1)
     return found
+
+
+def without_texts(body: bytes) -> bytes:
+    """What is left of a body where all strings are taken out: no JSON, but its structure."""
+    return _STRING.sub(b"", body)
 
 
 def has_escaped_letters(body: bytes) -> bool:
@@ -72,11 +91,9 @@ def places(body: bytes, name: str, value: object, *, escaped: bool | None = None
     `escaped` is what `has_escaped_letters` says, where it is known.
     """
     if not (has_escaped_letters(body) if escaped is None else escaped):
-        starts = _candidates(body, name)
-        if not isinstance(value, dict):
-            starts = [start for start in starts if body[start : start + 1] != b"{"]
-        if len(starts) == 1:
-            return [Span(starts[0], end_of_value(body, starts[0]))]
+        start = _only_candidate(body, name, objects=isinstance(value, dict))
+        if start >= 0:
+            return [Span(start, end_of_value(body, start))]
     return [span for known, span in members(body) if known == name]
 
 
@@ -102,16 +119,23 @@ def with_members(value: bytes, added: Mapping[str, bytes]) -> bytes:
     return replaced(value, (), added)
 
 
-def _candidates(body: bytes, name: str) -> list[int]:
-    """Where the values of all members with this name begin, at any depth. What stands within texts is none of them."""
-    found: list[int] = []
+def _only_candidate(body: bytes, name: str, *, objects: bool) -> int:
+    """Where the value of the only member with this name begins, at any depth; -1 where there are several.
+
+    What stands within texts is none of them. `objects`: also values that are objects.
+    """
+    found = -1
     quoted = b'"%b"' % name.encode()
     at = body.find(quoted)
     while at >= 0:
         end = at + len(quoted)
         colon = _after_space(body, end)
         if body[colon : colon + 1] == b":" and body[at - 1 : at] != b"\\":
-            found.append(_after_space(body, colon + 1))
+            start = _after_space(body, colon + 1)
+            if objects or body[start : start + 1] != b"{":
+                if found >= 0:
+                    return -1
+                found = start
         at = body.find(quoted, end)
     return found
 
@@ -144,9 +168,10 @@ def _end_of_string(body: bytes, start: int) -> int:
 
 
 def _after_space(body: bytes, at: int) -> int:
-    while body[at : at + 1] in (b" ", b"\n", b"\r", b"\t"):
-        at += 1
-    return at
+    if body[at : at + 1] not in _SPACES:  # as nearly everywhere
+        return at
+    spaces = _SPACES_ON.match(body, at)
+    return at if spaces is None else spaces.end()
 
 
 def _decoded(name: bytes) -> str:

@@ -1,6 +1,7 @@
 """What is read of a request, and how little of it is changed."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -194,6 +195,32 @@ def test_the_model_of_gemini_is_changed_wherever_a_body_names_it() -> None:
     )
     body = b'{"generateContentRequest":{"contents":[],"model":"models/m"}}'
     assert rewritten(asked(body, "/v1beta/models/m:countTokens"), model="other") == body.replace(b"/m", b"/other")
-    assert rewritten(asked(b'{"requests":5,"contents":"model"}', GEMINI), model="other") == (
-        b'{"requests":5,"contents":"model"}'
-    )
+    body = b'{"requests":5,"contents":"model"}'
+    assert rewritten(asked(body, GEMINI), model="other") == body
+    body = b'{"model":"m"}'
+    assert rewritten(asked(body, "/v1beta/models/m:countTokens"), model="m") == body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"m"' + b',"model":"m"' * 20_000 + b"}",
+        b'{"mod\\u0065l":"m"' + b',"x":1' * 20_000 + b"}",
+        b'{"a":[' + b"[]," * 1_100_000 + b"1]}",
+        b'{"a":[' + b"1," * 4_100_000 + b"1]}",
+    ],
+)
+def test_a_body_that_is_a_burden_is_refused(body: bytes) -> None:
+    """What would take gigabytes of memory, or seconds, is no request."""
+    with pytest.raises(BadBody, match="too many"):
+        asked(body)
+
+
+@pytest.mark.parametrize("name", [b'"model"', b'"mod\\u0065l"'])
+@pytest.mark.parametrize("filling", [b"x", b"\\n", b'\\"model\\":', b"{[", b"\\ud800"])
+def test_the_largest_bodies_are_read_in_time(name: bytes, filling: bytes) -> None:
+    """Whatever they hold: 8 MiB take fractions of a second."""
+    body = b'{"messages":["' + filling * (8 * 1024**2 // len(filling)) + b'"],' + name + b':"m"}'
+    began = time.process_time()
+    assert rewritten(asked(body), model="other") == body[:-4] + b'"other"}'
+    assert time.process_time() - began < 3
