@@ -12,6 +12,7 @@ from typing import Any, Self
 from tests.clients.calls import Call
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv" / "clients"
+MODELS = ENVIRONMENT.parent / "models"
 UNEQUAL = ("id", "created", "created_at", "model", "item_id", "response_id", "model_version", "system_fingerprint")
 """What may differ between two answers to the same question."""
 
@@ -79,7 +80,8 @@ class Sdks:
 
 
 def comparable(value: Any) -> Any:
-    """A value without what may differ between two answers."""
+    """A value without what may differ between two answers, and without what says that something is not there: chunks
+    of a chat whose usage the gateway asked for say that they have none."""
     if isinstance(value, Mapping):
-        return {name: comparable(each) for name, each in value.items() if name not in UNEQUAL}
+        return {name: comparable(each) for name, each in value.items() if name not in UNEQUAL and each is not None}
     return [comparable(each) for each in value] if isinstance(value, list | tuple) else value
