@@ -310,7 +310,7 @@ class _Builder:
             guarded = route.model_copy(update={"breaker": server.breaker})
             return made, partial(self._resilience.guarded, guarded, server.target, path)
 
-        return mcp_endpoint(self._context, name, models.mcp[name], ways)
+        return mcp_endpoint(self._context, route.target, name, models.mcp[name], ways)
 
     def _way(self, route: RouteConfig, text: str, path: _Place, *, mirror: bool = False) -> Cluster | Hosted | None:
         """The way of a route to a target, named at this place; None, with a problem, where it cannot be used."""

@@ -19,6 +19,7 @@ from gateway.http.fields import announces_body
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.limits.quota_report import PATH as QUOTA_PATH
+from gateway.mcp.configured import Endpoint
 from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.python_policy import PythonPolicy
 from gateway.middleware.redirects import Redirect
@@ -291,6 +292,8 @@ def _onward(handler: RouteHandler, last: Handler, why_none: Callable[[Upstream],
             "considered": considered(target.upstream, time.perf_counter(), why_none),
         }
     onward: dict[str, Any] = {"handlers": [*handlers, target.name], "endpoints": [target.name]}
+    if isinstance(target, Endpoint):
+        onward |= {"endpoints": [each.describe() for each in target.servers]}
     if isinstance(target, FixedResponse):
         onward |= {"sent": f"nothing: the gateway itself answers {target.status}"}
     return onward

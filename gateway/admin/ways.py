@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gateway.http import Handler
+from gateway.mcp.configured import Endpoint
 from gateway.upstream.asgi import Hosted
 from gateway.upstream.breaker import Breaker, Breaking
 from gateway.upstream.cluster import Cluster
@@ -44,6 +45,9 @@ def _ways(handler: Handler, role: Role) -> Iterator[Way]:
         yield Way(role, handler.name, handler.upstream)
     elif isinstance(handler, Hosted):
         yield Way(role, handler.name, None)
+    elif isinstance(handler, Endpoint):
+        for server in handler.servers:
+            yield from _ways(server.guard(server.cluster), role)
     elif isinstance(handler, Breaking):
         yield from (replace(way, breaker=handler.breaker) for way in _ways(handler.handler, role))
     elif isinstance(handler, Hedged):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -39,7 +39,8 @@ class Ways(Protocol):
 class Endpoint:
     """What answers at a path. A Handler."""
 
-    name: str  # for logs and `explain`
+    name: str  # as routes have it
+    servers: Sequence[Server]
     forward: Handler
     metadata: Handler
 
@@ -48,8 +49,9 @@ class Endpoint:
         return await handler(exchange)
 
 
-def mcp_endpoint(context: Context, name: str, config: McpEndpoint, ways: Ways) -> Endpoint | None:
-    """What answers for one entry of `mcp` in models.yaml; None where a server of it cannot be used."""
+def mcp_endpoint(context: Context, target: str, name: str, config: McpEndpoint, ways: Ways) -> Endpoint | None:
+    """What answers for one entry of `mcp` in models.yaml, which routes call `target`; None where a server of it cannot
+    be used."""
     servers = []
     for number, each in enumerate(config.servers):
         found = ways(each, ("mcp", name, "servers", number))
@@ -64,9 +66,9 @@ def mcp_endpoint(context: Context, name: str, config: McpEndpoint, ways: Ways) -
     limits = Limits(config.max_body, config.max_answer)
     seal = Seal(name, key)
     if len(servers) == 1:
-        return Endpoint(f"mcp.{name}", Passing(servers[0], seal, limits, full), _Metadata(servers))
+        return Endpoint(target, servers, Passing(servers[0], seal, limits, full), _Metadata(servers))
     group = Group(name, {each.name: each for each in servers}, limits, config.instructions or "", full)
-    return Endpoint(f"mcp.{name}", Several(group, seal), _Metadata(servers))
+    return Endpoint(target, servers, Several(group, seal), _Metadata(servers))
 
 
 def _server(

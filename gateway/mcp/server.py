@@ -60,6 +60,10 @@ class Server:
     rules: Sequence[ToolRule] = field(repr=False)
     tasks: set[asyncio.Future[None]] = field(default_factory=set, repr=False)
 
+    def describe(self) -> str:
+        """For `explain`: what it is called, and where it is."""
+        return f"{self.name}: {self.cluster.name}{self.path if '://' in self.cluster.name else ' ' + self.path}"
+
     async def send(
         self,
         exchange: Exchange,

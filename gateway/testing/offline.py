@@ -25,6 +25,8 @@ from gateway.http import Exchange, Handler, Response, WholeBody
 from gateway.http.messages import RequestHead
 from gateway.limits.memory import MemoryStore
 from gateway.live import Owner
+from gateway.llm.handler import Models
+from gateway.mcp.configured import Endpoint
 from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.policy_loading import LivingPolicy
 from gateway.middleware.redirects import Redirect
@@ -93,7 +95,7 @@ class _Wire:
             last = list(layers(forward, exchange))[-1]
             if isinstance(last, Redirect | FixedResponse):
                 return await last(exchange)
-            assert isinstance(last, Cluster | Hosted)
+            assert isinstance(last, Cluster | Hosted | Models | Endpoint)
             exchange.upstream = last.name
             headers = _joined(request_headers(exchange)) | {"host": _host(exchange, last)}
             while exchange.body is not None and await exchange.body.read():
@@ -193,8 +195,8 @@ def _joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return joined
 
 
-def _host(exchange: Exchange, last: Cluster | Hosted) -> str:
-    if isinstance(last, Hosted) or last.preserve_host or not last.upstream.endpoints:
+def _host(exchange: Exchange, last: Cluster | Hosted | Models | Endpoint) -> str:
+    if not isinstance(last, Cluster) or last.preserve_host or not last.upstream.endpoints:
         return exchange.host
     return last.upstream.endpoints[0].authority.decode("latin-1")
 

@@ -278,6 +278,6 @@ def door(models: str, *, endpoints: Mapping[str, Sequence[int]] | None = None) -
 
     assert configuration.models is not None
     ((name, config),) = configuration.models.mcp.items()
-    made = mcp_endpoint(Context(configuration, Owner().plan()), name, config, ways)
+    made = mcp_endpoint(Context(configuration, Owner().plan()), "mcp", name, config, ways)
     assert made is not None
     return Door(Speaking(made, full=False))

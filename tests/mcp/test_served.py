@@ -76,3 +76,16 @@ async def test_route_of_ones_own(tmp_path: Path) -> None:
         other = await made.client.post("/mcp", json=message("tools/list"), headers=headers)
     assert (got.status_code, other.status_code) == (200, 404)
     assert stub.received[0].headers["authorization"] == "Bearer of-the-server"
+
+
+async def test_endpoint_is_explained(tmp_path: Path) -> None:
+    """`explain` names the servers, and the map of the traffic leads to them."""
+    stub = McpStub()
+    async with serving(stub), gateway(tmp_path, stub) as made:
+        asked = {"url": "/mcp", "method": "POST", "header": f"x-api-key: {KEY}"}
+        explained = (await made.admin.get("/explain", params=asked)).json()
+        shown = (await made.admin.get("/map")).json()
+    assert explained["endpoints"] == [f"files: {stub.url}"]
+    assert explained["outcome"] == "forwarded"
+    (row,) = (each for each in shown if each["route"] == "mcp")
+    assert [way["name"] for way in row["ways"]] == [f"http://127.0.0.1:{stub.port}"]

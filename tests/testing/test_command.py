@@ -205,3 +205,21 @@ def test_a_wrong_configuration_is_told(tmp_path: Path) -> None:
     ended = _run(tmp_path, "tests: [{request: GET /, expect: {status: 404}}]")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "error: routes.yaml:1:11: routes[0].path" in ended.stderr
+
+
+def test_requests_to_models_and_mcp_servers_are_not_sent(tmp_path: Path) -> None:
+    """Requests that lead to models or MCP servers are expected by these targets."""
+    (tmp_path / "models.yaml").write_text(
+        "providers: {p: {protocol: openai, base_url: 'http://127.0.0.1:1', keys: k}}\n"
+        "mcp: {tools: {servers: [{name: files, url: 'http://127.0.0.1:1/mcp'}]}}\n"
+    )
+    (tmp_path / "routes.yaml").write_text("- {path: /cats, target: 'cats:1'}\n")
+    (tmp_path / "auth.yaml").write_text(f"default: [keys]\n{AUTH}")
+    key = "headers: {X-API-Key: secret}"
+    cases = [
+        f"{{request: {{method: POST, path: /mcp, {key}}}, expect: {{target: mcp, route: mcp, consumer: acme}}}}",
+        f"{{request: {{method: POST, path: /v1/messages, {key}}}, expect: {{target: models, route: models}}}}",
+        "{request: POST /mcp, expect: {status: 401}}",
+    ]
+    ended = _run(tmp_path, "tests:\n" + "".join(f"- {case}\n" for case in cases))
+    assert (ended.returncode, ended.stdout) == (0, "3 tests, all as expected\n"), ended.stderr
