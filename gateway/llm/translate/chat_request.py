@@ -9,7 +9,7 @@ from gateway.llm.translate import model_names
 from gateway.llm.translate.chat_answer import Asked, MessagesStream, whole_answer
 from gateway.llm.translate.chat_thinking import set_thinking
 from gateway.llm.translate.message_turns import Turns
-from gateway.llm.translate.reading import NO_SUCH_TOOL, Fields, Notes, is_number, malformed
+from gateway.llm.translate.reading import NO_SUCH_TOOL, Fields, Notes, malformed
 from gateway.llm.translate.translation import Translated
 from gateway.llm.translate.writing import request_body
 
@@ -59,7 +59,7 @@ def translate(document: Mapping[str, Any], model: str, *, drop: bool = False) ->
     if system := turns.system():
         body["system"] = system
     body["messages"] = turns.messages()
-    _sampling(fields, body)
+    _sampling(fields, body, model)
     _tools(fields, body, turns)
     _user(fields, body)
     _shape(fields, body)
@@ -95,14 +95,18 @@ def _counts(fields: Fields) -> bool:
     return bool(counts)
 
 
-def _sampling(fields: Fields, body: dict[str, Any]) -> None:
-    temperature = fields.number("temperature")
-    if temperature is not None:
-        if temperature > 1:
-            fields.notes.harmless("temperature")
+def _sampling(fields: Fields, body: dict[str, Any], model: str) -> None:
+    temperature, top_p = fields.number("temperature"), fields.number("top_p")
+    takes_any, takes_both = model_names.takes_sampling(model)
+    if temperature is not None and (temperature > 1 or not takes_any):
+        fields.notes.harmless("temperature")
+    if temperature is not None and takes_any:
         body["temperature"] = min(temperature, 1)
-    if fields.has("top_p") and not _is_one(fields.raw("top_p")):
-        body["top_p"] = fields.number("top_p")
+    if top_p is not None and top_p != 1:
+        if takes_any and (temperature is None or takes_both):
+            body["top_p"] = top_p
+        else:
+            fields.notes.harmless("top_p")
     stop = fields.raw("stop")
     stops = [stop] if isinstance(stop, str) else fields.texts("stop")
     for index, sequence in enumerate(stops):
@@ -110,10 +114,6 @@ def _sampling(fields: Fields, body: dict[str, Any]) -> None:
             fields.notes.unsupported(f"stop[{index}]", "sequences of nothing but white space are refused")
     if stops := [sequence for sequence in stops if sequence.strip()]:
         body["stop_sequences"] = stops
-
-
-def _is_one(value: object) -> bool:
-    return is_number(value) and value == 1
 
 
 def _user(fields: Fields, body: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from gateway.llm.translate import model_names
 from gateway.llm.translate.reading import Fields
 
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 4096, "high": 16384, "xhigh": 24576, "max": 24576}
-_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium"}
+_OFF = {"type": "disabled"}
 
 
 def set_thinking(fields: Fields, body: dict[str, Any], model: str) -> bool:
@@ -19,18 +19,19 @@ def set_thinking(fields: Fields, body: dict[str, Any], model: str) -> bool:
     """
     effort = fields.text("reasoning_effort")
     given = fields.mapping("thinking")
+    by_itself = model_names.thinks_by_itself(model)
     thinking = given
-    shape: dict[str, Any] = {}
-    if given is None and effort is not None and effort != "none":
+    shape: dict[str, str] = {}
+    if given is None and effort is not None:
         thinking, shape = _for_effort(effort, model, body["max_tokens"])
-    if given is not None and given.get("type") == "disabled":
-        body["thinking"] = given
+    if thinking is not None and thinking.get("type") == "disabled":
+        body["thinking"] = thinking
         return False
     if thinking is None or _forced(body) or _without_thinking(body["messages"]):
         for name, value in (("reasoning_effort", effort), ("thinking", given)):
             if value is not None and value != "none":
                 fields.notes.harmless(name)
-        return False
+        return by_itself
     body["thinking"] = thinking
     if shape:
         body["output_config"] = {**body.get("output_config", {}), **shape}
@@ -40,12 +41,15 @@ def set_thinking(fields: Fields, body: dict[str, Any], model: str) -> bool:
     return True
 
 
-def _for_effort(effort: str, model: str, limit: int) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+def _for_effort(effort: str, model: str, limit: int) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    if effort == "none":
+        return (_OFF if model_names.thinks_by_itself(model) else None), {}
     version = model_names.claude_version(model)
     if version is None or version < (3, 7) or effort not in _BUDGETS:
         return None, {}
     if version >= (4, 6):
-        return {"type": "adaptive"}, {"effort": _EFFORTS.get(effort, "high")}
+        known = {"minimal": "low"} if version >= (4, 7) else {"minimal": "low", "xhigh": "high"}
+        return {"type": "adaptive"}, {"effort": known.get(effort, effort)}
     budget = min(_BUDGETS[effort], limit // 2)
     return ({"type": "enabled", "budget_tokens": budget}, {}) if budget >= 1024 else (None, {})
 

@@ -50,6 +50,10 @@ class Turns:
     def messages(self) -> list[dict[str, Any]]:
         """The turns."""
         self._all_answered()
+        if self._messages and self._messages[-1]["role"] == "assistant":
+            last = self._messages[-1]["content"][-1]
+            if last["type"] == "text":
+                last["text"] = last["text"].rstrip()  # white space at the end of what is to be continued is refused
         return self._messages
 
     def tools_used(self) -> list[str]:
@@ -146,8 +150,10 @@ class Turns:
 
 
 def _is_whole(block: dict[str, Any]) -> bool:
-    names = {"thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}.get(str(block.get("type")))
-    return names is not None and all(isinstance(block.get(name), str) and block[name] for name in names)
+    """Whether a block has its signature. Its text may be empty, where it is not shown."""
+    sealed = {"thinking": "signature", "redacted_thinking": "data"}.get(str(block.get("type")), "")
+    text = block.get("thinking", "")
+    return isinstance(block.get(sealed), str) and block[sealed] != "" and isinstance(text, str)
 
 
 def _part(part: Fields) -> dict[str, Any] | None:

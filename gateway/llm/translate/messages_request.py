@@ -24,6 +24,13 @@ _HARMLESS = (
     "speed",
     "user_profile_id",
 )
+# What says nothing where it has this value.
+_DEFAULTS: Mapping[str, Any] = {
+    "mcp_servers": [],
+    "service_tier": "auto",
+    "speed": "standard",
+    "thinking": {"type": "disabled"},
+}
 _THINKING = frozenset({"enabled", "adaptive", "between_tools"})
 _BILLING = "x-anthropic-billing-header:"
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -34,6 +41,8 @@ def translate(document: Mapping[str, Any], model: str, *, drop: bool = False) ->
     notes = Notes(drop=drop)
     fields = Fields(document, "", notes)
     fields.ignored("model")
+    for name, value in _DEFAULTS.items():
+        fields.default(name, value)
     messages = ChatMessages(merge=True)
     _system(fields, messages)
     for message in fields.objects("messages"):
@@ -142,6 +151,11 @@ def _parts(block: Fields) -> list[dict[str, Any]]:
         block.harmless("citations")
         block.end()
         return [{"type": "text", "text": text}] if text else []
+    if kind == "tool_reference":
+        # Where tools are found by a search: all of them are sent, so that its name says enough.
+        parts = [{"type": "text", "text": block.needed_text("tool_name")}]
+        block.end()
+        return parts
     source = block.object("source") if kind in {"image", "document"} else None
     if source is None:
         block.notes.unsupported(block.at("type"), kind)
@@ -281,7 +295,7 @@ def _thinking(fields: Fields, body: dict[str, Any], model: str) -> bool:
     if effort is not None and model_names.takes_effort(model):
         body["reasoning_effort"] = effort if effort in {"low", "medium"} else "high"
     else:
-        if thinking is not None:
+        if kind in _THINKING:
             fields.notes.harmless("thinking")
         if output is not None and output.has("effort"):
             fields.notes.harmless("output_config.effort")

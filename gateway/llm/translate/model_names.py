@@ -7,7 +7,7 @@ import re
 _OPENAI = re.compile(r"(?:.*/)?(?:gpt-(?!oss)|chatgpt-|o[1-9](?:$|-)|codex-)")
 _OPENAI_REASONING = re.compile(r"(?:.*/)?(?:gpt-(?:[5-9]|[1-9]\d)(?!.*-chat)|o[1-9](?:$|-)|codex-)")
 _OPEN_REASONING = re.compile(r"(?:.*/)?(?:openai/)?gpt-oss")
-_CLAUDE = re.compile(r"(?:.*/)?claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?![\d])")
+_CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?![\d])")
 
 
 def is_openai(model: str) -> bool:
@@ -30,9 +30,23 @@ def takes_effort(model: str) -> bool:
 
 def claude_version(model: str) -> tuple[int, int] | None:
     """The version of a Claude model: (4, 5) of claude-sonnet-4-5-20250929; None for others."""
-    if (found := _CLAUDE.match(model)) is None:
+    if (found := _CLAUDE.search(model)) is None:
         return None
     return int(found[1]), int(found[2] or 0)
+
+
+def takes_sampling(model: str) -> tuple[bool, bool]:
+    """Whether a model behind Messages takes a temperature, or `top_p`, and whether both at once.
+
+    Claude refuses both from 4.7 on, and both together from 4.1 on.
+    """
+    version = claude_version(model) or (0, 0)
+    return version < (4, 7), version < (4, 1)
+
+
+def thinks_by_itself(model: str) -> bool:
+    """Whether a model thinks where the request says nothing of it, as Claude does from 5 on."""
+    return (claude_version(model) or (0, 0)) >= (5, 0)
 
 
 def default_output_limit(model: str) -> int:

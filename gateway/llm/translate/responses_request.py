@@ -54,6 +54,7 @@ def translate(document: Mapping[str, Any], model: str, *, drop: bool = False) ->
     notes = Notes(drop=drop)
     fields = Fields(document, "", notes)
     fields.default("background", False)
+    fields.default("service_tier", "auto")
     fields.default("store", False)
     fields.default("top_logprobs", 0)
     fields.default("truncation", "disabled")

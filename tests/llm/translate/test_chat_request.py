@@ -156,12 +156,31 @@ def test_thinking_is_left_out_where_the_last_turn_has_calls_without_it() -> None
 
 def test_thinking_blocks_are_kept_or_dropped_as_a_whole() -> None:
     """A block without its signature would be refused; the others of the turn are then of no use."""
-    blocks = [{"type": "thinking", "thinking": "a", "signature": "s"}, {"type": "thinking", "thinking": "b"}]
+    blocks = [
+        {"type": "thinking", "thinking": "a", "signature": "s"},
+        {"type": "thinking", "thinking": "b", "signature": ""},
+    ]
     result = translate({"messages": [{"role": "assistant", "content": "So.", "thinking_blocks": blocks}]})
     assert orjson.loads(result.body)["messages"] == [
         {"role": "assistant", "content": [{"type": "text", "text": "So."}]}
     ]
     assert result.dropped == ("messages[].thinking_blocks",)
+
+
+@pytest.mark.parametrize(("model", "effort"), [("claude-opus-4-6", "high"), ("claude-sonnet-5", "xhigh")])
+def test_the_highest_effort_is_one_that_the_model_knows(model: str, effort: str) -> None:
+    """There is more than high from 4.7 on."""
+    assert sent({"messages": [], "reasoning_effort": "xhigh"}, model)["output_config"] == {"effort": effort}
+
+
+def test_thinking_of_a_model_that_thinks_by_itself_can_be_sent_back() -> None:
+    """Its blocks may be without text: they have a signature, and the next turn goes on from them."""
+    block = {"type": "thinking", "thinking": "", "signature": "s"}
+    request = translate({"messages": []}, "claude-opus-5")
+    answer = orjson.loads(request.answer(orjson.dumps({"content": [block, {"type": "text", "text": "So."}]})))
+    message = answer["choices"][0]["message"]
+    assert message["thinking_blocks"] == [block]
+    assert sent({"messages": [message]}, "claude-opus-5")["messages"][0]["content"][0] == block
 
 
 def test_ids_of_calls_are_of_allowed_letters_and_of_one_call_each() -> None:
