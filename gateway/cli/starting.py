@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shlex import quote
 from tempfile import TemporaryDirectory
@@ -32,15 +32,28 @@ BACKEND = "http://localhost:3000"
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="An OpenAPI description, in JSON or YAML: a route for each of its paths.",
 )
-def init(directory: Path, backend: str | None, description: Path | None) -> None:
-    """Write the first three files of a configuration, with comments. Files that are there are never overwritten."""
-    from gateway.check import check  # noqa: PLC0415  the other commands start faster without these
-    from gateway.starter.files import files  # noqa: PLC0415
+@click.option("--models", is_flag=True, help="A gateway for models: with models.yaml, and without a backend.")
+def init(directory: Path, backend: str | None, description: Path | None, *, models: bool) -> None:
+    """Write the first files of a configuration, with comments. Files that are there are never overwritten."""
+    from gateway.starter.files import files, models_files  # noqa: PLC0415  the other commands start faster without these
 
+    if models:
+        if backend or description:
+            raise click.UsageError("--models is for a gateway without a backend: leave out --backend and --from")
+        _begin(directory, models_files(), "1 route to the providers of models.yaml", ())
+        return
     described = _described(description)
     target, prefix = _backend(backend or (described and described.backend) or _default(described))
     routes, key_header = (described.routes, described.key_header) if described else ([], "")
     texts = files(target, routes, prefix, key_header)
+    what = f"{counted(len(routes) or 1, 'route')} to {target}{prefix}"
+    _begin(directory, texts, what, described.left_out if described else ())
+
+
+def _begin(directory: Path, texts: Mapping[str, str], what: str, left_out: Iterable[str]) -> None:
+    """Write the files, if they are right, and say what to do next."""
+    from gateway.check import check  # noqa: PLC0415
+
     with TemporaryDirectory() as trial:
         _write(Path(trial), texts)
         problems = check(Path(trial), {})
@@ -49,8 +62,8 @@ def init(directory: Path, backend: str | None, description: Path | None) -> None
     if any(problem.severity == "error" for problem in problems):
         sys.exit(1)
     _write(directory, texts)
-    click.echo(f"wrote {', '.join(texts)} in {directory}: {counted(len(routes) or 1, 'route')} to {target}{prefix}")
-    for reason in described.left_out if described else ():
+    click.echo(f"wrote {', '.join(texts)} in {directory}: {what}")
+    for reason in left_out:
         click.echo(f"left out: {reason}")
     place = "" if directory == Path() else f" --config {quote(str(directory))}"
     click.echo(f"next: gateway serve{place}, and when you have changed something, gateway check{place}")

@@ -1,4 +1,4 @@
-"""`hosts` beside the three files: addresses of names that the name service of this machine need not know.
+"""`hosts` beside the four files: addresses of names that the name service of this machine need not know.
 
 As /etc/hosts is written: an address, then its names; `#` begins a comment. It is read once, when a command begins.
 """

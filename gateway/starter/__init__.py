@@ -1,1 +1,1 @@
-"""`gateway init`: the first three files of a configuration, with comments that say what else they may hold."""
+"""`gateway init`: the first files of a configuration, with comments that say what else they may hold."""

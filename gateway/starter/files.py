@@ -1,4 +1,4 @@
-"""The texts of the three files. What is behind a `#` holds once the `#` is gone: a test takes them all away."""
+"""The texts of the files. What is behind a `#` holds once the `#` is gone: a test takes them all away."""
 
 from __future__ import annotations
 
@@ -76,6 +76,59 @@ trusted_proxies:
 #  keys:
 #  - hash: sha256:0000000000000000000000000000000000000000000000000000000000000000
 """
+
+
+_TO_MODELS = """\
+- path: /*                             # `*` is all the rest; /a/* takes /a, too
+  id: models
+  target: models                       # what models.yaml describes, at the paths that SDKs ask for
+"""
+
+_MODELS = """\
+# Which models there are, and whose keys pay for them. Clients send their own keys of auth.yaml, as their SDKs do.
+# Begin offline with `gateway demo models`: docs/models.md. All keys: docs/configuration.md.
+
+providers:
+  openai:
+    keys: ["${OPENAI_API_KEY:-not-set}"]
+  anthropic:
+    keys: ["${ANTHROPIC_API_KEY:-not-set}"]
+#  local:
+#    protocol: openai                    # what it speaks: openai, anthropic or gemini
+#    base_url: http://127.0.0.1:8080/v1
+#    models: [small]                     # only these; `GET /v1/models` lists them
+#    translate: [messages]               # what clients of another protocol may ask it, too
+
+# Names for clients, and what they are called by each provider.
+#aliases:
+#  small-chat: {openai: gpt-5-mini, local: small}
+
+# Profiles choose among providers; rules choose a profile.
+#model_routing:
+#  default: fast
+#  profiles:
+#    fast: {max_context_tokens: 32000, prefer_providers: [openai, anthropic], overflow: heavy}
+#    heavy: {max_context_tokens: 200000, prefer_providers: [anthropic]}
+#  rules:
+#  - {when: {header: {name: X-Route-Profile, equals: heavy}}, use: heavy}
+
+# What each consumer may use. A request that might need more than is left is refused before it is sent.
+#budgets:
+#  per-consumer: {key: [consumer], limits: [{tokens: 2000000, window: day}, {usd: "50", window: month}]}
+"""
+
+
+def models_files() -> Mapping[str, str]:
+    """The files of a gateway for models, by their names."""
+    auth = _AUTH.replace("api_key: {header: HEADER}", "api_key: {}")
+    for line in ("default: [keys]", "schemes:", "  keys: {api_key"):
+        auth = auth.replace(f"#{line}", line)
+    return {
+        "routes.yaml": _ROUTES + "routes:\n" + _TO_MODELS,
+        "middleware.yaml": MIDDLEWARE,
+        "auth.yaml": auth,
+        "models.yaml": _MODELS,
+    }
 
 
 def files(target: str, routes: Sequence[Described], prefix: str, key_header: str) -> Mapping[str, str]:

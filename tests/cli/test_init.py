@@ -159,3 +159,24 @@ def test_a_backend_that_cannot_be_one_is_told(tmp_path: Path, backend: str) -> N
     assert ended.returncode == 2, ended.stdout
     assert "--backend" in ended.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_a_gateway_for_models_begins_with_four_files(tmp_path: Path) -> None:
+    """Only known callers get in, as it is written and with all that is commented out; no backend is needed."""
+    ended = gateway("init", "--models", config=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "wrote routes.yaml, middleware.yaml, auth.yaml, models.yaml in " in ended.stdout
+    assert gateway("check", config=tmp_path).stdout == "ok, 0 warnings\n"
+    configuration = load(tmp_path, {})
+    assert configuration.auth.default == ("keys",)
+    assert [route.target for route in configuration.routes.routes] == ["models"]
+    for name in ("middleware", "auth", "models"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(re.sub(r"^( *)#(?=[-a-z]|  )", r"\1", path.read_text(), flags=re.MULTILINE))
+    models = load(tmp_path, {}).models
+    assert models is not None
+    assert list(models.providers) == ["openai", "anthropic", "local"]
+    assert models.model_routing.default == "fast"
+    assert models.budgets["per-consumer"].limits
+    assert gateway("check", config=tmp_path).returncode == 0
+    assert gateway("init", "--models", "--backend", "http://a", config=tmp_path / "new").returncode == 2

@@ -1,1 +1,1 @@
-"""What people and editors read about the three files, made of the models."""
+"""What people and editors read about the four files, made of the models."""
