@@ -124,8 +124,7 @@ async def _budgets(snapshot: Snapshot, money: Money, consumer: str | None) -> An
                 callers = [(key, key) for key, _ in limit.ledger.largest(MOST_CALLERS)]
             else:
                 callers = [(consumer, _key(snapshot, budget, consumer))]
-                if limit.ledger.used(callers[0][1]) is None:
-                    await limit.ledger.read(callers[0][1])
+            await limit.ledger.refresh(key for _, key in callers)
             yield {
                 "budget": budget.name,
                 "mode": budget.mode,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Protocol
@@ -196,6 +196,15 @@ class Ledger:
         """What was used of which limit, by key, of those that were noted in the current window."""
         self.span()
         return self._near
+
+    async def refresh(self, keys: Iterable[str]) -> None:
+        """Have these counts read again, as they are in the book by now, if it answers in time."""
+        for key in keys:
+            self.look(key)
+        self._unread.set()
+        written: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(written)
+        await Patience(self._time, self.book.patience).wait(written)
 
     def largest(self, most: int) -> list[tuple[str, int]]:
         """The keys of the current window of which most was used, as far as this process knows, with how much."""

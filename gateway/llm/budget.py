@@ -67,6 +67,8 @@ class Budgets:
     ) -> None:
         self.budgets = budgets
         self.tally = tally or Tally()
+        self.apart = any(budget.by_backend for budget in budgets)  # whether any depends on the backend
+        self.money = any(limit.unit == "micros" for budget in budgets for limit in budget.limits)
         self._estimator = estimator
         self._prices = prices
         self._process = uuid.uuid4().hex[:16]
@@ -108,7 +110,7 @@ class Budgets:
                 ),
             )
             for budget in self.budgets
-            if budget.by_backend is by_backend and budget.applies(wanted, backends[0])
+            if budget.by_backend is by_backend and (budget.applies is None or budget.applies(wanted, backends[0]))
             for limit in budget.limits
         ]
 
@@ -119,7 +121,7 @@ class Budgets:
                 budget
                 for budget in self.budgets
                 if budget.mode == "enforce"
-                and budget.applies(wanted, backend)
+                and (budget.applies is None or budget.applies(wanted, backend))
                 and any(limit.unit == "micros" for limit in budget.limits)
             ),
             None,
@@ -266,6 +268,8 @@ class Hold:
         return True
 
     def _leave_out_unpriced(self) -> None:
+        if not self._budgets.money:
+            return
         backends, budgets = self._wanted.backends, self._budgets
         self.unpriced = frozenset(
             backend
@@ -289,6 +293,8 @@ class Hold:
         deny(self._exchange, budget.rule, Refused(ErrorKind.FORBIDDEN, detail, budget.name, public_detail=shown))
 
     async def _place_there(self, backend: Backend) -> None:
+        if not self._budgets.apart:
+            return
         claims = self._budgets.claims(self._exchange, self._wanted, [backend], by_backend=True)
         parts: list[Part] = []
         try:

@@ -69,7 +69,7 @@ class Budget:
     mode: Mode
     key: Callable[[Exchange, Wanted, Backend], str]
     by_backend: bool
-    applies: Callable[[Wanted, Backend], bool]
+    applies: Callable[[Wanted, Backend], bool] | None  # None: to all requests
     limits: tuple[Limit, ...]
     output: OutputReserve
     charge: Literal["delivered", "attempts"]
@@ -156,6 +156,9 @@ async def place(parts: list[Part], name: str, exchange: Exchange, claims: Sequen
 
 def _by_store(claims: Sequence[Claim]) -> Iterator[tuple[HoldStore, list[Claim]]]:
     """Claims that are decided together. Stores in this process come first, because they cost nothing."""
+    if len(claims) == 1:
+        yield claims[0].budget.store, list(claims)
+        return
     stores = {id(claim.budget.store): claim.budget.store for claim in claims}
     for store in sorted(stores.values(), key=lambda store: not isinstance(store, LocalHolds)):
         yield store, [claim for claim in claims if claim.budget.store is store]

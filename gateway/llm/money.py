@@ -149,7 +149,10 @@ def _budget(context: Context, name: str, config: BudgetConfig) -> Budget:
     )
 
 
-def _applies(config: BudgetConfig, models: list[Glob] | None) -> Callable[[Wanted, Backend], bool]:
+def _applies(config: BudgetConfig, models: list[Glob] | None) -> Callable[[Wanted, Backend], bool] | None:
+    if models is None and config.routes == ("*",):
+        return None
+
     def applies(wanted: Wanted, backend: Backend) -> bool:
         names = backend[1].lower(), wanted.asked.lower()
         return config.applies_to(wanted.route) and (
