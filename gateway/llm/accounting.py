@@ -17,14 +17,15 @@ from gateway.llm.usage import NOTHING, Usage
 class Bill:
     """That of one request."""
 
-    __slots__ = ("_asked", "_hold", "_money", "_record", "_route", "_size", "_tier", "estimated")
+    __slots__ = ("_asked", "_choices", "_hold", "_money", "_record", "_route", "_size", "_tier", "estimated")
 
-    def __init__(self, money: Money, record: ModelRecord, route: str, size: int, tier: str) -> None:
+    def __init__(self, money: Money, record: ModelRecord, route: str, size: int, tier: str, choices: int = 1) -> None:
         self._money = money
         self._record = record
         self._route = route
         self._size = size  # bytes of the request, where it is JSON
         self._tier = tier  # the service tier that is asked for
+        self._choices = max(1, choices)  # answers that it asks for
         self._asked = record.asked
         self._hold: Hold | None = None
         self.estimated = money.estimator.input_tokens(size, record.asked, route)  # tokens of input
@@ -46,6 +47,7 @@ class Bill:
             record.asked,
             self._tier,
             generates,
+            self._choices,
         )
         self._hold = hold = await self._money.budgets.reserve(exchange, wanted)
         record.reserved_tokens, record.reserved_micros = hold.tokens, hold.micros
@@ -53,7 +55,7 @@ class Bill:
 
     def twin(self, record: ModelRecord) -> Bill:
         """Another one for the same request, with nothing reserved."""
-        return Bill(self._money, record, self._route, self._size, self._tier)
+        return Bill(self._money, record, self._route, self._size, self._tier, self._choices)
 
     async def may_try(self, candidate: Candidate) -> bool:
         """Whether the budgets let this backend be tried, now that others may have been."""
@@ -90,7 +92,7 @@ class Bill:
         if hold is not None:
             hold.commit(usage, cost)
         if not usage.estimated and usage.input:
-            output = usage.output if finished else None
+            output = usage.output // self._choices if finished else None
             self._money.estimator.learn(
                 self._size, self._asked, self._route, input_tokens=usage.input, output_tokens=output
             )

@@ -136,14 +136,15 @@ class Budgets:
         if unit == "requests":
             return 1
         outputs = [
-            self._estimator.output_reserve(wanted.asked or model, wanted.route, wanted.output_limit, budget.output)
+            wanted.choices
+            * self._estimator.output_reserve(wanted.asked or model, wanted.route, wanted.output_limit, budget.output)
             if wanted.generates
             else 0
             for _, model in backends
         ]
         given = min(max(wanted.input_tokens, 0), MOST_TOKENS)
         if unit == "tokens":
-            return given + max(outputs)
+            return min(given + max(outputs), MOST_TOKENS)
         costs = [
             self._prices.dearest(*backend, given, output, tier=wanted.tier) or 0
             for backend, output in zip(backends, outputs, strict=True)
@@ -308,7 +309,8 @@ class Hold:
     def _note(self, claims: Sequence[Claim]) -> None:
         self.tokens = _largest(claims, "tokens")
         self.micros = _largest(claims, "micros")
-        if claims and self._wanted.output_limit is None and self._wanted.generates:
+        measured = any(claim.limit.unit != "requests" for claim in claims)
+        if measured and self._wanted.output_limit is None and self._wanted.generates:
             self.output_limit = OUTPUT_LIMIT
 
     def _end(self, delivered: _Spent, requests: int) -> None:

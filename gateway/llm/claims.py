@@ -43,6 +43,7 @@ class Wanted:
     asked: str = ""  # the model, as the client named it
     tier: str = ""  # the service tier that it asks for
     generates: bool = True  # its answer has output tokens
+    choices: int = 1  # answers that it asks for, each as long as the limit
 
 
 @dataclass(frozen=True, slots=True)

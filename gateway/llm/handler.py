@@ -121,7 +121,8 @@ class Models:
         record = exchange.model = ModelRecord(call.api.name, self.settings.revision)
         record.asked, record.streamed = request.model, request.stream
         tier = request.document.get("service_tier")
-        bill = Bill(self.money, record, exchange.route or "", request.text_bytes, tier if isinstance(tier, str) else "")
+        tier = tier if isinstance(tier, str) else ""
+        bill = Bill(self.money, record, exchange.route or "", request.text_bytes, tier, request.n)
         return Going(
             exchange,
             call,

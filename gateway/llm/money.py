@@ -235,10 +235,10 @@ def _words(window: str | int) -> str:
 
 
 def _store(context: Context, config: BudgetConfig) -> HoldStore:
+    where = _identity_of_book(context, config)  # each file may fail by itself
     if config.store == "redis":
-        key = ("budgets.redis", *redis_identity(context))
-        return context.plan.need(key, lambda: RedisHolds(redis_link(context)), PLACE)
-    return context.plan.need(("budgets.local",), LocalHolds, PLACE)
+        return context.plan.need(("budgets.redis", *where), lambda: RedisHolds(redis_link(context)), PLACE)
+    return context.plan.need(("budgets.local", *where), LocalHolds, PLACE)
 
 
 def _identity_of_book(context: Context, config: BudgetConfig | ToolQuotaConfig) -> tuple[object, ...]:

@@ -338,6 +338,16 @@ async def test_a_request_without_a_limit_gets_one(world: World) -> None:
     assert (await without.reserve(make_exchange(), wanted(limit=None))).output_limit is None
 
 
+async def test_each_answer_is_reserved_for(world: World) -> None:
+    """A request for several answers may have as many times its limit as output."""
+    tokens = await world.limit("tokens", 10**12)
+    budgets = world.budgets(tokens)
+    assert (await budgets.reserve(make_exchange(), wanted(choices=4))).tokens == 100 + 4 * 100
+    assert (await budgets.reserve(make_exchange(), wanted(choices=10**30))).tokens <= 10**9
+    requests = world.budgets(await world.limit("requests", 10))
+    assert (await requests.reserve(make_exchange(), wanted(limit=None))).output_limit is None
+
+
 async def test_learned_reserves_are_what_answers_were_long(world: World) -> None:
     """Agents ask for far more output than they get: what is held is what 95 of 100 answers stayed within."""
     tokens = await world.limit("tokens", 10**6)

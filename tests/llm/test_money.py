@@ -75,6 +75,33 @@ async def test_what_was_used_outlives_a_restart(tmp_path: Path) -> None:
         assert refused.value.left == 150
 
 
+@pytest.mark.parametrize("on_failure", ["open", "closed", "local"])
+async def test_a_file_that_cannot_be_used_fails_as_it_says(on_failure: str, tmp_path: Path) -> None:
+    """`closed` refuses with a 503, the others let pass; a budget with another file is not concerned."""
+    (tmp_path / "broken").mkdir()
+    text = f"""
+budgets:
+  broken: {{routes: [chat], file: broken, on_failure: {on_failure}, limits: [{{requests: 1, window: day}}]}}
+  fine: {{on_failure: closed, limits: [{{tokens: 1000, window: day}}]}}
+"""
+    async with money(text, tmp_path, "state_directory: .") as made:
+        outcomes = []
+        for _ in range(2):
+            try:
+                await made.budgets.reserve(caller("ann"), wanted())
+                outcomes.append("passed")
+            except Refused as refused:
+                outcomes.append(f"{refused.budget} {refused.kind.slug}")
+        assert (
+            outcomes
+            == {
+                "open": ["passed"] * 2,
+                "closed": ["broken store-unavailable"] * 2,
+                "local": ["passed", "broken quota-exceeded"],
+            }[on_failure]
+        )
+
+
 @pytest.mark.parametrize("key", ["provider", "model", "profile"])
 async def test_what_was_chosen_may_be_part_of_the_key(key: str, tmp_path: Path) -> None:
     """Providers, models and profiles have counts of their own."""
