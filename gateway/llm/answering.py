@@ -118,7 +118,7 @@ async def _whole(going: Going, sent: Sent, response: Response, limits: Limits) -
                 status, data = sent.translation.error(status, data)
                 answer = Response(status, _as_json(_of_length(headers, len(data))), data)
             return failures.of_said(said.error, answer)
-        meter.answer = WholeAnswer(said, len(data))
+        meter.answer = WholeAnswer(said, said.text_bytes)
     meter.content()
     if sent.translated is not None:
         try:

@@ -6,6 +6,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -208,7 +209,7 @@ class WholeAnswer:
     """An answer that came whole."""
 
     said: Answer
-    size: int  # bytes
+    text_bytes: int  # of what was written, as far as the usage does not say what it cost
 
     @property
     def usage(self) -> Usage | None:
@@ -221,10 +222,6 @@ class WholeAnswer:
     @property
     def model(self) -> str:
         return self.said.model
-
-    @property
-    def text_bytes(self) -> int:
-        return self.size
 
     @property
     def tool_calls(self) -> list[str]:
@@ -280,15 +277,13 @@ class MeteredWhole:
             self._kept.append(piece)
         else:
             self._kept.clear()
-        self._meter.answer = WholeAnswer(Answer(finished=False), self._size)
+        self._meter.answer = WholeAnswer(Answer(finished=False), self._size if self._api.generates else 0)
 
     def _end(self) -> None:
         self._meter.last = time.perf_counter()
-        said = Answer()
+        said = Answer(text_bytes=self._size if self._api.generates else 0)  # too long to be kept, or no JSON: sounds
         if self._size <= MOST_KEPT:
-            try:
+            with suppress(orjson.JSONDecodeError):
                 said = whole(self._api, orjson.loads(b"".join(self._kept)))
-            except orjson.JSONDecodeError:  # sounds and pictures are no JSON
-                said = Answer()
         self._kept.clear()
-        self._meter.answer = WholeAnswer(said, self._size)
+        self._meter.answer = WholeAnswer(said, said.text_bytes)

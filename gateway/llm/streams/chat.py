@@ -50,7 +50,14 @@ class ChatReader(Reader):
         choices = document.get("choices")
         used = self._used(document, choices)
         if not choices or not isinstance(choices, list):
-            return (Kind.USAGE_ASKED if self._asked else Kind.FINAL) if used else Kind.LIFECYCLE
+            kind = (Kind.USAGE_ASKED if self._asked else Kind.FINAL) if used else Kind.LIFECYCLE
+        else:
+            kind = self._choices(choices)
+        if used:
+            self._counted = self.text_bytes
+        return kind
+
+    def _choices(self, choices: list[Any]) -> Kind:
         kind = Kind.LIFECYCLE
         for choice in choices:
             if self._content_of(members(choice)):

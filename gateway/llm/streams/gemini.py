@@ -56,6 +56,8 @@ class GeminiReader(Reader):
                 kind = Kind.FINAL if kind is Kind.LIFECYCLE else kind
             elif len(self._open) < 1024:
                 self._open.add(place)
+        if "usageMetadata" in document:
+            self._counted = self.text_bytes
         return kind
 
     def _content(self, parts: object) -> bool:

@@ -24,8 +24,9 @@ class OtherReader(Reader):
             self.error = error
             return Kind.ERROR
         self.answered_by(document.get("model"))
-        self.usage = of_openai(members(document.get("usage"))) or self.usage
         self.text_bytes += size(document.get("delta"))
+        if usage := of_openai(members(document.get("usage"))):
+            self.usage, self._counted = usage, self.text_bytes
         if str(document.get("type")).endswith((".done", ".completed")):
             self.done = True
         return Kind.CONTENT

@@ -35,13 +35,14 @@ class Reader:
 
     family: Family = "openai"
 
-    __slots__ = ("done", "error", "model", "text_bytes", "tool_calls", "usage")
+    __slots__ = ("_counted", "done", "error", "model", "text_bytes", "tool_calls", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None  # as far as the provider said it
         self.model = ""  # that answers, as the provider names it
         self.done = False  # the provider said that the answer is whole
         self.text_bytes = 0  # of the answer, in UTF-8, with what it thought and called
+        self._counted = 0  # of the text, what had come when the usage was said the last time
         self.tool_calls: list[str] = []  # names of tools
         self.error: ProviderError | None = None
 
@@ -57,22 +58,13 @@ class Reader:
 
     @property
     def output_known(self) -> bool:
-        """Whether the usage counts what was delivered, and not only what was read."""
-        return self.usage is not None and (self.usage.output > 0 or not self.text_bytes)
+        """Whether the usage counts all that was delivered, so that nothing is to be estimated."""
+        usage = self.usage
+        return usage is not None and self._counted == self.text_bytes and (usage.output > 0 or not self.text_bytes)
 
     def read(self, event: Event) -> Kind:
         """What this event is. It never raises, whatever a provider sends."""
         raise NotImplementedError
-
-    def settled(self, input_tokens: int, output_tokens: int) -> Usage:
-        """The usage to account for, now that nothing more comes; estimates in place of what the provider left out."""
-        usage = self.usage
-        if usage is None:
-            return Usage(input_tokens, output_tokens, estimated=True)
-        if self.output_known:
-            return usage
-        output = max(usage.output, output_tokens)
-        return Usage(usage.input, output, usage.cache_read, usage.cache_write, usage.reasoning, estimated=True)
 
     def cut_off(self, sentence: str, *, within_event: bool = False) -> bytes:
         """The bytes that say to the client's SDK that the answer is not whole.

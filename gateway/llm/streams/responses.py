@@ -79,7 +79,8 @@ class ResponsesReader(Reader):
         self.answered_by(response.get("model"))
         if not self._id and isinstance(response.get("id"), str):
             self._id, self._created = response["id"][:256], response.get("created_at")
-        self.usage = of_openai(response.get("usage")) or self.usage
+        if usage := of_openai(response.get("usage")):
+            self.usage, self._counted = usage, self.text_bytes
         if response.get("status") == "failed" or response.get("error"):
             self.error = error_in(response) or self.error
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from gateway.llm.apis import Api
 from gateway.llm.streams.errors import ProviderError, error_in
 from gateway.llm.streams.gemini import GeminiReader
 from gateway.llm.streams.messages import TOOLS as MESSAGE_TOOLS
-from gateway.llm.streams.reader import LONGEST_NAME, MOST_TOOL_CALLS
+from gateway.llm.streams.reader import LONGEST_NAME, MOST_TOOL_CALLS, size
 from gateway.llm.streams.responses import TOOLS as RESPONSE_TOOLS
 from gateway.llm.usage import Usage, members, of_anthropic, of_openai
+
+_ENDS: Final = frozenset({"completed", "incomplete", "cancelled"})
+_TEXTS: Final = frozenset(
+    {"text", "content", "reasoning_content", "reasoning", "refusal", "arguments", "thinking", "input", "args"}
+)
+"""The members of an answer in which the model has written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,7 @@ class Answer:
     tool_calls: list[str] = field(default_factory=list)
     finished: bool = True
     error: ProviderError | None = None
+    text_bytes: int = 0  # of what was written, where the usage does not say what it cost
 
 
 def whole(api: Api, document: object, status: int = 200) -> Answer:
@@ -32,7 +39,9 @@ def whole(api: Api, document: object, status: int = 200) -> Answer:
         reader = GeminiReader()
         for part in document if isinstance(document, list) else [document]:
             reader.read_document(members(part))
-        return Answer(reader.usage, reader.model, reader.tool_calls, reader.finished, reader.error)
+        finished = reader.error is None and (reader.finished or api.name != "gemini.generate")
+        texts = 0 if reader.output_known else reader.text_bytes
+        return Answer(reader.usage, reader.model, reader.tool_calls, finished, reader.error, texts)
     said = members(document)
     error = error_in(said, 0 if status < 400 else status)
     model = said.get("model")
@@ -40,18 +49,37 @@ def whole(api: Api, document: object, status: int = 200) -> Answer:
     if error is not None and (status >= 400 or "usage" not in said):
         return Answer(model=name, finished=False, error=error)
     if api.name == "anthropic.messages":
-        names = _names(_objects(said.get("content")), MESSAGE_TOOLS)
-        return Answer(of_anthropic(said.get("usage")), name, names, said.get("stop_reason") is not None, error)
-    if api.name in ("openai.responses", "openai.responses_by_id"):
-        names = _names(_objects(said.get("output")), RESPONSE_TOOLS)
-        finished = said.get("status", "completed") in ("completed", "incomplete")
-        return Answer(of_openai(said.get("usage")), name, names, finished, error)
-    choices = list(_objects(said.get("choices")))
-    finished = all(choice.get("finish_reason") for choice in choices)
-    return Answer(of_openai(said.get("usage")), name, list(_called(choices))[:MOST_TOOL_CALLS], finished, error)
+        usage, written = of_anthropic(said.get("usage")), said.get("content")
+        names, finished = _names(_objects(written), MESSAGE_TOOLS), said.get("stop_reason") is not None
+    elif api.name in ("openai.responses", "openai.responses_by_id"):
+        usage, written = of_openai(said.get("usage")), said.get("output")
+        names, finished = _names(_objects(written), RESPONSE_TOOLS), str(said.get("status", "completed")) in _ENDS
+    else:
+        usage, written = of_openai(said.get("usage")), said.get("choices")
+        names = list(_called(_objects(written)))[:MOST_TOOL_CALLS]
+        finished = all(choice.get("finish_reason") for choice in _objects(written))
+    texts = 0 if usage is not None and usage.output else _written(written)
+    return Answer(usage, name, names, finished, error, texts)
 
 
-def _objects(value: object) -> Iterable[Mapping[str, Any]]:
+def _written(parts: object) -> int:
+    """The bytes of all texts in these parts of an answer."""
+    total = 0
+    rest = [parts]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, list):
+            rest += part
+        elif isinstance(part, dict):
+            for name, value in part.items():
+                if name not in _TEXTS or isinstance(value, list):
+                    rest.append(value)
+                else:
+                    total += size(value if isinstance(value, str) else str(value or ""))
+    return total
+
+
+def _objects(value: object) -> Sequence[Mapping[str, Any]]:
     return [members(item) for item in value] if isinstance(value, list) else []
 
 

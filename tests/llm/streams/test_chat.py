@@ -60,7 +60,7 @@ def test_usage_that_is_counted_up_is_not_added_up() -> None:
     for output in (1, 2, 3):
         reader.read(chunk({"content": "x"}, usage={"prompt_tokens": 10, "completion_tokens": output}))
     assert reader.usage == Usage(10, 3)
-    assert reader.settled(99, 99) == Usage(10, 3)
+    assert reader.output_known
 
 
 def test_cached_and_reasoning_tokens_are_part_of_the_others() -> None:
@@ -108,14 +108,19 @@ def test_a_stream_without_usage_is_estimated() -> None:
     kinds(
         reader, [chunk({"content": "x" * 400}), chunk({}, "stop", usage={"prompt_tokens": 0, "total_tokens": 0}), DONE]
     )
-    assert reader.settled(30, 100) == Usage(30, 100, estimated=True)
+    assert (reader.usage, reader.output_known, reader.text_bytes) == (None, False, 400)
 
 
-def test_a_usage_without_the_output_is_completed() -> None:
-    """Of a stream that was cut after a count of its input only."""
+def test_a_usage_does_not_count_what_came_after_it() -> None:
+    """Of a stream that was cut after a count of its input only, or after a first count."""
+    early = ChatReader()
+    early.read(chunk({"content": "x"}, usage={"prompt_tokens": 12, "completion_tokens": 1}))
+    assert early.output_known
+    early.read(chunk({"content": "y"}))
+    assert not early.output_known
     reader = ChatReader()
-    kinds(reader, [chunk({"content": "x" * 400}, usage={"prompt_tokens": 12, "completion_tokens": 0})])
-    assert reader.settled(30, 100) == Usage(12, 100, estimated=True)
+    reader.read(chunk({"content": "x"}, usage={"prompt_tokens": 12, "completion_tokens": 0}))
+    assert (reader.usage, reader.output_known) == (Usage(12, 0), False)
 
 
 @pytest.mark.parametrize(

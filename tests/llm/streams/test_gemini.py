@@ -106,7 +106,7 @@ def test_a_stream_that_is_cut_is_charged_for_what_it_said() -> None:
     """What was counted up by then; an estimate where only the input was."""
     reader = GeminiReader()
     reader.read(part({"text": "x"}, usageMetadata=used(8, 2)))
-    assert reader.settled(99, 99) == Usage(8, 2)
+    assert (reader.usage, reader.output_known) == (Usage(8, 2), True)
     other = GeminiReader()
     other.read(part({"text": "x"}, usageMetadata=used(8, None)))
-    assert other.settled(99, 11) == Usage(8, 11, estimated=True)
+    assert (other.usage, other.output_known) == (Usage(8, 0), False)

@@ -59,7 +59,7 @@ def test_an_ordinary_stream_is_read_to_its_end() -> None:
     assert reader.is_cut_off
     assert kinds(reader, [end(output_tokens=15), STOP]) == [Kind.FINAL, Kind.FINAL]
     assert reader.usage == Usage(25, 15)
-    assert reader.settled(1, 1) == Usage(25, 15)
+    assert reader.output_known
     assert (reader.model, reader.text_bytes, reader.finished) == ("claude-1", 3, True)
 
 
@@ -99,7 +99,7 @@ def test_the_first_count_of_output_is_not_believed() -> None:
     reader = MessagesReader()
     kinds(reader, [start(input_tokens=25, output_tokens=1000), text("x" * 40)])
     assert reader.usage == Usage(25, 0)
-    assert reader.settled(99, 11) == Usage(25, 11, estimated=True)
+    assert not reader.output_known
 
 
 def test_a_stop_reason_is_an_end() -> None:

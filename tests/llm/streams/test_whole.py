@@ -88,6 +88,30 @@ def test_an_answer_of_gemini_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "document", "size"),
+    [
+        (CHAT, {"choices": [{"message": {"role": "assistant", "content": "abc", "reasoning_content": "de"}}]}, 5),
+        (CHAT, {"choices": [{"message": {"tool_calls": [{"id": "1", "function": {"arguments": "{}"}}]}}]}, 2),
+        (CHAT, {"choices": [{"message": {"content": [{"type": "text", "text": "abc"}]}}]}, 3),
+        ("/v1/completions", {"choices": [{"text": "h\u00e9"}]}, 3),
+        ("/v1/messages", {"content": [{"type": "text", "text": "abc"}, {"type": "tool_use", "input": {"a": 1}}]}, 11),
+        ("/v1/responses", {"output": [{"type": "message", "content": [{"type": "output_text", "text": "abc"}]}]}, 3),
+        (GEMINI, {"candidates": [{"content": {"parts": [{"text": "abc"}]}}]}, 3),
+        ("/v1/embeddings", {"data": [{"embedding": [1.0, 2.0]}], "usage": {"prompt_tokens": 8}}, 0),
+        ("/v1/embeddings", {"data": [{"embedding": "AAAA"}]}, 0),
+        (
+            CHAT,
+            {"choices": [{"message": {"content": "abc"}}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}},
+            0,
+        ),
+    ],
+)
+def test_what_is_not_counted_can_be_estimated(path: str, document: dict[str, Any], size: int) -> None:
+    """From what the model has written, which is all in an answer without a usage, and nothing in vectors."""
+    assert answer(path, document).text_bytes == size
+
+
+@pytest.mark.parametrize(
     ("path", "usage", "expected"),
     [
         ("/v1/embeddings", {"prompt_tokens": 8, "total_tokens": 8}, Usage(8, 0)),
@@ -95,6 +119,7 @@ def test_an_answer_of_gemini_is_read() -> None:
         ("/v1/audio/transcriptions", {"type": "tokens", "input_tokens": 14, "output_tokens": 45}, Usage(14, 45)),
         ("/v1/audio/transcriptions", {"type": "duration", "seconds": 9}, None),
         ("/v1/messages/count_tokens", None, None),
+        ("/v1beta/models/m:embedContent", None, None),
     ],
 )
 def test_other_answers_have_their_usage(path: str, usage: dict[str, Any] | None, expected: Usage | None) -> None:
