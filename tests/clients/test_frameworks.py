@@ -18,6 +18,14 @@ providers:
   one: {protocol: openai, base_url: "http://<openai>/v1", keys: [key-of-openai], models: [small]}
   two: {protocol: anthropic, base_url: "http://<anthropic>", keys: [key-of-anthropic], models: [small]}
 """
+TO_CHAT = """
+providers:
+  one: {protocol: openai, base_url: "http://<openai>/v1", keys: [key-of-openai], translate: [messages, responses]}
+"""
+TO_MESSAGES = """
+providers:
+  two: {protocol: anthropic, base_url: "http://<anthropic>", keys: [key-of-anthropic], translate: [chat]}
+"""
 SAID = "You said: hello there"
 RAIN = "The tool said: rain in demo"
 EXPECTED: dict[str, Any] = {
@@ -31,9 +39,26 @@ EXPECTED: dict[str, Any] = {
 @pytest.mark.parametrize("name", EXPECTED)
 def test_works_through_the_gateway(tmp_path: Path, name: str) -> None:
     """It gets what the provider said, whole and streamed, and its tools run."""
+    run(tmp_path, name, MODELS)
+
+
+@pytest.mark.parametrize("name", ["agents", "pydantic-ai"])
+def test_works_with_models_behind_chat_completions_only(tmp_path: Path, name: str) -> None:
+    """Requests of Responses and of Messages are translated, and so are the calls of tools."""
+    run(tmp_path, name, TO_CHAT)
+
+
+@pytest.mark.parametrize("name", ["langchain", "pydantic-ai", "llm"])
+def test_works_with_models_behind_messages_only(tmp_path: Path, name: str) -> None:
+    """Requests of chat/completions are translated, and so are the calls of tools."""
+    run(tmp_path, name, TO_MESSAGES)
+
+
+def run(tmp_path: Path, name: str, models: str) -> None:
+    """Run one of the frameworks before providers."""
     home = tmp_path / "home"
     home.mkdir()
-    with world(tmp_path, MODELS, "openai", "anthropic") as made:
+    with world(tmp_path, models, "openai", "anthropic") as made:
         command = [str(ENVIRONMENT / "bin" / "python"), str(PROGRAMS / "frameworks.py"), name, made.url, str(home), KEY]
         ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
         assert ended.returncode == 0, ended.stderr[-2000:]
