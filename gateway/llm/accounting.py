@@ -34,6 +34,8 @@ class Bill:
         self, exchange: Exchange, candidates: Sequence[Candidate], output_limit: int | None, *, generates: bool
     ) -> int | None:
         """Hold what it may need. The limit of its output, where it must be given one. Raises Refused."""
+        if not self._money.budgets.budgets:
+            return None
         record = self._record
         backends = tuple((candidate.provider, candidate.model) for candidate in candidates)
         seconds = exchange.deadline - asyncio.get_running_loop().time()

@@ -42,6 +42,9 @@ async def answer_of(
             raise
         return failure
     going.meter.sent = True
+    if response.session is not None:
+        going.record.from_provider = True
+        return response
     if response.status >= 400:
         going.meter.sent = False  # nothing was answered: nothing is charged
         return await _refused(going, sent, response, all_providers)
@@ -176,6 +179,8 @@ def _as_json(headers: Headers) -> Headers:
 
 def _decoding(headers: Headers) -> tuple[Headers, Decoder | None]:
     """Lines without the coding that is undone, and what undoes it."""
+    if not any(name == b"content-encoding" for name, _ in headers):
+        return headers, None
     coding = next((value.strip().lower() for name, value in headers if name == b"content-encoding"), b"")
     if coding not in _CODED:
         return headers, None

@@ -17,6 +17,8 @@ from gateway.http import Exchange
 from gateway.http.model_record import LeftOut
 
 ANY: Final = "*"
+MOST_REMEMBERED: Final = 1000  # models, by profile and API: clients name them
+LONGEST_REMEMBERED: Final = 200  # characters of a name
 _SPREAD: Final = 2.0**64
 
 Test = Callable[[Exchange], bool]
@@ -152,6 +154,19 @@ class Rule:
     use: str
 
 
+class Candidate(NamedTuple):
+    """A provider that may be asked, and for which of its models."""
+
+    provider: str
+    model: str
+    backend: str  # "provider/model", with the pattern in place of a name that only a pattern covers
+    translated: bool
+
+
+Found = tuple[tuple[tuple[tuple[Candidate, int], ...], ...], tuple[LeftOut, ...]]
+"""Who can answer, tier by tier, with their weights, and who cannot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """All that choosing goes by."""
@@ -161,15 +176,9 @@ class Table:
     default: str
     rules: tuple[Rule, ...] = ()
     aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # to the model's name at each provider
-
-
-class Candidate(NamedTuple):
-    """A provider that may be asked, and for which of its models."""
-
-    provider: str
-    model: str
-    backend: str  # "provider/model", with the pattern in place of a name that only a pattern covers
-    translated: bool
+    remembered: dict[tuple[str, str, str], Found] = field(
+        default_factory=dict, init=False, compare=False
+    )  # by profile, API, model
 
 
 class Choice(NamedTuple):
@@ -212,20 +221,56 @@ def choose(table: Table, ask: Ask, exchange: Exchange, draw: float, loads: Mappi
 
 def candidates_of(table: Table, profile: Profile, ask: Ask, draw: float, loads: Mapping[str, int]) -> Choice:
     """Who may answer under one profile."""
-    alias = profile.aliases.get(ask.model) or table.aliases.get(ask.model)
+    key = profile.name, ask.api, ask.model
+    tiers, left_out = table.remembered.get(key) or _remember(table, profile, ask)
     found: list[Candidate] = []
-    left_out: list[LeftOut] = []
-    for name in _ordered(table, profile, ask.key, draw, loads):
-        offer = table.offers[name]
-        model = ask.model if alias is None else alias.get(name, "")
-        label = model if alias is not None else offer.covers(model)
-        if not model or not label:
-            left_out.append(LeftOut(name, "model"))
-        elif not offer.speaks(ask.family, ask.api):
-            left_out.append(LeftOut(name, "protocol"))
+    for tier in tiers:
+        if len(tier) == 1:
+            found.append(tier[0][0])
         else:
-            found.append(Candidate(name, model, f"{name}/{label}", ask.api in offer.translates))
-    return Choice(None, profile, tuple(found), tuple(left_out))
+            named = {candidate.provider: candidate for candidate, _ in tier}
+            weighted = [(candidate.provider, weight) for candidate, weight in tier]
+            found += [named[name] for name in ranked(weighted, ask.key, draw, loads)]
+    return Choice(None, profile, tuple(found), left_out)
+
+
+def _remember(table: Table, profile: Profile, ask: Ask) -> Found:
+    """Who can answer a request for this model, by tiers: those of the profile and, unless it is for these only, the
+    others as one more."""
+    found: list[tuple[tuple[Candidate, int], ...]] = []
+    left_out: list[LeftOut] = []
+    tiers = list(profile.tiers)
+    if not profile.only:
+        named = {name for tier in tiers for name, _ in tier}
+        others = [offer for offer in table.offers.values() if offer.name not in named]
+        tiers.append(tuple((offer.name, offer.weight) for offer in others))
+    for tier in tiers:
+        answering: list[tuple[Candidate, int]] = []
+        for name, weight in tier:
+            candidate = _candidate(table, profile, ask, table.offers[name])
+            if isinstance(candidate, LeftOut):
+                left_out.append(candidate)
+            else:
+                answering.append((candidate, weight))
+        if answering:
+            found.append(tuple(answering))
+    result = tuple(found), tuple(left_out)
+    if len(ask.model) <= LONGEST_REMEMBERED:
+        if len(table.remembered) >= MOST_REMEMBERED:
+            table.remembered.clear()
+        table.remembered[profile.name, ask.api, ask.model] = result
+    return result
+
+
+def _candidate(table: Table, profile: Profile, ask: Ask, offer: Offer) -> Candidate | LeftOut:
+    alias = profile.aliases.get(ask.model) or table.aliases.get(ask.model)
+    model = ask.model if alias is None else alias.get(offer.name, "")
+    label = model if alias is not None else offer.covers(model)
+    if not model or not label:
+        return LeftOut(offer.name, "model")
+    if not offer.speaks(ask.family, ask.api):
+        return LeftOut(offer.name, "protocol")
+    return Candidate(offer.name, model, f"{offer.name}/{label}", ask.api in offer.translates)
 
 
 def offered(table: Table, exchange: Exchange) -> tuple[str, ...]:
@@ -251,17 +296,6 @@ def _profile(table: Table, ask: Ask, exchange: Exchange) -> tuple[int | None, Pr
     if not profile.allows(exchange):
         raise NotAllowed(profile.name)
     return None, profile
-
-
-def _ordered(table: Table, profile: Profile, key: bytes, draw: float, loads: Mapping[str, int]) -> Iterator[str]:
-    """The providers of a profile, tier by tier; behind them the others, unless the profile is for these only."""
-    named: set[str] = set()
-    for tier in profile.tiers:
-        named.update(name for name, _ in tier)
-        yield from ranked(tier, key, draw, loads)
-    if not profile.only:
-        others = tuple((offer.name, offer.weight) for offer in table.offers.values() if offer.name not in named)
-        yield from ranked(others, key, draw, loads)
 
 
 def ranked(

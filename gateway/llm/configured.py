@@ -27,7 +27,7 @@ from gateway.llm.failover import Failover
 from gateway.llm.handler import Models, Settings
 from gateway.llm.holding import Limits
 from gateway.llm.money import money_of
-from gateway.llm.providers import CREDENTIALS, NO_KEY, Loads, key_of
+from gateway.llm.providers import CREDENTIALS, Loads, key_of, no_key
 from gateway.llm.providers import Provider as ProviderLive
 from gateway.outside.redis_link import redis_identity, redis_link
 from gateway.upstream.sticky import CookieKey
@@ -209,7 +209,7 @@ def _seal(context: Context, models: ModelsFile) -> Seal:
 
 def provider_of(name: str, config: Provider, handler: Handler) -> ProviderLive:
     """A provider as it is configured."""
-    keys = tuple(key_of(config.speaks, key.get_secret_value()) for key in config.keys) or (NO_KEY,)
+    keys = tuple(key_of(name, config.speaks, key.get_secret_value()) for key in config.keys) or (no_key(name),)
     total = config.timeout.total if config.timeout is not None else None
     return ProviderLive(
         name, config.speaks, handler, keys, config.path_of, config.unsupported, NEVER if total is None else total

@@ -62,6 +62,11 @@ class Cooldowns:
         self.begun: list[tuple[Deployment, float]] = []  # pauses that other gateways do not know of yet
         self.shared = False
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing has failed lately: then nothing is left alone."""
+        return not self._states
+
     def left(self, deployment: Deployment, now: float) -> float:
         """Seconds for which it is still left alone; 0 where it may be tried. Changes nothing."""
         state = self._states.get(deployment)

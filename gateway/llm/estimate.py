@@ -38,7 +38,7 @@ class Estimate(NamedTuple):
 
 
 class _Subject:
-    __slots__ = ("error", "next", "outputs", "p95", "ratios", "reports")
+    __slots__ = ("_p95", "error", "next", "outputs", "ratios", "reports")
 
     def __init__(self) -> None:
         self.ratios = [START_RATIO] * (len(SIZES) + 1)
@@ -46,7 +46,7 @@ class _Subject:
         self.error = 0.0
         self.outputs = array("q")
         self.next = 0
-        self.p95 = 0
+        self._p95 = 0  # -1: not known, since there is another one
 
     def ratio(self, size: int) -> float:
         """That of the class of this size; where nothing was reported of it, that of the nearest but the smallest."""
@@ -73,7 +73,14 @@ class _Subject:
         else:
             self.outputs[self.next] = tokens
             self.next = (self.next + 1) % OUTPUTS_KEPT
-        self.p95 = sorted(self.outputs)[(len(self.outputs) * PERCENT - 1) // 100]
+        self._p95 = -1
+
+    @property
+    def p95(self) -> int:
+        """What 95 of 100 answers stayed within."""
+        if self._p95 < 0:
+            self._p95 = sorted(self.outputs)[(len(self.outputs) * PERCENT - 1) // 100]
+        return self._p95
 
 
 class Estimator:

@@ -114,6 +114,8 @@ class Failover:
         return of_model, of_model._replace(model="")
 
     def _may_try(self, going: Going, candidate: Candidate, key: Key, *, note: bool) -> bool:
+        if self.cooldowns.none:
+            return True
         left, why = self._left(candidate, key)
         if left and note:
             going.record.left_out += (LeftOut(candidate.provider, "key" if why == "key" else "cooldown"),)
@@ -138,29 +140,29 @@ class Failover:
         now = asyncio.get_running_loop().time()
         record.tries += 1
         record.provider, record.model, record.backend = provider.name, candidate.model, candidate.backend
-        names = provider.name, provider.load_name(key)
-        deployments = self._ways(candidate, key)
-        for deployment in deployments:
-            self.cooldowns.begin(deployment, now)
+        ways = () if self.cooldowns.none else self._ways(candidate, key)
+        for way in ways:
+            self.cooldowns.begin(way, now)
         outer, deadline = exchange.deferred, exchange.deadline
         exchange.deadline = min(deadline, now + provider.total)
         exchange.deferred = own = Deferred()
-        loads.begin(*names)
-        own.add(partial(loads.end, *names))
+        loads.begin(provider.name, key.load)
+        own.add(partial(loads.end, provider.name, key.load))
         outcome: Response | Failure | None = None
         try:
             outcome = await answer_of(going, sent, provider, self._limits, self._all)
         finally:
             exchange.deferred, exchange.deadline = outer, deadline
-            for deployment in deployments:
-                self.cooldowns.give_back(deployment)
+            for way in ways:
+                self.cooldowns.give_back(way)
             if isinstance(outcome, Response):
                 self._hand_over(going, outcome, own)
             else:
                 exchange.error = outcome.error if outcome is not None else None
                 own.close()  # the breaker learns of the error
                 exchange.error = None
-        self._learn(deployments[0], outcome)
+        if not isinstance(outcome, Response) or not self.cooldowns.none:
+            self._learn(self._ways(candidate, key)[0], outcome)
         return outcome
 
     def _hand_over(self, going: Going, response: Response, own: Deferred) -> None:

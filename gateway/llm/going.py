@@ -18,6 +18,7 @@ from gateway.llm.choosing import Candidate
 from gateway.llm.metering import Meter
 from gateway.llm.money import Money
 from gateway.llm.providers import CREDENTIALS, Key, Provider
+from gateway.llm.realtime import REALTIME, with_model
 from gateway.llm.request import ModelRequest, rewritten
 from gateway.llm.translate.table import translation
 from gateway.llm.translate.translation import Translated, Translation
@@ -115,6 +116,8 @@ class Going:
         elif self.upload is None and call.api.reads_body:
             model = candidate.model if candidate.model != request.model else None
             body = rewritten(request, model=model, ask_usage=sent.taking_out, output_limit=self.output_limit)
+        if call.api is REALTIME:
+            query = with_model(query, candidate.model)
         exchange.target_path, exchange.query = provider.path_of(path), query
         exchange.extra_headers, exchange.hidden_headers = lines, hidden
         self._give_body(body, candidate.model)

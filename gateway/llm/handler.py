@@ -38,6 +38,7 @@ from gateway.llm.metering import Meter
 from gateway.llm.money import Money
 from gateway.llm.providers import CREDENTIALS
 from gateway.llm.reading import read_body
+from gateway.llm.realtime import find_realtime
 from gateway.llm.request import BadBody, ModelRequest, read
 from gateway.llm.speaking import ModelError, bad_body, family_of
 from gateway.llm.upload import is_form, read_form
@@ -75,7 +76,7 @@ class Models:
         began = time.perf_counter()
         if exchange.method == "HEAD" and exchange.target_path == "/":
             return Response(200, [(b"content-length", b"0")])
-        call = find(exchange.method, exchange.target_path)
+        call = find_realtime(exchange) or find(exchange.method, exchange.target_path)
         if call is None:
             detail = f"there is no API of models at {exchange.method} {exchange.target_path}"
             raise ModelError(ErrorKind.NO_ROUTE, detail, "unknown_url")
@@ -85,7 +86,8 @@ class Models:
         going = await self._read(exchange, call, began)
         await self.money.tools.check(exchange, going.request.document)
         exchange.defer(going.over)
-        exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.settings.total)
+        if not exchange.websocket:
+            exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.settings.total)
         ask = self._ask(going)
         choice = self._chosen(going, ask) if call.api is not RESPONSES_BY_ID else self._keeping(going)
         going.several = self._deployments(choice) > 1
@@ -96,7 +98,7 @@ class Models:
         if isinstance(outcome, Failure) and outcome.reason == "context_overflow":
             outcome = await self._overflowed(going, ask, choice, outcome)
         response = final(going, outcome) if isinstance(outcome, Failure) else outcome
-        if self.settings.says_who:
+        if self.settings.says_who and response.session is None:
             response.headers += _said(going.record)
         return response
 
@@ -240,7 +242,7 @@ class Models:
         return caller.encode("utf-8", "surrogatepass") + b"\0" + session
 
     def _listed(self, exchange: Exchange, call: Call) -> Response:
-        names, family = offered(self.table, exchange), family_of(exchange)
+        names, family = offered(self.table, exchange), family_of(exchange, exchange.target_path)
         if not call.model:
             return model_list(family, [ListedModel(name) for name in names])
         name = call.model.removeprefix("models/")

@@ -93,9 +93,12 @@ class Meter:
             return Usage(self._bill.estimated, 0, estimated=True) if self.sent and not self._free else NOTHING
         if self._free:
             return NOTHING
-        said, written = answer.usage, self._bill.tokens_of(answer.text_bytes)
+        said = answer.usage
+        if said is not None and answer.finished and said.output:
+            return said
+        written = self._bill.tokens_of(answer.text_bytes)
         if said is None:
             return Usage(self._bill.estimated, written, estimated=True)
-        if said.output >= written or (answer.finished and said.output):
+        if said.output >= written:
             return said
         return Usage(said.input, written, said.cache_read, said.cache_write, said.reasoning, estimated=True)

@@ -22,22 +22,26 @@ class Key:
     """A key of a provider, or none. `lines` are the headers with which it is sent."""
 
     fingerprint: str = ""  # tells keys apart in logs, and does not tell what they are
+    load: str = ""  # under which requests with it are counted as in flight
     lines: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     value: bytes = field(default=b"", repr=False)
 
 
-NO_KEY: Final = Key()
+def no_key(provider: str) -> Key:
+    """In place of one."""
+    return Key(load=f"{provider}:")
 
 
-def key_of(protocol: str, secret: str) -> Key:
+def key_of(provider: str, protocol: str, secret: str) -> Key:
     """A key as a provider that speaks this wants it."""
     value = secret.encode()
     fingerprint = hashlib.sha256(b"model key:" + value).hexdigest()[:12]
+    load = f"{provider}:{fingerprint}"
     if protocol == "anthropic":
-        return Key(fingerprint, ((b"x-api-key", value),), value)
+        return Key(fingerprint, load, ((b"x-api-key", value),), value)
     if protocol == "gemini":
-        return Key(fingerprint, ((b"x-goog-api-key", value),), value)
-    return Key(fingerprint, ((b"authorization", b"Bearer " + value),), value)
+        return Key(fingerprint, load, ((b"x-goog-api-key", value),), value)
+    return Key(fingerprint, load, ((b"authorization", b"Bearer " + value),), value)
 
 
 class Loads:
@@ -75,17 +79,13 @@ class Provider:
     unsupported: str = "fail"  # what becomes of fields that cannot be translated: fail, drop
     total: float = NEVER  # seconds, for one attempt
 
-    def load_name(self, key: Key) -> str:
-        """Under which requests with this key are counted as in flight."""
-        return f"{self.name}:{key.fingerprint}"
-
     def ordered(self, affinity: bytes, draw: float, loads: Mapping[str, int]) -> Iterator[Key]:
         """Its keys in the order in which they are tried: what belongs together stays with one of them, for the sake of
         the provider's cache of prompts."""
         if len(self.keys) == 1:
             yield self.keys[0]
             return
-        named = {self.load_name(key): key for key in self.keys}
+        named = {key.load: key for key in self.keys}
         for name in ranked([(name, 1) for name in named], affinity, draw, loads):
             yield named[name]
 

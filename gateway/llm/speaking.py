@@ -47,9 +47,8 @@ def bad_body(error: BadBody) -> ModelError:
     return ModelError(ErrorKind.BAD_REQUEST, str(error), "invalid_request", param=error.member)
 
 
-def family_of(exchange: Exchange) -> Family:
+def family_of(exchange: Exchange, path: str) -> Family:
     """Whose SDK has sent this, by its path and headers."""
-    path = exchange.target_path
     call = find(exchange.method, path)
     if call is not None and call.api is not MODELS:
         return call.api.family
@@ -67,14 +66,14 @@ def in_format(handler: Handler, *, full: bool) -> Handler:
     """
 
     async def spoken(exchange: Exchange) -> Response:
-        family = family_of(exchange)  # before the handler changes the path
+        path = exchange.target_path  # before the handler changes it
         try:
             response = await handler(exchange)
         except GatewayError as error:
             if isinstance(error, AnsweredError) and error.response.status < 400:
                 raise
             exchange.error = error
-            return _refused(exchange, family, error, full=full)
+            return _refused(exchange, family_of(exchange, path), error, full=full)
         except Exception as error:
             if not is_failure(error):
                 raise
@@ -82,8 +81,8 @@ def in_format(handler: Handler, *, full: bool) -> Handler:
             method, path = exchange.method, exchange.path
             logger.exception("request %s: %s %s failed", exchange.request_id, method, path)
             unknown = GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id")
-            return _refused(exchange, family, unknown, full=full)
-        return _translated(exchange, family, response)
+            return _refused(exchange, family_of(exchange, path), unknown, full=full)
+        return response if response.status < 400 else _translated(exchange, family_of(exchange, path), response)
 
     return spoken
 
@@ -105,7 +104,7 @@ def _refused(exchange: Exchange, family: Family, error: GatewayError, *, full: b
 def _translated(exchange: Exchange, family: Family, response: Response) -> Response:
     """A problem document that a policy has answered with, in the client's format."""
     record = exchange.model
-    if response.status < 400 or (record is not None and record.from_provider) or not isinstance(response.body, bytes):
+    if (record is not None and record.from_provider) or not isinstance(response.body, bytes):
         return response
     kind = next((value for name, value in response.headers if name == b"content-type"), b"")
     if not kind.startswith(b"application/problem+json"):
