@@ -69,12 +69,14 @@ def endless_overflow(configuration: Configuration) -> Iterator[Fault]:
 
 
 def without_redis(configuration: Configuration) -> Iterator[Fault]:
-    """Budgets in a Redis that there is not."""
-    if configuration.models is not None and configuration.middleware.redis is None:
-        for name, budget in configuration.models.budgets.items():
-            if budget.store == "redis":
-                message = "the store is redis, and middleware.yaml has no redis: with its url; add that there"
-                yield Fault(("budgets", name, "store"), message)
+    """Budgets and quotas of tools in a Redis that there is not."""
+    models = configuration.models
+    if models is None or configuration.middleware.redis is not None:
+        return
+    for place, (store, _) in models.stores.items():
+        if store == "redis":
+            message = "the store is redis, and middleware.yaml has no redis: with its url; add that there"
+            yield Fault((*place, "store"), message)
 
 
 def paths_of_servers(configuration: Configuration) -> Iterator[Fault]:

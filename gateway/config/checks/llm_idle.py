@@ -11,6 +11,7 @@ from gateway.config.models.llm.routing import When
 from gateway.config.problems import Fault, Path
 from gateway.config.yaml.document import Scalar
 
+_ENDPOINTS = ("/completions", "/responses", "/embeddings", "/messages", "/models")
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 28 * 86400}
 
 
@@ -23,6 +24,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         yield from _rules(configuration, models)
         yield from _profiles(models)
         yield from _budgets(models)
+        yield from _never_apply(configuration, models)
         yield from _others(configuration, models)
 
 
@@ -41,6 +43,9 @@ def _providers(configuration: Configuration, models: ModelsFile) -> Iterator[Fau
             yield Fault(place, f'{message}["${{{variable}}}"]}}}}', show_value=False)
         elif not provider.keys and provider.origin.startswith("https:"):
             yield Fault(place, "it has no keys: requests are sent to it without one; add keys", show_value=False)
+        if provider.base_url is not None and urlsplit(provider.base_url).path.rstrip("/").endswith(_ENDPOINTS):
+            message = "it ends with the path of an API, which is added to it; leave that out"
+            yield Fault((*place, "base_url"), message)
         yield from _keys(configuration, place, provider)
         if not provider.weight and all(each.weight == 0 for each in models.in_force.values()):
             yield Fault((*place, "weight"), "the weight of every provider is 0; give one of them a weight")
@@ -86,8 +91,7 @@ def _aliases(models: ModelsFile) -> Iterator[Fault]:
 def _rules(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:
     rules = models.model_routing.rules
     ids = [route.id for route in configuration.routes.routes if route.target == "models"]
-    known = {*models.aliases, *(name for profile in models.model_routing.profiles.values() for name in profile.aliases)}
-    known |= {name for provider in models.in_force.values() for name in provider.models}
+    known = _names(models)
     for number, rule in enumerate(rules):
         place = ("model_routing", "rules", number)
         open_to_all = [
@@ -178,6 +182,28 @@ def _budgets(models: ModelsFile) -> Iterator[Fault]:
                         message = "this has no effect: another limit is for a longer time, and no more; remove one"
                         yield Fault(("budgets", name, "limits", number), message, show_value=False)
                         break
+
+
+def _never_apply(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:
+    """Rules for routes and models that there are not."""
+    ids = [route.id for route in configuration.routes.routes if route.target == "models"]
+    known = _names(models)
+    for section, rules in (("budgets", models.budgets), ("tool_quotas", models.tool_quotas)):
+        for name, rule in rules.items():
+            if ids and not any(rule.applies_to(each) for each in ids):
+                message = f"it applies to no request: the routes to models are {', '.join(ids)}; correct it"
+                yield Fault((section, name, "routes"), message, show_value=False)
+    for name, budget in models.budgets.items():
+        if not any(_meet(pattern, each) for pattern in budget.models for each in known):
+            message = "it applies to no request: no provider offers such a model; correct it"
+            yield Fault(("budgets", name, "models"), message, show_value=False)
+
+
+def _names(models: ModelsFile) -> set[str]:
+    """Names and patterns of all that clients can ask for."""
+    profiles = models.model_routing.profiles.values()
+    aliases = {*models.aliases, *(name for profile in profiles for name in profile.aliases)}
+    return aliases | {name for provider in models.in_force.values() for name in provider.models}
 
 
 def _others(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:

@@ -72,6 +72,10 @@ def _outputs(configuration: Configuration, base: Path) -> Iterator[tuple[str, Wa
     for name, quota in middleware.quotas.items():
         if quota.store != "redis":
             yield "quotas", ("quotas", name, "file"), _sqlite(state / quota.file)
+    if configuration.models is not None:
+        for store, file in configuration.models.stores.values():
+            if store == "sqlite":
+                yield "quotas", ("state_directory",), _sqlite(state / file)
     if middleware.audit_log.file is not None:
         yield "audit log", ("audit_log", "file"), _audit_log(base / middleware.audit_log.file)
     if middleware.access_log.output not in ("stdout", "stderr", "off"):

@@ -53,6 +53,7 @@ def warned(models: str, auth: str = AUTH, routes: str = ROUTES) -> list[str]:
         ("providers: {openai: {translate: [chat]}}", "providers.openai.translate[0]", "messages or responses"),
         ("providers: {google: {translate: [chat]}}", "providers.google.translate[0]", "remove it"),
         ("budgets: {b: {store: redis, limits: [{usd: 1, window: day}]}}", "budgets.b.store", "no redis"),
+        ("tool_quotas: {b: {store: redis, limit: 1, window: day}}", "tool_quotas.b.store", "no redis"),
         (
             "modelRouting: {profiles: {a: {overflow: b}, b: {overflow: c}, c: {overflow: a}}}",
             "modelRouting.profiles.a.overflow",
@@ -67,6 +68,14 @@ def test_names_must_lead_somewhere(models: str, place: str, complaint: str) -> N
     assert line.startswith("models.yaml:1:")
     assert f": {place}: " in line
     assert complaint in line
+
+
+def test_a_budget_is_not_written_over_the_configuration() -> None:
+    """Its file is one of the state directory, and none that is read."""
+    (line,) = refused(
+        OPENAI.replace("'${K}'", "k") + "budgets: {b: {file: ../auth.yaml, limits: [{usd: 1, window: day}]}}"
+    )
+    assert "this file cannot be written: it is auth.yaml" in line
 
 
 def test_two_mcp_endpoints_need_two_paths() -> None:
@@ -146,6 +155,21 @@ def test_the_sketch_is_served_with_two_warnings() -> None:
             OPENAI + "budgets: {b: {limits: [{tokens: 9, window: day}, {tokens: 8, window: month}]}}",
             "budgets.b.limits[0]",
             "no effect",
+        ),
+        (
+            OPENAI + "budgets: {b: {routes: [modles], limits: [{tokens: 9, window: day}]}}",
+            "budgets.b.routes",
+            "the routes to models are models",
+        ),
+        (
+            OPENAI + "budgets: {b: {models: [claude-*], limits: [{tokens: 9, window: day}]}}",
+            "budgets.b.models",
+            "no provider offers",
+        ),
+        (
+            "providers: {openai: {keys: '${K}', base_url: 'https://a/v1/chat/completions'}}",
+            "providers.openai.base_url",
+            "path of an API",
         ),
         (OPENAI + "guardrails: {g: {policy: 'a:B'}}", "guardrails.g", "no profile names it"),
         (OPENAI + "drains: 5", "drains", "on_disconnect"),

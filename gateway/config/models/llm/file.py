@@ -119,6 +119,12 @@ class ModelsFile(Section):
         return {name: in_force(name, provider) for name, provider in every.items()}
 
     @property
+    def stores(self) -> Mapping[tuple[str, str], tuple[str, str]]:
+        """Where budgets and quotas of tools are kept, by their places: the kind of store, and its file."""
+        budgets = {("budgets", name): (each.store, each.file) for name, each in self.budgets.items()}
+        return budgets | {("tool_quotas", name): (each.store, each.file) for name, each in self.tool_quotas.items()}
+
+    @property
     def secrets(self) -> Iterator[SecretStr]:
         """All that is secret in it."""
         for provider in self.providers.values():
