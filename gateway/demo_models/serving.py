@@ -41,6 +41,7 @@ def _server(application: DemoModels) -> _Server:
             log_level="critical",
             access_log=False,
             date_header=False,
+            server_header=False,
             timeout_graceful_shutdown=1,
         )
     )
