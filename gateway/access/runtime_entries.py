@@ -156,17 +156,16 @@ class RuntimeEntries:
         if entry.kind in ("user_agent", "path") and self.table.patterns >= MAX_PATTERNS:
             raise BlocklistFull
         if len(self._entries) >= CAPACITY:
-            self._make_room()
-
-    def _make_room(self) -> None:
-        """Drop what goes soonest of what was not added by hand. Raises BlocklistFull."""
-        now = self._clock()
-        dispensable = [entry for entry in self._entries.values() if entry.source == "automatic" or not entry.holds(now)]
-        if not dispensable:
-            raise BlocklistFull
-        soonest = nsmallest(DROPPED_AT_A_TIME, dispensable, key=lambda entry: (entry.holds(now), entry.kept or 0))
-        logger.warning("the blocklist is full: %s that would end soonest dropped", counted(len(soonest), "entry"))
-        self._drop([entry.key for entry in soonest])
+            # Drop what goes soonest of what was not added by hand. Raises BlocklistFull.
+            now = self._clock()
+            dispensable = [
+                entry for entry in self._entries.values() if entry.source == "automatic" or not entry.holds(now)
+            ]
+            if not dispensable:
+                raise BlocklistFull
+            soonest = nsmallest(DROPPED_AT_A_TIME, dispensable, key=lambda entry: (entry.holds(now), entry.kept or 0))
+            logger.warning("the blocklist is full: %s that would end soonest dropped", counted(len(soonest), "entry"))
+            self._drop([entry.key for entry in soonest])
 
     # Beside the request path.
 
@@ -185,12 +184,9 @@ class RuntimeEntries:
                 await self._share(self.shared)
             now = self._clock()
             self._drop([entry.key for entry in list(self._entries.values()) if entry.is_over(now)])
-            await self._save()
-
-    async def _save(self) -> None:
-        keys, self._unsaved = self._unsaved, set()
-        if keys and not await self.file.write({key: self._entries.get(key) for key in keys}):
-            self._unsaved |= keys
+            keys, self._unsaved = self._unsaved, set()
+            if keys and not await self.file.write({key: self._entries.get(key) for key in keys}):
+                self._unsaved |= keys
 
     async def _share(self, shared: SharedEntries) -> None:
         heard = await shared.pull()

@@ -15,7 +15,7 @@ from gateway.cache.memory import MemoryStore
 from gateway.cache.redis import RedisStore
 from gateway.cache.request import Rules
 from gateway.cache.route import RouteCache
-from gateway.config.models import AuthFile, RouteConfig
+from gateway.config.models import RouteConfig
 from gateway.config.models.cache import Cache as CacheConfig
 from gateway.context import Context
 from gateway.live import Place
@@ -79,10 +79,8 @@ def _rules(context: Context, route: RouteConfig) -> Rules:
 
 def _keys(context: Context) -> Keys:
     locations = reduce(or_, (scheme.locations for scheme in schemes_of(context).values()), Locations())
-    return Keys(locations, _read_by_services(context.configuration.auth))
-
-
-def _read_by_services(auth: AuthFile) -> frozenset[bytes]:
-    """Headers of requests by which a service that is asked finds out who calls."""
-    services = (config.forward_auth for config in auth.schemes.values() if config.forward_auth is not None)
-    return frozenset(name.encode() for service in services for name in service.request_headers)
+    # Headers of requests by which a service that is asked finds out who calls.
+    services = (
+        config.forward_auth for config in context.configuration.auth.schemes.values() if config.forward_auth is not None
+    )
+    return Keys(locations, frozenset(name.encode() for service in services for name in service.request_headers))

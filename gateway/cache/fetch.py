@@ -166,16 +166,14 @@ class Fetch:
         else:
             self._record(answer, answer.body, self._made(answer, terms, age, now))
         if exchange.method == "HEAD" and answer.status == 200:
-            await self._compare(answer.headers)
+            # A HEAD may show that the whole response that is stored is not the present one (RFC 9111, 4.3.5).
+            head = answer.headers
+            whole = await self.cache.store.find(self.asked.get_key, self.asked.variant_of)
+            if whole is not None and differs(list(whole.headers), head):
+                await self.cache.store.drop(self.asked.key.resource)
         said = b"; fwd-status=%d" % answer.status + (b"" if refusal else b"; stored")
         add_cache_status(answer.headers, self.why + said)
         return conditional(exchange, answer) if self.plain else answer
-
-    async def _compare(self, head: Headers) -> None:
-        """A HEAD may show that the whole response that is stored is not the present one (RFC 9111, 4.3.5)."""
-        whole = await self.cache.store.find(self.asked.get_key, self.asked.variant_of)
-        if whole is not None and differs(list(whole.headers), head):
-            await self.cache.store.drop(self.asked.key.resource)
 
     def _refusal(self, answer: Response, terms: Terms, age: float) -> str:
         """Why a response that may be stored is not; empty where it is."""

@@ -128,7 +128,11 @@ class Recording:
                 self._free()
                 return piece
             if self._over:
-                return self._end()
+                if self._error is None:
+                    return b""
+                if isinstance(self._error, GatewayError):
+                    raise self._error
+                raise GatewayError(ErrorKind.UPSTREAM_RESET, "the response was cut short") from self._error
             if self.passes_on:
                 return await self._body.read()
             self._waiter = asyncio.get_running_loop().create_future()
@@ -136,13 +140,6 @@ class Recording:
                 await self._waiter
             finally:
                 self._waiter = None
-
-    def _end(self) -> bytes:
-        if self._error is None:
-            return b""
-        if isinstance(self._error, GatewayError):
-            raise self._error
-        raise GatewayError(ErrorKind.UPSTREAM_RESET, "the response was cut short") from self._error
 
     def close(self) -> None:
         """The client wants no more of it."""

@@ -134,7 +134,11 @@ class RouteCache:
         """What is stored, where it may be used. Raises GatewayError where it must be, and may not."""
         if stored is not None:
             said, age = self._verdict(asked, stored)
-            if said == "validate" and not asked.wish.no_cache and self._failed_lately(asked):
+            if (
+                said == "validate"
+                and not asked.wish.no_cache
+                and self.cache.flights.failed_lately(self._what(asked), time.monotonic())
+            ):
                 said = "stale" if may_replace_error(stored.terms, age, asked.wish, self.rules.leeway) else said
             if said != "validate":
                 if said == "refresh":
@@ -143,9 +147,6 @@ class RouteCache:
         if asked.wish.only_if_cached:
             raise GatewayError(ErrorKind.NOT_CACHED, "the request is only for what is stored, and nothing is")
         return None
-
-    def _failed_lately(self, asked: Asked) -> bool:
-        return self.cache.flights.failed_lately(self._what(asked), time.monotonic())
 
     def _serve(self, asked: Asked, stored: Stored, age: float, *, fresh: bool, collapsed: bool) -> Response:
         counts = self.cache.counts

@@ -68,17 +68,15 @@ class ExactStore:
         """Ask for all that are waiting, in as few calls as may be."""
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), BATCH):
-            self._ask(waiting[start : start + BATCH])
-
-    def _ask(self, requests: Sequence[Request]) -> None:
-        keys: list[str] = []
-        arguments: list[int] = []
-        for request, (bids, _) in enumerate(requests, 1):
-            for limit, bid in enumerate(bids, 1):
-                keys += redis_keys(self._link.prefix, bid.name, bid.key, bid.windows)
-                for _, interval, capacity in bid.windows.intervals:
-                    arguments += (interval, capacity, bid.cost, request, limit, int(bid.enforced))
-        self._link.ask(TAKE, keys, arguments).add_done_callback(partial(_answer, requests))
+            requests = waiting[start : start + BATCH]
+            keys: list[str] = []
+            arguments: list[int] = []
+            for request, (bids, _) in enumerate(requests, 1):
+                for limit, bid in enumerate(bids, 1):
+                    keys += redis_keys(self._link.prefix, bid.name, bid.key, bid.windows)
+                    for _, interval, capacity in bid.windows.intervals:
+                        arguments += (interval, capacity, bid.cost, request, limit, int(bid.enforced))
+            self._link.ask(TAKE, keys, arguments).add_done_callback(partial(_answer, requests))
 
 
 def _answer(requests: Sequence[Request], call: asyncio.Future[Any]) -> None:

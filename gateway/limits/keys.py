@@ -74,7 +74,12 @@ def _part(text: str, address: Key) -> Part:
     if kind == "header":
         return _header(name.encode())
     if kind == "claim":
-        return _claim(name)
+
+        def claim(exchange: Exchange) -> str | None:
+            value: Any = exchange.identity.claims.get(name) if exchange.identity else None
+            return None if value is None else digest(_bytes_of(value))
+
+        return claim
     parts: Mapping[str, Part] = {
         "consumer": _consumer,
         "tenant": _tenant,
@@ -100,14 +105,6 @@ def _header(name: bytes) -> Part:
         return digest(b"\n".join(lines)) if lines else None
 
     return header
-
-
-def _claim(name: str) -> Part:
-    def claim(exchange: Exchange) -> str | None:
-        value: Any = exchange.identity.claims.get(name) if exchange.identity else None
-        return None if value is None else digest(_bytes_of(value))
-
-    return claim
 
 
 def _bytes_of(value: Any) -> bytes:

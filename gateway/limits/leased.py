@@ -118,18 +118,15 @@ class LeasedStore:
         while not self._stopping or (self._unsettled and done):
             await self._wanted.wait()
             done = await self._settle()
-            self._over()
+            # Wake those who waited for this settlement.
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(True)
+            if not self._unsettled and not self._stopping:
+                self._wanted.clear()
             if not self._stopping:
                 await asyncio.sleep(PAUSE_SECONDS if done else RETRY_SECONDS)
-
-    def _over(self) -> None:
-        """Wake those who waited for this settlement."""
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(True)
-        if not self._unsettled and not self._stopping:
-            self._wanted.clear()
 
     async def _settle(self) -> bool:
         """Tell Redis what was spent, and learn what all replicas together owe. False: it did not answer."""

@@ -248,34 +248,25 @@ class Ledger:
         wrote = True
         while not self._stopping or (self._unwritten and wrote):
             wrote = await self._write() if self._unwritten else True
-            self._wake()
+            # Those who wait for a count: it may be read now.
+            waiting, self._waiting = self._waiting, []
+            for written in waiting:
+                if not written.done():
+                    written.set_result(True)
             if self._outages != self.book.outages and wrote:
-                self._tell_again()
+                # The book was away, and may have lost what it knew: tell it all that is known here.
+                self._outages = self.book.outages
+                for count in self._table.slots():
+                    if count.read:
+                        self._unwritten[count.span.starts, count.key] = count
             if not self._stopping and (len(self._unwritten) < BATCH or not wrote):
-                await self._pause(impatient=wrote)
-
-    def _wake(self) -> None:
-        """Those who wait for a count: it may be read now."""
-        waiting, self._waiting = self._waiting, []
-        for written in waiting:
-            if not written.done():
-                written.set_result(True)
-
-    async def _pause(self, *, impatient: bool) -> None:
-        """Until it is time to write, or, where that helps, until a request waits for a count."""
-        if not impatient:
-            self._unread.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._unread.wait()
-        self._unread.clear()
-
-    def _tell_again(self) -> None:
-        """The book was away, and may have lost what it knew: tell it all that is known here."""
-        self._outages = self.book.outages
-        for count in self._table.slots():
-            if count.read:
-                self._unwritten[count.span.starts, count.key] = count
+                # Until it is time to write, or, where that helps, until a request waits for a count.
+                if not wrote:
+                    self._unread.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(WRITE_SECONDS):
+                        await self._unread.wait()
+                self._unread.clear()
 
     async def _write(self) -> bool:
         batch = list(self._unwritten.values())[:BATCH]

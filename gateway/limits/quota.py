@@ -74,17 +74,17 @@ def quotas_of(context: Context, route_id: str | None = None) -> Iterator[Quota]:
 
 
 def _ledger(context: Context, name: str, config: QuotaConfig) -> Ledger:
-    key = ("quotas.ledger", name, config.window, config.timezone, *_identity_of_book(context, config))
+    # What makes where it is counted another place.
+    key = (
+        "quotas.ledger",
+        name,
+        config.window,
+        config.timezone,
+        *(redis_identity(context) if config.store == "redis" else (_path(context, config),)),
+    )
     place = ("middleware.yaml", ("quotas", name))
     zone = ZoneInfo(config.timezone)
     return context.plan.need(key, lambda: Ledger(name, config.window, zone, _book(context, config, place)), place)
-
-
-def _identity_of_book(context: Context, config: QuotaConfig) -> tuple[object, ...]:
-    """What makes where it is counted another place."""
-    if config.store == "redis":
-        return redis_identity(context)
-    return (_path(context, config),)
 
 
 def _book(context: Context, config: QuotaConfig, place: Place) -> Book:

@@ -63,7 +63,10 @@ class Supervised:
 
     async def _run(self) -> None:
         while await self._dies() and not self._ending.is_set():
-            await self._pause()
+            longest = doubled(FIRST_PAUSE, self._in_a_row, LONGEST_PAUSE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):
+                    await self._ending.wait()
 
     async def _dies(self) -> bool:
         """Whether the work ended by an exception, of whatever kind; False where it returned."""
@@ -86,12 +89,6 @@ class Supervised:
         self._reason = type(error).__name__
         self._pausing = True
         logger.error("%s ended unexpectedly; it is restarted", self.name, exc_info=error)
-
-    async def _pause(self) -> None:
-        longest = doubled(FIRST_PAUSE, self._in_a_row, LONGEST_PAUSE)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):
-                await self._ending.wait()
 
 
 class Tasks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -125,14 +125,16 @@ class Authorization:
         if identity is not None and not rule.scopes <= identity.scopes:
             public_detail = missing  # what a client may ask its user for
         if identity is not None and identity.scheme in self.bearer_schemes and not rule.scopes <= identity.scopes:
-            headers = ((b"www-authenticate", _insufficient_scope(rule.scopes)),)
+            # RFC 6750, 3.1.
+            headers = (
+                (
+                    b"www-authenticate",
+                    b'Bearer error="insufficient_scope", scope="%b"'
+                    % " ".join(sorted(rule.scopes)).encode("ascii", "replace"),
+                ),
+            )
         detail = f"rule {name} of this route refuses this: {missing}"
         return GatewayError(ErrorKind.FORBIDDEN, detail, headers=headers, public_detail=public_detail)
-
-
-def _insufficient_scope(scopes: Iterable[str]) -> bytes:
-    """RFC 6750, 3.1."""
-    return b'Bearer error="insufficient_scope", scope="%b"' % " ".join(sorted(scopes)).encode("ascii", "replace")
 
 
 def for_route(context: Context, route: RouteConfig) -> Authorization | None:

@@ -15,7 +15,7 @@ from typing import Final
 from gateway.access.blocklist import blocklist_of
 from gateway.access.entries import Entry, EntryTable
 from gateway.access.runtime_entries import RuntimeEntries
-from gateway.algorithms.networks import Network, NetworkMap, client_network
+from gateway.algorithms.networks import NetworkMap, client_network
 from gateway.config.models import RouteConfig
 from gateway.config.models.blocklist import AutomaticBans
 from gateway.context import Context
@@ -62,14 +62,13 @@ class BlocklistCheck:
         for entry in entries:
             if not entry.holds(time.time()) or self._is_exempt(entry, exchange):
                 continue
-            if self.mode == "shadow" or (entry.source == "automatic" and self._only_shadows()):
+            if self.mode == "shadow" or (
+                entry.source == "automatic" and self.automatic is not None and self.automatic.mode == "shadow"
+            ):
                 shadow = shadow or Decision(f"blocklist:{entry.kind}", "shadow-deny", entry.described())
             else:
                 return Decision(f"blocklist:{entry.kind}", "deny", entry.described())
         return shadow
-
-    def _only_shadows(self) -> bool:
-        return self.automatic is not None and self.automatic.mode == "shadow"
 
     def _is_exempt(self, entry: Entry, exchange: Exchange) -> bool:
         """Also from bans that are older than the exemption, or come from a gateway that has none."""
@@ -84,12 +83,9 @@ class BlocklistCheck:
         if consumer is not None and "consumer" in self.automatic.per:
             self.runtime.failed(("consumer", consumer), self.automatic)
         if error.kind is ErrorKind.UNAUTHENTICATED and "address" in self.automatic.per:
-            network = self._bannable(exchange.client)
+            network = None if self.exempt.covering(exchange.client) else client_network(exchange.client)
             if network is not None:
                 self.runtime.failed(("network", str(network)), self.automatic)
-
-    def _bannable(self, client: str) -> Network | None:
-        return None if self.exempt.covering(client) else client_network(client)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -115,7 +111,13 @@ class Blocklist:
                 return await handler(exchange)
             except GatewayError as error:
                 if error.kind is ErrorKind.UNAUTHENTICATED or error.kind is ErrorKind.FORBIDDEN:
-                    _after_failure(check, exchange, error)
+                    # Count it. Credentials of a blocked consumer are refused as such, right or wrong: guessing on shows
+                    # nothing.
+                    check.failed(exchange, error)
+                    if exchange.identity is None and exchange.claimed_consumer is not None:
+                        found = check.of_consumer(exchange, exchange.claimed_consumer)
+                        if found is not None:
+                            _apply(exchange, found)
                 raise
 
         return guarded
@@ -169,15 +171,6 @@ def _apply(exchange: Exchange, decision: Decision) -> None:
     exchange.decisions += (decision,)
     if decision.verdict == "deny":
         raise GatewayError(ErrorKind.BLOCKED, _DETAIL)
-
-
-def _after_failure(check: BlocklistCheck, exchange: Exchange, error: GatewayError) -> None:
-    """Count it. Credentials of a blocked consumer are refused as such, right or wrong: guessing on shows nothing."""
-    check.failed(exchange, error)
-    if exchange.identity is None and exchange.claimed_consumer is not None:
-        found = check.of_consumer(exchange, exchange.claimed_consumer)
-        if found is not None:
-            _apply(exchange, found)
 
 
 def for_route(context: Context, route: RouteConfig) -> Blocklist | None:

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.config.models import RouteConfig
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Body, Decision, Exchange, Handler, Response, WrappedBody
+from gateway.http import Decision, Exchange, Handler, Response, WrappedBody
 from gateway.middleware.declaration import Declaration
 
 
@@ -29,7 +29,17 @@ class BodyLimit:
                 if announced > self.limit:
                     raise self._too_large()
                 if not announced:
-                    exchange.body = _counted(body, self)
+                    # A body of unknown length, counted as it passes.
+                    received = 0
+
+                    async def read() -> bytes:
+                        nonlocal received
+                        data = await body.read()
+                        received += len(data)
+                        self.check(received)
+                        return data
+
+                    exchange.body = WrappedBody(body, read)
             return handler(exchange)
 
         return limited
@@ -53,20 +63,6 @@ class BodyLimit:
 def for_route(context: Context, route: RouteConfig) -> BodyLimit:
     """Every route has a limit: its own, or that of all."""
     return BodyLimit(context.configuration.middleware.limits.body if route.max_body is None else route.max_body)
-
-
-def _counted(body: Body, limit: BodyLimit) -> Body:
-    """A body of unknown length, counted as it passes."""
-    received = 0
-
-    async def read() -> bytes:
-        nonlocal received
-        data = await body.read()
-        received += len(data)
-        limit.check(received)
-        return data
-
-    return WrappedBody(body, read)
 
 
 DECLARATION: Final[Declaration] = Declaration(

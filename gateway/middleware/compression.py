@@ -79,7 +79,10 @@ class Compression:
             response = await handler(exchange)
             choice = self.choices.choice(exchange)
             if self._may(exchange, response, required=choice.required):
-                _vary(response.headers)
+                # Tell caches that the response depends on what the client accepts, whichever it gets now.
+                headers = response.headers
+                if not tokens(headers, b"vary") & {b"accept-encoding", b"*"}:
+                    headers.append((b"vary", b"Accept-Encoding"))
                 if choice.encoding is None:
                     return response
                 if response.status in _ABOUT_ANOTHER:
@@ -128,12 +131,6 @@ def _type_of_whole(response: Response, fields: dict[bytes, bytes]) -> bytes | No
     if response.status in _ABOUT_ANOTHER and (not kind or kind.startswith(b"multipart/byteranges")):
         return None
     return kind
-
-
-def _vary(headers: Headers) -> None:
-    """Tell caches that the response depends on what the client accepts, whichever it gets now."""
-    if not tokens(headers, b"vary") & {b"accept-encoding", b"*"}:
-        headers.append((b"vary", b"Accept-Encoding"))
 
 
 async def _encode(response: Response, encoding: str) -> None:

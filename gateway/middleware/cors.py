@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.config.models import Configuration, RouteConfig
-from gateway.config.models.cors import Cors as CorsConfig
 from gateway.context import Context
 from gateway.errors import GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
@@ -65,8 +64,15 @@ class Cors:
                 return await handler(exchange)
             origin = exchange.fields.get(b"origin")
             if origin is not None and announced_method(exchange):
-                return self._answer(origin)
-            lines = self._lines(origin)
+                if origin not in self.origins:
+                    return Response(204, [*_PREFLIGHT_VARIES])
+                return Response(204, [*_PREFLIGHT_VARIES, self._allow(origin), *self.allowed, *self.preflight])
+            if self.origins.any_origin:
+                lines = ((b"access-control-allow-origin", b"*"), *self.allowed)
+            elif origin is None or origin not in self.origins:
+                lines = _VARIES
+            else:
+                lines = (*_VARIES, self._allow(origin), *self.allowed)
             try:
                 response = await handler(exchange)
             except GatewayError as error:
@@ -77,18 +83,6 @@ class Cors:
             return response
 
         return shared
-
-    def _answer(self, origin: bytes) -> Response:
-        if origin not in self.origins:
-            return Response(204, [*_PREFLIGHT_VARIES])
-        return Response(204, [*_PREFLIGHT_VARIES, self._allow(origin), *self.allowed, *self.preflight])
-
-    def _lines(self, origin: bytes | None) -> Lines:
-        if self.origins.any_origin:
-            return ((b"access-control-allow-origin", b"*"), *self.allowed)
-        if origin is None or origin not in self.origins:
-            return _VARIES
-        return (*_VARIES, self._allow(origin), *self.allowed)
 
     def _allow(self, origin: bytes) -> tuple[bytes, bytes]:
         return b"access-control-allow-origin", b"*" if self.origins.any_origin else origin
@@ -108,27 +102,20 @@ def for_route(context: Context, route: RouteConfig) -> Cors | None:
     """That of the first rule which is for the route."""
     for name, config in context.configuration.middleware.cors.items():
         if config.applies_to(route.id):
-            return _cors(name, config, route)
+            allowed = _line(b"access-control-allow-credentials", ["true"] if config.credentials else [])
+            preflight = _line(b"access-control-allow-methods", config.methods or route.methods or _METHODS)
+            preflight += _line(b"access-control-allow-headers", config.headers)
+            preflight += _line(b"access-control-max-age", [str(int(config.max_age))])
+            exposed = _line(b"access-control-expose-headers", config.expose)
+            origins = config.origins
+            exact = frozenset(origin.encode() for origin in origins if "*" not in origin)
+            patterns = tuple(_pattern(origin) for origin in origins if "*" in origin and origin != "*")
+            return Cors(f"cors:{name}", Origins(exact, patterns, "*" in origins), allowed + exposed, preflight)
     return None
-
-
-def _cors(name: str, config: CorsConfig, route: RouteConfig) -> Cors:
-    allowed = _line(b"access-control-allow-credentials", ["true"] if config.credentials else [])
-    preflight = _line(b"access-control-allow-methods", config.methods or route.methods or _METHODS)
-    preflight += _line(b"access-control-allow-headers", config.headers)
-    preflight += _line(b"access-control-max-age", [str(int(config.max_age))])
-    exposed = _line(b"access-control-expose-headers", config.expose)
-    return Cors(f"cors:{name}", _origins(config.origins), allowed + exposed, preflight)
 
 
 def _line(name: bytes, listed: Sequence[str]) -> Lines:
     return ((name, ", ".join(listed).encode()),) if listed else ()
-
-
-def _origins(origins: Sequence[str]) -> Origins:
-    exact = frozenset(origin.encode() for origin in origins if "*" not in origin)
-    patterns = tuple(_pattern(origin) for origin in origins if "*" in origin and origin != "*")
-    return Origins(exact, patterns, "*" in origins)
 
 
 def _pattern(origin: str) -> re.Pattern[bytes]:

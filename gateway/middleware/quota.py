@@ -34,26 +34,23 @@ class Quotas:
             for quota, key in zip(self.quotas, keys, strict=True):
                 if quota.ledger.used(key) is None and not await quota.ledger.read(key):
                     break  # the others share its store, mostly: a request waits once
-            return await answer_with(handler, exchange, self._count(exchange, keys))
+            # Decide, and count, without anything in between. Answers with the fields for the response.
+            limits = [quota.limit_for(exchange.identity) for quota in self.quotas]
+            for quota, key, limit in zip(self.quotas, keys, limits, strict=True):
+                _check(exchange, quota, key, limit)
+            fields: Headers = []
+            for quota, key, limit in zip(self.quotas, keys, limits, strict=True):
+                if quota.mode == "enforce" or quota.ledger.assume(key) < limit:
+                    quota.ledger.add(key)
+                used = quota.ledger.assume(key)
+                if used >= limit * NEAR:
+                    quota.ledger.note_near(key, used, limit)
+                if quota.mode == "enforce":
+                    fields += quota.fields(used, limit)
+                exchange.counted += ((quota.rule, quota, (used, limit)),)
+            return await answer_with(handler, exchange, fields)
 
         return limited
-
-    def _count(self, exchange: Exchange, keys: list[str]) -> Headers:
-        """Decide, and count, without anything in between. Answers with the fields for the response."""
-        limits = [quota.limit_for(exchange.identity) for quota in self.quotas]
-        for quota, key, limit in zip(self.quotas, keys, limits, strict=True):
-            _check(exchange, quota, key, limit)
-        fields: Headers = []
-        for quota, key, limit in zip(self.quotas, keys, limits, strict=True):
-            if quota.mode == "enforce" or quota.ledger.assume(key) < limit:
-                quota.ledger.add(key)
-            used = quota.ledger.assume(key)
-            if used >= limit * NEAR:
-                quota.ledger.note_near(key, used, limit)
-            if quota.mode == "enforce":
-                fields += quota.fields(used, limit)
-            exchange.counted += ((quota.rule, quota, (used, limit)),)
-        return fields
 
     async def explain(self, exchange: Exchange) -> Decision | None:
         """What the quotas would say, as far as is known here: counts that were never read are not read for this."""

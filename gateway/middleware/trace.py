@@ -179,16 +179,13 @@ def share_of(config: TraceConfig, environment: Mapping[str, str], *, exported: b
         return config.sample
     sampler = environment.get("OTEL_TRACES_SAMPLER", "").strip().removeprefix("parentbased_")
     if sampler == "traceidratio":
-        return _ratio(environment.get("OTEL_TRACES_SAMPLER_ARG", ""))
+        text = environment.get("OTEL_TRACES_SAMPLER_ARG", "")
+        try:
+            ratio = float(text)
+        except ValueError:
+            return 1.0  # as the specification has it
+        return ratio if 0 <= ratio <= 1 else 1.0
     return _SHARES.get(sampler, DEFAULT_SHARE if exported else 0.0)
-
-
-def _ratio(text: str) -> float:
-    try:
-        ratio = float(text)
-    except ValueError:
-        return 1.0  # as the specification has it
-    return ratio if 0 <= ratio <= 1 else 1.0
 
 
 def b3_of(environment: Mapping[str, str]) -> str:

@@ -86,9 +86,14 @@ class NameServers:
 
     async def ask(self, name: str, kind: RecordKind) -> Answer:
         """The records of a name, which is taken as absolute. Raises NoAnswer, with the reason."""
+        from aiodns import DNSResolver  # noqa: PLC0415
         from aiodns.error import DNSError  # noqa: PLC0415  not needed by most gateways
 
-        resolver = self._recent()  # which must stay referenced while it is waited for
+        now = asyncio.get_running_loop().time()
+        if self._resolver is None or now - self._made_at > RESOLVER_SECONDS:
+            self._resolver = DNSResolver(list(self.servers) or None, timeout=TRY_SECONDS, tries=TRIES)
+            self._made_at = now
+        resolver = self._resolver  # which must stay referenced while it is waited for
         try:
             result = await resolver.query_dns(name, kind)
         except DNSError as error:
@@ -105,15 +110,6 @@ class NameServers:
             if address is not None:
                 beside[record.name.lower()].append(address)
         return Answer(records, beside)
-
-    def _recent(self) -> DNSResolver:
-        from aiodns import DNSResolver  # noqa: PLC0415
-
-        now = asyncio.get_running_loop().time()
-        if self._resolver is None or now - self._made_at > RESOLVER_SECONDS:
-            self._resolver = DNSResolver(list(self.servers) or None, timeout=TRY_SECONDS, tries=TRIES)
-            self._made_at = now
-        return self._resolver
 
 
 async def _by_the_system(name: str) -> list[str]:

@@ -172,34 +172,29 @@ class RedisLink:
             return
         if call.answer.result() is not None:
             if seconds <= self.timeout:  # an answer to one that may take longer says little
-                self._succeeded()
+                self._in_a_row = 0
+                if not self.available:
+                    self.available = True
+                    self._log.always("Redis is back after %.1f s", time.monotonic() - self._down_since)
             return
         self.failures += 1
         error = call.error
         if error is not None and _is_of_data(error):
             self._log.line("Redis cannot do what it is asked: %s", error)
         elif call.turn == self._turn:
-            self._failed(f"no answer within {self.timeout * 1000:g} ms" if error is None else str(error))
-
-    def _failed(self, reason: str) -> None:
-        self._turn += 1
-        self._in_a_row += 1
-        self._reason = " ".join(reason.split())
-        if self._in_a_row < FAILURES:
-            self._log.line("Redis failed: %s", reason)
-            return
-        if self.available:
-            self.available = False
-            self.outages += 1
-            self._down_since = time.monotonic()
-            self._log.always("Redis is down, limits go on as their on_failure says: %s", reason)
-        self._drop()
-
-    def _succeeded(self) -> None:
-        self._in_a_row = 0
-        if not self.available:
-            self.available = True
-            self._log.always("Redis is back after %.1f s", time.monotonic() - self._down_since)
+            reason = f"no answer within {self.timeout * 1000:g} ms" if error is None else str(error)
+            self._turn += 1
+            self._in_a_row += 1
+            self._reason = " ".join(reason.split())
+            if self._in_a_row < FAILURES:
+                self._log.line("Redis failed: %s", reason)
+                return
+            if self.available:
+                self.available = False
+                self.outages += 1
+                self._down_since = time.monotonic()
+                self._log.always("Redis is down, limits go on as their on_failure says: %s", reason)
+            self._drop()
 
     async def _beat(self) -> None:
         """Say that this replica lives, and find out whether Redis does."""

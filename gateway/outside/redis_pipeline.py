@@ -84,7 +84,17 @@ class Pipeline:
             self.connected = True
             reader = asyncio.create_task(self._read())
             reader.add_done_callback(lambda _: self._wanted.set())
-            await self._write(reader)
+            while not reader.done():
+                await self._wanted.wait()
+                self._wanted.clear()
+                calls = _waiting(self._unsent)
+                self._unsent.clear()
+                if calls:
+                    self._sent.extend(calls)
+                    packed = b"".join(
+                        piece for call in calls for piece in self._connection.pack_command(*call.command())
+                    )
+                    await self._connection.send_packed_command(packed, check_health=False)
             await reader
         except Exception as error:  # whatever it is: what is asked must be answered
             self._ended(self, error)
@@ -93,17 +103,6 @@ class Pipeline:
                 reader.cancel()
             with contextlib.suppress(Exception):
                 await self._connection.disconnect(nowait=True)
-
-    async def _write(self, reader: asyncio.Task[None]) -> None:
-        while not reader.done():
-            await self._wanted.wait()
-            self._wanted.clear()
-            calls = _waiting(self._unsent)
-            self._unsent.clear()
-            if calls:
-                self._sent.extend(calls)
-                packed = b"".join(piece for call in calls for piece in self._connection.pack_command(*call.command()))
-                await self._connection.send_packed_command(packed, check_health=False)
 
     async def _read(self) -> None:
         while True:
