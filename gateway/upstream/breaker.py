@@ -40,7 +40,12 @@ class Breaker:
         permit = self.circuit.acquire(now)
         if permit == REFUSED:
             self.refused += 1
-            raise self._refusal(now)
+            circuit = self.circuit
+            seconds = max(1, math.ceil(circuit.until - now)) if circuit.state is State.OPEN else 1
+            detail = f"the breaker of route {self.route} for {self.target} is {circuit.state}: {circuit.reason}"
+            raise GatewayError(
+                ErrorKind.CIRCUIT_OPEN, detail, retryable=True, headers=((b"retry-after", b"%d" % seconds),)
+            )
         return permit
 
     def ended(self, permit: int, seconds: float, now: float, *, failed: bool) -> None:
@@ -66,14 +71,6 @@ class Breaker:
         level = logging.WARNING if state in (State.OPEN, State.FORCED_OPEN) else logging.INFO
         logger.log(
             level, "the breaker of route %s for %s is %s: %s", self.route, self.target, state, self.circuit.reason
-        )
-
-    def _refusal(self, now: float) -> GatewayError:
-        circuit = self.circuit
-        seconds = max(1, math.ceil(circuit.until - now)) if circuit.state is State.OPEN else 1
-        detail = f"the breaker of route {self.route} for {self.target} is {circuit.state}: {circuit.reason}"
-        return GatewayError(
-            ErrorKind.CIRCUIT_OPEN, detail, retryable=True, headers=((b"retry-after", b"%d" % seconds),)
         )
 
 

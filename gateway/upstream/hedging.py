@@ -82,7 +82,11 @@ class Hedged:
             winner = next((task for task in pending if _is_good(task)), None)
         winner = winner or first
         lost, won = (exchange.attempts, twin.attempts) if winner is second else (twin.attempts, exchange.attempts)
-        _mark(lost)
+        # Say of the last of these that the answer of another one was taken, and how long it had waited until then.
+        for attempt in lost[-1:]:
+            attempt.retry = HEDGED
+            if not attempt.status and attempt.failure is None:
+                attempt.took = time.perf_counter() - attempt.started
         exchange.attempts = lost + won  # what the client got is the last
         self.latencies.won += winner is second
         _give_up(second if winner is first else first)
@@ -101,14 +105,6 @@ class Hedged:
 
 def _is_good(task: asyncio.Future[Response]) -> bool:
     return not task.cancelled() and task.exception() is None and task.result().status < 500
-
-
-def _mark(attempts: Sequence[Attempt]) -> None:
-    """Say of the last of these that the answer of another one was taken, and how long it had waited until then."""
-    for attempt in attempts[-1:]:
-        attempt.retry = HEDGED
-        if not attempt.status and attempt.failure is None:
-            attempt.took = time.perf_counter() - attempt.started
 
 
 def _give_up(task: asyncio.Future[Response]) -> None:

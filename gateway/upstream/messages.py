@@ -73,24 +73,21 @@ class MessageEnd:
                 self._is_text = frame.opcode is Opcode.TEXT
             self._parts.append(bytes(frame.data))
             if frame.fin:
-                self._complete()
-
-    def _complete(self) -> None:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        message: Message = {"type": "websocket.receive", "text": None, "bytes": None}
-        if self._is_text:
-            try:
-                message["text"] = data.decode()
-            except UnicodeDecodeError:
-                if self._tunnel is not None:
-                    self._tunnel.close(INVALID_DATA)
-                return
-        else:
-            message["bytes"] = data
-        self._messages.append((message, len(data)))
-        self._size += len(data)
-        self._wake()
+                data = b"".join(self._parts)
+                self._parts.clear()
+                message: Message = {"type": "websocket.receive", "text": None, "bytes": None}
+                if self._is_text:
+                    try:
+                        message["text"] = data.decode()
+                    except UnicodeDecodeError:
+                        if self._tunnel is not None:
+                            self._tunnel.close(INVALID_DATA)
+                        return
+                else:
+                    message["bytes"] = data
+                self._messages.append((message, len(data)))
+                self._size += len(data)
+                self._wake()
 
     def hold(self) -> None:
         """The other end takes nothing: senders of messages wait."""

@@ -31,7 +31,18 @@ class MirrorCopy:
 
     def __init__(self, handler: Handler, exchange: Exchange, body: bytes | None, status: int, seconds: float) -> None:
         self.handler = handler
-        self.exchange = _copied(exchange, body)
+        # The same request, to be sent by itself.
+        made = copy(exchange)
+        made.deferred = None
+        made.body = None if body is None else WholeBody(body, [])
+        made.span = None  # what is asked of a mirror is no part of what the client asked for
+        made.attempts = ()
+        made.decisions = ()
+        made.deadline = NEVER
+        made.expectation = None
+        made.early_hints = None
+        made.error = None
+        self.exchange = made
         self.size = len(body or b"") + sum(len(name) + len(value) for name, value in exchange.headers)
         self.status = status
         self.seconds = seconds
@@ -78,35 +89,29 @@ class MirrorQueue:
     async def _work(self, mirrored: MirrorCopy) -> None:
         following: MirrorCopy | None = mirrored
         while following is not None:
-            await self._send(following)
+            self.sent += 1
+            began = time.perf_counter()
+            try:
+                async with asyncio.timeout(SECONDS):
+                    response = await following.handler(following.exchange)
+                    seconds = time.perf_counter() - began
+                    await _read(response)
+            except (GatewayError, TimeoutError):
+                self.failed += 1
+            except Exception:
+                self.failed += 1
+                logger.exception("a copy of a request of route %s for %s failed", self.route, self.target)
+            else:
+                if response.status == following.status:
+                    self.same += 1
+                else:
+                    self.different += 1
+                self.real_seconds += following.seconds
+                self.mirror_seconds += seconds
+            finally:
+                following.exchange.close()
             following = self._waiting.popleft() if self._waiting else None
             self._bytes -= following.size if following is not None else 0
-
-    async def _send(self, mirrored: MirrorCopy) -> None:
-        self.sent += 1
-        began = time.perf_counter()
-        try:
-            async with asyncio.timeout(SECONDS):
-                response = await mirrored.handler(mirrored.exchange)
-                seconds = time.perf_counter() - began
-                await _read(response)
-        except (GatewayError, TimeoutError):
-            self.failed += 1
-        except Exception:
-            self.failed += 1
-            logger.exception("a copy of a request of route %s for %s failed", self.route, self.target)
-        else:
-            self._compare(mirrored, response.status, seconds)
-        finally:
-            mirrored.exchange.close()
-
-    def _compare(self, mirrored: MirrorCopy, status: int, seconds: float) -> None:
-        if status == mirrored.status:
-            self.same += 1
-        else:
-            self.different += 1
-        self.real_seconds += mirrored.seconds
-        self.mirror_seconds += seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,21 +194,6 @@ class Kept:
     def whole(self) -> bytes | None:
         """All of it; None where it is too large, or was not read to its end."""
         return b"".join(self._pieces) if self._complete and self._size <= self._limit else None
-
-
-def _copied(exchange: Exchange, body: bytes | None) -> Exchange:
-    """The same request, to be sent by itself."""
-    made = copy(exchange)
-    made.deferred = None
-    made.body = None if body is None else WholeBody(body, [])
-    made.span = None  # what is asked of a mirror is no part of what the client asked for
-    made.attempts = ()
-    made.decisions = ()
-    made.deadline = NEVER
-    made.expectation = None
-    made.early_hints = None
-    made.error = None
-    return made
 
 
 async def _read(response: Response) -> None:

@@ -62,7 +62,16 @@ class PlainProbe:
         self.deadline = self._loop.time() + check.timeout
         self._deadlines.watch(self)
         try:
-            self._connect()
+            host, port = self._endpoint.address.host, self._endpoint.address.port
+            sock = self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            code = sock.connect_ex((host, port))
+            if code not in _UNDER_WAY:
+                raise OSError(code, os.strerror(code))
+            if self._check.path is None:
+                self._loop.add_writer(sock, self._writable)
+            else:
+                self._send(sock)  # on the same machine, it is connected already
         except OSError as error:
             self._loop.call_soon(self._failed, error)
 
@@ -88,18 +97,6 @@ class PlainProbe:
             return b""
         self._reader.begin(check.method)
         return encode_request(check.method, check.path, b"", check.host or self._endpoint.authority, HEADERS)
-
-    def _connect(self) -> None:
-        host, port = self._endpoint.address.host, self._endpoint.address.port
-        sock = self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        code = sock.connect_ex((host, port))
-        if code not in _UNDER_WAY:
-            raise OSError(code, os.strerror(code))
-        if self._check.path is None:
-            self._loop.add_writer(sock, self._writable)
-        else:
-            self._send(sock)  # on the same machine, it is connected already
 
     def _writable(self) -> None:
         """It is connected, or could not be, or takes more of the request."""
@@ -155,17 +152,14 @@ class PlainProbe:
             self._failed(error)
         else:
             if reader.phase is not HEAD:
-                self._judge()
+                # The head of an answer is there, and some of its body, perhaps all.
+                check = self._check
+                self._date = reader.fields.get(b"date", b"")
+                self._body += reader.take()
+                wanted = check.contains and check.expects(reader.status)
+                if not wanted or reader.phase is not BODY or len(self._body) >= BODY_LIMIT:
+                    self._end(check.fault(reader.status, self._body[:BODY_LIMIT]))
         return True
-
-    def _judge(self) -> None:
-        """The head of an answer is there, and some of its body, perhaps all."""
-        check, reader = self._check, self._reader
-        self._date = reader.fields.get(b"date", b"")
-        self._body += reader.take()
-        wanted = check.contains and check.expects(reader.status)
-        if not wanted or reader.phase is not BODY or len(self._body) >= BODY_LIMIT:
-            self._end(check.fault(reader.status, self._body[:BODY_LIMIT]))
 
     def _failed(self, error: OSError) -> None:
         if self._connected:

@@ -260,22 +260,19 @@ class Connections:
             async with asyncio.timeout(seconds):
                 return await ticket
         except BaseException as error:
-            self._leave(ticket)
+            # Leave the queue; what was given in that very moment goes to the next.
+            if ticket.cancel() or ticket.cancelled():
+                if ticket in self._pool.waiting:
+                    self._pool.waiting.remove(ticket)
+            elif (given := ticket.result()) is None:
+                self._gone(None)
+            elif given.available:
+                self.released(given)
             if isinstance(error, TimeoutError):
                 limit = self._pool.limits.connections
                 detail = f"none of the {limit} connections to {self._label} came free in {seconds:g} s"
                 raise GatewayError(ErrorKind.OVERLOADED, detail, retryable=True) from None
             raise
-
-    def _leave(self, ticket: asyncio.Future[Connection | None]) -> None:
-        """Leave the queue; what was given in that very moment goes to the next."""
-        if ticket.cancel() or ticket.cancelled():
-            if ticket in self._pool.waiting:
-                self._pool.waiting.remove(ticket)
-        elif (given := ticket.result()) is None:
-            self._gone(None)
-        elif given.available:
-            self.released(given)
 
     # What connections report.
 

@@ -199,12 +199,10 @@ class Prober:
         watched.failures, watched.passes = 0, watched.passes + 1
         watched.passes_ejected = watched.passes_ejected + 1 if endpoint.health.record.ejected else 0
         # Where every endpoint is out, there is nothing to lose by taking the first that is well at once.
-        needed = self.check.healthy_after if any(_is_in(each, now) for each in self.upstream.endpoints) else 1
+        needed = (
+            self.check.healthy_after if any(each.health.out(now) is None for each in self.upstream.endpoints) else 1
+        )
         if verdict is None or (not verdict.up and (endpoint.health.awaits_check(now) or watched.passes >= needed)):
             self.upstream.report(endpoint, Signal.PROBE, up=True, reason="its checks pass", now=now)
         if watched.passes_ejected >= needed:
             self.upstream.ejection.passed_checks(endpoint)
-
-
-def _is_in(endpoint: Endpoint, now: float) -> bool:
-    return endpoint.health.out(now) is None

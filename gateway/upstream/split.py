@@ -164,14 +164,11 @@ class Split:
         if len(self._weighted) == 1:
             return self._weighted[0]
         # Multiplied by 2**32 over the golden ratio, so that similar names are not near one another, either.
-        place = ((crc32(self._client(exchange)) * _SPREAD & 0xFFFFFFFF) * self._bounds[-1]) >> 32
-        return self._weighted[bisect_right(self._bounds, place)]
-
-    def _client(self, exchange: Exchange) -> bytes:
         identity = exchange.identity
         known = identity is not None and identity.scheme not in self.anonymous
         who = f"@{identity.consumer}" if known and identity is not None else exchange.client
-        return f"{self.route} {who}".encode()
+        place = ((crc32(f"{self.route} {who}".encode()) * _SPREAD & 0xFFFFFFFF) * self._bounds[-1]) >> 32
+        return self._weighted[bisect_right(self._bounds, place)]
 
     def describe(self, exchange: Exchange) -> str:
         """Who gets it, and why."""

@@ -105,13 +105,11 @@ class StickyCookie:
     def bind(self, exchange: Exchange, token: bytes, response: Response) -> None:
         """Set it with an answer that is no failure, unless the client has it."""
         if response.status < 500 and token not in self.held(exchange):
-            response.headers.append((b"set-cookie", self._line(token, secure=exchange.scheme == "https")))
-
-    def _line(self, token: bytes, *, secure: bool) -> bytes:
-        parts = [f"{self.name}={token.decode()}", "Path=/"]
-        if self.max_age is not None:
-            parts.append(f"Max-Age={self.max_age}")
-        parts += ["HttpOnly", f"SameSite={self.same_site.capitalize()}"]
-        if secure or self.same_site == "none":
-            parts.append("Secure")
-        return "; ".join(parts).encode()
+            secure = exchange.scheme == "https"
+            parts = [f"{self.name}={token.decode()}", "Path=/"]
+            if self.max_age is not None:
+                parts.append(f"Max-Age={self.max_age}")
+            parts += ["HttpOnly", f"SameSite={self.same_site.capitalize()}"]
+            if secure or self.same_site == "none":
+                parts.append("Secure")
+            response.headers.append((b"set-cookie", "; ".join(parts).encode()))

@@ -172,7 +172,11 @@ class Tunnel:
         upstream = self._upstream
         other = upstream if end is self.client else self.client
         if other.gone:
-            self._end()
+            if not self.ended.done():
+                self._deadlines.forget(self)
+                self.client.part()
+                self._upstream.part()
+                self.ended.set_result(None)
             return
         other.let_go()
         if not end.frames.closed:
@@ -183,13 +187,6 @@ class Tunnel:
         if not end.frames.closed:  # in the middle of a frame
             other.finish()
         self.limit()
-
-    def _end(self) -> None:
-        if not self.ended.done():
-            self._deadlines.forget(self)
-            self.client.part()
-            self._upstream.part()
-            self.ended.set_result(None)
 
     # The clock.
 

@@ -95,7 +95,24 @@ class WayBack:
     async def __call__(self, exchange: Exchange) -> Response:
         """Raises GatewayError where a Destination is no place of this route."""
         if exchange.method in _MOVING and _DESTINATION in exchange.fields:
-            self._destine(exchange)
+            # What a client wants to copy or move to, as a path of the backend's.
+            text = exchange.fields[_DESTINATION].decode("latin-1")
+            found = _URL.fullmatch(text)
+            path = text if found is None else found[3]
+            if found is not None and not _is_clients(found[1], found[2], exchange):
+                path = ""
+            made = None
+            if path.startswith("/") and "?" not in path and "#" not in path:
+                with contextlib.suppress(PathError):
+                    wanted = normalise(path.encode("latin-1"))
+                    if self.replaced.encoded_slashes or not wanted.has_encoded_slash:
+                        made = self._names(exchange).backends(wanted.path)
+            if made is None:
+                detail = "the Destination is no place of this route; name one below the same prefix and host"
+                raise GatewayError(ErrorKind.BAD_REQUEST, detail)
+            exchange.hidden_headers |= {_DESTINATION}
+            others = tuple([line for line in exchange.extra_headers if line[0] != _DESTINATION])
+            exchange.extra_headers = (*others, (_DESTINATION, made.encode("latin-1")))
         response = await self.handler(exchange)
         for name, _ in response.headers:
             if name in PLACES:
@@ -164,26 +181,6 @@ class WayBack:
     def _is_ours(self, name: str) -> bool:
         affinity = None if isinstance(self.target, Hosted) else self.target.upstream.affinity
         return affinity is not None and affinity.cookie.name == name
-
-    def _destine(self, exchange: Exchange) -> None:
-        """What a client wants to copy or move to, as a path of the backend's."""
-        text = exchange.fields[_DESTINATION].decode("latin-1")
-        found = _URL.fullmatch(text)
-        path = text if found is None else found[3]
-        if found is not None and not _is_clients(found[1], found[2], exchange):
-            path = ""
-        made = None
-        if path.startswith("/") and "?" not in path and "#" not in path:
-            with contextlib.suppress(PathError):
-                wanted = normalise(path.encode("latin-1"))
-                if self.replaced.encoded_slashes or not wanted.has_encoded_slash:
-                    made = self._names(exchange).backends(wanted.path)
-        if made is None:
-            detail = "the Destination is no place of this route; name one below the same prefix and host"
-            raise GatewayError(ErrorKind.BAD_REQUEST, detail)
-        exchange.hidden_headers |= {_DESTINATION}
-        others = tuple([line for line in exchange.extra_headers if line[0] != _DESTINATION])
-        exchange.extra_headers = (*others, (_DESTINATION, made.encode("latin-1")))
 
 
 def _replaced(replaced: Replaced, own: str, sent: str) -> tuple[str | None, str]:

@@ -240,7 +240,11 @@ class ResponseReader:
         self.phase = BODY
         self._section = self.trailers
         if self._method == "HEAD":
-            self._end_without_body()
+            # A response to HEAD. The parser does not know of HEAD and waits for a body: it has done its work.
+            version = self._parser.get_http_version()
+            self.reusable = version == "1.1" and b"close" not in tokens(self.headers, b"connection")
+            self.phase = DONE
+            self._parser = httptools.HttpResponseParser(self)
         elif coding is None and b"content-length" not in fields and status not in _NO_BODY:
             self.until_eof = True
 
@@ -249,13 +253,6 @@ class ResponseReader:
         if coding is not None:
             return self.status == 204 or self._parser.get_http_version() == "1.0"
         return bool(self.fields.get(b"content-length", b"").strip(b"0"))
-
-    def _end_without_body(self) -> None:
-        """A response to HEAD. The parser does not know of HEAD and waits for a body: it has done its work."""
-        version = self._parser.get_http_version()
-        self.reusable = version == "1.1" and b"close" not in tokens(self.headers, b"connection")
-        self.phase = DONE
-        self._parser = httptools.HttpResponseParser(self)
 
     def _interim(self, status: int) -> None:
         if status == 101:
