@@ -58,11 +58,8 @@ class Deadlines:
         late = [timed for timed in self._watched if timed.deadline <= now]
         for timed in late:
             if timed.deadline <= now:  # unless one before it in the list moved it
-                self._expire(timed, now)
-
-    def _expire(self, timed: Timed, now: float) -> None:
-        try:
-            timed.expired(now)
-        except Exception:  # one that fails must not have all others wait for ever
-            self._watched.discard(timed)
-            logger.exception("%s has no time-out any more", type(timed).__name__)
+                try:
+                    timed.expired(now)
+                except Exception:  # one that fails must not have all others wait for ever
+                    self._watched.discard(timed)
+                    logger.exception("%s has no time-out any more", type(timed).__name__)

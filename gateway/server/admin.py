@@ -52,21 +52,20 @@ class AdminAccess:
             return
         state_directory = self._directory / middleware.state_directory
         if state_directory != self._state_directory and self._listening.loopback:
-            self._local = self._local_token(state_directory)
+            # The token of this machine; for this process only, where the state directory cannot be written.
+            local: LocalToken | None
+            try:
+                local = local_token(state_directory)
+            except OSError as error:
+                logger.warning(
+                    "%s cannot be written: %s; make the directory writable", state_directory / FILE, error.strerror
+                )
+                local = self._temporary_token()
+            if local is not None:
+                self._secrets.add(local.token)
+            self._local = local
         self._state_directory = state_directory
         self._credentials = Credentials(middleware.admin, self._local)
-
-    def _local_token(self, directory: Path) -> LocalToken | None:
-        """The token of this machine; for this process only, where the state directory cannot be written."""
-        local: LocalToken | None
-        try:
-            local = local_token(directory)
-        except OSError as error:
-            logger.warning("%s cannot be written: %s; make the directory writable", directory / FILE, error.strerror)
-            local = self._temporary_token()
-        if local is not None:
-            self._secrets.add(local.token)
-        return local
 
     def _temporary_token(self) -> LocalToken | None:
         try:

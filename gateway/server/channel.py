@@ -143,25 +143,22 @@ class ServerChannel(Channel):
                 return b""
             if self._failure is not None or self.response_complete:
                 raise self._failure or GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
-            await self._more()
+            if self._expects_continue and not self.response_started:
+                self._ask_for_body()
+            self._expects_continue = False
+            self._waiter = self._context.loop.create_future()
+            self._carrier.set_deadline()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                self._carrier.set_deadline()
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._pieces_size = 0
         self.received += len(data)
         self._carrier.resume_reading()
         return data
-
-    async def _more(self) -> None:
-        if self._expects_continue and not self.response_started:
-            self._ask_for_body()
-        self._expects_continue = False
-        self._waiter = self._context.loop.create_future()
-        self._carrier.set_deadline()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self._carrier.set_deadline()
 
     def _ask_for_body(self) -> None:
         """Send a 100 (Continue)."""

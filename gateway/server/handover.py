@@ -197,7 +197,12 @@ class Offer:
                 return
             loop = asyncio.get_running_loop()
             asked = _read(await loop.sock_recv(connection, _LONGEST))
-            refusal = self._refusal(asked)
+            if asked and asked.get("protocol") != PROTOCOL:
+                refusal = f"it speaks version {asked.get('protocol')} of the protocol, this one {PROTOCOL}"
+            elif self._successor is not None:
+                refusal = f"pid {self._successor} is taking over already; end that one, or wait"
+            else:
+                refusal = None
             if refusal is not None:
                 logger.warning("pid %d cannot take over: %s", pid, refusal)
                 await loop.sock_sendall(connection, _message(refused=refusal))
@@ -207,13 +212,6 @@ class Offer:
                     await self._hand_over(connection, pid)
                 finally:
                     self._successor = None
-
-    def _refusal(self, asked: dict[str, Any]) -> str | None:
-        if asked and asked.get("protocol") != PROTOCOL:
-            return f"it speaks version {asked.get('protocol')} of the protocol, this one {PROTOCOL}"
-        if self._successor is not None:
-            return f"pid {self._successor} is taking over already; end that one, or wait"
-        return None
 
     async def _hand_over(self, connection: socket.socket, pid: int) -> None:
         logger.info("pid %d takes over", pid)

@@ -68,19 +68,13 @@ def logs_of(owner: Owner, process: ProcessLog, log_format: str | None) -> Logs:
 def access_log_settings(config: AccessLogConfig, log_format: str | None) -> AccessLogSettings:
     """What middleware.yaml says, or the command line."""
     console = (log_format or config.format) == "console"
-    return AccessLogSettings(
-        config.output, "console" if console else "json", () if console else config.fields, _shares(config)
-    )
-
-
-def _shares(config: AccessLogConfig) -> dict[int, float]:
-    """By status. What is said of one goes before what is said of its class."""
+    # By status. What is said of one goes before what is said of its class.
     shares: dict[int, float] = {}
     for statuses, percent in sorted(config.sample.items(), key=lambda item: item[0].isdigit()):
         first = int(statuses.replace("x", "0"))
         for status in range(first, first + (1 if statuses.isdigit() else 100)):
             shares[status] = percent / 100
-    return shares
+    return AccessLogSettings(config.output, "console" if console else "json", () if console else config.fields, shares)
 
 
 def _settings_of_access_log(former: AccessLogSettings, log_format: str | None, snapshot: Snapshot) -> AccessLogSettings:

@@ -100,17 +100,18 @@ class LoopWatch:
             if self._end_at is not None and now > self._end_at:
                 os._exit(0)
             if looks * LOOK_SECONDS > STALL_SECONDS and now - self._reported >= QUIET_SECONDS:
-                self._report(now - seen)
+                seconds = now - seen
+                frame = sys._current_frames().get(self._thread_id)
+                if frame is not None:
+                    place, callers = _places(frame)
+                    self._place = place
+                    logger.error(
+                        "nothing was served for %.1f s: %s keeps the event loop, called from %s",
+                        seconds,
+                        place,
+                        callers,
+                    )
                 self._reported = now
-
-    def _report(self, seconds: float) -> None:
-        frame = sys._current_frames().get(self._thread_id)
-        if frame is not None:
-            place, callers = _places(frame)
-            self._place = place
-            logger.error(
-                "nothing was served for %.1f s: %s keeps the event loop, called from %s", seconds, place, callers
-            )
 
 
 class LoopTroubles:

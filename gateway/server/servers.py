@@ -158,7 +158,11 @@ class GatewayServer(_Server):
         self.on_end()
         settings = self._drain_settings()
         self._deadline = asyncio.get_running_loop().time() + settings.deadline
-        self._last_resort = _end_at_the_latest(self.seconds_to_end)
+        # End the process then, even if a task swallows its cancellation, or a thread or a reader of the log is stuck.
+        timer = threading.Timer(self.seconds_to_end, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
+        self._last_resort = timer
         self.context.draining = True
         notify(STOPPING, status("draining"))
         logger.info(message, seconds, settings.deadline)
@@ -191,14 +195,6 @@ class GatewayServer(_Server):
             await asyncio.sleep(0.05)  # for the exchanges to notice it, and to report
         await self.gateway.reloader.stop()
         logger.info("ended")
-
-
-def _end_at_the_latest(seconds: float) -> threading.Timer:
-    """End the process then, even if a task swallows its cancellation, or a thread or a reader of the log is stuck."""
-    timer = threading.Timer(seconds, os._exit, (0,))
-    timer.daemon = True
-    timer.start()
-    return timer
 
 
 class _SideServer(_Server):

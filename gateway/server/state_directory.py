@@ -59,7 +59,12 @@ class StateDirectory:
 def _why_not_writable(directory: Path) -> str:
     try:
         if os.path.lexists(directory):
-            _try(directory)
+            # Raises OSError.
+            file = directory / f".try-{secrets.token_hex(8)}"
+            try:
+                file.write_bytes(bytes(TRIED_BYTES))
+            finally:
+                file.unlink(missing_ok=True)
         else:
             there = next(parent for parent in directory.parents if os.path.lexists(parent))
             if not os.access(there, os.W_OK | os.X_OK):
@@ -67,12 +72,3 @@ def _why_not_writable(directory: Path) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return ""
-
-
-def _try(directory: Path) -> None:
-    """Raises OSError."""
-    file = directory / f".try-{secrets.token_hex(8)}"
-    try:
-        file.write_bytes(bytes(TRIED_BYTES))
-    finally:
-        file.unlink(missing_ok=True)

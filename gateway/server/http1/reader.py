@@ -150,7 +150,13 @@ class RequestReader:
                 if not self._complete:
                     return data
             else:
-                data = self._read_counted(data)
+                piece = data[: self._left]
+                self._left -= len(piece)
+                self._parse(piece)
+                self._deliver()
+                if self._complete:
+                    self._end()
+                data = data[len(piece) :]
             if self._complete:
                 self._complete = False
                 return data
@@ -253,15 +259,6 @@ class RequestReader:
         self._tail = (self._tail + data[-3:])[-3:]
         return b""
 
-    def _read_counted(self, data: bytes) -> bytes:
-        piece = data[: self._left]
-        self._left -= len(piece)
-        self._parse(piece)
-        self._deliver()
-        if self._complete:
-            self._end()
-        return data[len(piece) :]
-
     def _end_of_head(self) -> None:
         method, version, headers = self.method, self._version, self.headers
         fields = dict(headers)
@@ -270,7 +267,14 @@ class RequestReader:
         if self._parser.should_upgrade():
             websocket = is_websocket(method, version, headers, fields)
             if not websocket:
-                self._ignore_upgrade()
+                # An upgrade may be ignored (RFC 9110, 7.8): read the same head again without it, so that its body
+                # counts.
+                lines = [line for line in self.headers if line[0] not in (b"upgrade", b"http2-settings")]
+                lines = [(name, _without_upgrade(value) if name == b"connection" else value) for name, value in lines]
+                kept, self.headers = self.headers, []
+                self._new_parser()
+                self._parse(encode_head(_STAND_IN.decode(), self.url, self._version, lines))
+                self.headers = kept
         length: int | None = 0
         if b"content-length" in fields:
             length = int(fields[b"content-length"])
@@ -285,15 +289,6 @@ class RequestReader:
         bare_query = not query and self.url.endswith(b"?")
         head = RequestHead(method, version, path.decode("latin-1"), query, headers, fields, bare_query, websocket)
         self._sink.on_head(head, length, self._keep_alive, expects)
-
-    def _ignore_upgrade(self) -> None:
-        """An upgrade may be ignored (RFC 9110, 7.8): read the same head again without it, so that its body counts."""
-        lines = [line for line in self.headers if line[0] not in (b"upgrade", b"http2-settings")]
-        lines = [(name, _without_upgrade(value) if name == b"connection" else value) for name, value in lines]
-        kept, self.headers = self.headers, []
-        self._new_parser()
-        self._parse(encode_head(_STAND_IN.decode(), self.url, self._version, lines))
-        self.headers = kept
 
     def _deliver(self) -> None:
         """Pass on what came of the body, in one piece."""
