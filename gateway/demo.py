@@ -59,12 +59,18 @@ class DemoBackend:
 
     async def _received(self, scope: Message, receive: Receive) -> dict[str, Any]:
         body, length = await _read(receive)
+        # Headers by name; the values of a repeated one joined by commas, as RFC 9110 section 5.3 allows.
+        headers = scope["headers"]
+        joined: dict[str, str] = {}
+        for raw_name, raw_value in headers:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            joined[name] = f"{joined[name]}, {value}" if name in joined else value
         return {
             "service": self.service,
             "method": scope["method"],
             "path": scope["raw_path"].decode("latin-1"),
             "query": scope["query_string"].decode("latin-1"),
-            "headers": _joined(scope["headers"]),
+            "headers": joined,
             "body": body.decode("utf-8", "replace"),
             "body_length": length,
         }
@@ -96,15 +102,6 @@ async def _read(receive: Receive) -> tuple[bytes, int]:
         shown += chunk[: SHOWN_BODY - len(shown)]
         more = message.get("more_body", False)
     return bytes(shown), length
-
-
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name; the values of a repeated one joined by commas, as RFC 9110 section 5.3 allows."""
-    joined: dict[str, str] = {}
-    for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        joined[name] = f"{joined[name]}, {value}" if name in joined else value
-    return joined
 
 
 def _pace(query: str) -> tuple[int, float]:

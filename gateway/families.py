@@ -113,32 +113,24 @@ def combined(known: Sample | None, other: Sample, merge: Merge) -> Sample:
     """Two samples as one, with the labels of the first. `known` is one that this has returned, and may be changed; what
     it returns shares nothing with `other`."""
     if known is None:
-        return other._replace(value=_own(other.value))
+        return other._replace(value=other.value.copy() if isinstance(other.value, Sketch | Sizes) else other.value)
     match known.value, other.value:
         case Sketch() as mine, Sketch() as its:
             mine.merge(its)
         case Sizes() as mine, Sizes() as its:
             mine.merge(its)
         case Buckets() as mine, Buckets() as its:
-            return known._replace(value=_added(mine, its))
+            # Histograms with the same bounds; of others, and of summaries, the count and the sum.
+            same = [bound for bound, _ in mine.points] == [bound for bound, _ in its.points]
+            pairs = zip(mine.points, its.points, strict=True) if same else ()
+            points = [(bound, first + second) for (bound, first), (_, second) in pairs]
+            return known._replace(value=Buckets(mine.count + its.count, mine.total + its.total, points))
         case int() | float() as mine, int() | float() as its:
             return known._replace(value=_number(mine, its, merge))
         case mine, its:
             raise TypeError(f"{type(mine).__name__} and {type(its).__name__} are not of one family")
     newest = max(known.exemplars, other.exemplars, key=lambda some: max((each.at for each in some), default=0.0))
     return known._replace(exemplars=newest)
-
-
-def _own(value: Value) -> Value:
-    return value.copy() if isinstance(value, Sketch | Sizes) else value
-
-
-def _added(one: Buckets, other: Buckets) -> Buckets:
-    """Histograms with the same bounds; of others, and of summaries, the count and the sum."""
-    same = [bound for bound, _ in one.points] == [bound for bound, _ in other.points]
-    pairs = zip(one.points, other.points, strict=True) if same else ()
-    points = [(bound, first + second) for (bound, first), (_, second) in pairs]
-    return Buckets(one.count + other.count, one.total + other.total, points)
 
 
 def _number(one: float, other: float, merge: Merge) -> float:

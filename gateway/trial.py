@@ -176,21 +176,18 @@ def main() -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(nothing, 1)
-        _limit(trial.memory)
+        # Let it fail before anything else of the machine does.
+        memory = trial.memory
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        least = memory if most == resource.RLIM_INFINITY else min(memory, most)
+        resource.setrlimit(resource.RLIMIT_DATA, (least, most))
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000")
         faulthandler.enable(report)
         faulthandler.dump_traceback_later(trial.seconds, exit=True, file=report)
         asyncio.run(_tried(trial, report))
         os._exit(0)
-
-
-def _limit(memory: int) -> None:
-    """Let it fail before anything else of the machine does."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    least = memory if most == resource.RLIM_INFINITY else min(memory, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (least, most))
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _say(report: BinaryIO, what: Mapping[str, Any]) -> None:
@@ -204,7 +201,8 @@ async def _tried(trial: _Trial, report: BinaryIO) -> None:
         try:
             import_application(application.module, application.attribute)
         except BaseException as error:
-            problems.append(application.problem(f"cannot be used: {_reason(error)}"))
+            usual = isinstance(error, (OSError, ImportError, AttributeError, TypeError))
+            problems.append(application.problem(f"cannot be used: {(text_of(error) if usual else named(error))}"))
     owner = Owner(start_seconds=2 * trial.seconds)
     for name, config in trial.configuration.middleware.policies.items():
         plan = owner.plan()
@@ -218,8 +216,3 @@ async def _tried(trial: _Trial, report: BinaryIO) -> None:
     _say(report, {"problems": [asdict(problem) for problem in dict.fromkeys(problems)]})
     signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)  # what was started gets this long to stop
     await owner.stop()
-
-
-def _reason(error: BaseException) -> str:
-    usual = isinstance(error, (OSError, ImportError, AttributeError, TypeError))
-    return text_of(error) if usual else named(error)

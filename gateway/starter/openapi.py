@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
@@ -55,7 +55,7 @@ def read_description(data: bytes) -> Description:
     if not isinstance(document.get("paths"), Mapping) or not ("openapi" in document or "swagger" in document):
         raise DescriptionError("it is no OpenAPI description: it needs openapi (or swagger) and paths at its top")
     server = _split(_server(document))
-    described = Description(key_header=_key_header(document))
+    described = Description(key_header=next(_key_headers(document), ""))
     if server.netloc:
         described.backend = _backend(server.scheme or "https", server.netloc)
     base, secured = server.path.rstrip("/"), bool(document.get("security"))
@@ -142,7 +142,11 @@ def _add(
     needs = any(bool(operation.get("security", secured)) for _, operation in operations)
     if any("servers" in each for each in (item, *(operation for _, operation in operations))):
         described.left_out.append(f"{path}: its own servers; its requests go where all others go")
-    described.routes.append(Described(pattern, methods, _summary(item, operations), needs))
+    texts = (item.get("summary"), *(operation.get("summary") for _, operation in operations))
+    text = next(filter(None, map(_text, texts)), "")
+    described.routes.append(
+        Described(pattern, methods, "".join(each if each.isprintable() else " " for each in text)[:100].strip(), needs)
+    )
 
 
 def _named(match: re.Match[str]) -> str:
@@ -160,16 +164,6 @@ def _resolved(document: Mapping[str, Any], item: Any) -> Mapping[str, Any]:
         for step in reference[2:].split("/"):
             item = item.get(step.replace("~1", "/").replace("~0", "~"), {}) if isinstance(item, Mapping) else {}
     return item if isinstance(item, Mapping) else {}
-
-
-def _summary(item: Mapping[str, Any], operations: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    texts = (item.get("summary"), *(operation.get("summary") for _, operation in operations))
-    text = next(filter(None, map(_text, texts)), "")
-    return "".join(each if each.isprintable() else " " for each in text)[:100].strip()
-
-
-def _key_header(document: Mapping[str, Any]) -> str:
-    return next(_key_headers(document), "")
 
 
 def _key_headers(document: Mapping[str, Any]) -> Iterator[str]:

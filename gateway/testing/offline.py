@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,12 +85,8 @@ class _Wire:
 
     def behind(self, handler: RouteHandler) -> RouteHandler:
         """The same route, with this at its end."""
-        handle: Handler = self._in_place_of(handler.forward)
-        for middleware in reversed(handler.middlewares):
-            handle = middleware.wrap(handle)
-        return replace(handler, handle=handle)
+        forward = handler.forward
 
-    def _in_place_of(self, forward: Handler) -> Callable[[Exchange], Coroutine[Any, Any, Response]]:
         async def end(exchange: Exchange) -> Response:
             last = list(layers(forward, exchange))[-1]
             if isinstance(last, Redirect | FixedResponse):
@@ -104,14 +100,23 @@ class _Wire:
             self.sent = _Sent(last.name, path, headers)
             return Response(200, [(b"cache-control", b"no-store"), (b"content-length", b"0")])
 
-        return end
+        handle: Handler = end
+        for middleware in reversed(handler.middlewares):
+            handle = middleware.wrap(handle)
+        return replace(handler, handle=handle)
 
 
 class Offline:
     """One configuration on the loop that runs. Raises ConfigError where it cannot be compiled."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self._configuration = _counting_here(configuration)
+        # The same configuration, which counts in memory, and writes no audit log.
+        middleware = configuration.middleware
+        limits = {name: limit.model_copy(update={"store": "memory"}) for name, limit in middleware.rate_limits.items()}
+        quotas = {name: quota.model_copy(update={"on_failure": "local"}) for name, quota in middleware.quotas.items()}
+        cache = middleware.cache and middleware.cache.model_copy(update={"store": "memory"})
+        changed = {"rate_limits": limits, "quotas": quotas, "cache": cache, "audit_log": AuditLog()}
+        self._configuration = replace(configuration, middleware=middleware.model_copy(update=changed))
         self._wire = _Wire()
         self._used = True
         self._remembers = False  # requests that came before
@@ -134,15 +139,12 @@ class Offline:
             response = problem_of(error, exchange, self._snapshot)
         finally:
             exchange.close()
-        self._forget(exchange)
-        return _outcome(exchange, response, self._wire.sent)
-
-    def _forget(self, exchange: Exchange) -> None:
-        """Have the next request come first, too. Compiling all anew is for what cannot simply be emptied."""
+        # Have the next request come first, too. Compiling all anew is for what cannot simply be emptied.
         for store in self._counting:
             store.table = MemoryStore().table
         quotas = any(rule.startswith("quota:") for rule, _, _ in exchange.counted)
         self._used = quotas or self._remembers
+        return _outcome(exchange, response, self._wire.sent)
 
     async def _compile(self) -> None:
         loop = asyncio.get_running_loop()
@@ -175,16 +177,6 @@ class Offline:
         if request.body is not None:
             exchange.body = WholeBody(request.body.encode(), [])
         return exchange
-
-
-def _counting_here(configuration: Configuration) -> Configuration:
-    """The same configuration, which counts in memory, and writes no audit log."""
-    middleware = configuration.middleware
-    limits = {name: limit.model_copy(update={"store": "memory"}) for name, limit in middleware.rate_limits.items()}
-    quotas = {name: quota.model_copy(update={"on_failure": "local"}) for name, quota in middleware.quotas.items()}
-    cache = middleware.cache and middleware.cache.model_copy(update={"store": "memory"})
-    changed = {"rate_limits": limits, "quotas": quotas, "cache": cache, "audit_log": AuditLog()}
-    return replace(configuration, middleware=middleware.model_copy(update=changed))
 
 
 def _joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
