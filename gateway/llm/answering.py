@@ -12,12 +12,14 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Response
 from gateway.llm import failures
 from gateway.llm.affinity import SealingStream
+from gateway.llm.answers import refusal
 from gateway.llm.failures import Failure
 from gateway.llm.going import Going, Sent
 from gateway.llm.holding import Beginning, Limits, hold
 from gateway.llm.passing import Decoder, MeteredStream, MeteredWhole, Turning, WholeAnswer
 from gateway.llm.providers import Provider, for_client, without_keys
 from gateway.llm.speaking import ModelError
+from gateway.llm.streams.errors import ProviderError
 from gateway.llm.streams.table import reader_of
 from gateway.llm.streams.whole import whole
 from gateway.llm.translate.translation import BadAnswer
@@ -26,6 +28,7 @@ _NO_RETRY: Final = (b"x-should-retry", b"false")  # the SDKs try twice more by t
 _CODED: Final = frozenset({b"gzip", b"x-gzip", b"deflate"})
 _KEY_REFUSED: Final = "the provider refused the credential of the gateway, whose operator must correct that"
 _OF_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
+_ENDED: Final = {ErrorKind.UPSTREAM_TIMEOUT.slug: "timeout", ErrorKind.UPSTREAM_BAD_RESPONSE.slug: "error"}
 MOST_TRANSLATED: Final = 64 * 1024**2  # bytes of an answer that is translated, or has ids that are sealed
 
 
@@ -49,8 +52,8 @@ async def answer_of(
         going.meter.sent = False  # nothing was answered: nothing is charged
         return await _refused(going, sent, response, all_providers)
     if _is_event_stream(response):
-        return await _streamed(going, sent, response, limits)
-    return await _whole(going, sent, response, limits)
+        return await _streamed(going, sent, response, limits, all_providers)
+    return await _whole(going, sent, response, limits, all_providers)
 
 
 async def _refused(going: Going, sent: Sent, response: Response, providers: Sequence[Provider]) -> Failure:
@@ -65,7 +68,9 @@ async def _refused(going: Going, sent: Sent, response: Response, providers: Sequ
     return failure.with_response(Response(status, _as_json(lines), said))
 
 
-async def _streamed(going: Going, sent: Sent, response: Response, limits: Limits) -> Response | Failure:
+async def _streamed(
+    going: Going, sent: Sent, response: Response, limits: Limits, providers: Sequence[Provider]
+) -> Response | Failure:
     """A stream, from its first content on; what came before it is held."""
     meter = going.meter
     reader = reader_of(sent.api, asked=sent.taking_out)
@@ -87,12 +92,14 @@ async def _streamed(going: Going, sent: Sent, response: Response, limits: Limits
     answer = Response(response.status, for_client(lines), stream)
     if reader.error is not None and not meter.first:
         meter.lost(reader if reader.usage is not None else None)
-        return failures.of_said(reader.error, answer)
+        return failures.of_said(reader.error, _said(going, reader.error, providers))
     going.record.from_provider = True
     return answer
 
 
-async def _whole(going: Going, sent: Sent, response: Response, limits: Limits) -> Response | Failure:
+async def _whole(
+    going: Going, sent: Sent, response: Response, limits: Limits, providers: Sequence[Provider]
+) -> Response | Failure:
     """An answer that does not stream. As far as it may be held, a failure in the middle of it is unseen, too."""
     meter, sealing = going.meter, going.seals(sent)
     headers, decoder = _decoding(response.headers)
@@ -116,11 +123,7 @@ async def _whole(going: Going, sent: Sent, response: Response, limits: Limits) -
         said = whole(sent.api, _parsed(data), response.status)
         if said.error is not None:
             meter.sent = False
-            answer, status = Response(response.status, _of_length(headers, len(data)), data), said.error.status or 502
-            if sent.translation is not None:
-                status, data = sent.translation.error(status, data)
-                answer = Response(status, _as_json(_of_length(headers, len(data))), data)
-            return failures.of_said(said.error, answer)
+            return failures.of_said(said.error, _said(going, said.error, providers))
         meter.answer = WholeAnswer(said, said.text_bytes)
     meter.content()
     if sent.translated is not None:
@@ -133,6 +136,14 @@ async def _whole(going: Going, sent: Sent, response: Response, limits: Limits) -
         data = sealing.answer(data, sent.origin)
     going.record.from_provider = True
     return Response(response.status, for_client(_of_length(headers, len(data))), data)
+
+
+def _said(going: Going, error: ProviderError, providers: Sequence[Provider]) -> Response:
+    """An error that came with status 200, as one that the client's SDK takes for an error."""
+    status = error.status if 400 <= error.status <= 599 else 502
+    sentence = without_keys(error.message.encode("utf-8", "replace"), providers).decode("utf-8", "replace")
+    family, id = going.call.api.family, going.exchange.request_id
+    return refusal(family, status, error.code or "provider_error", sentence or "the provider failed", request_id=id)
 
 
 def final(going: Going, failure: Failure) -> Response:
@@ -165,7 +176,7 @@ def not_there(going: Going) -> GatewayError:
 def _broke(going: Going, error: GatewayError) -> None:
     """An answer ended in its middle, and the client has been told."""
     going.exchange.error = error
-    going.record.failure = "timeout" if error.kind is ErrorKind.UPSTREAM_TIMEOUT else "truncated"
+    going.record.failure = _ENDED.get(error.kind.slug, "truncated")
 
 
 def _of_length(headers: Headers, length: int) -> Headers:

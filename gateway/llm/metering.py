@@ -7,6 +7,7 @@ from typing import Protocol
 
 from gateway.http.model_record import ModelRecord
 from gateway.llm.accounting import Bill
+from gateway.llm.streams.errors import ProviderError
 from gateway.llm.usage import NOTHING, Usage
 
 
@@ -31,6 +32,16 @@ class Counted(Protocol):
     @property
     def text_bytes(self) -> int:
         """Of what was written."""
+        ...
+
+    @property
+    def output_known(self) -> bool:
+        """Whether the usage counts all that was delivered."""
+        ...
+
+    @property
+    def error(self) -> ProviderError | None:
+        """What the provider says of its failure, in the answer itself."""
         ...
 
     @property
@@ -80,6 +91,8 @@ class Meter:
             record.answered = answer.model
             record.finished = answer.finished
             record.tool_calls = tuple(answer.tool_calls)
+            if answer.error is not None and not record.failure:
+                record.failure = "error"
         record.input_tokens, record.output_tokens = usage.input, usage.output
         record.cache_read_tokens, record.cache_write_tokens = usage.cache_read, usage.cache_write
         record.reasoning_tokens = usage.reasoning
@@ -94,7 +107,7 @@ class Meter:
         if self._free:
             return NOTHING
         said = answer.usage
-        if said is not None and answer.finished and said.output:
+        if said is not None and answer.output_known:
             return said
         written = self._bill.tokens_of(answer.text_bytes)
         if said is None:

@@ -18,12 +18,14 @@ from gateway.http.bodies import Body
 from gateway.llm.apis import Api
 from gateway.llm.metering import Meter
 from gateway.llm.sse import Event, EventSplitter
+from gateway.llm.streams.errors import ProviderError
 from gateway.llm.streams.reader import Kind, Reader
 from gateway.llm.streams.whole import Answer, whole
 from gateway.llm.usage import Usage
 
 CUT: Final = "the provider's stream ended before its answer was complete"
 STALLED: Final = "the provider's stream stopped before its answer was complete"
+FAILED: Final = "the provider's stream ended with an error of its own"
 _ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n")
 
 
@@ -166,6 +168,8 @@ class MeteredStream:
                 rest = event.raw if self._turning is None else self._turning.event(event)
                 self._open = True
         if not self._reader.is_cut_off:
+            if self._reader.error is not None and self.answered and self.trouble is not None:
+                self.trouble(GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, FAILED))
             self.answered = True
             return rest if self._turning is None else rest + self._turning.end()
         self.failure = GatewayError(ErrorKind.UPSTREAM_RESET, CUT)
@@ -222,6 +226,14 @@ class WholeAnswer:
     @property
     def model(self) -> str:
         return self.said.model
+
+    @property
+    def output_known(self) -> bool:
+        return self.said.usage is not None and (self.said.usage.output > 0 or not self.text_bytes)
+
+    @property
+    def error(self) -> ProviderError | None:
+        return self.said.error
 
     @property
     def tool_calls(self) -> list[str]:

@@ -71,6 +71,26 @@ async def test_a_stream_that_is_cut_behind_content_ends_with_an_error(fault: str
     assert noted.output_tokens > 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_error_that_comes_with_200_is_one(*, stream: bool) -> None:
+    """Where no other provider answers, the client's SDK sees an error, and no answer without content."""
+    async with two_providers() as (made, one, two):
+        one.fault = two.fault = "error-before" if stream else "error-200"
+        answered = await made.ask("/v1/chat/completions", chat(stream=stream))
+        assert answered.status >= 400
+        assert answered.json["error"]["message"]
+        assert answered.noted.failure == "error"
+
+
+async def test_an_error_of_the_provider_behind_content_is_passed_on() -> None:
+    """Once, and noted."""
+    async with two_providers() as (made, one, _):
+        one.fault = "error-after"
+        answered = await made.ask("/v1/chat/completions", chat(stream=True))
+        assert answered.body.count(b'"error"') == 1
+        assert (answered.noted.failure, answered.noted.finished) == ("error", False)
+
+
 async def test_a_stream_that_stalls_is_replaced_or_ends_with_an_error() -> None:
     """Before its content by another one's, behind it with an error."""
     async with two_providers(PROVIDERS_WITH_TIMEOUT) as (made, one, _):
