@@ -53,6 +53,7 @@ def error_body(
 
     `code` is what programs match on, such as `model_not_found`; Anthropic's and Gemini's formats have no place for it.
     """
+    sentence, param = _whole_characters(sentence), param and _whole_characters(param)
     if family == "anthropic":
         kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
         return {"type": "error", "error": {"type": kind, "message": sentence}, "request_id": request_id or None}
@@ -104,6 +105,11 @@ def model_list(family: Family, models: Sequence[ListedModel]) -> Response:
 def model_entry(family: Family, model: ListedModel) -> Response:
     """One of them."""
     return _answer(200, orjson.dumps(_entry(family, model)))
+
+
+def _whole_characters(text: str) -> str:
+    """A text that may quote what a client sent, without halves of characters, which no answer can have."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _entry(family: Family, model: ListedModel) -> dict[str, object]:

@@ -74,8 +74,12 @@ _GEMINI: Final = {
     "batchEmbedContents": (GEMINI_EMBED, False),
 }
 _GEMINI_PATH: Final = re.compile(r"(/v1(?:beta|alpha)?/models/)(.+)(?::|%3[Aa])([A-Za-z]+)")
-_MODEL_LIST: Final = re.compile(r"/v1(beta)?/models(?:/(.+))?")
-_RESPONSE: Final = re.compile(r"/v1/responses/([^/]+)(?:/(cancel|input_items))?")
+_STEPS: Final = frozenset({"", ".", ".."})
+"""What no part of a model's name is: it would lead elsewhere, in the path for a provider."""
+
+_MODEL_LIST: Final = re.compile(r"/v1(beta|alpha)?/models(?:/(.+))?")
+_RESPONSE: Final = re.compile(r"/v1/responses/([A-Za-z0-9_-]+)(?:/(cancel|input_items))?")
+_FILES: Final = re.compile(r"/v1/(images|audio)/[a-z_/-]+")
 
 
 def find(method: str, path: str) -> Call | None:
@@ -93,13 +97,12 @@ def find(method: str, path: str) -> Call | None:
 def _posted(path: str) -> Call | None:
     if api := _EXACT.get(path):
         return Call(api, path)
-    if path.startswith("/v1/images/"):
-        return Call(IMAGES, path)
-    if path.startswith("/v1/audio/"):
-        return Call(AUDIO, path)
+    if file := _FILES.fullmatch(path):
+        return Call(IMAGES if file[1] == "images" else AUDIO, path)
     if (by_id := _RESPONSE.fullmatch(path)) and by_id[2] == "cancel":
         return Call(RESPONSES_BY_ID, path, id=by_id[1])
     if (named := _GEMINI_PATH.fullmatch(path)) and named[3] in _GEMINI:
         api, stream = _GEMINI[named[3]]
-        return Call(api, path, model=unquote(named[2]), stream=stream)
+        model = unquote(named[2])
+        return Call(api, path, model=model, stream=stream) if _STEPS.isdisjoint(model.split("/")) else None
     return None

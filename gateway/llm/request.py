@@ -93,6 +93,7 @@ class ModelRequest:
         self.places = places or {}  # where the members stand that are read
         self.model = call.model or _text(document, "model")
         self.stream = call.stream or _flag(document, "stream")
+        _object(document, "stream_options")
         self.n = _choices(document)
         self.output_limit = _output_limit(self.api.name, document)  # tokens; None where the request names none
         self.tools = _tools(document)
@@ -157,9 +158,9 @@ def _limit(
 ) -> None:
     document = request.document
     if request.api.name == "gemini.generate":
-        config = next((name for name in _CONFIGS if name in document), _CONFIGS[0])
+        config = next((name for name in _CONFIGS if document.get(name) is not None), _CONFIGS[0])
         said = members(document.get(config))
-        inner = next((name for name in _CONFIG_LIMITS if name in said), _CONFIG_LIMITS[0])
+        inner = next((name for name in _CONFIG_LIMITS if said.get(name) is not None), _CONFIG_LIMITS[0])
         _set_member(request, config, inner, limit, values, added)
         return
     names = _LIMITS.get(request.api.name, ())
@@ -268,6 +269,8 @@ def _text(document: Mapping[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadBody(f"`{name}` must be a string", name)
+    if not value.isascii() and value.encode(errors="replace").decode() != value:
+        raise BadBody(f"`{name}` has half of a character", name)
     return value
 
 
@@ -288,8 +291,19 @@ def _number(document: Mapping[str, Any], name: str) -> int | None:
     return int(min(value, MOST_TOKENS)) if value >= 0 else None
 
 
+def _object(document: Mapping[str, Any], *spellings: str) -> Mapping[str, Any]:
+    """An object that may be there, in one of these spellings."""
+    there = [name for name in spellings if document.get(name) is not None]
+    if len(there) > 1:
+        raise BadBody(f"`{there[0]}` and `{there[1]}` are the same; write one of them", there[1])
+    value = document[there[0]] if there else {}
+    if not isinstance(value, dict):
+        raise BadBody(f"`{there[0]}` must be an object", there[0])
+    return value
+
+
 def _choices(document: Mapping[str, Any]) -> int:
-    config = next((members(document[name]) for name in _CONFIGS if name in document), {})
+    config = _object(document, *_CONFIGS)
     wanted = [_number(document, "n"), _number(config, "candidateCount"), _number(config, "candidate_count")]
     return max((value for value in wanted if value), default=1)
 
@@ -297,8 +311,10 @@ def _choices(document: Mapping[str, Any]) -> int:
 def _output_limit(api: str, document: Mapping[str, Any]) -> int | None:
     """The largest where several are named: what a provider takes of them is its own choice."""
     if api == "gemini.generate":
-        configs = [members(document.get(name)) for name in _CONFIGS]
-        limits = [_number(config, name) for config in configs for name in _CONFIG_LIMITS]
+        config = _object(document, *_CONFIGS)
+        if all(config.get(name) is not None for name in _CONFIG_LIMITS):
+            raise BadBody("`maxOutputTokens` and `max_output_tokens` are the same; write one of them")
+        limits = [_number(config, name) for name in _CONFIG_LIMITS]
     else:
         limits = [_number(document, name) for name in _LIMITS.get(api, ())]
     return max((limit for limit in limits if limit is not None), default=None)

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.http.messages import Response
 from gateway.llm.answers import ListedModel, model_entry, model_list, refusal
+from gateway.llm.apis import Family
 
 
 def document(response: Response) -> Mapping[str, Any]:
@@ -64,6 +65,13 @@ def test_errors_of_gemini_have_code_and_status(status: int, name: str) -> None:
     """The code is that of HTTP, the status a name."""
     response = refusal("gemini", status, "code", "no", request_id="r-1")
     assert document(response) == {"error": {"code": status, "message": "no", "status": name}}
+
+
+@pytest.mark.parametrize("family", ["openai", "anthropic", "gemini"])
+def test_an_error_may_quote_anything(family: Family) -> None:
+    """Also half of a character, which a client sent in a name, and no answer can have."""
+    response = refusal(family, 400, "bad", "no \ud83d here", request_id="r", param="\ud83d")
+    assert "no ? here" in str(document(response))
 
 
 def test_an_error_may_say_when_to_come_back() -> None:

@@ -37,6 +37,11 @@ def found(method: str, path: str) -> Call:
         ("/v1/chat", None),
         ("/v1/models", None),
         ("/v1beta/models/gemini-9:tune", None),
+        ("/v1alpha/models/gemini-9:embedContent", "gemini.embed"),
+        ("/v1beta/models/../files:generateContent", None),
+        ("/v1beta/models/a%2F..%2Fb:generateContent", None),
+        ("/v1/responses/resp_1%2F..%2F2/cancel", None),
+        ("/v1/images/..%2Fresponses", None),
     ],
 )
 def test_what_is_posted_is_known_by_its_path(path: str, name: str | None) -> None:

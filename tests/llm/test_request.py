@@ -70,6 +70,8 @@ def test_gemini_is_read_in_both_spellings() -> None:
         (b'{"max_tokens":1e999}', "`max_tokens` must be a whole number"),
         (b'{"max_tokens":NaN}', "`max_tokens` must be a whole number"),
         (b'{"n":[]}', "`n` must be a whole number"),
+        (b'{"model":"\\ud83d"}', "`model` has half of a character"),
+        (b'{"stream":true,"stream_options":5}', "`stream_options` must be an object"),
         (b'{"Model":"m"}', "`Model` must be written `model`"),
         ('{"\u017ftream":true}'.encode(), "must be written `stream`"),
     ],
@@ -224,3 +226,18 @@ def test_the_largest_bodies_are_read_in_time(name: bytes, filling: bytes) -> Non
     began = time.process_time()
     assert rewritten(asked(body), model="other") == body[:-4] + b'"other"}'
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b'{"generationConfig":[]}', "must be an object"),
+        (b'{"generationConfig":{},"generation_config":{}}', "are the same"),
+        (b'{"generationConfig":{"maxOutputTokens":1,"max_output_tokens":9}}', "are the same"),
+        (b'{"generationConfig":{"maxOutputTokens":"1"}}', "`maxOutputTokens` must be a whole number"),
+    ],
+)
+def test_limits_of_gemini_that_could_be_read_otherwise_are_refused(body: bytes, sentence: str) -> None:
+    """Two spellings of one member, and wrong types."""
+    with pytest.raises(BadBody, match=sentence):
+        asked(body, GEMINI)

@@ -20,18 +20,17 @@ _MOST_CHOICES: Final = 1024
 class ChatReader(Reader):
     """`asked`: the gateway has asked for the usage, the client has not."""
 
-    __slots__ = ("_asked", "_calls", "_ended", "_open")
+    __slots__ = ("_asked", "_calls", "_choices")
 
     def __init__(self, *, asked: bool = False) -> None:
         super().__init__()
         self._asked = asked
-        self._open: set[int] = set()  # choices that have begun, and have no finish reason yet
-        self._ended = False  # at least one has
+        self._choices: dict[int, bool] = {}  # those that have begun, and whether they had a finish reason
         self._calls: dict[tuple[int, int], str] = {}  # calls by choice and place: their ids
 
     @property
     def finished(self) -> bool:
-        return self.done or (self._ended and not self._open)
+        return self.done or (bool(self._choices) and all(self._choices.values()))
 
     def read(self, event: Event) -> Kind:
         if event.data == b"[DONE]":
@@ -52,12 +51,12 @@ class ChatReader(Reader):
         if not choices or not isinstance(choices, list):
             kind = (Kind.USAGE_ASKED if self._asked else Kind.FINAL) if used else Kind.LIFECYCLE
         else:
-            kind = self._choices(choices)
+            kind = self._contents(choices)
         if used:
             self._counted = self.text_bytes
         return kind
 
-    def _choices(self, choices: list[Any]) -> Kind:
+    def _contents(self, choices: list[Any]) -> Kind:
         kind = Kind.LIFECYCLE
         for choice in choices:
             if self._content_of(members(choice)):
@@ -82,11 +81,8 @@ class ChatReader(Reader):
         """Whether this is some of the answer: anything in a delta but its role, and text of a completion."""
         index = choice.get("index")
         place = index if isinstance(index, int) else 0
-        if choice.get("finish_reason"):
-            self._ended = True
-            self._open.discard(place)
-        elif len(self._open) < _MOST_CHOICES:
-            self._open.add(place)
+        if place in self._choices or len(self._choices) < _MOST_CHOICES:  # what follows a finish reason is no new one
+            self._choices[place] = self._choices.get(place, False) or bool(choice.get("finish_reason"))
         text = choice.get("text")
         found = bool(text)
         if text:

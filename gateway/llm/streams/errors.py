@@ -11,8 +11,8 @@ from gateway.llm.usage import members
 
 _OVERFLOW_CODES: Final = frozenset({"context_length_exceeded", "model_context_window_exceeded"})
 _OVERFLOW_MESSAGE: Final = re.compile(
-    r"prompt is too long|maximum context length|context (?:length|window|size)|exceeds? the (?:maximum|available)"
-    r"|input (?:length|token count|is too long).{0,80}exceed|too many (?:input )?tokens|reduce the length",
+    r"(?:prompt|input) is too long|maximum (?:context|prompt) length|context (?:length|window|size|limit)"
+    r"|input (?:length|token count).{0,80}exceed|too many (?:input )?tokens|reduce the length",
     re.IGNORECASE,
 )
 _STATUSES: Final = {
@@ -23,10 +23,15 @@ _STATUSES: Final = {
     "not_found_error": 404,
     "request_too_large": 413,
     "rate_limit_error": 429,
+    "invalid_api_key": 401,
+    "model_not_found": 404,
     "rate_limit_exceeded": 429,
     "insufficient_quota": 429,
     "api_error": 500,
     "server_error": 500,
+    "internal_server_error": 500,
+    "server_is_overloaded": 503,
+    "slow_down": 503,
     "timeout_error": 504,
     "overloaded_error": 529,
 }
@@ -67,4 +72,4 @@ def error_in(document: Mapping[str, Any], status: int = 0) -> ProviderError | No
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway.llm.apis import Family
 from gateway.llm.sse import Event
@@ -11,21 +11,23 @@ from gateway.llm.streams.errors import error_in
 from gateway.llm.streams.reader import Kind, Reader, document_of, size
 from gateway.llm.usage import members, of_gemini
 
+_MOST_CANDIDATES: Final = 1024
+
 
 class GeminiReader(Reader):
     """The usage is counted up: the last one counts."""
 
     family: Family = "gemini"
 
-    __slots__ = ("_open",)
+    __slots__ = ("_candidates",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._open: set[int] = set()  # candidates that have begun, and have no finish reason yet
+        self._candidates: dict[int, bool] = {}  # those that have begun, and whether they had a finish reason
 
     @property
     def finished(self) -> bool:
-        return self.done and not self._open
+        return self.done and all(self._candidates.values())
 
     def read(self, event: Event) -> Kind:
         if not event.data:
@@ -50,12 +52,12 @@ class GeminiReader(Reader):
                 kind = Kind.CONTENT
             index = said.get("index")
             place = index if isinstance(index, int) else 0
-            if said.get("finishReason"):
+            ended = bool(said.get("finishReason"))
+            if place in self._candidates or len(self._candidates) < _MOST_CANDIDATES:
+                self._candidates[place] = self._candidates.get(place, False) or ended
+            if ended:
                 self.done = True
-                self._open.discard(place)
                 kind = Kind.FINAL if kind is Kind.LIFECYCLE else kind
-            elif len(self._open) < 1024:
-                self._open.add(place)
         if "usageMetadata" in document:
             self._counted = self.text_bytes
         return kind

@@ -77,12 +77,12 @@ class Reader:
     def called(self, name: object) -> None:
         """The model calls a tool."""
         if isinstance(name, str) and name and len(self.tool_calls) < MOST_TOOL_CALLS:
-            self.tool_calls.append(name[:LONGEST_NAME])
+            self.tool_calls.append(name_of(name))
 
     def answered_by(self, name: object) -> None:
         """The first name counts: servers leave it empty in what comes before and after."""
         if not self.model and isinstance(name, str):
-            self.model = name[:LONGEST_NAME]
+            self.model = name_of(name)
 
 
 def document_of(data: bytes) -> Mapping[str, Any] | None:
@@ -95,6 +95,11 @@ def document_of(data: bytes) -> Mapping[str, Any] | None:
         except (ValueError, RecursionError):
             return None
     return document if isinstance(document, dict) else None
+
+
+def name_of(text: str) -> str:
+    """A name that a provider sent, as it can be written anywhere: not too long, and without halves of characters."""
+    return text[:LONGEST_NAME].encode(errors="replace").decode()
 
 
 def size(text: object) -> int:

@@ -9,8 +9,8 @@ import orjson
 
 from gateway.llm.sse import Event
 from gateway.llm.streams.errors import ProviderError, error_in
-from gateway.llm.streams.reader import Kind, Reader, document_of, size
-from gateway.llm.usage import members, of_openai
+from gateway.llm.streams.reader import Kind, Reader, document_of, name_of, size
+from gateway.llm.usage import count, members, of_openai
 
 TOOLS: Final = frozenset({"function_call", "custom_tool_call", "local_shell_call", "mcp_call"})
 """What an output has of calls that someone must answer, or that reach servers of tools."""
@@ -37,7 +37,7 @@ class ResponsesReader(Reader):
     def __init__(self) -> None:
         super().__init__()
         self._id = ""
-        self._created: object = None  # Unix time, as the provider says it
+        self._created = 0  # Unix time, as the provider says it
         self._sequence = -1  # number of the last event
         self._items: set[int] = set()  # calls that are counted, by their place in the output
 
@@ -78,7 +78,7 @@ class ResponsesReader(Reader):
     def _response(self, response: Mapping[str, Any]) -> None:
         self.answered_by(response.get("model"))
         if not self._id and isinstance(response.get("id"), str):
-            self._id, self._created = response["id"][:256], response.get("created_at")
+            self._id, self._created = name_of(response["id"]), count(response.get("created_at"))
         if usage := of_openai(response.get("usage")):
             self.usage, self._counted = usage, self.text_bytes
         if response.get("status") == "failed" or response.get("error"):

@@ -10,7 +10,7 @@ from gateway.llm.apis import Api
 from gateway.llm.streams.errors import ProviderError, error_in
 from gateway.llm.streams.gemini import GeminiReader
 from gateway.llm.streams.messages import TOOLS as MESSAGE_TOOLS
-from gateway.llm.streams.reader import LONGEST_NAME, MOST_TOOL_CALLS, size
+from gateway.llm.streams.reader import MOST_TOOL_CALLS, name_of, size
 from gateway.llm.streams.responses import TOOLS as RESPONSE_TOOLS
 from gateway.llm.usage import Usage, members, of_anthropic, of_openai
 
@@ -45,7 +45,7 @@ def whole(api: Api, document: object, status: int = 200) -> Answer:
     said = members(document)
     error = error_in(said, 0 if status < 400 else status)
     model = said.get("model")
-    name = model if isinstance(model, str) else ""
+    name = name_of(model) if isinstance(model, str) else ""
     if error is not None and (status >= 400 or "usage" not in said):
         return Answer(model=name, finished=False, error=error)
     if api.name == "anthropic.messages":
@@ -85,7 +85,7 @@ def _objects(value: object) -> Sequence[Mapping[str, Any]]:
 
 def _names(items: Iterable[Mapping[str, Any]], kinds: frozenset[str]) -> list[str]:
     names = (item.get("name") or item["type"] for item in items if str(item.get("type")) in kinds)
-    return [str(name)[:LONGEST_NAME] for name in names][:MOST_TOOL_CALLS]
+    return [name_of(str(name)) for name in names][:MOST_TOOL_CALLS]
 
 
 def _called(choices: Iterable[Mapping[str, Any]]) -> Iterable[str]:
@@ -94,7 +94,7 @@ def _called(choices: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         for call in _objects(message.get("tool_calls")):
             name = members(call.get("function") or call.get("custom")).get("name")
             if isinstance(name, str):
-                yield name[:LONGEST_NAME]
+                yield name_of(name)
         legacy = members(message.get("function_call")).get("name")
         if isinstance(legacy, str):
-            yield legacy[:LONGEST_NAME]
+            yield name_of(legacy)

@@ -177,6 +177,13 @@ def test_a_stream_ends_when_all_its_choices_have() -> None:
     assert other.finished
 
 
+def test_what_follows_a_finish_reason_opens_no_choice() -> None:
+    """Filters of Azure, and chunks that only have the usage."""
+    reader = ChatReader()
+    kinds(reader, [chunk({"content": "a"}), chunk({}, "stop"), chunk({}, usage=USED)])
+    assert reader.finished
+
+
 def test_text_of_all_choices_counts() -> None:
     """And what was thought, refused and called: all of it is paid for."""
     reader = ChatReader()
