@@ -16,6 +16,7 @@ from gateway.llm.usage import members
 MOST_TOKENS: Final = 2**31 - 1
 """A limit of output that is more is as good as this one."""
 
+_LONGEST_MODEL: Final = 512  # characters: it stands in logs
 _MANY_VALUES: Final = 1024 * 1024  # bytes; what is smaller is no burden, whatever it holds
 _MOST_CONTAINERS: Final = 1_000_000
 _MOST_COMMAS: Final = 4_000_000
@@ -92,6 +93,8 @@ class ModelRequest:
         self.document = document
         self.places = places or {}  # where the members stand that are read
         self.model = call.model or _text(document, "model")
+        if len(self.model) > _LONGEST_MODEL:
+            raise BadBody("`model` is too long", "model")
         self.stream = call.stream or _flag(document, "stream")
         _object(document, "stream_options")
         self.n = _choices(document)

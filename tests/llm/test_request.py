@@ -70,6 +70,7 @@ def test_gemini_is_read_in_both_spellings() -> None:
         (b'{"max_tokens":1e999}', "`max_tokens` must be a whole number"),
         (b'{"max_tokens":NaN}', "`max_tokens` must be a whole number"),
         (b'{"n":[]}', "`n` must be a whole number"),
+        (b'{"model":"' + b"x" * 1000 + b'"}', "`model` is too long"),
         (b'{"model":"\\ud83d"}', "`model` has half of a character"),
         (b'{"stream":true,"stream_options":5}', "`stream_options` must be an object"),
         (b'{"Model":"m"}', "`Model` must be written `model`"),
