@@ -115,6 +115,8 @@ async def said_by_all(
         except GatewayError as error:
             group.log.line("the MCP server %s does not answer: %s", server.name, error)
             return Missing(server.name, sentence_of(error, full=group.full))
+        except NotJson:
+            return Missing(server.name, "its answer cannot be read")
         except (SessionLost, BadMessage):
             return Missing(server.name, "it does not know the session any more")
 

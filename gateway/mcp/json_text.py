@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -39,14 +40,24 @@ class Part:
     end: int
 
 
-def decoded(body: bytes) -> str:
-    """A body that is JSON by all rules, as a text. Raises NotJson."""
+MOST_CONTAINERS: Final = 100_000
+"""Objects and arrays in what clients send. Millions of them fit into a small body, and take seconds to read."""
+
+
+def decoded(body: bytes, most: int | None = None) -> str:
+    """A body that is JSON by all rules, as a text; with at most so many objects and arrays. Raises NotJson."""
+    if most is not None and _marks(body) > most and _marks(_STRING.sub(b"", body)) > most:
+        raise NotJson(f"it has more than {most} objects and arrays")
     try:
         orjson.loads(body)
     except ValueError as error:  # whose message may have a piece of the text
         where = f" at byte {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise NotJson(f"it is no JSON in UTF-8{where}") from None
     return body.decode()
+
+
+def _marks(body: bytes) -> int:
+    return body.count(b"[") + body.count(b"{")
 
 
 def value_at(text: str, start: int) -> Part:

@@ -79,7 +79,7 @@ async def _stream(
     own = copy(exchange)
     own.deferred = None  # it may be opened many times while the client listens
     lines: Headers = [(b"accept", EVENTS if body is None else b"application/json, " + EVENTS)]
-    if id:
+    if id.isprintable() and id:
         lines.append((b"last-event-id", id.encode("latin-1", "replace")))
     try:
         response = await server.send(own, session, body, lines=lines)

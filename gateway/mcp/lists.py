@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.mcp.group import Asked, Group, refusal, said_by_all
-from gateway.mcp.json_text import Change, written
+from gateway.mcp.json_text import Change, as_object, written
 from gateway.mcp.merging import LISTS, Missing, cursors, discovery, greeting, list_result, offers
 from gateway.mcp.messages import METHOD_NOT_FOUND, BadMessage
 from gateway.mcp.sealing import ServerSession, Session
@@ -78,7 +78,7 @@ async def listed(group: Group, asked: Asked) -> str:
     pages = {name: each.message for name, each in said.items() if "result" in each.message.members}
     for name, each in said.items():
         said_why = refusal(each.message)
-        if said_why and each.message.members["error"].value.get("code") != METHOD_NOT_FOUND:
+        if said_why and as_object(each.message.members["error"].value).get("code") != METHOD_NOT_FOUND:
             missing.append(Missing(name, said_why))
     if missing and not pages and servers:
         raise none_answers(missing)

@@ -58,7 +58,7 @@ def greeting(results: Mapping[str, Mapping[str, Any]], missing: Sequence[Missing
 
 def discovery(results: Mapping[str, Mapping[str, Any]], missing: Sequence[Missing], name: str, about: str) -> Any:
     """The same for `server/discover`."""
-    spoken = [set(map(str, each.get("supportedVersions") or ())) for each in results.values()]
+    spoken = [_versions(each.get("supportedVersions")) for each in results.values()]
     common = set.intersection(*spoken) if spoken else set()
     meta = {"_meta": {"io.modelcontextprotocol/serverInfo": {"name": name, "version": "1"}, **_unavailable(missing)}}
     return {
@@ -68,6 +68,10 @@ def discovery(results: Mapping[str, Mapping[str, Any]], missing: Sequence[Missin
         **_for_caches(results.values()),
         **meta,
     }
+
+
+def _versions(said: object) -> set[str]:
+    return {each for each in said if isinstance(each, str)} if isinstance(said, list) else set()
 
 
 def _capabilities(results: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, bool]]:

@@ -7,7 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.mcp.json_text import Ambiguous, NotJson, Part, decoded, elements, joined, members, skip, written
+from gateway.mcp.json_text import (
+    MOST_CONTAINERS,
+    Ambiguous,
+    NotJson,
+    Part,
+    decoded,
+    elements,
+    joined,
+    members,
+    skip,
+    written,
+)
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -115,7 +126,7 @@ class Messages:
 def read(body: bytes) -> Messages:
     """The messages of a body that a client has sent. Raises BadMessage."""
     try:
-        text = decoded(body)
+        text = decoded(body, MOST_CONTAINERS)
         start = skip(text, 0)
         if text[start] != "[":
             return Messages((_message(text, start),), batch=False)

@@ -159,7 +159,8 @@ class Passing:
         taken = Admitted([], [], [])
         for message in found.several:
             try:
-                taken.lines.extend(await admitted(self.server, exchange, message))
+                lines = await admitted(self.server, exchange, message)
+                taken.lines.extend(() if found.batch else lines)
                 taken.passed.append(message)
             except BadMessage as error:
                 if not found.batch:
@@ -212,7 +213,9 @@ class Passing:
         if theirs and text[start] == "[":
             theirs = [text[each.start : each.end] for each in elements(text, start)]
         kept = [line for line in response.headers if line[0] not in _OF_THE_BODY]
-        return answer([*errors, *theirs], batch=True, headers=[line for line in kept if line[0] != b"content-type"])
+        headers = [line for line in kept if line[0] != b"content-type"]
+        status = 200 if response.status == 202 else response.status
+        return answer([*errors, *theirs], batch=True, status=status, headers=headers)
 
     def _session(self, exchange: Exchange, id: str = "null") -> ServerSession | None:
         """The session of a message with this id, None where it has none. Raises BadMessage."""

@@ -97,6 +97,7 @@ def _ping(id: str) -> bytes:
         b'{"jsonrpc":"2.0","id":1}',
         b"[]",
         b"[[]]",
+        _call('"params":{"x":[' + "[]," * 200_000 + "[]]}", "ping"),
         b"7",
         b"",
         b"{",

@@ -38,7 +38,7 @@ async def test_endpoint_is_there_by_itself(tmp_path: Path) -> None:
     JSON-RPC does."""
     stub = McpStub()
     async with serving(stub), gateway(tmp_path, stub) as made:
-        headers = ACCEPT | {"x-api-key": KEY}
+        headers = ACCEPT | {"authorization": f"Bearer {KEY}"}
         begun = await made.client.post("/mcp", json=message("initialize"), headers=headers)
         session = {"mcp-session-id": begun.headers["mcp-session-id"]}
         listed = await made.client.post("/mcp", json=message("tools/list"), headers=headers | session)

@@ -1,7 +1,7 @@
 """models.yaml: MCP servers behind one path, and which of their tools may be called."""
 
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
@@ -20,6 +20,7 @@ SEPARATOR = "__"
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 """Where clients ask what a protected server is (RFC 9728, 3.1): this, and then the path of the endpoint."""
 
+_SENT = "/%:@!$&'()*+,;=~-._"  # as it is written, in a path (RFC 3986, 3.3)
 _OURS = FRAMING_FIELDS | {b"host", b"mcp-session-id", b"mcp-protocol-version", b"last-event-id", b"accept"}
 
 
@@ -152,7 +153,7 @@ class McpServer(Model):
     @property
     def target_path(self) -> str:
         """The path that it is asked for."""
-        return self.path if self.service is not None else urlsplit(self.url or "").path or "/"
+        return self.path if self.service is not None else quote(urlsplit(self.url or "").path or "/", safe=_SENT)
 
 
 class McpEndpoint(Model):
