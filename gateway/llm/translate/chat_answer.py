@@ -97,7 +97,7 @@ class Block:
     given: object = None
     said: bool = False
     thought: list[str] = field(default_factory=list)
-    signature: str = ""
+    signature: list[str] = field(default_factory=list)
     size: int = 0
 
 
@@ -193,7 +193,8 @@ class MessagesStream:
             return self._arguments(block, text)
         if kind == "signature_delta" and isinstance(text := delta.get("signature"), str):
             block.size += len(text)
-            block.signature += text if block.size <= MOST_THOUGHT else ""
+            if block.size <= MOST_THOUGHT:
+                block.signature.append(text)
         if kind == "thinking_delta" and isinstance(text := delta.get("thinking"), str) and text and self._asked.thinks:
             block.size += len(text)
             if block.size <= MOST_THOUGHT:
@@ -212,7 +213,7 @@ class MessagesStream:
             return b""
         if block.kind == "thinking":
             text = "".join(block.thought)
-            return self._thought({"type": "thinking", "thinking": text, "signature": block.signature})
+            return self._thought({"type": "thinking", "thinking": text, "signature": "".join(block.signature)})
         if block.kind == "redacted_thinking":
             return self._thought({"type": "redacted_thinking", "data": block.given})
         return b""

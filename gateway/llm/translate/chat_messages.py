@@ -13,12 +13,13 @@ class ChatMessages:
     With `merge`, messages of the user that follow each other become one, as Anthropic reads them.
     """
 
-    __slots__ = ("_late", "_merge", "_messages", "_open", "_turn")
+    __slots__ = ("_late", "_merge", "_messages", "_open", "_said", "_turn")
 
     def __init__(self, *, merge: bool) -> None:
         self._merge = merge
         self._messages: list[dict[str, Any]] = []
         self._turn: dict[str, Any] | None = None
+        self._said: list[str] = []  # the text of the turn
         self._open: set[str] = set()
         self._late: list[dict[str, Any]] = []
 
@@ -28,18 +29,20 @@ class ChatMessages:
         target = self._late if self._open else self._messages
         before = target[-1] if target else None
         if self._merge and before is not None and before["role"] == role == "user":
-            before["content"] = _parts(before["content"]) + _parts(content)
+            if isinstance(before["content"], str):
+                before["content"] = _parts(before["content"])
+            before["content"] += _parts(content)
         else:
             target.append({"role": role, "content": content})
 
     def text(self, text: str) -> None:
         """Text of the assistant's turn; more of it continues the same message."""
-        turn = self._assistant()
-        turn["content"] = (turn["content"] or "") + text
+        self._assistant()
+        self._said.append(text)
 
     def message(self, text: str) -> None:
         """A message of the assistant, which begins a turn of its own unless calls of tools stand before it."""
-        if self._turn is not None and self._turn["content"] and "tool_calls" not in self._turn:
+        if self._said and self._turn is not None and "tool_calls" not in self._turn:
             self._end_turn()
         self.text(text)
 
@@ -81,6 +84,8 @@ class ChatMessages:
 
     def _end_turn(self) -> None:
         if self._turn is not None:
+            self._turn["content"] = "".join(self._said) if self._said else None
+            self._said.clear()
             self._messages.append(self._turn)
             self._turn = None
 
@@ -98,4 +103,4 @@ def joined(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 
 def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return [{"type": "text", "text": content}] if isinstance(content, str) else [*content]

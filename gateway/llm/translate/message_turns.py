@@ -20,7 +20,8 @@ class Turns:
         self._system: list[dict[str, Any]] = []
         self._messages: list[dict[str, Any]] = []
         self._used: dict[str, None] = {}
-        self._ids: set[str] = set()
+        self._ids: dict[str, int] = {}
+        self._results = 0  # at the beginning of the last turn
         self._open: dict[str, tuple[str, str]] = {}
 
     def add(self, message: Fields) -> None:
@@ -65,6 +66,7 @@ class Turns:
             return
         if not self._messages or self._messages[-1]["role"] != role:
             self._messages.append({"role": role, "content": []})
+            self._results = 0
         self._messages[-1]["content"] += blocks
 
     def _all_answered(self) -> None:
@@ -118,11 +120,11 @@ class Turns:
 
     def _new_id(self, given: str) -> str:
         """An id of the letters that are allowed, and of no other call: some servers count anew in each answer."""
-        base = _NOT_IN_IDS.sub("_", given) or "call"
-        identifier, number = base, 2
+        base = identifier = _NOT_IN_IDS.sub("_", given) or "call"
         while identifier in self._ids:
-            identifier, number = f"{base}_{number}", number + 1
-        self._ids.add(identifier)
+            self._ids[base] += 1
+            identifier = f"{base}_{self._ids[base]}"
+        self._ids[identifier] = 1
         return identifier
 
     def _result(self, message: Fields) -> None:
@@ -137,8 +139,9 @@ class Turns:
             result = {"type": "tool_result", "tool_use_id": identifier, "content": content}
         self._extend("user", [result])
         blocks = self._messages[-1]["content"]
-        before = next(at for at, block in enumerate(blocks) if block["type"] != "tool_result" or block is result)
-        blocks.insert(before, blocks.pop())
+        if len(blocks) > self._results + 1:  # what was said between results follows them
+            blocks.insert(self._results, blocks.pop())
+        self._results += 1
 
     def _parts(self, message: Fields, *, needed: bool = True) -> list[dict[str, Any]]:
         content = message.raw("content")

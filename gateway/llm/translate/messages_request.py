@@ -142,8 +142,8 @@ def _result(block: Fields) -> tuple[list[str], list[dict[str, Any]]]:
     return texts, [part for part in parts if part["type"] != "text"]
 
 
-def _parts(block: Fields) -> list[dict[str, Any]]:
-    """A block of a user's message as parts of one: several for a document made of blocks."""
+def _parts(block: Fields, *, inside: bool = False) -> list[dict[str, Any]]:
+    """A block of a user's message as parts of one: several for a document made of blocks, which has none `inside`."""
     kind = block.needed_text("type")
     block.harmless("cache_control")
     if kind == "text":
@@ -156,7 +156,7 @@ def _parts(block: Fields) -> list[dict[str, Any]]:
         parts = [{"type": "text", "text": block.needed_text("tool_name")}]
         block.end()
         return parts
-    source = block.object("source") if kind in {"image", "document"} else None
+    source = block.object("source") if kind == "image" or (kind == "document" and not inside) else None
     if source is None:
         block.notes.unsupported(block.at("type"), kind)
         return []
@@ -197,7 +197,7 @@ def _document(block: Fields, source: Fields) -> list[dict[str, Any]]:
         if isinstance(content, str):
             parts = [{"type": "text", "text": content}]
         else:
-            parts = [part for one in source.objects("content") for part in _parts(one)]
+            parts = [part for one in source.objects("content") for part in _parts(one, inside=True)]
     else:
         source.notes.unsupported(source.at("type"), kind)
         return []

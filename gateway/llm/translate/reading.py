@@ -9,20 +9,32 @@ from typing import Any, TypeGuard
 from gateway.llm.translate.translation import Malformed, Unsupported
 
 NO_SUCH_TOOL = "the tool is not among those that can be sent"
+MOST_OBJECTS = 50_000
 _MOST_DROPPED = 64
 _MOST_NAME = 80
 _POSITION = re.compile(r"\[\d+\]")
+_MOST_REASON = 160
+_UNPRINTABLE_TEXT = re.compile(r"[^\x20-\x7e]")
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
 
 class Notes:
     """What becomes of fields that are not translated: refused, or left out and listed."""
 
-    __slots__ = ("_dropped", "drop")
+    __slots__ = ("_dropped", "_read", "drop")
 
     def __init__(self, *, drop: bool) -> None:
         self.drop = drop
+        self._read = 0
         self._dropped: dict[str, None] = {}
+
+    def count(self) -> None:
+        """One more object is read. The loop of the process waits meanwhile, so that there is an end to it."""
+        self._read += 1
+        if self._read > MOST_OBJECTS:
+            raise Malformed(
+                "", f"The request has more than {MOST_OBJECTS} messages and parts, which are not translated."
+            )
 
     def harmless(self, place: str) -> None:
         """Leave out a field that does not change what is answered, or only how fast or at what price."""
@@ -37,7 +49,7 @@ class Notes:
 
     def refuse(self, place: str, why: str = "") -> None:
         """Refuse a field that must not be left out, as another question would be answered without it."""
-        reason = f": {why}" if why else ""
+        reason = f": {_UNPRINTABLE_TEXT.sub('?', why[:_MOST_REASON])}" if why else ""
         raise Unsupported(
             place,
             f"The field {shown(place)} has no equivalent in the API of the provider that serves this model{reason}.",
@@ -62,6 +74,7 @@ class Fields:
     def __init__(self, value: object, place: str, notes: Notes) -> None:
         if not isinstance(value, dict):
             raise malformed(place, "an object")
+        notes.count()
         self._values: dict[str, Any] = value
         self._left = {name for name, one in value.items() if one is not None}
         self.place = place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -139,3 +140,54 @@ def is_end(event: Any) -> bool:
     if event == "[DONE]" or "error" in event:
         return True
     return event.get("type") in {"message_stop", "response.completed", "response.incomplete", "response.failed"}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """A document inside a document, and so on."""
+    block: dict[str, Any] = {"type": "text", "text": "x"}
+    for _ in range(depth):
+        block = {"type": "document", "source": {"type": "content", "content": [block]}}
+    return {"messages": [{"role": "user", "content": [block]}]}
+
+
+def test_documents_inside_documents_are_refused() -> None:
+    """However deep they are: the stack of the gateway is not the client's."""
+    for depth in (2, 300):
+        with pytest.raises(CannotTranslate):
+            found("anthropic.messages", "openai").request(nested(depth), "small")
+
+
+MANY: dict[str, Any] = {
+    "anthropic.messages": {"messages": [{"role": "assistant", "content": [{"type": "text", "text": "ab"}] * 60_000}]},
+    "openai.responses": {"input": [{"role": "user", "content": "a"}] * 60_000},
+    "openai.chat": {"messages": [{"role": "user", "content": "a"}] * 60_000},
+}
+
+
+@pytest.mark.parametrize(("source", "protocol", "name"), DIRECTIONS)
+def test_more_parts_than_can_be_read_in_time_are_refused(source: str, protocol: str, name: str) -> None:
+    """Translating holds up all other requests."""
+    with pytest.raises(CannotTranslate, match="50000"):
+        found(source, protocol).request(MANY[source], "small")
+
+
+def test_what_a_client_sends_as_a_type_is_shown_in_bounds() -> None:
+    """Messages of errors have one line, and are short."""
+    with pytest.raises(CannotTranslate) as refused:
+        found("openai.chat", "anthropic").request({"messages": [], "tools": [{"type": "x\r\n" * 1000}]}, "small")
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 400
+
+
+def test_the_time_for_a_request_grows_with_its_length_only() -> None:
+    """Thousands of calls in one turn, with the same ids, or of texts in one message."""
+    calls = [{"id": "call", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    turn = [{"role": "assistant", "tool_calls": calls}, {"role": "tool", "tool_call_id": "call", "content": "x"}]
+    many = [{**calls[0], "id": f"call{number}"} for number in range(8000)]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "x"} for call in many]
+    began = time.process_time()
+    request = found("openai.chat", "anthropic").request
+    request({"messages": turn * 8000}, "small")
+    request({"messages": [{"role": "assistant", "tool_calls": many}, *results]}, "small")
+    found("anthropic.messages", "openai").request({"messages": [{"role": "user", "content": "a"}] * 20_000}, "small")
+    assert time.process_time() - began < 4

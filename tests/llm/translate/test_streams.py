@@ -86,7 +86,7 @@ def chat_answers(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
 PIECES = st.lists(st.integers(1, 60), min_size=1, max_size=5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(chat_answers(), PIECES)
 def test_a_stream_of_messages_says_what_the_whole_answer_says(
     answer: tuple[dict[str, Any], bytes], pieces: list[int]
@@ -129,7 +129,7 @@ def grow(block: dict[str, Any], delta: dict[str, Any], texts: dict[int, str], nu
         block[name] += delta[name]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(chat_answers(), PIECES)
 def test_a_stream_of_responses_ends_with_what_the_whole_answer_says(
     answer: tuple[dict[str, Any], bytes], pieces: list[int]
@@ -201,7 +201,7 @@ def messages_answers(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
     return {**head, "content": blocks, "stop_reason": reason, "usage": usage}, body
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(messages_answers(), PIECES)
 def test_a_stream_of_chat_completions_says_what_the_whole_answer_says(
     answer: tuple[dict[str, Any], bytes], pieces: list[int]
