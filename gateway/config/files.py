@@ -27,7 +27,7 @@ def read_files(directory: Path) -> dict[str, bytes]:
     and of the policies' Python files, by name.
 
     All are of one version: when a ConfigMap's symlinks are swapped in between, they are read again. Raises ConfigError
-    when routes.yaml is not there, or a file cannot be read.
+    when routes.yaml is not there, and no models.yaml either, or a file cannot be read.
     """
     for _ in range(_ATTEMPTS):
         version = _version(directory)
@@ -89,7 +89,7 @@ def _missing(directory: Path, name: str) -> Iterator[Problem]:
         yield _about(name, "this is a link to a file that is not there; remove it, or correct where it leads")
     elif (directory / other).exists():
         yield _about(other, f"this file is not read; rename it to {name}")
-    elif FILES[name] is RoutesFile:
+    elif FILES[name] is RoutesFile and not (directory / "models.yaml").exists():  # which has routes by itself
         yield _about(name, f"there is no such file in {directory}; create it, or name another directory with --config")
 
 

@@ -14,6 +14,7 @@ from gateway.config.group_names import naming_routes
 from gateway.config.model_routes import with_models
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, ModelsFile, RoutesFile
 from gateway.config.models.errors import to_fault
+from gateway.config.models.routes import RoutesBesideModels
 from gateway.config.named_files import named_in
 from gateway.config.problems import ConfigError, Fault, Path, Problem
 from gateway.config.route_files import MAIN, RouteFiles, combined, in_order, is_route_file
@@ -50,23 +51,28 @@ def parse(
     """
     expander = Expander(environment, base, secrets)
     routes, whole = _routes(files)
-    readings = {"routes.yaml": _Reading(routes.document, routes.problems, expander, whole=whole)}
+    spelled, spelling = _models_document(files)
+    kind = RoutesFile if spelled is None else RoutesBesideModels
+    readings = {"routes.yaml": _Reading(routes.document, routes.problems, expander, whole=whole, model=kind)}
     for name in ("middleware.yaml", "auth.yaml"):
         document, problems = compose(name, files.get(name, b""))
         readings[name] = _Reading(document or Document(name, None), problems, expander, whole=document is not None)
-    if files.get("models.yaml"):
-        document, problems = compose("models.yaml", files["models.yaml"])
-        spelled, twice = in_snake_case(document or Document("models.yaml", None))
-        readings["models.yaml"] = _Reading(spelled, [*problems, *twice], expander, whole=spelled.root is not None)
+    if spelled is not None:
+        readings[spelled.file] = _Reading(spelled, spelling, expander, whole=spelled.root is not None)
     names = expander.named.union(*(reading.named for reading in readings.values()))
     if named is not None:
         named |= names
     problems = [problem for reading in readings.values() for problem in reading.problems]
     if problems:
         raise ConfigError(problems)
-    models = _models(readings.get("models.yaml"), expander.secrets)
+    models = cast(ModelsFile | None, readings["models.yaml"].model if spelled is not None else None)
+    for secret in models.secrets if models is not None else ():
+        expander.secrets.add(secret.get_secret_value())
     middleware = cast(MiddlewareFile, readings["middleware.yaml"].model)
     table = with_models(cast(RoutesFile, readings["routes.yaml"].model), models, middleware.timeouts)
+    if not table.routes:
+        message = "there is no route, and models.yaml has neither providers nor mcp, which have their own; write one"
+        raise ConfigError([Problem(MAIN, 0, 0, "", message)])
     groups = {name: tuple(table.routes[number].id for number in numbers) for name, numbers in routes.groups}
     configuration = Configuration(
         routes=table,
@@ -87,12 +93,16 @@ def parse(
     return configuration
 
 
-def _models(reading: "_Reading | None", secrets: KnownSecrets) -> ModelsFile | None:
-    models = cast(ModelsFile | None, reading.model if reading is not None else None)
-    if models is not None:
-        for secret in models.secrets:
-            secrets.add(secret.get_secret_value())
-    return models
+def _models_document(files: Mapping[str, bytes]) -> tuple[Document | None, list[Problem]]:
+    """models.yaml with its keys as the models know them. None: there is nothing in it; without a root: it could not be
+    read to its end."""
+    document, problems = compose("models.yaml", files.get("models.yaml", b""))
+    if document is None:
+        return Document("models.yaml", None), problems
+    if document.root is None and not problems:
+        return None, []
+    spelled, twice = in_snake_case(document)
+    return spelled, [*problems, *twice]
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
@@ -121,14 +131,23 @@ class _Reading:
     """One document on its way: either its model or its problems, in the order of its lines. `whole`: it could be read
     to its end; one that could not has nothing to be checked."""
 
-    def __init__(self, document: Document, problems: list[Problem], expander: Expander, *, whole: bool = True) -> None:
+    def __init__(
+        self,
+        document: Document,
+        problems: list[Problem],
+        expander: Expander,
+        *,
+        whole: bool = True,
+        model: type[Model] | None = None,
+    ) -> None:
         self.model: Model | None = None
+        self._kind = model or FILES[document.file]
         self.named: set[str] = set()
         self.document = document
         self.problems = problems
         if not whole:
             return
-        if FILES[document.file] is RoutesFile and document.root is None:
+        if self._kind is RoutesFile and document.root is None:
             message = "the file is empty; it needs at least one route, with a path and a target"
             self.problems = [Problem(document.file, 0, 0, "", message)]
             return
@@ -151,9 +170,10 @@ class _Reading:
                 yield fault
 
     def _validate(self, document: Document, value: Any, broken: Collection[Path]) -> Iterator[Fault]:
-        model = FILES[document.file]
+        if self._kind is RoutesBesideModels and value is None:
+            value = {}
         try:
-            self.model = model.model_validate(value)
+            self.model = self._kind.model_validate(value)
         except ValidationError as error:
             above = {path[:-1] for path in broken}
             for details in error.errors(include_url=False, include_input=False):

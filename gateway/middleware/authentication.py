@@ -135,7 +135,7 @@ class Authentication:
         return locations | self.ending
 
     def __repr__(self) -> str:
-        return f"Authentication({', '.join(scheme.name for scheme in self.schemes) or 'open'})"
+        return f"Authentication({', '.join(dict.fromkeys(scheme.name for scheme in self.schemes)) or 'open'})"
 
     async def explain(self, exchange: Exchange) -> Decision | None:
         """What would be decided, without asking another service."""

@@ -128,3 +128,14 @@ def test_files_that_models_name_are_read_and_watched(tmp_path: Path) -> None:
     files = read_files(tmp_path)
     assert list(files) == ["routes.yaml", "auth.yaml", "models.yaml", "mine.py"]
     assert load(tmp_path, {}).named == {"prices.yaml"}
+
+
+def test_models_are_enough(tmp_path: Path) -> None:
+    """There need be no routes.yaml beside them; what is wrong with them is said of them."""
+    (tmp_path / "auth.yaml").write_text("schemes: {keys: {api_key: }}\ndefault: keys\n")
+    (tmp_path / "models.yaml").write_text("providers: {openai: {keys: k}}\n")
+    assert [route.id for route in load(tmp_path, {}).routes.routes] == ["models", "models-probe"]
+    (tmp_path / "models.yaml").write_text("providers: {openai: [\n")
+    assert [line.split(":")[0] for line in problems_of(tmp_path)] == ["models.yaml"]
+    (tmp_path / "models.yaml").write_text("# nothing\n")
+    assert [line.split(":")[0] for line in problems_of(tmp_path)] == ["routes.yaml"]

@@ -38,6 +38,14 @@ def test_a_file_without_providers_has_no_paths() -> None:
     assert [route.id for route in served(models="gateway: {bind: x}\n").routes.routes] == ["a"]
 
 
+@pytest.mark.parametrize("routes", ["", "routes: []\n", "routes:\n", "[]\n", "base_path: /\n"])
+def test_models_need_no_other_routes(routes: str) -> None:
+    """Beside them, routes.yaml may have none; without them, it must have one."""
+    assert [route.id for route in served(routes).routes.routes] == ["models", "models-probe"]
+    assert errors(routes)
+    assert "neither providers nor mcp" in errors(routes, models="gateway: {bind: x}\n")[0]
+
+
 def test_a_written_route_replaces_them() -> None:
     """With what it says of prefix, host and authentication."""
     configuration = served("- {path: /llm/*, strip_prefix: /llm, host: a.example, auth: [others], target: models}\n")

@@ -349,6 +349,12 @@ class RoutesFile(Model):
         return tuple([route if route.id else _named(route, taken, used) for route in routes])
 
 
+class RoutesBesideModels(RoutesFile):
+    """The same beside a models.yaml, which has routes by itself: there need be no others."""
+
+    routes: Annotated[Several[RouteConfig], BeforeValidator(or_empty(()))] = Field((), description="The routes.")
+
+
 def _named(route: RouteConfig, taken: set[str], used: dict[str, int]) -> RouteConfig:
     stem = slug(route.all_paths[0])
     identifier = stem
