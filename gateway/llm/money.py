@@ -75,6 +75,7 @@ def _money(context: Context) -> Money:
     prices = prices_of(context.configuration)
     budgets = [_budget(context, name, config) for name, config in models.budgets.items()]
     tools = ToolQuotas([_tool_quota(context, name, config) for name, config in models.tool_quotas.items()])
+    prices.prepare(named_backends(models))
     usage = context.plan.need(("model usage",), UsageTable, PLACE)
     for message in prices.warnings():
         logger.warning("%s", message)

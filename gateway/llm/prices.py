@@ -11,7 +11,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from importlib.metadata import version
 from typing import Any, Final, Literal, Protocol
@@ -26,6 +26,7 @@ MICRO: Final = 10**9  # parts of a micro-dollar in which tokens are priced: femt
 MOST_MICROS: Final = 10**12  # of one request: larger amounts are taken for this
 MOST_TOKENS: Final = 10**9  # the same
 MOST_MODELS: Final = 2000  # whose prices are remembered: about 2 MB
+KEPT_SECONDS: Final = 60.0  # for which they are
 LONGEST_NAME: Final = 200
 STANDARD: Final = frozenset({"", "auto", "default", "standard", "standard_only"})  # service tiers that change nothing
 
@@ -130,7 +131,7 @@ class Prices:
         self._assumed = assumed
         self._clock = clock
         self._snapshot = _Snapshot()
-        self._models: OrderedDict[tuple[str, str], Price | _Listed | None] = OrderedDict()
+        self._prices: OrderedDict[tuple[str, str, str], tuple[datetime, Price | None]] = OrderedDict()
 
     def cost(self, provider: str, model: str, usage: Tokens, *, asked: str = "", tier: str = "") -> int | None:
         """Micro-dollars. None: the price is not known, and nothing was said of what to do then.
@@ -155,18 +156,25 @@ class Prices:
         return max(each.dearest(input_tokens, output_tokens) for each in (price, standard))
 
     def price(self, provider: str, model: str, tier: str = "") -> Price | None:
-        """What holds for a model now, if that is known."""
-        if not model or len(model) > LONGEST_NAME:
+        """What holds for a model now, if that is known. A price that changes does so within a minute."""
+        if not model or len(model) > LONGEST_NAME or len(tier) > LONGEST_NAME:
             return None
-        key = provider, model
-        if key in self._models:
-            self._models.move_to_end(key)
-            found = self._models[key]
-        else:
-            if len(self._models) >= MOST_MODELS:
-                self._models.popitem(last=False)
-            found = self._models[key] = self._find(provider, model)
-        return found.at(self._clock(), tier) if isinstance(found, _Listed) else found
+        now, key = self._clock(), (provider, model, "" if tier in STANDARD else tier)
+        known = self._prices.get(key)
+        if known is not None and known[0] > now:
+            return known[1]
+        found = self._find(provider, model)
+        price = found.at(now, key[2]) if isinstance(found, _Listed) else found
+        if len(self._prices) >= MOST_MODELS:
+            self._prices.popitem(last=False)
+        self._prices[key] = now + timedelta(seconds=KEPT_SECONDS), price
+        self._prices.move_to_end(key)
+        return price
+
+    def prepare(self, backends: Iterable[tuple[str, str]]) -> None:
+        """Look up prices that will be asked for; that takes a while, once."""
+        for provider, model in backends:
+            self.price(provider, model)
 
     def _find(self, provider: str, model: str) -> Price | _Listed | None:
         names = f"{provider}/{model}".lower(), model.lower()
@@ -205,22 +213,13 @@ def snapshot_date(today: date) -> date:
 class _Listed:
     """A model of the snapshot: its price depends on the date, the time of day, and the service tier."""
 
-    __slots__ = ("_made", "_model")
+    __slots__ = ("_model",)
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._made: dict[tuple[int, str], Price | None] = {}
 
     def at(self, now: datetime, tier: str) -> Price | None:
-        context = {} if tier in STANDARD else {"service_tier": tier, "speed": tier, "processing": tier}
-        # Without a context it is one of the list's own values, of which there are few.
-        standard = self._model.get_prices(now)
-        if not context:
-            key = id(standard), ""
-            if key not in self._made:
-                self._made[key] = _price(standard)
-            return self._made[key]
-        return _price(self._model.get_prices(now, context))
+        return _price(self._model.get_prices(now, {"service_tier": tier, "speed": tier} if tier else None))
 
 
 class _Snapshot:

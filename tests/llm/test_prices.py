@@ -105,7 +105,7 @@ def test_names_of_clients_do_not_fill_the_memory() -> None:
     made = prices(own=[("*", Price(((0, Rates(1, 1, 1, 1, 1)),)))])
     for number in range(5000):
         made.cost("openai", f"gpt-{number}", Usage(1, 0))
-    assert len(made._models) <= 2000
+    assert len(made._prices) <= 2000
 
 
 @given(counts, counts, counts, counts, counts)
