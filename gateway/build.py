@@ -12,20 +12,15 @@ from operator import or_
 
 from gateway.access.blocklist import Blocklist, blocklist_of
 from gateway.auth.scheme import Locations, Scheme
-from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.model_routes import endpoint_of, target_of
-from gateway.config.models import ClientLimits, ModelsFile, RouteConfig, ServiceConfig
+from gateway.config.models import ClientLimits, ModelsFile, RouteConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.models.llm.mcp import McpServer
 from gateway.config.models.llm.providers import Provider as ModelProvider
-from gateway.config.regular_files import read_regular
 from gateway.config.route_rules import rule
 from gateway.config.values.addresses import (
-    AddressTarget,
     AsgiTarget,
-    ServiceTarget,
-    Target,
     parse_target,
 )
 from gateway.context import Context, Middleware
@@ -36,8 +31,7 @@ from gateway.http.header_filter import HeaderFilter
 from gateway.limits.quota import Quota, quotas_of
 from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.limits.quota_report import paths_of, quota_report, report_route
-from gateway.live import Place, Plan
-from gateway.live.beside import Beside
+from gateway.live import Plan
 from gateway.llm.configured import models_of
 from gateway.llm.handler import Models
 from gateway.llm.money import Money, money_of
@@ -54,32 +48,20 @@ from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
 from gateway.middleware.trace import Trace, without_route
 from gateway.monitor.known import Known, known_of, rules_of
-from gateway.registry.over_bus import health_told
 from gateway.registry.registered import registered_of
-from gateway.registry.table import discovery_of, host_name_of, identity_of
-from gateway.resilience import Resilience, sticky_cookie, timeouts_of
+from gateway.resilience import Resilience, timeouts_of
 from gateway.roles import ALL, Roles
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.routes.wildcards import PatternError
+from gateway.services import Services
 from gateway.upstream.asgi import Hosted, import_application
-from gateway.upstream.balancer import Balancer
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.configured import member_of, pool_limits, time_limits_of
-from gateway.upstream.health_settings import check_of, outliers_of
-from gateway.upstream.levels import Rules, Zones
-from gateway.upstream.member import Address, Member
-from gateway.upstream.pool import PoolLimits
-from gateway.upstream.probe_turns import ProbeTurns
-from gateway.upstream.prober import Prober
+from gateway.upstream.configured import time_limits_of
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings
-from gateway.upstream.service import Settings, Upstream
-from gateway.upstream.transport import Connector, TlsSettings
+from gateway.upstream.transport import Connector
 from gateway.upstream.way_back import WayBack, replaced_by
 from gateway.upstream.websocket import WebSocketLimits
-
-MAX_CA_BYTES = 4 * 1024**2
-
 
 Answering = Cluster | Hosted | Redirect | FixedResponse | Models | McpEndpoint
 """What routes lead to."""
@@ -131,8 +113,8 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, roles:
     """
     builder = _Builder(configuration, plan, connector, roles)
     handlers = tuple(builder.handlers())
-    if builder.problems:
-        raise ConfigError(builder.problems)
+    if problems := [*builder.problems, *builder.services.problems]:
+        raise ConfigError(problems)
     table = table_of(configuration, handlers)
     proxies = TrustedProxies(configuration.auth.trusted_proxies)
     ids = request_id.request_ids(configuration.middleware.request_id)
@@ -141,7 +123,6 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, roles:
     paths = frozenset() if report is None else paths_of(configuration)
     schemes = {id(scheme): scheme for scheme in _schemes(handlers)}
     credentials = reduce(or_, (scheme.locations for scheme in schemes.values()), Locations())
-    plan.after_adoption(partial(_configure, builder.changed))
     return Snapshot(
         configuration,
         table,
@@ -170,13 +151,6 @@ def _schemes(handlers: Sequence[RouteHandler]) -> Iterator[Scheme]:
         for middleware in handler.middlewares:
             if isinstance(middleware, Authentication):
                 yield from middleware.schemes
-
-
-def _configure(changed: Mapping[Upstream, tuple[Settings, Sequence[Member] | None]]) -> None:
-    for upstream, (settings, members) in changed.items():
-        upstream.configure(settings)
-        if members is not None:
-            upstream.replace(members)
 
 
 def _header_filters(limits: ClientLimits) -> Mapping[bool, HeaderFilter]:
@@ -226,12 +200,9 @@ class _Builder:
     def __init__(self, configuration: Configuration, plan: Plan, connector: Connector, roles: Roles) -> None:
         self._configuration = configuration
         self._plan = plan
-        self._connector = connector
         self._context = Context(configuration, plan, roles)
         self._resilience = Resilience(self._context)
-        self._drain = configuration.middleware.drain.deadline
-        self._upstreams: dict[tuple[Target, bool], Upstream] = {}
-        self.changed: dict[Upstream, tuple[Settings, Sequence[Member] | None]] = {}  # of those that live already
+        self.services = Services(self._context, connector)
         self.blocklist = blocklist_of(self._context)  # which the admin API changes, also where no route has one
         if any(
             service.discovery and service.discovery.registered for service in configuration.routes.services.values()
@@ -320,7 +291,7 @@ class _Builder:
             if isinstance(target, AsgiTarget):
                 make = partial(import_application, target.module, target.attribute)
                 return Hosted(self._plan.need(target, make, place), self._timeouts(route), websocket)
-            upstream = self._upstream(target, place, mirror=mirror)
+            upstream = self.services.upstream(target, place, mirror=mirror)
         except (OSError, ImportError, AttributeError, TypeError) as error:
             self._problem(path, f"{text} cannot be used: {error}")
             return None
@@ -337,14 +308,7 @@ class _Builder:
     def _provider_way(self, limits: TimeoutsConfig, name: str, provider: ModelProvider) -> Handler:
         """The way to a provider of models, behind its breaker: what was sent is not sent again here."""
         place = ("models.yaml", ("providers", name))
-        text = provider.service or provider.origin
-        target = parse_target(text)
-        assert not isinstance(target, AsgiTarget)  # which neither a service nor a URL is
-        upstream = self._upstream(target, place)
-        if provider.health is not None and not provider.service:
-            turns = self._plan.need(("health checks",), ProbeTurns, place)
-            probe = partial(Prober, upstream, check_of(provider.health), turns)
-            self._plan.need(("prober", upstream, provider.health), probe, place)
+        text, upstream = provider.service or provider.origin, self.services.of_provider(provider, place)
         timeouts = replace(time_limits_of(limits.overridden_by(provider.timeout)), total=NEVER)
         retries = Retries(RetrySettings(attempts=1, on=frozenset({"connect"})))
         cluster = Cluster(text, upstream, timeouts, websocket=self._websocket_limits(), retries=retries)
@@ -375,75 +339,6 @@ class _Builder:
     def _websocket_limits(self) -> WebSocketLimits:
         config = self._configuration.middleware.websocket
         return WebSocketLimits(config.max_message, config.ping_interval)
-
-    def _upstream(self, target: ServiceTarget | AddressTarget, place: Place, *, mirror: bool = False) -> Upstream:
-        """`mirror`: with endpoints and connections of its own, which nothing else of the service learns from."""
-        known = self._upstreams.get((target, mirror))
-        if known is not None:
-            return known
-        if isinstance(target, AddressTarget):
-            name, tls = str(Address(target.host, target.port)), TlsSettings() if target.protocol == "https" else None
-            members: Sequence[Member] | None = (Member(Address(target.host, target.port)),)
-            settings = Settings(BALANCERS[DEFAULT], PoolLimits(drain=self._drain))
-            discovery, health = None, None
-        else:
-            service = self._configuration.routes.services[target.name]
-            place = ("routes.yaml", ("services", target.name))
-            name, tls = target.name, self._tls(target.name, service)
-            settings = Settings(
-                self._balancing(service, place),
-                pool_limits(service.connections, self._drain),
-                self._rules(service),
-                outliers_of(service.outliers),
-                sticky_cookie(service.balance.sticky, self._context, place),
-            )
-            discovery, health = service.discovery, service.health
-            members = None if discovery else tuple(member_of(each) for each in service.endpoints)
-        host_name = host_name_of(discovery)
-        service_name = name
-        if mirror:
-            name, health = f"mirror:{name}", None
-        make = partial(Upstream, name, self._connector, settings, members or (), tls, host_name)
-        upstream = self._plan.need(("upstream", target, tls, host_name, mirror), make, place)
-        if upstream.settings != settings or (members is not None and upstream.members != members):
-            self.changed[upstream] = settings, members
-        if discovery is not None:
-            find = partial(discovery_of, upstream, service_name, discovery, self._context, place)
-            self._plan.need(("discovery", upstream, identity_of(discovery, self._context)), find, place)
-        if "discovery" not in self._context.roles and not mirror:
-            health_told(upstream, health, self._context, place, discovered=discovery is not None)
-        elif health is not None:
-            turns = self._plan.need(("health checks",), ProbeTurns, place)
-            self._plan.need(("prober", upstream, health), partial(Prober, upstream, check_of(health), turns), place)
-        self._upstreams[target, mirror] = upstream
-        return upstream
-
-    def _balancing(self, service: ServiceConfig, place: Place) -> Callable[[], Balancer]:
-        return balancing_of(service.balance, self._plan.need(("beside",), Beside, place))
-
-    def _rules(self, service: ServiceConfig) -> Rules:
-        """What depends on the time or on this gateway is not for hashing: all gateways are to agree on it."""
-        config = self._configuration.middleware.zones
-        if service.balance.consistent_hash is not None:
-            return Rules(panic_below=service.panic)
-        zones = Zones(config.own, config.gateways) if config.own else None
-        return Rules(service.slow_start, service.panic, zones)
-
-    def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
-        if service.protocol != "https":
-            return None
-        config = service.tls
-        settings = TlsSettings(None, config.server_name, config.verify)
-        if config.ca is None:
-            return settings
-        try:
-            trusting = replace(settings, ca=read_regular(self._configuration.base / config.ca, MAX_CA_BYTES).decode())
-            trusting.context()
-        except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            self._problem(("services", name, "tls", "ca"), f"{config.ca} cannot be used: {reason}")
-            return settings
-        return trusting
 
     def _problem(self, place: _Place, message: str) -> None:
         self.problems.append(_problem(self._configuration, place, message))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -127,7 +127,7 @@ class Resilience:
         limit = self._limit(target)
         if limit is not None:
             handler = Limited(handler, limit)
-        return Breaking(handler, self._breaker("models", name, config, place))
+        return Breaking(handler, self._breaker("models", name, config, place, ("breaker", "models", name)))
 
     def hedged(self, route: RouteConfig, cluster: Cluster, place: Place) -> Handler:
         """A cluster, with a second attempt where the route asks for it."""
@@ -149,9 +149,11 @@ class Resilience:
             self._plan.after_adoption(partial(limit.configure, settings))
         return limit
 
-    def _breaker(self, route: str, target: str, config: BreakerConfig, place: Place) -> Breaker:
+    def _breaker(
+        self, route: str, target: str, config: BreakerConfig, place: Place, key: Hashable | None = None
+    ) -> Breaker:
         settings = _breaker_settings(config.judged_by(self._configuration.middleware.breakers))
-        key = ("breaker", route, parse_target(target))
+        key = key or ("breaker", route, parse_target(target))
         made = self._plan.need(key, partial(Breaker, route, target, settings), place)
         if made.settings != settings:
             self._plan.after_adoption(partial(made.configure, settings))

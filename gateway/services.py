@@ -1,0 +1,136 @@
+"""Services of a configuration, live: one Upstream for each, whoever leads to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
+from gateway.config.models import ServiceConfig
+from gateway.config.models.llm.providers import Provider
+from gateway.config.problems import Problem
+from gateway.config.regular_files import read_regular
+from gateway.config.values.addresses import AddressTarget, AsgiTarget, ServiceTarget, Target, parse_target
+from gateway.context import Context
+from gateway.live import Place
+from gateway.live.beside import Beside
+from gateway.registry.over_bus import health_told
+from gateway.registry.table import discovery_of, host_name_of, identity_of
+from gateway.resilience import sticky_cookie
+from gateway.upstream.balancer import Balancer
+from gateway.upstream.configured import member_of, pool_limits
+from gateway.upstream.health_settings import check_of, outliers_of
+from gateway.upstream.levels import Rules, Zones
+from gateway.upstream.member import Address, Member
+from gateway.upstream.pool import PoolLimits
+from gateway.upstream.probe_turns import ProbeTurns
+from gateway.upstream.prober import Prober
+from gateway.upstream.service import Settings, Upstream
+from gateway.upstream.transport import Connector, TlsSettings
+
+MAX_CA_BYTES = 4 * 1024**2
+
+
+class Services:
+    """One pass over a configuration."""
+
+    def __init__(self, context: Context, connector: Connector) -> None:
+        self.problems: list[Problem] = []
+        self._context = context
+        self._configuration = context.configuration
+        self._plan = context.plan
+        self._connector = connector
+        self._drain = context.configuration.middleware.drain.deadline
+        self._upstreams: dict[tuple[Target, bool], Upstream] = {}
+        self._changed: dict[Upstream, tuple[Settings, Sequence[Member] | None]] = {}  # of those that live already
+        context.plan.after_adoption(partial(_configure, self._changed))
+
+    def of_provider(self, provider: Provider, place: Place) -> Upstream:
+        """That of a provider of models: a service, or its own."""
+        target = parse_target(provider.service or provider.origin)
+        assert not isinstance(target, AsgiTarget)  # which neither a service nor a URL is
+        upstream = self.upstream(target, place)
+        if provider.health is not None and not provider.service:
+            turns = self._plan.need(("health checks",), ProbeTurns, place)
+            probe = partial(Prober, upstream, check_of(provider.health), turns)
+            self._plan.need(("prober", upstream, provider.health), probe, place)
+        return upstream
+
+    def upstream(self, target: ServiceTarget | AddressTarget, place: Place, *, mirror: bool = False) -> Upstream:
+        """`mirror`: with endpoints and connections of its own, which nothing else of the service learns from."""
+        known = self._upstreams.get((target, mirror))
+        if known is not None:
+            return known
+        if isinstance(target, AddressTarget):
+            name, tls = str(Address(target.host, target.port)), TlsSettings() if target.protocol == "https" else None
+            members: Sequence[Member] | None = (Member(Address(target.host, target.port)),)
+            settings = Settings(BALANCERS[DEFAULT], PoolLimits(drain=self._drain))
+            discovery, health = None, None
+        else:
+            service = self._configuration.routes.services[target.name]
+            place = ("routes.yaml", ("services", target.name))
+            name, tls = target.name, self._tls(target.name, service)
+            settings = Settings(
+                self._balancing(service, place),
+                pool_limits(service.connections, self._drain),
+                self._rules(service),
+                outliers_of(service.outliers),
+                sticky_cookie(service.balance.sticky, self._context, place),
+            )
+            discovery, health = service.discovery, service.health
+            members = None if discovery else tuple(member_of(each) for each in service.endpoints)
+        host_name = host_name_of(discovery)
+        service_name = name
+        if mirror:
+            name, health = f"mirror:{name}", None
+        make = partial(Upstream, name, self._connector, settings, members or (), tls, host_name)
+        upstream = self._plan.need(("upstream", target, tls, host_name, mirror), make, place)
+        if upstream.settings != settings or (members is not None and upstream.members != members):
+            self._changed[upstream] = settings, members
+        if discovery is not None:
+            find = partial(discovery_of, upstream, service_name, discovery, self._context, place)
+            self._plan.need(("discovery", upstream, identity_of(discovery, self._context)), find, place)
+        if "discovery" not in self._context.roles and not mirror:
+            health_told(upstream, health, self._context, place, discovered=discovery is not None)
+        elif health is not None:
+            turns = self._plan.need(("health checks",), ProbeTurns, place)
+            self._plan.need(("prober", upstream, health), partial(Prober, upstream, check_of(health), turns), place)
+        self._upstreams[target, mirror] = upstream
+        return upstream
+
+    def _balancing(self, service: ServiceConfig, place: Place) -> Callable[[], Balancer]:
+        return balancing_of(service.balance, self._plan.need(("beside",), Beside, place))
+
+    def _rules(self, service: ServiceConfig) -> Rules:
+        """What depends on the time or on this gateway is not for hashing: all gateways are to agree on it."""
+        config = self._configuration.middleware.zones
+        if service.balance.consistent_hash is not None:
+            return Rules(panic_below=service.panic)
+        zones = Zones(config.own, config.gateways) if config.own else None
+        return Rules(service.slow_start, service.panic, zones)
+
+    def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
+        if service.protocol != "https":
+            return None
+        config = service.tls
+        settings = TlsSettings(None, config.server_name, config.verify)
+        if config.ca is None:
+            return settings
+        try:
+            trusting = replace(settings, ca=read_regular(self._configuration.base / config.ca, MAX_CA_BYTES).decode())
+            trusting.context()
+        except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            place = ("services", name, "tls", "ca")
+            text = f"{config.ca} cannot be used: {reason}"
+            self.problems.append(self._configuration.problem("routes.yaml", place, text))
+            return settings
+        return trusting
+
+
+def _configure(changed: Mapping[Upstream, tuple[Settings, Sequence[Member] | None]]) -> None:
+    for upstream, (settings, members) in changed.items():
+        upstream.configure(settings)
+        if members is not None:
+            upstream.replace(members)
