@@ -60,7 +60,7 @@ def translate(document: Mapping[str, Any], model: str, *, drop: bool = False) ->
         body["system"] = system
     body["messages"] = turns.messages()
     _sampling(fields, body, model)
-    _tools(fields, body, turns)
+    _tools(fields, body, turns, model)
     _user(fields, body)
     _shape(fields, body)
     thinks = set_thinking(fields, body, model)
@@ -141,8 +141,8 @@ def _shape(fields: Fields, body: dict[str, Any]) -> None:
     shape.end()
 
 
-def _tools(fields: Fields, body: dict[str, Any], turns: Turns) -> None:
-    tools = [tool for one in fields.objects("tools") if (tool := _tool(one)) is not None]
+def _tools(fields: Fields, body: dict[str, Any], turns: Turns, model: str) -> None:
+    tools = [tool for one in fields.objects("tools") if (tool := _tool(one, model)) is not None]
     choice, tools = _choice(fields, tools)
     if fields.truth("parallel_tool_calls") is False and tools:
         choice = {"type": "auto"} if choice is None else choice
@@ -158,7 +158,7 @@ def _tools(fields: Fields, body: dict[str, Any], turns: Turns) -> None:
             body["tool_choice"] = choice
 
 
-def _tool(tool: Fields) -> dict[str, Any] | None:
+def _tool(tool: Fields, model: str) -> dict[str, Any] | None:
     kind = tool.needed_text("type")
     if kind != "function":
         tool.notes.unsupported(tool.at("type"), kind)
@@ -171,7 +171,10 @@ def _tool(tool: Fields) -> dict[str, Any] | None:
     if description := function.text("description"):
         made["description"] = description
     if function.truth("strict"):
-        made["strict"] = True
+        if model_names.takes_strict_tools(model):
+            made["strict"] = True
+        else:
+            function.notes.harmless(function.at("strict"))
     if (hint := tool.mapping("cache_control")) is not None:
         made["cache_control"] = hint
     function.end()

@@ -44,6 +44,11 @@ def takes_sampling(model: str) -> tuple[bool, bool]:
     return version < (4, 7), version < (4, 1)
 
 
+def takes_strict_tools(model: str) -> bool:
+    """Whether a model behind Messages takes `strict` of tools, which Claude refuses before 4.5."""
+    return (claude_version(model) or (4, 5)) >= (4, 5)
+
+
 def thinks_by_itself(model: str) -> bool:
     """Whether a model thinks where the request says nothing of it, as Claude does from 5 on."""
     return (claude_version(model) or (0, 0)) >= (5, 0)

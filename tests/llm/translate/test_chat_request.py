@@ -167,6 +167,15 @@ def test_thinking_blocks_are_kept_or_dropped_as_a_whole() -> None:
     assert result.dropped == ("messages[].thinking_blocks",)
 
 
+def test_strict_tools_are_of_models_that_know_them() -> None:
+    """Others refuse the field, and mostly do without what it says."""
+    request = {"messages": [], "tools": [{"type": "function", "function": {"name": "f", "strict": True}}]}
+    assert sent(request, "claude-sonnet-4-5")["tools"][0]["strict"] is True
+    old = translate(request, "claude-3-7-sonnet-latest")
+    assert "strict" not in orjson.loads(old.body)["tools"][0]
+    assert old.dropped == ("tools[].function.strict",)
+
+
 @pytest.mark.parametrize(("model", "effort"), [("claude-opus-4-6", "high"), ("claude-sonnet-5", "xhigh")])
 def test_the_highest_effort_is_one_that_the_model_knows(model: str, effort: str) -> None:
     """There is more than high from 4.7 on."""

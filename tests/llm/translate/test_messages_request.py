@@ -123,3 +123,24 @@ def test_reasoning_goes_back_to_the_model_that_it_came_from_and_to_no_other() ->
     other = translate(request, "small")
     assert orjson.loads(other.body)["messages"][0] == {"role": "assistant", "content": "4"}
     assert other.dropped == ("messages[].content[].thinking",)
+
+
+OBJECT = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        (OBJECT, True),
+        ({**OBJECT, "required": []}, False),
+        ({**OBJECT, "additionalProperties": True}, False),
+        ({**OBJECT, "properties": {"a": {"type": "array", "items": {**OBJECT, "required": []}}}}, False),
+        ({"anyOf": [OBJECT, {"type": "string"}]}, True),
+        ({"type": "object", "properties": {"a": {}}}, False),
+    ],
+)
+def test_a_schema_is_strict_where_openai_takes_it_so(schema: dict[str, Any], strict: bool) -> None:
+    """Anthropic allows optional properties; OpenAI refuses them in a strict schema."""
+    shape = {"format": {"type": "json_schema", "schema": schema}}
+    body = orjson.loads(translate({"messages": [], "output_config": shape}).body)
+    assert body["response_format"]["json_schema"] == {"name": "answer", "strict": strict, "schema": schema}
