@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from gateway.config.models import ModelsFile, RouteConfig, RoutesFile
 from gateway.config.models.cache import RouteCache
+from gateway.config.models.llm.mcp import METADATA_PATH
 from gateway.config.models.llm.paths import MCP, METADATA, METHODS, MODELS, PATHS, PROBE, PROBES
 from gateway.config.models.timeouts import RouteTimeouts, Timeouts
 
@@ -23,6 +24,11 @@ _HANDED_DOWN: Final = frozenset(
 
 class AutomaticRoute(RouteConfig):
     """A route that is not written: it takes what no other one does."""
+
+    @property
+    def public(self) -> bool:
+        """Whether it is for anyone: what a server says of its authorization (RFC 9728)."""
+        return self.path.startswith(METADATA_PATH)
 
 
 def target_of(route: RouteConfig, models: ModelsFile | None) -> Target | None:
@@ -82,8 +88,8 @@ def _automatic(
             ending = "" if len(models.mcp) == 1 else f".{name}"
             target = MCP + ending
             yield _route(table, taken, id=target, path=endpoint.path, methods=METHODS, target=target)
-            path = f"/.well-known/oauth-protected-resource{endpoint.path}"
-            public = {"auth": (), "authorize": ()}  # RFC 9728
+            path = METADATA_PATH + endpoint.path
+            public = {"auth": (), "authorize": ()}
             yield _route(table, taken, id=METADATA + ending, path=path, methods=("GET",), target=target, **public)
 
 

@@ -98,8 +98,12 @@ def test_paid_keys_are_open_to_no_one_by_accident() -> None:
     assert errors(OWN, models=MODELS) == [f"models.yaml:1:1: providers: {message}"]
     seed = "modelRouting: {profiles: {a: {preferProviders: [openai]}}}\n"
     assert errors(OWN, models=seed) == [f"models.yaml:1:1: {message}"]
-    assert "auth: [] if that is meant" in errors("- {path: /llm/*, target: models}\n", models=MODELS)[0]
+    assert "auth: [] to the route if that is meant" in errors("- {path: /llm/*, target: models}\n", models=MODELS)[0]
     assert parsed("- {path: /llm/*, auth: [], target: models}\n", models=MODELS).routes.routes[0].auth == ()
+    defaults = "defaults: {auth: []}\nroutes:\n"
+    assert "defaults of routes.yaml has auth: []; write a route" in errors(defaults + OWN, models=MODELS, auth=AUTH)[0]
+    open_route = defaults + "- {path: /llm/*, target: models}\n"
+    assert "auth: [] to the route if that is meant" in errors(open_route, models=MODELS, auth=AUTH)[0]
 
 
 @pytest.mark.parametrize("target", ["models", "mcp", "mcp.tools"])

@@ -223,6 +223,11 @@ def _others(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]
             yield Fault(("content", "routes", route), message, show_value=False)
     if not models.in_force and not models.mcp:
         yield Fault((), "there is no provider, so that there are no models; add providers", show_value=False)
+    if models.in_force and configuration.auth.mode == "shadow":
+        message = (
+            "anyone can use the keys of the providers while auth.yaml says mode: shadow; write mode: enforce there"
+        )
+        yield Fault(("providers",), message, show_value=False)
     names = configuration.auth.default
     if models.in_force and any(configuration.auth.schemes[name].kind == "anonymous" for name in names):
         open_ = [each.id for each in configuration.routes.routes if each.target == "models" and each.auth is None]

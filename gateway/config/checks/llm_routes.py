@@ -6,7 +6,7 @@ from typing import Final
 from gateway.config.checks.routes import STAND_IN
 from gateway.config.model_routes import AutomaticRoute, target_of
 from gateway.config.models import Configuration, RouteConfig
-from gateway.config.models.llm.paths import MCP, MODELS, PROBE
+from gateway.config.models.llm.paths import MCP, MODELS, PROBES
 from gateway.config.problems import Fault, Path
 from gateway.config.route_rules import rule
 from gateway.plurals import counted
@@ -48,28 +48,40 @@ def taken_names(configuration: Configuration) -> Iterator[Fault]:
 
 
 def open_to_all(configuration: Configuration) -> Iterator[Fault]:
-    """Routes to models without any authentication, where that is not said."""
+    """Routes to models without any authentication, where they do not say so themselves."""
     for place, route in _to_models(configuration):
-        if route.auth is None and not configuration.auth.default and not isinstance(route, AutomaticRoute):
-            message = "anyone could use the keys of the providers: auth.yaml has no default; add auth: [SCHEME], or "
-            yield Fault((*place, "target"), f"{message}auth: [] if that is meant", show_value=False)
+        if isinstance(route, AutomaticRoute) or _has_schemes(configuration, route):
+            continue
+        if route.auth is None or not configuration.says_itself(int(place[1]), "auth"):
+            message = (
+                "anyone could use the keys of the providers: no scheme of auth.yaml holds here; add auth: [SCHEME]"
+            )
+            yield Fault((*place, "target"), f"{message}, or auth: [] to the route if that is meant", show_value=False)
 
 
 def open_paths(configuration: Configuration) -> Iterator[Fault]:
-    """The same of the routes that are there by themselves."""
+    """The same of the routes that are there by themselves, but for those that are meant to be open."""
     unguarded = [
-        route
+        route.target
         for _, route in _to_models(configuration)
-        if isinstance(route, AutomaticRoute) and route.auth is None and not configuration.auth.default
+        if isinstance(route, AutomaticRoute) and not route.public and not _has_schemes(configuration, route)
     ]
-    for target in dict.fromkeys(route.target for route in unguarded if route.id != PROBE):
+    for target in dict.fromkeys(unguarded):
+        given = configuration.routes.defaults.auth is not None
+        cause = (
+            "defaults of routes.yaml has auth: []; write" if given else "auth.yaml has no default; add one, or write"
+        )
         what = "the models" if target == MODELS else "the MCP servers"
         yield Fault(
             ("providers",) if target == MODELS else ("mcp",),
-            f"anyone could use {what}: auth.yaml has no default; add one, or write a route with target: {target} "
-            "and auth: [SCHEME], or with auth: [] if that is meant",
+            f"anyone could use {what}: {cause} a route with target: {target} and auth: [SCHEME], or with auth: [] if "
+            "that is meant",
             show_value=False,
         )
+
+
+def _has_schemes(configuration: Configuration, route: RouteConfig) -> bool:
+    return bool(configuration.auth.default if route.auth is None else route.auth)
 
 
 def idle_on_routes(configuration: Configuration) -> Iterator[Fault]:
@@ -86,8 +98,8 @@ def idle_on_routes(configuration: Configuration) -> Iterator[Fault]:
 
 def overlaps(configuration: Configuration) -> Iterator[Fault]:
     """Routes that take requests from those that are there by themselves."""
-    below = [(_anywhere(route), route.id) for route in configuration.routes.routes if isinstance(route, AutomaticRoute)]
-    below = [(rule, name) for rule, name in below if rule.id != PROBE]
+    automatic = (route for route in configuration.routes.routes if isinstance(route, AutomaticRoute))
+    below = [(_anywhere(route), route.id) for route in automatic if route.all_paths != PROBES]
     if not below:
         return
     found: dict[int, dict[str, None]] = {}

@@ -206,5 +206,7 @@ def test_anonymous_callers_are_said() -> None:
     auth = "schemes: {keys: {api_key: }, public: {anonymous: }}\ndefault: [keys, public]\n"
     (line,) = warned(OPENAI, auth)
     assert "lets anonymous callers in" in line
+    (line,) = warned(OPENAI, AUTH + "mode: shadow\n")
+    assert "mode: shadow" in line
     own = ROUTES + "- {path: /llm/*, target: models, auth: [keys]}\n"
     assert warned(OPENAI, auth, own) == []
