@@ -6,8 +6,6 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import orjson
-
 from gateway.http import Exchange, WholeBody
 from gateway.http.bodies import Body
 from gateway.http.model_record import ModelRecord
@@ -19,7 +17,8 @@ from gateway.llm.metering import Meter
 from gateway.llm.money import Money
 from gateway.llm.providers import CREDENTIALS, Key, Provider
 from gateway.llm.realtime import REALTIME, with_model
-from gateway.llm.request import ModelRequest, rewritten
+from gateway.llm.request import BadBody, ModelRequest, limited, rewritten
+from gateway.llm.speaking import bad_body
 from gateway.llm.translate.table import translation
 from gateway.llm.translate.translation import Translated, Translation
 from gateway.llm.upload import Upload
@@ -107,7 +106,9 @@ class Going:
         origin = Origin(provider.name, key.fingerprint)
         sent = Sent(call.api, origin, taking_out=not request.tells_usage)
         if candidate.translated and (found := translation(call.api.name, provider.protocol)) is not None:
-            translated = found.request(self._limited(), candidate.model, drop=provider.unsupported == "drop")
+            translated = found.request(
+                limited(request, self.output_limit), candidate.model, drop=provider.unsupported == "drop"
+            )
             self.record.translated, self.record.dropped = found.to_api, translated.dropped
             sent = Sent(_APIS[found.to_api], origin, translation=found, translated=translated)
             path, query, body = found.to_path, b"", translated.body
@@ -115,7 +116,10 @@ class Going:
             hidden |= self._beginning(found.hidden) | {b"content-type"}
         elif self.upload is None and call.api.reads_body:
             model = candidate.model if candidate.model != request.model else None
-            body = rewritten(request, model=model, ask_usage=sent.taking_out, output_limit=self.output_limit)
+            try:
+                body = rewritten(request, model=model, ask_usage=sent.taking_out, output_limit=self.output_limit)
+            except BadBody as error:
+                raise bad_body(error) from None
         if call.api is REALTIME:
             query = with_model(query, candidate.model)
         exchange.target_path, exchange.query = provider.path_of(path), query
@@ -140,13 +144,6 @@ class Going:
             exchange.fields = {name: value for name, value in self.fields.items() if name != b"content-length"}
             if size is not None:
                 exchange.fields[b"content-length"] = b"%d" % size
-
-    def _limited(self) -> dict[str, object]:
-        """The request as it is to be translated: with the limit of its output, where it must be given one."""
-        if self.output_limit is None:
-            return dict(self.request.document)
-        document: dict[str, object] = orjson.loads(rewritten(self.request, output_limit=self.output_limit))
-        return document
 
     def _beginning(self, prefixes: tuple[str, ...]) -> frozenset[bytes]:
         starts = tuple(prefix.encode() for prefix in prefixes)

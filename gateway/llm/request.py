@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -142,7 +142,7 @@ def rewritten(
 ) -> bytes:
     """The body with another name of the model, with usage asked for in its stream, with a limit of its output.
 
-    Every other byte is as it was. The name of a model that the path has is changed by `Call.path_for`.
+    Every other byte is as it was. The name of a model that the path has is changed by `Call.path_for`. Raises BadBody.
     """
     values: list[tuple[splice.Span, bytes]] = []
     added: dict[str, bytes] = {}
@@ -156,6 +156,20 @@ def rewritten(
     return splice.replaced(request.body, values, added) if values or added else request.body
 
 
+def limited(request: ModelRequest, output_limit: int | None) -> dict[str, Any]:
+    """The document of the body with a limit of its output, to be translated. (Not of Gemini, which is not.)"""
+    document = dict(request.document)
+    if output_limit is not None:
+        document.update(dict.fromkeys(_limits_of(request), output_limit))
+    return document
+
+
+def _limits_of(request: ModelRequest) -> Sequence[str]:
+    """The members to be set where the output is limited: those that are there, or the one to be added."""
+    names = _LIMITS.get(request.api.name, ())
+    return [name for name in names if request.document.get(name) is not None] or names[:1]
+
+
 def _limit(
     request: ModelRequest, limit: bytes, values: list[tuple[splice.Span, bytes]], added: dict[str, bytes]
 ) -> None:
@@ -166,9 +180,7 @@ def _limit(
         inner = next((name for name in _CONFIG_LIMITS if said.get(name) is not None), _CONFIG_LIMITS[0])
         _set_member(request, config, inner, limit, values, added)
         return
-    names = _LIMITS.get(request.api.name, ())
-    there = [name for name in names if document.get(name) is not None]
-    for name in there or names[:1]:
+    for name in _limits_of(request):
         if name in document:
             values += _everywhere(request, name, limit)
         else:
@@ -193,7 +205,10 @@ def _set_member(
     else:
         for span in request.places[name]:
             old = body[span.start : span.end]
-            spans = splice.places(old, inner, said[inner]) if inner in said else []
+            try:
+                spans = splice.places(old, inner, said[inner]) if inner in said else []
+            except splice.TooManyError as error:
+                raise BadBody(f"`{name}` cannot be read: {error}", name) from None
             new = splice.replaced(old, [(place, value) for place in spans], None if spans else {inner: value})
             values.append((span, new))
 

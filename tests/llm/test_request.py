@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.llm.apis import find
-from gateway.llm.request import BadBody, ModelRequest, read, rewritten
+from gateway.llm.request import BadBody, ModelRequest, limited, read, rewritten
 
 CHAT = "/v1/chat/completions"
 GEMINI = "/v1beta/models/gemini-9:generateContent"
@@ -242,3 +242,18 @@ def test_limits_of_gemini_that_could_be_read_otherwise_are_refused(body: bytes, 
     """Two spellings of one member, and wrong types."""
     with pytest.raises(BadBody, match=sentence):
         asked(body, GEMINI)
+
+
+def test_a_request_that_is_translated_has_the_same_limit() -> None:
+    """In its document, also where that has half of a character."""
+    request = asked(b'{"max_tokens":100,"messages":["\\ud83d"]}', "/v1/messages")
+    assert limited(request, 7) == {"max_tokens": 7, "messages": ["\ud83d"]}
+    assert limited(request, None) == request.document
+    assert limited(asked(b"{}"), 7) == {"max_completion_tokens": 7}
+
+
+def test_an_object_that_is_a_burden_is_refused() -> None:
+    """Where a member of it must be found, and may be hidden among thousands."""
+    request = asked(b'{"stream":true,"stream_options":{"\\u0061":1' + b',"b":1' * 20_000 + b',"include_usage":false}}')
+    with pytest.raises(BadBody, match="too many"):
+        rewritten(request, ask_usage=True)
