@@ -122,7 +122,7 @@ class Models:
             raise bad_body(error) from None
         record = exchange.model = ModelRecord(call.api.name, self.settings.revision)
         record.asked, record.streamed = request.model, request.stream
-        tier = request.document.get("service_tier")
+        tier = request.document.get("service_tier", request.document.get("speed"))  # what costs more, or less
         tier = tier if isinstance(tier, str) else ""
         bill = Bill(self.money, record, exchange.route or "", request.text_bytes, tier, request.n)
         return Going(

@@ -30,6 +30,10 @@ KEPT_SECONDS: Final = 60.0  # for which they are
 LONGEST_NAME: Final = 200
 STANDARD: Final = frozenset({"", "auto", "default", "standard", "standard_only"})  # service tiers that change nothing
 
+LISTED: Final = (
+    *("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok"),
+    "output_reasoning_mtok",
+)
 _COMPANIES: Final = {"openai": "openai", "anthropic": "anthropic", "gemini": "google"}  # by protocol
 
 Unknown = Literal["refuse", "free", "assume"]
@@ -47,6 +51,8 @@ class Tokens(Protocol):
     @property
     def cache_write(self) -> int: ...
     @property
+    def cache_write_long(self) -> int: ...
+    @property
     def reasoning(self) -> int: ...
 
 
@@ -60,16 +66,19 @@ class Rates:
     cache_write: int
     reasoning: int
     request: int = 0
+    cache_write_long: int = 0  # for an hour
 
     def micros(self, usage: Tokens) -> int:
         """What so much costs."""
         read = min(_tokens(usage.cache_read), _tokens(usage.input))
         written = min(_tokens(usage.cache_write), _tokens(usage.input) - read)
+        long = min(_tokens(usage.cache_write_long), written)
         reasoning = min(_tokens(usage.reasoning), _tokens(usage.output))
         femto = (
             (_tokens(usage.input) - read - written) * self.input
             + read * self.cache_read
-            + written * self.cache_write
+            + (written - long) * self.cache_write
+            + long * max(self.cache_write, self.cache_write_long)
             + (_tokens(usage.output) - reasoning) * self.output
             + reasoning * self.reasoning
             + self.request
@@ -79,7 +88,7 @@ class Rates:
     def dearest(self, input_tokens: int, output_tokens: int) -> int:
         """What so much costs at most, whatever of it is cached or reasoning."""
         femto = (
-            _tokens(input_tokens) * max(self.input, self.cache_read, self.cache_write)
+            _tokens(input_tokens) * max(self.input, self.cache_read, self.cache_write, self.cache_write_long)
             + _tokens(output_tokens) * max(self.output, self.reasoning)
             + self.request
         )
@@ -275,8 +284,7 @@ def _price(listed: Any) -> Price | None:
     """A price of genai-prices as ours. None: it has none for tokens."""
     if listed.input_mtok is None and listed.output_mtok is None:
         return None
-    names = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "output_reasoning_mtok")
-    values = {name: getattr(listed, name) for name in names}
+    values = {name: getattr(listed, name) for name in LISTED}
     starts = {tier.start for value in values.values() if hasattr(value, "tiers") for tier in value.tiers}
     request = listed.requests_kcount or Decimal(0)
     return Price(tuple((start, _rates(values, start, request)) for start in sorted({0, *starts})))
@@ -297,6 +305,7 @@ def _rates(values: Mapping[str, Any], start: int, request: Decimal) -> Rates:
         cache_write=at("cache_write_mtok", plain),
         reasoning=at("output_reasoning_mtok", output),
         request=femto(request, 1000),
+        cache_write_long=at("cache_write_1h_mtok", 0),
     )
 
 

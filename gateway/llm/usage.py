@@ -20,6 +20,7 @@ class Usage:
     cache_write: int = 0
     reasoning: int = 0
     estimated: bool = False  # some of it, at least
+    cache_write_long: int = 0  # what of `cache_write` is kept for an hour, which costs more
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -29,6 +30,7 @@ class Usage:
             self.cache_write + other.cache_write,
             self.reasoning + other.reasoning,
             self.estimated or other.estimated,
+            self.cache_write_long + other.cache_write_long,
         )
 
 
@@ -78,7 +80,8 @@ def of_anthropic(value: object) -> Usage | None:
     tokens, output = count(said.get("input_tokens")) + cache_read + cache_write, count(said.get("output_tokens"))
     if not tokens and not output:
         return None
-    return Usage(tokens, output, cache_read, cache_write, _thought(said, output))
+    long = min(cache_write, count(members(said.get("cache_creation")).get("ephemeral_1h_input_tokens")))
+    return Usage(tokens, output, cache_read, cache_write, _thought(said, output), cache_write_long=long)
 
 
 def _thought(said: Mapping[str, Any], output: int) -> int:

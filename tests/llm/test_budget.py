@@ -37,6 +37,7 @@ class Used:
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    cache_write_long: int = 0
 
 
 class Clock:

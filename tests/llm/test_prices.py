@@ -56,6 +56,19 @@ def test_cached_and_reasoning_tokens_are_counted_once() -> None:
     assert found.micros(Usage(1000, 0, cache_read=5000, cache_write=5000)) == 100  # never more than there was
 
 
+def test_caches_of_an_hour_cost_more() -> None:
+    """Anthropic says of what was written how much is kept for an hour, at twice the price of input."""
+    usage = Usage(1000, 0, cache_write=1000, cache_write_long=400)
+    assert prices().cost("anthropic", "claude-haiku-4-5", usage) == 600 * 5 // 4 + 400 * 2
+    assert prices().dearest("anthropic", "claude-haiku-4-5", 1000, 0) == 2000
+
+
+def test_fast_answers_cost_more() -> None:
+    """Anthropic's `speed: fast`, which is no service tier."""
+    assert prices().cost("anthropic", "claude-fable-5-2", Usage(10**6, 0), tier="fast") == 16_000_000
+    assert prices().cost("anthropic", "claude-fable-5-2", Usage(10**6, 0)) == 8_000_000
+
+
 def test_long_inputs_have_another_price() -> None:
     """All of a request at the tier that its input reaches; the reservation is at the dearest that it may reach."""
     assert prices().cost("google", "gemini-2.5-pro", Usage(200_000, 0)) == 250_000
@@ -69,7 +82,7 @@ def test_a_reservation_is_at_the_dearest_tier() -> None:
     falling = Price(((0, Rates(2 * 10**9, 0, 0, 0, 0)), (100, Rates(10**9, 0, 0, 0, 0))))
     assert falling.dearest(200, 0) == 400
     assert falling.micros(Usage(200, 0)) == 200
-    assert prices().dearest("anthropic", "claude-haiku-4-5", 1000, 0) == 1250
+    assert prices().dearest("openai", "gpt-4o", 1000, 0) == 2500
 
 
 def test_service_tiers_change_the_price() -> None:

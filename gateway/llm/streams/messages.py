@@ -69,8 +69,9 @@ class MessagesReader(Reader):
         for name in _COUNTS:
             if count(said.get(name)) or (name in said and name not in self._counts):
                 self._counts[name] = 0 if first and name == "output_tokens" else said[name]
-        if "output_tokens_details" in said:
-            self._counts["output_tokens_details"] = said["output_tokens_details"]
+        for name in ("output_tokens_details", "cache_creation"):
+            if members(said.get(name)):
+                self._counts[name] = said[name]
         if not first and "output_tokens" in said:
             self._output_said = True
         self.usage = of_anthropic(self._counts)

@@ -87,6 +87,14 @@ def test_counts_that_come_late_are_merged_by_presence() -> None:
     assert lost.usage == Usage(9, 2)
 
 
+def test_what_is_cached_for_an_hour_is_told_apart() -> None:
+    """It costs more; the end of the stream need not repeat it."""
+    reader = MessagesReader()
+    written = {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 30}
+    kinds(reader, [start(input_tokens=1, cache_creation_input_tokens=40, cache_creation=written), end(output_tokens=2)])
+    assert reader.usage == Usage(41, 2, cache_write=40, cache_write_long=30)
+
+
 def test_counts_of_output_are_counted_up() -> None:
     """The last of several counts."""
     reader = MessagesReader()
