@@ -194,7 +194,10 @@ class DemoModels:
             return
         array = request.family == "gemini" and "alt=sse" not in request.query
         delivered, finished = await client.stream(answered.events, request.family, asked.faults, array=array)
-        (self.completed if finished else self.unfinished).add(given, delivered)
+        # What was thought is in the sum at the end, whether it was shown or not.
+        (self.completed if finished else self.unfinished).add(
+            given, given.output * asked.number if finished else delivered
+        )
 
 
 def _models(family: str) -> Mapping[str, Any]:

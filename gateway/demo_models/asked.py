@@ -87,7 +87,9 @@ def reply(asked: Asked) -> Reply:
     prompt = max(1, -(-len(asked.prompt) // CHARACTERS_PER_TOKEN))
     calls = tuple(_calls(asked))
     text = "" if calls else f"You said: {asked.last}" if not asked.answered_by_tool else f"The tool said: {asked.last}"
-    pieces = [f"word{number} " for number in range(faults.words)] if faults.words and not calls else WORD.findall(text)
+    pieces = (
+        [f"{number % 1000:03} " for number in range(faults.words)] if faults.words and not calls else WORD.findall(text)
+    )
     limit = LIMIT if asked.limit is None else max(asked.limit, 0)
     thought = THOUGHT[:limit] if faults.has("think") else ()
     kept = pieces[: limit - len(thought)]

@@ -23,8 +23,8 @@ class Faults:
     comes. `slow` or `slow-200`: so many milliseconds (50) before each event, or before the whole answer.
     `malformed`: an event after some content is no JSON. `split-7`: written in pieces of 7 bytes.
     `no-usage`: no usage at all; `usage-every`: cumulative usage on each chunk of a chat; `usage-with-choices`: the
-    last usage of a chat stands on a chunk with choices. `words-500`: an answer of 500 words. `cached-10`: 10 of the
-    input tokens were read from a cache. `think`: thinks first, where the family shows it.
+    last usage of a chat stands on a chunk with choices. `words-500`: an answer of 500 words of four bytes.
+    `cached-10`: 10 of the input tokens were read from a cache. `think`: thinks first, where the family shows it.
     """
 
     status: int = 0

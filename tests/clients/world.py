@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from gateway.config.load import load
 from gateway.demo_models import DemoModels, serving
 from tests.support import GatewayProcess
 
@@ -78,6 +79,7 @@ def world(
         (config / "models.yaml").write_text(models)
         gateway = GatewayProcess(config)
         gateway.write(routes, middleware or None, auth)
+        load(config, {})  # says at once what is wrong
         try:
             gateway.start()
             yield World(gateway, providers, ports)
