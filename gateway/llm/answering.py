@@ -112,6 +112,9 @@ async def _whole(
         await beginning.hold(Limits(MOST_TRANSLATED, float("inf")) if changed else limits)
         if beginning.failure is not None:
             return failures.truncated(beginning.failure)
+        if not beginning.whole and sent.translated is not None:
+            beginning.close()
+            return _untranslatable(going, "The provider's answer is longer than can be translated.")
         if not beginning.whole:
             passed = MeteredWhole(beginning, sent.api, meter, decoder)
             going.record.from_provider = True
@@ -125,17 +128,24 @@ async def _whole(
             meter.sent = False
             return failures.of_said(said.error, _said(going, said.error, providers))
         meter.answer = WholeAnswer(said, said.text_bytes)
-    meter.content()
     if sent.translated is not None:
         try:
             data = sent.translated.answer(data)
         except BadAnswer as error:
-            return Failure("error", switch=True, error=GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, str(error)))
+            return _untranslatable(going, str(error))
         headers = _as_json([line for line in headers if not line[0].startswith(_OF_LIMITS)])
     elif sealing is not None:
         data = sealing.answer(data, sent.origin)
+    meter.content()
     going.record.from_provider = True
     return Response(response.status, for_client(_of_length(headers, len(data))), data)
+
+
+def _untranslatable(going: Going, sentence: str) -> Failure:
+    """What the provider answered took tokens, and is of no use to the client."""
+    going.meter.lost(going.meter.answer)
+    error = GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, sentence, public_detail=sentence)
+    return Failure("error", switch=True, error=error)
 
 
 def _said(going: Going, error: ProviderError, providers: Sequence[Provider]) -> Response:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.demo_models import DemoModels, serving
+from gateway.llm import answering
 from tests.llm.support import Answered, gateway
 from tests.llm.translate.support import events_of
 
@@ -134,3 +135,19 @@ async def test_what_was_dropped_is_listed_in_a_header(direction: str) -> None:
     assert answered.status == 200
     assert answered.headers["x-gateway-dropped"] == "novelty"
     assert b"novelty" not in provider.received[0].body
+
+
+@pytest.mark.parametrize("direction", CASES)
+async def test_an_answer_that_is_too_long_to_be_translated_is_an_error(
+    direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not passed on in the format of the provider, which no SDK of the client's API could read."""
+    monkeypatch.setattr(answering, "MOST_TRANSLATED", 200)
+    answered, _ = (
+        await ask(direction, "words-500", max_tokens=1000)
+        if direction != "responses"
+        else (await ask(direction, "words-500"))
+    )
+    assert answered.status == 502
+    assert "longer than can be translated" in answered.json["error"]["message"]
+    assert answered.noted.input_tokens == answered.noted.output_tokens == 0
