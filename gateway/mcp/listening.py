@@ -77,7 +77,7 @@ async def _stream(
 ) -> Body | None:
     """What one server says from behind this event on; None where it says nothing by itself."""
     own = copy(exchange)
-    own.deferred = None  # it may be opened many times while the client listens
+    own.deferred = None  # it may be opened many times while the client listens: each ends by itself
     lines: Headers = [(b"accept", EVENTS if body is None else b"application/json, " + EVENTS)]
     if id.isprintable() and id:
         lines.append((b"last-event-id", id.encode("latin-1", "replace")))
@@ -85,9 +85,13 @@ async def _stream(
         response = await server.send(own, session, body, lines=lines)
     except SessionLost:
         return None
-    if (body_of_events := events_of(response)) is not None:
-        return body_of_events
+    except BaseException:
+        own.close()
+        raise
+    if (events := events_of(response)) is not None:
+        return _Owned(events, own)
     give_up(response)
+    own.close()
     if response.status >= 500:
         raise GatewayError(ErrorKind.UPSTREAM_UNAVAILABLE, f"{server.name} answers {response.status}")
     return None
@@ -116,3 +120,26 @@ def _give_up(opening: Sequence[asyncio.Future[Body | None]]) -> None:
             each.cancel()
         elif not each.cancelled() and each.exception() is None and (body := each.result()) is not None:
             body.close()
+
+
+class _Owned:
+    """A stream, with the exchange that it belongs to. A Body."""
+
+    __slots__ = ("_body", "_exchange", "read")
+
+    def __init__(self, body: Body, exchange: Exchange) -> None:
+        self._body = body
+        self._exchange = exchange
+        self.read = body.read
+
+    @property
+    def trailers(self) -> Headers:
+        return self._body.trailers
+
+    @property
+    def ready(self) -> bool:
+        return self._body.ready
+
+    def close(self) -> None:
+        self._body.close()
+        self._exchange.close()

@@ -89,3 +89,15 @@ async def test_endpoint_is_explained(tmp_path: Path) -> None:
     assert explained["outcome"] == "forwarded"
     (row,) = (each for each in shown if each["route"] == "mcp")
     assert [way["name"] for way in row["ways"]] == [f"http://127.0.0.1:{stub.port}"]
+
+
+async def test_server_that_fails_is_left_alone(tmp_path: Path) -> None:
+    """Behind its breaker, a server that answered with nothing but failures gets no more calls for a while."""
+    stub = McpStub(raw=(500, "text/plain", [b"broken"]))
+    async with serving(stub), gateway(tmp_path, stub) as made:
+        headers = ACCEPT | {"x-api-key": KEY}
+        said = [(await made.client.post("/mcp", json=message("ping"), headers=headers)).status_code for _ in range(15)]
+        last = await made.client.post("/mcp", json=message("ping"), headers=headers)
+    assert said == [500] * 10 + [503] * 5
+    assert (last.json()["id"], last.json()["error"]["code"], "retry-after" in last.headers) == (1, -32000, True)
+    assert len(stub.received) == 10

@@ -17,7 +17,7 @@ def unknown_names(configuration: Configuration) -> Iterator[Fault]:
     for place, server in _servers(configuration):
         if server.service is not None and server.service not in services:
             yield _unknown((*place, "service"), server.service, services, "services of routes.yaml")
-        if server.breaker is not None and server.breaker.profile not in breakers:
+        if server.breaker.profile not in breakers:
             yield _unknown((*place, "breaker"), server.breaker.profile, breakers, "breakers of middleware.yaml")
         for name, tool in server.tools.items():
             if tool.limit is not None and tool.limit.store == "redis" and configuration.middleware.redis is None:

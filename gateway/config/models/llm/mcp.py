@@ -6,7 +6,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from gateway.config.models.base import Model
-from gateway.config.models.breakers import BreakerOfRoute
+from gateway.config.models.breakers import Breaker, BreakerOfRoute
 from gateway.config.models.rate_limits import RateLimit
 from gateway.config.values.addresses import HeaderName, HttpUrl, ServiceName, parse_target
 from gateway.config.values.kinds import Kind, Several, SomeOf, Text, TextLike, Unset, as_list, refuse
@@ -120,8 +120,10 @@ class McpServer(Model):
     timeout: Duration = Field(
         300, description="How long it may take to answer a request; for a call of a tool, until its result."
     )
-    breaker: Unset[BreakerOfRoute] = Field(
-        None, description="When it is left alone for a while. Unset: never; `long-tail` is for tools that take minutes."
+    breaker: BreakerOfRoute = Field(
+        Breaker(profile="long-tail"),
+        description="When it is left alone for a while: `long-tail`, for tools that take minutes, unless another one "
+        "is named.",
     )
     tools: dict[ToolPattern, McpTool] = Field(
         {},
