@@ -14,9 +14,11 @@ from gateway.auth.auth_server import AuthServer, AuthServerError, Query, Reply
 from gateway.auth.context import AuthContext
 from gateway.auth.credentials import authorization, without_parameters
 from gateway.auth.identities import Identities, header_names
+from gateway.auth.model_keys import BESIDE
 from gateway.auth.scheme import AuthResult, Locations, Refused, unavailable
 from gateway.auth.token_locations import TWO_TOKENS, TokenLocations, secret_parameters, token_locations
 from gateway.auth.turns import owner_of
+from gateway.config.model_routes import target_of
 from gateway.config.models.auth.forward_auth import ForwardAuthScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Headers, Identity, Response
@@ -73,6 +75,7 @@ class ForwardAuth:
     locations: Locations
     token_locations: TokenLocations
     secret_parameters: frozenset[bytes]  # of the query, in which any scheme finds its credentials
+    to_models: frozenset[str]  # ids of routes on which keys are found in more places
     forward: bool = False
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
@@ -123,9 +126,12 @@ class ForwardAuth:
 
     def _query_part(self, exchange: Exchange) -> bytes:
         """Without credentials, of other schemes either: services write the URI to their logs."""
-        if not self.secret_parameters or not exchange.query:
+        names = self.secret_parameters
+        if exchange.route in self.to_models:
+            names |= BESIDE.parameters
+        if not names or not exchange.query:
             return exchange.query_part()
-        query = without_parameters(exchange.query, self.secret_parameters)
+        query = without_parameters(exchange.query, names)
         return b"?" + query if query else b""
 
     def _credential(self, exchange: Exchange, token: bytes | None) -> bytes | None:
@@ -180,6 +186,7 @@ def _names(headers: Mapping[bytes, bytes], name: str | None, separator: str) -> 
 def forward_auth(auth: AuthContext, name: str, config: ForwardAuthScheme) -> ForwardAuth:
     """The scheme that auth.yaml describes."""
     url, timeout = config.url, config.timeout
+    configuration = auth.context.configuration
     token = token_locations(config.from_)
     copied = tuple(header.encode() for header in config.response_headers if header != "set-cookie")
     who = config.identity
@@ -204,6 +211,9 @@ def forward_auth(auth: AuthContext, name: str, config: ForwardAuthScheme) -> For
         locations=Locations(replaced) | token.locations,
         token_locations=token,
         secret_parameters=secret_parameters(auth.config),
+        to_models=frozenset(
+            route.id for route in configuration.routes.routes if target_of(route, configuration.models) is not None
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from gateway.config.named_files import named_in
 from gateway.config.problems import ConfigError, Fault, Path, Problem
 from gateway.config.route_files import MAIN, RouteFiles, combined, in_order, is_route_file
 from gateway.config.secrets import KnownSecrets
-from gateway.config.spelling import in_snake_case
+from gateway.config.spelling import in_snake_case, without_pairs
 from gateway.config.yaml.compose import compose
 from gateway.config.yaml.document import Document
 from gateway.config.yaml.expand import Converter, Expander
@@ -96,7 +96,7 @@ def parse(
 def _models_document(files: Mapping[str, bytes]) -> tuple[Document | None, list[Problem]]:
     """models.yaml with its keys as the models know them. None: there is nothing in it; without a root: it could not be
     read to its end."""
-    document, problems = compose("models.yaml", files.get("models.yaml", b""))
+    document, problems = compose("models.yaml", without_pairs(files.get("models.yaml", b"")))
     if document is None:
         return Document("models.yaml", None), problems
     if document.root is None and not problems:

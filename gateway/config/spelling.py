@@ -1,7 +1,8 @@
-"""Keys of models.yaml in camelCase, as such files have them elsewhere."""
+"""models.yaml as such files are elsewhere: in JSON, with keys in camelCase."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from gateway.config.models.layout import Level, levels
 from gateway.config.problems import Path, Problem, format_path, quote
 from gateway.config.yaml.document import Document, Entry, Mapping, Node, Origin, Sequence
 
+_PAIR = re.compile(rb"(?<!\\)((?:\\\\)*)((?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+)")
 _UPPER = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -21,6 +23,13 @@ def in_snake_case(document: Document) -> tuple[Document, list[Problem]]:
         return document, []
     spelling = _Spelling(document.file, levels(document.file))
     return Document(document.file, spelling.spelled(document.root, (), ())), spelling.problems
+
+
+def without_pairs(data: bytes) -> bytes:
+    r"""JSON as YAML: what programs write as a pair of escapes (`\ud83d\ude00`), as the character itself."""
+    if not data.lstrip().startswith(b"{"):
+        return data
+    return _PAIR.sub(lambda match: match[1] + json.loads(b'"%b"' % match[2]).encode(), data)
 
 
 @dataclass(slots=True)

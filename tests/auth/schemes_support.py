@@ -172,10 +172,10 @@ class HttpService:
 
 
 @asynccontextmanager
-async def running(auth: Mapping[str, Any], name: str) -> AsyncIterator[Scheme]:
+async def running(auth: Mapping[str, Any], name: str, models: str | None = None) -> AsyncIterator[Scheme]:
     """A scheme of this auth.yaml, with the services that it uses."""
     owner = Owner()
-    made = Context(parsed(auth=json.dumps(auth)), owner.plan())
+    made = Context(parsed(auth=json.dumps(auth), models=models), owner.plan())
     scheme = schemes_of(made)[name]
     await owner.adopt(made.plan)
     try:

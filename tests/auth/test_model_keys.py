@@ -9,6 +9,7 @@ from gateway.errors import ErrorKind
 from gateway.http import Exchange, Headers
 from gateway.middleware.authentication import Authentication, for_route
 
+from .schemes_support import http_service, running
 from .support import claims, context, jwt_auth, key_hash, mint, pem, private_key, request
 from .test_authentication import refusal, through
 
@@ -151,3 +152,20 @@ async def test_an_mcp_server_gets_an_authorization_of_its_own() -> None:
     assert b"authorization" not in exchange.hidden_headers
     wrong = sent([(b"authorization", b"Bearer " + KEY), (b"x-api-key", b"made-up")])
     assert (await refusal(middleware, wrong)).kind is ErrorKind.UNAUTHENTICATED
+
+
+async def test_a_service_that_is_asked_gets_no_key_in_the_uri() -> None:
+    """It would write that to its log. On other routes the parameter is none of ours."""
+
+    async def allowing(_: Any) -> tuple[int, dict[str, str], bytes]:
+        return 200, {}, b""
+
+    async with http_service(allowing) as service:
+        auth = {"schemes": {"ask": {"forward_auth": {"url": service.url}}}, "default": ["ask"]}
+        async with running(auth, "ask", MODELS) as scheme:
+            for route in ("models", "x"):
+                exchange = sent([], b"alt=sse&key=secret")
+                exchange.route = route
+                await scheme.authenticate(exchange)
+        uris = [dict(asked.headers)["x-forwarded-uri"] for asked in service.asked]
+    assert uris == ["/x?alt=sse", "/x?alt=sse&key=secret"]

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,12 @@ def test_keys_are_never_shown() -> None:
     for wrong_text in ("providers: {openai: sk-abcdef}", "providers: {openai: {keys: {a: sk-abcdef}}}"):
         assert "sk-abcdef" not in "".join(wrong(wrong_text))
     assert "abc def" not in "".join(wrong("providers: {openai: {keys: 'abc def'}}"))
+
+
+def test_json_of_programs_is_read() -> None:
+    """With tabs, with pairs of escapes for what is beyond 16 bits, and with what only looks like such a pair."""
+    tenants = ["\U0001f600\U0001f601", "\\ud83d\\ude00", "a"]
+    sketch = json.loads(SEED)
+    sketch["modelRouting"]["rules"][0]["when"] = {"tenant": tenants}
+    for text in (json.dumps(sketch), json.dumps(sketch, indent="\t"), json.dumps(sketch, ensure_ascii=False)):
+        assert models_of(text).model_routing.rules[0].when.tenant == tuple(tenants)
