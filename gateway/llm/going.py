@@ -19,6 +19,7 @@ from gateway.llm.providers import CREDENTIALS, Key, Provider
 from gateway.llm.realtime import REALTIME, with_model
 from gateway.llm.request import BadBody, ModelRequest, limited, rewritten
 from gateway.llm.speaking import bad_body
+from gateway.llm.translate.returning import without_translated
 from gateway.llm.translate.table import translation
 from gateway.llm.translate.translation import Translated, Translation
 from gateway.llm.upload import Upload
@@ -120,6 +121,7 @@ class Going:
                 body = rewritten(request, model=model, ask_usage=sent.taking_out, output_limit=self.output_limit)
             except BadBody as error:
                 raise bad_body(error) from None
+            body = without_translated(call.api.name, body)
         if call.api is REALTIME:
             query = with_model(query, candidate.model)
         exchange.target_path, exchange.query = provider.path_of(path), query

@@ -27,7 +27,7 @@ def set_thinking(fields: Fields, body: dict[str, Any], model: str) -> bool:
     if thinking is not None and thinking.get("type") == "disabled":
         body["thinking"] = thinking
         return False
-    if thinking is None or _forced(body) or _without_thinking(body["messages"]):
+    if thinking is None or _forced(body) or lacks_thinking(body["messages"]):
         for name, value in (("reasoning_effort", effort), ("thinking", given)):
             if value is not None and value != "none":
                 fields.notes.harmless(name)
@@ -59,8 +59,9 @@ def _forced(body: dict[str, Any]) -> bool:
     return choice is not None and choice["type"] in {"any", "tool"}
 
 
-def _without_thinking(messages: list[dict[str, Any]]) -> bool:
-    last = next((message for message in reversed(messages) if message["role"] == "assistant"), None)
-    if last is None or not any(block["type"] == "tool_use" for block in last["content"]):
-        return False
-    return last["content"][0]["type"] not in {"thinking", "redacted_thinking"}
+def lacks_thinking(messages: list[Any]) -> bool:
+    """Whether the last turn of the assistant has calls, and does not begin with its thinking."""
+    turns = (message for message in reversed(messages) if isinstance(message, dict))
+    content = next((message.get("content") for message in turns if message.get("role") == "assistant"), None)
+    kinds = [block.get("type") for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    return "tool_use" in kinds and kinds[0] not in {"thinking", "redacted_thinking"}

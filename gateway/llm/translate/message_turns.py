@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import orjson
 
 from gateway.llm.translate.reading import Fields, malformed
+from gateway.llm.translate.writing import NOT_IN_IDS
 
-_NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
@@ -120,7 +119,7 @@ class Turns:
 
     def _new_id(self, given: str) -> str:
         """An id of the letters that are allowed, and of no other call: some servers count anew in each answer."""
-        base = identifier = _NOT_IN_IDS.sub("_", given) or "call"
+        base = identifier = NOT_IN_IDS.sub("_", given) or "call"
         while identifier in self._ids:
             self._ids[base] += 1
             identifier = f"{base}_{self._ids[base]}"

@@ -9,7 +9,7 @@ import orjson
 
 from gateway.llm.translate import errors, reasoning, usage_shapes
 from gateway.llm.translate.translation import BadAnswer
-from gateway.llm.translate.writing import answer_body, answer_document, event, new_id, renamed
+from gateway.llm.translate.writing import NOT_IN_IDS, answer_body, answer_document, event, new_id, renamed
 
 _STOPS = {
     "stop": "end_turn",
@@ -78,10 +78,15 @@ def _content(message: dict[str, Any], asked: Asked) -> list[dict[str, Any]]:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise BadAnswer("The provider's answer has a call of a tool without a name.")
-        identifier = call.get("id") or new_id("toolu_")
+        identifier = tool_id(call.get("id"))
         given = _arguments(function.get("arguments"))
         content.append({"type": "tool_use", "id": identifier, "name": function["name"], "input": given})
     return content
+
+
+def tool_id(given: object) -> str:
+    """The id of a call, in the letters that Anthropic has for them: the client may send it on to a provider there."""
+    return NOT_IN_IDS.sub("_", given) if isinstance(given, str) and given else new_id("toolu_")
 
 
 def _text(content: object) -> str:
@@ -137,8 +142,7 @@ class MessagesWriter:
         return started + self._delta({"type": "text_delta", "text": text})
 
     def call(self, identifier: object, name: str) -> bytes:
-        identifier = identifier if isinstance(identifier, str) and identifier else new_id("toolu_")
-        return self._start("tool_use", {"type": "tool_use", "id": identifier, "name": name, "input": {}})
+        return self._start("tool_use", {"type": "tool_use", "id": tool_id(identifier), "name": name, "input": {}})
 
     def arguments(self, text: str) -> bytes:
         return self._delta({"type": "input_json_delta", "partial_json": text})

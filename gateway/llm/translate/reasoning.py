@@ -12,6 +12,10 @@ from typing import Any
 import orjson
 
 _MARK = "chat-reasoning:"
+SIGNED = base64.b64encode(_MARK.encode())
+SEALED = base64.b64encode(b'{"' + _MARK.encode())[:20]
+"""How what stands in place of signatures begins, and of encrypted reasoning."""
+
 FIELDS = ("reasoning_content", "reasoning")
 
 

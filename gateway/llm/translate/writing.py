@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -12,6 +13,7 @@ from gateway.llm.translate.translation import BadAnswer, Malformed
 # Events without data that are shorter are comments; longer ones are parts of what was too long to read.
 SHORT = 65536
 NOT_AN_OBJECT = "The provider sent an event that is not an object of JSON."
+NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")  # of calls of tools, at Anthropic
 _PREFIXES = ("chatcmpl-", "msg_", "resp_", "gen-")
 
 
