@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.config.models.llm.mcp import METADATA_PATH, McpEndpoint, McpServer, McpTool
 from gateway.config.problems import Path
@@ -21,9 +21,13 @@ from gateway.mcp.sealing import KEY_FILE, Seal
 from gateway.mcp.server import Server, ToolRule
 from gateway.mcp.several import Several
 from gateway.mcp.tools import Allowed, Patterns
+from gateway.mcp.versions import VERSION_HEADER
 from gateway.middleware.rate_limit import RateLimits
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.sticky import CookieKey
+
+_OF_METADATA: Final = frozenset({b"accept", b"accept-language", b"user-agent", VERSION_HEADER})
+"""What a server gets of a request for its metadata."""
 
 
 class Ways(Protocol):
@@ -118,6 +122,9 @@ class _Metadata:
         if exchange.method not in ("GET", "HEAD"):
             detail = "this is read with GET"
             raise GatewayError(ErrorKind.METHOD_NOT_ALLOWED, detail, headers=((b"allow", b"GET, HEAD"),))
+        # Anyone may ask for it: a credential that a client sends with everything is not for the server.
+        exchange.hidden_headers |= {name for name, _ in exchange.headers if name not in _OF_METADATA}
+        exchange.query, exchange.bare_query = b"", False
         response = Response(404, [(b"content-length", b"0")])
         for server in self.servers:
             path = METADATA_PATH + server.path.rstrip("/")

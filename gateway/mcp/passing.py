@@ -32,7 +32,7 @@ from gateway.mcp.messages import (
 from gateway.mcp.sealing import PREFIX, NotOurs, Seal, ServerSession, Session
 from gateway.mcp.server import Server, SessionLost
 from gateway.mcp.streams import Changes, PassedStream
-from gateway.mcp.tools import hide_denied
+from gateway.mcp.tools import hide_denied, may_list_tools
 from gateway.mcp.versions import SESSION_HEADER, check_headers, stands_alone, status_of_error
 
 METHODS: Final = b"GET, POST, DELETE"
@@ -132,6 +132,8 @@ class Passing:
                 body = found.only(taken.passed)
             seconds = [self.server.seconds_for(each.method, each.params.get("name")) for each in taken.passed]
             response = await self.server.send(exchange, session, body, seconds=max(seconds))
+            if self.changes is not None or taken.errors:
+                check_plain(response)
         except SessionLost:
             raise session_lost(id) from None
         except GatewayError as error:
@@ -186,9 +188,9 @@ class Passing:
         try:
             if not isinstance(response.body, bytes) and _is_json(response):
                 response.body = await begun(response.body, _HELD)  # until then, there can be an error in its place
+            look = look and (not isinstance(response.body, bytes) or may_list_tools(response.body))
             if not look and not errors:
                 return _sized(response)
-            check_plain(response)
             text = (await answer_body(response.body, self.limits.answer)).decode()
             messages = read_answers(text) if text.strip() else []
             changes = [change for each in messages for change in hide_denied(each, self.server.allowed)]
@@ -293,4 +295,6 @@ def method_not_allowed(exchange: Exchange) -> GatewayError:
 def check_plain(response: Response) -> None:
     """Raises GatewayError for an answer that cannot be looked into."""
     if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in response.headers):
+        if not isinstance(response.body, bytes):
+            response.body.close()
         raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, "an answer is compressed, though that was not asked for")

@@ -53,6 +53,11 @@ class Allowed:
         return self._allow is None or self._allow.first(name) is not None
 
 
+def may_list_tools(data: bytes) -> bool:
+    """Whether an answer may have a list of tools: it is cheaper to ask than to read the answer."""
+    return b'"tools"' in data or b"\\u" in data or b"\0" in data  # the last is no UTF-8
+
+
 def hide_denied(answer: Message, allowed: Allowed) -> list[Change]:
     """What makes a list of tools one without those that may not be called. Raises NotJson."""
     result = answer.members.get("result")

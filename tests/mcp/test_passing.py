@@ -362,3 +362,26 @@ async def test_redirect_is_an_error() -> None:
     async with serving(stub):
         got = await door(one(stub)).call("ping")
     assert (got.status, "location" in got.headers, got.json["id"]) == (502, False, 1)
+
+
+@pytest.mark.parametrize("events", [False, True])
+async def test_compressed_list_is_not_passed_unseen(events: bool) -> None:
+    """A server that compresses although it was not asked to gets no list past the rules."""
+    data = f"data: {LISTED}\n\n" if events else LISTED
+    kind = "text/event-stream" if events else "application/json"
+    stub = McpStub(raw=(200, kind, [gzip.compress(data.encode())]), headers=[(b"content-encoding", b"gzip")])
+    async with serving(stub):
+        got = await door(one(stub, RULES)).call("tools/list")
+    assert "error" in got.message
+    assert "accept-encoding" not in stub.received[0].headers
+
+
+@pytest.mark.parametrize("answer", [LISTED, f"[{LISTED}]", LISTED.replace('"tools"', '"\\u0074ools"')])
+@pytest.mark.parametrize("status", [200, 201])
+async def test_list_in_json_is_filtered_however_it_is_written(answer: str, status: int) -> None:
+    """A list in a batch, with escapes in its key, or with another status, is without what may not be called."""
+    stub = McpStub(raw=(status, "application/json; charset=utf-8", [answer.encode()]))
+    async with serving(stub):
+        got = await door(one(stub, RULES)).call("tools/list")
+    assert b"read_a" in got.body
+    assert b"write" not in got.body

@@ -43,10 +43,11 @@ async def test_endpoint_is_there_by_itself(tmp_path: Path) -> None:
         session = {"mcp-session-id": begun.headers["mcp-session-id"]}
         listed = await made.client.post("/mcp", json=message("tools/list"), headers=headers | session)
         without = await made.client.post("/mcp", json=message("tools/list"), headers=ACCEPT)
-        public = await made.client.get("/.well-known/oauth-protected-resource/mcp")
+        public = await made.client.get("/.well-known/oauth-protected-resource/mcp?key=k", headers=headers)
         ended = await made.client.delete("/mcp", headers=headers | session)
     assert [each["name"] for each in listed.json()["result"]["tools"]] == ["read_file"]
     assert all(KEY not in str(each.headers) for each in stub.received)
+    assert len(stub.received) == 4
     assert (without.status_code, without.json()["id"], without.json()["error"]["code"]) == (401, 1, -32000)
     assert without.headers["content-type"] == "application/json"
     assert (public.status_code, ended.status_code, stub.open) == (200, 200, set())
