@@ -91,6 +91,7 @@ class OneCredential:
     schemes would take one of them."""
 
     schemes: tuple[ModelKeys, ...]
+    beside: frozenset[bytes]  # headers that may have a key beside Authorization: most requests have none of them
     forward: bool = False
 
     @property
@@ -105,6 +106,8 @@ class OneCredential:
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Nobody, or a refusal."""
+        if self.beside.isdisjoint(exchange.fields) and not exchange.query and not exchange.websocket:
+            return None
         found = set().union(*(scheme.shown(exchange) for scheme in self.schemes)) - {b""}
         return TWO_KEYS if len(found) > 1 else None
 
@@ -116,7 +119,8 @@ def for_models(schemes: Sequence[Scheme]) -> tuple[Scheme, ...]:
     """The schemes of a route to models. Keys go first: a key must not be shown to the service that knows tokens."""
     others = tuple(scheme for scheme in schemes if not isinstance(scheme, ApiKeys))
     keys = tuple(ModelKeys(scheme) for scheme in schemes if isinstance(scheme, ApiKeys))
-    return (OneCredential(keys), *keys, *others) if keys else others
+    named = (header for scheme in keys for header in (scheme.keys.header, scheme.keys.cookie and b"cookie") if header)
+    return (OneCredential(keys, frozenset((*HEADERS, *named))), *keys, *others) if keys else others
 
 
 def for_servers(schemes: Iterable[Scheme]) -> tuple[Scheme, ...]:

@@ -18,7 +18,9 @@ _SECONDS = {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month"
 def warnings(configuration: Configuration) -> Iterator[Fault]:
     """All of them."""
     if (models := configuration.models) is not None:
-        yield from _gateway(models)
+        if models.gateway.bind is not None:
+            message = "this has no effect: where the gateway listens is said to serve, by --host and --port; remove it"
+            yield Fault(("gateway", "bind"), message)
         yield from _providers(configuration, models)
         yield from _aliases(models)
         yield from _rules(configuration, models)
@@ -26,12 +28,6 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         yield from _budgets(models)
         yield from _never_apply(configuration, models)
         yield from _others(configuration, models)
-
-
-def _gateway(models: ModelsFile) -> Iterator[Fault]:
-    if models.gateway.bind is not None:
-        message = "this has no effect: where the gateway listens is said to serve, by --host and --port; remove it"
-        yield Fault(("gateway", "bind"), message)
 
 
 def _providers(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:
@@ -46,6 +42,10 @@ def _providers(configuration: Configuration, models: ModelsFile) -> Iterator[Fau
         if provider.base_url is not None and urlsplit(provider.base_url).path.rstrip("/").endswith(_ENDPOINTS):
             message = "it ends with the path of an API, which is added to it; leave that out"
             yield Fault((*place, "base_url"), message)
+        service = configuration.routes.services.get(provider.service or "")
+        if service is not None and service.endpoints and not any(each.weight for each in service.endpoints):
+            message = f"every endpoint of {provider.service} has the weight 0, and gets no requests; give one a weight"
+            yield Fault((*place, "service"), message, show_value=False)
         yield from _keys(configuration, place, provider)
         if not provider.weight and all(each.weight == 0 for each in models.in_force.values()):
             yield Fault((*place, "weight"), "the weight of every provider is 0; give one of them a weight")

@@ -8,7 +8,10 @@ from ..models.test_llm import SEED
 from ..support import errors, parsed
 
 AUTH = "schemes: {keys: {api_key: }}\ndefault: keys\n"
-ROUTES = "services: {llama: {endpoints: ['a:1']}}\nroutes:\n- {path: /a, target: 'a:80'}\n"
+ROUTES = (
+    "services: {llama: {endpoints: ['a:1']}, drained: {endpoints: [{address: 'a:1', weight: 0}]}}\n"
+    "routes:\n- {path: /a, target: 'a:80'}\n"
+)
 TWO = "modelRouting: {default: a, profiles: {a: {%s}, b: {%s}}, rules: [{use: b, when: {tools: true}}]}\n"
 OPENAI = "providers: {openai: {keys: '${K}'}}\n"
 
@@ -171,6 +174,7 @@ def test_the_sketch_is_served_with_two_warnings() -> None:
             "providers.openai.base_url",
             "path of an API",
         ),
+        ("providers: {a: {protocol: openai, service: drained}}", "providers.a.service", "has the weight 0"),
         (OPENAI + "guardrails: {g: {policy: 'a:B'}}", "guardrails.g", "no profile names it"),
         (OPENAI + "drains: 5", "drains", "on_disconnect"),
         (OPENAI + "prices: {assume: {input: 1, output: 2}}", "prices.assume", "unknown: assume"),
