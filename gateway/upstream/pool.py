@@ -120,12 +120,12 @@ class Connections:
         "_all",
         "_authority",
         "_connector",
-        "_label",
         "_pool",
         "_retired",
         "_tls_context",
         "certificate_until",
         "idle_limit",
+        "label",
         "server_name",
         "unreachable",
     )
@@ -140,7 +140,7 @@ class Connections:
         tls_context: ssl.SSLContext | None,
         server_name: str,
     ) -> None:
-        self._label = label
+        self.label = label
         self._address = address
         self._authority = authority
         self._connector = connector
@@ -219,7 +219,7 @@ class Connections:
         if verdict is Verdict.FULL:
             limits = self._pool.limits
             waiting = counted(limits.pending, "request")
-            detail = f"{self._label} has {counted(limits.connections, 'connection')} and {waiting} waiting for one"
+            detail = f"{self.label} has {counted(limits.connections, 'connection')} and {waiting} waiting for one"
             raise GatewayError(ErrorKind.OVERLOADED, detail, retryable=True)
         try:
             connection = await self.open_apart(seconds)
@@ -234,7 +234,7 @@ class Connections:
         """A fresh connection outside the pool, for what stays open as long as its client. Raises GatewayError."""
         try:
             connection = await self._connector.connect(
-                self._label,
+                self.label,
                 self._authority,
                 self._address.host,
                 self._address.port,
@@ -248,7 +248,7 @@ class Connections:
         self.unreachable = False
         self.certificate_until = connection.certificate_until
         if not connection.available:
-            detail = f"{self._label} closed the connection before it was used"
+            detail = f"{self.label} closed the connection before it was used"
             raise GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=True)
         return connection
 
@@ -270,7 +270,7 @@ class Connections:
                 self.released(given)
             if isinstance(error, TimeoutError):
                 limit = self._pool.limits.connections
-                detail = f"none of the {limit} connections to {self._label} came free in {seconds:g} s"
+                detail = f"none of the {limit} connections to {self.label} came free in {seconds:g} s"
                 raise GatewayError(ErrorKind.OVERLOADED, detail, retryable=True) from None
             raise
 
