@@ -26,7 +26,7 @@ MODULES = """
     algorithms/weighted_draw algorithms/held_slots algorithms/peak_ewma algorithms/priorities algorithms/bounded_load
     algorithms/stable_hash algorithms/percentiles algorithms/sizes
     algorithms/circuit_breaker upstream/breaker upstream/fallback upstream/split upstream/concurrency
-    algorithms/fixed_concurrency upstream/counts
+    algorithms/fixed_concurrency
     upstream/service upstream/health upstream/cluster upstream/retry upstream/endpoint upstream/idle_limit upstream/pool
     upstream/member upstream/remembered upstream/steps upstream/balancer upstream/outliers algorithms/outlier_detection
     upstream/connection upstream/request upstream/tunnel upstream/tunnel_side
@@ -42,7 +42,7 @@ MODULES = """
     llm/streams/errors llm/streams/reader llm/streams/chat llm/streams/messages llm/streams/responses llm/streams/gemini
     llm/streams/other llm/streams/table llm/streams/whole
     monitor/access_log monitor/log_writer monitor/traffic monitor/recent_requests
-    app/channel app/destination app/gateway app/sending app/asgi app/counting
+    app/channel app/destination app/gateway app/sending app/asgi
     server/context server/channel server/head server/progress server/lingering server/accepting
     server/http1/phase server/http1/line_ends server/http1/reader server/http1/channel server/http1/websocket
     server/http1/connection

@@ -15,8 +15,8 @@ from gateway.cache.configured import route_cache
 from gateway.config.models import Predicate, RouteConfig
 from gateway.config.models.breakers import Breaker as BreakerConfig
 from gateway.config.models.breakers import BreakerProfile
-from gateway.config.models.fallbacks import Fallback as FallbackConfig
-from gateway.config.models.mirrors import Mirror as MirrorConfig
+from gateway.config.models.resilience import Fallback as FallbackConfig
+from gateway.config.models.resilience import Mirror as MirrorConfig
 from gateway.config.models.splits import SplitWhen
 from gateway.config.models.sticky import StickyCookie as StickyConfig
 from gateway.config.problems import Path

@@ -10,12 +10,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.app.channel import Channel
-from gateway.app.counting import Counts
 from gateway.app.gateway import Gateway, handler_of, problem_of
-from gateway.app.tls import client_certificate
 from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Outcome, Response
@@ -23,6 +22,7 @@ from gateway.http.bodies import Expectation, Message, Receive, Send
 from gateway.http.fields import announces_body
 from gateway.http.handshake import make_key
 from gateway.http.messages import RequestHead
+from gateway.upstream.websocket import size_of
 
 logger = logging.getLogger("gateway")
 
@@ -229,3 +229,35 @@ async def _deny(response: Response, scope: Scope, send: Send) -> None:
     while piece := await body.read():
         await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
     await send({"type": "websocket.http.response.body", "body": b""})
+
+
+def client_certificate(scope: dict[str, Any]) -> bytes | None:
+    """The client's own certificate in PEM, if it showed one that the server could verify."""
+    tls = (scope.get("extensions") or {}).get("tls")
+    if tls is None or tls.get("client_cert_error") is not None:
+        return None
+    chain = tls.get("client_cert_chain") or ()
+    return next((certificate.encode() for certificate in chain), None)
+
+
+@dataclass(slots=True)
+class Counts:
+    """Payload bytes of a WebSocket."""
+
+    received: int = 0
+    sent: int = 0
+
+    def receiving(self, receive: Receive) -> Receive:
+        async def counted() -> Message:
+            message = await receive()
+            self.received += size_of(message)
+            return message
+
+        return counted
+
+    def sending(self, send: Send) -> Send:
+        async def counted(message: Message) -> None:
+            self.sent += size_of(message)
+            await send(message)
+
+        return counted

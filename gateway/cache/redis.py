@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import astuple
 from hashlib import blake2b
 from typing import Any, Final
 
+import orjson
+
 from gateway.algorithms.byte_cache import ByteCache
-from gateway.cache.packing import pack, unpack
+from gateway.algorithms.http_cache.terms import Terms
 from gateway.cache.scripts import DROP, FIND, KEEP, LIST, REMOVE
 from gateway.cache.store import MOST_VARIANTS, Key, Purge, Stored, VariantOf
 from gateway.outside.redis_link import RedisLink
@@ -124,3 +127,29 @@ def _read(answer: Any) -> Stored | None:
 
 def _digest(*texts: str) -> str:
     return blake2b("\0".join(texts).encode("latin-1", "backslashreplace"), digest_size=16).hexdigest()
+
+
+FORMAT = 1
+
+
+def pack(stored: Stored) -> bytes:
+    """All of it but `at`, which the store knows."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in stored.headers]
+    vary = [name.decode("latin-1") for name in stored.vary]
+    head = (FORMAT, stored.status, stored.initial_age, stored.variant.hex(), vary, headers, astuple(stored.terms))
+    return orjson.dumps(head) + b"\n" + stored.body
+
+
+def unpack(data: bytes, at: float) -> Stored | None:
+    """None where it is not what `pack` makes, as when another version of the gateway wrote it."""
+    head, _, body = data.partition(b"\n")
+    try:
+        version, status, initial_age, variant, vary, headers, terms = orjson.loads(head)
+        if version != FORMAT:
+            return None
+        lines = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+        names = tuple(name.encode("latin-1") for name in vary)
+        made = Stored(status, lines, body, initial_age, at, names, bytes.fromhex(variant), Terms(*terms))
+    except (ValueError, TypeError, AttributeError):
+        return None
+    return made

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 
 from gateway.importing.description import Description, Path, Policy, Route, Settings, identifier
-from gateway.importing.durations import duration, rate, seconds_of
 from gateway.importing.headers import may_refuse, settable
 from gateway.importing.patterns import Pattern, intersection
 from gateway.importing.tree import Item
-from gateway.importing.urls import split_url
+from gateway.importing.values import duration, rate, seconds_of, split_url
 from gateway.importing.variables import filled_in
 
 _OLD = {

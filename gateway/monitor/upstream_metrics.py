@@ -9,8 +9,7 @@ from typing import Final
 
 from gateway.deadlines import NEVER
 from gateway.families import Family, Labels, Sample
-from gateway.upstream.counts import EndpointCounts
-from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.endpoint import Endpoint, EndpointCounts
 from gateway.upstream.service import Upstream
 from gateway.upstream.steps import in_steps
 

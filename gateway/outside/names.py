@@ -2,18 +2,20 @@
 
 The answers of c-ares are remembered by its channel for as long as their TTL says, which hides what has changed from
 those who have reason to ask sooner. No name is asked twice in RESOLVER_SECONDS, which is how long a channel is used.
+The names of /etc/hosts come before what name servers say.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
-
-from gateway.outside.hosts_file import HostsFile
 
 if TYPE_CHECKING:
     from aiodns import DNSResolver
@@ -133,3 +135,37 @@ def _found(record: DNSRecord, kind: RecordKind, ttl: float) -> Found | None:
     if isinstance(data, ARecordData if kind == "A" else AAAARecordData) and kind != "SRV":
         return Found(data.addr, ttl)
     return None
+
+
+LARGEST: Final = 1024**2  # bytes that are read
+
+
+class HostsFile:
+    """Read again when it changes, which costs a look at its time of change for each question."""
+
+    def __init__(self, path: Path = Path("/etc/hosts")) -> None:
+        self._path = path
+        self._changed = 0
+        self._addresses: dict[str, list[str]] = {}
+
+    def addresses(self, name: str) -> list[str]:
+        """The addresses of a name (lower-cased), or none."""
+        try:
+            changed = self._path.stat().st_mtime_ns
+            if changed != self._changed:
+                self._addresses = self._read()
+                self._changed = changed
+        except OSError:  # there need be none
+            return []
+        return self._addresses.get(name, [])
+
+    def _read(self) -> dict[str, list[str]]:
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        with self._path.open(errors="replace") as file:
+            for line in file.read(LARGEST).splitlines():
+                address, *names = line.partition("#")[0].split() or [""]
+                with contextlib.suppress(ValueError):
+                    ip_address(address)
+                    for name in names:
+                        found[name.lower().removesuffix(".")].append(address)
+        return dict(found)

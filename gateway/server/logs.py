@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +15,11 @@ from gateway.live import Owner, Plan
 from gateway.monitor.access_log import SERVICE as ACCESS_LOG
 from gateway.monitor.access_log import AccessLog, AccessLogSettings, check_output
 from gateway.monitor.audit_log import SERVICE as AUDIT_LOG
-from gateway.monitor.audit_log import AuditLog
+from gateway.monitor.audit_log import AuditLog, AuditSettings
 from gateway.monitor.log_writer import STANDARD
 from gateway.monitor.process_log import SERVICE as PROCESS_LOG
 from gateway.monitor.process_log import ProcessLog
 from gateway.monitor.telemetry.exports import line_sink
-from gateway.server.audit import settings_of_audit_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +91,24 @@ def _settings_of_access_log(former: AccessLogSettings, log_format: str | None, s
         message = f"{settings.output} cannot be written: {error.strerror}; correct the path or its permissions"
         line, column = configuration.locate("middleware.yaml", ("access_log", "output"))
         raise ConfigError([Problem("middleware.yaml", line, column, "access_log.output", message)]) from None
+    return settings
+
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def settings_of_audit_log(base: Path, snapshot: Snapshot, former: AuditSettings | None) -> AuditSettings | None:
+    """Where a new configuration wants it; None: nowhere. Raises ConfigError where that cannot be written."""
+    config = snapshot.configuration.middleware.audit_log
+    if config.file is None:
+        return None
+    key = config.key.get_secret_value().encode() if config.key is not None else None
+    settings = AuditSettings(base / config.file, key, config.rotate_size)
+    if settings != former:
+        try:
+            os.close(os.open(settings.path, _FLAGS, 0o640))
+        except OSError as error:
+            message = f"{settings.path} cannot be written: {error.strerror}; correct the path or its permissions"
+            line, column = snapshot.configuration.locate("middleware.yaml", ("audit_log", "file"))
+            raise ConfigError([Problem("middleware.yaml", line, column, "audit_log.file", message)]) from None
     return settings

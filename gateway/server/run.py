@@ -52,14 +52,13 @@ from gateway.server.memory import give_memory_back
 from gateway.server.memory_limit import SERVICE as MEMORY_LIMIT
 from gateway.server.memory_limit import MemoryLimit
 from gateway.server.name_warnings import NameWarnings
-from gateway.server.notify import READY, notify, reloading, status
 from gateway.server.observed import Observed
 from gateway.server.servers import GatewayServer
 from gateway.server.speaking import Speaking
 from gateway.server.state_directory import SERVICE as STATE_DIRECTORY
 from gateway.server.state_directory import StateDirectory
 from gateway.server.succession import Places, Succession
-from gateway.server.systemd import sockets_of_systemd
+from gateway.server.systemd import READY, notify, reloading, sockets_of_systemd, status
 from gateway.upstream.transport import Connector, Resolver
 
 logger = logging.getLogger("gateway")

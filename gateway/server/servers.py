@@ -24,7 +24,7 @@ from gateway.server.accepting import LET_IN, Acceptor
 from gateway.server.context import ServerContext
 from gateway.server.http1.connection import Http1Connection
 from gateway.server.listen import BACKLOG
-from gateway.server.notify import READY, STOPPING, notify, status
+from gateway.server.systemd import READY, STOPPING, notify, status
 
 logger = logging.getLogger("gateway")
 

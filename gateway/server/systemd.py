@@ -1,10 +1,16 @@
-"""Sockets that systemd opened and hands over (sd_listen_fds(3)): they stay open while the gateway is restarted."""
+"""What the gateway has of systemd, and says to it.
+
+Sockets that it opened and hands over (sd_listen_fds(3)): they stay open while the gateway is restarted. That the
+gateway is ready, reloads, or ends, where it wants to know (sd_notify(3)).
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 
 from gateway.server.listen import KINDS, Kind, ListenError, Listeners, StartError
 
@@ -45,3 +51,27 @@ def _checked(descriptor: int) -> socket.socket:
     if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         raise ListenError("systemd hands over a connection instead of a listener; write Accept=no in its unit")
     return listener
+
+
+READY = "READY=1"
+STOPPING = "STOPPING=1"
+
+
+def reloading() -> str:
+    """A reload begins now; READY follows at its end."""
+    return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
+
+
+def status(text: str) -> str:
+    """What `systemctl status` shows, on one line."""
+    return "STATUS=" + " ".join(text.split())
+
+
+def notify(*said: str) -> None:
+    """Say it, where `NOTIFY_SOCKET` says that it listens. Never raises: nothing depends on it here."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address[:1] not in ("/", "@"):
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect("\0" + address[1:] if address[0] == "@" else address)
+        sender.sendall("\n".join(said).encode())

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil, log2
 from typing import Final, Protocol
 
@@ -15,7 +16,6 @@ from gateway.algorithms.percentiles import PER_OCTAVE, SMALLEST, Sketch
 from gateway.errors import ErrorKind
 from gateway.http.frames import RESTART
 from gateway.http.messages import Attempt, Observer
-from gateway.upstream.counts import EndpointCounts
 from gateway.upstream.health import Health, Signal
 from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import Connections, PoolLimits
@@ -250,3 +250,23 @@ class Endpoint:
     def longest_wait(self, now: float) -> float:
         """Seconds for which the first of them has waited."""
         return max(0.0, now - min((connection.waits_since for connection in self.connections), default=now))
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointCounts:
+    """What an endpoint has had and has now, at one moment. The counts of several processes add up."""
+
+    requests: int = 0  # attempts, begun
+    failures: int = 0  # attempts that failed by its fault, answers of 500 and above included
+    in_flight: int = 0
+    open: int = 0  # connections
+    idle: int = 0  # of those, without a request
+
+    def __add__(self, other: EndpointCounts) -> EndpointCounts:
+        return EndpointCounts(
+            self.requests + other.requests,
+            self.failures + other.failures,
+            self.in_flight + other.in_flight,
+            self.open + other.open,
+            self.idle + other.idle,
+        )

@@ -14,9 +14,8 @@ from gateway.algorithms.percentiles import Sketch
 from gateway.http.messages import Exchange
 from gateway.upstream.affinity import Affinity
 from gateway.upstream.balancer import Balancer
-from gateway.upstream.counts import EndpointCounts
 from gateway.upstream.ejection import Ejection
-from gateway.upstream.endpoint import Endpoint, Said
+from gateway.upstream.endpoint import Endpoint, EndpointCounts, Said
 from gateway.upstream.health import FOREVER, Signal
 from gateway.upstream.levels import Level, Rules, levels_in_steps
 from gateway.upstream.member import Address, Member, add_members

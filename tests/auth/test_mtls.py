@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.app.tls import client_certificate
+from gateway.app.asgi import client_certificate
 from gateway.auth.certificates import CertificateError, from_client_cert, from_envoy, from_nginx, from_pem
 from gateway.auth.scheme import Scheme
 from gateway.errors import ErrorKind

@@ -9,8 +9,7 @@ import pytest
 from gateway.algorithms.http_cache.terms import terms_of
 from gateway.algorithms.http_cache.vary import variant
 from gateway.cache.memory import MemoryStore
-from gateway.cache.packing import pack, unpack
-from gateway.cache.redis import RedisStore
+from gateway.cache.redis import RedisStore, pack, unpack
 from gateway.cache.store import MOST_VARIANTS, Key, Purge, Store, Stored, VariantOf
 from gateway.http import Headers
 from tests.outside.support import linked

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.importing.durations import rate
 from gateway.importing.regexes import head_of
+from gateway.importing.values import rate
 from tests.importing.support import Tried, try_text
 
 Import = Any

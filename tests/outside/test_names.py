@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.outside.hosts_file import HostsFile
-from gateway.outside.names import NameServers, NoAnswer
+from gateway.outside.names import HostsFile, NameServers, NoAnswer
 from tests.support import free_port
 
 

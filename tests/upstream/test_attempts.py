@@ -16,7 +16,7 @@ from gateway.http import Exchange
 from gateway.http.messages import Attempt
 from gateway.http.testing import make_exchange
 from gateway.upstream.cluster import Cluster
-from gateway.upstream.counts import EndpointCounts
+from gateway.upstream.endpoint import EndpointCounts
 from gateway.upstream.member import Address, Member
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import NOT_REACHED, STALE, Retries, RetrySettings

@@ -15,12 +15,10 @@ from gateway.config.models.auth.scheme_keys import SchemeNames
 from gateway.config.models.base import Model, Section
 from gateway.config.models.breakers import BreakerOfRoute
 from gateway.config.models.cache import CacheOfRoute
-from gateway.config.models.fallbacks import Fallback
 from gateway.config.models.header_rules import OF_QUERY, HeaderValue, Settable, check_words
-from gateway.config.models.hedges import Hedge
-from gateway.config.models.mirrors import Mirror
 from gateway.config.models.predicates import HeaderPredicates, ValuePredicate
 from gateway.config.models.redirect import RedirectConfig, RedirectOfRoute, split_location
+from gateway.config.models.resilience import Fallback, Hedge, Mirror
 from gateway.config.models.respond import RespondOfRoute
 from gateway.config.models.retries import Retry
 from gateway.config.models.services import ServiceConfig

@@ -10,8 +10,8 @@ from gateway.importing.headers import may_refuse
 from gateway.importing.kong.effects import Effect, Handler
 from gateway.importing.kong.rate_limiting import rate_limiting
 from gateway.importing.kong.transformers import request_transformer, response_transformer
-from gateway.importing.networks import network
 from gateway.importing.tree import Item
+from gateway.importing.values import network
 
 _AUTHENTICATION = {
     "hmac-auth": "signatures of Kong are a draft that RFC 9421 replaced; see `http_signature` of auth.yaml",

@@ -12,7 +12,7 @@ from gateway.importing.kong.expressions import Wanted, wanted_by
 from gateway.importing.patterns import Pattern, as_it_came, beginning, below, literal
 from gateway.importing.regexes import Unsayable, anywhere, head_of, patterns_of, sample_of
 from gateway.importing.tree import Item
-from gateway.importing.urls import split_url
+from gateway.importing.values import split_url
 from gateway.importing.variables import filled_in
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}

@@ -6,13 +6,13 @@ import re
 from pathlib import Path as File
 
 from gateway.importing.description import Description, Path, Route
-from gateway.importing.networks import network
 from gateway.importing.nginx import upstreams
 from gateway.importing.nginx.directives import Directive, parse
 from gateway.importing.nginx.routes import Server, routes_of
 from gateway.importing.nginx.settings import Shared
 from gateway.importing.patterns import Pattern
 from gateway.importing.report import Report
+from gateway.importing.values import network
 
 PROCESS = (
     "user", "worker_processes", "worker_rlimit_nofile", "worker_cpu_affinity", "pid", "events", "load_module", "daemon",

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field
 
 from gateway.importing.description import Description, Policy, Route, Settings
-from gateway.importing.networks import network
 from gateway.importing.nginx.directives import Directive
 from gateway.importing.nginx.headers import request_headers, response_headers
+from gateway.importing.values import network
 
 _SIZES = {"k": "KiB", "m": "MiB", "g": "GiB", "": "B"}
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 from gateway.http.methods import REGISTERED
 from gateway.importing.description import Condition, Description, Path, Route
 from gateway.importing.headers import is_secret
-from gateway.importing.networks import network
 from gateway.importing.patterns import Pattern, beginning, below, literal
 from gateway.importing.regexes import Unsayable, anywhere, head_of, patterns_of, sample_of
 from gateway.importing.traefik.rules import Alternative, Matcher
 from gateway.importing.tree import Item
+from gateway.importing.values import network
 
 _ANY_SUBDOMAIN = re.compile(
     r"\^?(?:\(?(?:\.[+*]|\[[^\]]+\][+*]|\[\^\.\]\+)\)?|\{\w*:?[^}]*\})\\?\.((?:[\w-]+\\?\.)+[\w-]+)\$?"

@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.importing.description import Description, Policy, Route, Settings
-from gateway.importing.durations import duration, rate, seconds_of
 from gateway.importing.headers import header_value, may_refuse
-from gateway.importing.networks import network
 from gateway.importing.sending import behind, instead, replaced, without
 from gateway.importing.tree import Item
 from gateway.importing.users import add_users
+from gateway.importing.values import duration, network, rate, seconds_of
 
 Apply = Callable[[Item, Route, "Middlewares"], None]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from gateway.importing.description import Description, Reference, Settings, identifier
-from gateway.importing.durations import duration
 from gateway.importing.tree import Item
-from gateway.importing.urls import split_url
+from gateway.importing.values import duration, split_url
 from gateway.importing.variables import filled_in
 
 
