@@ -79,8 +79,8 @@ class Bill:
         if self._hold is not None:
             self._hold.attempt(usage, self._cost(usage, "") or 0)
 
-    def over(self, usage: Usage, answered: str, *, finished: bool) -> None:
-        """The request is over, and took so much of what the client got."""
+    def over(self, usage: Usage, answered: str, *, finished: bool, text_bytes: int = 0) -> None:
+        """The request is over, and took so much of what the client got, with so much text."""
         record, hold = self._record, self._hold
         if usage == NOTHING and not finished:
             if hold is not None:
@@ -94,14 +94,15 @@ class Bill:
         if hold is not None:
             hold.commit(usage, cost)
         if not usage.estimated and usage.input:
+            estimator, subject = self._money.estimator, (self._asked, self._route)
             output = usage.output // self._choices if finished else None
-            self._money.estimator.learn(
-                self._size, self._asked, self._route, input_tokens=usage.input, output_tokens=output
-            )
+            estimator.learn(self._size, *subject, input_tokens=usage.input, output_tokens=output)
+            if finished:
+                estimator.learn_text(text_bytes, *subject, output_tokens=usage.output, reasoning=usage.reasoning)
 
     def tokens_of(self, size: int) -> int:
         """Of a text of so many bytes, as estimated."""
-        return self._money.estimator.input_tokens(size, self._asked, self._route)
+        return self._money.estimator.text_tokens(size, self._asked, self._route)
 
     def _cost(self, usage: Usage, answered: str) -> int | None:
         record = self._record

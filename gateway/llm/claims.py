@@ -18,6 +18,7 @@ from gateway.http.decisions import Mode, deny
 from gateway.limits.holds import HoldStore, Line, LocalHolds, Room
 from gateway.limits.ledger import Ledger
 from gateway.llm.estimate import OutputReserve
+from gateway.plurals import counted
 
 Unit = Literal["tokens", "micros", "requests"]
 OnFailure = Literal["open", "closed", "local"]
@@ -59,7 +60,7 @@ class Limit:
         """An amount in words: `1200 tokens`, `$0.25`."""
         if self.unit == "micros":
             return f"${Decimal(amount).scaleb(-6).normalize():f}"
-        return f"{amount} {self.unit}"
+        return counted(amount, self.unit.removesuffix("s"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +200,14 @@ def _refusal(claim: Claim, room: Room) -> Refused:
     left = max(0, limit.amount - room.used - room.held)
     after = limit.ledger.seconds_left()
     if needed > limit.amount:
-        remedy = "which is more than it ever has; send a shorter request, or a lower output limit"
+        missing = ", more than it ever has: send a shorter request, or a lower output limit"
     else:
         if room.used + needed <= limit.amount:
             after = min(after, HELD_SECONDS)
-        remedy = f"again in {after} s"
+        missing = f"; again in {after} s"
     detail = (
-        f"the budget {budget.name} ({limit.shown(limit.amount)} in a {limit.window}) has {limit.shown(left)} left, "
-        f"and this request needs {limit.shown(needed)}; {remedy}"
+        f"the budget {budget.name} ({limit.shown(limit.amount)} per {limit.window}) has {limit.shown(left)} left, "
+        f"and this request needs {limit.shown(needed)}{missing}"
     )
     return Refused(
         ErrorKind.QUOTA_EXCEEDED, detail, budget.name, after=after, unit=limit.unit, needed=needed, left=left

@@ -3,7 +3,8 @@
 Input is bytes times a ratio, which is learned for each model and route from what providers report (an exponentially
 weighted mean). Short requests are mostly JSON around little text, so that nothing is learned from them for long ones:
 each class of sizes has a ratio of its own. Tokenizers of single models would be exact for these, and 10 to 75 MB each.
-Output is what 95 of 100 requests of the model and route stayed within.
+Output is what 95 of 100 requests of the model and route stayed within. Where an answer is cut, what was delivered is
+its text times a ratio of its own, learned from answers that were whole.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right as bisect
 from collections import OrderedDict
+from collections.abc import Sequence
+from math import log
 from typing import Final, Literal, NamedTuple
 
 OutputReserve = Literal["learned", "requested"]
@@ -18,6 +21,7 @@ OutputReserve = Literal["learned", "requested"]
 START_RATIO: Final = 0.27  # tokens per byte of JSON
 WEIGHT: Final = 0.1  # of the newest report
 SIZES: Final = (1024, 8192, 65_536)  # bytes at which another class begins
+TEXT_SIZE: Final = 400  # bytes of an answer that count in full: in shorter ones, what is no text weighs too much
 LOWEST_RATIO: Final = 0.005  # what a report may bring it to: pictures are many bytes and few tokens
 HIGHEST_RATIO: Final = 2.0
 OUTPUT_FLOOR: Final = 256
@@ -38,7 +42,7 @@ class Estimate(NamedTuple):
 
 
 class _Subject:
-    __slots__ = ("_p95", "error", "next", "outputs", "ratios", "reports")
+    __slots__ = ("_p95", "error", "next", "outputs", "ratios", "reports", "text_ratio", "texts")
 
     def __init__(self) -> None:
         self.ratios = [START_RATIO] * (len(SIZES) + 1)
@@ -47,6 +51,8 @@ class _Subject:
         self.outputs = array("q")
         self.next = 0
         self._p95 = 0  # -1: not known, since there is another one
+        self.text_ratio = START_RATIO
+        self.texts = 0
 
     def ratio(self, size: int) -> float:
         """That of the class of this size; where nothing was reported of it, that of the nearest but the smallest."""
@@ -61,6 +67,13 @@ class _Subject:
         weight = max(WEIGHT, 1 / (self.reports[own] + 1))
         self.ratios[own] += weight * (min(max(tokens / size, LOWEST_RATIO), HIGHEST_RATIO) - self.ratios[own])
         self.reports[own] += 1
+
+    def learn_text(self, size: int, counts: Sequence[int]) -> None:
+        """Of these counts the one that is more likely: of hidden reasoning there is no text, of other there is."""
+        found = min((count / size for count in counts), key=lambda ratio: abs(log(ratio / self.text_ratio)))
+        self.texts += 1
+        weight = max(WEIGHT, 1 / self.texts) * min(1.0, size / TEXT_SIZE)
+        self.text_ratio += weight * (min(max(found, LOWEST_RATIO), HIGHEST_RATIO) - self.text_ratio)
 
     @property
     def usual(self) -> float:
@@ -94,6 +107,18 @@ class Estimator:
         """Of a request of so many bytes of JSON, rounded up."""
         subject = self._subjects.get((model, route))
         return -int(-size * (START_RATIO if subject is None else subject.ratio(size)) // 1)
+
+    def text_tokens(self, size: int, model: str, route: str) -> int:
+        """Of so many bytes of text that were delivered, rounded up."""
+        subject = self._subjects.get((model, route))
+        return -int(-size * (START_RATIO if subject is None else subject.text_ratio) // 1)
+
+    def learn_text(self, size: int, model: str, route: str, *, output_tokens: int, reasoning: int = 0) -> None:
+        """What a provider reported of a whole answer, with so many bytes of text."""
+        subject = self._subjects.get((model, route))
+        counts = [min(count, MOST_TOKENS) for count in (output_tokens - reasoning, output_tokens) if count > 0]
+        if subject is not None and size > 0 and counts:
+            subject.learn_text(size, counts)
 
     def output_reserve(self, model: str, route: str, limit: int | None, mode: OutputReserve) -> int:
         """What is to be held for the answer. `limit`: what the request, or else the profile, allows; None: nothing."""

@@ -97,7 +97,8 @@ class Meter:
         record.cache_read_tokens, record.cache_write_tokens = usage.cache_read, usage.cache_write
         record.reasoning_tokens = usage.reasoning
         record.estimated = usage.estimated
-        self._bill.over(usage, record.answered, finished=record.finished)
+        text_bytes = answer.text_bytes if answer is not None else 0
+        self._bill.over(usage, record.answered, finished=record.finished, text_bytes=text_bytes)
 
     def _usage(self, answer: Counted | None) -> Usage:
         """What the provider said. Of an answer that was cut it said too little, or nothing: the text that came counts,

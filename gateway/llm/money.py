@@ -232,7 +232,7 @@ def _amounts(limit: BudgetLimit) -> Iterator[tuple[Unit, int]]:
 
 
 def _words(window: str | int) -> str:
-    return window if isinstance(window, str) else f"stretch of {window} s"
+    return window if isinstance(window, str) else f"{window} s"
 
 
 def _store(context: Context, config: BudgetConfig) -> HoldStore:

@@ -16,6 +16,7 @@ from gateway.http.decisions import Mode, deny
 from gateway.limits.ledger import Ledger
 from gateway.llm.claims import RETRY_SECONDS, OnFailure, Refused
 from gateway.llm.usage import members
+from gateway.plurals import counted
 
 MOST_TOOLS: Final = 1000  # of one request that are looked at
 LONGEST_NAME: Final = 200
@@ -89,10 +90,8 @@ async def _check(exchange: Exchange, quota: ToolQuota, key: str) -> None:
     if used >= quota.limit:
         ledger.look(key)  # it may have been reset elsewhere
         after = ledger.seconds_left()
-        detail = (
-            f"the quota {quota.name} ({quota.limit} calls of tools in a {quota.window}) is used up; leave out these "
-            f"tools, or try again in {after} s"
-        )
+        limit = f"{counted(quota.limit, 'call')} of tools per {quota.window}"
+        detail = f"the quota {quota.name} ({limit}) is used up; leave out these tools, or try again in {after} s"
         deny(exchange, quota.rule, Refused(ErrorKind.QUOTA_EXCEEDED, detail, quota.name, after=after), quota.mode)
 
 

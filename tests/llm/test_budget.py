@@ -185,7 +185,7 @@ async def test_all_windows_are_taken_from_or_none(world: World) -> None:
     day, minute = await world.limit("tokens", 10_000), await world.limit("requests", 1, "minute")
     budgets = world.budgets(day, minute)
     hold = await budgets.reserve(make_exchange(), wanted())
-    with pytest.raises(Refused, match="1 requests in a minute"):
+    with pytest.raises(Refused, match="1 request per minute"):
         await budgets.reserve(make_exchange(), wanted())
     hold.commit(Used(100, 0), 0)
     assert world.used(day) == 100

@@ -67,6 +67,35 @@ def test_what_was_long_ago_is_forgotten() -> None:
     assert estimator.output_reserve("m", "r", None, "learned") == 500
 
 
+def test_texts_have_a_ratio_of_their_own() -> None:
+    """What was delivered of a cut answer is counted as whole answers were, and not as requests were."""
+    estimator = Estimator()
+    assert estimator.text_tokens(100, "m", "r") == 27
+    for _ in range(30):
+        estimator.learn(1000, "m", "r", input_tokens=900, output_tokens=100)
+        estimator.learn_text(400, "m", "r", output_tokens=100)
+    assert estimator.text_tokens(4000, "m", "r") == pytest.approx(1000, rel=0.02)
+
+
+def test_hidden_reasoning_is_no_text() -> None:
+    """Whether a provider shows it or not."""
+    for shown in (True, False):
+        estimator = Estimator()
+        for _ in range(30):
+            estimator.learn(1000, "m", "r", input_tokens=270, output_tokens=1000)
+            estimator.learn_text(4000 if shown else 400, "m", "r", output_tokens=1000, reasoning=900)
+        assert estimator.text_tokens(4000, "m", "r") == pytest.approx(1000, rel=0.02)
+
+
+def test_short_answers_hardly_count() -> None:
+    """The end of an answer is a token, too, and no text."""
+    estimator = Estimator()
+    for _ in range(5):
+        estimator.learn(1000, "m", "r", input_tokens=270, output_tokens=4)
+        estimator.learn_text(2, "m", "r", output_tokens=4)
+    assert estimator.text_tokens(1000, "m", "r") < 300
+
+
 def test_strict_reserves_are_what_is_asked_for() -> None:
     """All that the request allows, or else a limit that it will be given."""
     estimator = Estimator()
@@ -101,6 +130,8 @@ def test_estimates_stay_within_bounds(reports: list[tuple[int, int]]) -> None:
     estimator = Estimator()
     for size, tokens in reports:
         estimator.learn(size, "m", "r", input_tokens=tokens, output_tokens=tokens)
+        estimator.learn_text(size, "m", "r", output_tokens=tokens, reasoning=size)
+        assert 0 <= estimator.text_tokens(1000, "m", "r") <= 2000
     assert 0 <= estimator.input_tokens(1000, "m", "r") <= 2000
     assert estimator.output_reserve("m", "r", None, "learned") <= OUTPUT_LIMIT
     assert all(estimate.error >= 0 for estimate in estimator.known().values())

@@ -58,7 +58,7 @@ async def test_tenants_count_apart(tmp_path: Path) -> None:
     async with money("budgets: {per-tenant: {key: [tenant], limits: [{tokens: 300, window: day}]}}", tmp_path) as made:
         hold = await made.budgets.reserve(caller("ann", "acme"), wanted())
         hold.commit(Usage(150, 150), 0)
-        with pytest.raises(Refused, match="300 tokens in a day"):
+        with pytest.raises(Refused, match="300 tokens per day"):
             await made.budgets.reserve(caller("bob", "acme"), wanted())
         await made.budgets.reserve(caller("ann", "else"), wanted())
 
@@ -127,7 +127,7 @@ budgets:
 """
     async with money(text, tmp_path) as made:
         await made.budgets.reserve(caller("ann"), wanted())
-        with pytest.raises(Refused, match="1 requests in a stretch of 3600 s"):
+        with pytest.raises(Refused, match="1 request per 3600 s"):
             await made.budgets.reserve(caller("ann"), wanted())
         await made.budgets.reserve(caller("ann"), wanted(("local", "other")))
 

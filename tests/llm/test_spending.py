@@ -143,7 +143,7 @@ async def test_who_is_refused_learns_why_in_its_own_format() -> None:
         assert answered.status == 429
         assert int(answered.headers["retry-after"]) > 0
         assert "needs 1" in answered.json["error"]["message"]
-        assert "50 tokens in a month" in answered.json["error"]["message"]
+        assert "50 tokens per month" in answered.json["error"]["message"]
         answered = await spent.gateway.ask("/v1/messages", {"model": "small", "max_tokens": 100, "messages": []})
         assert spent.served == 0
 
@@ -190,7 +190,7 @@ async def test_tools_have_quotas() -> None:
         first = await spent.gateway.ask("/v1/chat/completions", chat(**offered))
         assert first.noted.tool_calls == ("look_up",)
         again = await spent.gateway.ask("/v1/chat/completions", chat(**offered))
-        assert (again.status, "1 calls of tools in a day" in again.json["error"]["message"]) == (429, True)
+        assert (again.status, "1 call of tools per day" in again.json["error"]["message"]) == (429, True)
         assert (await spent.gateway.ask("/v1/chat/completions", chat())).status == 200
 
 

@@ -63,7 +63,7 @@ async def test_calls_are_counted_and_then_refused(tmp_path: Path) -> None:
             await made.tools.check(exchange, CHAT)
             made.tools.count(answered(exchange, ["web_search", "bash"]))
         exchange = caller("bob", "acme")
-        with pytest.raises(Refused, match="3 calls of tools in a day") as refused:
+        with pytest.raises(Refused, match="3 calls of tools per day") as refused:
             await made.tools.check(exchange, CHAT)
         assert refused.value.kind is ErrorKind.QUOTA_EXCEEDED
         assert refused.value.retry_after > 0
