@@ -274,8 +274,8 @@ def _said_once(body: bytes, places: Mapping[str, list[splice.Span]]) -> bytes:
 def _models_of_gemini(body: bytes, document: Mapping[str, Any], own: list[splice.Span]) -> list[splice.Span]:
     """The path names the model; where the body does as well, in itself or in its parts, it must be the same."""
     found = list(own)
-    for name in _NAME_MODELS & document.keys():
-        for outer in splice.places(body, name, document[name]):
+    for name in _NAME_MODELS:
+        for outer in splice.places(body, name, document[name]) if name in document else ():
             for item in splice.items(body, outer):
                 found += [span for inner, span in splice.members(body, item.start) if inner == "model"]
     return found
