@@ -110,14 +110,16 @@ class ChatStream:
         return self._writer.error(kind, sentence)
 
     def _chunk(self, chunk: dict[str, Any]) -> bytes:
+        if isinstance(usage := chunk.get("usage"), dict):
+            self._usage = usage
+        choices = chunk.get("choices")
+        if not isinstance(choices, list) or not choices:
+            return b""  # some servers begin with one that has neither an id nor a model
         written = b""
         if not self._begun:
             self._begun = True
             written = self._writer.begin(chunk)
-        if isinstance(usage := chunk.get("usage"), dict):
-            self._usage = usage
-        choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
+        for choice in choices:
             if isinstance(choice, dict) and not choice.get("index"):
                 written += self._choice(choice)
         return written

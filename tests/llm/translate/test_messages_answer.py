@@ -46,6 +46,7 @@ def test_a_stream_says_the_same_in_messages(case: dict[str, Any]) -> None:
     start = written.pop(0)
     assert start["type"] == "message_start"
     assert start["message"]["content"] == []
+    assert start["message"]["model"] == "small"
     assert [brief(event) for event in written] == case["events"]
 
 
