@@ -21,13 +21,12 @@ from gateway.mcp.names import for_client, uri_form
 from gateway.mcp.passing import Limits, check_plain, events_of
 from gateway.mcp.sealing import ServerSession, Session
 from gateway.mcp.server import Server, SessionLost
-from gateway.mcp.versions import SESSION_HEADER
+from gateway.mcp.versions import DISCOVER, SESSION_HEADER
 from gateway.outside.throttled_log import ThrottledLog
 
 logger = logging.getLogger("gateway.mcp")
 
 TOGETHER_SECONDS: Final = 15.0  # for what all servers are asked: the others do not wait longer for one
-DISCOVER: Final = "server/discover"
 
 _BOTH: Final = (b"accept", JSON + b", " + EVENTS)
 _LONGEST_SAID: Final = 200  # characters of an error that are passed on as a reason

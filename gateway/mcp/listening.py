@@ -20,10 +20,9 @@ from gateway.mcp.names import for_client, inner_uri, uri_form
 from gateway.mcp.passing import events_of
 from gateway.mcp.sealing import ServerSession, Session
 from gateway.mcp.server import Server, SessionLost
+from gateway.mcp.versions import ACKNOWLEDGED, SUBSCRIPTION_IN_META
 
 _OPENING_SECONDS: Final = 1.0  # in which servers begin to answer, before the client gets its stream
-_ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
-_SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
 
 
 async def listened(group: Group, exchange: Exchange, session: Session, ids: Mapping[str, str]) -> Response:
@@ -48,9 +47,9 @@ async def subscribed(group: Group, asked: Asked) -> Response:
         opening = partial(_stream, server, None, exchange, body_of(message, _own_resources(message, server.name)))
         sources.append(Source(server.name, opening, partial(_but_its_bounds, server=server)))
     wanted = message.params.get("notifications")
-    meta = {_SUBSCRIPTION: message.members["id"].value}
+    meta = {SUBSCRIPTION_IN_META: message.members["id"].value}
     params = {"_meta": meta, "notifications": wanted if isinstance(wanted, dict) else {}}
-    said = {"jsonrpc": "2.0", "method": _ACKNOWLEDGED, "params": params}
+    said = {"jsonrpc": "2.0", "method": ACKNOWLEDGED, "params": params}
     return await _merged(group, exchange, sources, {}, event(written(said), name="message"))
 
 
@@ -69,7 +68,7 @@ def _own_resources(message: Message, server: str) -> list[Change]:
 
 def _but_its_bounds(message: Message, server: Server) -> list[Change] | None:
     """What a server says of the beginning and the end of a subscription is said of all of them together."""
-    return None if message.is_answer or message.method == _ACKNOWLEDGED else for_client(message, server)
+    return None if message.is_answer or message.method == ACKNOWLEDGED else for_client(message, server)
 
 
 async def _stream(

@@ -12,7 +12,7 @@ import orjson
 
 from gateway.mcp.json_text import as_object, members, written
 from gateway.mcp.messages import INVALID_PARAMS, BadMessage, Message
-from gateway.mcp.versions import KNOWN, oldest
+from gateway.mcp.versions import KNOWN, SERVER_IN_META, oldest
 
 UNAVAILABLE: Final = "gateway/unavailable"
 """In the `_meta` of a result: the servers that are missing in it, and why."""
@@ -60,7 +60,7 @@ def discovery(results: Mapping[str, Mapping[str, Any]], missing: Sequence[Missin
     """The same for `server/discover`."""
     spoken = [_versions(each.get("supportedVersions")) for each in results.values()]
     common = set.intersection(*spoken) if spoken else set()
-    meta = {"_meta": {"io.modelcontextprotocol/serverInfo": {"name": name, "version": "1"}, **_unavailable(missing)}}
+    meta = {"_meta": {SERVER_IN_META: {"name": name, "version": "1"}, **_unavailable(missing)}}
     return {
         "supportedVersions": [version for version in KNOWN if version in common],
         "capabilities": _capabilities(results.values()),

@@ -31,7 +31,7 @@ from gateway.mcp.messages import (
 )
 from gateway.mcp.sealing import PREFIX, NotOurs, Seal, ServerSession, Session
 from gateway.mcp.server import Server, SessionLost
-from gateway.mcp.streams import Changes, PassedStream
+from gateway.mcp.streams import Changes, Failure, PassedStream
 from gateway.mcp.tools import hide_denied, may_list_tools
 from gateway.mcp.versions import SESSION_HEADER, check_headers, stands_alone, status_of_error
 
@@ -145,13 +145,7 @@ class Passing:
         stream = events_of(response)
         if stream is None:
             return await self._whole(response, exchange, session, requests, taken.errors)
-
-        def failure(error: GatewayError, id: str) -> str:
-            exchange.error = error
-            if error.kind is ErrorKind.UPSTREAM_TIMEOUT and not stands_alone(exchange):
-                self.server.cancel(exchange, session, id)
-            return failure_text(error, exchange, id, full=self.full)
-
+        failure = failing(self.server, exchange, session, full=self.full)
         name, largest = self.server.name, self.limits.answer
         response.body = PassedStream(name, stream, self.changes, largest, requests, taken.errors, failure)
         return unsized(response)
@@ -250,6 +244,19 @@ class Passing:
         response.headers = [
             (name, ours(value) if name == SESSION_HEADER else value) for name, value in response.headers
         ]
+
+
+def failing(server: Server, exchange: Exchange, session: ServerSession | None, *, full: bool) -> Failure:
+    """How the requests of a stream are answered that fails: after a time-out the server is told, where the protocol has
+    a message for that."""
+
+    def failure(error: GatewayError, id: str) -> str:
+        exchange.error = error
+        if error.kind is ErrorKind.UPSTREAM_TIMEOUT and not stands_alone(exchange):
+            server.cancel(exchange, session, id)
+        return failure_text(error, exchange, id, full=full)
+
+    return failure
 
 
 async def admitted(server: Server, exchange: Exchange, message: Message) -> Headers:

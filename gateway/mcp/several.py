@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import GatewayError
 from gateway.http import Exchange, Headers, Response
 from gateway.mcp.answers import accepted, answer, failed, failure_text, refused
 from gateway.mcp.bodies import AnswerTooLarge, answer_body, check_media_type, request_body
-from gateway.mcp.group import DISCOVER, TOGETHER_SECONDS, Asked, Group, body_of, final, give_up, said_by_all, unexpected
+from gateway.mcp.group import TOGETHER_SECONDS, Asked, Group, body_of, final, give_up, said_by_all, unexpected
 from gateway.mcp.json_text import NotJson, replaced, written
 from gateway.mcp.listening import listened, subscribed
 from gateway.mcp.lists import begun, discovered, listed, taking_part
@@ -44,11 +44,12 @@ from gateway.mcp.messages import (
     read_answers,
 )
 from gateway.mcp.names import answer_for_server, for_client, for_server
-from gateway.mcp.passing import check_plain, events_of, method_not_allowed, session_lost, unsized
+from gateway.mcp.passing import check_plain, events_of, failing, method_not_allowed, session_lost, unsized
 from gateway.mcp.sealing import PREFIX, NotOurs, Seal, ServerSession, Session
 from gateway.mcp.server import Server, SessionLost
 from gateway.mcp.streams import PassedStream
 from gateway.mcp.versions import (
+    DISCOVER,
     NAME_HEADER,
     SESSION_HEADER,
     check_headers,
@@ -218,15 +219,10 @@ class Several:
         if stream is None:
             return await self._whole(response, requests, server)
 
-        def failure(error: GatewayError, id: str) -> str:
-            exchange.error = error
-            if error.kind is ErrorKind.UPSTREAM_TIMEOUT and not stands_alone(exchange):
-                server.cancel(exchange, session, id)
-            return failure_text(error, exchange, id, full=self.group.full)
-
         def event_id(id: str) -> str:
             return Position({server.name: id}, single=True).written() if id else ""
 
+        failure = failing(server, exchange, session, full=self.group.full)
         changes, largest = partial(for_client, server=server), self.group.limits.answer
         response.body = PassedStream(server.name, stream, changes, largest, requests, (), failure, event_id)
         return unsized(response)

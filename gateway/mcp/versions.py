@@ -28,10 +28,15 @@ SESSION_HEADER: Final = b"mcp-session-id"
 METHOD_HEADER: Final = b"mcp-method"
 NAME_HEADER: Final = b"mcp-name"
 
-NAMED_BY: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-"""Which parameter of a request `Mcp-Name` repeats."""
+DISCOVER: Final = "server/discover"
+ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 
 VERSION_IN_META: Final = "io.modelcontextprotocol/protocolVersion"
+SERVER_IN_META: Final = "io.modelcontextprotocol/serverInfo"
+SUBSCRIPTION_IN_META: Final = "io.modelcontextprotocol/subscriptionId"
+
+NAMED_BY: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+"""Which parameter of a request `Mcp-Name` repeats."""
 
 _STATUSES: Final = {METHOD_NOT_FOUND: 404, INVALID_PARAMS: 400, HEADER_MISMATCH: 400}
 _ENCODED: Final = re.compile(r"=\?base64\?(.*)\?=")
