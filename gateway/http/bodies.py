@@ -63,6 +63,13 @@ class WholeBody:
     def ready(self) -> bool:
         return True
 
+    def take(self, most: int) -> bytes:
+        """All of it, if that is no more than so many bytes and has no trailers; b"" where it is left to `read`."""
+        if self.trailers or len(self._data) > most:
+            return b""
+        data, self._data = self._data, b""
+        return data
+
     async def read(self) -> bytes:
         data, self._data = self._data, b""
         return data

@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Headers, Response
+from gateway.http import Headers, Response, WholeBody
 from gateway.llm import failures
 from gateway.llm.affinity import SealingStream
 from gateway.llm.answers import refusal
@@ -74,12 +74,12 @@ async def _streamed(
     """A stream, from its first content on; what came before it is held."""
     meter = going.meter
     reader = reader_of(sent.api, asked=sent.taking_out)
-    assert not isinstance(response.body, bytes)
+    body = WholeBody(response.body, []) if isinstance(response.body, bytes) else response.body  # all came at once
     headers, decoder = _decoding(response.headers)
     turning: Turning | None = sent.translated.stream() if sent.translated is not None else None
     if (sealing := going.seals(sent)) is not None:
         turning = SealingStream(sealing, sent.origin, reader.cut_off)
-    stream = MeteredStream(response.body, reader, meter, taking_out=sent.taking_out, decoder=decoder, turning=turning)
+    stream = MeteredStream(body, reader, meter, taking_out=sent.taking_out, decoder=decoder, turning=turning)
     await hold(stream, limits)
     if stream.failure is not None and not stream.answered:
         meter.lost(reader)
@@ -213,7 +213,7 @@ def _content_type(headers: Headers) -> bytes:
 
 
 def _is_event_stream(response: Response) -> bool:
-    return not isinstance(response.body, bytes) and _content_type(response.headers).startswith(b"text/event-stream")
+    return _content_type(response.headers).startswith(b"text/event-stream")
 
 
 def _is_json(headers: Headers) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from gateway.algorithms.globs import Glob
@@ -36,6 +36,8 @@ EVERYTHING: Final = "default"
 """The profile where none is configured: every provider, without limits."""
 
 PLACE: Final[Place] = ("models.yaml", ("providers",))
+
+MOST_PATHS: Final = 256  # of one provider that are remembered: those of Gemini name models
 
 _TRANSLATED: Final = {
     "chat": ("openai.chat",),
@@ -211,6 +213,7 @@ def provider_of(name: str, config: Provider, handler: Handler) -> ProviderLive:
     """A provider as it is configured."""
     keys = tuple(key_of(name, config.speaks, key.get_secret_value()) for key in config.keys) or (no_key(name),)
     total = config.timeout.total if config.timeout is not None else None
+    path_of = lru_cache(MOST_PATHS)(config.path_of)
     return ProviderLive(
-        name, config.speaks, handler, keys, config.path_of, config.unsupported, NEVER if total is None else total
+        name, config.speaks, handler, keys, path_of, config.unsupported, NEVER if total is None else total
     )

@@ -76,7 +76,7 @@ class Models:
         began = time.perf_counter()
         if exchange.method == "HEAD" and exchange.target_path == "/":
             return Response(200, [(b"content-length", b"0")])
-        call = find_realtime(exchange) or find(exchange.method, exchange.target_path)
+        call = find_realtime(exchange) if exchange.websocket else find(exchange.method, exchange.target_path)
         if call is None:
             detail = f"there is no API of models at {exchange.method} {exchange.target_path}"
             raise ModelError(ErrorKind.NO_ROUTE, detail, "unknown_url")
@@ -94,7 +94,10 @@ class Models:
         if going.several and going.origin is None and call.api is RESPONSES_BY_ID:
             raise ModelError(ErrorKind.NO_ROUTE, "there is no response of this id", "response_not_found")
         await self._reserve(going, choice)
-        outcome = await hedged(self.failover, going, choice.candidates, choice.profile.hedge)
+        if choice.profile.hedge is None:
+            outcome = await self.failover.answer(going, choice.candidates)
+        else:
+            outcome = await hedged(self.failover, going, choice.candidates, choice.profile.hedge)
         if isinstance(outcome, Failure) and outcome.reason == "context_overflow":
             outcome = await self._overflowed(going, ask, choice, outcome)
         response = final(going, outcome) if isinstance(outcome, Failure) else outcome

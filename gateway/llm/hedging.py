@@ -21,11 +21,9 @@ HEDGED = "hedged"
 Asking = asyncio.Task[Response | Failure]
 
 
-async def hedged(
-    failover: Failover, going: Going, candidates: Sequence[Candidate], after: float | None
-) -> Response | Failure:
+async def hedged(failover: Failover, going: Going, candidates: Sequence[Candidate], after: float) -> Response | Failure:
     """As `Failover.answer`; when that takes longer than `after` seconds, another provider is asked, too."""
-    if after is None or going.request.stream or not going.may_be_sent_again or going.origin is not None:
+    if going.request.stream or not going.may_be_sent_again or going.origin is not None:
         return await failover.answer(going, candidates)
     first = asyncio.ensure_future(failover.answer(going, candidates))
     tasks = [first]

@@ -8,7 +8,7 @@ import time
 from typing import Final, Protocol
 
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Body, Exchange, Headers
+from gateway.http import Body, Exchange, Headers, WholeBody
 from gateway.http.messages import Attempt
 from gateway.outbox import Writer
 from gateway.upstream.http1.codec import DONE, HEAD, ResponseReader, encode_chunk, encode_last_chunk
@@ -16,6 +16,7 @@ from gateway.upstream.request import Request, is_chunked, request_trailers
 
 logger = logging.getLogger("gateway.upstream")
 
+AT_ONCE: Final = 64 * 1024  # bytes of a request body that is written with the head
 CONTINUE_SECONDS: Final = 1.0  # that the upstream has to say 100 before it is sent the body nevertheless
 
 
@@ -58,6 +59,19 @@ class Line(Protocol):
     def abort(self, failure: GatewayError | None) -> None:
         """The same, for this reason."""
         ...
+
+
+def sent_at_once(line: Line, request: Request, body: Body, attempt: Attempt) -> bool:
+    """Send a small body that is there as a whole with the head, in one write; False where it is to be uploaded."""
+    data = body.take(AT_ONCE) if isinstance(body, WholeBody) and not is_chunked(request.exchange) else b""
+    if not data:
+        return False
+    attempt.sent = len(data)
+    line.writer.write(data)
+    line.request_sent = True
+    line.asked = time.perf_counter()
+    line.set_deadline(request.timeouts.response_header)
+    return True
 
 
 async def upload(line: Line, request: Request, body: Body, attempt: Attempt, *, expecting: bool) -> None:

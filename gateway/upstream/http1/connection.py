@@ -23,7 +23,7 @@ from gateway.http.retry_after import seconds_to_wait
 from gateway.outbox import Outbox, Writer
 from gateway.turns import ClientTurns
 from gateway.upstream.connection import Owner
-from gateway.upstream.http1.bodies import StreamedBody, go_on, pass_hints_on, upload
+from gateway.upstream.http1.bodies import StreamedBody, go_on, pass_hints_on, sent_at_once, upload
 from gateway.upstream.http1.codec import (
     BODY,
     DONE,
@@ -223,9 +223,9 @@ class Connection(asyncio.BufferedProtocol):
         try:
             expecting = exchange.expectation is not None and exchange.expectation.pending
             self._begin(request, attempt, expecting)
-            if exchange.body is not None:
-                sent = upload(self, request, exchange.body, attempt, expecting=expecting)
-                uploading = self._loop.create_task(sent)
+            body = exchange.body
+            if body is not None and (expecting or not sent_at_once(self, request, body, attempt)):
+                uploading = self._loop.create_task(upload(self, request, body, attempt, expecting=expecting))
             while reader.phase is HEAD:
                 if self.failure is not None:
                     raise self.failure
