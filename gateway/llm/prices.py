@@ -8,10 +8,11 @@ read from a cache, written to one or spent on reasoning are part of input and ou
 from __future__ import annotations
 
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import version
 from typing import Any, Final, Literal, Protocol
@@ -70,19 +71,16 @@ class Rates:
 
     def micros(self, usage: Tokens) -> int:
         """What so much costs."""
-        read = min(_tokens(usage.cache_read), _tokens(usage.input))
-        written = min(_tokens(usage.cache_write), _tokens(usage.input) - read)
-        long = min(_tokens(usage.cache_write_long), written)
-        reasoning = min(_tokens(usage.reasoning), _tokens(usage.output))
-        femto = (
-            (_tokens(usage.input) - read - written) * self.input
-            + read * self.cache_read
-            + (written - long) * self.cache_write
-            + long * max(self.cache_write, self.cache_write_long)
-            + (_tokens(usage.output) - reasoning) * self.output
-            + reasoning * self.reasoning
-            + self.request
-        )
+        given, output = _tokens(usage.input), _tokens(usage.output)
+        femto = given * self.input + output * self.output + self.request
+        if usage.cache_read or usage.cache_write or usage.reasoning:
+            read = min(_tokens(usage.cache_read), given)
+            written = min(_tokens(usage.cache_write), given - read)
+            long = min(_tokens(usage.cache_write_long), written)
+            femto += read * (self.cache_read - self.input)
+            femto += (written - long) * (self.cache_write - self.input)
+            femto += long * (max(self.cache_write, self.cache_write_long) - self.input)
+            femto += min(_tokens(usage.reasoning), output) * (self.reasoning - self.output)
         return min(-(-femto // MICRO), MOST_MICROS)
 
     def dearest(self, input_tokens: int, output_tokens: int) -> int:
@@ -103,8 +101,11 @@ class Price:
 
     def micros(self, usage: Tokens) -> int:
         """What so much costs: all of it at the rates of the highest tier that its input reaches."""
-        reached = [rates for above, rates in self.tiers if not above or usage.input > above]
-        return reached[-1].micros(usage)
+        reached = self.tiers[0][1]
+        for above, rates in self.tiers[1:]:
+            if usage.input > above:
+                reached = rates
+        return reached.micros(usage)
 
     def dearest(self, input_tokens: int, output_tokens: int) -> int:
         """What so much costs at most, in any of the tiers that its input reaches."""
@@ -140,7 +141,7 @@ class Prices:
         self._assumed = assumed
         self._clock = clock
         self._snapshot = _Snapshot()
-        self._prices: OrderedDict[tuple[str, str, str], tuple[datetime, Price | None]] = OrderedDict()
+        self._prices: OrderedDict[tuple[str, str, str], tuple[float, Price | None]] = OrderedDict()
 
     def cost(self, provider: str, model: str, usage: Tokens, *, asked: str = "", tier: str = "") -> int | None:
         """Micro-dollars. None: the price is not known, and nothing was said of what to do then.
@@ -168,15 +169,15 @@ class Prices:
         """What holds for a model now, if that is known. A price that changes does so within a minute."""
         if not model or len(model) > LONGEST_NAME or len(tier) > LONGEST_NAME:
             return None
-        now, key = self._clock(), (provider, model, "" if tier in STANDARD else tier)
+        now, key = time.monotonic(), (provider, model, "" if tier in STANDARD else tier)
         known = self._prices.get(key)
         if known is not None and known[0] > now:
             return known[1]
         found = self._find(provider, model)
-        price = found.at(now, key[2]) if isinstance(found, _Listed) else found
+        price = found.at(self._clock(), key[2]) if isinstance(found, _Listed) else found
         if len(self._prices) >= MOST_MODELS:
             self._prices.popitem(last=False)
-        self._prices[key] = now + timedelta(seconds=KEPT_SECONDS), price
+        self._prices[key] = now + KEPT_SECONDS, price
         self._prices.move_to_end(key)
         return price
 
@@ -315,4 +316,4 @@ def femto(dollars: Decimal, per: int) -> int:
 
 
 def _tokens(count: int) -> int:
-    return min(max(count, 0), MOST_TOKENS)
+    return count if 0 <= count <= MOST_TOKENS else min(max(count, 0), MOST_TOKENS)
