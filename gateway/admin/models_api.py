@@ -124,7 +124,7 @@ async def _budgets(snapshot: Snapshot, money: Money, consumer: str | None) -> An
                 callers = [(key, key) for key, _ in limit.ledger.largest(MOST_CALLERS)]
             else:
                 callers = [(consumer, _key(snapshot, budget, consumer))]
-            await limit.ledger.refresh(key for _, key in callers)
+            await limit.ledger.refresh([key for _, key in callers])
             yield {
                 "budget": budget.name,
                 "mode": budget.mode,

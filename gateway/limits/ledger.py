@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Protocol
@@ -197,14 +197,16 @@ class Ledger:
         self.span()
         return self._near
 
-    async def refresh(self, keys: Iterable[str]) -> None:
+    async def refresh(self, keys: Sequence[str]) -> None:
         """Have these counts read again, as they are in the book by now, if it answers in time."""
         for key in keys:
             self.look(key)
-        self._unread.set()
-        written: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(written)
-        await Patience(self._time, self.book.patience).wait(written)
+        patience = Patience(self._time, self.book.patience)
+        for _ in range(-(-len(self._unwritten) // BATCH)):  # writes that it takes
+            self._unread.set()
+            written: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(written)
+            await patience.wait(written)
 
     def largest(self, most: int) -> list[tuple[str, int]]:
         """The keys of the current window of which most was used, as far as this process knows, with how much."""

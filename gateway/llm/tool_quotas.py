@@ -59,9 +59,12 @@ class ToolQuotas:
             return
         offered = list(offered_tools(document))
         for quota in self._of(exchange):
-            asked = dict.fromkeys(quota.key(exchange, tool) for tool in offered if quota.covers(tool))
-            for key in asked:
-                await _check(exchange, quota, key)
+            keys = dict.fromkeys(quota.key(exchange, tool) for tool in offered if quota.covers(tool))
+            unread = [key for key in keys if quota.ledger.used(key) is None]
+            if unread:
+                await quota.ledger.refresh(unread)  # all at once: a request may offer hundreds
+            for key in keys:
+                _check(exchange, quota, key)
 
     def count(self, exchange: Exchange) -> None:
         """The answer to a request has come to its end: count the tools that it calls."""
@@ -75,10 +78,9 @@ class ToolQuotas:
         return (quota for quota in self.quotas if quota.applies(exchange.route or ""))
 
 
-async def _check(exchange: Exchange, quota: ToolQuota, key: str) -> None:
+def _check(exchange: Exchange, quota: ToolQuota, key: str) -> None:
     ledger = quota.ledger
-    known = ledger.used(key) is not None or await ledger.read(key)
-    if not (known and ledger.book.available):
+    if ledger.used(key) is None or not ledger.book.available:
         if quota.on_failure == "open":
             return
         if quota.on_failure == "closed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,16 @@ async def test_names_that_models_make_up_are_bounded(tmp_path: Path) -> None:
         for number in range(300):
             made.tools.count(answered(caller("ann"), [f"{number}\x00" + "x" * 100_000]))
         assert max(len(key) for key in made.tools.quotas[0].ledger._table.by_key) < 200
+
+
+async def test_a_request_with_very_many_tools_waits_no_longer(tmp_path: Path) -> None:
+    """Their counts are read together."""
+    async with money("tool_quotas: {each: {key: [tool], limit: 1, window: day}}", tmp_path) as made:
+        loop = asyncio.get_running_loop()
+        for start in range(3):
+            names = [{"name": f"tool-{start}-{number}"} for number in range(1000)]
+            began = loop.time()
+            assert await passes(made, caller("ann"), {"tools": names})
+            assert loop.time() - began < 2  # on a machine that does a lot else
+        made.tools.count(answered(caller("ann"), ["tool-0-999"]))
+        assert not await passes(made, caller("ann"), {"tools": [{"name": "tool-0-999"}]})
