@@ -198,6 +198,11 @@ def folded(name: str) -> str:
     return "".join(each for each in plain if each.isprintable()).strip().casefold()
 
 
+def is_strange_call(method: str) -> bool:
+    """Whether a method may be another way to call tools, which a server has beside that of the protocol."""
+    return method not in METHODS and folded(method).startswith("tool")
+
+
 _NOTHING: Final = Part(None, 0, 0)
 _FOLDED: Final = frozenset(map(folded, METHODS))
 _KNOWN_FOLDED: Final = {names: frozenset(map(folded, names)) for names in (_MEMBERS, _PARAMETERS)}

@@ -22,10 +22,12 @@ from gateway.mcp.messages import (
     CALL,
     INVALID_PARAMS,
     INVALID_REQUEST,
+    METHOD_NOT_FOUND,
     BadMessage,
     Message,
     Messages,
     error_text,
+    is_strange_call,
     read,
     read_answers,
 )
@@ -262,6 +264,8 @@ def failing(server: Server, exchange: Exchange, session: ServerSession | None, *
 async def admitted(server: Server, exchange: Exchange, message: Message) -> Headers:
     """Lines for the answer, where a message may be passed on. Raises BadMessage, GatewayError."""
     if message.method != CALL:
+        if not server.allowed.all and is_strange_call(message.method):
+            raise BadMessage(METHOD_NOT_FOUND, "there is no such method", message.id or "null", 200)
         return []
     name = message.params.get("name")
     if not isinstance(name, str):

@@ -6,13 +6,14 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.mcp.events import EventReader, TooLarge
 from gateway.mcp.json_text import NotJson, decoded, elements, members, value_at
-from gateway.mcp.messages import folded, read_answers
+from gateway.mcp.messages import BadMessage, folded, read, read_answers
 from gateway.mcp.tools import Allowed, Patterns, hide_denied
 
 LINE_END = st.sampled_from(["\n", "\r\n", "\r"])
@@ -73,6 +74,44 @@ def test_parts_of_objects_are_where_they_stand(value: dict[str, Any], indent: An
         assert json.loads(text[part.start : part.end]) == part.value == value_at(text, part.start).value
         if isinstance(part.value, list):
             assert [each.value for each in elements(text, part.start)] == part.value
+
+
+CALL = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "read", "arguments": {"a": [1]}}}'
+PIECES = [
+    b'"name":"x",',
+    b'"method":"ping",',
+    b"\\u0065",
+    b"\\",
+    b'"',
+    b"{",
+    b"}",
+    b",",
+    b" ",
+    b"\0",
+    b"\xff",
+    b"1",
+    b"[",
+    b"]",
+]
+
+
+@given(st.lists(st.tuples(st.integers(0, len(CALL)), st.sampled_from(PIECES), st.integers(0, 3)), max_size=4))
+def test_what_is_passed_reads_the_same_everywhere(changes: list[tuple[int, bytes, int]]) -> None:
+    """However a message is mutilated: what is passed on, other readers of JSON read as it is read here."""
+    body = CALL
+    for at, piece, gone in changes:
+        body = body[:at] + piece + body[at + gone :]
+    try:
+        (message,) = read(body).several
+    except BadMessage:
+        return
+    for value in (json.loads(body), orjson.loads(body), json.loads(body, object_pairs_hook=_first)):
+        assert (value.get("method", ""), value.get("params", {})) == (message.method, message.params)
+    assert not [name for name in json.loads(body) if name.lower() in ("method", "params") and name != name.lower()]
+
+
+def _first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(reversed(pairs))
 
 
 @given(st.text(alphabet="ab*", max_size=8), st.text(alphabet="ab", max_size=10))

@@ -77,6 +77,8 @@ def _ping(id: str) -> bytes:
         _call('"params":{"name":"write"}', " tools/call"),
         _call('"params":{"name":"write"}', "tools/call\\u0000"),
         _call('"params":{"name":["write"]}'),
+        _call('"params":{"name":"write"}', "tools/invoke"),
+        _call('"params":{"name":"write"}', "tools//call"),
         _call('"params":["write"]'),
         _call('"params":{}'),
         _call('"result":{}', "ping"),
