@@ -14,10 +14,10 @@ import uuid
 from collections.abc import Iterable, Sequence
 
 from gateway.errors import ErrorKind
-from gateway.http import Exchange
+from gateway.http import Decision, Exchange
 from gateway.http.decisions import deny
 from gateway.limits.holds import Line
-from gateway.llm.claims import Backend, Budget, Claim, Part, Refused, Unit, Wanted, place
+from gateway.llm.claims import Backend, Budget, Claim, Part, Refused, Unit, Wanted, explained, place
 from gateway.llm.estimate import OUTPUT_LIMIT, Estimator
 from gateway.llm.prices import MOST_MICROS, MOST_TOKENS, Prices, Tokens
 
@@ -86,6 +86,15 @@ class Budgets:
                 raise
         self.tally.begun(hold.tokens, hold.micros)
         return hold
+
+    def explain(self, exchange: Exchange, wanted: Wanted) -> list[Decision]:
+        """What each budget would say of a request now, as far as this process knows; nothing is held for it."""
+        if not wanted.backends:
+            return []
+        first = wanted.backends[:1]
+        claims = self.claims(exchange, wanted, wanted.backends, by_backend=False)
+        claims += self.claims(exchange, wanted, first, by_backend=True)
+        return [explained(claim) for claim in claims]
 
     def name(self) -> str:
         """Of a hold: no other one is called so, here or elsewhere."""

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Exchange
+from gateway.http import Decision, Exchange
 from gateway.http.decisions import Mode, deny
 from gateway.limits.holds import HoldStore, Line, LocalHolds, Room
 from gateway.limits.ledger import Ledger
@@ -212,3 +212,13 @@ def _refusal(claim: Claim, room: Room) -> Refused:
     return Refused(
         ErrorKind.QUOTA_EXCEEDED, detail, budget.name, after=after, unit=limit.unit, needed=needed, left=left
     )
+
+
+def explained(claim: Claim) -> Decision:
+    """What a budget would say of what is claimed of one of its limits, as far as this process knows."""
+    budget, limit, room = claim.budget, claim.limit, claim.budget.store.room(claim.line)
+    if room.used + room.held + claim.line.amount > claim.line.limit:
+        return Decision(budget.rule, "deny" if claim.line.enforced else "shadow-deny", _refusal(claim, room).detail)
+    left = limit.shown(limit.amount - room.used - room.held)
+    reason = f"{limit.shown(claim.line.amount)} would be reserved, of {left} that are left per {limit.window}"
+    return Decision(budget.rule, "allow", reason)

@@ -359,6 +359,19 @@ async def test_learned_reserves_are_what_answers_were_long(world: World) -> None
     assert 950 < (await budgets.reserve(make_exchange(), wanted(limit=64_000))).tokens - 100 < 1000
 
 
+async def test_what_a_budget_would_say_is_explained(world: World) -> None:
+    """Without holding anything for it."""
+    tokens = await world.limit("tokens", 300)
+    budgets = world.budgets(tokens)
+    (decision,) = budgets.explain(make_exchange(), wanted())
+    assert (decision.rule, decision.verdict) == ("budget:per-tenant", "allow")
+    assert decision.reason == "200 tokens would be reserved, of 300 tokens that are left per day"
+    await budgets.reserve(make_exchange(), wanted())
+    (decision,) = budgets.explain(make_exchange(), wanted())
+    assert (decision.verdict, "has 100 tokens left" in decision.reason) == ("deny", True)
+    assert budgets.tally.open == 1
+
+
 async def test_a_client_that_goes_away_while_it_waits_leaves_nothing_behind(world: World) -> None:
     """A request that is cancelled before its reservation is answered holds nothing."""
 
