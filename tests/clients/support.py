@@ -13,7 +13,18 @@ from tests.clients.calls import Call
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv" / "clients"
 MODELS = ENVIRONMENT.parent / "models"
-UNEQUAL = ("id", "created", "created_at", "model", "item_id", "response_id", "model_version", "system_fingerprint")
+UNEQUAL = (
+    "id",
+    "created",
+    "created_at",
+    "model",
+    "item_id",
+    "response_id",
+    "model_version",
+    "system_fingerprint",
+    "completed_at",
+    "timings",
+)
 """What may differ between two answers to the same question."""
 
 
