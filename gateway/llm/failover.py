@@ -92,8 +92,8 @@ class Failover:
         if last is not None:
             return last
         if unsupported is not None:
-            code = "unsupported_parameter"
-            raise ModelError(ErrorKind.BAD_REQUEST, str(unsupported), code, param=unsupported.field)
+            code, said, field = "unsupported_parameter", str(unsupported), unsupported.field
+            raise ModelError(ErrorKind.BAD_REQUEST, said, code, param=field, logged=unsupported.reason)
         raise self._none_left(going, candidates)
 
     def _deployments(self, going: Going, candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, Provider, Key]]:

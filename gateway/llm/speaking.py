@@ -26,7 +26,10 @@ _FRAMING: Final = frozenset({b"content-type", b"content-length", b"cache-control
 
 
 class ModelError(GatewayError):
-    """A refusal with a code that programs match on, and the member of the request that it is about."""
+    """A refusal with a code that programs match on, and the member of the request that it is about.
+
+    `logged` stands in logs where `detail` repeats what the client has written.
+    """
 
     def __init__(
         self,
@@ -36,8 +39,9 @@ class ModelError(GatewayError):
         *,
         param: str | None = None,
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        logged: str = "",
     ) -> None:
-        super().__init__(kind, detail, headers=headers, public_detail=detail)
+        super().__init__(kind, logged or detail, headers=headers, public_detail=detail)
         self.code = code
         self.param = param
 

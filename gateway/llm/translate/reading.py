@@ -51,7 +51,7 @@ class Notes:
         """Refuse a field that must not be left out, as another question would be answered without it."""
         reason = f": {_UNPRINTABLE_TEXT.sub('?', why[:_MOST_REASON])}" if why else ""
         raise Unsupported(
-            place,
+            shown(place),
             f"The field {shown(place)} has no equivalent in the API of the provider that serves this model{reason}.",
         )
 
@@ -202,4 +202,4 @@ def is_number(value: object) -> TypeGuard[int | float]:
 def malformed(place: str, expected: str) -> Malformed:
     """An error for a field of the wrong type."""
     name = shown(place) or "The request"
-    return Malformed(place, f"{name} must be {expected}.")
+    return Malformed(shown(place), f"{name} must be {expected}.")

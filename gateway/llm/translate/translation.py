@@ -10,7 +10,13 @@ from gateway.llm.sse import Event
 
 
 class CannotTranslate(Exception):
-    """A request that the other API has no words for. The text is a sentence for the client; `field` says where."""
+    """A request that the other API has no words for.
+
+    The text is a sentence for the client, `field` says where. Names of fields may be the client's own text: logs get
+    `reason`.
+    """
+
+    reason = "a field of the request cannot be translated for the provider"
 
     def __init__(self, field: str, sentence: str) -> None:
         super().__init__(sentence)

@@ -124,6 +124,7 @@ async def test_a_field_without_an_equivalent_is_refused_by_its_name_before_anyth
     answered, provider = await ask(direction, novelty=1)
     assert answered.status == 400
     assert "novelty" in answered.json["error"]["message"]
+    assert "novelty" not in str(answered.exchange.error)
     assert answered.headers["x-should-retry"] == "false"
     assert not provider.received
 
@@ -143,11 +144,8 @@ async def test_an_answer_that_is_too_long_to_be_translated_is_an_error(
 ) -> None:
     """It is not passed on in the format of the provider, which no SDK of the client's API could read."""
     monkeypatch.setattr(answering, "MOST_TRANSLATED", 200)
-    answered, _ = (
-        await ask(direction, "words-500", max_tokens=1000)
-        if direction != "responses"
-        else (await ask(direction, "words-500"))
-    )
+    limit: dict[str, Any] = {"max_output_tokens" if direction == "responses" else "max_tokens": 100_000}
+    answered, _ = await ask(direction, "words-50000", **limit)
     assert answered.status == 502
     assert "longer than can be translated" in answered.json["error"]["message"]
     assert answered.noted.input_tokens == answered.noted.output_tokens == 0
