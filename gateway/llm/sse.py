@@ -6,10 +6,11 @@ The raw bytes of all events, one after the other, are the bytes of the stream.
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import Final
 
-MOST_HELD: Final = 1024 * 1024
-"""Bytes of one event that are waited for. What is longer passes in pieces that say nothing, to its end."""
+MOST_HELD: Final = 4 * 1024 * 1024
+"""Bytes of one event that are waited for, as one with a picture has. A longer one passes in parts, and is not read."""
 
 _EMPTY_LINE: Final = re.compile(rb"\n(?:\n|\r\n?+)|\r\r\n?+")
 """The end of a line and an empty one, where each of LF, CRLF and CR is an end: of a first CRLF only the LF."""
@@ -17,15 +18,23 @@ _EMPTY_LINE: Final = re.compile(rb"\n(?:\n|\r\n?+)|\r\r\n?+")
 _BOM: Final = b"\xef\xbb\xbf"
 
 
+class Part(Enum):
+    """What of an event that is too long to be read."""
+
+    SOME = "some"  # another part follows
+    LAST = "last"
+
+
 class Event:
     """One event: its name, its data, and the bytes that it was, with the empty line that ends it."""
 
-    __slots__ = ("data", "name", "raw")
+    __slots__ = ("data", "name", "part", "raw")
 
-    def __init__(self, name: bytes, data: bytes, raw: bytes) -> None:
+    def __init__(self, name: bytes, data: bytes, raw: bytes, part: Part | None = None) -> None:
         self.name = name
         self.data = data
         self.raw = raw
+        self.part = part  # of an event that is too long: it has no name and no data then
 
 
 class EventSplitter:
@@ -56,7 +65,7 @@ class EventSplitter:
         begun = 0
         while (end := self._end(begun)) > 0:
             raw = bytes(self._held[begun:end])
-            events.append(Event(b"", b"", raw) if self._passing else self._event(raw))
+            events.append(Event(b"", b"", raw, Part.LAST) if self._passing else self._event(raw))
             self._passing = False
             begun = self._searched = end
         del self._held[:begun]
@@ -71,7 +80,7 @@ class EventSplitter:
         self._searched = 0
         if not raw:
             return []
-        return [Event(b"", b"", raw) if self._passing else self._event(raw)]
+        return [Event(b"", b"", raw, Part.SOME) if self._passing else self._event(raw)]
 
     def _end(self, begun: int) -> int:
         """Where the event that begins there ends; -1 where that did not come yet."""
@@ -88,7 +97,7 @@ class EventSplitter:
         """Give on what was too long, but for the bytes that its end may begin with."""
         kept = 3
         if len(self._held) > kept:
-            events.append(Event(b"", b"", bytes(self._held[:-kept])))
+            events.append(Event(b"", b"", bytes(self._held[:-kept]), Part.SOME))
             del self._held[:-kept]
         self._searched = 0
         self._passing = True

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.llm.sse import Event
 from gateway.llm.streams.errors import error_in
-from gateway.llm.streams.reader import Kind, Reader, document_of, size
+from gateway.llm.streams.reader import Kind, Reader, size
 from gateway.llm.usage import members, of_openai
 
 _MOST_CHOICES: Final = 1024
@@ -32,16 +31,7 @@ class ChatReader(Reader):
     def finished(self) -> bool:
         return self.done or (bool(self._choices) and all(self._choices.values()))
 
-    def read(self, event: Event) -> Kind:
-        if event.data == b"[DONE]":
-            self.done = True
-            return Kind.FINAL
-        if not event.data:
-            return Kind.LIFECYCLE
-        document = document_of(event.data)
-        return Kind.OTHER if document is None else self._chunk(document)
-
-    def _chunk(self, document: Mapping[str, Any]) -> Kind:
+    def read_document(self, document: Mapping[str, Any]) -> Kind:
         if ("error" in document or "choices" not in document) and (error := error_in(document)):
             self.error = error
             return Kind.ERROR

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.llm.apis import Family
-from gateway.llm.sse import Event
 from gateway.llm.streams.errors import error_in
-from gateway.llm.streams.reader import Kind, Reader, document_of, size
+from gateway.llm.streams.reader import Kind, Reader, size
 from gateway.llm.usage import members, of_gemini
 
 _MOST_CANDIDATES: Final = 1024
@@ -29,14 +28,8 @@ class GeminiReader(Reader):
     def finished(self) -> bool:
         return self.done and all(self._candidates.values())
 
-    def read(self, event: Event) -> Kind:
-        if not event.data:
-            return Kind.LIFECYCLE
-        document = document_of(event.data)
-        return Kind.OTHER if document is None else self.read_document(document)
-
     def read_document(self, document: Mapping[str, Any]) -> Kind:
-        """The same of what is parsed: an answer that is whole, or one of an array of them."""
+        """Also of an answer that is whole, or one of an array of them."""
         if "error" in document and (error := error_in(document)):
             self.error = error
             return Kind.ERROR

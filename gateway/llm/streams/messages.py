@@ -9,9 +9,8 @@ import orjson
 
 from gateway.llm.answers import error_body
 from gateway.llm.apis import Family
-from gateway.llm.sse import Event
 from gateway.llm.streams.errors import error_in
-from gateway.llm.streams.reader import Kind, Reader, document_of, size
+from gateway.llm.streams.reader import Kind, Reader, size
 from gateway.llm.usage import count, members, of_anthropic
 
 _COUNTS: Final = (
@@ -39,13 +38,7 @@ class MessagesReader(Reader):
     def output_known(self) -> bool:
         return self._output_said
 
-    def read(self, event: Event) -> Kind:
-        if not event.data:
-            return Kind.LIFECYCLE
-        document = document_of(event.data)
-        return Kind.OTHER if document is None else self._event(document)
-
-    def _event(self, document: Mapping[str, Any]) -> Kind:
+    def read_document(self, document: Mapping[str, Any]) -> Kind:
         kind = document.get("type")
         if kind == "content_block_delta":
             return self._delta(members(document.get("delta")))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.llm.sse import Event
+from collections.abc import Mapping
+from typing import Any
+
 from gateway.llm.streams.errors import error_in
-from gateway.llm.streams.reader import Kind, Reader, document_of, size
+from gateway.llm.streams.reader import Kind, Reader, size
 from gateway.llm.usage import members, of_openai
 
 
@@ -13,13 +15,7 @@ class OtherReader(Reader):
 
     __slots__ = ()
 
-    def read(self, event: Event) -> Kind:
-        if event.data == b"[DONE]":
-            self.done = True
-            return Kind.FINAL
-        document = document_of(event.data) if event.data else None
-        if document is None:
-            return Kind.OTHER if event.data else Kind.LIFECYCLE
+    def read_document(self, document: Mapping[str, Any]) -> Kind:
         if error := error_in(document):
             self.error = error
             return Kind.ERROR

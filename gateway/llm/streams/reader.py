@@ -11,7 +11,7 @@ import orjson
 
 from gateway.llm.answers import error_body
 from gateway.llm.apis import Family
-from gateway.llm.sse import Event
+from gateway.llm.sse import Event, Part
 from gateway.llm.streams.errors import ProviderError
 from gateway.llm.usage import Usage
 
@@ -35,7 +35,7 @@ class Reader:
 
     family: Family = "openai"
 
-    __slots__ = ("_counted", "done", "error", "model", "text_bytes", "tool_calls", "usage")
+    __slots__ = ("_counted", "_unread", "done", "error", "model", "text_bytes", "tool_calls", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None  # as far as the provider said it
@@ -43,6 +43,7 @@ class Reader:
         self.done = False  # the provider said that the answer is whole
         self.text_bytes = 0  # of the answer, in UTF-8, with what it thought and called
         self._counted = 0  # of the text, what had come when the usage was said the last time
+        self._unread = False  # the last event was too long to be read
         self.tool_calls: list[str] = []  # names of tools
         self.error: ProviderError | None = None
 
@@ -53,8 +54,11 @@ class Reader:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether a stream that ends here is neither whole nor one that says that it failed: then `cut_off` does."""
-        return not self.finished and self.error is None
+        """Whether a stream that ends here is neither whole nor one that says that it failed: then `cut_off` does.
+
+        One that ends with an event that could not be read is none: that may have been its end.
+        """
+        return not self.finished and self.error is None and not self._unread
 
     @property
     def output_known(self) -> bool:
@@ -64,7 +68,25 @@ class Reader:
 
     def read(self, event: Event) -> Kind:
         """What this event is. It never raises, whatever a provider sends."""
+        if not event.data:
+            if event.part is None:
+                return Kind.LIFECYCLE
+            self._unread = event.part is Part.LAST
+            return Kind.CONTENT
+        self._unread = False
+        if event.data == b"[DONE]":
+            self.marked_done()
+            return Kind.FINAL
+        document = document_of(event.data)
+        return Kind.OTHER if document is None else self.read_document(document)
+
+    def read_document(self, document: Mapping[str, Any]) -> Kind:
+        """What an event with this document is."""
         raise NotImplementedError
+
+    def marked_done(self) -> None:
+        """The mark came with which OpenAI ends streams of chat, and others end theirs."""
+        self.done = True
 
     def cut_off(self, sentence: str, *, within_event: bool = False) -> bytes:
         """The bytes that say to the client's SDK that the answer is not whole.

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.llm.sse import Event
 from gateway.llm.streams.errors import ProviderError, error_in
-from gateway.llm.streams.reader import Kind, Reader, document_of, name_of, size
+from gateway.llm.streams.reader import Kind, Reader, name_of, size
 from gateway.llm.usage import count, members, of_openai
 
 TOOLS: Final = frozenset({"function_call", "custom_tool_call", "local_shell_call", "mcp_call"})
@@ -41,15 +40,10 @@ class ResponsesReader(Reader):
         self._sequence = -1  # number of the last event
         self._items: set[int] = set()  # calls that are counted, by their place in the output
 
-    def read(self, event: Event) -> Kind:
-        if not event.data:
-            return Kind.LIFECYCLE
-        if event.data == b"[DONE]":  # of servers that follow the API, not of OpenAI
-            return Kind.FINAL
-        document = document_of(event.data)
-        return Kind.OTHER if document is None else self._event(document)
+    def marked_done(self) -> None:
+        """Of servers that follow the API. Only the last event of a response ends it."""
 
-    def _event(self, document: Mapping[str, Any]) -> Kind:
+    def read_document(self, document: Mapping[str, Any]) -> Kind:
         said = document.get("type")
         kind = said if isinstance(said, str) else ""
         sequence = document.get("sequence_number")

@@ -99,6 +99,19 @@ def test_the_usage_that_was_asked_for_is_taken_out_and_nothing_else(places: list
     assert passed_on(data, places) == without
 
 
+@pytest.mark.parametrize("name", PATHS)
+def test_a_stream_that_ends_with_what_is_too_long_is_not_taken_for_cut(name: str) -> None:
+    """A picture may be the last event. One that never ended, or that others follow, is no end."""
+    last = b"data: " + b"x" * 5000 + b"\n\n"
+    for rest, cut in ((b"", False), (b": a comment\n\n", False), (b'data: {"a":1}\n\n', True), (last[:-1], True)):
+        splitter, reader = EventSplitter(1000), reader_of(api_of(name))
+        data = last + rest
+        events = [one for at in range(0, len(data), 100) for one in splitter.feed(data[at : at + 100])]
+        kinds = [reader.read(one) for one in [*events, *splitter.finish()]]
+        assert kinds[0] is Kind.CONTENT
+        assert reader.is_cut_off is cut
+
+
 MEMBERS = st.sampled_from(
     [
         *("type", "error", "object", "message", "code", "usage", "model", "id", "text", "name", "status", "response"),
