@@ -22,6 +22,7 @@ from gateway.llm import splice
 from gateway.llm.apis import RESPONSES_BY_ID, Call
 from gateway.llm.request import ModelRequest
 from gateway.llm.sse import Event
+from gateway.llm.streams.reader import document_of
 from gateway.llm.usage import members
 from gateway.upstream.sticky import CookieKey
 
@@ -116,7 +117,7 @@ class Sealing:
                 self.origin, _id = self.seal.opened(token.decode(), self.exchange)  # the latest counts
             if found:
                 request.body = _SEALED_CONTENT.sub(rb"\1", request.body)
-                request.document = orjson.loads(request.body)
+                request.document = document_of(request.body) or request.document
 
     def _opened(self, shown: str) -> str:
         if len(shown) > LONGEST:

@@ -20,6 +20,7 @@ from gateway.llm.passing import Decoder, MeteredStream, MeteredWhole, Turning, W
 from gateway.llm.providers import Provider, for_client, without_keys
 from gateway.llm.speaking import ModelError
 from gateway.llm.streams.errors import ProviderError
+from gateway.llm.streams.reader import document_of
 from gateway.llm.streams.table import reader_of
 from gateway.llm.streams.whole import whole
 from gateway.llm.translate.translation import BadAnswer
@@ -27,6 +28,7 @@ from gateway.llm.translate.translation import BadAnswer
 _NO_RETRY: Final = (b"x-should-retry", b"false")  # the SDKs try twice more by themselves, otherwise
 _CODED: Final = frozenset({b"gzip", b"x-gzip", b"deflate"})
 _KEY_REFUSED: Final = "the provider refused the credential of the gateway, whose operator must correct that"
+_REDIRECTS: Final = "the provider answers with a redirect, which is not followed with its key; correct its base_url"
 _OF_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _ENDED: Final = {ErrorKind.UPSTREAM_TIMEOUT.slug: "timeout", ErrorKind.UPSTREAM_BAD_RESPONSE.slug: "error"}
 MOST_TRANSLATED: Final = 64 * 1024**2  # bytes of an answer that is translated, or has ids that are sealed
@@ -48,6 +50,9 @@ async def answer_of(
     if response.session is not None:
         going.record.from_provider = True
         return response
+    if 300 <= response.status < 400:
+        going.meter.sent = False
+        return Failure("error", switch=True, error=GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, _REDIRECTS))
     if response.status >= 400:
         going.meter.sent = False  # nothing was answered: nothing is charged
         return await _refused(going, sent, response, all_providers)
@@ -224,7 +229,7 @@ def _parsed(data: bytes) -> object:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        return None
+        return document_of(data)  # which bears half a character
 
 
 async def _text_of(response: Response, decoder: Decoder | None) -> bytes:

@@ -84,6 +84,8 @@ class Failover:
                 if before is not None:
                     record.switches += (Switch(before[0], candidate.backend, before[1]),)
                 outcome = await self._try(going, sent, provider, key, candidate)
+                if _is_stale(going, outcome):
+                    outcome = await self._try(going, going.send(provider, key, candidate), provider, key, candidate)
                 if isinstance(outcome, Response):
                     return outcome
                 last, before = outcome, (candidate.backend, outcome.reason)
@@ -215,3 +217,12 @@ class Failover:
         said = f"every provider of the model is at its limit or fails; try again in {seconds} s"
         going.record.failure = "cooldown"
         return GatewayError(kind, detail, headers=((b"retry-after", b"%d" % seconds),), public_detail=said)
+
+
+def _is_stale(going: Going, outcome: Response | Failure) -> bool:
+    """Whether the provider had closed the connection that the request was sent on, before it read any of it."""
+    attempts = going.exchange.attempts
+    if isinstance(outcome, Response) or outcome.error is None or not attempts or not going.may_be_sent_again:
+        return False
+    last = attempts[-1]
+    return last.reused and last.unanswered and last.failure is ErrorKind.UPSTREAM_RESET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -44,6 +45,8 @@ from gateway.llm.speaking import ModelError, bad_body, family_of
 from gateway.llm.upload import is_form, read_form
 from gateway.llm.usage import members
 
+LONGEST_NAME: Final = 256  # characters of a model's name
+_UNPRINTABLE: Final = re.compile(r"[^ -~]")
 _KEYS: Final = frozenset({b"key"})  # parameters of a query
 
 
@@ -162,6 +165,9 @@ class Models:
         exchange, record = going.exchange, going.record
         if not ask.model:
             raise ModelError(ErrorKind.BAD_REQUEST, "`model` is missing", "model_missing", param="model")
+        if len(ask.model) > LONGEST_NAME or not ask.model.isprintable():
+            detail = f"`model` must be at most {LONGEST_NAME} printable characters"
+            raise ModelError(ErrorKind.BAD_REQUEST, detail, "model_invalid", param="model")
         try:
             choice = choose(self.table, ask, exchange, random.random(), self.failover.loads.of)
         except NotAllowed:
@@ -292,10 +298,15 @@ def _said(record: ModelRecord) -> list[tuple[bytes, bytes]]:
     lines = [(b"x-gateway-profile", record.profile.encode())]
     if record.provider:
         backend = f"{record.provider}/{record.model}"
-        lines.append((b"x-gateway-model-backend", backend.encode("ascii", "replace")))
+        lines.append((b"x-gateway-model-backend", _shown(backend)))
     if record.switches:
         said = ", ".join(f"{switch.origin}; reason={switch.reason}" for switch in record.switches)
-        lines.append((b"x-gateway-switched", said.encode("ascii", "replace")))
+        lines.append((b"x-gateway-switched", _shown(said)))
     if record.dropped:
-        lines.append((b"x-gateway-dropped", ", ".join(record.dropped).encode("ascii", "replace")))
+        lines.append((b"x-gateway-dropped", _shown(", ".join(record.dropped))))
     return lines
+
+
+def _shown(text: str) -> bytes:
+    """A text as the value of a header: no client ends the line with the name of a model or a field."""
+    return _UNPRINTABLE.sub("?", text).encode("ascii", "replace")

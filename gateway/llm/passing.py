@@ -268,7 +268,11 @@ class MeteredWhole:
 
     async def read(self) -> bytes:
         while True:
-            piece = await self._body.read()
+            try:
+                piece = await self._body.read()
+            except GatewayError:
+                self._meter.record.failure = "truncated"
+                raise
             if not piece:
                 self._end()
                 return b""

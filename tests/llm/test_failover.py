@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
 
 from tests.llm.support import PROVIDERS, chat, gateway, two_providers
-from tests.support import eventually
+from tests.support import eventually, read_head, scripted_backend
 
 
 @pytest.mark.parametrize(
@@ -243,3 +244,26 @@ async def test_a_stream_whose_client_went_away_is_drained_where_that_is_wanted()
         await eventually(lambda: records[0].finished)
         assert (records[0].output_tokens, records[0].estimated) == (one.completed.output, False)
         assert (records[1].finished, records[1].estimated) == (False, True)
+
+
+async def test_a_connection_that_the_provider_has_closed_is_followed_by_a_fresh_one() -> None:
+    """At once, as no failure of the provider's."""
+    answers = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal answers
+        for number in range(2):
+            head = await read_head(reader)
+            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
+            if number:
+                return
+            answers += 1
+            body = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            writer.write(head % len(body) + body)
+
+    models = "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1'}}"
+    async with scripted_backend(script) as port, gateway(models % port) as made:
+        assert (await made.ask("/v1/chat/completions", chat())).noted.tries == 1
+        answered = await made.ask("/v1/chat/completions", chat())
+    assert (answered.status, answered.noted.tries, answered.noted.switches, answers) == (200, 2, (), 2)

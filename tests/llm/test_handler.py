@@ -261,3 +261,20 @@ async def test_a_profile_bounds_the_temperature() -> None:
             answered = await made.ask("/v1/chat/completions", chat(temperature=temperature))
             assert answered.status == status, answered.body
         assert "at most 1" in (await made.ask("/v1/chat/completions", chat(temperature=2))).json["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["a\r\nset-cookie: a=b", "a\0", "x" * 300])
+async def test_names_of_models_are_short_and_printable(name: str) -> None:
+    """They stand in headers and logs."""
+    async with two_providers() as (made, one, _):
+        answered = await made.ask("/v1/chat/completions", chat(name))
+        assert (answered.status, answered.json["error"]["param"]) == (400, "model")
+        assert not one.received
+
+
+async def test_a_name_of_a_model_in_another_script_is_no_line_of_a_header() -> None:
+    """It is sent as it is, and shown as far as headers can."""
+    async with two_providers() as (made, one, _):
+        answered = await made.ask("/v1/chat/completions", chat("модель-1"))
+        assert answered.headers["x-gateway-model-backend"] == "one/??????-1"
+        assert json.loads(one.received[0].body)["model"] == "модель-1"
