@@ -70,6 +70,8 @@ class Seal:
             plain = self._cipher().decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _owner(exchange))
         except (binascii.Error, ValueError, InvalidTag):
             raise NotOurs from None
+        if base64.urlsafe_b64encode(sealed).decode().rstrip("=") != text:
+            raise NotOurs  # the last character has bits that decide nothing
         provider, key, id = orjson.loads(plain)
         return Origin(provider, key), id
 

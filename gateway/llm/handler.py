@@ -179,6 +179,7 @@ class Models:
             raise ModelError(ErrorKind.BAD_REQUEST, detail, "context_length_exceeded", param="messages") from None
         self._note(record, choice)
         if not choice.candidates:
+            record.asked = ""
             raise self._not_offered(exchange, ask, choice)
         _check_temperature(going.request, choice.profile)
         return choice
@@ -274,7 +275,8 @@ class Models:
         names = offered(self.table, exchange)
         some = ", ".join(names[:20]) + (" and others" if len(names) > 20 else "")
         detail = f"the model `{model[:200]}` is not offered here" + (f"; there are: {some}" if names else "")
-        return ModelError(ErrorKind.NO_ROUTE, detail, "model_not_found", param="model")
+        logged = "the request names a model that is not offered"  # it may be anything, also a key
+        return ModelError(ErrorKind.NO_ROUTE, detail, "model_not_found", param="model", logged=logged)
 
 
 def _check_temperature(request: ModelRequest, profile: Profile) -> None:

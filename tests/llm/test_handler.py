@@ -44,6 +44,7 @@ providers:
         assert (answered.status, answered.json["error"]["code"]) == (404, "model_not_found")
         assert "small, large, clever" in answered.json["error"]["message"]
         assert answered.headers["x-should-retry"] == "false"
+        assert "huge" not in str(answered.exchange.error) + answered.noted.asked  # which logs have: it may be a key
         answered = await made.ask("/v1/messages", chat("huge", max_tokens=5))
         assert (answered.status, answered.json["error"]["type"]) == (404, "not_found_error")
         answered = await made.ask("/v1/chat/completions", chat("clever"))  # which speaks another protocol
