@@ -135,11 +135,11 @@ class LocalHolds:
         if found is None:
             return False
         for line, amount in zip(*found[:2], strict=True):
-            left = self._held[_window(line)] - amount
+            left = self._held.get(_window(line), 0) - amount
             if left:
                 self._held[_window(line)] = left
-            else:
-                del self._held[_window(line)]
+            else:  # others may hold nothing of it, and find nothing
+                self._held.pop(_window(line), None)
         return True
 
     def open(self) -> list[tuple[str, Sequence[Line], float]]:
