@@ -54,7 +54,9 @@ run: $(RUNNABLE)
 	trap : INT; trap 'kill $$gateway 2> /dev/null' TERM; \
 	status=0; while kill -0 $$gateway 2>/dev/null; do wait $$gateway && status=0 || status=$$?; done; exit $$status
 
-test: lint servers compiled
+# Types are checked while the compiler runs: each of both keeps one core busy.
+test:
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint servers compiled
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 	$(ON_COMPILED) $(BIN)/python -m pytest $(IN_PARALLEL) --import-mode=append $(COMPILED_TESTS)
 
