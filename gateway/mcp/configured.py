@@ -16,6 +16,7 @@ from gateway.http import Exchange, Handler, Response
 from gateway.limits.rate_limit import exact_store, rate_limit_of
 from gateway.live import Place
 from gateway.mcp.group import Group
+from gateway.mcp.origins import check_origin
 from gateway.mcp.passing import Limits, Passing
 from gateway.mcp.sealing import KEY_FILE, Seal
 from gateway.mcp.server import Server, ToolRule
@@ -49,6 +50,7 @@ class Endpoint:
     metadata: Handler
 
     async def __call__(self, exchange: Exchange) -> Response:
+        check_origin(exchange)
         handler = self.metadata if exchange.target_path.startswith(METADATA_PATH) else self.forward
         return await handler(exchange)
 

@@ -20,7 +20,10 @@ from tests.support import GatewayProcess, free_port, running_gateway, until
 PROGRAMS = Path(__file__).parent / "programs"
 PYTHON = ENVIRONMENT / "bin" / "python"
 SUITE = ENVIRONMENT / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-OF_ALL = ("server-initialize", "ping", "tools-list", "resources-list", "prompts-list", "server-sse-multiple-streams")
+OF_ALL = (
+    *("server-initialize", "ping", "tools-list", "resources-list", "prompts-list", "server-sse-multiple-streams"),
+    "dns-rebinding-protection",
+)
 """What of the suite asks for nothing by a name that only one server has."""
 
 pytestmark = pytest.mark.timeout(180)

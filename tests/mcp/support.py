@@ -234,14 +234,22 @@ class Door:
         return Answer(response.status, lines, data)
 
     async def begin(
-        self, method: str, body: bytes | None = None, *, consumer: str = "", path: str = "/mcp", **headers: str
+        self,
+        method: str,
+        body: bytes | None = None,
+        *,
+        consumer: str = "",
+        path: str = "/mcp",
+        client: str = "192.0.2.1",
+        **headers: str,
     ) -> tuple[Response, Exchange]:
         """The response as it begins. `x_y` is the header `X-Y`."""
         lines = [(name.replace("_", "-"), value) for name, value in headers.items() if value]
         lines += [("content-type", "application/json")] * ("content_type" not in headers)
         lines += [("accept", "application/json, text/event-stream")]
-        exchange = make_exchange(method, path, headers=lines, body=body)
-        exchange.identity = Identity(consumer, "test") if consumer else None
+        exchange = make_exchange(method, path, headers=lines, body=body, client=client)
+        exchange.host = headers.get("host", exchange.host)
+        exchange.identity = Identity(consumer, "test", fingerprint="f") if consumer else None
         return await self.handler(exchange), exchange
 
     async def post(self, message: Json, session: str = "", **said: str) -> Answer:

@@ -387,3 +387,28 @@ async def test_list_in_json_is_filtered_however_it_is_written(answer: str, statu
         got = await door(one(stub, RULES)).call("tools/list")
     assert b"read_a" in got.body
     assert b"write" not in got.body
+
+
+HERE = {"client": "127.0.0.1", "host": "localhost:9000"}
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({**HERE, "origin": "http://evil.test"}, 403),
+        ({**HERE, "host": "evil.test:9000", "origin": "http://evil.test:9000"}, 403),
+        ({**HERE, "origin": "null"}, 403),
+        ({**HERE, "origin": "http://[::1"}, 403),
+        ({**HERE, "origin": "http://localhost:3000"}, 200),
+        ({**HERE, "origin": "http://127.0.0.1:3000", "host": "[::1]:9000"}, 200),
+        ({**HERE, "host": "gateway.test"}, 200),
+        ({**HERE, "origin": "http://evil.test", "consumer": "ann"}, 200),
+        ({"origin": "http://page.test"}, 200),
+    ],
+)
+async def test_pages_of_elsewhere_do_not_reach_this_machine(said: dict[str, str], status: int) -> None:
+    """Where no key is needed, a page whose name was made to lead here is refused; other clients are not."""
+    stub = McpStub(sessions=False)
+    async with serving(stub):
+        got = await door(one(stub)).post({"jsonrpc": "2.0", "id": 1, "method": "ping"}, **said)
+    assert (got.status, got.json["id"], len(stub.received)) == (status, 1, int(status == 200))
