@@ -73,7 +73,7 @@ def _head(document: dict[str, Any], asked: Asked, kind: str) -> dict[str, Any]:
 def _message(blocks: list[dict[str, Any]], asked: Asked) -> dict[str, Any]:
     texts = [str(block.get("text")) for block in blocks if block.get("type") == "text"]
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None, "refusal": None}
-    thoughts = [block for block in blocks if block.get("type") in {"thinking", "redacted_thinking"}]
+    thoughts = [block for block in blocks if block.get("type") in ("thinking", "redacted_thinking")]
     if asked.thinks and thoughts:
         message["reasoning_content"] = "".join(str(block.get("thinking", "")) for block in thoughts)
         message["thinking_blocks"] = thoughts

@@ -64,4 +64,4 @@ def lacks_thinking(messages: list[Any]) -> bool:
     turns = (message for message in reversed(messages) if isinstance(message, dict))
     content = next((message.get("content") for message in turns if message.get("role") == "assistant"), None)
     kinds = [block.get("type") for block in content if isinstance(block, dict)] if isinstance(content, list) else []
-    return "tool_use" in kinds and kinds[0] not in {"thinking", "redacted_thinking"}
+    return "tool_use" in kinds and kinds[0] not in ("thinking", "redacted_thinking")

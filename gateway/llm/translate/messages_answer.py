@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from gateway.llm.translate import errors, reasoning, usage_shapes
-from gateway.llm.translate.translation import BadAnswer
-from gateway.llm.translate.writing import NOT_IN_IDS, answer_body, answer_document, event, new_id, renamed
+from gateway.llm.translate.chat_whole import calls_of, first_choice, text_of
+from gateway.llm.translate.writing import NOT_IN_IDS, answer_body, event, new_id, renamed
 
 _STOPS = {
     "stop": "end_turn",
@@ -31,19 +31,14 @@ class Asked:
 
 def whole_answer(body: bytes, asked: Asked) -> bytes:
     """A whole answer."""
-    document = answer_document(body)
-    choices = document.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise BadAnswer("The provider's answer has no message.")
+    document, choice, message = first_choice(body)
     content = _content(message, asked)
     reason = choice.get("finish_reason")
     called = any(block["type"] == "tool_use" for block in content)
-    if called and reason in {"stop", None}:
+    if called and reason in ("stop", None):
         reason = "tool_calls"
     stop_reason, stop_sequence = _stop(reason, choice.get("stop_reason"), asked)
-    if stop_reason == "end_turn" and _text(message.get("refusal")):
+    if stop_reason == "end_turn" and text_of(message.get("refusal")):
         stop_reason = "refusal"
     answer = _message(document, asked)
     answer |= {
@@ -70,31 +65,18 @@ def _content(message: dict[str, Any], asked: Asked) -> list[dict[str, Any]]:
     if asked.thinks and (thought := reasoning.of_delta(message)) is not None:
         signature = reasoning.signature(thought[0], asked.model)
         content.append({"type": "thinking", "thinking": thought[1], "signature": signature})
+    texts = (text_of(message.get(field)) for field in ("content", "refusal"))
+    content += [{"type": "text", "text": text} for text in texts if text]
     content += [
-        {"type": "text", "text": text} for field in ("content", "refusal") if (text := _text(message.get(field)))
+        {"type": "tool_use", "id": tool_id(identifier), "name": name, "input": _arguments(arguments)}
+        for identifier, name, arguments in calls_of(message)
     ]
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise BadAnswer("The provider's answer has a call of a tool without a name.")
-        identifier = tool_id(call.get("id"))
-        given = _arguments(function.get("arguments"))
-        content.append({"type": "tool_use", "id": identifier, "name": function["name"], "input": given})
     return content
 
 
 def tool_id(given: object) -> str:
     """The id of a call, in the letters that Anthropic has for them: the client may send it on to a provider there."""
     return NOT_IN_IDS.sub("_", given) if isinstance(given, str) and given else new_id("toolu_")
-
-
-def _text(content: object) -> str:
-    """Text, also where a server writes it in parts."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else ()
-    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
 def _arguments(text: object) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.llm.translate import errors, reasoning, usage_shapes
-from gateway.llm.translate.translation import BadAnswer
-from gateway.llm.translate.writing import answer_body, answer_document, event, new_id, renamed
+from gateway.llm.translate.chat_whole import calls_of, first_choice, text_of
+from gateway.llm.translate.writing import answer_body, event, new_id, renamed
 
 # Characters of an answer: the last event repeats all of it, so that it has to be kept.
 MOST_KEPT = 16 * 1024 * 1024
@@ -43,37 +43,20 @@ class Asked:
 
 def whole_answer(body: bytes, asked: Asked) -> bytes:
     """A whole answer."""
-    document = answer_document(body)
-    choices = document.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise BadAnswer("The provider's answer has no message.")
+    document, choice, message = first_choice(body)
     writer = ResponsesWriter(asked)
     writer.begin(document)
     if (thought := reasoning.of_delta(message)) is not None:
         writer.say("reasoning", *thought)
     for kind, field in (("text", "content"), ("refusal", "refusal")):
-        if text := _text(message.get(field)):
+        if text := text_of(message.get(field)):
             writer.say(kind, "", text)
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise BadAnswer("The provider's answer has a call of a tool without a name.")
-        writer.call(call.get("id"), function["name"])
-        if isinstance(arguments := function.get("arguments"), str):
+    for identifier, name, arguments in calls_of(message):
+        writer.call(identifier, name)
+        if isinstance(arguments, str):
             writer.arguments(arguments)
     writer.finish(str(choice.get("finish_reason")), None, document.get("usage"))
     return answer_body(writer.response)
-
-
-def _text(content: object) -> str:
-    """Text, also where a server writes it in parts."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else ()
-    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
 class ResponsesWriter:

@@ -87,6 +87,15 @@ def test_other_bodies_pass_byte_for_byte(api: str) -> None:
     assert without_translated(api, quoting) == quoting
 
 
+@pytest.mark.parametrize("odd", [None, 0, "x", [], {}, [[]], [{"type": []}, {"type": "tool_use"}]])
+def test_odd_values_are_left_to_the_provider(odd: Any) -> None:
+    """It is the provider that says what is wrong with a request in its own API."""
+    document = orjson.loads(conversation(CALLED, thinking={"type": "enabled"}, context_management={"edits": [odd]}))
+    document["messages"].append({"role": "assistant", "content": odd})
+    document["messages"].append(odd)
+    assert orjson.loads(without_translated("anthropic.messages", orjson.dumps(document)))["messages"][-1] == odd
+
+
 async def test_a_conversation_goes_on_at_the_provider_of_the_clients_api() -> None:
     """After a time at another one, whose reasoning it has."""
     models = 'providers: {one: {protocol: anthropic, base_url: "http://127.0.0.1:%d", keys: [k]}}'
