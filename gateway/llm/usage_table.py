@@ -63,7 +63,9 @@ class UsageTable:
         record = exchange.model
         if record is None or not record.backend:
             return
-        row = self._row(exchange, record.backend)
+        # A name that only a pattern covers may be anything, unless a provider has answered to it.
+        answered = record.output_tokens and len(record.model) <= LONGEST
+        row = self._row(exchange, f"{record.provider}/{record.model}" if answered else record.backend)
         row.requests += 1
         row.input_tokens += record.input_tokens
         row.output_tokens += record.output_tokens

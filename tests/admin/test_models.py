@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
+from gateway.demo_models import DemoModels, serving
 from gateway.http import Exchange, Identity
 from gateway.http.model_record import ModelRecord
 from gateway.http.testing import make_exchange
@@ -14,6 +21,7 @@ from gateway.llm.usage import Usage
 from gateway.reload import Reloader
 from tests.cli.support import gateway as cli
 from tests.resilience.support import running
+from tests.support import running_gateway, until
 
 ROUTES = "routes: [{id: chat, path: /*, target: models, auth: []}]\n"
 AUTH = """
@@ -48,6 +56,7 @@ async def spend(reloader: Reloader, name: str, tenant: str | None, given: int, w
     money.estimator.learn(given * 4, "small", "chat", input_tokens=given, output_tokens=written)
     record = exchange.model = ModelRecord("openai.chat")
     record.backend, record.cost_micros = "local/small", cost or 0
+    record.provider, record.model = "local", "small"
     record.input_tokens, record.output_tokens, record.estimated = given, written, given == 1
     money.over(exchange)
 
@@ -141,6 +150,45 @@ async def test_counts_outlive_a_reload(tmp_path: Path) -> None:
         hold.commit(Usage(10, 15), 0)
         shown = (await gateway.admin.get("/models/usage")).json()
         assert (shown["reserved"]["tokens"], shown["overshoot"]["tokens"]) == (0, 5)
+
+
+async def test_the_command_shows_and_resets(tmp_path: Path) -> None:
+    """Tables for people, of a gateway that serves; the change is in the audit log with what was asked."""
+    routes = "routes: [{id: chat, path: /*, target: models, auth: [keys]}]\n"
+    models = """
+providers: {local: {protocol: openai, base_url: "http://127.0.0.1:%d/v1", keys: [k]}}
+prices: {unknown: assume, assume: {input: 1000, output: 2000}}
+budgets: {each: {limits: [{tokens: 9000, window: day}, {usd: 100, window: month}]}}
+"""
+    async with serving(DemoModels()) as port:
+        (tmp_path / "config").mkdir()
+        (tmp_path / "config" / "models.yaml").write_text(models % port)
+        with running_gateway(tmp_path, routes, "audit_log: {file: audit.jsonl}\n", AUTH) as running:
+            body = {"model": "small", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 50}
+            key = {"authorization": "Bearer a-key-of-ann-of-acme"}
+            async with httpx2.AsyncClient() as client:
+                answer = await client.post(f"{running.url}/v1/chat/completions", json=body, headers=key)
+            used = answer.json()["usage"]["total_tokens"]
+
+            async def command(*words: str) -> list[str]:
+                asked = [*words, "--admin", f"127.0.0.1:{running.admin_port}"]
+                token = running.admin_token["authorization"].removeprefix("Bearer ")
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "gateway.cli", "models", *asked),
+                    stdout=subprocess.PIPE,
+                    env=os.environ | {"GATEWAY_ADMIN_TOKEN": token},
+                )
+                out, _ = await process.communicate()
+                return out.decode().splitlines()
+
+            shown = await command("usage", "--by", "consumer", "--by", "model")
+            assert shown[0].split()[:3] == ["CONSUMER", "MODEL", "REQUESTS"]
+            assert shown[1].split()[:3] == ["ann", "local/small", "1"]
+            assert (await command("budgets"))[1].split()[:6] == ["each", "day", "ann", str(used), "0", str(9000 - used)]
+            assert (await command("estimates"))[1].split()[0] == "small"
+            assert (await command("reset", "ann"))[0] == f"reset: each (day), of which {used} were used"
+            assert (await command("budgets", "--consumer", "ann"))[1].split()[3] == "0"
+            until(lambda: "/models/budgets?consumer=ann" in (running.directory / "audit.jsonl").read_text())
 
 
 async def test_without_models_there_is_nothing_to_show(tmp_path: Path) -> None:

@@ -194,11 +194,20 @@ async def test_tools_have_quotas() -> None:
         assert (await spent.gateway.ask("/v1/chat/completions", chat())).status == 200
 
 
+async def test_names_that_nobody_answers_to_are_not_kept() -> None:
+    """A client may make up as many as it likes where a provider takes any."""
+    async with spending() as spent:
+        spent.one.fault = spent.two.fault = "fail-404"
+        for number in range(5):
+            await spent.gateway.ask("/v1/chat/completions", chat(f"made-up-{number}"))
+        assert list(spent.money.usage.by(["model"])) == [("one/*",)]
+
+
 async def test_usage_is_summed_by_backend() -> None:
     """What /models/usage shows is what the providers counted."""
     async with spending() as spent:
         for stream in (True, False):
             await spent.gateway.ask("/v1/chat/completions", chat(stream=stream))
         ((name,), used) = next(iter(spent.money.usage.by(["model"]).items()))
-        assert name.startswith("one/")
+        assert name == "one/small"
         assert (used.requests, used.input_tokens + used.output_tokens) == (2, spent.served)
