@@ -149,3 +149,28 @@ async def test_an_answer_that_is_too_long_to_be_translated_is_an_error(
     assert answered.status == 502
     assert "longer than can be translated" in answered.json["error"]["message"]
     assert answered.noted.input_tokens == answered.noted.output_tokens == 0
+
+
+FALLBACK = """
+providers:
+  claude: {protocol: anthropic, base_url: "http://127.0.0.1:%d", keys: [key-one]}
+  chat: {protocol: openai, base_url: "http://127.0.0.1:%d/v1", keys: [key-two], translate: [messages]}
+aliases: {best: {claude: claude-opus-5, chat: small}}
+modelRouting: {default: any, profiles: {any: {preferProviders: [claude, chat]}}}
+"""
+
+
+@pytest.mark.parametrize("fault", ["fail-529", "cut-before", "error-before"])
+async def test_a_provider_that_fails_is_followed_by_one_that_is_translated_to(fault: str) -> None:
+    """The client sees one clean stream of its own API, and that the provider was another."""
+    async with serving(claude := DemoModels()) as one, serving(DemoModels()) as two:
+        claude.fault = fault
+        async with gateway(FALLBACK % (one, two)) as made:
+            body = {"model": "best", "max_tokens": 50, "messages": SAID, "stream": True, "top_k": 5}
+            refused = await made.ask("/v1/messages", body, headers=ANTHROPIC)
+            answered = await made.ask("/v1/messages", {**body, "top_k": None}, headers=ANTHROPIC)
+    events = events_of(answered.body)
+    assert [event["type"] for event in events].count("message_start") == 1
+    assert events[-1] == {"type": "message_stop"}
+    assert answered.headers["x-gateway-model-backend"] == "chat/small"
+    assert refused.json["type"] == "error"
