@@ -61,9 +61,14 @@ class BadBody(ValueError):
 
 
 class ModelRequest:
-    """One request, as far as it is read. `document` is its body; empty where it is no JSON."""
+    """One request, as far as it is read. `document` is its body; empty where it is no JSON.
+
+    Who changes what it refers to, or what it says, sets body and document.
+    """
 
     __slots__ = (
+        "_placed",
+        "_places",
         "api",
         "body",
         "call",
@@ -71,7 +76,6 @@ class ModelRequest:
         "model",
         "n",
         "output_limit",
-        "places",
         "previous_response_id",
         "prompt_cache_key",
         "size",
@@ -84,14 +88,15 @@ class ModelRequest:
         call: Call,
         body: bytes,
         document: Mapping[str, Any],
-        places: Mapping[str, list[splice.Span]] | None = None,
+        places: dict[str, list[splice.Span]] | None = None,
     ) -> None:
         self.call = call
         self.api = call.api
         self.body = body
         self.size = len(body)
         self.document = document
-        self.places = places or {}  # where the members stand that are read
+        self._places = places or {}
+        self._placed = body  # where they are places of
         self.model = call.model or _text(document, "model")
         if len(self.model) > _LONGEST_MODEL:
             raise BadBody("`model` is too long", "model")
@@ -102,6 +107,13 @@ class ModelRequest:
         self.tools = _tools(document)
         self.prompt_cache_key = _text(document, "prompt_cache_key")
         self.previous_response_id = _text(document, "previous_response_id")
+
+    @property
+    def places(self) -> Mapping[str, list[splice.Span]]:
+        """Where the members stand that are read."""
+        if self._placed is not self.body:
+            self._places, self._placed = _places(self.body, self.document), self.body
+        return self._places
 
     @property
     def text_bytes(self) -> int:
@@ -130,8 +142,6 @@ def read(call: Call, body: bytes) -> ModelRequest:
         if any(len(spans) > 1 for spans in places.values()):
             body = _said_once(body, places)
             places = _places(body, document)
-        if call.api.family == "gemini":
-            places["model"] = _models_of_gemini(body, document, places.get("model", []))
     except splice.TooManyError as error:
         raise BadBody(f"the body cannot be read: {error}") from None
     return ModelRequest(call, body, document, places)
@@ -147,13 +157,29 @@ def rewritten(
     values: list[tuple[splice.Span, bytes]] = []
     added: dict[str, bytes] = {}
     if model is not None and model != request.model:
-        name = "models/" + model if request.api.family == "gemini" else model
-        values += _everywhere(request, "model", orjson.dumps(name))
+        if request.api.family == "gemini":
+            values += _models_of_gemini(request, orjson.dumps("models/" + model))
+        else:
+            values += _everywhere(request, "model", orjson.dumps(model))
     if ask_usage and not request.tells_usage:
         _set_member(request, "stream_options", "include_usage", b"true", values, added)
     if output_limit is not None:
         _limit(request, b"%d" % output_limit, values, added)
     return splice.replaced(request.body, values, added) if values or added else request.body
+
+
+def _models_of_gemini(request: ModelRequest, new: bytes) -> list[tuple[splice.Span, bytes]]:
+    """The path names the model; where the body does as well, in itself or in its parts, it must be the same."""
+    body, document = request.body, request.document
+    values = _everywhere(request, "model", new)
+    try:
+        for name in _NAME_MODELS:
+            for outer in splice.places(body, name, document[name]) if name in document else ():
+                for item in splice.items(body, outer):
+                    values += [(span, new) for inner, span in splice.members(body, item.start) if inner == "model"]
+    except splice.TooManyError as error:
+        raise BadBody(f"the body cannot be read: {error}") from None
+    return values
 
 
 def limited(request: ModelRequest, output_limit: int | None) -> dict[str, Any]:
@@ -269,16 +295,6 @@ def _said_once(body: bytes, places: Mapping[str, list[splice.Span]]) -> bytes:
     for *others, last in places.values():
         values += [(span, body[last.start : last.end]) for span in others]
     return splice.replaced(body, values)
-
-
-def _models_of_gemini(body: bytes, document: Mapping[str, Any], own: list[splice.Span]) -> list[splice.Span]:
-    """The path names the model; where the body does as well, in itself or in its parts, it must be the same."""
-    found = list(own)
-    for name in _NAME_MODELS:
-        for outer in splice.places(body, name, document[name]) if name in document else ():
-            for item in splice.items(body, outer):
-                found += [span for inner, span in splice.members(body, item.start) if inner == "model"]
-    return found
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

@@ -257,3 +257,11 @@ def test_an_object_that_is_a_burden_is_refused() -> None:
     request = asked(b'{"stream":true,"stream_options":{"\\u0061":1' + b',"b":1' * 20_000 + b',"include_usage":false}}')
     with pytest.raises(BadBody, match="too many"):
         rewritten(request, ask_usage=True)
+
+
+def test_a_body_that_is_changed_elsewhere_is_still_changed_in_the_right_place() -> None:
+    """Ids are opened in it, and texts redacted, before its model is known."""
+    request = asked(b'{"previous_response_id":"a long id","model":"m","stream":true}', "/v1/responses")
+    request.body = b'{"previous_response_id":"x","model":"m","stream":true}'
+    request.document = json.loads(request.body)
+    assert rewritten(request, model="other") == b'{"previous_response_id":"x","model":"other","stream":true}'
