@@ -25,7 +25,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # What is compiled is what these tests run, in their own process and in the gateways that they start. Not the commands,
 # which are not compiled, and not the floods, which are measured on what is compiled by `python -m bench.floods`.
 COMPILED_TESTS := tests/server tests/upstream tests/resilience tests/balancing tests/routes tests/middleware \
-	tests/llm/streams tests/llm/test_request.py tests/llm/test_splice.py tests/llm/test_sse.py \
+	tests/llm/streams tests/llm/test_request.py tests/llm/test_rewriting.py tests/llm/test_splice.py tests/llm/test_sse.py \
 	tests/cli/test_commands.py --ignore=tests/server/test_floods.py
 ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 

@@ -17,7 +17,8 @@ from gateway.llm.metering import Meter
 from gateway.llm.money import Money
 from gateway.llm.providers import CREDENTIALS, Key, Provider
 from gateway.llm.realtime import REALTIME, with_model
-from gateway.llm.request import BadBody, ModelRequest, limited, rewritten
+from gateway.llm.request import BadBody, ModelRequest
+from gateway.llm.rewriting import limited, rewritten
 from gateway.llm.speaking import bad_body
 from gateway.llm.translate.returning import without_translated
 from gateway.llm.translate.table import translation

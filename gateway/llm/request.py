@@ -1,9 +1,9 @@
-"""What a gateway reads of a request to a model, and the few changes that it makes to the body."""
+"""What a gateway reads of a request to a model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -38,7 +38,7 @@ _READ: Final = frozenset(
 )
 _FOLDED: Final = {name.casefold(): name for name in _READ}
 
-_LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
+LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
     "openai.chat": ("max_completion_tokens", "max_tokens"),
     "openai.completions": ("max_tokens",),
     "openai.responses": ("max_output_tokens",),
@@ -46,9 +46,8 @@ _LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The members that limit the output: the first is the one that is added where there is none."""
 
-_NAME_MODELS: Final = frozenset({"requests", "generateContentRequest", "generate_content_request"})
-_CONFIGS: Final = ("generationConfig", "generation_config")
-_CONFIG_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
+CONFIGS: Final = ("generationConfig", "generation_config")
+CONFIG_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
 _ASKS_USAGE: Final = frozenset({"openai.chat", "openai.completions"})
 
 
@@ -147,102 +146,6 @@ def read(call: Call, body: bytes) -> ModelRequest:
     return ModelRequest(call, body, document, places)
 
 
-def rewritten(
-    request: ModelRequest, *, model: str | None = None, ask_usage: bool = False, output_limit: int | None = None
-) -> bytes:
-    """The body with another name of the model, with usage asked for in its stream, with a limit of its output.
-
-    Every other byte is as it was. The name of a model that the path has is changed by `Call.path_for`. Raises BadBody.
-    """
-    values: list[tuple[splice.Span, bytes]] = []
-    added: dict[str, bytes] = {}
-    if model is not None and model != request.model:
-        if request.api.family == "gemini":
-            values += _models_of_gemini(request, orjson.dumps("models/" + model))
-        else:
-            values += _everywhere(request, "model", orjson.dumps(model))
-    if ask_usage and not request.tells_usage:
-        _set_member(request, "stream_options", "include_usage", b"true", values, added)
-    if output_limit is not None:
-        _limit(request, b"%d" % output_limit, values, added)
-    return splice.replaced(request.body, values, added) if values or added else request.body
-
-
-def _models_of_gemini(request: ModelRequest, new: bytes) -> list[tuple[splice.Span, bytes]]:
-    """The path names the model; where the body does as well, in itself or in its parts, it must be the same."""
-    body, document = request.body, request.document
-    values = _everywhere(request, "model", new)
-    try:
-        for name in _NAME_MODELS:
-            for outer in splice.places(body, name, document[name]) if name in document else ():
-                for item in splice.items(body, outer):
-                    values += [(span, new) for inner, span in splice.members(body, item.start) if inner == "model"]
-    except splice.TooManyError as error:
-        raise BadBody(f"the body cannot be read: {error}") from None
-    return values
-
-
-def limited(request: ModelRequest, output_limit: int | None) -> dict[str, Any]:
-    """The document of the body with a limit of its output, to be translated. (Not of Gemini, which is not.)"""
-    document = dict(request.document)
-    if output_limit is not None:
-        document.update(dict.fromkeys(_limits_of(request), output_limit))
-    return document
-
-
-def _limits_of(request: ModelRequest) -> Sequence[str]:
-    """The members to be set where the output is limited: those that are there, or the one to be added."""
-    names = _LIMITS.get(request.api.name, ())
-    return [name for name in names if request.document.get(name) is not None] or names[:1]
-
-
-def _limit(
-    request: ModelRequest, limit: bytes, values: list[tuple[splice.Span, bytes]], added: dict[str, bytes]
-) -> None:
-    document = request.document
-    if request.api.name == "gemini.generate":
-        config = next((name for name in _CONFIGS if document.get(name) is not None), _CONFIGS[0])
-        said = members(document.get(config))
-        inner = next((name for name in _CONFIG_LIMITS if said.get(name) is not None), _CONFIG_LIMITS[0])
-        _set_member(request, config, inner, limit, values, added)
-        return
-    for name in _limits_of(request):
-        if name in document:
-            values += _everywhere(request, name, limit)
-        else:
-            added[name] = limit
-
-
-def _set_member(
-    request: ModelRequest,
-    name: str,
-    inner: str,
-    value: bytes,
-    values: list[tuple[splice.Span, bytes]],
-    added: dict[str, bytes],
-) -> None:
-    """Have `inner` be `value` in the object `name`, whether or not there is one."""
-    body, document = request.body, request.document
-    said = document.get(name)
-    if name not in document:
-        added[name] = b'{"%b":%b}' % (inner.encode(), value)
-    elif not isinstance(said, dict):
-        values += _everywhere(request, name, b'{"%b":%b}' % (inner.encode(), value))
-    else:
-        for span in request.places[name]:
-            old = body[span.start : span.end]
-            try:
-                spans = splice.places(old, inner, said[inner]) if inner in said else []
-            except splice.TooManyError as error:
-                raise BadBody(f"`{name}` cannot be read: {error}", name) from None
-            new = splice.replaced(old, [(place, value) for place in spans], None if spans else {inner: value})
-            values.append((span, new))
-
-
-def _everywhere(request: ModelRequest, name: str, value: bytes) -> list[tuple[splice.Span, bytes]]:
-    return [(span, value) for span in request.places.get(name, ())]
-
-
 def _parsed(body: bytes) -> Mapping[str, Any]:
     if len(body) > _MANY_VALUES:
         _refuse_too_many(body)
@@ -337,7 +240,7 @@ def _object(document: Mapping[str, Any], *spellings: str) -> Mapping[str, Any]:
 
 
 def _choices(document: Mapping[str, Any]) -> int:
-    config = _object(document, *_CONFIGS)
+    config = _object(document, *CONFIGS)
     wanted = [_number(document, "n"), _number(config, "candidateCount"), _number(config, "candidate_count")]
     return max((value for value in wanted if value), default=1)
 
@@ -345,12 +248,12 @@ def _choices(document: Mapping[str, Any]) -> int:
 def _output_limit(api: str, document: Mapping[str, Any]) -> int | None:
     """The largest where several are named: what a provider takes of them is its own choice."""
     if api == "gemini.generate":
-        config = _object(document, *_CONFIGS)
-        if all(config.get(name) is not None for name in _CONFIG_LIMITS):
+        config = _object(document, *CONFIGS)
+        if all(config.get(name) is not None for name in CONFIG_LIMITS):
             raise BadBody("`maxOutputTokens` and `max_output_tokens` are the same; write one of them")
-        limits = [_number(config, name) for name in _CONFIG_LIMITS]
+        limits = [_number(config, name) for name in CONFIG_LIMITS]
     else:
-        limits = [_number(document, name) for name in _LIMITS.get(api, ())]
+        limits = [_number(document, name) for name in LIMITS.get(api, ())]
     return max((limit for limit in limits if limit is not None), default=None)
 
 
