@@ -60,6 +60,9 @@ class Seal:
     endpoint: str  # its name
     key: CookieKey = field(repr=False)
 
+    def __post_init__(self) -> None:
+        self._cipher()  # the library takes long to load: here, and not on the way of the first request
+
     def sealed(self, session: Session, exchange: Exchange) -> str:
         """The id for a client."""
         parts = [[each.server, each.id, each.endpoint, each.version, each.offers] for each in session.servers]

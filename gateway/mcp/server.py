@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ MOST_TASKS: Final = 100  # that tell a server something beside requests
 TELLING_SECONDS: Final = 5.0
 
 
+_LONGEST_SHOWN: Final = 100  # characters
+_NAME: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -160,12 +163,12 @@ class Server:
         if not self.allowed.has(name):
             called = message.params.get("name")
             sentence = f"there is no tool {shown(called if isinstance(called, str) else name)} here"
-            error = GatewayError(ErrorKind.FORBIDDEN, f"the tool {shown(name)} may not be called")
+            error = GatewayError(ErrorKind.FORBIDDEN, f"{logged(name)} may not be called")
             try:
                 deny(exchange, rule, error)
             except GatewayError:
                 raise BadMessage(INVALID_PARAMS, sentence, message.id, 200) from None
-        allow(exchange, rule, f"the tool {shown(name)} may be called")
+        allow(exchange, rule, f"{logged(name)} may be called")
         found = self.rule_of(name)
         if found is None or found.count is None:
             return []
@@ -184,10 +187,14 @@ class Server:
         return self.timeout if rule is None or rule.timeout is None else rule.timeout
 
 
-def shown(name: str) -> str:
-    """A name that a client has made up, as logs and errors have it."""
-    text = name if len(name) <= 100 else name[:99] + "…"
-    return repr(text)
+def shown(text: str) -> str:
+    """What a client or server has made up, as an error has it."""
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…")
+
+
+def logged(name: str) -> str:
+    """A tool, as logs have it: anything that is no name of one may be a secret or a prompt."""
+    return f"the tool {name}" if _NAME.fullmatch(name) else "a tool whose name is none"
 
 
 @dataclass(frozen=True, slots=True)
