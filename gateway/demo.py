@@ -190,7 +190,19 @@ async def serve(ports: Mapping[str, int]) -> None:
     stopping = asyncio.Event()
     with contextlib.ExitStack() as opened:
         sockets = {service: opened.enter_context(listen(port)) for service, port in ports.items()}
-        servers = [_Server(_configuration(DemoBackend(service, stopping))) for service in ports]
+        servers = [
+            _Server(
+                uvicorn.Config(
+                    DemoBackend(service, stopping),
+                    lifespan="off",
+                    log_level="warning",
+                    access_log=False,
+                    date_header=False,
+                    timeout_graceful_shutdown=5,
+                )
+            )
+            for service in ports
+        ]
         running = [server.serve([listener]) for server, listener in zip(servers, sockets.values(), strict=True)]
 
         def stop() -> None:
@@ -218,12 +230,6 @@ def listen(port: int) -> socket.socket:
     # asyncio forgets it for sockets made like this, and head and body would then be 40 ms apart.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
-
-
-def _configuration(backend: DemoBackend) -> uvicorn.Config:
-    return uvicorn.Config(
-        backend, lifespan="off", log_level="warning", access_log=False, date_header=False, timeout_graceful_shutdown=5
-    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -250,13 +250,9 @@ class Fetch:
 
 
 def _landing(stored: Stored, *, kept: bool) -> Landing:
-    if not _is_fresh(stored):
+    if stored.terms.lifetime <= stored.initial_age or stored.terms.validated_always:
         return "apart"
     return "stored" if kept else "failed"
-
-
-def _is_fresh(stored: Stored) -> bool:
-    return stored.terms.lifetime > stored.initial_age and not stored.terms.validated_always
 
 
 def _dated(headers: Headers, now: float) -> Headers:

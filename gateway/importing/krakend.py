@@ -169,7 +169,10 @@ def _unchanged(item: Item, backend: Item, method: str) -> None:
     """What of a body or method would be changed, which is not done here."""
     item.ignore_keys("output_encoding", "concurrent_calls")
     for key in _BODY:
-        backend.ignore_default(key, False, None) if key == "is_collection" else _body(backend, key)
+        if key == "is_collection":
+            backend.ignore_default(key, False, None)
+        elif (below := backend.get(key)) is not None:
+            below.unsaid(_JSON)
     encoding = backend.text("encoding", "json").replace("_", "-")
     if encoding not in ("json", "no-op", "safejson", "fast-json"):
         backend.differs(f"a body of type {encoding} is passed on as it is, not as JSON", "encoding")
@@ -178,11 +181,6 @@ def _unchanged(item: Item, backend: Item, method: str) -> None:
         backend.unsaid(f"the backend gets {method}, as the client sent it", "method")
     if (ttl := item.get("cache_ttl")) is not None:
         ttl.unsaid("Cache-Control is for the backend to say; or set it by a rule of `headers`")
-
-
-def _body(backend: Item, key: str) -> None:
-    if (item := backend.get(key)) is not None:
-        item.unsaid(_JSON)
 
 
 class _Extra:

@@ -30,7 +30,11 @@ def parse_slice(slice_: Mapping[str, Any], port: int | str | None) -> Slice:
     """`port`: its number or name; None: the only one. Raises KeyError, TypeError or ValueError for another shape."""
     ports = [each for each in slice_.get("ports") or () if each.get("protocol", "TCP") == "TCP"]
     endpoints = slice_.get("endpoints") or ()
-    number = _number(ports, port)
+    if isinstance(port, int):
+        number = port if any(each.get("port") in (None, port) for each in ports) else None
+    else:
+        numbers = [each.get("port") for each in ports if port is None or each.get("name") == port]
+        number = numbers[0] if len(numbers) == 1 else None
     ready: dict[Key, Member] = {}
     hinted: dict[Key, Member] = {}
     leaving: dict[Key, Member] = {}
@@ -57,14 +61,6 @@ def parse_slice(slice_: Mapping[str, Any], port: int | str | None) -> Slice:
         hinted=hinted if len(hinted) == len(ready) else {},
         leaving=leaving,
     )
-
-
-def _number(ports: Sequence[Mapping[str, Any]], wanted: int | str | None) -> int | None:
-    """The number of the port in question; None where it is not among these."""
-    if isinstance(wanted, int):
-        return wanted if any(each.get("port") in (None, wanted) for each in ports) else None
-    numbers = [each.get("port") for each in ports if wanted is None or each.get("name") == wanted]
-    return numbers[0] if len(numbers) == 1 else None
 
 
 def instances_of(slices: Iterable[Slice]) -> Sequence[Member]:

@@ -37,7 +37,9 @@ class When:
         """Whether it is one of them."""
         try:
             fits = self._caller_fits(exchange) and self._has(exchange)
-            return fits and self._met(exchange)
+            return fits and (
+                self.condition is None or self.condition.holds(Facts(exchange, time.time(), self.calendar))
+            )
         except TextTooLong:
             return False
 
@@ -58,9 +60,6 @@ class When:
             return True
         asked = Asked(exchange.query, exchange.headers, exchange.fields)
         return all(each.holds(asked) for each in self.requirements)
-
-    def _met(self, exchange: Exchange) -> bool:
-        return self.condition is None or self.condition.holds(Facts(exchange, time.time(), self.calendar))
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,7 +268,10 @@ def _check_pair(left: _Operand, right: _Operand, node: Comparison) -> None:
     for operand, other in ((left, right), (right, left)):
         if other.literal and isinstance(other.value, str) and (remedy := operand.kind.remedy(other.value)):
             raise ConditionError(remedy, other.at)
-    if node.operator in _ORDER and not _has_order(left, right):
+    if node.operator in _ORDER and not all(
+        operand.kind.ordered or (operand.literal and other.kind is DATE)
+        for operand, other in ((left, right), (right, left))
+    ):
         raise ConditionError(f'"{node.operator}" is for numbers and dates; texts have no order here', node.at)
 
 
@@ -280,13 +283,6 @@ def _mismatch(left: _Operand, right: _Operand) -> str:
         if other.literal and operand.kind is TEXT and other.kind is NUMBER:
             return f'{message}; write "{other.value}"'
     return message
-
-
-def _has_order(left: _Operand, right: _Operand) -> bool:
-    return all(
-        operand.kind.ordered or (operand.literal and other.kind is DATE)
-        for operand, other in ((left, right), (right, left))
-    )
 
 
 # Membership.

@@ -27,7 +27,17 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         yield Fault(("alerts",), "no alert is sent, and gateway alerts list shows them only; name senders in send")
         return
     yield from _unheard(alerts)
-    yield from _idle_senders(alerts)
+    there = {severity for rule in alerts.rules.values() for severity in rule.severities}
+    there.update(map(severity_of_builtin, alerts.builtin))
+    for name, sender in alerts.send.items():
+        if sender.severities is not None and there.isdisjoint(sender.severities):
+            message = "no rule has such a severity, so that it is sent nothing" + (
+                " but the summary" if sender.summary else ""
+            )
+            known = f"; there are {', '.join(sorted(there))}" if there else "; add rules, or builtin"
+            yield Fault(("alerts", "send", name, "severities"), message + known)
+        elif not there and sender.summary is None:
+            yield Fault(("alerts", "send", name), "there is nothing to send; add rules, or builtin", show_value=False)
 
 
 def _over(alerts: Alerts) -> Iterator[Fault]:
@@ -53,20 +63,6 @@ def _unheard(alerts: Alerts) -> Iterator[Fault]:
                 f"no sender takes alerts of severity {severity}, which this one has; add it to the severities of one"
             )
             yield Fault(("alerts", "builtin", index), message)
-
-
-def _idle_senders(alerts: Alerts) -> Iterator[Fault]:
-    there = {severity for rule in alerts.rules.values() for severity in rule.severities}
-    there.update(map(severity_of_builtin, alerts.builtin))
-    for name, sender in alerts.send.items():
-        if sender.severities is not None and there.isdisjoint(sender.severities):
-            message = "no rule has such a severity, so that it is told nothing" + (
-                " but the summary" if sender.summary else ""
-            )
-            known = f"; there are {', '.join(sorted(there))}" if there else "; add rules, or builtin"
-            yield Fault(("alerts", "send", name, "severities"), message + known)
-        elif not there and sender.summary is None:
-            yield Fault(("alerts", "send", name), "there is nothing to tell; add rules, or builtin", show_value=False)
 
 
 def _in_the_open(alerts: Alerts) -> Iterator[Fault]:

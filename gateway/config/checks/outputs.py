@@ -77,13 +77,10 @@ def _outputs(configuration: Configuration, base: Path) -> Iterator[tuple[str, Wa
             if store == "sqlite":
                 yield "quotas", ("state_directory",), _sqlite(state / file)
     if middleware.audit_log.file is not None:
-        yield "audit log", ("audit_log", "file"), _audit_log(base / middleware.audit_log.file)
+        log = base / middleware.audit_log.file
+        yield "audit log", ("audit_log", "file"), [log, log.with_name(log.name + ".head")]
     if middleware.access_log.output not in ("stdout", "stderr", "off"):
         yield "access log", ("access_log", "output"), [base / middleware.access_log.output]
-
-
-def _audit_log(path: Path) -> list[Path]:
-    return [path, path.with_name(path.name + ".head")]
 
 
 def _sqlite(path: Path) -> list[Path]:

@@ -54,7 +54,10 @@ def _adapt(schema: Schema) -> Schema:
         options = [option for option in options if option != {"type": "null"}]
     if not isinstance(notes.get("default"), bool | int | float | str) or notes["default"] == "":
         notes.pop("default", None)  # nothing that an editor should insert
-    if any(_is_restricted(option) for option in options):
+    if any(
+        option.get("type") in ("integer", "number", "boolean") or "pattern" in option or "enum" in option
+        for option in options
+    ):
         options.append({"$ref": "#/$defs/Expansion"})
     return {**notes, **(options[0] if len(options) == 1 else {"anyOf": options})}
 
@@ -74,8 +77,3 @@ def _below(key: str, value: Any) -> Any:
     if key == "anyOf":
         return [{name: _below(name, part) for name, part in option.items()} for option in value]
     return _adapt(value) if key in ("items", "additionalProperties") and isinstance(value, dict) else value
-
-
-def _is_restricted(option: Schema) -> bool:
-    """Whether it would refuse a text with `${...}` in it."""
-    return option.get("type") in ("integer", "number", "boolean") or "pattern" in option or "enum" in option

@@ -126,7 +126,7 @@ def parse(path: Path, report: Report) -> Directive:
         for config in payload["config"]
         for error in config["errors"]
         if (text := (str(error["error"]).split(" in /")[0] + "; correct it"))
-        and not _is_missing_include(error["error"])
+        and "No such file" not in str(error["error"])
     ]
     if problems:
         raise ConfigError(problems)
@@ -141,10 +141,6 @@ def parse(path: Path, report: Report) -> Directive:
                     Place(error.get("line") or 1, "include"), "this file is not here, so that it was not read"
                 )
     return root
-
-
-def _is_missing_include(error: Any) -> bool:
-    return "No such file" in str(error)
 
 
 def _fill(above: Directive, configs: list[Any], index: int, within: tuple[int, ...], where: str) -> None:

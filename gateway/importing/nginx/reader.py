@@ -54,14 +54,22 @@ def read_nginx(path: File, report: Report) -> Description:
     shared.zones = {_zone(directive): directive for directive in http.all("limit_req_zone")}
     upstreams.read(http, description)
     _proxies(root, description)
-    _maps(http)
+    for directive in http.all("map", "geo", "split_clients"):
+        if directive.argument == "$http_upgrade":
+            directive.ignore()
+            directive.said("WebSockets are forwarded without being asked for")
+        else:
+            directive.unsaid("there are no variables of one's own; see predicates of routes, and `split`")
     servers = _servers(http)
     for server in servers:
         _agents(server.directive, description)
         server.directive.said(f"host {', '.join(server.hosts) or 'any'}")
         found = routes_of(server, shared)
         if _is_local(server.directive) and not all(_is_local(other.directive) for other in servers):
-            _keep_local(server.directive, found)
+            server.directive.differs("it listens on the loopback only: its routes refuse clients from elsewhere")
+            for route in found:
+                if "target" in route.settings:
+                    route.authorize.append({"when": 'client in ["127.0.0.0/8", "::1"]'})
         for condition in server.directive.all("if"):
             if condition.became == "":
                 condition.unsaid("conditions are not translated; see predicates of routes, `authorize` and `blocklist`")
@@ -77,14 +85,6 @@ def _is_local(server: Directive) -> bool:
     """Whether a server listens where only programs of the same machine are."""
     listens = [listen.argument for listen in server.block if listen.name == "listen"]
     return bool(listens) and all(re.match(r"127\.|localhost(:|$)|\[::1\]|unix:", text) for text in listens)
-
-
-def _keep_local(server: Directive, routes: list[Route]) -> None:
-    """What only programs of the same machine could reach, beside servers that others reach, stays theirs."""
-    server.differs("it listens on the loopback only: its routes refuse clients from elsewhere")
-    for route in routes:
-        if "target" in route.settings:
-            route.authorize.append({"when": 'client in ["127.0.0.0/8", "::1"]'})
 
 
 def _proxies(root: Directive, description: Description) -> None:
@@ -122,15 +122,6 @@ def _agents(server: Directive, description: Description) -> None:
 def _zone(directive: Directive) -> str:
     named = next((a for a in directive.arguments if a.startswith("zone=")), "zone=")
     return named.removeprefix("zone=").partition(":")[0]
-
-
-def _maps(http: Directive) -> None:
-    for directive in http.all("map", "geo", "split_clients"):
-        if directive.argument == "$http_upgrade":
-            directive.ignore()
-            directive.said("WebSockets are forwarded without being asked for")
-        else:
-            directive.unsaid("there are no variables of one's own; see predicates of routes, and `split`")
 
 
 def _no_effect(root: Directive, http: Directive) -> None:

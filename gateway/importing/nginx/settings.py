@@ -24,14 +24,10 @@ class Shared:
         """One rule for all routes that have these settings; those of a zone are counted together."""
         for policy in self.description.policies:
             if (policy.section, policy.settings) == (section, settings) and (
-                policy.name == name or not _counts(section)
+                policy.name == name or section != "rate_limits"
             ):
                 return policy
         return self.description.policy(section, name, settings, directive.place)
-
-
-def _counts(section: str) -> bool:
-    return section == "rate_limits"
 
 
 def apply(location: Directive, route: Route, shared: Shared) -> None:

@@ -61,7 +61,11 @@ def to_tell(
     found = []
     for group, alerts in groups.items():
         before = notified.get(group, Notified(float("-inf"), frozenset()))
-        over = {key for key in before.firing if key not in alerts and not _still_fires(key, known)}
+        over = {
+            key
+            for key in before.firing
+            if key not in alerts and not (key in known and known[key].state is State.FIRING)
+        }
         quietly = {key for key in over if key in silenced}
         new = alerts.keys() - before.firing
         news = bool(new or over - quietly)
@@ -76,11 +80,6 @@ def to_tell(
         if group in notified and not notified[group].firing and now - notified[group].at >= GROUP_SECONDS:
             del notified[group]
     return found
-
-
-def _still_fires(key: Key, known: Mapping[Key, Alert]) -> bool:
-    """One that is silenced, or not for this receiver any more."""
-    return key in known and known[key].state is State.FIRING
 
 
 def _over(key: Key, known: Mapping[Key, Alert], now: float) -> Alert:

@@ -25,7 +25,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from gateway.algorithms.percentiles import SCALE, Sketch
-from gateway.families import Buckets, Distribution, Exemplar, Family, Sample
+from gateway.families import Buckets, Distribution, Family, Sample
 from gateway.monitor.exposition.form import unicode
 from gateway.monitor.telemetry.exporters import SCOPE, Exporting
 from gateway.monitor.telemetry.metric_names import UP_AND_DOWN, attribute_of, name_of, unit_of
@@ -113,7 +113,10 @@ class ReadingSender:
             return NumberDataPoint(
                 *whose, int(value) if isinstance(value, int) and abs(value) < _MOST else float(value)
             )
-        exemplars = [_exemplar(each) for each in sample.exemplars]
+        exemplars = [
+            SdkExemplar({}, each.value, int(each.at * 1e9), int(each.span_id or "0", 16), int(each.trace_id, 16))
+            for each in sample.exemplars
+        ]
         if self._form.exponential and isinstance(value, Sketch):
             return _exponential(value, whose, exemplars)
         bounds, counts = _buckets(family, value)
@@ -151,9 +154,3 @@ def _buckets(family: Family, value: Distribution) -> tuple[list[float], list[int
     else:
         bounds, at_most = list(family.bounds), value.cumulative(family.bounds)
     return bounds, [after - before for before, after in pairwise([0, *at_most])]
-
-
-def _exemplar(exemplar: Exemplar) -> SdkExemplar:
-    return SdkExemplar(
-        {}, exemplar.value, int(exemplar.at * 1e9), int(exemplar.span_id or "0", 16), int(exemplar.trace_id, 16)
-    )

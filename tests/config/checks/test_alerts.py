@@ -17,7 +17,7 @@ HOOK = "hook: {webhook: 'https://ops.example/'"
     ("alerts", "expected"),
     [
         ("", None),
-        (f"send: {{{HOOK}}}}}", "alerts.send.hook: there is nothing to tell"),
+        (f"send: {{{HOOK}}}}}", "alerts.send.hook: there is nothing to send"),
         ("rules: {a: {when: 'errors > 1'}}", "alerts: no alert is sent"),
         (f"rules: {{a: {{when: 'errors > 1'}}}}, send: {{{HOOK}}}}}", None),
         (f"rules: {{a: {{when: 'errors > 1'}}}}, send: {{{HOOK}, severities: [page]}}}}", "alerts.rules.a: no sender"),
@@ -25,7 +25,7 @@ HOOK = "hook: {webhook: 'https://ops.example/'"
         (f"builtin: [log_loss, quota_80], send: {{{HOOK}, severities: [page]}}}}", "alerts.builtin.1: no sender takes"),
         (
             f"rules: {{a: {{when: 'errors > 1'}}}}, send: {{m: {{slack: 'https://a'}}, {HOOK}, severities: [page]}}}}",
-            "alerts.send.hook.severities: no rule has such a severity, so that it is told nothing; there are ticket",
+            "alerts.send.hook.severities: no rule has such a severity, so that it is sent nothing; there are ticket",
         ),
         (
             f"rules: {{a: {{when: 'errors > 1', over: 90s}}}}, send: {{{HOOK}}}}}",
