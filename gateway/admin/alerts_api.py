@@ -17,11 +17,11 @@ from gateway.admin.tokens import Holder
 from gateway.config.problems import suggest
 from gateway.config.values.instants import format_instant, parse_instant
 from gateway.config.values.quantities import parse_duration
+from gateway.monitor.alerts.notifying import Receiver
 from gateway.monitor.alerts.runner import Alerting
 from gateway.monitor.alerts.senders.sender import NotSent
 from gateway.monitor.alerts.silences import LONGEST, MATCHED, MOST_TEXT, Silence, SilencesFull
 from gateway.monitor.alerts.states import Alert, State
-from gateway.monitor.alerts.telling import Receiver
 from gateway.reload import Reloader
 
 logger = logging.getLogger("gateway.alerts")

@@ -107,8 +107,8 @@ class GatewaySource:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """What the process has to do with alerts. `acting` says whether it is this one that tells people, and none that
+class AlertSending:
+    """What the process has to do with alerts. `acting` says whether it is this one that sends, and none that
     has taken over from it."""
 
     secrets: KnownSecrets
@@ -127,12 +127,12 @@ class SenderLibraries:
 class AlertsOfGateway:
     """The alerts of one process, which follow the configuration."""
 
-    def __init__(self, reloader: Reloader, monitor: Monitor, reports: list[Report], telling: Telling) -> None:
+    def __init__(self, reloader: Reloader, monitor: Monitor, reports: list[Report], sending: AlertSending) -> None:
         """`reports` are what learns of each request."""
         self._source = GatewaySource(reloader, monitor)
-        self.alerting = reloader.owner.hold(SERVICE, Alerting(self._source, telling.acting))
+        self.alerting = reloader.owner.hold(SERVICE, Alerting(self._source, sending.acting))
         self._reports = reports
-        self._telling = telling
+        self._sending = sending
         self._voice: Voice | None = None
         self.alerting.begin()
         monitor.after_slice.append(lambda _: self.alerting.look_soon())
@@ -151,7 +151,7 @@ class AlertsOfGateway:
 
     def plan(self, snapshot: Snapshot, plan: Plan, link: RedisLink | None, bus: Bus) -> None:
         """What changes with a new configuration, of which `link` is the Redis. Alerts are messages on the bus, too."""
-        configuration, roles = snapshot.configuration, self._telling.roles
+        configuration, roles = snapshot.configuration, self._sending.roles
         config, voice = configuration.middleware.alerts, self._voice
         if link is None or not config.anything:
             voice = None
@@ -166,9 +166,9 @@ class AlertsOfGateway:
 
     def _follow(self, settings: Settings, configuration: Configuration, bus: Bus) -> None:
         for sender in settings.config.send.values():
-            self._telling.secrets.add(sender.url)
+            self._sending.secrets.add(sender.url)
             if sender.credentials is not None:
-                self._telling.secrets.add(sender.credentials[1])
+                self._sending.secrets.add(sender.credentials[1])
         self._voice = settings.voice
         self._source.follow()
         self.alerting.configure(settings)

@@ -35,7 +35,7 @@ from gateway.outside.redis_link import RedisLink, redis_link
 from gateway.registry.discovery import Discovery
 from gateway.registry.metrics import discovery_metrics
 from gateway.roles import Roles
-from gateway.server.alerts import AlertsOfGateway, Telling
+from gateway.server.alerts import AlertSending, AlertsOfGateway
 from gateway.server.loop_watch import LoopTroubles, LoopWatch
 from gateway.server.process_metrics import build_metrics, config_metrics, process_metrics
 from gateway.upstream.endpoint import Endpoint
@@ -95,9 +95,9 @@ class Observed:
             ending = traffic.configure(known.leads, known.tenants, known.consumers)
             Stepwise(ending).begin(len(traffic.flows) + len(traffic.consumers))
 
-    def tell(self, gateway: Gateway, loop_watch: LoopWatch, telling: Telling) -> None:
-        """Have the metrics tell of all that lives, and alerts."""
-        self.alerts = AlertsOfGateway(gateway.reloader, self.monitor, self._reports, telling)
+    def include(self, gateway: Gateway, loop_watch: LoopWatch, sending: AlertSending) -> None:
+        """Have all that lives in the metrics and the alerts."""
+        self.alerts = AlertsOfGateway(gateway.reloader, self.monitor, self._reports, sending)
         owner, reloader, add = self._owner, gateway.reloader, self.metrics.add_source
         owner.hold(("event_loop",), LoopTroubles(loop_watch))
         add(partial(traffic_metrics, self.traffic))

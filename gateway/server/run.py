@@ -41,7 +41,7 @@ from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
 from gateway.roles import ALL, Roles
 from gateway.server.admin import AdminAccess
-from gateway.server.alerts import Telling
+from gateway.server.alerts import AlertSending
 from gateway.server.clock_watch import SERVICE as CLOCK
 from gateway.server.clock_watch import ClockWatch
 from gateway.server.context import ServerContext
@@ -115,7 +115,7 @@ async def serve(options: ServeOptions) -> None:
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets, options.roles)
     loop_watch, state = LoopWatch(), owner.hold(STATE_DIRECTORY, StateDirectory())
     gateway = Gateway(reloader, reports)
-    observed.tell(gateway, loop_watch, Telling(options.secrets, options.roles, lambda: server.acts))
+    observed.include(gateway, loop_watch, AlertSending(options.secrets, options.roles, lambda: server.acts))
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
     succession = Succession(server, places, logs.audit)
     try:

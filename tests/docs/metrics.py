@@ -17,7 +17,7 @@ from gateway.live import Owner
 from gateway.monitor.metrics import HELP, plain
 from gateway.reload import Reloader
 from gateway.roles import ALL
-from gateway.server.alerts import Telling
+from gateway.server.alerts import AlertSending
 from gateway.server.loop_watch import LoopWatch
 from gateway.server.observed import Observed
 from gateway.upstream.transport import Connector, Resolver
@@ -52,10 +52,10 @@ async def sentences() -> dict[str, str]:
     """What each metric is, by name; those of things that a configuration may ask for included."""
     observed = Observed(owner := Owner(), [], ALL)
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
-    observed.tell(
+    observed.include(
         Gateway(Reloader(PAGE.parent, {}, owner, connector), []),
         LoopWatch(),
-        Telling(KnownSecrets(), ALL, lambda: True),
+        AlertSending(KnownSecrets(), ALL, lambda: True),
     )
     told: dict[str, str] = {}
     for family in (*observed.metrics.families(), *plain(dict.fromkeys(HELP, 1.0))):

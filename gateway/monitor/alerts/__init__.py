@@ -1,1 +1,1 @@
-"""What is worth telling people: rules over figures and over what the gateway knows of itself, and where it is sent."""
+"""Alerts to people: rules over figures and over what the gateway knows of itself, and where it is sent."""

@@ -27,7 +27,7 @@ class Notified:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class Notification:
     """What is to be sent of a group now."""
 
     group: Group
@@ -41,14 +41,14 @@ def group_of(key: Key) -> Group:
     return Group(key.rule, key.severity)
 
 
-def to_tell(
+def notifications_due(
     notified: dict[Group, Notified],
     firing: Iterable[Alert],
     known: Mapping[Key, Alert],
     silenced: Collection[Key],
     repeat: float,
     now: float,
-) -> list[Telling]:
+) -> list[Notification]:
     """What one receiver is to be sent. `notified` is what it was sent before, and is brought up to date.
 
     `firing` are alerts that are for it, and `known` all that there are, also what is over. What is silenced is neither
@@ -72,7 +72,7 @@ def to_tell(
         due = now - before.at >= (GROUP_SECONDS if news else repeat)
         if due and (news or alerts):
             resolved = tuple(_over(key, known, now) for key in sorted(over - quietly))
-            found.append(Telling(group, tuple(alerts.values()), resolved, not news))
+            found.append(Notification(group, tuple(alerts.values()), resolved, not news))
             hushed = {key for key in before.firing if key not in alerts and key not in over}
             notified[group] = Notified(now, frozenset(alerts.keys() | hushed))
         elif quietly:

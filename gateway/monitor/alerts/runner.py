@@ -21,6 +21,7 @@ from gateway.monitor.alerts.delivery import END_SECONDS, Delivery
 from gateway.monitor.alerts.incidents import Incidents
 from gateway.monitor.alerts.keeping import Keeping
 from gateway.monitor.alerts.notices import Notice, Wording
+from gateway.monitor.alerts.notifying import Notifier, Receiver
 from gateway.monitor.alerts.objectives import Objectives
 from gateway.monitor.alerts.rules import Rule, compiled
 from gateway.monitor.alerts.sight import Finding
@@ -29,7 +30,6 @@ from gateway.monitor.alerts.source import OneLook, Source
 from gateway.monitor.alerts.state import spoken_of
 from gateway.monitor.alerts.states import Key
 from gateway.monitor.alerts.summary import DAY, is_due, summary
-from gateway.monitor.alerts.telling import Receiver, Teller
 from gateway.monitor.alerts.voice import Counts, Voice
 from gateway.plurals import counted
 
@@ -72,7 +72,7 @@ class Alerting:
         self._source = source
         self._acting = acting
         self._rules: dict[str, Rule] = {}
-        self._teller = Teller()
+        self._notifier = Notifier()
         self._keeping = Keeping(None)
         self._began = self.clock.now()
         self._busy = asyncio.Lock()
@@ -88,7 +88,7 @@ class Alerting:
     # From the configuration.
 
     def configure(self, settings: Settings) -> None:
-        """Look and tell as this one says, from now on."""
+        """Look and notify as this one says, from now on."""
         self.settings = settings
         self._rules = compiled(settings.config, self._rules)
         new = self.objectives.configure(settings.config.rules, settings.routes, self.clock.now())
@@ -114,7 +114,7 @@ class Alerting:
             self.receivers[name] = Receiver(name, config, delivery)
         for removed in former.values():
             self._leave(removed.delivery.stop())
-        self._teller.forget(self.receivers.keys())
+        self._notifier.forget(self.receivers.keys())
 
     def _leave(self, end: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(end)
@@ -146,14 +146,14 @@ class Alerting:
                     await self.look()
 
     async def look(self) -> None:
-        """Look at everything once, tell what is new, keep what must be kept."""
+        """Look at everything once, send what is new, keep what must be kept."""
         async with self._busy:
             now, offset = self.clock.now(), self.clock.offset()
             if self.settings.monitors:
                 kept = await self._keeping.restore(self.objectives)
                 if kept is not None:
                     self.board.restore(kept.alerts, now)
-                    self._teller.spoken = kept.spoken
+                    self._notifier.spoken = kept.spoken
                     self.silences.hear(kept.silences)
                     self.incidents.restore(kept.incidents, self.board, offset)
             own = await paced(_collected(self._source.findings(self.settings.config.builtin, now + offset)))
@@ -169,7 +169,7 @@ class Alerting:
                 for alert in changed:
                     self.publish(self.wording(offset).message(alert))
                 repeat = self.settings.config.repeat
-                self._teller.tell(
+                self._notifier.notify(
                     self.receivers.values(), self.board, self.silenced(now), repeat, self.wording(offset), now
                 )
                 await self._summarize(now, offset)
@@ -200,14 +200,14 @@ class Alerting:
             # Another one spoke until now: what it has said was said.
             with contextlib.suppress(ValueError):
                 if heard.spoken:
-                    self._teller.spoken = spoken_of(heard.spoken)
+                    self._notifier.spoken = spoken_of(heard.spoken)
         self.speaks = heard.speaks
         self.silences.hear(heard.silences)
         return [*findings, *heard.findings], heard.counts
 
     def _spoken(self) -> bytes:
         waiting = {name: receiver.delivery.undelivered() for name, receiver in self.receivers.items()}
-        return self._teller.spoken.to_json(waiting)
+        return self._notifier.spoken.to_json(waiting)
 
     def silenced(self, now: float) -> set[Key]:
         """The alerts that are not sent."""
@@ -222,7 +222,7 @@ class Alerting:
 
     async def _summarize(self, now: float, offset: float) -> None:
         at = now + offset
-        sent = self._teller.spoken.summaries
+        sent = self._notifier.spoken.summaries
         due = [
             receiver
             for receiver in self.receivers.values()

@@ -23,7 +23,7 @@ class Spoken:
     summaries: dict[str, float] = field(default_factory=dict)  # when they had the last summary
 
     def to_json(self, undelivered: Mapping[str, Iterable[object]]) -> bytes:
-        """All of it, without what waits to be sent: another one has to tell that."""
+        """All of it, without what waits to be sent: another one has to send that."""
         notified = {}
         for name, groups in self.notified.items():
             waiting = set(undelivered.get(name, ()))

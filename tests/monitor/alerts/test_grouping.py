@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.monitor.alerts.grouping import Group, Notified, to_tell
+from gateway.monitor.alerts.grouping import Group, Notified, notifications_due
 from gateway.monitor.alerts.states import Alert, Key, State
 
 REPEAT = 4 * 3600.0
@@ -31,7 +31,7 @@ class Ear:
         """After so much time: rule, what fires, what is over, and whether nothing is new."""
         self.now += seconds
         firing = [alert for alert in self.known.values() if alert.state is State.FIRING]
-        found = to_tell(self.notified, firing, self.known, self.silenced, REPEAT, self.now)
+        found = notifications_due(self.notified, firing, self.known, self.silenced, REPEAT, self.now)
         return [
             (
                 each.group.rule,

@@ -10,7 +10,7 @@ from gateway.config.models.alert_senders import AlertSender
 from gateway.events import ApiAlert
 from gateway.monitor.alerts.board import Board
 from gateway.monitor.alerts.delivery import Delivery
-from gateway.monitor.alerts.grouping import Telling, to_tell
+from gateway.monitor.alerts.grouping import Notification, notifications_due
 from gateway.monitor.alerts.notices import Notice, Wording, notice_of
 from gateway.monitor.alerts.senders.sender import RESEND_SECONDS
 from gateway.monitor.alerts.state import Spoken
@@ -31,14 +31,14 @@ class Receiver:
     delivery: Delivery
 
 
-class Teller:
+class Notifier:
     """Tells receivers what is new of a board."""
 
     def __init__(self) -> None:
         self.spoken = Spoken()
         self._states: dict[str, tuple[float, frozenset[Key]]] = {}  # what each Alertmanager was sent, and when
 
-    def tell(
+    def notify(
         self,
         receivers: Iterable[Receiver],
         board: Board,
@@ -47,17 +47,21 @@ class Teller:
         wording: Wording,
         now: float,
     ) -> None:
-        """Put into the queues what there is to tell."""
+        """Put into the queues what is to be sent."""
         firing = board.firing()
         for receiver in receivers:
             takes = [alert for alert in firing if receiver.config.takes(alert.key.severity)]
             if receiver.config.kind == "alertmanager":
                 heard = [alert for alert in takes if alert.key not in silenced]
-                self._tell_state(receiver, heard, board, silenced, wording, now)
+                self._notify_state(receiver, heard, board, silenced, wording, now)
             else:
                 notified = self.spoken.notified.setdefault(receiver.name, {})
-                self._tell_news(
-                    receiver, to_tell(notified, takes, board.alerts, silenced, repeat, now), board, wording, now
+                self._notify_news(
+                    receiver,
+                    notifications_due(notified, takes, board.alerts, silenced, repeat, now),
+                    board,
+                    wording,
+                    now,
                 )
 
     def forget(self, names: Collection[str]) -> None:
@@ -66,13 +70,13 @@ class Teller:
         self.spoken.summaries = {name: at for name, at in self.spoken.summaries.items() if name in names}
         self._states = {name: state for name, state in self._states.items() if name in names}
 
-    def _tell_news(
-        self, receiver: Receiver, tellings: Sequence[Telling], board: Board, wording: Wording, now: float
+    def _notify_news(
+        self, receiver: Receiver, notifications: Sequence[Notification], board: Board, wording: Wording, now: float
     ) -> None:
         at = now + wording.offset
-        groups: list[tuple[Hashable, Sequence[Telling]]] = [(each.group, [each]) for each in tellings]
-        if len(tellings) > MOST_GROUPS:
-            groups = [(DIGEST, tellings)]
+        groups: list[tuple[Hashable, Sequence[Notification]]] = [(each.group, [each]) for each in notifications]
+        if len(notifications) > MOST_GROUPS:
+            groups = [(DIGEST, notifications)]
         for group, several in groups:
             firing = [alert for each in several for alert in each.firing]
             resolved = [alert for each in several for alert in each.resolved]
@@ -87,7 +91,7 @@ class Teller:
             )
             receiver.delivery.offer(group, notice)
 
-    def _tell_state(
+    def _notify_state(
         self,
         receiver: Receiver,
         firing: Sequence[Alert],
