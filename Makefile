@@ -76,7 +76,7 @@ test-browser: $(TESTABLE) $(BROWSER)/.installed chromium
 
 # The SDKs are in an environment of their own: they bring 300 MB, and other versions of what the gateway uses.
 test-clients: $(TESTABLE) $(CLIENTS)/.installed
-	$(BIN)/python -m pytest -m clients tests/clients
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m clients tests/clients
 
 test-models: $(TESTABLE) $(MODELS)/.installed
 	$(BIN)/python -m pytest -m models tests/clients

@@ -135,7 +135,7 @@ def example(schema: Mapping[str, Any]) -> Any:
 def words_of(value: Any) -> str:
     """All text of a part of a request, wherever its family puts it."""
     if isinstance(value, str):
-        return value
+        return value.encode("utf-8", "replace").decode()  # without halves of surrogate pairs, which cannot be written
     if isinstance(value, Sequence):
         return " ".join(filter(None, map(words_of, value)))
     if isinstance(value, Mapping):
