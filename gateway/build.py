@@ -142,6 +142,7 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, roles:
             (QUOTA_PATH,),
             configuration.auth.consumers,
             rules_of(configuration.middleware, configuration.auth),
+            configuration.models,
         ),
     )
 

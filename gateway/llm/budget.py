@@ -36,12 +36,12 @@ class Tally:
     def measures(self) -> dict[str, float]:
         """See `Measured`."""
         return {
-            "gateway_llm_holds": self.open,
-            "gateway_llm_reserved_tokens": self.tokens,
-            "gateway_llm_reserved_usd": self.micros / 1e6,
-            "gateway_llm_budget_overshoot_tokens_total": self.overshoot_tokens,
-            "gateway_llm_budget_overshoot_usd_total": self.overshoot_micros / 1e6,
-            "gateway_llm_budget_refusals_total": self.refused,
+            "llm_holds": self.open,
+            "llm_reserved_tokens": self.tokens,
+            "llm_reserved_usd": self.micros / 1e6,
+            "llm_budget_overshoot_tokens_total": self.overshoot_tokens,
+            "llm_budget_overshoot_usd_total": self.overshoot_micros / 1e6,
+            "llm_budget_refusals_total": self.refused,
         }
 
     def begun(self, tokens: int, micros: int) -> None:

@@ -35,6 +35,8 @@ from gateway.llm.price_file import read_prices
 from gateway.llm.prices import MICRO, Price, Prices, Rates, Seller
 from gateway.llm.tool_quotas import ToolQuota, ToolQuotas
 from gateway.llm.usage_table import UsageTable
+from gateway.monitor.model_traffic import SERVICE as MODEL_TRAFFIC
+from gateway.monitor.model_traffic import ModelTraffic
 from gateway.outside.redis_link import redis_identity, redis_link
 
 logger = logging.getLogger("gateway.llm")
@@ -54,11 +56,13 @@ class Money:
     prices: Prices
     tools: ToolQuotas
     usage: UsageTable
+    traffic: ModelTraffic
 
     def over(self, exchange: Exchange) -> None:
         """A request is over, and its record complete: count what it used, and the tools that its answer calls."""
         self.tools.count(exchange)
         self.usage.add(exchange)
+        self.traffic.add(exchange)
 
 
 def money_of(context: Context) -> Money:
@@ -77,9 +81,10 @@ def _money(context: Context) -> Money:
     tools = ToolQuotas([_tool_quota(context, name, config) for name, config in models.tool_quotas.items()])
     prices.prepare(named_backends(models))
     usage = context.plan.need(("model usage",), UsageTable, PLACE)
+    traffic = context.plan.need(MODEL_TRAFFIC, ModelTraffic, PLACE)
     for message in prices.warnings():
         logger.warning("%s", message)
-    return Money(Budgets(budgets, estimator, prices, tally), estimator, prices, tools, usage)
+    return Money(Budgets(budgets, estimator, prices, tally), estimator, prices, tools, usage, traffic)
 
 
 def prices_of(configuration: Configuration) -> Prices:

@@ -20,6 +20,7 @@ from gateway.http import Exchange, Outcome
 from gateway.http.messages import Attempt
 from gateway.http.redaction import shown_url, without_userinfo
 from gateway.monitor.log_writer import QUEUE_BYTES, QUEUE_LIMIT, LogWriter, open_destination
+from gateway.monitor.model_summary import summary
 
 logger = logging.getLogger("gateway.access_log")
 
@@ -77,6 +78,9 @@ class AccessLog:
             self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         at = f"{self._stamp}.{int((outcome.at - second) * 1e6):06d}Z"
         record = _record(exchange, outcome, at, settings.concealed)
+        if exchange.model is not None:
+            record["model_backend"] = exchange.model.backend or None
+            record["model"] = summary(exchange.model)
         if share < 1.0:
             record["sample_rate"] = share
         if settings.fields:
@@ -193,7 +197,7 @@ def _json_line(record: Record) -> bytes:
 def _console_line(record: Record) -> bytes:
     """One line for people: what, where to, how it ended, how long it took."""
     at = record["time"][11:19]
-    where = f"{record['route'] or '-'} -> {record['endpoint'] or '-'}"
+    where = f"{record['route'] or '-'} -> {record.get('model_backend') or record['endpoint'] or '-'}"
     seconds = record["duration"]
     line = f"{at} {record['status']} {record['method']} {record['path']}  {where}  {seconds * 1000:.1f} ms"
     if record["error"]:

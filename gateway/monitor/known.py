@@ -8,7 +8,8 @@ from functools import lru_cache
 from heapq import nsmallest
 from typing import Final
 
-from gateway.config.models import AuthFile, ConsumerConfig, MiddlewareFile, RouteConfig
+from gateway.config.model_routes import endpoint_of, target_of
+from gateway.config.models import AuthFile, ConsumerConfig, MiddlewareFile, ModelsFile, RouteConfig
 from gateway.families import Family, Labels, gauge
 from gateway.monitor.traffic import NONE, upstream_name
 
@@ -29,6 +30,7 @@ class Known:
     tenants: frozenset[str] = _NOTHING
     rules: frozenset[str] = _NOTHING  # of the kinds in _RULES, as decisions name them
     keys: Mapping[Labels, float] = field(default_factory=dict)  # Unix time of their ends, by consumer and fingerprint
+    providers: frozenset[str] = _NOTHING  # of models
 
     def leads(self, route: str, upstream: str) -> bool:
         """Whether there is a route of this name, with a way to an upstream of that name."""
@@ -48,17 +50,23 @@ class Known:
 
 
 def known_of(
-    routes: Iterable[RouteConfig], own: Iterable[str], consumers: Iterable[ConsumerConfig], rules: Iterable[str] = ()
+    routes: Iterable[RouteConfig],
+    own: Iterable[str],
+    consumers: Iterable[ConsumerConfig],
+    rules: Iterable[str] = (),
+    models: ModelsFile | None = None,
 ) -> Known:
     """What is in the files; `own` are the names of what the gateway answers itself, `rules` those of `rules_of`."""
     callers = list(consumers)
     named = lru_cache(maxsize=None)(upstream_name)
+    ways = {route.id: frozenset(map(named, _targets(route, models))) for route in routes}
     return Known(
-        {route.id: frozenset(map(named, _targets(route))) for route in routes} | dict.fromkeys((NONE, *own), _NOTHING),
+        ways | dict.fromkeys((NONE, *own), _NOTHING),
         frozenset(consumer.name for consumer in callers),
         frozenset(consumer.tenant for consumer in callers if consumer.tenant),
         frozenset(rules),
         dict(nsmallest(KEYS, _keys(callers), key=lambda item: item[1])),
+        frozenset(() if models is None else models.in_force),
     )
 
 
@@ -70,9 +78,14 @@ def rules_of(middleware: MiddlewareFile, auth: AuthFile) -> Iterator[str]:
     yield from (f"authentication:{name}" for name in auth.schemes)
 
 
-def _targets(route: RouteConfig) -> Iterator[str]:
+def _targets(route: RouteConfig, models: ModelsFile | None) -> Iterator[str]:
     """All that requests of a route may be sent to, but for copies of them."""
     yield route.target
+    kind = target_of(route, models)
+    if models is not None and kind == "models":
+        yield from (provider.service or provider.origin for provider in models.in_force.values())
+    elif models is not None and kind == "mcp" and (name := endpoint_of(route, models)) is not None:
+        yield from (server.target for server in models.mcp[name].servers)
     yield from (entry.target for entry in route.split)
     if route.fallback is not None and route.fallback.target is not None:
         yield route.fallback.target

@@ -64,6 +64,7 @@ class Flow:
 
     __slots__ = (
         "attempts",
+        "backends",
         "cache",
         "counts",
         "durations",
@@ -80,6 +81,7 @@ class Flow:
         self.route = route
         self.upstream = upstream
         self.counts: dict[Key, int] = {}
+        self.backends: dict[tuple[Key, str], int] = {}  # of these, those to models, by which one had them
         self.durations = Sketch()  # of all requests, so that it knows how many there were
         self.errors = 0  # of those, that failed; see ERRORS
         self.received = Sizes()  # request bodies
@@ -176,8 +178,11 @@ class Traffic:
         flow.attempts += attempts
         if exchange.decisions or exchange.counted:
             self._decided(exchange)
-        if attempts > 1 or exchange.cache is not None or exchange.span is not None:
+        model = exchange.model
+        if attempts > 1 or exchange.cache is not None or exchange.span is not None or model is not None:
             self._more(flow, exchange, outcome)
+            if model is not None and model.backend:
+                self._of_model(flow, key, model.backend)
 
     def _caller(self, identity: Identity) -> str:
         """Count a consumer. Answers its tenant."""
@@ -213,6 +218,21 @@ class Traffic:
                     return
                 self.flow_bytes += _EXEMPLAR
             flow.exemplars[octave] = Exemplar(span.trace, span.id, outcome.seconds, time.time())
+
+    def _of_model(self, flow: Flow, key: Key, backend: str) -> None:
+        """Count by its backend, too, what has just been counted."""
+        tenant, method, status, ended = key
+        tenant = tenant if not tenant or self._tenants.has(tenant) else OTHER
+        key = (tenant, method if method in METHODS else OTHER_METHOD, status, ended)
+        if (key, backend) not in flow.backends:
+            if key not in flow.counts:  # there was no room
+                return
+            if self.count_bytes > self._most_count_bytes:
+                self._overflowed("backends")
+                return
+            self.count_bytes += _COUNT
+            flow.backends[key, backend] = 0
+        flow.backends[key, backend] += 1
 
     # What comes for the first time.
 
@@ -319,11 +339,14 @@ class Traffic:
                     tell(flow)
                 del self.flows[flow.name]
                 self.flow_bytes -= _FLOW + _CELL * len(flow.durations.counts) + _EXEMPLAR * len(flow.exemplars)
-                self.count_bytes -= _COUNT * len(flow.counts)
+                self.count_bytes -= _COUNT * (len(flow.counts) + len(flow.backends))
             else:
                 for key in [key for key in flow.counts if key[0] and not self._tenants.has(key[0])]:
                     del flow.counts[key]
-                    self.count_bytes -= _COUNT
+                    ended = [each for each in flow.backends if each[0] == key]
+                    for each in ended:
+                        del flow.backends[each]
+                    self.count_bytes -= _COUNT * (1 + len(ended))
             yield
         for number, consumer in enumerate(list(self.consumers)):
             if not self._consumers.has(consumer):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from gateway.families import BYTES, Family, Labels, Sample, counter
-from gateway.monitor.traffic import Flow, Traffic
+from gateway.monitor.traffic import Flow, Key, Traffic
 
 BY_ROUTE: Final = ("route_id", "upstream")
 REQUESTS: Final = (*BY_ROUTE, "tenant", "model_backend", "status_class", "method", "outcome")
@@ -18,7 +18,7 @@ def traffic_metrics(traffic: Traffic) -> Iterator[Family]:
     """All of them, as of now."""
     flows = list(traffic.flows.values())
     yield from _distributions(flows)
-    help = "Requests that are over, by route, upstream, tenant, class of status, method, and how they ended."
+    help = "Requests that are over, by route, upstream, tenant, model, class of status, method, and how they ended."
     yield Family("gateway_requests_total", "counter", help, REQUESTS, _requests(flows))
     help = "Attempts at endpoints, by route and upstream; more than requests where some are tried again."
     attempts = (Sample(flow.name, flow.attempts) for flow in flows if flow.attempts)
@@ -54,11 +54,23 @@ def _distributions(flows: list[Flow]) -> Iterator[Family]:
 def _requests(flows: Iterable[Flow]) -> Iterator[Sample]:
     for flow in flows:
         together: dict[Labels, int] = {}
-        for (tenant, method, status, ended), count in flow.counts.items():
-            labels: Labels = (*flow.name, tenant, "", f"{status // 100}xx", method, ended)
+        for (tenant, method, status, ended), backend, count in _by_backend(flow):
+            labels: Labels = (*flow.name, tenant, backend, f"{status // 100}xx", method, ended)
             together[labels] = together.get(labels, 0) + count
         for labels, count in together.items():
             yield Sample(labels, count)
+
+
+def _by_backend(flow: Flow) -> Iterator[tuple[Key, str, int]]:
+    """What was counted, with the backend of what went to a model; empty for all else."""
+    if not flow.backends:
+        yield from ((key, "", count) for key, count in flow.counts.items())
+        return
+    rest = dict(flow.counts)
+    for (key, backend), count in flow.backends.items():
+        rest[key] -= count
+        yield key, backend, count
+    yield from ((key, "", count) for key, count in rest.items() if count)
 
 
 def _cache(flows: Iterable[Flow]) -> Iterator[Sample | None]:

@@ -21,6 +21,7 @@ from gateway.monitor.alerts.metrics import alert_metrics
 from gateway.monitor.exposition.page import Exposition
 from gateway.monitor.known import Known
 from gateway.monitor.metrics import plain
+from gateway.monitor.model_traffic import ModelTraffic, model_metrics
 from gateway.monitor.over_bus import heard_metrics
 from gateway.monitor.readings import Counted
 from gateway.monitor.recent_requests import RecentRequests
@@ -94,6 +95,8 @@ class Observed:
             traffic.keep_rules(known.has_rule)
             ending = traffic.configure(known.leads, known.tenants, known.consumers)
             Stepwise(ending).begin(len(traffic.flows) + len(traffic.consumers))
+        for models in self._owner.all(ModelTraffic):
+            models.keep(known)
 
     def include(self, gateway: Gateway, loop_watch: LoopWatch, sending: AlertSending) -> None:
         """Have all that lives in the metrics and the alerts."""
@@ -101,6 +104,7 @@ class Observed:
         owner, reloader, add = self._owner, gateway.reloader, self.metrics.add_source
         owner.hold(("event_loop",), LoopTroubles(loop_watch))
         add(partial(traffic_metrics, self.traffic))
+        add(lambda: model_metrics(owner.all(ModelTraffic)))
         add(partial(_active, gateway))
         add(lambda: upstream_metrics(owner.all(Upstream)))
         add(partial(resilience_metrics, owner))

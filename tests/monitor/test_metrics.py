@@ -56,7 +56,9 @@ def test_requests_are_counted(tmp_path: Path) -> None:
 async def test_every_number_has_a_sentence() -> None:
     """Prometheus shows what a number means, and the documentation has the same sentences."""
     plain_names = {
-        name for file in ROOT.rglob("*.py") for name in re.findall(r'"(gateway_[a-z_]+)": [^"(]', file.read_text())
+        name
+        for file in ROOT.rglob("*.py")
+        for name in re.findall(r'"((?:gateway|llm)_[a-z_]+)": [^"(]', file.read_text())
     }
     assert plain_names == set(HELP)
     assert listed() == await sentences()

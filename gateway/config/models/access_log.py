@@ -37,6 +37,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "refused_by": "the rule that refused it: `authentication:keys`, `blocklist:network`, `rate_limit:NAME`",
     "reason": "what that rule said: for the blocklist, the entry",
     "error": "what went wrong: the problem type (see problems.md), and what the gateway knows of it",
+    "model_backend": "only of requests to models: who answered, or was tried last, as in metrics: `provider/model`",
+    "model": "only of requests to models: what was decided, and what it took; see below",
     "sample_rate": "only where `sample` leaves lines out: the share that is written, such as 0.1",
 }
 """What a line may say of a request, in the order in which it does. docs/access-log.md has the same."""
