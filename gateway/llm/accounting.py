@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from gateway.http import Exchange
 from gateway.http.model_record import LeftOut, ModelRecord
-from gateway.llm.budget import Hold
 from gateway.llm.choosing import Candidate
 from gateway.llm.claims import Refused, Wanted
 from gateway.llm.money import Money
+from gateway.llm.reservation import Hold
 from gateway.llm.usage import NOTHING, Usage
 
 

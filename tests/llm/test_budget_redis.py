@@ -14,9 +14,9 @@ from gateway.context import Context
 from gateway.errors import ErrorKind
 from gateway.http.testing import make_exchange
 from gateway.live import Owner
-from gateway.llm.budget import Hold
 from gateway.llm.claims import Refused, Wanted
 from gateway.llm.money import Money, money_of
+from gateway.llm.reservation import Hold
 from gateway.llm.usage import Usage
 from gateway.outside.redis_link import RedisLink
 from tests.redis_server import RedisServer, running_redis
