@@ -8,6 +8,7 @@ from typing import Final
 
 _LINE_END: Final = re.compile(rb"(?>\r\n|\n|\r)")
 _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_COMMENT: Final = re.compile(rb":[^\r\n]*(?:\r\n|\n|\r(?=[^\n]))")
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -51,6 +52,9 @@ class EventReader:
         while (end := _EVENT_END.search(kept, max(begin, self._searched))) is not None:
             events.append(self._event(bytes(kept[begin : end.end()])))
             begin = self._searched = end.end()
+        while (comment := _COMMENT.match(kept, begin)) is not None:  # it keeps a connection alive, and must not wait
+            events.append(self._event(bytes(kept[begin : comment.end()])))
+            begin = comment.end()
         del kept[:begin]
         self._searched = max(0, len(kept) - 3)  # of an end of at most four bytes
         if len(kept) > self._largest:

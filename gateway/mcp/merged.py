@@ -150,6 +150,8 @@ class MergedStream:
 
     def _passed(self, source: Source, event: Event) -> bytes:
         id = event.id
+        if not event.has_data and id is None:
+            return event.raw
         if id:
             self._ids[source.server] = id
             id = Position(self._ids, single=False).written() or None

@@ -33,10 +33,8 @@ def streams(draw: st.DrawFn) -> tuple[str, list[str]]:
     end = draw(LINE_END)
     events = draw(st.lists(st.lists(FIELDS, min_size=1, max_size=4), max_size=5))
     text = "".join(end.join(lines) + 2 * end for lines in events)
-    datas = [
-        [line.partition(":")[2].removeprefix(" ") for line in lines if line.split(":")[0] == "data"] for lines in events
-    ]
-    return text, ["\n".join(data) for data in datas]
+    datas = [[line[5:].removeprefix(" ") for line in lines if line.split(":")[0] == "data"] for lines in events]
+    return text, ["\n".join(data) for data in datas if data]
 
 
 @given(streams(), st.lists(st.integers(0, 200), max_size=10), st.booleans())
@@ -50,7 +48,15 @@ def test_events_are_the_same_wherever_they_are_split(stream: Any, cuts: list[int
         found += reader.feed(data[begin:end])
     rest = reader.rest()
     assert b"".join(each.raw for each in found) + (rest.raw if rest else b"") == data
-    assert [each.data for each in found if each.raw.strip(b"\r\n\xef\xbb\xbf")] == datas
+    assert [each.data for each in found if each.has_data] == datas
+
+
+def test_comments_are_passed_at_once() -> None:
+    """What a server sends to keep a connection alive does not wait for an event."""
+    reader = EventReader(1000)
+    assert [each.raw for each in reader.feed(b": ping\n")] == [b": ping\n"]
+    assert [each.raw for each in reader.feed(b"data: 1\n: x\n")] == []
+    assert [each.data for each in reader.feed(b"\n:\r\n")] == ["1", ""]
 
 
 def test_event_without_an_end_is_given_up() -> None:
