@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
 from gateway.upstream.sticky import CookieKey
 
@@ -64,12 +65,15 @@ class Seal:
         self._cipher()  # the library takes long to load: here, and not on the way of the first request
 
     def sealed(self, session: Session, exchange: Exchange) -> str:
-        """The id for a client."""
+        """The id for a client. Raises GatewayError where servers have ids that are too long to be sealed in one."""
         parts = [[each.server, each.id, each.endpoint, each.version, each.offers] for each in session.servers]
         plain = orjson.dumps([session.version, parts])
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._cipher().encrypt(nonce, plain, self._bound_to(exchange))
-        return PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        id = PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        if len(id) > LONGEST:
+            raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, "the session ids of the servers are too long")
+        return id
 
     def opened(self, id: str, exchange: Exchange) -> Session:
         """What an id stands for. Raises NotOurs."""

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gateway.http import Exchange, Headers
+from gateway.http import Exchange
 from gateway.http.fields import values
 from gateway.mcp.messages import HEADER_MISMATCH, INVALID_PARAMS, METHOD_NOT_FOUND, BadMessage, Message
 
@@ -101,11 +101,6 @@ def written_header(text: str) -> bytes:
     """The value of a header for this text."""
     plain = re.fullmatch(r"[ -~]*", text) is not None and text == text.strip() and not _ENCODED.fullmatch(text)
     return text.encode() if plain else b"=?base64?" + base64.b64encode(text.encode()) + b"?="
-
-
-def with_name(headers: Headers, name: str) -> Headers:
-    """These lines, with another name of what the message is about."""
-    return [(key, written_header(name) if key == NAME_HEADER else value) for key, value in headers]
 
 
 def _mismatch(header: bytes, why: str, messages: Sequence[Message]) -> BadMessage:

@@ -369,3 +369,12 @@ async def test_subscription_is_to_all() -> None:
     assert json.loads(second.split(b"data: ")[1]) == told
     assert one.received[0].json["params"]["notifications"]["resourceSubscriptions"] == ["a:b"]
     assert two.received[0].json["params"]["notifications"]["resourceSubscriptions"] == ["c:d"]
+
+
+async def test_session_ids_that_are_too_long_are_an_error() -> None:
+    """What a client gets fits into a header."""
+    one, two = McpStub("x" * 7000), McpStub("two")
+    async with serving(one, two):
+        servers = f"{{name: one, url: '{one.url}'}}, {{name: two, url: '{two.url}'}}"
+        got = await door(f"tools: {{secret: 0123456789abcdef, servers: [{servers}]}}").initialize()
+    assert (got.status, got.json["id"], "mcp-session-id" in got.headers) == (502, 1, False)
