@@ -28,6 +28,7 @@ Backend = tuple[str, str]
 SPARE_SECONDS: Final = 60.0  # that a hold is kept beyond the deadline of its request
 LONGEST_SECONDS: Final = 7 * 86400.0  # of a hold, where requests have no deadline
 RETRY_SECONDS: Final = 1  # where the store does not answer
+NEAR: Final = 0.8  # of a limit, from which on it is noted who has used so much
 HELD_SECONDS: Final = 5  # where holds of others stand in the way: they are settled soon
 
 
@@ -184,6 +185,8 @@ def _check_rooms(exchange: Exchange, claims: Sequence[Claim], rooms: Sequence[Ro
     """Raises Refused where there was no room, with the longest time until there is."""
     refused: list[Refused] = []
     for claim, room in zip(claims, rooms, strict=True):
+        if room.used >= claim.line.limit * NEAR:
+            claim.line.ledger.note_near(claim.line.key, room.used, claim.line.limit)
         if room.used + room.held + claim.line.amount > claim.line.limit:
             error = _refusal(claim, room)
             if claim.line.enforced:

@@ -104,6 +104,14 @@ class Findings:
                     says = f"{number(used)} of {number(limit)} are used in this {quota.config.window}"
                     yield Finding(name, subject, says)
             yield None
+        money = None if snapshot is None else snapshot.money
+        for budget in () if money is None else money.budgets.budgets:
+            for window in budget.limits:
+                for key, (used, limit) in list(window.ledger.near.items()):
+                    if at_least * limit <= used < below * limit:
+                        says = f"{window.shown(used)} of {window.shown(limit)} per {window.window} are used"
+                        yield Finding(name, Subject("quota", f"{budget.name} {key.lstrip('=@')}"), says)
+            yield None
 
     def _certificates(self, now: float) -> Found:
         for path, ends in self._authorities.items():

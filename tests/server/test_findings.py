@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gateway.config.models import AccessLog as AccessLogConfig
+from gateway.http.testing import make_exchange
+from gateway.llm.claims import Refused, Wanted
+from gateway.llm.usage import Usage
 from gateway.monitor.access_log import SERVICE as ACCESS_LOG
 from gateway.monitor.access_log import AccessLog
 from gateway.monitor.alerts.sight import Finding
@@ -84,6 +87,29 @@ async def test_a_consumer_that_has_used_most_of_a_quota(tmp_path: Path) -> None:
         assert finding.builtin == "quota_100"
         await gateway.admin.delete("/quotas", params={"consumer": "acme"})
         assert found(gateway, *both) == []
+
+
+async def test_a_consumer_that_has_used_most_of_a_budget_of_models(tmp_path: Path) -> None:
+    """The same of tokens and dollars."""
+    (tmp_path / "models.yaml").write_text(
+        "providers: {local: {protocol: openai, base_url: http://127.0.0.1:9, models: [small]}}\n"
+        "budgets: {each: {key: [route], store: memory, limits: [{tokens: 100, window: day}]}}"
+    )
+    routes, both = "routes: [{id: chat, path: /*, target: models, auth: []}]", ("quota_80", "quota_100")
+    async with running(tmp_path, routes) as gateway:
+        current = gateway.reloader.current
+        assert current is not None
+        assert current.money is not None
+        budgets, wanted = current.money.budgets, Wanted((("local", "small"),), "chat", "", 10, 0, seconds=60)
+        for used, expected in ((79, []), (11, []), (20, ["quota_80"]), (0, ["quota_100"])):
+            try:
+                hold = await budgets.reserve(make_exchange(route="chat"), wanted)
+                hold.commit(Usage(used, 0), 0)
+            except Refused:
+                pass
+            assert [finding.builtin for finding in found(gateway, *both)] == expected
+        (finding,) = found(gateway, *both)
+        assert (finding.subject, finding.says) == (("quota", "each chat"), "110 tokens of 100 tokens per day are used")
 
 
 def _in_days(days: float) -> str:
