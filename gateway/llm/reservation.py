@@ -149,12 +149,11 @@ class Hold:
         budget = self._budgets.in_money(self._wanted, backend)
         if budget is None or self._budgets.priced(self._wanted, backend):
             return
-        model = backend[1]
-        detail = (
-            f"the price of {model} is not known, and the budget {budget.name} is in money; "
+        detail = (  # without the name of the model, which may be any text of the client's
+            f"the price of a model of {backend[0]} is not known, and the budget {budget.name} is in money; "
             "write it into the file of prices.file, or set prices.unknown to free or assume"
         )
-        shown = f"the price of {model} is not known here, so it cannot be used within a budget"
+        shown = f"the price of {backend[1][:200]} is not known here, so it cannot be used within a budget"
         deny(self._exchange, budget.rule, Refused(ErrorKind.FORBIDDEN, detail, budget.name, public_detail=shown))
 
     async def _place_there(self, backend: Backend) -> None:

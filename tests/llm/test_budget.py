@@ -135,9 +135,10 @@ async def test_money_is_reserved_at_what_it_may_cost(world: World) -> None:
 async def test_what_has_no_price_is_refused_under_a_budget_in_money(world: World) -> None:
     """A model without a price costs nobody knows what: it is left out, and refused where there is no other one."""
     budgets = world.budgets(await world.limit("micros", 10**9))
-    with pytest.raises(Refused, match="the price of large is not known") as refused:
+    with pytest.raises(Refused, match="the price of a model of other is not known") as refused:
         await budgets.reserve(make_exchange(), wanted(OTHER))
     assert refused.value.kind is ErrorKind.FORBIDDEN
+    assert refused.value.public_detail == "the price of large is not known here, so it cannot be used within a budget"
     hold = await budgets.reserve(make_exchange(), wanted(OTHER, MODEL))
     assert hold.unpriced == {OTHER}
     assert hold.micros == 300
@@ -149,7 +150,7 @@ async def test_a_switch_to_what_has_no_price_is_refused(world: World) -> None:
     """Also where another profile brings up a backend that the reservation knew nothing of."""
     budgets = world.budgets(await world.limit("micros", 10**9))
     hold = await budgets.reserve(make_exchange(), wanted())
-    with pytest.raises(Refused, match="the price of large is not known"):
+    with pytest.raises(Refused, match="the price of a model of other is not known"):
         await hold.switch(OTHER)
     assert hold.commit(Used(10, 10), 30)
 
