@@ -41,6 +41,8 @@ MODULES = """
     llm/apis llm/usage llm/splice llm/texts llm/request llm/rewriting llm/sse llm/answers
     llm/streams/errors llm/streams/reader llm/streams/chat llm/streams/messages llm/streams/responses llm/streams/gemini
     llm/streams/other llm/streams/table llm/streams/whole
+    llm/handler llm/reading llm/choosing llm/going llm/failover llm/failures llm/answering llm/holding llm/passing
+    llm/metering llm/accounting llm/providers llm/cooldown llm/speaking llm/estimate llm/prices llm/upload llm/form
     monitor/access_log monitor/log_writer monitor/traffic monitor/recent_requests
     app/channel app/destination app/gateway app/sending app/asgi
     server/context server/channel server/head server/progress server/lingering server/accepting

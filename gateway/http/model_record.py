@@ -114,3 +114,10 @@ class ModelRecord:
     def switched(self) -> bool:
         """Whether another backend than the first one was asked."""
         return bool(self.switches)
+
+    def twin(self) -> ModelRecord:
+        """One of the same request, with the same choice, of which nothing has come yet."""
+        made = ModelRecord(self.api, self.revision)
+        made.asked, made.streamed = self.asked, self.streamed
+        made.rule, made.profile, made.candidates = self.rule, self.profile, self.candidates
+        return made

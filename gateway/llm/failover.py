@@ -142,7 +142,7 @@ class Failover:
         now = asyncio.get_running_loop().time()
         record.tries += 1
         record.provider, record.model, record.backend = provider.name, candidate.model, candidate.backend
-        ways = () if self.cooldowns.none else self._ways(candidate, key)
+        ways: tuple[Deployment, ...] = () if self.cooldowns.none else self._ways(candidate, key)
         for way in ways:
             self.cooldowns.begin(way, now)
         outer, deadline = exchange.deferred, exchange.deadline
@@ -150,22 +150,28 @@ class Failover:
         exchange.deferred = own = Deferred()
         loads.begin(provider.name, key.load)
         own.add(partial(loads.end, provider.name, key.load))
-        outcome: Response | Failure | None = None
         try:
             outcome = await answer_of(going, sent, provider, self._limits, self._all)
-        finally:
-            exchange.deferred, exchange.deadline = outer, deadline
-            for way in ways:
-                self.cooldowns.give_back(way)
-            if isinstance(outcome, Response):
-                self._hand_over(going, outcome, own)
-            else:
-                exchange.error = outcome.error if outcome is not None else None
-                own.close()  # the breaker learns of the error
-                exchange.error = None
+        except BaseException:
+            self._over(going, ways, outer, deadline)
+            own.close()
+            raise
+        self._over(going, ways, outer, deadline)
+        if isinstance(outcome, Response):
+            self._hand_over(going, outcome, own)
+        else:
+            exchange.error = outcome.error
+            own.close()  # the breaker learns of the error
+            exchange.error = None
         if not isinstance(outcome, Response) or not self.cooldowns.none:
             self._learn(self._ways(candidate, key)[0], outcome)
         return outcome
+
+    def _over(self, going: Going, ways: tuple[Deployment, ...], outer: Deferred | None, deadline: float) -> None:
+        """An attempt is over: the exchange is as it was before."""
+        going.exchange.deferred, going.exchange.deadline = outer, deadline
+        for way in ways:
+            self.cooldowns.give_back(way)
 
     def _hand_over(self, going: Going, response: Response, own: Deferred) -> None:
         """The answer is the client's: what belongs to it is closed with the request, or when it has been drained."""

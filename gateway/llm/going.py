@@ -83,8 +83,7 @@ class Going:
 
     def twin(self) -> Going:
         """The same request, with a record, a bill and an exchange of its own."""
-        record = copy(self.record)
-        record.tries, record.left_out, record.switches = 0, (), ()
+        record = self.record.twin()
         bill = self.bill.twin(record)
         exchange = copy(self.exchange)
         exchange.model = record

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-_MARKS: Final = (b"base64", b'"input_audio"', b'"inlineData"', b'"inline_data"')
+from gateway.llm.apis import Family
+
+_MARKS: Final = {
+    "openai": (b"base64", b'"input_audio"'),
+    "anthropic": (b"base64",),
+    "gemini": (b'"inlineData"', b'"inline_data"'),
+}
+"""What a body with a file in it has somewhere, by protocol: looking for each costs as much as parsing."""
+
 _SHORTEST: Final = 256
 """Bytes of what counts as a file: less than that makes no difference."""
 
@@ -13,9 +21,9 @@ _SMALL: Final = 2048
 """Bytes of a body that is not searched for files."""
 
 
-def text_bytes(body: bytes, document: Mapping[str, Any]) -> int:
+def text_bytes(body: bytes, document: Mapping[str, Any], family: Family) -> int:
     """The bytes of a body without the files in it: pictures and sound, in base64, cost by their size, not by that."""
-    if len(body) < _SMALL or not any(mark in body for mark in _MARKS):
+    if len(body) < _SMALL or not any(mark in body for mark in _MARKS[family]):
         return len(body) if document else 0
     files = 0
     rest: list[object] = [document]
