@@ -19,6 +19,8 @@ from gateway.http.fields import announces_body
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.limits.quota_report import PATH as QUOTA_PATH
+from gateway.llm.explaining import described, refused
+from gateway.llm.handler import Models
 from gateway.mcp.configured import Endpoint
 from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.python_policy import PythonPolicy
@@ -86,7 +88,7 @@ async def explain(
         group = snapshot.configuration.group_of(explanation.result.rule.id)
         explained |= {"group": group} if group is not None else {}
     if isinstance(explanation.result, Match) and "sent" in explained:
-        explained |= await _policies(exchange, explanation.result, why_none)
+        explained |= await _policies(exchange, explanation.result, why_none, snapshot)
     return explained | _lost(explanation)
 
 
@@ -168,7 +170,7 @@ class _Unsent:
 
 
 async def _policies(
-    exchange: Exchange, match: Match[RouteHandler], why_none: Callable[[Upstream], str]
+    exchange: Exchange, match: Match[RouteHandler], why_none: Callable[[Upstream], str], snapshot: Snapshot
 ) -> dict[str, Any]:
     """What each policy of the route would say, up to the one that would refuse the request."""
     exchange.route, exchange.target_path, exchange.parameters = match.rule.id, match.path, match.parameters
@@ -189,20 +191,53 @@ async def _policies(
         silent = [each.name for each in match.value.middlewares if isinstance(each, PythonPolicy) and not each.explains]
         if silent:
             verdict += f"; not asked, as they have no `explain`: {', '.join(silent)}"
-        refusal = await _refusal_of_body(exchange)
+        refusal = None if isinstance(match.value.target, Models) else await _refusal_of_body(exchange)
         if refusal is not None:
             verdict, outcome = f"refused while its body is read: {refusal}", "refused"
     way = list(layers(match.value.forward, exchange))
+    of_model: dict[str, Any] = {}
+    if outcome == "forwarded" and isinstance(match.value.target, Models):
+        of_model, outcome, verdict = await _model(exchange, match.value.target, snapshot, verdict)
     if outcome == "forwarded" and (refusal := _refusal_on_the_way(way, exchange, why_none)) is not None:
         instead = next((layer.describe(exchange) for layer in way if isinstance(layer, Fallback)), None)
         verdict = f"refused: {refusal}" if instead is None else f"{verdict}; but {refusal}; {instead}"
         outcome = "refused" if instead is None else outcome
-    return _onward(match.value, way[-1], why_none) | {
-        "verdict": verdict,
-        "outcome": outcome,
-        "rules": rules,
-        "resilience": list(_described(way, exchange)),
-    }
+    return (
+        _onward(match.value, way[-1], why_none)
+        | of_model
+        | {
+            "verdict": verdict,
+            "outcome": outcome,
+            "rules": rules,
+            "resilience": list(_described(way, exchange)),
+        }
+    )
+
+
+async def _model(
+    exchange: Exchange, models: Models, snapshot: Snapshot, verdict: str
+) -> tuple[dict[str, Any], Outcome, str]:
+    """Which provider of a model would be asked first, or why none."""
+    if isinstance(exchange.body, _Unsent) or (exchange.body is None and exchange.method == "POST"):
+        return {}, "undecided", "undecided: the body names the model; give it with --body @FILE"
+    try:
+        decided = await models.explain(exchange)
+    except GatewayError as error:
+        return _left_out(exchange), "refused", f"refused: {refused(error)}"
+    if decided is None:
+        return {}, "answered", verdict
+    config = snapshot.configuration.models
+    assert config is not None
+    return described(decided, models.failover, config.model_routing, exchange), "forwarded", verdict
+
+
+def _left_out(exchange: Exchange) -> dict[str, Any]:
+    """Which providers do not offer a model, and why."""
+    record = exchange.model
+    if record is None or not record.left_out:
+        return {}
+    left_out = [f"{left.provider}: {left.reason}" for left in record.left_out]
+    return {"model": record.asked, "profile": record.profile, "left_out": left_out}
 
 
 def _refusal_on_the_way(way: Sequence[Handler], exchange: Exchange, why_none: Callable[[Upstream], str]) -> str | None:

@@ -36,7 +36,11 @@ _MAX_VALUE = 64 * 1024  # bytes of a header's value in a file
     help="A request header. A secret's value is @FILE, or @- for standard input; @@ is for a value that begins with @.",
 )
 @click.option("--client", default="127.0.0.1", show_default=True, help="Address that the request comes from.")
-@click.option("--body", metavar="TEXT", help="Its body; @FILE or @- for what is elsewhere, @@ for an @.")
+@click.option(
+    "--body",
+    metavar="TEXT",
+    help="Its body, or the name of a file that has it; also @FILE, @- for standard input, @@ for an @.",
+)
 @click.option("--running", is_flag=True, help="Ask the gateway that runs: it knows endpoints, health and breakers.")
 @ADMIN
 @JSON
@@ -120,16 +124,24 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _body(text: str) -> bytes:
-    if not text.startswith("@") or text.startswith("@@"):
-        return text.removeprefix("@").encode()
+    named = text.removeprefix("@")
+    if text.startswith("@@") or (named == text and not _is_file(text)):
+        return named.encode()
     try:
-        with click.open_file(text[1:], "rb") as stream:
+        with click.open_file(named, "rb") as stream:
             data: bytes = stream.read(MAX_BODY + 1)
     except OSError as error:
-        raise click.BadParameter(f"{text[1:]} cannot be read: {error.strerror}", param_hint="--body") from None
+        raise click.BadParameter(f"{named} cannot be read: {error.strerror}", param_hint="--body") from None
     if len(data) > MAX_BODY:
-        raise click.BadParameter(f"{text[1:]} has more than {MAX_BODY // 1024**2} MiB", param_hint="--body")
+        raise click.BadParameter(f"{named} has more than {MAX_BODY // 1024**2} MiB", param_hint="--body")
     return data
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return "\n" not in text and Path(text).is_file()
+    except (OSError, ValueError):  # no name of a file: too long, or with a null in it
+        return False
 
 
 def _contents(source: str) -> str:

@@ -105,7 +105,7 @@ class Failover:
                 if going.origin is None or going.origin == (provider.name, key.fingerprint):
                     yield candidate, provider, key
 
-    def _left(self, candidate: Candidate, key: Key) -> tuple[float, str]:
+    def left_alone(self, candidate: Candidate, key: Key) -> tuple[float, str]:
         """For how many seconds a deployment is left alone, and why."""
         now, cooldowns = asyncio.get_running_loop().time(), self.cooldowns
         return max((cooldowns.left(way, now), cooldowns.why(way)) for way in self._ways(candidate, key))
@@ -118,14 +118,14 @@ class Failover:
     def _may_try(self, going: Going, candidate: Candidate, key: Key, *, note: bool) -> bool:
         if self.cooldowns.none:
             return True
-        left, why = self._left(candidate, key)
+        left, why = self.left_alone(candidate, key)
         if left and note:
             going.record.left_out += (LeftOut(candidate.provider, "key" if why == "key" else "cooldown"),)
         return not left
 
     async def _pause(self, going: Going, candidates: Sequence[Candidate], number: int, last: Failure | None) -> bool:
         """Wait before another round; False where that is no use."""
-        lefts = [self._left(candidate, key)[0] for candidate, _, key in self._deployments(going, candidates)]
+        lefts = [self.left_alone(candidate, key)[0] for candidate, _, key in self._deployments(going, candidates)]
         soonest = min(lefts, default=LONGEST_WAIT + 1)
         pause = max(soonest, full_jitter(number, random.random(), FIRST_PAUSE, LONGEST_PAUSE) if last else 0.0)
         loop = asyncio.get_running_loop()
@@ -215,7 +215,7 @@ class Failover:
         """No provider may be asked now: each of them is left alone for a while."""
         if going.origin is not None:
             return not_there(going)
-        lefts = [self._left(candidate, key) for candidate, _, key in self._deployments(going, candidates)]
+        lefts = [self.left_alone(candidate, key) for candidate, _, key in self._deployments(going, candidates)]
         left, why = min(lefts, default=(1.0, ""))
         seconds = max(1, round(left + 0.5))
         kind = ErrorKind.QUOTA_EXCEEDED if why == "rate_limited" else ErrorKind.UPSTREAM_UNAVAILABLE

@@ -31,6 +31,7 @@ from gateway.llm.choosing import (
     choose,
     offered,
 )
+from gateway.llm.explaining import Decided
 from gateway.llm.failover import Failover
 from gateway.llm.failures import Failure
 from gateway.llm.going import Going
@@ -79,10 +80,7 @@ class Models:
         began = time.perf_counter()
         if exchange.method == "HEAD" and exchange.target_path == "/":
             return Response(200, [(b"content-length", b"0")])
-        call = find_realtime(exchange) if exchange.websocket else find(exchange.method, exchange.target_path)
-        if call is None:
-            detail = f"there is no API of models at {exchange.method} {exchange.target_path}"
-            raise ModelError(ErrorKind.NO_ROUTE, detail, "unknown_url")
+        call = _called(exchange)
         if call.api.name == "models":
             return self._listed(exchange, call)
         self._conceal(exchange)
@@ -107,6 +105,18 @@ class Models:
         if self.settings.says_who and response.session is None:
             response.headers += _said(going.record)
         return response
+
+    async def explain(self, exchange: Exchange) -> Decided | None:
+        """What would be decided, without reserving or sending anything; None where the gateway itself would answer.
+        Raises GatewayError."""
+        if exchange.method == "HEAD" and exchange.target_path == "/":
+            return None
+        call = _called(exchange)
+        if call.api.name == "models":
+            return None
+        going = await self._read(exchange, call, time.perf_counter())
+        ask = self._ask(going)
+        return Decided(ask, self._chosen(going, ask) if call.api is not RESPONSES_BY_ID else self._keeping(going))
 
     async def _read(self, exchange: Exchange, call: Call, began: float) -> Going:
         """Read as much of a request as decides what becomes of it."""
@@ -277,6 +287,15 @@ class Models:
         detail = f"the model `{model[:200]}` is not offered here" + (f"; there are: {some}" if names else "")
         logged = "the request names a model that is not offered"  # it may be anything, also a key
         return ModelError(ErrorKind.NO_ROUTE, detail, "model_not_found", param="model", logged=logged)
+
+
+def _called(exchange: Exchange) -> Call:
+    """The call that a request is. Raises ModelError."""
+    call = find_realtime(exchange) if exchange.websocket else find(exchange.method, exchange.target_path)
+    if call is None:
+        detail = f"there is no API of models at {exchange.method} {exchange.target_path}"
+        raise ModelError(ErrorKind.NO_ROUTE, detail, "unknown_url")
+    return call
 
 
 def _check_temperature(request: ModelRequest, profile: Profile) -> None:

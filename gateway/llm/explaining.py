@@ -1,0 +1,71 @@
+"""What would become of a request to a model, for `gateway explain`: by the same reading and choosing that serves it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.config.models.llm.routing import ModelRouting
+from gateway.errors import GatewayError
+from gateway.http import Exchange
+from gateway.llm.choosing import Ask, Candidate, Choice
+from gateway.llm.failover import Failover
+from gateway.llm.speaking import ModelError
+from gateway.upstream.layers import Refusing, layers
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided. Nothing is reserved, counted or sent."""
+
+    ask: Ask
+    choice: Choice
+
+
+def described(decided: Decided, failover: Failover, routing: ModelRouting, exchange: Exchange) -> dict[str, Any]:
+    """As plain data, with what is going on with each candidate."""
+    ask, choice = decided.ask, decided.choice
+    rule = "none holds: the default profile"
+    if choice.rule is not None:
+        when = routing.rules[choice.rule].when.model_dump(mode="json", exclude_defaults=True)
+        rule = f"{choice.rule} ({orjson.dumps(when).decode()})"
+    said: dict[str, Any] = {
+        "api": ask.api,
+        "model": ask.model,
+        "estimated_tokens": ask.input_tokens,
+        "model_rule": rule,
+        "profile": choice.profile.name,
+        "candidates": [candidate.backend for candidate in choice.candidates],
+        "left_out": [f"{left.provider}: {left.reason}" for left in choice.left_out],
+    }
+    if choice.overflowed:
+        said["overflowed"] = [f"{name} takes fewer tokens" for name in choice.overflowed]
+    now = [line for candidate in choice.candidates for line in _now(candidate, failover, exchange)]
+    return said | {"now": now}
+
+
+def refused(error: GatewayError) -> str:
+    """With what it would be refused, as the client is told."""
+    sentence = error.public_detail if isinstance(error, ModelError) else error.detail
+    return f"{error.kind.status}: {sentence}"
+
+
+def _now(candidate: Candidate, failover: Failover, exchange: Exchange) -> Iterator[str]:
+    """What stands in the way of one, as things are."""
+    provider = failover.providers[candidate.provider]
+    named = f"{candidate.provider}/{candidate.model}"
+    if candidate.translated:
+        yield f"{named}: the request is translated"
+    for key in provider.keys:
+        left, why = failover.left_alone(candidate, key)
+        if left:
+            of_key = f", key {key.fingerprint}" if len(provider.keys) > 1 else ""
+            yield f"{named}{of_key}: left alone for {left:.0f} s more: {why}"
+    moment = time.perf_counter()
+    for layer in layers(provider.handler, exchange):
+        if isinstance(layer, Refusing) and (refusal := layer.refusal(exchange, moment)) is not None:
+            yield f"{named}: {refusal}"
