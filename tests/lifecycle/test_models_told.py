@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.demo_models import DemoModels, serving
 from tests.auth.support import key_hash
 from tests.lifecycle.support import admin_url
+from tests.monitor.telemetry.collector import attributes, running_collector
 from tests.support import GatewayProcess, eventually, running_gateway
 
 KEY = "gw_a-key-that-is-long-enough-to-be-one"
@@ -34,6 +36,7 @@ budgets: {all: {key: [tenant], store: memory, limits: [{tokens: 100000, window: 
 prices: {file: prices.yaml}
 """
 PRICES = "prices: {one/small: {input: 1000, output: 2000}, two/small: {input: 1000, output: 2000}}\n"
+FAST = {"OTEL_BSP_SCHEDULE_DELAY": "20"}
 ROUTES = "routes: [{path: /a, target: 'asgi:tests.lifecycle.apps:one'}]\n"
 BODY = {"model": "small", "messages": [{"role": "user", "content": "prompt-s3cret"}]}
 
@@ -65,14 +68,14 @@ class Told:
 
 
 @asynccontextmanager
-async def telling(directory: Path) -> AsyncIterator[Told]:
+async def telling(directory: Path, middleware: str = "") -> AsyncIterator[Told]:
     async with AsyncExitStack() as opened:
         one, two = DemoModels(), DemoModels()
         ports = [await opened.enter_async_context(serving(each)) for each in (one, two)]
         (files := directory / "config").mkdir()
         (files / "prices.yaml").write_text(PRICES)
         (files / "models.yaml").write_text(MODELS % tuple(ports))
-        process = opened.enter_context(running_gateway(directory, ROUTES, auth=AUTH))
+        process = opened.enter_context(running_gateway(directory, ROUTES, middleware, AUTH, environment=FAST))
         client = await opened.enter_async_context(httpx2.AsyncClient(base_url=process.url, timeout=20))
         yield Told(process, client, one, two)
 
@@ -106,7 +109,11 @@ async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) 
     assert 0 < second["model"]["first_token"] <= second["duration"]
     assert third["model"]["switches"] == [{"from": "one/small", "to": "two/s*", "reason": "rate_limited"}]
     assert third["model"]["tries"] == 2
-    assert (refused["status"], refused["model"]["asked"], refused["model"]["candidates"]) == (404, "none-of-these", [])
+    assert (refused["status"], refused["model"]["asked"], refused["model"]["candidates"]) == (
+        404,
+        "",
+        [],
+    )  # names that clients invent are not written
 
     lines = [first, second, third]
     for direction in ("input", "output"):
@@ -121,6 +128,32 @@ async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) 
     assert (metrics[("llm_holds",)], metrics[("llm_reserved_tokens",)]) == (0, 0)
     requests = {key[4]: value for key, value in metrics.items() if key[0] == "gateway_requests_total" and key[4]}
     assert requests == {"one/small": 1, "two/s*": 2}
+
+
+async def test_spans_have_the_attributes_of_generative_ai(tmp_path: Path) -> None:
+    """The server span says model, provider, tokens, cost, and what was decided; and no prompt, answer or key."""
+    with running_collector() as collector:
+        async with telling(tmp_path, f"telemetry: {{otlp: '{collector.url}'}}\ntrace: {{sample: 100%}}\n") as told:
+            told.one.fault = "fail-503"
+            usage = (await told.ask()).json()["usage"]
+            await asyncio.to_thread(collector.wait, 3)
+            (line,) = await told.lines(1)
+    server, *attempts = sorted(collector.spans, key=lambda span: span.kind)
+    found = attributes(server.attributes)
+    said = {name: value for name, value in found.items() if name.startswith("gen_ai.")}
+    assert said == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "small",
+        "gen_ai.response.model": line["model"]["answered"],
+        "gen_ai.usage.input_tokens": usage["prompt_tokens"],
+        "gen_ai.usage.output_tokens": usage["completion_tokens"],
+    }
+    assert (found["gateway.model_backend"], found["gateway.profile"]) == ("two/s*", "fast")
+    assert found["gateway.switches"] == f"one/small -> two/s* ({line['model']['switches'][0]['reason']})"
+    assert found["gateway.cost_usd"] == line["model"]["cost_usd"]
+    assert [attributes(attempt.attributes)["http.response.status_code"] for attempt in attempts] == [503, 200]
+    assert not any(secret in str(collector.spans) for secret in ("s3cret", "sk-secret", KEY))
 
 
 async def test_no_prompt_no_answer_and_no_key_is_written_anywhere(tmp_path: Path) -> None:

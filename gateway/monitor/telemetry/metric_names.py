@@ -15,6 +15,7 @@ NAMES: Final[Mapping[str, str]] = {
     "http_client_request_duration_seconds": "http.client.request.duration",
     "http_client_open_connections": "http.client.open_connections",
     "http_client_active_requests": "http.client.active_requests",
+    "llm_time_to_first_token_seconds": "gen_ai.server.time_to_first_token",
     "process_cpu_seconds_total": "process.cpu.time",
     "process_resident_memory_bytes": "process.memory.usage",
     "process_virtual_memory_bytes": "process.memory.virtual",
@@ -28,6 +29,7 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "upstream": "gateway.upstream",
     "tenant": "gateway.tenant",
     "consumer": "gateway.consumer",
+    "model_backend": "gateway.model_backend",
     "method": "http.request.method",
 }
 """Labels that spans have, too, by the names that they have there."""

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from gateway.errors import GatewayError, described
 from gateway.http import Exchange, Outcome
 from gateway.http.messages import Attempt
+from gateway.http.model_record import ModelRecord
 from gateway.http.redaction import without_userinfo
 from gateway.http.span import Span, Tried
 from gateway.monitor.telemetry.pipeline import Pipeline
@@ -14,6 +15,7 @@ from gateway.monitor.telemetry.pipeline import Pipeline
 LONGEST: Final = 2048  # characters of a text
 _EMPTY_SIZE: Final = 1000  # bytes of a record, without its texts and attempts
 _ATTEMPT_SIZE: Final = 700  # the same of an attempt
+_MODEL_SIZE: Final = 3000  # the same of what was decided about a request to a model
 
 
 class SpanRecord(NamedTuple):
@@ -47,6 +49,7 @@ class SpanRecord(NamedTuple):
     why: str
     gone: bool  # the client went away
     attempts: tuple[Tried, ...]
+    model: ModelRecord | None = None
 
 
 def record_of(
@@ -90,8 +93,10 @@ def record_of(
         why,
         gone,
         attempts,
+        exchange.model,
     )
     texts = 3 * len(path) + len(query) + len(agent) + len(why) + len(span.state)
+    texts += 0 if exchange.model is None else _MODEL_SIZE
     return record, _EMPTY_SIZE + texts + _ATTEMPT_SIZE * len(attempts)
 
 

@@ -16,13 +16,13 @@ from gateway.monitor.telemetry.conventions import (
     CLIENT,
     OTHER_METHOD,
     SERVER,
-    Value,
     client_error,
     method_of,
     server_error,
     template_of,
 )
 from gateway.monitor.telemetry.exporters import SCOPE, Exporting
+from gateway.monitor.telemetry.genai import GENAI, Value
 from gateway.monitor.telemetry.pipeline import Verdict
 from gateway.monitor.telemetry.settings import Destination
 from gateway.monitor.telemetry.span_record import SpanRecord, ended_after
@@ -67,6 +67,9 @@ class SpanSender:
         method = "HTTP" if method == OTHER_METHOD else method
         template = template_of(record)
         attributes = _known((name, get(record)) for name, get in SERVER.items())
+        if record.model is not None:
+            model = record.model
+            attributes |= _known((name, get(model)) for name, get in GENAI.items())
         failed = record.status >= 500 or (server_error(record) is not None and not record.gone)
         status = (Status(StatusCode.ERROR, unicode(record.why)) if record.why else _ERROR) if failed else _UNSET
         name = f"{method} {template}" if template else method

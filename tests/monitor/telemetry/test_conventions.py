@@ -7,6 +7,7 @@ import re
 import pytest
 
 from gateway.monitor.telemetry.conventions import CLIENT, SERVER, address_of
+from gateway.monitor.telemetry.genai import GENAI
 from tests.deploy.programs import ROOT
 
 PAGE = ROOT / "docs" / "tracing.md"
@@ -15,8 +16,9 @@ PAGE = ROOT / "docs" / "tracing.md"
 def test_the_page_lists_the_attributes() -> None:
     """All of them, in the order in which they stand in a span."""
     text = PAGE.read_text()
-    server, client = (text.split(start)[1].split("\n\n")[1] for start in ("The server span has", "The client span of"))
-    for table, expected in ((server, SERVER), (client, CLIENT)):
+    starts = "The server span has", "That of a request to a model has", "The client span of"
+    server, model, client = (text.split(start)[1].split("\n\n")[1] for start in starts)
+    for table, expected in ((server, SERVER), (model, GENAI), (client, CLIENT)):
         assert re.findall(r"^\| `([a-z_.0-9]+)` \|", table, re.MULTILINE) == list(expected)
 
 
