@@ -31,6 +31,7 @@ _KEY_REFUSED: Final = "the provider refused the credential of the gateway, whose
 _REDIRECTS: Final = "the provider answers with a redirect, which is not followed with its key; correct its base_url"
 _OF_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _ENDED: Final = {ErrorKind.UPSTREAM_TIMEOUT.slug: "timeout", ErrorKind.UPSTREAM_BAD_RESPONSE.slug: "error"}
+LONGEST_TRANSLATED: Final = 3600.0  # seconds, for all of it
 MOST_TRANSLATED: Final = 64 * 1024**2  # bytes of an answer that is translated, or has ids that are sealed
 
 
@@ -46,6 +47,9 @@ async def answer_of(
         if failure is None:
             raise
         return failure
+    except BaseException:  # the client went away: what was sent is charged
+        going.meter.sent = any(attempt.sent for attempt in going.exchange.attempts[-1:])
+        raise
     going.meter.sent = True
     if response.session is not None:
         going.record.from_provider = True
@@ -108,25 +112,9 @@ async def _whole(
     """An answer that does not stream. As far as it may be held, a failure in the middle of it is unseen, too."""
     meter, sealing = going.meter, going.seals(sent)
     headers, decoder = _decoding(response.headers)
-    body = response.body
-    if isinstance(body, bytes):
-        data = body
-    else:
-        beginning = Beginning(body)
-        changed = sent.translated is not None or sealing is not None
-        await beginning.hold(Limits(MOST_TRANSLATED, float("inf")) if changed else limits)
-        if beginning.failure is not None:
-            return failures.truncated(beginning.failure)
-        if not beginning.whole and sent.translated is not None:
-            beginning.close()
-            return _untranslatable(going, "The provider's answer is longer than can be translated.")
-        if not beginning.whole:
-            passed = MeteredWhole(beginning, sent.api, meter, decoder)
-            going.record.from_provider = True
-            return Response(response.status, for_client(headers), passed)
-        data = b"".join(beginning.held)
-    if decoder is not None:
-        data = decoder.decode(data)
+    data = await _held(going, sent, Response(response.status, headers, response.body), limits, decoder)
+    if not isinstance(data, bytes):
+        return data
     if _is_json(headers):
         said = whole(sent.api, _parsed(data), response.status)
         if said.error is not None:
@@ -144,6 +132,31 @@ async def _whole(
     meter.content()
     going.record.from_provider = True
     return Response(response.status, for_client(_of_length(headers, len(data))), data)
+
+
+async def _held(
+    going: Going, sent: Sent, response: Response, limits: Limits, decoder: Decoder | None
+) -> bytes | Response | Failure:
+    """All of an answer; or the answer itself, where that is too long to be held and passes as it is."""
+    data = response.body
+    if not isinstance(data, bytes):
+        beginning = Beginning(data)
+        if sent.translated is not None or going.seals(sent) is not None:
+            limits = Limits(MOST_TRANSLATED, LONGEST_TRANSLATED)
+        elif going.request.stream:  # which Gemini writes as an array, where no events are asked for
+            limits = Limits(0, limits.seconds)
+        await beginning.hold(limits)
+        if beginning.failure is not None:
+            return failures.truncated(beginning.failure)
+        if not beginning.whole and sent.translated is not None:
+            beginning.close()
+            return _untranslatable(going, "The provider's answer is longer than can be translated.")
+        if not beginning.whole:
+            passed = MeteredWhole(beginning, sent.api, going.meter, decoder)
+            going.record.from_provider = True
+            return Response(response.status, for_client(response.headers), passed)
+        data = b"".join(beginning.held)
+    return data if decoder is None else decoder.decode(data)
 
 
 def _untranslatable(going: Going, sentence: str) -> Failure:

@@ -29,6 +29,7 @@ LONGEST_KEY_PAUSE: Final = 3600.0
 JITTER: Final = 0.2  # of a pause, more: not all gateways are to try at the same moment
 FAILURES: Final = 5  # in a row, before what does not answer is left alone
 TRIAL_SECONDS: Final = 60.0  # after which another request may try
+TRIAL_HINT: Final = 1.0  # seconds after which it may be known what became of one
 MOST: Final = 10_000  # deployments that are remembered: clients name the models where a provider offers any
 SHARING_SECONDS: Final = 1.0
 BATCH: Final = 500
@@ -74,7 +75,7 @@ class Cooldowns:
             return 0.0
         if now < state.until:
             return state.until - now
-        return max(0.0, state.trial_until - now) if state.pauses else 0.0
+        return min(TRIAL_HINT, max(0.0, state.trial_until - now)) if state.pauses else 0.0
 
     def why(self, deployment: Deployment) -> str:
         """Why it is left alone: the reason of the failure; empty where it is not."""

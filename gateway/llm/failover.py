@@ -74,8 +74,8 @@ class Failover:
             for candidate, provider, key in self._deployments(going, candidates):
                 if record.tries >= MOST_TRIES or not self._may_try(going, candidate, key, note=not number):
                     continue
-                if not await going.bill.may_try(candidate):
-                    continue
+                if not await going.bill.may_try(candidate) or not self._may_try(going, candidate, key, note=False):
+                    continue  # another request may have begun to try it meanwhile
                 try:
                     sent = going.send(provider, key, candidate)
                 except CannotTranslate as error:

@@ -13,10 +13,10 @@ from gateway.auth.credentials import without_parameters
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Response
-from gateway.http.model_record import ModelRecord
+from gateway.http.model_record import LeftOut, ModelRecord
 from gateway.llm.accounting import Bill
-from gateway.llm.affinity import NotOurs, Seal, Sealing
-from gateway.llm.answering import final
+from gateway.llm.affinity import NotOurs, Origin, Seal, Sealing
+from gateway.llm.answering import final, not_there
 from gateway.llm.answers import ListedModel, model_entry, model_list
 from gateway.llm.apis import RESPONSES, RESPONSES_BY_ID, Call, find
 from gateway.llm.choosing import (
@@ -92,6 +92,8 @@ class Models:
         ask = self._ask(going)
         choice = self._chosen(going, ask) if call.api is not RESPONSES_BY_ID else self._keeping(going)
         going.several = self._deployments(choice) > 1
+        if going.origin is not None:
+            choice = self._only(going, choice, going.origin)
         if going.several and going.origin is None and call.api is RESPONSES_BY_ID:
             raise ModelError(ErrorKind.NO_ROUTE, "there is no response of this id", "response_not_found")
         await self._reserve(going, choice)
@@ -208,6 +210,16 @@ class Models:
             raise ModelError(ErrorKind.NO_ROUTE, "there is no response of this id", "response_not_found")
         return choice
 
+    def _only(self, going: Going, choice: Choice, origin: Origin) -> Choice:
+        """The provider that has made what the request refers to, and no other one."""
+        found = tuple(each for each in choice.candidates if each.provider == origin.provider)
+        others = [each.provider for each in choice.candidates if each.provider != origin.provider]
+        going.record.left_out += tuple(LeftOut(name, "affinity") for name in others)
+        going.record.candidates = tuple(candidate.backend for candidate in found)
+        if not found:
+            raise not_there(going)
+        return choice._replace(candidates=found)
+
     def _deployments(self, choice: Choice) -> int:
         """How many could answer in the client's protocol."""
         providers = self.failover.providers
@@ -231,7 +243,7 @@ class Models:
     async def _overflowed(self, going: Going, ask: Ask, choice: Choice, failure: Failure) -> Response | Failure:
         """The provider says that the request is too long: once, the profile for what is."""
         following = self.table.profiles.get(choice.profile.overflow or "")
-        if following is None or not following.allows(going.exchange):
+        if following is None or not following.allows(going.exchange) or going.origin is not None:
             return failure
         other = candidates_of(self.table, following, ask, random.random(), self.failover.loads.of)
         if not other.candidates:

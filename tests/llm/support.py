@@ -57,6 +57,7 @@ class Gateway:
 
     def __init__(self, snapshot: Snapshot, owner: Owner) -> None:
         self.snapshot = snapshot
+        self.last: Exchange  # that was opened
         self.owner = owner
 
     @property
@@ -79,6 +80,7 @@ class Gateway:
         exchange = make_exchange(method or ("GET" if data is None else "POST"), path, headers=headers, body=data)
         if data is not None:
             exchange.body = Pieces(data[at : at + PIECE] for at in range(0, len(data), PIECE))
+        self.last = exchange
         try:
             return exchange, await handler_of(exchange, self.snapshot)(exchange)
         except asyncio.CancelledError:

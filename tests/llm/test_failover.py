@@ -267,3 +267,17 @@ async def test_a_connection_that_the_provider_has_closed_is_followed_by_a_fresh_
         assert (await made.ask("/v1/chat/completions", chat())).noted.tries == 1
         answered = await made.ask("/v1/chat/completions", chat())
     assert (answered.status, answered.noted.tries, answered.noted.switches, answers) == (200, 2, (), 2)
+
+
+async def test_a_client_that_goes_away_before_the_answer_is_charged_for_what_was_sent() -> None:
+    """The provider has read it, by then."""
+    async with two_providers() as (made, one, _):
+        one.fault = "stall-at-once"
+        asking = asyncio.ensure_future(made.open("/v1/chat/completions", chat()))
+        await eventually(lambda: len(one.received) == 1)
+        asking.cancel()
+        await asyncio.wait([asking])
+        record = made.last.model
+        assert record is not None
+        assert (record.input_tokens > 0, record.output_tokens, record.estimated) == (True, 0, True)
+        assert made.loads == {}
