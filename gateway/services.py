@@ -30,6 +30,9 @@ from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, TlsSettings
 
 MAX_CA_BYTES = 4 * 1024**2
+MOST_STREAMS = 10_000
+"""Connections to a provider of models at a time, each of which a stream may hold for minutes: as many as clients have
+by default. Of a provider that is a service, routes.yaml says how many."""
 
 
 class Services:
@@ -42,6 +45,9 @@ class Services:
         self._plan = context.plan
         self._connector = connector
         self._drain = context.configuration.middleware.drain.deadline
+        models = context.configuration.models
+        providers = models.in_force.values() if models is not None else ()
+        self._origins = {parse_target(each.origin) for each in providers if each.origin}
         self._upstreams: dict[tuple[Target, bool], Upstream] = {}
         self._changed: dict[Upstream, tuple[Settings, Sequence[Member] | None]] = {}  # of those that live already
         context.plan.after_adoption(partial(_configure, self._changed))
@@ -65,7 +71,10 @@ class Services:
         if isinstance(target, AddressTarget):
             name, tls = str(Address(target.host, target.port)), TlsSettings() if target.protocol == "https" else None
             members: Sequence[Member] | None = (Member(Address(target.host, target.port)),)
-            settings = Settings(BALANCERS[DEFAULT], PoolLimits(drain=self._drain))
+            limits = PoolLimits(drain=self._drain)
+            if target in self._origins:
+                limits = replace(limits, connections=MOST_STREAMS)
+            settings = Settings(BALANCERS[DEFAULT], limits)
             discovery, health = None, None
         else:
             service = self._configuration.routes.services[target.name]
