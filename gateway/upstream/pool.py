@@ -53,11 +53,12 @@ class PoolLimits:
 class Pool(Generic[C, W]):
     """The connections of one endpoint. `C` is a connection, `W` a place in the queue for one."""
 
-    __slots__ = ("_idle", "_open", "limits", "waiting")
+    __slots__ = ("_open", "limits", "ready", "waiting")
 
     def __init__(self, limits: PoolLimits) -> None:
         self.limits = limits
-        self._idle: deque[C] = deque()  # the most recently used last
+        # Idle, the most recently used last. That one is taken first, so that the others may expire.
+        self.ready: deque[C] = deque()
         self._open = 0
         self.waiting: deque[W] = deque()
 
@@ -69,19 +70,11 @@ class Pool(Generic[C, W]):
     @property
     def idle(self) -> int:
         """Connections without a request."""
-        return len(self._idle)
-
-    def take(self) -> C | None:
-        """An idle connection, the most recently used first, so that the others may expire."""
-        return self._idle.pop() if self._idle else None
-
-    def youngest(self) -> C | None:
-        """The one that `take` would answer with."""
-        return self._idle[-1] if self._idle else None
+        return len(self.ready)
 
     def oldest(self) -> C | None:
         """Takes the one that has been idle longest, to make room for a fresh one."""
-        return self._idle.popleft() if self._idle else None
+        return self.ready.popleft() if self.ready else None
 
     def reserve(self) -> Verdict:
         """Room for a fresh connection, whatever is idle."""
@@ -92,23 +85,23 @@ class Pool(Generic[C, W]):
 
     def give_back(self, connection: C) -> bool:
         """Keep an idle connection; False where there are enough of them already."""
-        if len(self._idle) >= self.limits.idle or self._open > self.limits.connections:
+        if len(self.ready) >= self.limits.idle or self._open > self.limits.connections:
             return False
-        self._idle.append(connection)
+        self.ready.append(connection)
         return True
 
     def gone(self, connection: C | None) -> bool:
         """A connection is closed, or (None) could not be opened. Whether it was idle."""
         self._open -= 1
-        if connection not in self._idle:
+        if connection not in self.ready:
             return False
-        self._idle.remove(connection)  # type: ignore[arg-type]
+        self.ready.remove(connection)  # type: ignore[arg-type]
         return True
 
     def drain(self) -> list[C]:
         """Every idle connection, to be closed."""
-        drained = list(self._idle)
-        self._idle.clear()
+        drained = list(self.ready)
+        self.ready.clear()
         return drained
 
 
@@ -193,12 +186,13 @@ class Connections:
 
         `once`: for a request that must not be sent twice, which gets none that the endpoint may be closing.
         """
-        pool = self._pool
-        while (connection := pool.youngest()) is not None:
+        ready = self._pool.ready
+        while ready:
+            connection = ready[-1]
             connection.idled = idled = now - connection.idle_since
             if once and idled > self.idle_limit.seconds:
                 return None
-            pool.take()
+            ready.pop()
             # What has come since this turn of the loop began is not known yet.
             if connection.available and not (once and idled > LOOKED_AT and connection.readable):
                 return connection
