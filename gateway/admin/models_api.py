@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ from starlette.responses import Response
 
 from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.operations import Operation, Parameter
+from gateway.algorithms.percentiles import Sketch
 from gateway.build import Snapshot
 from gateway.http import Exchange, Identity
 from gateway.limits.holds import Line
 from gateway.llm.claims import Budget, Limit, Wanted
+from gateway.llm.cooldown import Cooldowns
 from gateway.llm.money import Money
 from gateway.llm.prices import snapshot_date
 from gateway.llm.usage_table import SUBJECTS, Subject, Used
@@ -26,6 +29,7 @@ logger = logging.getLogger("gateway.limits")
 
 MOST_CALLERS: Final = 100  # of one limit that are shown
 MOST_ESTIMATES: Final = 200
+MOST_LEFT_ALONE: Final = 200
 _OF_CALLERS: Final = frozenset({"consumer", "tenant"})
 _PIECE: Final = re.compile(r"(\d{1,4}):", re.ASCII)
 
@@ -51,7 +55,8 @@ def models_operations(reloader: Reloader) -> list[Operation]:
             refusals=refusals,
             description="Sums are of this process, since it began (`since`). Of each budget those callers are shown "
             "that have used most, as far as this process knows, or, with `consumer`, that one. `held` is what requests "
-            "under way reserve here.",
+            "under way reserve here. `speeds` are of streamed answers, `switches` of requests that went on to another "
+            "backend, and `left_alone` lists providers that get no requests now, and why.",
         ),
         Operation(
             "DELETE",
@@ -85,6 +90,9 @@ class _Api:
                 "reserved": {"requests": tally.open, "tokens": tally.tokens, "usd": _usd(tally.micros)},
                 "overshoot": {"tokens": tally.overshoot_tokens, "usd": _usd(tally.overshoot_micros)},
                 "refused": tally.refused,
+                "speeds": _speeds(money),
+                "switches": _switches(money),
+                "left_alone": _left_alone(self._reloader),
                 "budgets": [shown async for shown in _budgets(snapshot, money, consumer)],
                 "estimates": _estimates(money),
                 "prices": _prices(money),
@@ -202,6 +210,39 @@ def _estimates(money: Money) -> list[dict[str, Any]]:
             "output_p95": estimate.output_p95,
         }
         for (model, route), estimate in reversed(known)
+    ]
+
+
+def _speeds(money: Money) -> list[dict[str, Any]]:
+    """How fast streamed answers came, by model: seconds to the first content, and tokens of output per second."""
+    return [
+        {
+            "model": name,
+            "streams": speed.first.count,
+            "first_token_p50": _rounded(speed.first, 0.5),
+            "first_token_p95": _rounded(speed.first, 0.95),
+            "tokens_per_second_p50": _rounded(speed.rate, 0.5),
+        }
+        for name, speed in money.traffic.speeds.items()
+    ]
+
+
+def _rounded(sketch: Sketch, q: float) -> float | None:
+    return round(sketch.quantile(q), 4) if sketch.count else None
+
+
+def _switches(money: Money) -> list[dict[str, Any]]:
+    ordered = sorted(money.traffic.switches.items(), key=lambda each: -each[1])
+    return [{"from": origin, "to": to, "reason": why, "requests": count} for (origin, to, why), count in ordered]
+
+
+def _left_alone(reloader: Reloader) -> list[dict[str, Any]]:
+    """Providers that get no requests now; without a model: none at all by one of their keys."""
+    now = asyncio.get_running_loop().time()
+    paused = [each for cooldowns in reloader.owner.all(Cooldowns) for each in cooldowns.paused(now)]
+    return [
+        {"provider": way.provider, "key": way.key, "model": way.model, "seconds": round(left, 1), "reason": why}
+        for way, left, why in sorted(paused, key=lambda each: -each[1])[:MOST_LEFT_ALONE]
     ]
 
 

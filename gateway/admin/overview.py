@@ -61,6 +61,7 @@ class Overview:
             "more_problems": max(0, len(problems) - PROBLEMS),
             "services": {state: counts[state] for state in STATES},
             "alerts": None if (alerting := self._alerting()) is None else sum(1 for _ in _firing(alerting)),
+            "models": (current := self.reloader.current) is not None and current.money is not None,
             "requests": self.recent.number,
             "minute": last_minute(self.states.monitor, "all", ""),
             "seconds": self._seconds(),

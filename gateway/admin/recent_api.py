@@ -81,4 +81,5 @@ def shown(each: RecentRequest) -> dict[str, Any]:
         "limits": each.limits,
         "decisions": [f"{said.verdict} {said.rule}: {said.reason}" for said in each.decisions],
         "error": each.error,
+        "model": each.model,
     }

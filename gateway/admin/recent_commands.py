@@ -47,12 +47,27 @@ def _lines(each: Mapping[str, Any], named: str) -> Iterator[str]:
         yield from (f"  {_attempt(attempt)}" for attempt in each["attempts"])
     if each["cache"] is not None:
         yield f"cache: {each['cache']}"
+    if each.get("model") is not None:
+        yield from _model(each["model"])
     yield from _listed("limits", each["limits"], "none counted it")
     yield from _listed("decisions", each["decisions"], "no rule refused it")
     if each["error"] is not None:
         yield f"error: {each['error']}"
     url = each["original_path"] if each["host"] == "" else f"http://{each['host']}{each['original_path']}"
     yield f"more: gateway explain --running{named} {each['method']} {shlex.quote(url)}"
+
+
+def _model(model: Mapping[str, Any]) -> Iterator[str]:
+    rule = "no rule" if model["rule"] is None else f"rule {model['rule']}"
+    yield f"model: {model['backend'] or 'none was asked'}, profile {model['profile'] or '-'} by {rule}"
+    if len(model["candidates"]) > 1:
+        yield f"  candidates: {', '.join(model['candidates'])}"
+    yield from (f"  left out: {left['provider']}: {left['reason']}" for left in model["left_out"])
+    yield from (f"  switched: {each['from']} to {each['to']}: {each['reason']}" for each in model["switches"])
+    if "input_tokens" in model:
+        cost = "no known price" if model["cost_usd"] is None else f"{model['cost_usd']:.6f} dollars"
+        estimated = " (estimated)" if model["estimated"] else ""
+        yield f"  took: {model['input_tokens']} tokens in, {model['output_tokens']} out{estimated}, {cost}"
 
 
 def _attempt(attempt: Mapping[str, Any]) -> str:

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from gateway.errors import described
 from gateway.http import Decision, Exchange, Outcome
 from gateway.http.messages import Allowance, Attempt
+from gateway.http.model_record import ModelRecord
 from gateway.http.redaction import without_userinfo
+from gateway.monitor.model_summary import summary
 
 MOST: Final = 200
 MOST_TEXT: Final = 1024  # characters of a path or a host
@@ -38,6 +40,7 @@ _Kept = tuple[
     tuple[Decision, ...],
     tuple[tuple[str, Allowance, Sequence[int]], ...],
     str | None,  # error
+    ModelRecord | None,
 ]
 
 
@@ -66,6 +69,7 @@ class RecentRequest:
     decisions: Sequence[Decision]
     limits: Sequence[str]  # in which it was counted, and what was left
     error: str | None
+    model: dict[str, Any] | None  # what was decided about a request to a model, and what it took
 
 
 class RecentRequests:
@@ -101,6 +105,7 @@ class RecentRequests:
                 exchange.decisions,
                 exchange.counted,
                 None if error is None else _beginning(described(error)),
+                exchange.model,
             )
         )
 
@@ -126,7 +131,7 @@ def _beginning(text: str) -> str:
 
 def _shown(kept: _Kept) -> RecentRequest:
     outcome, request_id, client, consumer, claimed, method, host, path, original, sent, route = kept[:11]
-    upstream, cache, attempts, decisions, counted, error = kept[11:]
+    upstream, cache, attempts, decisions, counted, error, model = kept[11:]
     return RecentRequest(
         request_id=request_id,
         at=outcome.at,
@@ -149,4 +154,5 @@ def _shown(kept: _Kept) -> RecentRequest:
         decisions=decisions,
         limits=[f"{rule}: {limit.left(state)} are left" for rule, limit, state in counted],
         error=error,
+        model=None if model is None else {"backend": model.backend or None} | summary(model),
     )

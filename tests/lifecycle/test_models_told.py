@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.demo_models import DemoModels, serving
 from tests.auth.support import key_hash
+from tests.cli.support import gateway as cli
 from tests.lifecycle.support import admin_url
 from tests.monitor.telemetry.collector import attributes, running_collector
 from tests.support import GatewayProcess, eventually, running_gateway
@@ -93,6 +94,11 @@ async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) 
         assert (await told.ask(model="none-of-these")).status_code == 404
         first, second, third, refused = await told.lines(4)
         metrics = await told.metrics()
+        async with httpx2.AsyncClient() as admin:
+            usage = (await admin.get(admin_url(told.process, "/models/usage"))).json()
+            last = (await admin.get(admin_url(told.process, "/requests"))).json()
+        arguments = ("last", "-n", "2", "--admin", f"127.0.0.1:{told.process.admin_port}")
+        printed = cli(*arguments)
 
     assert [line["model_backend"] for line in (first, second, third, refused)] == [
         "one/small",
@@ -109,11 +115,7 @@ async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) 
     assert 0 < second["model"]["first_token"] <= second["duration"]
     assert third["model"]["switches"] == [{"from": "one/small", "to": "two/s*", "reason": "rate_limited"}]
     assert third["model"]["tries"] == 2
-    assert (refused["status"], refused["model"]["asked"], refused["model"]["candidates"]) == (
-        404,
-        "",
-        [],
-    )  # names that clients invent are not written
+    assert (refused["status"], refused["model"]["asked"], refused["model"]["candidates"]) == (404, "", [])
 
     lines = [first, second, third]
     for direction in ("input", "output"):
@@ -128,6 +130,18 @@ async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) 
     assert (metrics[("llm_holds",)], metrics[("llm_reserved_tokens",)]) == (0, 0)
     requests = {key[4]: value for key, value in metrics.items() if key[0] == "gateway_requests_total" and key[4]}
     assert requests == {"one/small": 1, "two/s*": 2}
+
+    (speed,) = usage["speeds"]
+    assert (speed["model"], speed["streams"]) == ("two/s*", 1)
+    assert speed["first_token_p50"] > 0 < speed["tokens_per_second_p50"]
+    assert usage["switches"] == [{"from": "one/small", "to": "two/s*", "reason": "rate_limited", "requests": 1}]
+    (alone,) = usage["left_alone"]
+    assert (alone["provider"], alone["reason"]) == ("one", "rate_limited")
+    assert [each["model"] for each in last[:4]] == [
+        {"backend": line["model_backend"]} | line["model"] for line in (refused, third, second, first)
+    ]
+    assert "model: two/s*, profile fast by no rule\n  candidates: one/small, two/s*\n" in printed.stdout, printed.stderr
+    assert "  switched: one/small to two/s*: rate_limited\n" in printed.stdout, printed.stderr
 
 
 async def test_spans_have_the_attributes_of_generative_ai(tmp_path: Path) -> None:

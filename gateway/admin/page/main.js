@@ -10,6 +10,7 @@ import { ConfigurationView } from "./views/configuration.js";
 import { ExplainView } from "./views/explain.js";
 import { LimitsView } from "./views/limits.js";
 import { MapView } from "./views/map.js";
+import { ModelsView } from "./views/models.js";
 import { OverviewView } from "./views/overview.js";
 import { RequestsView } from "./views/requests.js";
 import { TrafficView } from "./views/traffic.js";
@@ -18,7 +19,7 @@ const AGAIN = 5000; // milliseconds between two looks of a view that is shown
 const WORDS = { live: "live", waiting: "connecting again", refused: "not connected" };
 
 const live = new LiveEvents(onEvent, onConnection);
-const views = [OverviewView, MapView, TrafficView, RequestsView, ExplainView, LimitsView, AlertsView, ConfigurationView]
+const views = [OverviewView, MapView, TrafficView, RequestsView, ExplainView, ModelsView, LimitsView, AlertsView, ConfigurationView]
   .map((View) => new View({ live, go }));
 const byId = (id) => document.getElementById(id);
 let current = null;
@@ -85,6 +86,7 @@ function onEvent(name, content) {
     showState(content);
     showTab("traffic", content.minute !== null);
     showTab("alerts", content.alerts !== null);
+    showTab("models", content.models);
   }
   for (const view of views) view[`on_${name}`]?.(content);
 }
@@ -125,7 +127,7 @@ function say(text) {
   fill(byId("messages"), text ? el("p", { class: "problem" }, text) : null);
 }
 
-// 1 to 7: the views; "/": the search of the view.
+// 1 to 9: the views; "/": the search of the view.
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
   const shown = views.filter((view) => !view.hidden);

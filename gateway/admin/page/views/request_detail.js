@@ -23,12 +23,26 @@ export function requestDetail(request, explained, go) {
     el("section", { "aria-label": "What was tried" },
       el("h3", {}, "Attempts"),
       request.attempts.length ? attempts(request.attempts) : el("p", { class: "quiet" }, "None: it was not forwarded."),
+      request.model ? lines("Model", modelLines(request.model)) : null,
       lines("Decisions", request.decisions), lines("Limits", request.limits)),
     el("section", { "aria-label": "What would become of it now" },
       el("h3", {}, "Such a request now"),
       el("p", { class: "quiet" }, "Asked without headers and query, which are not kept."),
       explanation(explained),
       el("p", {}, el("button", { type: "button", on: { click: () => go("explain", likeIt(request)) } }, "Explain with more"))));
+}
+
+function modelLines(model) {
+  const tokens = model.input_tokens === undefined ? null
+    : `${count(model.input_tokens)} tokens in, ${count(model.output_tokens)} out${model.estimated ? " (estimated)" : ""}`;
+  return [
+    `${model.backend ?? "none was asked"}, profile ${model.profile || "–"} by ${model.rule === null ? "no rule" : `rule ${model.rule}`}`,
+    model.candidates.length > 1 ? `candidates: ${model.candidates.join(", ")}` : null,
+    ...model.left_out.map((each) => `left out: ${each.provider}: ${each.reason}`),
+    ...model.switches.map((each) => `switched from ${each.from} to ${each.to}: ${each.reason}`),
+    tokens, model.cost_usd ? `$${model.cost_usd.toFixed(6)}` : null,
+    model.first_token ? `first token after ${milliseconds(model.first_token * 1000)}` : null,
+  ].filter((line) => line !== null);
 }
 
 function attempts(tried) {
