@@ -65,7 +65,8 @@ def silence(admin: str, as_json: bool, lift: str | None, duration: str, comment:
         given = {name: pattern for name, pattern in patterns.items() if pattern is not None}
         if not given:
             raise click.UsageError("name the alerts: --rule, --subject or --severity; --rule '*' is all")
-        answer = ask(admin, "POST", "/silences", json=given | {"for": duration, "comment": comment})
+        seconds = int(duration) if duration.isdecimal() and duration.isascii() else duration
+        answer = ask(admin, "POST", "/silences", json=given | {"for": seconds, "comment": comment})
     if as_json:
         print_json(answer)
     elif lift is not None:

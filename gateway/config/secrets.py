@@ -14,7 +14,7 @@ MOST_CHARACTERS = 4 * 1024**2
 _NAME = re.compile(
     r"pass(word|wd|phrase|code)?|secret|token|key|credential|private|dsn|auth|cookie|webhook", re.IGNORECASE
 )
-_USER_INFORMATION = re.compile(r"(?<=://)[^/@\s'\"]*:[^/@\s'\"]*(?=@)|(?<=://)[^/@:\s'\"]+(?=@)")
+_USER_INFORMATION = re.compile(r"(?<=://)(?!\[user:password@\])(?:[^/@\s'\"]*:[^/@\s'\"]*|[^/@:\s'\"]+)(?=@)")
 
 _PARAMETER = re.compile(
     r"(?<=[?&;])([^?&;=\s'\"]{0,64}(?:pass|secret|token|key|credential|auth|sig)[^?&;=\s'\"]{0,64}=)[^&;\s'\"]+",

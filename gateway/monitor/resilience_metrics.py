@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 from gateway.algorithms.circuit_breaker import State
@@ -29,13 +30,14 @@ def resilience_metrics(owner: Owner) -> Iterator[Family]:
     help = "Requests that were too many for an upstream; GET /limits shows its limit now."
     refused = (Sample((each.service,), each.refused) for each in limits)
     yield Family("gateway_concurrency_refused_total", "counter", help, ("upstream",), refused)
-    budgets = list(owner.all(ServiceBudget))
+    drawn, exhausted = Counter[Labels](), Counter[Labels]()
+    for each in owner.all(ServiceBudget):  # one address asked with and without TLS has two, and one name
+        drawn[upstream_name(each.service),] += each.budget.drawn
+        exhausted[upstream_name(each.service),] += each.budget.exhausted
     help = "Retries that the budget of an upstream paid for."
-    drawn = (Sample((upstream_name(each.service),), each.budget.drawn) for each in budgets)
-    yield Family("gateway_retry_budget_drawn_total", "counter", help, ("upstream",), drawn)
+    yield counter("gateway_retry_budget_drawn_total", help, drawn, ("upstream",))
     help = "Retries that it did not pay for: too much of the upstream fails for retries to help."
-    refused = (Sample((upstream_name(each.service),), each.budget.exhausted) for each in budgets)
-    yield Family("gateway_retry_budget_refused_total", "counter", help, ("upstream",), refused)
+    yield counter("gateway_retry_budget_refused_total", help, exhausted, ("upstream",))
     hedges = list(owner.all(Latencies))
     yield counter(
         "gateway_hedges_total",

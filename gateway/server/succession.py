@@ -86,7 +86,10 @@ class Succession:
         """Serve until the end, and beside it these, where they are to listen."""
         listeners = self._places.listeners
         shown = [address_of(listeners.get(kind, [])) for kind in KINDS]
-        logger.info("listening on %s; admin: %s; metrics: %s", *shown)
+        if listeners.get("http"):
+            logger.info("listening on %s; admin: %s; metrics: %s", *shown)
+        else:
+            logger.info("no requests are served here, without the role router; admin: %s; metrics: %s", *shown[1:])
         self._beside = SideServers([(app, listeners[kind]) for kind, app in beside.items() if kind in listeners])
         self._beside.start()
         await self._server.serve(listeners.get("http", []))  # none: this process is no router

@@ -81,6 +81,7 @@ async def test_a_refused_policy_says_why_to_operators_only(tmp_path: Path) -> No
         ),
         ("at http://host/?access_token=a.b-c: refused", "at http://host/?access_token=(hidden) refused"),
         ("http://token@host", "http://(hidden)@host"),
+        ("expected redis://[user:password@]host[:port]", "expected redis://[user:password@]host[:port]"),
         ("http://host/a@b and mail@host", "http://host/a@b and mail@host"),
     ],
 )

@@ -47,7 +47,7 @@ def test_without_the_router_there_is_no_port_for_requests(tmp_path: Path, redis:
         assert ", 0 reloads, roles monitor\n" in status.output
         with socket.socket() as tried:
             assert tried.connect_ex(("127.0.0.1", monitor.port)) != 0
-        until(lambda: "listening on off; admin: 127.0.0.1" in monitor.log)
+        until(lambda: "no requests are served here, without the role router; admin: 127.0.0.1" in monitor.log)
 
 
 def test_a_router_without_auth_says_so_and_enforces_it(tmp_path: Path, redis: RedisServer) -> None:

@@ -1,12 +1,15 @@
 """Alerts that nobody gets, and what is not done as it is written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
+from itertools import pairwise
+from math import inf
 from urllib.parse import urlsplit
 
 from gateway.config.models import Configuration
-from gateway.config.models.alerts import WINDOWS, Alerts, severity_of_builtin, window_of
+from gateway.config.models.alerts import FIGURES, OF_REQUESTS, WINDOWS, Alerts, severity_of_builtin, window_of
 from gateway.config.problems import Fault
+from gateway.config.values.comparisons import SHARE, Comparison, parse_comparisons
 
 FEW = 16  # characters
 
@@ -18,6 +21,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         message = "monitor.enabled is false, so that no figures are there to look at; switch it on, or remove the rules"
         yield Fault(("alerts", "rules"), message, show_value=False)
     yield from _over(alerts)
+    yield from _never(alerts)
     yield from _in_the_open(alerts)
     for name, sender in alerts.send.items():
         if sender.secret is not None and len(sender.secret.get_secret_value()) < FEW:
@@ -46,6 +50,26 @@ def _over(alerts: Alerts) -> Iterator[Fault]:
             taken = {10.0: "10s", 60.0: "1m", 300.0: "5m", 3600.0: "1h"}[window_of(rule.over)]
             message = f"the monitor has windows of 10s, 1m, 5m and 1h, so that {taken} is looked at; write {taken}"
             yield Fault(("alerts", "rules", name, "over"), message)
+
+
+def _never(alerts: Alerts) -> Iterator[Fault]:
+    """Comparisons of one figure that no value fulfils."""
+    for name, rule in alerts.rules.items():
+        for key, text, units in (("when", rule.when, FIGURES), ("good", rule.good, OF_REQUESTS)):
+            comparisons = () if text is None else parse_comparisons(text, units, "")
+            for figure in dict.fromkeys(each.name for each in comparisons):
+                of_it = [each for each in comparisons if each.name == figure]
+                if not _can_hold(of_it, 1.0 if units[figure] is SHARE else inf):
+                    message = f"no {figure} is ever like that, so that this never holds; correct it"
+                    yield Fault(("alerts", "rules", name, key), message)
+
+
+def _can_hold(comparisons: Sequence[Comparison], most: float) -> bool:
+    """Whether any value from 0 to `most` fulfils all of them: one at a bound of theirs, or between two bounds."""
+    bounds = sorted({0.0, most, *(each.value for each in comparisons)})
+    between = [low + 1 if high == inf else (low + high) / 2 for low, high in pairwise(bounds)]
+    values = [value for value in (*bounds, *between) if value <= most]
+    return any(all(each.holds(value) for each in comparisons) for value in values)
 
 
 def _unheard(alerts: Alerts) -> Iterator[Fault]:

@@ -53,7 +53,8 @@ class Telemetry(Model):
     interval: Unset[Duration] = Field(
         None, description="How often metrics are sent. Unset: `OTEL_METRIC_EXPORT_INTERVAL`, or 60s."
     )
-    queue: Size = Field(
+    queue: Annotated[Size, Field(ge=16 * 1024)] = Field(
         8 * 1024**2,
-        description="How much of each kind may wait to be sent. What finds no room is dropped and counted.",
+        description="How much of each kind may wait to be sent, at least 16 KiB. What finds no room is dropped and "
+        "counted.",
     )

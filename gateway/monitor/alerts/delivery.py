@@ -45,6 +45,7 @@ class Delivery:
         self._sender = sender
         self._clock = clock
         self._queue: dict[Hashable, tuple[float, Notice]] = {}
+        self._under_way: Notice | None = None  # it may be taken already, while that is not known yet
         self._wanted = asyncio.Event()
         self._nothing_left = asyncio.Event()  # nothing that can be sent now
         self._in_a_row = 0
@@ -64,7 +65,8 @@ class Delivery:
     def offer(self, group: Hashable, notice: Notice) -> None:
         """Have it sent, as one with what waits of this group. The oldest gives way where there is no room."""
         since, former = self._queue.pop(group, (self._clock(), None))
-        self._queue[group] = since, notice if former is None else merged(former, notice)
+        joins = former is not None and former is not self._under_way
+        self._queue[group] = since, merged(former, notice) if former is not None and joins else notice
         while len(self._queue) > MOST:
             del self._queue[next(iter(self._queue))]
             self.dropped += 1
@@ -114,9 +116,11 @@ class Delivery:
         if self._clock() - since > STALE_SECONDS:
             self._drop(group, notice)
             return
+        self._under_way = notice
         try:
             await self._sender.send(notice)
         except NotSent as error:
+            self._under_way = None
             self.failures += 1
             self._in_a_row += 1
             if not self.failure:
@@ -126,6 +130,8 @@ class Delivery:
             self._log.line("alerts do not reach %s (%s): %s", self.name, self.kind, error)
             if error.hopeless:
                 self._drop(group, notice)
+            elif group in self._queue and self._queue[group][1] is not notice:
+                self._queue[group] = since, merged(notice, self._queue[group][1])
             wait = error.wait
             pause = doubled(FIRST_PAUSE, self._in_a_row, LONGEST_PAUSE) * random.uniform(0.5, 1.0)
             await asyncio.sleep(max(pause, min(wait, LONGEST_WAIT)))

@@ -127,14 +127,18 @@ class Voice:
         answers = isinstance(answer, list) and all(isinstance(item, bytes) for item in answer) and b"" in answer[2:]
         if answers != self.answers:
             self.answers = answers
-            state = "come from one gateway again" if answers else "come from each gateway: Redis does not answer"
-            logger.warning("alerts %s", state)
+            logger.warning("%s", "; ".join(self.troubles()) or "gateways hear each other about alerts again")
         return _heard(answer) if answers else Heard(speaks=not self._mute)
 
     def troubles(self) -> Iterable[str]:
         """See `Troubled`."""
-        if not self.answers:
-            yield "alerts may come from each gateway, and not from one for all, because Redis does not answer"
+        if self.answers:
+            return
+        why = "because Redis does not answer as it should"
+        if self._mute:
+            yield f"what this gateway sees does not reach those that send alerts, {why}"
+        else:
+            yield f"alerts may come from each gateway, and not from one for all, {why}"
 
 
 def _heard(answer: Sequence[bytes]) -> Heard:

@@ -32,6 +32,18 @@ HOOK = "hook: {webhook: 'https://ops.example/'"
             "alerts.rules.a.over: the monitor has windows of 10s, 1m, 5m and 1h, so that 5m is looked at",
         ),
         (
+            f"rules: {{a: {{when: 'error_rate > 5% and error_rate < 2%'}}}}, send: {{{HOOK}}}}}",
+            "alerts.rules.a.when: no error_rate is ever like that",
+        ),
+        (f"rules: {{a: {{when: 'error_rate > 2% and error_rate < 5%'}}}}, send: {{{HOOK}}}}}", None),
+        (f"rules: {{a: {{when: 'errors >= 5 and errors <= 5'}}}}, send: {{{HOOK}}}}}", None),
+        (f"rules: {{a: {{when: 'errors < 0'}}}}, send: {{{HOOK}}}}}", "alerts.rules.a.when: no errors is ever like"),
+        (f"rules: {{a: {{when: 'error_rate > 100%'}}}}, send: {{{HOOK}}}}}", "alerts.rules.a.when: no error_rate is"),
+        (
+            f"rules: {{a: {{objective: 99%, good: 'status < 200 and status > 500'}}}}, send: {{{HOOK}}}}}",
+            "alerts.rules.a.good: no status is ever like that",
+        ),
+        (
             "builtin: [log_loss], send: {hook: {webhook: 'http://ops.example/'}}",
             "alerts.send.hook.webhook: it goes over the network unencrypted",
         ),

@@ -12,6 +12,7 @@ from gateway.live import Tasks
 from gateway.monitor.alerts import delivery as module
 from gateway.monitor.alerts.delivery import MOST, Delivery
 from gateway.monitor.alerts.notices import Notice, notice_of
+from gateway.monitor.alerts.senders.sender import NotSent
 from gateway.monitor.alerts.senders.webhook import Webhook
 from tests.monitor.alerts.receivers import http_receiver
 from tests.monitor.alerts.support import message
@@ -84,6 +85,41 @@ async def test_what_waits_of_one_group_becomes_one_notice() -> None:
         await eventually(lambda: later.waiting == 0)
         await later.stop()
     assert receiver.got[-1].json["title"] == "[page] errors: 1 firing (route users), 1 resolved"
+
+
+class _Gate:
+    """Takes a notice, or refuses it, when it is told to: meanwhile that is on its way."""
+
+    def __init__(self) -> None:
+        self.got: list[Notice] = []
+        self.begun = asyncio.Event()
+        self.answers: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def send(self, notice: Notice) -> None:
+        self.begun.set()
+        if not await self.answers.get():
+            raise NotSent("no")
+        self.got.append(notice)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_what_is_on_its_way_is_told_again_only_if_it_was_not_taken(*, taken: bool) -> None:
+    """That an alert is over is said once, though another one of its group fires meanwhile."""
+    over = message("errors", "route orders", state="resolved")
+    gate = _Gate()
+    delivery = Delivery("hook", "webhook", gate, Tasks())
+    delivery.offer("errors", notice_of([], [over]))
+    await gate.begun.wait()
+    delivery.offer("errors", notice_of([message("errors", "route users")], []))
+    gate.answers.put_nowait(taken)
+    gate.answers.put_nowait(True)
+    await eventually(lambda: delivery.waiting == 0)
+    assert [each.subject for notice in gate.got for each in notice.resolved] == ["route orders"]
+    assert len(gate.got) == (2 if taken else 1)
+    await delivery.stop()
 
 
 async def test_the_queue_is_bounded() -> None:

@@ -126,7 +126,7 @@ async def test_a_collector_that_hangs_costs_nothing(tmp_path: Path) -> None:
     async with backend() as behind:
         with socket.create_server(("127.0.0.1", 0)) as silent, contextlib.ExitStack() as stack:
             url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-            more = ", timeout: 30s, queue: 10KiB"
+            more = ", timeout: 30s, queue: 16KiB"
             running = stack.enter_context(gateway(tmp_path, behind.port, url, more, {"OTEL_BSP_EXPORT_TIMEOUT": "1"}))
             slowest = 0.0
             for number in range(100):
