@@ -117,7 +117,7 @@ class ModelRequest:
     @property
     def text_bytes(self) -> int:
         """The bytes of the body without pictures and sound: what estimates of tokens begin with."""
-        return text_bytes(self.body, self.document, self.api.family)
+        return text_bytes(self.body, self.document)
 
     @property
     def tells_usage(self) -> bool:

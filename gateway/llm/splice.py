@@ -79,7 +79,7 @@ def without_texts(body: bytes) -> bytes:
 
 def has_escaped_letters(body: bytes) -> bool:
     """Whether a name may be hidden behind escapes."""
-    return _ESCAPED_LETTER.search(body) is not None
+    return b"\\" in body and _ESCAPED_LETTER.search(body) is not None
 
 
 def places(body: bytes, name: str, value: object, *, escaped: bool | None = None) -> list[Span]:

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.llm.apis import Family
-
-_MARKS: Final = {
-    "openai": (b"base64", b'"input_audio"'),
-    "anthropic": (b"base64",),
-    "gemini": (b'"inlineData"', b'"inline_data"'),
-}
-"""What a body with a file in it has somewhere, by protocol: looking for each costs as much as parsing."""
+_PLAIN: Final = frozenset({"text", "input_text", "output_text", "refusal", "tool_use", "thinking", "redacted_thinking"})
+"""Types of parts of a message that hold no file."""
 
 _SHORTEST: Final = 256
 """Bytes of what counts as a file: less than that makes no difference."""
@@ -21,9 +15,9 @@ _SMALL: Final = 2048
 """Bytes of a body that is not searched for files."""
 
 
-def text_bytes(body: bytes, document: Mapping[str, Any], family: Family) -> int:
+def text_bytes(body: bytes, document: Mapping[str, Any]) -> int:
     """The bytes of a body without the files in it: pictures and sound, in base64, cost by their size, not by that."""
-    if len(body) < _SMALL or not any(mark in body for mark in _MARKS[family]):
+    if len(body) < _SMALL or not _may_hold_files(document):
         return len(body) if document else 0
     files = 0
     rest: list[object] = [document]
@@ -38,6 +32,33 @@ def text_bytes(body: bytes, document: Mapping[str, Any], family: Family) -> int:
                 elif len(inner) >= _SHORTEST and _is_file(name, inner):
                     files += len(inner)
     return max(0, len(body) - files)
+
+
+def _may_hold_files(document: Mapping[str, Any]) -> bool:
+    """By the parts of its messages: looking through all of a body takes longer than parsing it."""
+    for name in ("messages", "input", "contents"):
+        items = document.get(name)
+        if isinstance(items, list):
+            for item in items:
+                if isinstance(item, dict) and not _is_plain(item):
+                    return True
+    return False
+
+
+def _is_plain(item: Mapping[str, Any]) -> bool:
+    content = item.get("content", item.get("parts", item.get("output")))
+    if isinstance(content, dict):
+        return False
+    if isinstance(content, list):
+        for part in content:
+            if not isinstance(part, dict):
+                continue
+            kind = part.get("type")
+            if kind == "tool_result" and isinstance(part.get("content", ""), str):
+                continue
+            if kind not in _PLAIN and not (kind is None and isinstance(part.get("text"), str) and len(part) == 1):
+                return False
+    return True
 
 
 def _is_file(name: str, text: str) -> bool:
