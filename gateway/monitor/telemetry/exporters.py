@@ -30,10 +30,10 @@ INSTANCE: Final = str(uuid4())
 
 _OTLP: Final = "opentelemetry.exporter.otlp.proto"
 _CLASSES: Final[dict[tuple[Exporter, Signal], tuple[str, str]]] = {
-    ("http", "traces"): (f"{_OTLP}.http.trace_exporter", "OTLPSpanExporter"),
+    ("http", "traces"): ("gateway.monitor.telemetry.http_spans", "HttpSpanExporter"),
     ("http", "metrics"): (f"{_OTLP}.http.metric_exporter", "OTLPMetricExporter"),
     ("http", "logs"): (f"{_OTLP}.http._log_exporter", "OTLPLogExporter"),
-    ("grpc", "traces"): (f"{_OTLP}.grpc.trace_exporter", "OTLPSpanExporter"),
+    ("grpc", "traces"): ("gateway.monitor.telemetry.grpc_spans", "GrpcSpanExporter"),
     ("grpc", "metrics"): (f"{_OTLP}.grpc.metric_exporter", "OTLPMetricExporter"),
     ("grpc", "logs"): (f"{_OTLP}.grpc._log_exporter", "OTLPLogExporter"),
     ("console", "traces"): ("opentelemetry.sdk.trace.export", "ConsoleSpanExporter"),

@@ -12,6 +12,11 @@ Signal = Literal["traces", "metrics", "logs"]
 Exporter = Literal["http", "grpc", "console"]
 
 _VARIABLES: Final[Mapping[Signal, str]] = {"traces": "OTEL_BSP", "logs": "OTEL_BLRP"}
+_EXPORT_TIMEOUTS: Final[Mapping[Signal, str]] = {
+    "traces": "OTEL_BSP_EXPORT_TIMEOUT",
+    "metrics": "OTEL_METRIC_EXPORT_TIMEOUT",
+    "logs": "OTEL_BLRP_EXPORT_TIMEOUT",
+}
 _DELAYS: Final[Mapping[Signal, float]] = {"traces": 5.0, "logs": 1.0}  # seconds, as the specification has them
 _LONGEST_DELAY: Final = 3600.0
 DEFAULT_BATCH: Final = 32
@@ -85,9 +90,11 @@ def _exporter(signal: Signal, environment: Mapping[str, str]) -> Exporter:
 
 
 def _timeout(signal: Signal, environment: Mapping[str, str]) -> float:
-    """Milliseconds, as in the specification; the SDK for Python would take seconds."""
+    """Milliseconds, as in the specification; the SDK for Python would take seconds. That of an export is for all that
+    is tried, which is what the other one is for here."""
     own = _number(environment, f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT")
-    return (own or _number(environment, "OTEL_EXPORTER_OTLP_TIMEOUT")) / 1000 or DEFAULT_TIMEOUT
+    timeout = (own or _number(environment, "OTEL_EXPORTER_OTLP_TIMEOUT")) / 1000 or DEFAULT_TIMEOUT
+    return min(timeout, _number(environment, _EXPORT_TIMEOUTS[signal]) / 1000 or timeout)
 
 
 def batching_of(config: Telemetry, signal: Signal, environment: Mapping[str, str]) -> Batching:

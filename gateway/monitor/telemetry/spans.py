@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.trace.status import Status, StatusCode
 
@@ -28,6 +29,7 @@ from gateway.monitor.telemetry.settings import Destination
 from gateway.monitor.telemetry.span_record import SpanRecord, ended_after
 
 TOGETHER: Final = 16  # records that are made into spans before others get a turn of the interpreter
+MOST_ATTRIBUTES: Final = 64  # no span has more
 
 _UNSET: Final = Status(StatusCode.UNSET)
 _ERROR: Final = Status(StatusCode.ERROR)
@@ -39,6 +41,9 @@ class SpanSender:
     def __init__(self, destination: Destination) -> None:
         self._exporting = Exporting(destination)
         self._resource = self._exporting.resource()
+        limits = SpanLimits()  # of OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT and so on
+        self._most, self._longest = limits.max_span_attributes, limits.max_span_attribute_length
+        self._bounded = self._longest is not None or (self._most is not None and self._most < MOST_ATTRIBUTES)
 
     def send(self, records: Sequence[SpanRecord]) -> Verdict:
         """See `Sender`."""
@@ -108,7 +113,7 @@ class SpanSender:
             context,
             parent,
             self._resource,
-            attributes,
+            BoundedAttributes(self._most, attributes, max_value_len=self._longest) if self._bounded else attributes,
             kind=kind,
             status=status,
             start_time=began,
