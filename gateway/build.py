@@ -33,6 +33,7 @@ from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.limits.quota_report import paths_of, quota_report, report_route
 from gateway.live import Plan
 from gateway.llm.configured import models_of
+from gateway.llm.guardrails import Guard
 from gateway.llm.handler import Models
 from gateway.llm.money import Money, money_of
 from gateway.llm.speaking import in_format
@@ -42,6 +43,7 @@ from gateway.mcp.configured import mcp_endpoint
 from gateway.middleware import redirects, request_id
 from gateway.middleware.authentication import Authentication
 from gateway.middleware.fixed_responses import FixedResponse, fixed_response
+from gateway.middleware.guardrail_loading import guardrails_of
 from gateway.middleware.order import arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
@@ -210,6 +212,11 @@ class _Builder:
         ):
             registered_of(self._context)  # which the admin API changes, also where no route leads to the service
         self._stack_in_order, self.problems = arrange(self._context)
+        self._guards: Mapping[str, Guard] = {}
+        try:
+            self._guards = guardrails_of(self._context)
+        except ConfigError as error:
+            self.problems += error.problems
 
     def handlers(self) -> Iterator[RouteHandler]:
         for index, route in enumerate(self._configuration.routes.routes):
@@ -304,7 +311,7 @@ class _Builder:
         config = self._configuration.middleware.timeouts.overridden_by(route.timeout)
         way = partial(self._provider_way, config)
         total = time_limits_of(config).total
-        return self._context.once(("models", repr(config)), lambda: models_of(self._context, way, total))
+        return self._context.once(("models", repr(config)), lambda: models_of(self._context, way, total, self._guards))
 
     def _provider_way(self, limits: TimeoutsConfig, name: str, provider: ModelProvider) -> Handler:
         """The way to a provider of models, behind its breaker: what was sent is not sent again here."""

@@ -1,4 +1,4 @@
-"""Custom code runs first in a process of its own: policies whose source or configuration is new, and
+"""Custom code runs first in a process of its own: policies and guardrails whose source or configuration is new, and
 applications that are not loaded yet.
 
 What may come of it is no harm there: an exit, an endless loop, a crash, all memory used. The process is spawned, not
@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gateway.config.models import AuthFile, Configuration, MiddlewareFile, RoutesFile
+from gateway.config.models import AuthFile, Configuration, MiddlewareFile, ModelsFile, RoutesFile
 from gateway.config.models.python_policies import split_class
 from gateway.config.problems import ConfigError, Problem, format_path
 from gateway.config.problems import Path as Way
@@ -33,12 +33,13 @@ from gateway.config.values.addresses import AsgiTarget, parse_target
 from gateway.context import Context
 from gateway.custom_code import named, text_of
 from gateway.live import Owner
-from gateway.middleware import policy_loading
+from gateway.middleware import guardrail_loading, policy_loading
 from gateway.upstream.asgi import import_application
 
 START_SECONDS = 10.0  # for the interpreter and the gateway's own modules, on a busy machine
 STOP_SECONDS = 1.0
 _ENTRY = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from gateway.trial import main; main()"
+_FILES = ("middleware.yaml", "models.yaml")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
 
 
@@ -74,7 +75,12 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any]) -> None:
         if policy_loading.policy_key(name, config, configuration) not in living
     }
     applications = list(_applications(configuration, living))
-    if not policies and not applications:
+    guardrails = {
+        name: config
+        for name, config in (configuration.models.guardrails.items() if configuration.models is not None else ())
+        if guardrail_loading.guardrail_key(name, config, configuration) not in living
+    }
+    if not policies and not applications and not guardrails:
         return
     settings = configuration.middleware.reload
     tried = replace(
@@ -82,8 +88,8 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any]) -> None:
         routes=RoutesFile.model_construct(routes=()),
         middleware=MiddlewareFile(policies=policies),
         auth=AuthFile(),
-        models=None,
-        documents={"middleware.yaml": configuration.documents["middleware.yaml"]},
+        models=ModelsFile(guardrails=guardrails) if guardrails else None,
+        documents={name: configuration.documents[name] for name in _FILES if name in configuration.documents},
     )
     trial = _Trial(tried, applications, settings.policy_timeout, settings.policy_memory)
     problems = _run(trial)
@@ -156,14 +162,21 @@ def _ended(trial: _Trial, step: list[Any] | None, reason: str, said: str) -> Pro
     if kind == "application":
         return trial.applications[int(name)].problem(f"cannot be used: its import {reason}")
     message = f"{what} {reason}; correct it"
-    file, _, _ = split_class(trial.configuration.middleware.policies[name].class_)
+    written = next(each for each in _written(trial.configuration) if (each.kind, each.name) == (kind, name))
+    file, _, _ = split_class(written.class_)
     for path, line in _FRAME.findall(said):
         if file and path == str(trial.configuration.base / file):
-            return Problem(file, int(line), 1, f"policy {name}", message)
-    where: Way = ("policies", name, "class")
-    return Problem(
-        "middleware.yaml", *trial.configuration.locate("middleware.yaml", where), format_path(where), message
-    )
+            return Problem(file, int(line), 1, f"{kind} {name}", message)
+    where: Way = (written.section, name, written.key)
+    return Problem(written.file, *trial.configuration.locate(written.file, where), format_path(where), message)
+
+
+def _written(configuration: Configuration) -> Iterator[policy_loading.Written]:
+    """All that is tried, beside applications."""
+    for name, config in configuration.middleware.policies.items():
+        yield policy_loading.Written(name, config.class_, config.config)
+    for name, guardrail in configuration.models.guardrails.items() if configuration.models is not None else ():
+        yield guardrail_loading.written_of(name, guardrail)
 
 
 # In the process of its own.
@@ -204,15 +217,23 @@ async def _tried(trial: _Trial, report: BinaryIO) -> None:
             usual = isinstance(error, (OSError, ImportError, AttributeError, TypeError))
             problems.append(application.problem(f"cannot be used: {(text_of(error) if usual else named(error))}"))
     owner = Owner(start_seconds=2 * trial.seconds)
-    for name, config in trial.configuration.middleware.policies.items():
+    for written in _written(trial.configuration):
         plan = owner.plan()
         try:
-            _say(report, {"step": ["policy", name, "loading it"]})
-            policy_loading.load(name, config, Context(trial.configuration, plan))
-            _say(report, {"step": ["policy", name, "its start"]})
+            _say(report, {"step": [written.kind, written.name, "loading it"]})
+            _load(written, Context(trial.configuration, plan))
+            _say(report, {"step": [written.kind, written.name, "its start"]})
             await owner.adopt(plan, trial.configuration.problem)
         except ConfigError as error:
             problems += error.problems
     _say(report, {"problems": [asdict(problem) for problem in dict.fromkeys(problems)]})
     signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)  # what was started gets this long to stop
     await owner.stop()
+
+
+def _load(written: policy_loading.Written, context: Context) -> None:
+    configuration, name = context.configuration, written.name
+    if written.kind == "policy":
+        policy_loading.load(name, configuration.middleware.policies[name], context)
+    elif configuration.models is not None:
+        guardrail_loading.load(name, configuration.models.guardrails[name], context)

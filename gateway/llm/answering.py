@@ -15,6 +15,9 @@ from gateway.llm.affinity import SealingStream
 from gateway.llm.answers import refusal
 from gateway.llm.failures import Failure
 from gateway.llm.going import Going, Sent
+from gateway.llm.guarded_stream import GuardedStream
+from gateway.llm.guarding import guard_answer, refused_answer
+from gateway.llm.guardrails import Refused
 from gateway.llm.holding import Beginning, Limits, hold
 from gateway.llm.passing import Decoder, MeteredStream, MeteredWhole, Turning, WholeAnswer
 from gateway.llm.providers import Provider, for_client, without_keys
@@ -88,8 +91,17 @@ async def _streamed(
     turning: Turning | None = sent.translated.stream() if sent.translated is not None else None
     if (sealing := going.seals(sent)) is not None:
         turning = SealingStream(sealing, sent.origin, reader.cut_off)
+    guarded = None
+    if going.watch is not None and going.watch.on("stream"):
+        turning = guarded = GuardedStream(going.watch, going.call.api, reader.cut_off, turning)
     stream = MeteredStream(body, reader, meter, taking_out=sent.taking_out, decoder=decoder, turning=turning)
+    if guarded is not None:
+        guarded.stop = stream.stop
     await hold(stream, limits)
+    if guarded is not None and guarded.refusal is not None:  # the client has nothing yet
+        meter.answer = reader
+        stream.close()
+        return refused_answer(going, guarded.refusal)
     if stream.failure is not None and not stream.answered:
         meter.lost(reader)
         return failures.truncated(stream.failure)
@@ -129,9 +141,20 @@ async def _whole(
         headers = _as_json([line for line in headers if not line[0].startswith(_OF_LIMITS)])
     elif sealing is not None:
         data = sealing.answer(data, sent.origin)
-    meter.content()
+    return await _delivered(going, response.status, headers, data)
+
+
+async def _delivered(going: Going, status: int, headers: Headers, data: bytes) -> Response:
+    """A whole answer for the client, as its guardrails leave it."""
+    if going.watch is not None:
+        kind = _content_type(headers)
+        try:
+            data = await guard_answer(going, data, kind, _parsed(data) if _is_json(headers) else None)
+        except Refused as refused:
+            return refused_answer(going, refused.error)
+    going.meter.content()
     going.record.from_provider = True
-    return Response(response.status, for_client(_of_length(headers, len(data))), data)
+    return Response(status, for_client(_of_length(headers, len(data))), data)
 
 
 async def _held(
@@ -141,16 +164,18 @@ async def _held(
     data = response.body
     if not isinstance(data, bytes):
         beginning = Beginning(data)
-        if sent.translated is not None or going.seals(sent) is not None:
+        guarded = going.watch is not None and bool(going.watch.on("output"))
+        if guarded or sent.translated is not None or going.seals(sent) is not None:
             limits = Limits(MOST_TRANSLATED, LONGEST_TRANSLATED)
         elif going.request.stream:  # which Gemini writes as an array, where no events are asked for
             limits = Limits(0, limits.seconds)
         await beginning.hold(limits)
         if beginning.failure is not None:
             return failures.truncated(beginning.failure)
-        if not beginning.whole and sent.translated is not None:
+        if not beginning.whole and (sent.translated is not None or guarded):
             beginning.close()
-            return _untranslatable(going, "The provider's answer is longer than can be translated.")
+            done = "looked at by guardrails" if guarded else "translated"
+            return _untranslatable(going, f"The provider's answer is longer than can be {done}.")
         if not beginning.whole:
             passed = MeteredWhole(beginning, sent.api, going.meter, decoder)
             going.record.from_provider = True

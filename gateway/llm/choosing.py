@@ -15,6 +15,7 @@ from gateway.algorithms.globs import Glob
 from gateway.algorithms.stable_hash import stable_hash
 from gateway.http import Exchange
 from gateway.http.model_record import LeftOut
+from gateway.llm.guardrails import Guard
 
 ANY: Final = "*"
 MOST_REMEMBERED: Final = 1000  # models, by profile and API: clients name them
@@ -80,6 +81,7 @@ class Profile:
     most_output: int | None = None
     temperature: tuple[float | None, float | None] = (None, None)  # the least and the most
     hedge: float | None = None  # seconds, after which the next one is asked, too
+    guards: tuple[Guard, ...] = ()
 
     def allows(self, exchange: Exchange) -> bool:
         """Whether this caller may use it: as one of the consumers, or by tenant or group, where any are named."""

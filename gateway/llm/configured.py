@@ -24,6 +24,7 @@ from gateway.llm.choosing import Allowed, Offer, Profile, Rule, Table, Test, Whe
 from gateway.llm.cooldown import Cooldowns, SharedCooldowns
 from gateway.llm.draining import Drains
 from gateway.llm.failover import Failover
+from gateway.llm.guardrails import Guard
 from gateway.llm.handler import Models, Settings
 from gateway.llm.holding import Limits
 from gateway.llm.money import money_of
@@ -46,11 +47,12 @@ _TRANSLATED: Final = {
 }
 
 
-def table_of(models: ModelsFile) -> Table:
+def table_of(models: ModelsFile, guards: Mapping[str, Guard] | None = None) -> Table:
     """Providers, profiles and rules."""
+    guards = guards or {}
     routing = models.model_routing
     providers = models.in_force
-    profiles = {name: _profile(name, config) for name, config in routing.profiles.items()}
+    profiles = {name: _profile(name, config, guards) for name, config in routing.profiles.items()}
     default = routing.default
     if default is None:
         default = EVERYTHING
@@ -66,7 +68,7 @@ def _offer(name: str, provider: Provider) -> Offer:
     return Offer(name, provider.speaks, provider.models, provider.weight, translates)
 
 
-def _profile(name: str, config: ProfileConfig) -> Profile:
+def _profile(name: str, config: ProfileConfig, guards: Mapping[str, Guard]) -> Profile:
     preferred = tuple(((provider, 1),) for provider in config.prefer_providers)
     allow = config.allow
     allowed = Allowed(frozenset(allow.tenants), frozenset(allow.groups), frozenset(allow.consumers))
@@ -81,6 +83,7 @@ def _profile(name: str, config: ProfileConfig) -> Profile:
         most_output=config.max_output_tokens,
         temperature=(config.temperature.min, config.temperature.max),
         hedge=config.hedge.after if config.hedge is not None else None,
+        guards=tuple(guards[guard] for guard in config.guardrails if guard in guards),
     )
 
 
@@ -176,7 +179,7 @@ Way = Callable[[str, Provider], Handler]
 """Forwards exchanges to a provider, behind its breaker."""
 
 
-def models_of(context: Context, way: Way, total: float) -> Models:
+def models_of(context: Context, way: Way, total: float, guards: Mapping[str, Guard]) -> Models:
     """The models of a configuration that has some, by these ways. `total`: seconds that a request may take."""
     models = context.configuration.models
     assert models is not None
@@ -200,7 +203,7 @@ def models_of(context: Context, way: Way, total: float) -> Models:
     failover = Failover(providers, cooldowns, loads, Limits(models.hold_size, models.hold_time), drains)
     money = context.once("model money", lambda: money_of(context))
     keys = sum(len(provider.keys) for provider in providers.values() if provider.protocol == "openai")
-    return Models(table_of(models), money, failover, _seal(context, models) if keys > 1 else None, settings)
+    return Models(table_of(models, guards), money, failover, _seal(context, models) if keys > 1 else None, settings)
 
 
 def _seal(context: Context, models: ModelsFile) -> Seal:

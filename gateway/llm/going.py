@@ -13,6 +13,7 @@ from gateway.llm.accounting import Bill
 from gateway.llm.affinity import Origin, Sealing
 from gateway.llm.apis import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Api, Call
 from gateway.llm.choosing import Candidate
+from gateway.llm.guardrails import Watch
 from gateway.llm.metering import Meter
 from gateway.llm.money import Money
 from gateway.llm.providers import CREDENTIALS, Key, Provider
@@ -65,6 +66,7 @@ class Going:
     meter: Meter
     money: Money
     upload: Upload | None = None
+    watch: Watch | None = None  # the guardrails of the request and of its answer
     affinity: bytes = b""  # what belongs together, for the sake of prompt caches
     sealing: Sealing | None = None  # the ids that it refers to, and those of its answer
     several: bool = False  # deployments could answer: ids in the answer are sealed
@@ -87,7 +89,9 @@ class Going:
         bill = self.bill.twin(record)
         exchange = copy(self.exchange)
         exchange.model = record
-        return replace(self, exchange=exchange, record=record, bill=bill, meter=Meter(record, self.meter.began, bill))
+        watch = None if self.watch is None else Watch(self.watch.guards, exchange, record)
+        meter = Meter(record, self.meter.began, bill)
+        return replace(self, exchange=exchange, record=record, bill=bill, watch=watch, meter=meter)
 
     @property
     def origin(self) -> Origin | None:

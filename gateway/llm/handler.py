@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +36,8 @@ from gateway.llm.explaining import Decided
 from gateway.llm.failover import Failover
 from gateway.llm.failures import Failure
 from gateway.llm.going import Going
+from gateway.llm.guarding import guard_request
+from gateway.llm.guardrails import Guard
 from gateway.llm.hedging import hedged
 from gateway.llm.metering import Meter
 from gateway.llm.money import Money
@@ -96,6 +99,7 @@ class Models:
             choice = self._only(going, choice, going.origin)
         if going.several and going.origin is None and call.api is RESPONSES_BY_ID:
             raise ModelError(ErrorKind.NO_ROUTE, "there is no response of this id", "response_not_found")
+        await guard_request(going, self._guards(going, choice))
         await self._reserve(going, choice)
         if choice.profile.hedge is None:
             outcome = await self.failover.answer(going, choice.candidates)
@@ -220,6 +224,12 @@ class Models:
             raise not_there(going)
         return choice._replace(candidates=found)
 
+    def _guards(self, going: Going, choice: Choice) -> Sequence[Guard]:
+        """Those of the profile. Of what is known by its id any may be, since any profile may have made it."""
+        if going.call.api is not RESPONSES_BY_ID:
+            return choice.profile.guards
+        return tuple(dict.fromkeys(guard for profile in self.table.profiles.values() for guard in profile.guards))
+
     def _deployments(self, choice: Choice) -> int:
         """How many could answer in the client's protocol."""
         providers = self.failover.providers
@@ -249,6 +259,7 @@ class Models:
         if not other.candidates:
             return failure
         before = going.record.backend
+        await guard_request(going, following.guards)
         self._note(going.record, other._replace(rule=choice.rule))
         return await self.failover.answer(going, other.candidates, (before, failure.reason))
 

@@ -85,6 +85,7 @@ def _take_over(going: Going, twin: Going) -> None:
     going.meter, going.bill, going.record, exchange.model = twin.meter, twin.bill, second, second
     exchange.attempts += twin.exchange.attempts
     exchange.upstream = twin.exchange.upstream
+    exchange.decisions += tuple(each for each in twin.exchange.decisions if each not in exchange.decisions)
     exchange.defer(twin.exchange.close)
 
 

@@ -109,6 +109,11 @@ class MeteredStream:
     async def read(self) -> bytes:
         return self.held.popleft() if self.held else await self.following()
 
+    def stop(self) -> None:
+        """Nothing more of it goes on: the client may not have the rest."""
+        self.ended = self.answered = True
+        self._meter.last = time.perf_counter()
+
     def close(self) -> None:
         left, self.left = self.left, None
         if self.ended or left is None or not left():

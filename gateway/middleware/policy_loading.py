@@ -1,4 +1,4 @@
-"""From `class:` and `config:` of middleware.yaml to a policy that is ready, or to what is wrong, with its line.
+"""From the class and `config:` of a policy or a guardrail to one that is ready, or to what is wrong, with its line.
 
 A file is executed as a module of its own, once for each of its contents: while neither the file nor the configuration
 of a policy changes, a reload keeps the same object, with all that it has counted. A new version stands beside the old
@@ -41,7 +41,7 @@ class PolicyError(ConfigError):
 class LivingPolicy:
     """A policy's object. Where it has coroutine functions `start` and `stop`, they are called at its two ends."""
 
-    def __init__(self, loading: _Loading, policy: Middleware) -> None:
+    def __init__(self, loading: Loading, policy: Any) -> None:
         self._loading = loading
         self.policy = policy
 
@@ -64,41 +64,66 @@ class LivingPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Loading:
-    """One policy on its way. Every method raises PolicyError."""
+class Written:
+    """Where a class of somebody else's is named, and what it is configured with."""
 
     name: str
-    config: PythonPolicy
+    class_: str
+    config: Mapping[str, Any]
+    file: str = _FILE
+    section: str = "policies"
+    key: str = "class"  # of the entry, that has the class
+    kind: str = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """One policy on its way. Every method raises PolicyError."""
+
+    written: Written
     context: Context
 
-    def policy(self) -> Middleware:
+    @property
+    def name(self) -> str:
+        return self.written.name
+
+    def policy(self) -> Any:
         """The object: the one that lives already, where nothing changed that it depends on."""
         found = self._class()
-        key = policy_key(self.name, self.config, self.context.configuration)
-        place = (_FILE, ("policies", self.name, "class"))
+        key = key_of(self.written, self.context.configuration)
+        place = (self.written.file, (self.written.section, self.name, self.written.key))
         return self.context.plan.need(key, lambda: LivingPolicy(self, self._make(found)), place).policy
 
-    def _make(self, found: type[Any]) -> Middleware:
+    def check_class(self, found: type[Any]) -> None:
+        """See that it is one of this kind."""
+        if not callable(getattr(found, "wrap", None)):
+            raise self.fault(f"{found.__name__} has no wrap(self, handler); see docs/writing-middleware.md")
+
+    def try_out(self, policy: Any) -> None:
+        """See that the object can be used. What it raises is its failure."""
+        if not callable(policy.wrap(_nowhere)):
+            raise self.fault(f"wrap of {type(policy).__name__} must return a handler: async def (exchange)")
+
+    def _make(self, found: type[Any]) -> Any:
         model = getattr(found, "Config", None)
         arguments = [] if model is None else [self._settings(model)]
-        if model is None and self.config.config:
+        if model is None and self.written.config:
             raise self._fault(("config",), f"{found.__name__} takes no config; remove it, or give the class a Config")
         try:
-            policy: Middleware = found(*arguments)
-            handler = policy.wrap(_nowhere)
+            policy = found(*arguments)
+            self.try_out(policy)
+        except PolicyError:
+            raise
         except BaseException as error:
             raise self.failure(error, f"{found.__name__} cannot be made") from None
-        if not callable(handler):
-            raise self._fault(("class",), f"wrap of {found.__name__} must return a handler: async def (exchange)")
         return policy
 
     def _class(self) -> type[Any]:
-        file, module, name = split_class(self.config.class_)
+        file, module, name = split_class(self.written.class_)
         found = getattr(self._module_of_file(file) if file else self._module(module), name, None)
         if not isinstance(found, type):
-            raise self._fault(("class",), f"there is no class {name} in {file or module}; correct the name")
-        if not callable(getattr(found, "wrap", None)):
-            raise self._fault(("class",), f"{name} has no wrap(self, handler); see docs/writing-middleware.md")
+            raise self.fault(f"there is no class {name} in {file or module}; correct the name")
+        self.check_class(found)
         return found
 
     def _module(self, name: str) -> ModuleType:
@@ -112,20 +137,20 @@ class _Loading:
         source = self.context.configuration.sources.get(file)
         if source is None:
             message = f"{file} cannot be read in {self.context.base}; create it (its name cannot hold ${{...}})"
-            raise self._fault(("class",), message)
+            raise self.fault(message)
         try:
             return self.context.plan.need(
                 ("policy file", str(path), source),
                 lambda: policy_file(path, source, self.context.plan),
-                (_FILE, ("policies", self.name, "class")),
+                (self.written.file, (self.written.section, self.name, self.written.key)),
             ).module
         except BaseException as error:
             raise self.failure(error, "it cannot be loaded") from None
 
     def _settings(self, model: Any) -> BaseModel:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            raise self._fault(("class",), "Config of the class must be a pydantic model: class Config(BaseModel)")
-        values = self.config.config
+            raise self.fault("Config of the class must be a pydantic model: class Config(BaseModel)")
+        values = self.written.config
         faults = list(self._unknown(model, values))
         try:
             made = model.model_validate(values)
@@ -154,32 +179,42 @@ class _Loading:
         return self._problem(place, f"{self.name} does not take this", f": {text}")
 
     def _problem(self, place: tuple[str | int, ...], message: str, hint: str = "") -> Problem:
-        fault = Fault(("policies", self.name, *place), message, hint, show_value=False)
-        return to_problem(self.context.configuration.documents[_FILE], fault)
+        fault = Fault((self.written.section, self.name, *place), message, hint, show_value=False)
+        return to_problem(self.context.configuration.documents[self.written.file], fault)
+
+    def fault(self, message: str) -> PolicyError:
+        """What is wrong with the class."""
+        return self._fault((self.written.key,), message)
 
     def _fault(self, place: tuple[str | int, ...], message: str) -> PolicyError:
         return PolicyError(self._problem(place, message))
 
     def failure(self, error: BaseException, what: str) -> PolicyError:
         """What the policy's own code raised, at the line of its file where there is one."""
-        file, _, _ = split_class(self.config.class_)
+        file, _, _ = split_class(self.written.class_)
         reason = named(error)
         place = _line(error, str(self.context.base / file)) if file else None
         if place is None:
-            return self._fault(("class",), f"{what}: {reason}")
-        return PolicyError(Problem(file, *place, f"policy {self.name}", f"{what}: {reason}"))
+            return self.fault(f"{what}: {reason}")
+        return PolicyError(Problem(file, *place, f"{self.written.kind} {self.name}", f"{what}: {reason}"))
+
+
+def key_of(written: Written, configuration: Configuration) -> Hashable:
+    """What makes it another policy: its code, and what it is configured with."""
+    file, _, _ = split_class(written.class_)
+    settings = json.dumps(written.config, sort_keys=True, default=str)
+    return written.section, written.name, written.class_, configuration.sources.get(file, b""), settings
 
 
 def policy_key(name: str, config: PythonPolicy, configuration: Configuration) -> Hashable:
-    """What makes it another policy: its code, and what it is configured with."""
-    file, _, _ = split_class(config.class_)
-    settings = json.dumps(config.config, sort_keys=True, default=str)
-    return "policy", name, config.class_, configuration.sources.get(file, b""), settings
+    """The same of a policy of middleware.yaml."""
+    return key_of(Written(name, config.class_, config.config), configuration)
 
 
 def load(name: str, config: PythonPolicy, context: Context) -> Middleware:
     """The policy of this name. Raises PolicyError."""
-    return _Loading(name, config, context).policy()
+    policy: Middleware = Loading(Written(name, config.class_, config.config), context).policy()
+    return policy
 
 
 def _line(error: BaseException, path: str) -> tuple[int, int] | None:

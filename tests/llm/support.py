@@ -114,10 +114,22 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    models: str, *, routes: str = ROUTES, auth: str = "", middleware: str = "", base: Path = Path("/nowhere")
+    models: str,
+    *,
+    routes: str = ROUTES,
+    auth: str = "",
+    middleware: str = "",
+    base: Path = Path("/nowhere"),
+    sources: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway with these files."""
-    files = {"routes.yaml": routes, "auth.yaml": auth, "middleware.yaml": middleware, "models.yaml": models}
+    files = {
+        **(sources or {}),
+        "routes.yaml": routes,
+        "auth.yaml": auth,
+        "middleware.yaml": middleware,
+        "models.yaml": models,
+    }
     configuration = parse({name: text.encode() for name, text in files.items() if text}, {}, base=base)
     owner, deadlines = Owner(), Deadlines(asyncio.get_running_loop())
     plan = owner.plan()

@@ -206,12 +206,25 @@ def _names(models: ModelsFile) -> set[str]:
     return aliases | {name for provider in models.in_force.values() for name in provider.models}
 
 
-def _others(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:
+def _guardrails(models: ModelsFile) -> Iterator[Fault]:
     used = {name for profile in models.model_routing.profiles.values() for name in profile.guardrails}
-    for name in models.guardrails:
+    for name, guardrail in models.guardrails.items():
         if name not in used:
             message = "no profile names it, so that it looks at nothing; add it to guardrails of a profile"
             yield Fault(("guardrails", name), message, show_value=False)
+        if ("output" in guardrail.on) != ("stream" in guardrail.on):
+            seen, unseen = ("whole", "streamed") if "output" in guardrail.on else ("streamed", "whole")
+            missing = "stream" if seen == "whole" else "output"
+            message = f"it looks at {seen} answers only, and clients may ask for {unseen} ones; add {missing}"
+            yield Fault(("guardrails", name, "on"), message, show_value=False)
+    for name, profile in models.model_routing.profiles.items():
+        if profile.cache is not None:
+            message = "this has no effect yet: no answer of a model is kept; remove it"
+            yield Fault(("model_routing", "profiles", name, "cache"), message, show_value=False)
+
+
+def _others(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:
+    yield from _guardrails(models)
     if "drains" in models.model_fields_set and models.on_disconnect != "drain":
         yield Fault(("drains",), "this has no effect without on_disconnect: drain; add that, or remove it")
     if models.prices.assume is not None and models.prices.unknown != "assume":

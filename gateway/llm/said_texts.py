@@ -1,0 +1,204 @@
+"""The texts in a request, an answer, or an event of one, at their places, so that nothing but them is changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from gateway.llm import splice
+from gateway.llm.guardrails import Guard, Stage, Text, Watch, without
+
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{}:,]|[^][{}",:\s]++')
+_AT_ONCE: Final = 1000  # texts, before others get their turn
+
+STRUCTURE: Final = frozenset(
+    {
+        "model",
+        "role",
+        "type",
+        "id",
+        "object",
+        "status",
+        "tool_call_id",
+        "call_id",
+        "tool_use_id",
+        "response_id",
+        "previous_response_id",
+        "item_id",
+        "index",
+        "responseId",
+        "modelVersion",
+        "finish_reason",
+        "stop_reason",
+        "finishReason",
+        "service_tier",
+        "media_type",
+        "mime_type",
+        "mimeType",
+        "format",
+        "detail",
+        "encoding_format",
+        "signature",
+        "thoughtSignature",
+        "thought_signature",
+        "encrypted_content",
+        "file_data",
+        "file_id",
+        "b64_json",
+        "partial_image_b64",
+        "prompt_cache_key",
+        "system_fingerprint",
+        "obfuscation",
+        "audio",
+        "fingerprint",
+    }
+)
+"""Members in which nobody writes, outside of what tools are called with."""
+
+_PAYLOADS: Final = frozenset({"args", "functionResponse", "function_response"})
+_FILES: Final = frozenset({"source", "inlineData", "inline_data", "input_audio", "audio"})
+_URLS: Final = frozenset({"url", "image_url", "file_url"})
+_TOKENS: Final = frozenset({"logprobs", "logprobsResult", "top_logprobs"})
+_TOOLS: Final = frozenset({"function", "function_call", "functionCall", "functionResponse", "custom"})
+
+Path = tuple[str | int, ...]
+
+
+class Leaf(NamedTuple):
+    """A text, or a number, and where it stands. Also what repeats the text token by token: a whole object or array."""
+
+    path: Path
+    span: splice.Span
+
+
+def leaves(body: bytes) -> Iterator[Leaf]:
+    """Those of a JSON document, in their order, with those in members that are there twice."""
+    names: list[str | int] = []
+    objects: list[bool] = []
+    key, at = False, 0
+    while (found := _TOKEN.search(body, at)) is not None:
+        token, start, at = found.group(), found.start(), found.end()
+        first = token[:1]
+        if first == b'"' and key:
+            names[-1], key = decoded(token), False
+        elif first == b'"' or first in b"-0123456789":
+            yield Leaf(tuple(names), splice.Span(start, at))
+        elif first in b"{[":
+            if names and names[-1] in _TOKENS:
+                at = splice.end_of_value(body, start)
+                yield Leaf(tuple(names), splice.Span(start, at))
+                continue
+            key = first == b"{"
+            objects.append(key)
+            names.append("" if key else 0)
+        elif first in b"}]":
+            objects.pop()
+            names.pop()
+            key = False
+        elif first == b",":
+            key = objects[-1]
+            if not key:
+                number = names[-1]
+                names[-1] = number + 1 if isinstance(number, int) else 0
+
+
+def is_by_token(leaf: Leaf, body: bytes) -> bool:
+    """Whether it repeats the text token by token, which nobody can look at."""
+    return body[leaf.span.start : leaf.span.start + 1] in (b"{", b"[")
+
+
+def is_said(leaf: Leaf, body: bytes) -> bool:
+    """Whether this is something that is said, and no part of the protocol."""
+    path, number = leaf.path, body[leaf.span.start : leaf.span.start + 1] != b'"'
+    if _is_payload(path):
+        return True
+    name = next((each for each in reversed(path) if isinstance(each, str)), "")
+    if number or name in STRUCTURE:
+        return False
+    if name == "data":
+        return len(path) < 2 or path[-2] not in _FILES
+    return not (name in _URLS and body.startswith(b'"data:', leaf.span.start))
+
+
+def _is_payload(path: Path) -> bool:
+    """Whether this is within what a tool is called with, or answers: there every text is one."""
+    return any(name in _PAYLOADS or (at and name in ("input", "arguments")) for at, name in enumerate(path[:-1]))
+
+
+def decoded(token: bytes) -> str:
+    """The text of a string, or of a number. Halves of characters, which SDKs write, are kept."""
+    if token[:1] != b'"':
+        return token.decode()
+    try:
+        text: str = orjson.loads(token)
+    except orjson.JSONDecodeError:
+        text = json.loads(token.decode("utf-8", "replace"), strict=False)
+    return text
+
+
+def encoded(text: str) -> bytes:
+    """The opposite."""
+    try:
+        return orjson.dumps(text)
+    except orjson.JSONEncodeError:
+        return json.dumps(text).encode()
+
+
+def text_of(watch: Watch, stage: Stage, document: object, path: Path, text: str) -> Text:
+    """A text with what is known of it."""
+    role, tool = "" if stage == "input" else "assistant", ""
+    inner: Any = document
+    is_tool = _is_payload(path) or path[-1:] == ("arguments",)
+    for name in path:
+        if isinstance(inner, Mapping):
+            role = _text(inner, "role") or role
+            tool = _text(inner, "name") or tool
+            is_tool = is_tool or (path[-1] == "name" and "arguments" in inner) or _is_call(inner.get("type"))
+            inner = inner.get(str(name))
+        elif isinstance(inner, list) and isinstance(name, int) and name < len(inner):
+            inner = inner[name]
+        else:
+            break
+    if not role and path[:1] in (("system",), ("instructions",), ("systemInstruction",), ("system_instruction",)):
+        role = "system"
+    is_tool = is_tool or (path[-1:] == ("name",) and len(path) > 1 and path[-2] in _TOOLS)
+    return watch.text(text, stage, role, tool=tool if is_tool else None)
+
+
+def _is_call(kind: object) -> bool:
+    return isinstance(kind, str) and kind.endswith(("tool_use", "_call"))
+
+
+def _text(members: Mapping[str, Any], name: str) -> str:
+    value = members.get(name)
+    return value if isinstance(value, str) else ""
+
+
+async def watched(watch: Watch, stage: Stage, body: bytes, document: object) -> bytes:
+    """A body as the guardrails leave it: itself, or with some of its texts changed. Raises Refused."""
+    guards = watch.on(stage)
+    changes: list[tuple[splice.Span, bytes]] = []
+    by_token: list[tuple[splice.Span, bytes]] = []
+    for number, leaf in enumerate(leaves(body)):
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)
+        if is_by_token(leaf, body):
+            by_token.append((leaf.span, b"null"))
+        elif is_said(leaf, body):
+            text = decoded(body[leaf.span.start : leaf.span.end])
+            cuts = await watch.look(text_of(watch, stage, document, leaf.path, text), guards)
+            if cuts:
+                changes.append((leaf.span, encoded(without(text, cuts))))
+    return splice.replaced(body, changes + by_token) if changes else body
+
+
+async def watched_text(watch: Watch, stage: Stage, data: bytes, guards: tuple[Guard, ...]) -> bytes:
+    """An answer that is a text and nothing else. Raises Refused, and UnicodeDecodeError."""
+    text = data.decode()
+    cuts = await watch.look(watch.text(text, stage, "assistant"), guards)
+    return without(text, cuts).encode("utf-8", "replace") if cuts else data
