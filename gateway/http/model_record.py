@@ -3,7 +3,7 @@ dashboard read. `Exchange.model` has it; None for all other requests.
 
 Names are of three kinds. Those in `backend`, `candidates`, `left_out`, `switches`, `profile` and `api` are configured
 ones, few enough for labels of metrics. `asked` and `answered` are texts of the client and of the provider: for logs and
-spans only. Nothing of prompts, answers or keys is in here.
+spans only. Nothing of prompts, answers or keys is in here, but what `content` of models.yaml asks for.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ class LeftOut(NamedTuple):
     reason: str  # model, protocol, cooldown, key, breaker, affinity, policy
 
 
+class Content(NamedTuple):
+    """What was said, as texts that may be logged: cut, or only a hash. None: there was nothing."""
+
+    prompt: str | None
+    answer: str | None
+
+
 class ModelRecord:
     """One request to a model. Filled in as it goes on; complete when the exchange is reported."""
 
@@ -43,6 +50,7 @@ class ModelRecord:
         "candidates",
         "committed_micros",
         "committed_tokens",
+        "content",
         "cost_micros",
         "dropped",
         "estimated",
@@ -106,6 +114,7 @@ class ModelRecord:
         self.committed_micros = 0
         self.cost_micros = 0
         self.unpriced = False  # no price is known for the model: the cost is not
+        self.content: Content | None = None  # None: it is not to be kept
         # Time.
         self.first_token_seconds: float | None = None  # from the beginning of the request to the first content
         self.output_seconds = 0.0  # from there to the end of the answer

@@ -21,6 +21,7 @@ from gateway.http.fields import lines_of
 from gateway.live import Place
 from gateway.llm.affinity import KEY_FILE, Seal
 from gateway.llm.choosing import Allowed, Offer, Profile, Rule, Table, Test, When
+from gateway.llm.content import contents_of
 from gateway.llm.cooldown import Cooldowns, SharedCooldowns
 from gateway.llm.draining import Drains
 from gateway.llm.failover import Failover
@@ -196,6 +197,7 @@ def models_of(context: Context, way: Way, total: float, guards: Mapping[str, Gua
         total=total,
         concealed=CREDENTIALS | header_names(context.configuration.auth.identity_headers),
         revision=context.configuration.digest,
+        contents=contents_of(models),
     )
     drains = context.plan.need(("model drains",), Drains, PLACE) if models.on_disconnect == "drain" else None
     if drains is not None:

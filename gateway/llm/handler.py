@@ -32,6 +32,7 @@ from gateway.llm.choosing import (
     choose,
     offered,
 )
+from gateway.llm.content import Contents
 from gateway.llm.explaining import Decided
 from gateway.llm.failover import Failover
 from gateway.llm.failures import Failure
@@ -64,6 +65,7 @@ class Settings:
     total: float = NEVER  # seconds, for a request with all its attempts
     concealed: frozenset[bytes] = CREDENTIALS  # headers of the gateway's own that no provider gets
     revision: str = ""
+    contents: Contents | None = None  # what of prompts and answers is logged; None: nothing
 
 
 class Models:
@@ -90,6 +92,7 @@ class Models:
         going = await self._read(exchange, call, began)
         await self.money.tools.check(exchange, going.request.document)
         exchange.defer(going.over)
+        keeping = None if self.settings.contents is None else self.settings.contents.begin(going)
         if not exchange.websocket:
             exchange.deadline = min(exchange.deadline, asyncio.get_running_loop().time() + self.settings.total)
         ask = self._ask(going)
@@ -110,6 +113,8 @@ class Models:
         response = final(going, outcome) if isinstance(outcome, Failure) else outcome
         if self.settings.says_who and response.session is None:
             response.headers += _said(going.record)
+        if keeping is not None and response.session is None:
+            keeping.watch(response)
         return response
 
     async def explain(self, exchange: Exchange) -> Decided | None:

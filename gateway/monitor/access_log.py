@@ -20,7 +20,7 @@ from gateway.http import Exchange, Outcome
 from gateway.http.messages import Attempt
 from gateway.http.redaction import shown_url, without_userinfo
 from gateway.monitor.log_writer import QUEUE_BYTES, QUEUE_LIMIT, LogWriter, open_destination
-from gateway.monitor.model_summary import summary
+from gateway.monitor.model_summary import content, summary
 
 logger = logging.getLogger("gateway.access_log")
 
@@ -80,7 +80,7 @@ class AccessLog:
         record = _record(exchange, outcome, at, settings.concealed)
         if exchange.model is not None:
             record["model_backend"] = exchange.model.backend or None
-            record["model"] = summary(exchange.model)
+            record["model"] = summary(exchange.model) | content(exchange.model)
         if share < 1.0:
             record["sample_rate"] = share
         if settings.fields:

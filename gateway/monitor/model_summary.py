@@ -1,6 +1,7 @@
 """What was decided about a request to a model, and what came of it, as the access log and `gateway last` have it.
 
-Of texts that clients and providers choose there is the model's name, cut; nothing of prompts, answers or keys.
+Of texts that clients and providers choose there is the model's name, cut; nothing of prompts, answers or keys, but by
+`content`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ def summary(record: ModelRecord) -> dict[str, Any]:
         said |= {"reserved_tokens": record.reserved_tokens, "reserved_usd": _usd(record.reserved_micros)}
         said |= {"committed_tokens": record.committed_tokens, "committed_usd": _usd(record.committed_micros)}
     return said | _taken(record)
+
+
+def content(record: ModelRecord) -> dict[str, Any]:
+    """Prompt and answer, or their hashes, as far as models.yaml asks for them: for logs, not for the admin port."""
+    return {} if record.content is None else {"prompt": record.content.prompt, "answer": record.content.answer}
 
 
 def _taken(record: ModelRecord) -> dict[str, Any]:

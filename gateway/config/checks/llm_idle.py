@@ -229,6 +229,9 @@ def _others(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]
         yield Fault(("drains",), "this has no effect without on_disconnect: drain; add that, or remove it")
     if models.prices.assume is not None and models.prices.unknown != "assume":
         yield Fault(("prices", "assume"), "this has no effect without unknown: assume; add that", show_value=False)
+    if not models.guardrails and "redacted" in (models.content.mode, *models.content.routes.values()):
+        message = "without guardrails nothing is redacted, so that hashes are logged; write hash, or add guardrails"
+        yield Fault(("content",), message, show_value=False)
     ids = {route.id for route in configuration.routes.routes if route.target == "models"}
     for route in models.content.routes:
         if route not in ids:

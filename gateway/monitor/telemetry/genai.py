@@ -54,5 +54,7 @@ GENAI: Final[Mapping[str, Callable[[ModelRecord], Value | None]]] = {
     "gateway.usage_estimated": lambda record: record.estimated or None,
     "gateway.cost_usd": lambda record: record.cost_micros / 1e6 if record.cost_micros else None,
     "gateway.first_token_seconds": lambda record: record.first_token_seconds,
+    "gateway.prompt": lambda record: record.content.prompt if record.content is not None else None,
+    "gateway.answer": lambda record: record.content.answer if record.content is not None else None,
 }
 """Of the server span of a request to a model. None: it has no such attribute."""

@@ -96,7 +96,8 @@ def record_of(
         exchange.model,
     )
     texts = 3 * len(path) + len(query) + len(agent) + len(why) + len(span.state)
-    texts += 0 if exchange.model is None else _MODEL_SIZE
+    if (model := exchange.model) is not None:
+        texts += _MODEL_SIZE + sum(len(text) for text in model.content or () if text)
     return record, _EMPTY_SIZE + texts + _ATTEMPT_SIZE * len(attempts)
 
 

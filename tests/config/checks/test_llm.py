@@ -179,6 +179,7 @@ def test_the_sketch_is_served_with_two_warnings() -> None:
         (OPENAI + "drains: 5", "drains", "on_disconnect"),
         (OPENAI + "prices: {assume: {input: 1, output: 2}}", "prices.assume", "unknown: assume"),
         (OPENAI + "content: {routes: {x: full}}", "content.routes.x", "no route to models"),
+        (OPENAI + "content: redacted", "content", "without guardrails nothing is redacted"),
     ],
 )
 def test_what_is_probably_not_meant_is_said(models: str, place: str, complaint: str) -> None:

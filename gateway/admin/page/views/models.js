@@ -1,7 +1,7 @@
 // Models: what they took in tokens and money, how fast they answer, what was switched, what is left alone, and budgets.
 
 import { get } from "../api.js";
-import { el, emptyRow, fill, number, stateMark, table } from "../dom.js";
+import { el, emptyRow, fill, number, table } from "../dom.js";
 import { count, milliseconds, rate, since } from "../format.js";
 
 const MOST = 100;
@@ -11,7 +11,7 @@ const USED = ["Model", { name: "Requests", number: true }, { name: "Input", numb
 const CALLERS = ["Tenant", "Consumer", { name: "Requests", number: true }, { name: "Input", number: true },
   { name: "Output", number: true }, { name: "Cost", number: true }];
 const SWITCHES = ["From", "To", "Why", { name: "Requests", number: true }];
-const ALONE = ["", "Provider", "Model", "Why", { name: "Seconds more", number: true }];
+const ALONE = ["Provider", "Model", "Why", { name: "Seconds more", number: true }];
 const BUDGETS = ["Budget", "Caller", "Window", "Used", { name: "Held", number: true }, { name: "Of", number: true }];
 
 export class ModelsView {
@@ -69,7 +69,7 @@ export class ModelsView {
   }
 
   drawAlone(alone) {
-    const rows = alone.slice(0, MOST).map((each) => el("tr", {}, el("td", {}, stateMark("degraded", "left alone")),
+    const rows = alone.slice(0, MOST).map((each) => el("tr", {},
       el("th", { scope: "row" }, each.provider), el("td", {}, each.model || "all"),
       el("td", { class: "why" }, each.reason.replaceAll("_", " ")), number(count(each.seconds))));
     fill(this.alone, el("h3", {}, "Left alone now"),

@@ -42,7 +42,10 @@ export class RequestsView {
       if (document.activeElement !== input) input.value = parameters[name] ?? "";
     }
     const filters = new URLSearchParams(this.wanted()).toString();
-    if (filters === this.filters) return;
+    if (filters === this.filters) {
+      this.draw(); // what came while another view was shown
+      return;
+    }
     this.filters = filters;
     this.requests = [];
     this.held = [];

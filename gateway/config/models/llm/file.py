@@ -40,11 +40,12 @@ class OpenClawGateway(Section):
 
 
 class Content(Section):
-    """Whether prompts and answers stand in the access log."""
+    """Whether prompts and answers stand in the access log and in spans."""
 
     mode: ContentMode = Field(
         "none",
-        description="`none`; `hash`: their SHA-256; `redacted`: as the guardrails leave them; `full`: as they are.",
+        description="`none`; `hash`: their SHA-256; `redacted`: as the guardrails leave them, and hashed where none "
+        "has looked; `full`: as they are.",
     )
     routes: dict[Text, ContentMode] = Field({}, description="The same for some routes, by their ids.")
     max_size: Size = Field(16 * 1024, description="How much of a prompt or answer, at most.")
@@ -102,7 +103,7 @@ class ModelsFile(Section):
         32 * 1024**2, description="The largest request body in JSON, which is read before it is sent."
     )
     content: Annotated[Content, BeforeValidator(shorthand("mode"), json_schema_input_type=ContentMode | Content)] = (
-        Field(Content(), description="Whether prompts and answers stand in the access log.")
+        Field(Content(), description="Whether prompts and answers stand in the access log and in spans.")
     )
     response_headers: bool = Field(
         True,
