@@ -179,7 +179,14 @@ def _handed_down(node: Mapping, origin: Origin, sources: Sequence[_Source], grou
     entries = _below_prefix(node.entries, group)
     origins: dict[str | int, Origin] = {}
     for source in sources:
-        taken = _taken(entries.keys())
+        # What a route that has these keys gets from nowhere else.
+        keys = entries.keys()
+        taken = set(keys)
+        for family in _EXCLUSIVE:
+            if not family.isdisjoint(taken):
+                taken |= family
+        if "redirect" in keys or "respond" in keys:
+            taken |= FORWARDING
         for key, entry in source.node.entries.items():
             if key in _HANDED_DOWN and key not in taken:
                 entries[key] = entry
@@ -189,17 +196,6 @@ def _handed_down(node: Mapping, origin: Origin, sources: Sequence[_Source], grou
         if (total := _added_up([*reversed(sources), own])) is not None:
             entries[_ADDED_UP] = total
     return Mapping(node.line, node.column, entries, origins)
-
-
-def _taken(keys: Iterable[str]) -> set[str]:
-    """What a route that has these keys gets from nowhere else."""
-    taken = set(keys)
-    for family in _EXCLUSIVE:
-        if not family.isdisjoint(taken):
-            taken |= family
-    if "redirect" in keys or "respond" in keys:
-        taken |= FORWARDING
-    return taken
 
 
 def _added_up(sources: Sequence[_Source]) -> Entry | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gateway.config.problems import Problem
-from gateway.importing.description import Description, Policy, Route
+from gateway.importing.description import Description, Route
 from gateway.importing.report import WHOLE
 
 _HARMLESS = ("timeout", "retry", "breaker", "max_body", "set", "mirror", "fallback", "cache", "preserve_host")
@@ -62,20 +62,16 @@ def _in_middleware(description: Description, path: list[str | int], problem: Pro
     named = [policy for policy in rules if (len(path) > 1 and policy.name == path[1]) or not policy.name]
     for policy in named:
         description.report.unsaid(policy.place, f"{section} is left out: {_why(problem)}")
-        _without(description, policy)
+        # A list of addresses is a guard: its routes are closed.
+        for route in description.routes:
+            if policy in route.policies:
+                route.policies.remove(policy)
+                if policy.section == "ip_allow":
+                    route.close()
     found = description.middleware.pop(section, None) is not None
     if found and not named:
         description.report.unsaid(WHOLE, f"{section} is left out: {_why(problem)}")
     return found or bool(named)
-
-
-def _without(description: Description, policy: Policy) -> None:
-    """A list of addresses is a guard: its routes are closed."""
-    for route in description.routes:
-        if policy in route.policies:
-            route.policies.remove(policy)
-            if policy.section == "ip_allow":
-                route.close()
 
 
 def _in_auth(description: Description, path: list[str | int], problem: Problem) -> bool:

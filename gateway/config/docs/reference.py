@@ -49,19 +49,18 @@ def _file(file: str) -> list[str]:
     parts = []
     for model, names in places.items():
         title = f"## {file}" if names == [""] else "### " + ", ".join(f"`{name}`" for name in names)
-        parts.append("\n".join([title, "", " ".join((model.__doc__ or "").split()), "", *_table(model), ""]))
+        rows = ["| key | type | default | what it is |", "|---|---|---|---|"]
+        # Keys of routes are listed once, for routes.
+        known = RouteKeys.model_fields if issubclass(model, RouteDefaults | RouteGroup) else {}
+        for name, field in keys_of(model).items():
+            if name in known:
+                continue
+            cells = (f"`{name}`", _type(field), _default(field), field.description or "")
+            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        parts.append(
+            "\n".join([title, "", " ".join((model.__doc__ or "").split()), "", *(rows if len(rows) > 2 else []), ""])
+        )
     return parts
-
-
-def _table(model: type[Model]) -> list[str]:
-    rows = ["| key | type | default | what it is |", "|---|---|---|---|"]
-    known = RouteKeys.model_fields if issubclass(model, RouteDefaults | RouteGroup) else {}  # listed once, for routes
-    for name, field in keys_of(model).items():
-        if name in known:
-            continue
-        cells = (f"`{name}`", _type(field), _default(field), field.description or "")
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return rows if len(rows) > 2 else []
 
 
 def _type(field: FieldInfo) -> str:

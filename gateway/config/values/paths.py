@@ -106,21 +106,18 @@ def check_rewrite(template: str, patterns: Sequence[str]) -> str:
     if any(not _NAME.fullmatch(name) for name in _BRACES.findall(template)):
         raise refuse(_WORDS)
     for pattern in patterns:
-        _check_references(template, captures(pattern))
+        known = captures(pattern)
+        for match in _REFERENCE.finditer(template):
+            number, name = match.groups()
+            if name and name not in known:
+                raise refuse("the path has no capture of this name; correct one of them", f": {{{name}}}")
+            if number and not (len(number) < 5 and 1 <= int(number) <= len(known)):
+                last = f" to ${len(known)}" if len(known) > 1 else ""
+                has = f"has only $1{last}" if known else "captures nothing: add * or {name} to it"
+                raise refuse(
+                    f"the rewrite refers to a capture that the path does not have; the path {has}", f", no {match[0]}"
+                )
     return template
-
-
-def _check_references(template: str, known: tuple[str, ...]) -> None:
-    for match in _REFERENCE.finditer(template):
-        number, name = match.groups()
-        if name and name not in known:
-            raise refuse("the path has no capture of this name; correct one of them", f": {{{name}}}")
-        if number and not (len(number) < 5 and 1 <= int(number) <= len(known)):
-            last = f" to ${len(known)}" if len(known) > 1 else ""
-            has = f"has only $1{last}" if known else "captures nothing: add * or {name} to it"
-            raise refuse(
-                f"the rewrite refers to a capture that the path does not have; the path {has}", f", no {match[0]}"
-            )
 
 
 def _check_prefix(prefix: str) -> str:

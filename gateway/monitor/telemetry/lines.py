@@ -46,7 +46,11 @@ class LineSender:
 
     def made_of(self, record: LineRecord) -> ReadableLogRecord:
         """The fields of the line are its attributes, but for those that are not known."""
-        fields = _fields(record.line)
+        line = record.line
+        try:
+            fields: dict[str, Any] = orjson.loads(line)
+        except orjson.JSONDecodeError:  # text that is no Unicode, as the name of a consumer may be that a token has
+            fields = _cleaned(json.loads(line))
         failed = record.status >= 500
         # The trace of the request. A span of it is named only where there is one that is exported.
         span = SpanContext(int(record.trace or "0", 16), int(record.span or "0", 16), False, TraceFlags(record.flags))
@@ -64,14 +68,6 @@ class LineSender:
             self._resource,
             SCOPE,
         )
-
-
-def _fields(line: bytes) -> dict[str, Any]:
-    try:
-        fields: dict[str, Any] = orjson.loads(line)
-    except orjson.JSONDecodeError:  # text that is no Unicode, as the name of a consumer may be that a token has
-        fields = _cleaned(json.loads(line))
-    return fields
 
 
 def _cleaned(value: Any) -> Any:
