@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from tests.clients.calls import Call
 from tests.clients.support import Sdks
 from tests.clients.world import KEY, World, world
+from tests.support import until
 
 SEED = """
 {"modelRouting": {"default": "fast",
@@ -51,7 +54,7 @@ def test_loads_as_it_is(tmp_path: Path) -> None:
 
 
 def test_chooses_the_profile_of_the_header(gateway: World) -> None:
-    """Without the header the default decides, with it the rule: the response says so."""
+    """Without the header the default decides, with it the rule: the response and the access log say so."""
     for headers, profile in (({}, "fast"), ({"x-route-profile": "heavy"}, "heavy")):
         answer = httpx2.post(
             f"{gateway.url}/v1/messages",
@@ -60,6 +63,21 @@ def test_chooses_the_profile_of_the_header(gateway: World) -> None:
             trust_env=False,
         )
         assert answer.headers["x-gateway-profile"] == profile
+    until(lambda: gateway.gateway.access_log.count("\n") == 2, 10, "two requests are not in the access log")
+    first, second = (json.loads(line)["model"] for line in gateway.gateway.access_log.splitlines())
+    assert (first["rule"], first["profile"]) == (None, "fast")
+    assert (second["rule"], second["profile"]) == (0, "heavy")
+
+
+def test_explains_which_rule_decides(gateway: World) -> None:
+    """`gateway explain` names the rule and the profile, of a request that is only described."""
+    request = ["-H", f"x-api-key: {KEY}", "-H", "x-route-profile: heavy", "--body", '{"model": "claude"}']
+    command = ["explain", "POST", f"{gateway.url}/v1/messages", *request, "--config", str(gateway.gateway.directory)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", *command], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert "model_rule: 0" in ended.stdout
+    assert "profile: heavy" in ended.stdout
 
 
 def test_refuses_what_does_not_fit(gateway: World, python_sdks: Sdks) -> None:
