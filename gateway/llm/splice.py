@@ -127,6 +127,7 @@ def _only_candidate(body: bytes, name: str, *, objects: bool) -> int:
     found = -1
     quoted = b'"%b"' % name.encode()
     at = body.find(quoted)
+    last = body.rfind(quoted)  # which is found several times faster than that there is no other one
     while at >= 0:
         end = at + len(quoted)
         colon = _after_space(body, end)
@@ -136,7 +137,7 @@ def _only_candidate(body: bytes, name: str, *, objects: bool) -> int:
                 if found >= 0:
                     return -1
                 found = start
-        at = body.find(quoted, end)
+        at = body.find(quoted, end) if at < last else -1
     return found
 
 

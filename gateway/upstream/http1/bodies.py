@@ -16,7 +16,7 @@ from gateway.upstream.request import Request, is_chunked, request_trailers
 
 logger = logging.getLogger("gateway.upstream")
 
-AT_ONCE: Final = 64 * 1024  # bytes of a request body that is written with the head
+AT_ONCE: Final = 256 * 1024  # bytes of a request body that is written with the head
 CONTINUE_SECONDS: Final = 1.0  # that the upstream has to say 100 before it is sent the body nevertheless
 
 
