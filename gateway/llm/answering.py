@@ -25,13 +25,14 @@ from gateway.llm.speaking import ModelError
 from gateway.llm.streams.errors import ProviderError
 from gateway.llm.streams.reader import document_of
 from gateway.llm.streams.table import reader_of
-from gateway.llm.streams.whole import whole
+from gateway.llm.streams.whole import Answer, whole
 from gateway.llm.translate.translation import BadAnswer
 
 _NO_RETRY: Final = (b"x-should-retry", b"false")  # the SDKs try twice more by themselves, otherwise
 _CODED: Final = frozenset({b"gzip", b"x-gzip", b"deflate"})
 _KEY_REFUSED: Final = "the provider refused the credential of the gateway, whose operator must correct that"
 _REDIRECTS: Final = "the provider answers with a redirect, which is not followed with its key; correct its base_url"
+_NO_ANSWER: Final = "the provider answers with a web page, or with nothing; correct its base_url"
 _OF_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _ENDED: Final = {ErrorKind.UPSTREAM_TIMEOUT.slug: "timeout", ErrorKind.UPSTREAM_BAD_RESPONSE.slug: "error"}
 LONGEST_TRANSLATED: Final = 3600.0  # seconds, for all of it
@@ -57,9 +58,9 @@ async def answer_of(
     if response.session is not None:
         going.record.from_provider = True
         return response
-    if 300 <= response.status < 400:
+    if wrong := _is_elsewhere(sent, response):
         going.meter.sent = False
-        return Failure("error", switch=True, error=GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, _REDIRECTS))
+        return Failure("error", switch=True, error=GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, wrong))
     if response.status >= 400:
         going.meter.sent = False  # nothing was answered: nothing is charged
         return await _refused(going, sent, response, all_providers)
@@ -91,10 +92,11 @@ async def _streamed(
     turning: Turning | None = sent.translated.stream() if sent.translated is not None else None
     if (sealing := going.seals(sent)) is not None:
         turning = SealingStream(sealing, sent.origin, reader.cut_off)
+    clean = partial(without_keys, providers=providers)
     guarded = None
     if going.watch is not None and going.watch.on("stream"):
         turning = guarded = GuardedStream(going.watch, going.call.api, reader.cut_off, turning)
-    stream = MeteredStream(body, reader, meter, taking_out=sent.taking_out, decoder=decoder, turning=turning)
+    stream = MeteredStream(body, reader, meter, clean, taking_out=sent.taking_out, decoder=decoder, turning=turning)
     if guarded is not None:
         guarded.stop = stream.stop
     await hold(stream, limits)
@@ -127,8 +129,10 @@ async def _whole(
     data = await _held(going, sent, Response(response.status, headers, response.body), limits, decoder)
     if not isinstance(data, bytes):
         return data
-    if _is_json(headers):
-        said = whole(sent.api, _parsed(data), response.status)
+    if _is_json(headers) or sent.api.generates:  # servers leave out what it is
+        document = _parsed(data)
+        unread = Answer(text_bytes=len(data) if sent.api.generates else 0)
+        said = unread if document is None else whole(sent.api, document, response.status)
         if said.error is not None:
             meter.sent = False
             return failures.of_said(said.error, _said(going, said.error, providers))
@@ -181,7 +185,28 @@ async def _held(
             going.record.from_provider = True
             return Response(response.status, for_client(response.headers), passed)
         data = b"".join(beginning.held)
-    return data if decoder is None else decoder.decode(data)
+    try:
+        return _unpacked(sent, data, decoder)
+    except GatewayError as error:
+        return failures.truncated(error)
+
+
+def _is_elsewhere(sent: Sent, response: Response) -> str:
+    """Why this is no answer of a provider of models; empty where it may be one."""
+    if 300 <= response.status < 400:
+        return _REDIRECTS
+    is_page = response.status < 300 and _content_type(response.headers).startswith(b"text/html")
+    return _NO_ANSWER if is_page and sent.api.reads_body else ""
+
+
+def _unpacked(sent: Sent, data: bytes, decoder: Decoder | None) -> bytes:
+    """All of an answer, as it was before it was compressed. Raises GatewayError where it is not whole, or nothing."""
+    if decoder is not None:
+        data = decoder.decode(data, MOST_TRANSLATED)
+        decoder.end()
+    if sent.api.generates and not data.strip():
+        raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, _NO_ANSWER)
+    return data
 
 
 def _untranslatable(going: Going, sentence: str) -> Failure:
@@ -273,16 +298,22 @@ def _parsed(data: bytes) -> object:
 async def _text_of(response: Response, decoder: Decoder | None) -> bytes:
     """The body of an error, as far as it is read."""
     body = response.body
-    if isinstance(body, bytes):
-        return body if decoder is None else decoder.decode(body)
     pieces: list[bytes] = []
     size = 0
-    try:
-        while size < failures.MOST_ERROR and (piece := await body.read()):
-            pieces.append(piece)
-            size += len(piece)
-    except GatewayError:
-        pass  # what came of it will do
-    body.close()
-    text = b"".join(pieces)[: failures.MOST_ERROR]
-    return text if decoder is None else decoder.decode(text)
+    if isinstance(body, bytes):
+        pieces.append(body)
+    else:
+        try:
+            while size < failures.MOST_ERROR and (piece := await body.read()):
+                pieces.append(piece)
+                size += len(piece)
+        except GatewayError:
+            pass  # what came of it will do
+        body.close()
+    text = b"".join(pieces)
+    if decoder is not None:
+        try:
+            text = decoder.decode(text)
+        except GatewayError:
+            return b""
+    return text[: failures.MOST_ERROR]

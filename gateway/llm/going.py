@@ -33,10 +33,14 @@ _HIDDEN: Final = CREDENTIALS | {
     b"content-md5",
     b"cookie",
     b"digest",
+    b"openai-organization",
+    b"openai-project",
     b"origin",
     b"referer",
+    b"x-goog-user-project",
 }
-"""Headers of the client that are no provider's business, or not true of what is sent."""
+"""Headers of the client that are no provider's business, or not true of what is sent: whose account pays is said by the
+key, and a provider refuses a key with another account's name, so that one client could have it left out for all."""
 
 _PLAIN: Final = (b"accept-encoding", b"identity")  # so that usage can be read
 _JSON: Final = (b"content-type", b"application/json")

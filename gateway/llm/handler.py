@@ -19,7 +19,7 @@ from gateway.llm.accounting import Bill
 from gateway.llm.affinity import NotOurs, Origin, Seal, Sealing
 from gateway.llm.answering import final, not_there
 from gateway.llm.answers import ListedModel, model_entry, model_list
-from gateway.llm.apis import RESPONSES, RESPONSES_BY_ID, Call, find
+from gateway.llm.apis import AUDIO, IMAGES, RESPONSES, RESPONSES_BY_ID, Call, find
 from gateway.llm.choosing import (
     Ask,
     Candidate,
@@ -136,7 +136,7 @@ class Models:
             if self._seal is not None and call.api in (RESPONSES, RESPONSES_BY_ID):
                 sealing = Sealing(self._seal, exchange)
                 call = sealing.open_call(call)
-            if is_form(exchange) and call.api.reads_body:
+            if is_form(exchange) and call.api in (IMAGES, AUDIO):
                 request, upload = await read_form(exchange, call, most)
             else:
                 request = read(call, await read_body(exchange, most))

@@ -26,6 +26,9 @@ from gateway.llm.usage import Usage
 CUT: Final = "the provider's stream ended before its answer was complete"
 STALLED: Final = "the provider's stream stopped before its answer was complete"
 FAILED: Final = "the provider's stream ended with an error of its own"
+MOST_KEPT: Final = 8 * 1024 * 1024
+"""Bytes of a long answer that are kept to be read when it is whole. Of a longer one the size counts."""
+
 _ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n")
 
 
@@ -53,6 +56,7 @@ class MeteredStream:
 
     __slots__ = (
         "_body",
+        "_clean",
         "_decoder",
         "_meter",
         "_open",
@@ -73,12 +77,14 @@ class MeteredStream:
         body: Body,
         reader: Reader,
         meter: Meter,
+        clean: Callable[[bytes], bytes],
         *,
         taking_out: bool = False,
         decoder: Decoder | None = None,
         turning: Turning | None = None,
     ) -> None:
         self._turning = turning
+        self._clean = clean  # takes out of a provider's error what no client may see
         self._body = body
         self._reader = reader
         self._meter = meter
@@ -124,12 +130,14 @@ class MeteredStream:
         while not self.ended:
             try:
                 piece = await self._body.read()
+                if self._decoder is not None and piece:
+                    piece = self._decoder.decode(piece)
+                    if not piece:
+                        continue
             except GatewayError as error:
                 return self._broken(error)
             if not piece:
                 return self._end()
-            if self._decoder is not None:
-                piece = self._decoder.decode(piece)
             passed = self._pass(piece)
             if passed:
                 return passed
@@ -153,6 +161,9 @@ class MeteredStream:
                     event.raw = b""
             elif kind is not Kind.LIFECYCLE and kind is not Kind.OTHER:
                 self.answered = True
+                if kind is Kind.ERROR:
+                    whole = False
+                    self._cleanse(event)
         if turning is not None:
             return b"".join([turning.event(event) for event in events])
         if events:
@@ -169,6 +180,8 @@ class MeteredStream:
             if kind is Kind.CONTENT:
                 self.answered = True
                 self._meter.content()
+            if kind is Kind.ERROR:
+                self._cleanse(event)
             if kind is not Kind.OTHER or self._reader.finished:
                 rest = event.raw if self._turning is None else self._turning.event(event)
                 self._open = True
@@ -179,6 +192,9 @@ class MeteredStream:
             return rest if self._turning is None else rest + self._turning.end()
         self.failure = GatewayError(ErrorKind.UPSTREAM_RESET, CUT)
         return rest + self._cut(CUT) if self.answered else b""
+
+    def _cleanse(self, event: Event) -> None:
+        event.raw, event.data = self._clean(event.raw), self._clean(event.data)
 
     def _broken(self, error: GatewayError) -> bytes:
         self.ended = True
@@ -204,13 +220,23 @@ class Decoder:
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
-    def decode(self, piece: bytes) -> bytes:
-        """The next piece, as it was before it was compressed. Raises GatewayError."""
+    def decode(self, piece: bytes, most: int = MOST_KEPT) -> bytes:
+        """The next piece, as it was before it was compressed. Raises GatewayError, also where it is more than `most`
+        bytes: nothing that is worth reading becomes so much."""
         try:
-            return self._inflate.decompress(piece)
+            decoded = self._inflate.decompress(piece, most)
         except zlib.error as error:
             detail = f"the provider's answer cannot be decompressed: {error}"
             raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, detail) from None
+        if self._inflate.unconsumed_tail:
+            detail = f"the provider's answer is compressed so that a part of it has more than {most} bytes"
+            raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, detail)
+        return decoded
+
+    def end(self) -> None:
+        """Nothing more comes. Raises GatewayError where that is not all."""
+        if not self._inflate.eof:
+            raise GatewayError(ErrorKind.UPSTREAM_RESET, CUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +271,6 @@ class WholeAnswer:
         return self.said.tool_calls
 
 
-MOST_KEPT: Final = 8 * 1024 * 1024
-"""Bytes of a long answer that are kept to be read when it is whole. Of a longer one the size counts."""
-
-
 class MeteredWhole:
     """A long answer that does not stream, on its way to the client, and read at its end. A Body."""
 
@@ -275,21 +297,28 @@ class MeteredWhole:
         while True:
             try:
                 piece = await self._body.read()
+                decoded = self._decoded(piece)
             except GatewayError:
                 self._meter.record.failure = "truncated"
                 raise
             if not piece:
                 self._end()
                 return b""
-            if self._decoder is not None:
-                piece = self._decoder.decode(piece)
-            if piece:
-                self._count(piece)
-                return piece
+            if decoded:
+                self._count(decoded)
+                return decoded
 
     def close(self) -> None:
         self._kept.clear()
         self._body.close()
+
+    def _decoded(self, piece: bytes) -> bytes:
+        if self._decoder is None:
+            return piece
+        if piece:
+            return self._decoder.decode(piece)
+        self._decoder.end()
+        return b""
 
     def _count(self, piece: bytes) -> None:
         self._meter.content()

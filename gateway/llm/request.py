@@ -27,6 +27,7 @@ _READ: Final = frozenset(
         "stream",
         "stream_options",
         "n",
+        "best_of",
         "max_tokens",
         "max_completion_tokens",
         "max_output_tokens",
@@ -101,7 +102,7 @@ class ModelRequest:
             raise BadBody("`model` is too long", "model")
         self.stream = call.stream or _flag(document, "stream")
         _object(document, "stream_options")
-        self.n = _choices(document)
+        self.n = min(_choices(document) * _prompts(self.api.name, document), MOST_TOKENS)
         self.output_limit = _output_limit(self.api.name, document)  # tokens; None where the request names none
         self.tools = _tools(document)
         self.prompt_cache_key = _text(document, "prompt_cache_key")
@@ -241,8 +242,19 @@ def _object(document: Mapping[str, Any], *spellings: str) -> Mapping[str, Any]:
 
 def _choices(document: Mapping[str, Any]) -> int:
     config = _object(document, *CONFIGS)
-    wanted = [_number(document, "n"), _number(config, "candidateCount"), _number(config, "candidate_count")]
+    wanted = [
+        _number(document, "n"),
+        _number(document, "best_of"),
+        _number(config, "candidateCount"),
+        _number(config, "candidate_count"),
+    ]
     return max((value for value in wanted if value), default=1)
+
+
+def _prompts(api: str, document: Mapping[str, Any]) -> int:
+    """How many texts are to be completed: each has an answer of its own. A list of numbers is one text."""
+    prompt = document.get("prompt") if api == "openai.completions" else None
+    return sum(not isinstance(each, int) for each in prompt) or 1 if isinstance(prompt, list) else 1
 
 
 def _output_limit(api: str, document: Mapping[str, Any]) -> int | None:

@@ -279,3 +279,22 @@ async def test_a_name_of_a_model_in_another_script_is_no_line_of_a_header() -> N
         answered = await made.ask("/v1/chat/completions", chat("модель-1"))
         assert answered.headers["x-gateway-model-backend"] == "one/??????-1"
         assert json.loads(one.received[0].body)["model"] == "модель-1"
+
+
+async def test_only_files_come_in_forms() -> None:
+    """What else is in one would pass without its limits being read."""
+    form = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nsmall\r\n--x--\r\n'
+    async with two_providers() as (made, one, _):
+        lines = [("Content-Type", "multipart/form-data; boundary=x")]
+        answered = await made.ask("/v1/chat/completions", form, headers=lines)
+        assert answered.status == 400
+        assert not one.received
+
+
+async def test_a_client_does_not_say_whose_account_pays() -> None:
+    """A provider would refuse the key together with another account's name."""
+    names = ["OpenAI-Organization", "OpenAI-Project", "X-Goog-User-Project"]
+    async with two_providers() as (made, one, _):
+        answered = await made.ask("/v1/chat/completions", chat(), headers=[(name, "x") for name in names])
+        assert answered.status == 200
+        assert not {name.lower() for name in names} & set(one.received[0].headers)

@@ -126,3 +126,20 @@ def test_limits_of_gemini_that_could_be_read_otherwise_are_refused(body: bytes, 
     """Two spellings of one member, and wrong types."""
     with pytest.raises(BadBody, match=sentence):
         asked(body, GEMINI)
+
+
+@pytest.mark.parametrize(
+    ("members", "answers"),
+    [
+        ('"prompt":"a","n":2,"best_of":5', 5),
+        ('"prompt":["a","b","c"],"n":2', 6),
+        ('"prompt":[1,2,3]', 1),
+        ('"prompt":[[1],[2]]', 2),
+        ('"prompt":[]', 1),
+    ],
+)
+def test_answers_are_counted_that_a_completion_asks_for(members: str, answers: int) -> None:
+    """Each of several prompts has its own, and what is thrown away costs tokens as well."""
+    call = find("POST", "/v1/completions")
+    assert call is not None
+    assert read(call, b'{"model":"a",%b}' % members.encode()).n == answers
