@@ -8,9 +8,9 @@ tries it, and the others wait for what becomes of that. Gateways with the same R
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import random
 from typing import Final, NamedTuple
 
@@ -18,8 +18,6 @@ from gateway.algorithms.backoff import doubled
 from gateway.live import Tasks
 from gateway.outside.redis_link import RedisLink
 from gateway.outside.redis_scripts import Script
-
-logger = logging.getLogger("gateway.models")
 
 FIRST_PAUSE: Final = 5.0  # seconds, where nothing says how long; doubled each time
 LONGEST_PAUSE: Final = 120.0
@@ -127,6 +125,16 @@ class Cooldowns:
     def paused(self, now: float) -> list[tuple[Deployment, float, str]]:
         """What is left alone now, with the seconds left and the reason."""
         return [(each, state.until - now, state.why) for each, state in self._states.items() if state.until > now]
+
+    def troubles(self) -> Iterator[str]:
+        """See `Troubled`: keys that are refused, by their fingerprints."""
+        for deployment, seconds, why in self.paused(time.monotonic()):  # which is the loop's time
+            if why == "key":
+                key = f"its key of fingerprint {deployment.key}" if deployment.key else "requests without a key"
+                yield (
+                    f"the provider {deployment.provider} refuses {key}, which is tried again in {seconds:.0f} s; "
+                    "give it a valid key in models.yaml"
+                )
 
     def _of(self, deployment: Deployment) -> _State:
         state = self._states.get(deployment)

@@ -176,6 +176,9 @@ async def test_a_key_that_is_refused_is_not_the_clients_fault() -> None:
         answered = await made.ask("/v1/chat/completions", chat())
         again = await made.ask("/v1/chat/completions", chat())
         assert len(one.received) == 1
+        (trouble,) = made.owner.troubles()
+        assert "the provider one refuses its key" in trouble
+        assert "secret" not in trouble
     assert (answered.status, again.status) == (502, 503)
     assert b"secret-key-1" not in answered.body + again.body
 
