@@ -108,7 +108,8 @@ def why_taken(snapshot: Snapshot, route: str, method: str, host: str, path: str)
         return str(error)
     match = snapshot.table.match(method, host, normal.path, b"", [], {}, normal.pieces)
     if isinstance(match, Match) and match.rule.id == route:
-        return _why(match.form, " or ".join(match.rule.paths))
+        explanation = snapshot.table.explain(method, host, normal.path, b"", [], {}, normal.pieces)
+        return _why(match.form, explanation.path)
     if route == QUOTA_PATH:
         return "the gateway itself answers this path, where there are quotas"
     rule = next((handler.route for handler in snapshot.handlers if handler.route.id == route), None)

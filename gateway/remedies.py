@@ -171,7 +171,8 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     ),
     "upstream-bad-response": Remedy(
         "What the backend sent is no HTTP response.",
-        "See that the port speaks HTTP, and with or without TLS as the target says.",
+        "See that the port speaks HTTP, and with or without TLS as the target says; of a provider of models, that its "
+        "keys are valid.",
     ),
     "upstream-unavailable": Remedy(
         "The service has no endpoint that may get requests.",

@@ -58,8 +58,8 @@ def _lines(each: Mapping[str, Any], named: str) -> Iterator[str]:
 
 
 def _model(model: Mapping[str, Any]) -> Iterator[str]:
-    rule = "no rule" if model["rule"] is None else f"rule {model['rule']}"
-    yield f"model: {model['backend'] or 'none was asked'}, profile {model['profile'] or '-'} by {rule}"
+    rule = "as no rule fits" if model["rule"] is None else f"by rule {model['rule']}"
+    yield f"model: {model['backend'] or 'none was asked'}, profile {model['profile'] or '-'} {rule}"
     if len(model["candidates"]) > 1:
         yield f"  candidates: {', '.join(model['candidates'])}"
     yield from (f"  left out: {left['provider']}: {left['reason']}" for left in model["left_out"])

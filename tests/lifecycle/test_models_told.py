@@ -140,7 +140,9 @@ async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) 
     assert [each["model"] for each in last[:4]] == [
         {"backend": line["model_backend"]} | line["model"] for line in (refused, third, second, first)
     ]
-    assert "model: two/s*, profile fast by no rule\n  candidates: one/small, two/s*\n" in printed.stdout, printed.stderr
+    assert "model: two/s*, profile fast as no rule fits\n  candidates: one/small, two/s*\n" in printed.stdout, (
+        printed.stderr
+    )
     assert "  switched: one/small to two/s*: rate_limited\n" in printed.stdout, printed.stderr
 
 

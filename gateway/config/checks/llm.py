@@ -110,7 +110,7 @@ def _in_profile(models: ModelsFile, profile: Profile, place: Path) -> Iterator[F
 def _named_in_aliases(aliases: Mapping[str, Mapping[str, str]], place: Path) -> Iterator[tuple[Path, str]]:
     for alias, names in aliases.items():
         for name in names:
-            yield (*place, alias, name), name
+            yield (*place, alias, name, "[key]"), name
 
 
 def _unknown_provider(models: ModelsFile, name: str, place: Path) -> Iterator[Fault]:

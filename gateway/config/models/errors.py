@@ -80,7 +80,12 @@ def _unknown(file: str, path: Path) -> str:
     tops = [
         (where, place) for where, place in places if place == key
     ]  # a key in the wrong file is meant for the top of another
-    elsewhere = [f"in {where}, as {place}" for where, place in tops or places]
+    nearby = [
+        (where, place)
+        for where, place in places
+        if where == file and len(path) > 1 and place.split(".")[0].removesuffix("[]") == path[0]
+    ]  # and one that is known near this place is meant for there
+    elsewhere = [f"in {where}, as {place}" for where, place in tops or nearby or places]
     if elsewhere:
         return f"unknown key here; it belongs {' or '.join(elsewhere[:3])}"
     possible = suggest(key, known, 0.6)

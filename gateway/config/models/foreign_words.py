@@ -9,6 +9,7 @@ from functools import cache
 from gateway.config.problems import Path
 
 _ROUTE, _SERVICE, _CONSUMER, _SCHEME, _LIMIT, _ANY = "route", "service", "consumer", "scheme", "rate_limit", ""
+_PROVIDER, _ROUTING = "provider", "model_routing"
 
 _LEVELS: Mapping[str, str] = {
     "routes": _ROUTE,
@@ -19,6 +20,9 @@ _LEVELS: Mapping[str, str] = {
     "schemes": _SCHEME,
     "rate_limits": _LIMIT,
     "quotas": _LIMIT,
+    "providers": _PROVIDER,
+    "model_routing": _ROUTING,
+    "modelRouting": _ROUTING,
 }
 
 _WORDS: Mapping[tuple[str, str], Mapping[str, str]] = {
@@ -221,6 +225,34 @@ _WORDS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "minimum_number_of_calls": "breaker: {minimum: 20}",
         "wait_duration_in_open_state": "breaker: {open: 10s}",
         "permitted_number_of_calls_in_half_open_state": "breaker: {trials: 3}",
+    },
+    ("LiteLLM", _ANY): {
+        "model_list": "providers in models.yaml, each with its models; what clients call them: aliases",
+        "litellm_params": "a provider in models.yaml: base_url, keys, models",
+        "litellm_settings general_settings environment_variables": "nothing: see docs/coming-from.md",
+        "router_settings": "model_routing in models.yaml",
+        "model_group_alias": "aliases in models.yaml",
+        "context_window_fallbacks": "max_context_tokens and overflow of a profile",
+        "max_budget budget_duration": "budgets in models.yaml: limits: [{usd: ..., window: day}]",
+        "master_key": "consumers in auth.yaml, each with keys",
+    },
+    ("LiteLLM", _PROVIDER): {
+        "api_key": "keys: [${NAME}]",
+        "api_base": "base_url",
+        "model model_name": "models: [NAME]; what else clients may call them: aliases",
+        "custom_llm_provider": "protocol",
+        "rpm tpm": "budgets, or rate_limits in middleware.yaml",
+        "max_retries num_retries": "nothing: what fails goes to the next provider",
+    },
+    ("LiteLLM", _ROUTING): {
+        "fallbacks": "prefer_providers of a profile: the others follow by themselves",
+        "routing_strategy": "prefer_providers of a profile, and weight of its providers",
+    },
+    ("other gateways", _PROVIDER): {
+        "url": "base_url",
+    },
+    ("other gateways", _ROUTING): {
+        "profile": "use",
     },
     ("Spring", _LIMIT): {
         "replenish_rate burst_capacity": "limits: [10/s], burst: 20",

@@ -44,8 +44,8 @@ def _check_windows(limits: tuple[str, ...]) -> tuple[str, ...]:
     return limits
 
 
-def check_part(text: str) -> str:
-    """A part of a key in the form in which it is compared; raises the error of `refuse`."""
+def check_part(text: str, more: tuple[str, ...] = ()) -> str:
+    """A part of a key in the form in which it is compared; raises the error of `refuse`, which names `more`, too."""
     kind, colon, name = text.partition(":")
     if text in _PLAIN_PARTS or (kind == "claim" and name):
         return text
@@ -53,7 +53,8 @@ def check_part(text: str) -> str:
         return f"header:{parse_read_header(name)}"
     likely = _FOREIGN_PARTS.get(text.lower().lstrip("$").replace("-", "_"), "")
     hint = f"; write {likely}" if likely else ""
-    raise refuse("expected consumer, tenant, address, route, header:Name or claim:name", hint)
+    known = ", ".join(("consumer", "tenant", "address", "route", *more))
+    raise refuse(f"expected {known}, header:Name or claim:name", hint)
 
 
 LimitText = Annotated[str, Kind("limit", r"^[1-9][0-9]{0,8}/([1-9][0-9]{0,6})?[smhd]$"), accepted_by(parse_limit)]

@@ -1,7 +1,7 @@
 """From a fault to the problem that people read: its line, and the value that stands there."""
 
 from gateway.config.problems import Fault, Path, Problem, Severity, format_path, quote
-from gateway.config.yaml.document import Document, Node, Place, Scalar, Sequence, resolve
+from gateway.config.yaml.document import Document, Mapping, Node, Place, Scalar, Sequence, resolve
 
 SECRETIVE = frozenset(
     {"keys", "key", "hash", "basic", "password", "secret", "client_secret", "token", "signatures", "url", "jwks_url"}
@@ -12,10 +12,23 @@ SECRETIVE = frozenset(
 def to_problem(document: Document, fault: Fault, severity: Severity = "error") -> Problem:
     """The fault with its line. An error repeats the value it is about, unless that was expanded or may be a secret."""
     place = document.find(fault.path)
-    message = fault.message
+    message = fault.message + _indented(document, fault)
     if severity == "error" and not _may_be_secret(document.file, fault.path):
         message += _repeated(fault, place)
     return Problem(place.file, place.line, place.column, format_path(place.shown), message, severity)
+
+
+def _indented(document: Document, fault: Fault) -> str:
+    """The other remedy for an unknown key that stands behind an empty one: it may have lost its indentation."""
+    parent = document.find(fault.path[:-1]).node
+    if not fault.message.startswith("unknown key") or not isinstance(parent, Mapping):
+        return ""
+    before = ""
+    for key, entry in parent.entries.items():
+        if key == fault.path[-1]:
+            break
+        before = key if isinstance(entry.node, Scalar) and entry.node.plain and not entry.node.text else ""
+    return f"; if it belongs to {before}, indent it" if before else ""
 
 
 def _repeated(fault: Fault, place: Place) -> str:

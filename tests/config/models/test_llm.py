@@ -80,6 +80,13 @@ def test_both_spellings_are_one_key() -> None:
     ]
 
 
+def test_a_provider_that_lost_its_indentation_is_recognised() -> None:
+    """The remedy is another one than for a key that nobody knows."""
+    (line,) = wrong("providers:\nopenai: {keys: a}\n")
+    assert line.startswith("models.yaml:2:1: openai: unknown key")
+    assert line.endswith("; if it belongs to providers, indent it")
+
+
 def test_names_that_people_choose_keep_their_spelling() -> None:
     """A provider or alias in camelCase is not a key."""
     models = models_of("providers: {myOwn: {protocol: openai, baseUrl: 'http://a/v1'}}\naliases: {maxBody: {myOwn: x}}")
@@ -117,6 +124,23 @@ def test_errors_name_a_key_as_it_is_written() -> None:
         ("budgets: {b: {limits: [{usd: true, window: day}]}}", "expected dollars"),
         ("budgets: {b: {limits: [{usd: .nan, window: day}]}}", "expected dollars"),
         ("budgets: {b: {key: [user], limits: [{usd: 1, window: day}]}}", "expected consumer"),
+        (
+            "budgets: {b: {key: [team], limits: [{usd: 1, window: day}]}}",
+            "route, model, provider, profile, header:Name",
+        ),
+        (
+            "aliases: {quick: openai/gpt-5}",
+            "aliases.quick: expected the name of the model for each provider; write {openai",
+        ),
+        ("aliases: {quick: {opnai: gpt-5}}", 'did you mean "openai"? (got "opnai")'),
+        ("modelRouting: {rules: [{when: {header: {x-tier: gold}}, use: a}]}", "write {name: x-tier, equals: gold}"),
+        ("modelRouting: {rules: [{when: {header: x-tier}, use: a}]}", "write {name: x-tier}"),
+        (
+            "modelRouting: {rules: [{tenant: blue, use: a}]}",
+            "belongs in models.yaml, as model_routing.rules[].when.tenant",
+        ),
+        ("model_list: []", "it is a word of LiteLLM, which is here: providers in models.yaml"),
+        ("providers: {openai: {api_key: a}}", "it is a word of LiteLLM, which is here: keys: [${NAME}]"),
         ("guardrails: {g: {policy: NoCards}}", "a class is written"),
         ("guardrails: {g: {policy: 'a:B', on: [inputs]}}", "expected"),
     ],

@@ -15,7 +15,7 @@ _OWN_PARTS = ("model", "provider", "profile")
 
 
 def _check_part(text: str) -> str:
-    return text if text in _OWN_PARTS else check_part(text)
+    return text if text in _OWN_PARTS else check_part(text, _OWN_PARTS)
 
 
 BudgetKeyPart = Annotated[

@@ -13,7 +13,7 @@ from gateway.config.models.llm.prices import Prices
 from gateway.config.models.llm.providers import WELL_KNOWN, Provider, in_force
 from gateway.config.models.llm.routing import ModelRouting
 from gateway.config.models.llm.tool_quotas import ToolQuota
-from gateway.config.models.llm.values import ModelName, Name
+from gateway.config.models.llm.values import ModelName, NamesByProvider
 from gateway.config.models.policy import Named
 from gateway.config.values.addresses import HeaderName
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse, shorthand
@@ -77,7 +77,7 @@ class ModelsFile(Section):
     providers: Named[Provider] = Field(
         {}, description="The providers, by their names.", examples=[{"openai": {"keys": ["${OPENAI_KEY}"]}}]
     )
-    aliases: dict[ModelName, dict[Name, ModelName]] = Field(
+    aliases: dict[ModelName, NamesByProvider] = Field(
         {},
         description="Names that clients may use for models: for each, what it is called by which provider.",
         examples=[{"default-chat": {"openai": "gpt-5", "anthropic": "claude-sonnet-5"}}],

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from gateway.config.models.base import Model, Section
-from gateway.config.models.llm.values import ModelName, ModelPatterns, Name, Tokens
+from gateway.config.models.llm.values import ModelName, ModelPatterns, Name, NamesByProvider, Tokens
 from gateway.config.models.policy import Named, RouteGlob
 from gateway.config.values.addresses import parse_read_header
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, accepted_by, as_list, refuse, shorthand
@@ -33,6 +33,16 @@ class ValueWhen(Model):
     present: Unset[bool] = Field(None, description="true: it is there, whatever its value; false: it is not there.")
 
     _compiles = field_validator("regex")(check_regex)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_named(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise refuse("expected lines with name, and what the value must be", f"; write {{name: {value}}}")
+        if isinstance(value, dict) and len(value) == 1 and cls.model_fields.keys().isdisjoint(value):
+            key, wanted = next(iter(value.items()))
+            raise refuse("the name stands behind name:", f"; write {{name: {key}, equals: {wanted}}}")
+        return value
 
     @model_validator(mode="after")
     def _is_one(self) -> "ValueWhen":
@@ -71,7 +81,7 @@ class EstimatedTokens(Model):
 
 
 def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, dict) else value
+    return [value] if isinstance(value, dict | str) else value
 
 
 class When(Section):
@@ -200,7 +210,7 @@ class Profile(Section):
         description="The only providers that are asked, in this order; those with a `weight` share the requests "
         "that go to the first of them. Not together with `prefer_providers`.",
     )
-    aliases: dict[ModelName, dict[Name, ModelName]] = Field(
+    aliases: dict[ModelName, NamesByProvider] = Field(
         {}, description="Aliases of this profile, before those of the file."
     )
     overflow: Unset[Name] = Field(None, description="The profile for what is too long for this one.")

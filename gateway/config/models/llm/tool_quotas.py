@@ -13,7 +13,7 @@ from gateway.config.values.kinds import Kind, SomeOf, Text
 
 
 def _check_part(text: str) -> str:
-    return text if text == "tool" else check_part(text)
+    return text if text == "tool" else check_part(text, ("tool",))
 
 
 ToolKeyPart = Annotated[

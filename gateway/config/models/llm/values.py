@@ -27,6 +27,19 @@ ModelName = Annotated[
         "the name of a model is 1 to 200 visible ASCII characters, without spaces",
     ),
 ]
+
+
+def _by_provider(value: object) -> object:
+    if isinstance(value, str):
+        provider, slash, model = value.partition("/")
+        message = "expected the name of the model for each provider"
+        raise refuse(message, f"; write {{{provider}: {model}}}" if slash else f"; write {{PROVIDER: {value}}}")
+    return value
+
+
+NamesByProvider = Annotated[dict[Name, ModelName], BeforeValidator(_by_provider)]
+"""What a model is called by which provider."""
+
 ModelPattern = Annotated[
     str,
     TextLike(
