@@ -68,6 +68,15 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
+class Keeping:
+    """How a profile keeps answers."""
+
+    ttl: float  # seconds
+    by_tenant: bool  # or by consumer
+    most: int  # bytes of an answer
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What may answer, and in which order."""
 
@@ -82,6 +91,7 @@ class Profile:
     temperature: tuple[float | None, float | None] = (None, None)  # the least and the most
     hedge: float | None = None  # seconds, after which the next one is asked, too
     guards: tuple[Guard, ...] = ()
+    keeping: Keeping | None = None  # how answers are used again; None: not at all
 
     def allows(self, exchange: Exchange) -> bool:
         """Whether this caller may use it: as one of the consumers, or by tenant or group, where any are named."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from gateway.algorithms.globs import Glob
 from gateway.algorithms.linear_regex import LinearRegex, TextTooLong
 from gateway.auth.identities import header_names
+from gateway.cache.configured import cache_of
 from gateway.config.models.llm.file import ModelsFile
 from gateway.config.models.llm.providers import Provider
 from gateway.config.models.llm.routing import Choice, ModelRouting, ValueWhen
@@ -20,7 +21,8 @@ from gateway.http import Exchange, Handler
 from gateway.http.fields import lines_of
 from gateway.live import Place
 from gateway.llm.affinity import KEY_FILE, Seal
-from gateway.llm.choosing import Allowed, Offer, Profile, Rule, Table, Test, When
+from gateway.llm.cache import AnswerCache
+from gateway.llm.choosing import Allowed, Keeping, Offer, Profile, Rule, Table, Test, When
 from gateway.llm.content import contents_of
 from gateway.llm.cooldown import Cooldowns, SharedCooldowns
 from gateway.llm.draining import Drains
@@ -84,6 +86,9 @@ def _profile(name: str, config: ProfileConfig, guards: Mapping[str, Guard]) -> P
         most_output=config.max_output_tokens,
         temperature=(config.temperature.min, config.temperature.max),
         hedge=config.hedge.after if config.hedge is not None else None,
+        keeping=Keeping(config.cache.ttl, config.cache.shared_by == "tenant", config.cache.max_size)
+        if config.cache is not None
+        else None,
         guards=tuple(guards[guard] for guard in config.guardrails if guard in guards),
     )
 
@@ -205,7 +210,10 @@ def models_of(context: Context, way: Way, total: float, guards: Mapping[str, Gua
     failover = Failover(providers, cooldowns, loads, Limits(models.hold_size, models.hold_time), drains)
     money = context.once("model money", lambda: money_of(context))
     keys = sum(len(provider.keys) for provider in providers.values() if provider.protocol == "openai")
-    return Models(table_of(models, guards), money, failover, _seal(context, models) if keys > 1 else None, settings)
+    seal = _seal(context, models) if keys > 1 else None
+    keeping = any(profile.cache is not None for profile in models.model_routing.profiles.values())
+    answers = AnswerCache(cache_of(context), context.configuration.digest) if keeping else None
+    return Models(table_of(models, guards), money, failover, seal, settings, answers)
 
 
 def _seal(context: Context, models: ModelsFile) -> Seal:

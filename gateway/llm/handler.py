@@ -20,6 +20,7 @@ from gateway.llm.affinity import NotOurs, Origin, Seal, Sealing
 from gateway.llm.answering import final, not_there
 from gateway.llm.answers import ListedModel, model_entry, model_list
 from gateway.llm.apis import AUDIO, IMAGES, RESPONSES, RESPONSES_BY_ID, Call, find
+from gateway.llm.cache import AnswerCache
 from gateway.llm.choosing import (
     Ask,
     Candidate,
@@ -73,7 +74,16 @@ class Models:
 
     name: Final = "models"
 
-    def __init__(self, table: Table, money: Money, failover: Failover, seal: Seal | None, settings: Settings) -> None:
+    def __init__(
+        self,
+        table: Table,
+        money: Money,
+        failover: Failover,
+        seal: Seal | None,
+        settings: Settings,
+        answers: AnswerCache | None = None,
+    ) -> None:
+        self._answers = answers  # None: no profile has a cache
         self.table = table
         self.money = money
         self.failover = failover
@@ -103,6 +113,19 @@ class Models:
         if going.several and going.origin is None and call.api is RESPONSES_BY_ID:
             raise ModelError(ErrorKind.NO_ROUTE, "there is no response of this id", "response_not_found")
         await guard_request(going, self._guards(going, choice))
+        response = await self._answered(going, ask, choice)
+        if self.settings.says_who and response.session is None:
+            response.headers += _said(going.record)
+        if keeping is not None and response.session is None:
+            keeping.watch(response)
+        return response
+
+    async def _answered(self, going: Going, ask: Ask, choice: Choice) -> Response:
+        """The answer: one that is kept, or that of a provider. Raises GatewayError."""
+        answers = self._answers
+        wanted = answers.wanted(going, choice) if answers is not None else None
+        if answers is not None and wanted is not None and (kept := await answers.found(going, wanted)) is not None:
+            return kept
         await self._reserve(going, choice)
         if choice.profile.hedge is None:
             outcome = await self.failover.answer(going, choice.candidates)
@@ -111,11 +134,9 @@ class Models:
         if isinstance(outcome, Failure) and outcome.reason == "context_overflow":
             outcome = await self._overflowed(going, ask, choice, outcome)
         response = final(going, outcome) if isinstance(outcome, Failure) else outcome
-        if self.settings.says_who and response.session is None:
-            response.headers += _said(going.record)
-        if keeping is not None and response.session is None:
-            keeping.watch(response)
-        return response
+        if answers is None or wanted is None:
+            return response
+        return await answers.kept(going, wanted, response)
 
     async def explain(self, exchange: Exchange) -> Decided | None:
         """What would be decided, without reserving or sending anything; None where the gateway itself would answer.

@@ -217,10 +217,6 @@ def _guardrails(models: ModelsFile) -> Iterator[Fault]:
             missing = "stream" if seen == "whole" else "output"
             message = f"it looks at {seen} answers only, and clients may ask for {unseen} ones; add {missing}"
             yield Fault(("guardrails", name, "on"), message, show_value=False)
-    for name, profile in models.model_routing.profiles.items():
-        if profile.cache is not None:
-            message = "this has no effect yet: no answer of a model is kept; remove it"
-            yield Fault(("model_routing", "profiles", name, "cache"), message, show_value=False)
 
 
 def _others(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:

@@ -1,0 +1,165 @@
+"""Answers that are used again: for whom, of which requests, whole and as streams, and what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.demo_models import DemoModels, serving
+
+from .support import Gateway, chat, gateway
+
+MODELS = """
+providers: {one: {protocol: openai, base_url: "http://127.0.0.1:%d/v1", keys: [key-of-one]}}
+modelRouting: {default: fast, profiles: {fast: {cache: %s}}}
+budgets: {all: {key: [profile], limits: [{tokens: 100000, window: day}]}}
+prices: {unknown: free}
+"""
+KEYS = {name: hashlib.sha256(f"key-of-{name}-0123456789".encode()).hexdigest() for name in ("ann", "bob", "eve")}
+AUTH = f"""
+default: [keys]
+schemes: {{keys: {{api_key: {{}}}}}}
+consumers:
+  - {{name: ann, tenant: acme, keys: ["sha256:{KEYS["ann"]}"]}}
+  - {{name: bob, tenant: acme, keys: ["sha256:{KEYS["bob"]}"]}}
+  - {{name: eve, tenant: evil, keys: ["sha256:{KEYS["eve"]}"]}}
+"""
+OPEN = "routes: [{id: models, path: /*, target: models, auth: []}]\n"
+CLOSED = "routes: [{id: models, path: /*, target: models}]\n"
+
+
+@asynccontextmanager
+async def caching(cache: str = "{}", *, auth: bool = False) -> AsyncIterator[tuple[Gateway, DemoModels]]:
+    provider = DemoModels()
+    async with serving(provider) as port:
+        routes, callers = (CLOSED, AUTH) if auth else (OPEN, "")
+        async with gateway(MODELS % (port, cache), routes=routes, auth=callers) as made:
+            yield made, provider
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_same_request_is_answered_again_at_no_cost(stream: bool) -> None:
+    """Byte for byte, as a stream where one is asked for, with a header that says so."""
+    async with caching() as (made, provider):
+        first = await made.ask("/v1/chat/completions", chat(stream=stream))
+        again = await made.ask("/v1/chat/completions", chat(stream=stream))
+        assert (first.headers["x-gateway-cache"], again.headers["x-gateway-cache"]) == ("miss", "hit")
+        assert again.body == first.body
+        assert again.headers["content-type"] == first.headers["content-type"]
+        assert again.headers["x-gateway-model-backend"] == first.headers["x-gateway-model-backend"]
+        assert int(again.headers["age"]) >= 0
+        assert len(provider.received) == 1
+        assert first.noted.committed_tokens > 0
+        assert (again.noted.committed_tokens, again.noted.reserved_tokens, again.noted.cost_micros) == (0, 0, 0)
+        assert again.noted.finished
+
+
+async def test_order_and_spaces_make_no_other_request() -> None:
+    """Everything else does."""
+    async with caching() as (made, provider):
+        await made.ask("/v1/chat/completions", b'{"model":"small","messages":[{"role":"user","content":"a"}]}')
+        body = b'{ "messages":[{"content":"a","role":"user"}], "model":"small"}'
+        assert (await made.ask("/v1/chat/completions", body)).headers["x-gateway-cache"] == "hit"
+        for other in (chat("large"), chat(temperature=1), chat(messages=[{"role": "user", "content": "A"}])):
+            assert (await made.ask("/v1/chat/completions", other)).headers["x-gateway-cache"] == "miss"
+        assert len(provider.received) == 4
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"tools": [{"type": "function", "function": {"name": "x", "parameters": {"type": "object"}}}]},
+        {"store": True},
+        {"functions": [{"name": "x", "parameters": {"type": "object"}}]},
+    ],
+)
+async def test_what_has_tools_or_is_stored_is_asked_again(others: Mapping[str, Any]) -> None:
+    """There is no header either."""
+    async with caching() as (made, provider):
+        for _ in range(2):
+            answered = await made.ask("/v1/chat/completions", chat(**others))
+            assert "x-gateway-cache" not in answered.headers
+        assert len(provider.received) == 2
+
+
+async def test_a_response_is_kept_only_where_the_provider_stores_none() -> None:
+    """Which it does where the request says nothing of it."""
+    async with caching() as (made, provider):
+        cases: tuple[tuple[dict[str, Any], int], ...] = (({}, 2), ({"store": True}, 4), ({"store": False}, 5))
+        for others, number in cases:
+            for _ in range(2):
+                await made.ask("/v1/responses", {"model": "small", "input": "hi", **others})
+            assert len(provider.received) == number
+
+
+async def test_a_name_that_is_there_twice_is_not_kept() -> None:
+    """Nobody knows which one the provider reads."""
+    body = b'{"model":"small","messages":[{"role":"user","content":"a"}],"messages":[{"role":"user","content":"b"}]}'
+    async with caching() as (made, provider):
+        await made.ask("/v1/chat/completions", body)
+        await made.ask("/v1/chat/completions", body)
+        assert len(provider.received) == 2
+
+
+@pytest.mark.parametrize(("shared", "hits"), [("consumer", []), ("tenant", ["bob"])])
+async def test_no_one_gets_what_another_was_answered(shared: str, hits: list[str]) -> None:
+    """Unless those of a tenant share; another tenant never does."""
+    async with caching(f"{{shared_by: {shared}}}", auth=True) as (made, _):
+        found = []
+        for name in ("ann", "bob", "eve", "ann"):
+            headers = [("authorization", f"Bearer key-of-{name}-0123456789")]
+            answered = await made.ask("/v1/chat/completions", chat(), headers=headers)
+            assert answered.status == 200
+            found.append((name, answered.headers["x-gateway-cache"]))
+        assert [name for name, said in found if said == "hit"] == [*hits, "ann"]
+
+
+@pytest.mark.parametrize("fault", ["cut-after", "end-after", "error-after", "error-200", "fail-400"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_not_whole_is_not_kept(fault: str, stream: bool) -> None:
+    """Neither a part of a stream nor an error."""
+    async with caching() as (made, provider):
+        provider.fault = fault
+        first = await made.ask("/v1/chat/completions", chat(stream=stream))
+        provider.fault = ""
+        answered = await made.ask("/v1/chat/completions", chat(stream=stream))
+        whole = not stream and fault in ("end-after", "error-after") and first.status == 200
+        assert whole or answered.headers.get("x-gateway-cache", "miss") == "miss"
+
+
+async def test_a_stream_whose_client_goes_away_is_not_kept() -> None:
+    """It has not come as a whole."""
+    async with caching() as (made, provider):
+        provider.fault = "slow-20"
+        exchange, response = await made.open("/v1/chat/completions", chat(stream=True))
+        assert not isinstance(response.body, bytes)
+        await response.body.read()
+        response.body.close()
+        exchange.close()
+        provider.fault = ""
+        answered = await made.ask("/v1/chat/completions", chat(stream=True))
+        assert answered.headers["x-gateway-cache"] == "miss"
+
+
+async def test_an_answer_ends_with_its_time() -> None:
+    """And a client may ask for a fresh one before."""
+    async with caching("1s") as (made, provider):
+        await made.ask("/v1/chat/completions", chat())
+        fresh = [("cache-control", "no-cache")]
+        assert (await made.ask("/v1/chat/completions", chat(), headers=fresh)).headers["x-gateway-cache"] == "miss"
+        await asyncio.sleep(1.05)
+        assert (await made.ask("/v1/chat/completions", chat())).headers["x-gateway-cache"] == "miss"
+        assert len(provider.received) == 3
+
+
+async def test_what_is_too_long_passes_and_is_not_kept() -> None:
+    """By `max_size`."""
+    async with caching("{max_size: 1KiB}") as (made, provider):
+        for _ in range(2):
+            await made.ask("/v1/chat/completions", chat("small+words-500", stream=True))
+        assert len(provider.received) == 2
