@@ -229,7 +229,10 @@ async def _model(
         return {}, "answered", verdict
     config = snapshot.configuration.models
     assert config is not None
-    return described(decided, models.failover, config.model_routing, exchange), "forwarded", verdict
+    said = described(decided, models.failover, config.model_routing, exchange)
+    if (refusal := decided.refusal) is not None:
+        return said, "refused", f"refused by {refusal}"
+    return said, "forwarded", verdict
 
 
 def _left_out(exchange: Exchange) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gateway.http import Exchange
+from gateway.http import Decision, Exchange
 from gateway.http.model_record import LeftOut, ModelRecord
 from gateway.llm.choosing import Candidate
 from gateway.llm.claims import Refused, Wanted
@@ -37,23 +37,35 @@ class Bill:
         if not self._money.budgets.budgets:
             return None
         record = self._record
+        wanted = self._wanted(exchange, candidates, output_limit, generates=generates)
+        self._hold = hold = await self._money.budgets.reserve(exchange, wanted)
+        record.reserved_tokens, record.reserved_micros = hold.tokens, hold.micros
+        return hold.output_limit
+
+    def explain(
+        self, exchange: Exchange, candidates: Sequence[Candidate], output_limit: int | None, *, generates: bool
+    ) -> list[Decision]:
+        """What budgets would say of that. Raises Refused where no candidate has a price."""
+        budgets = self._money.budgets
+        return budgets.explain(exchange, self._wanted(exchange, candidates, output_limit, generates=generates))
+
+    def _wanted(
+        self, exchange: Exchange, candidates: Sequence[Candidate], output_limit: int | None, *, generates: bool
+    ) -> Wanted:
         backends = tuple((candidate.provider, candidate.model) for candidate in candidates)
         seconds = exchange.deadline - asyncio.get_running_loop().time()
-        wanted = Wanted(
+        return Wanted(
             backends,
             self._route,
-            record.profile,
+            self._record.profile,
             self.estimated,
             output_limit,
             seconds,
-            record.asked,
+            self._record.asked,
             self._tier,
             generates,
             self._choices,
         )
-        self._hold = hold = await self._money.budgets.reserve(exchange, wanted)
-        record.reserved_tokens, record.reserved_micros = hold.tokens, hold.micros
-        return hold.output_limit
 
     def twin(self, record: ModelRecord) -> Bill:
         """Another one for the same request, with nothing reserved."""

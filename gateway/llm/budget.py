@@ -88,13 +88,20 @@ class Budgets:
         return hold
 
     def explain(self, exchange: Exchange, wanted: Wanted) -> list[Decision]:
-        """What each budget would say of a request now, as far as this process knows; nothing is held for it."""
+        """What each budget would say of a request now, as far as this process knows; nothing is held for it. Of
+        several backends, of the first that its own budgets let pass. Raises Refused where none has a price."""
         if not wanted.backends:
             return []
-        first = wanted.backends[:1]
-        claims = self.claims(exchange, wanted, wanted.backends, by_backend=False)
-        claims += self.claims(exchange, wanted, first, by_backend=True)
-        return [explained(claim) for claim in claims]
+        hold = Hold(self, exchange, wanted)
+        hold.leave_out_unpriced()
+        backends = [backend for backend in wanted.backends if backend not in hold.unpriced]
+        said = [explained(claim) for claim in self.claims(exchange, wanted, backends, by_backend=False)]
+        own: list[Decision] = []
+        for backend in backends:
+            own = [explained(claim) for claim in self.claims(exchange, wanted, [backend], by_backend=True)]
+            if all(decision.verdict != "deny" for decision in own):
+                break
+        return said + own
 
     def name(self) -> str:
         """Of a hold: no other one is called so, here or elsewhere."""

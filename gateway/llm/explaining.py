@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import orjson
 
 from gateway.config.models.llm.routing import ModelRouting
 from gateway.errors import GatewayError
-from gateway.http import Exchange
+from gateway.http import Decision, Exchange
 from gateway.llm.choosing import Ask, Candidate, Choice
 from gateway.llm.failover import Failover
 from gateway.llm.speaking import ModelError
@@ -24,6 +24,13 @@ class Decided:
 
     ask: Ask
     choice: Choice
+    budgets: Sequence[Decision]
+
+    @property
+    def refusal(self) -> str | None:
+        """Why a budget would refuse it; None where none would."""
+        denied = (decision for decision in self.budgets if decision.verdict == "deny")
+        return next((f"{decision.rule}: {decision.reason}" for decision in denied), None)
 
 
 def described(decided: Decided, failover: Failover, routing: ModelRouting, exchange: Exchange) -> dict[str, Any]:
@@ -45,7 +52,8 @@ def described(decided: Decided, failover: Failover, routing: ModelRouting, excha
     if choice.overflowed:
         said["overflowed"] = [f"{name} takes fewer tokens" for name in choice.overflowed]
     now = [line for candidate in choice.candidates for line in _now(candidate, failover, exchange)]
-    return said | {"now": now}
+    budgets = [f"{decision.verdict} {decision.rule}: {decision.reason}" for decision in decided.budgets]
+    return said | {"budgets": budgets, "now": now}
 
 
 def refused(error: GatewayError) -> str:

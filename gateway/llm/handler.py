@@ -13,7 +13,7 @@ from typing import Final
 from gateway.auth.credentials import without_parameters
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Exchange, Response
+from gateway.http import Decision, Exchange, Response
 from gateway.http.model_record import LeftOut, ModelRecord
 from gateway.llm.accounting import Bill
 from gateway.llm.affinity import NotOurs, Origin, Seal, Sealing
@@ -148,7 +148,12 @@ class Models:
             return None
         going = await self._read(exchange, call, time.perf_counter())
         ask = self._ask(going)
-        return Decided(ask, self._chosen(going, ask) if call.api is not RESPONSES_BY_ID else self._keeping(going))
+        choice = self._chosen(going, ask) if call.api is not RESPONSES_BY_ID else self._keeping(going)
+        said: list[Decision] = []
+        if call.api.metered:
+            limit = _allowed(going.request, choice.profile)
+            said = going.bill.explain(exchange, choice.candidates, limit, generates=call.api.generates)
+        return Decided(ask, choice, said)
 
     async def _read(self, exchange: Exchange, call: Call, began: float) -> Going:
         """Read as much of a request as decides what becomes of it."""
@@ -263,8 +268,7 @@ class Models:
 
     async def _reserve(self, going: Going, choice: Choice) -> None:
         """Hold what the request may need, and see that its answer has a limit where it needs one. Raises Refused."""
-        api, asked, most = going.call.api, going.request.output_limit, choice.profile.most_output
-        allowed = asked if most is None or (asked is not None and asked <= most) else most
+        api, asked, allowed = going.call.api, going.request.output_limit, _allowed(going.request, choice.profile)
         limit = None
         if api.metered:
             limit = await going.bill.reserve(going.exchange, choice.candidates, allowed, generates=api.generates)
@@ -345,6 +349,12 @@ def _called(exchange: Exchange) -> Call:
         detail = f"there is no API of models at {exchange.method} {exchange.target_path}"
         raise ModelError(ErrorKind.NO_ROUTE, detail, "unknown_url")
     return call
+
+
+def _allowed(request: ModelRequest, profile: Profile) -> int | None:
+    """The limit of the output: what is asked for, as far as the profile lets it."""
+    asked, most = request.output_limit, profile.most_output
+    return asked if most is None or (asked is not None and asked <= most) else most
 
 
 def _check_temperature(request: ModelRequest, profile: Profile) -> None:

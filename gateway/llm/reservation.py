@@ -72,7 +72,7 @@ class Hold:
     async def begin(self) -> None:
         """Reserve for the first backend that may be tried. Raises Refused."""
         wanted = self._wanted
-        self._leave_out_unpriced()
+        self.leave_out_unpriced()
         backends = [backend for backend in wanted.backends if backend not in self.unpriced]
         claims = self._budgets.claims(self._exchange, wanted, backends, by_backend=False)
         await place(self._fixed, self._budgets.name(), self._exchange, claims, wanted.seconds)
@@ -132,7 +132,7 @@ class Hold:
         self._end(_Spent(), requests=0)
         return True
 
-    def _leave_out_unpriced(self) -> None:
+    def leave_out_unpriced(self) -> None:
         if not self._budgets.money:
             return
         backends, budgets = self._wanted.backends, self._budgets

@@ -15,7 +15,7 @@ from tests.docs.metrics import listed
 from .programs import ROOT
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana").glob("*.json"))
-METRIC = re.compile(r"\b(?:gateway|http|process)_\w+")
+METRIC = re.compile(r"\b(?:gateway|http|llm|process)_\w+")
 
 
 @pytest.fixture(params=DASHBOARDS, ids=lambda path: path.stem)
@@ -47,8 +47,8 @@ def test_its_panels_stand_beside_each_other(dashboard: dict[str, Any]) -> None:
     assert all(panel["fieldConfig"]["defaults"]["unit"] for panel in panels)
 
 
-def test_they_are_five() -> None:
+def test_they_are_six() -> None:
     """Each with an address of its own in Grafana, and found by the same tag."""
     read = [json.loads(path.read_text()) for path in DASHBOARDS]
-    assert len({each["uid"] for each in read}) == len(read) == 5
+    assert len({each["uid"] for each in read}) == len(read) == 6
     assert all(each["tags"] == ["flowmaster"] for each in read)

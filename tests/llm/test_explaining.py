@@ -124,6 +124,24 @@ async def test_what_is_left_alone_now_is_said() -> None:
     assert line.endswith(": rate_limited")
 
 
+async def test_budgets_say_what_they_would_say() -> None:
+    """What a budget would refuse is explained as refused, by its name; nothing is reserved for it."""
+    limits = "output_reserve: requested, limits: [{tokens: 2000, window: month}]"
+    budgets = f"budgets: {{all: {{key: [route], store: memory, {limits}}}}}\n"
+    async with two_providers(MODELS + budgets, routes=ROUTES, auth=AUTH) as (gateway, _, _):
+        fits = await explained(gateway, "/v1/chat/completions", chat(max_tokens=100), [])
+        large = chat(max_tokens=100_000)
+        refused = await explained(gateway, "/v1/chat/completions", large, [("x-route-profile", "heavy")])
+        answered = await gateway.ask("/v1/chat/completions", large, headers=[("x-route-profile", "heavy")])
+        assert gateway.snapshot.money is not None
+        assert gateway.snapshot.money.budgets.tally.open == 0
+    assert (fits["outcome"], len(fits["budgets"])) == ("forwarded", 1)
+    assert fits["budgets"][0].startswith("allow budget:all: ")
+    assert (refused["outcome"], answered.status) == ("refused", 429)
+    assert refused["verdict"].startswith("refused by budget:all: ")
+    assert refused["profile"] == "heavy"
+
+
 async def test_without_a_body_nothing_is_decided() -> None:
     """The body names the model: where none is given, that is said; lists of models are the gateway's own."""
     async with two_providers(MODELS, routes=ROUTES, auth=AUTH) as (gateway, _, _):

@@ -51,6 +51,18 @@ schemes:
 consumers:
 - {{name: app, tenant: acme, keys: [{{hash: "{key_hash("app-key-0123456789abcdef")}", expires: 2099-01-01T00:00:00Z}}]}}
 """
+MODELS = """
+providers:
+  ill: {{protocol: openai, base_url: 'http://127.0.0.1:{backend}/ill/v1', models: [small, broken]}}
+  well: {{protocol: openai, base_url: 'http://127.0.0.1:{backend}/v1', models: [small]}}
+modelRouting: {{default: all, profiles: {{all: {{preferProviders: [ill, well]}}}}}}
+budgets: {{all: {{key: [tenant], store: memory, limits: [{{tokens: 1000000, window: day}}]}}}}
+"""
+STREAM = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n'
+    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    b"data: [DONE]\n\n"
+)
 CERTIFICATE = (
     "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=x -addext subjectAltName=IP:127.0.0.1 "
     "-keyout key.pem -out certificate.pem"
@@ -72,6 +84,15 @@ class Backend(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "max-age=60")
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        """Stream what a model says, without its usage; /ill fails."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(503 if self.path.startswith("/ill") else 200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", str(len(STREAM)))
+        self.end_headers()
+        self.wfile.write(STREAM)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -101,6 +122,7 @@ def world(directory: Path) -> Iterator[GatewayProcess]:
     context.load_cert_chain(config / "certificate.pem", config / "key.pem")
     with running_redis(directory) as redis, backend() as port, backend(context) as sealed:
         (config / "found.yaml").write_text(f"['127.0.0.1:{port}']\n")
+        (config / "models.yaml").write_text(MODELS.format(backend=port))
         dead = free_port()
         with running_gateway(
             directory,
@@ -124,3 +146,6 @@ def ask(gateway: GatewayProcess) -> None:
         ("/nowhere", {}),
     ):
         httpx2.get(gateway.url + path, headers=headers)
+    for model in ("small", "broken"):
+        body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+        httpx2.post(f"{gateway.url}/v1/chat/completions", json=body, headers=key, timeout=20)
