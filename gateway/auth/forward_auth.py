@@ -30,6 +30,7 @@ from gateway.http.fields import (
     values,
 )
 from gateway.http.header_filter import is_of_proxies
+from gateway.http.trace_context import TRACE_FIELDS, trace_lines
 from gateway.outside.breaker import Requester
 from gateway.upstream.request import prefix_before, response_headers
 
@@ -116,9 +117,12 @@ class ForwardAuth:
         yield b"accept-encoding", b"identity"
         if token is not None and b"authorization" not in exchange.fields:
             yield b"authorization", b"Bearer " + token
+        traced = trace_lines(exchange.extra_headers)
+        yield from traced
         for name in self.request_headers:
             if (
                 name in exchange.fields
+                and not (traced and name in TRACE_FIELDS)
                 and name != b"x-forwarded-prefix"
                 and (exchange.peer_trusted or not is_of_proxies(name))
             ):

@@ -24,7 +24,8 @@ from gateway.auth.turns import owner_of
 from gateway.config.models.auth.introspection import IntrospectionScheme
 from gateway.config.models.auth.scheme_keys import Claims as ClaimNames
 from gateway.errors import ErrorKind
-from gateway.http import Exchange
+from gateway.http import Exchange, Headers
+from gateway.http.trace_context import trace_lines
 from gateway.outside.breaker import Requester
 
 REMEMBERED = 16 * 1024**2  # bytes of answers about tokens that hold
@@ -95,19 +96,21 @@ class Introspection:
         known = self._known.get(digest) or self._refused.get(digest)
         if known is not None and time.time() < known[1]:
             return known[0]
-        return NOT_ASKED if dry_run else await self._look_up(digest, token, owner_of(exchange))
+        return NOT_ASKED if dry_run else await self._look_up(digest, token, exchange)
 
-    async def _look_up(self, digest: bytes, token: bytes, address: Hashable) -> AuthResult:
+    async def _look_up(self, digest: bytes, token: bytes, exchange: Exchange) -> AuthResult:
         """Several requests with the same token wait for one look-up, which goes on when one of them gives up."""
         look_up = self._look_ups.get(digest)
         if look_up is None:
-            look_up = self._look_ups[digest] = asyncio.create_task(self._asked(digest, token, address))
+            asked = self._asked(digest, token, owner_of(exchange), trace_lines(exchange.extra_headers))
+            look_up = self._look_ups[digest] = asyncio.create_task(asked)
         return await asyncio.shield(look_up)
 
-    async def _asked(self, digest: bytes, token: bytes, address: Hashable) -> AuthResult:
+    async def _asked(self, digest: bytes, token: bytes, address: Hashable, traced: Headers) -> AuthResult:
         try:
             form = {"token": token.decode("ascii"), "token_type_hint": "access_token"}
-            answer = await self._service.ask(Query("POST", self._credentials, form), Requester(address, digest))
+            query = Query("POST", [*self._credentials, *traced], form)
+            answer = await self._service.ask(query, Requester(address, digest))
             if answer.status != 200:
                 raise AuthServerError(f"{self._service.shown} answered {answer.status}")
             result, seconds = self._judge(_members(answer.body, self._service.shown), token)

@@ -21,6 +21,8 @@ B3_FIELDS: Final = frozenset(
     {b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"}
 )
 
+TRACE_FIELDS: Final = B3_FIELDS | {b"traceparent", b"tracestate"}
+
 MOST_MEMBERS: Final = 32  # of a tracestate
 MOST_BAGGAGE: Final = 8192  # bytes
 
@@ -156,3 +158,8 @@ def baggage_lines(headers: Headers) -> Lines:
             kept.append(member)
             left -= len(member) + 1
     return ((b"baggage", b",".join(kept)),) if kept else ()
+
+
+def trace_lines(lines: Lines) -> Headers:
+    """Of the lines that a backend gets, those that say which trace a request belongs to; without its baggage."""
+    return [line for line in lines if line[0] in TRACE_FIELDS]

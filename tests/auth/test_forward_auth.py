@@ -68,6 +68,20 @@ async def test_the_service_learns_what_the_request_is() -> None:
         assert await exchange.body.read() == b"the body"
 
 
+async def test_the_service_learns_which_trace_the_request_belongs_to() -> None:
+    """That which the backend gets, and not what the client has made up; never its baggage."""
+    settings = {"request_headers": ["traceparent", "x-other"]}
+    async with asking(replying(200), **settings) as (scheme, service):
+        exchange = request(traceparent=f"00-{'1' * 32}-{'2' * 16}-01", x_other="o")
+        own = f"00-{'a' * 32}-{'b' * 16}-03".encode()
+        exchange.extra_headers += ((b"traceparent", own), (b"tracestate", b"a=1"), (b"baggage", b"shop=3"))
+        recognised(await scheme.authenticate(exchange))
+        (asked,) = service.asked
+        assert [value for name, value in asked.headers if name == "traceparent"] == [own.decode()]
+        assert (asked.header("tracestate"), asked.header("x-other")) == ("a=1", "o")
+        assert asked.header("baggage") is None
+
+
 async def test_its_answer_says_who_calls_and_what_the_backend_gets() -> None:
     """Identity and headers are taken from the answer; what clients send under those names is removed."""
     identity = {"consumer": "X-User", "tenant": "X-Tenant", "groups": "X-Groups", "scopes": "X-Scopes"}

@@ -62,6 +62,17 @@ async def test_the_answer_says_who_calls() -> None:
         assert (kind, b64decode(pair)) == ("Basic", b"gate%3Away:s+e")
 
 
+async def test_the_service_learns_which_trace_the_request_belongs_to() -> None:
+    """Of several requests that share a question, that of the first."""
+    async with introspecting() as (scheme, service):
+        exchange = make_exchange(headers=[("authorization", "Bearer opaque-1")])
+        own = f"00-{'a' * 32}-{'b' * 16}-03"
+        exchange.extra_headers += ((b"traceparent", own.encode()), (b"baggage", b"shop=3"))
+        recognised(await scheme.authenticate(exchange))
+        (asked,) = service.asked
+        assert (asked.header("traceparent"), asked.header("baggage")) == (own, None)
+
+
 async def test_the_gateway_may_show_a_token_of_its_own() -> None:
     """Instead of a name and a secret."""
     async with introspecting(token="gateway-token") as (scheme, service):
