@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,13 @@ class Prometheus:
         assert answer["status"] == "success", (expression, answer)
         found: list[Any] = answer["data"]["result"]
         return found
+
+    def exemplars(self, expression: str) -> list[Any]:
+        """Those of the last minute."""
+        now = time.time()
+        span: dict[str, str | float] = {"query": expression, "start": now - 60, "end": now + 1}
+        series = httpx2.get(f"{self._url}/api/v1/query_exemplars", params=span).json()["data"]
+        return [exemplar for one in series for exemplar in one["exemplars"]]
 
     def rules(self) -> list[Any]:
         """Those that it evaluates, with what came of it."""

@@ -91,7 +91,9 @@ def plan_metrics(configuration: Configuration, plan: Plan, families: Families) -
         made = plan.need(("telemetry", destination, form), pipeline, PLACE)
         return MetricReader(families, form.interval, made)
 
-    plan.need(("telemetry reader", destination, form), reader, PLACE)
+    living = plan.need(("telemetry reader", destination, form), reader, PLACE)
+    paths = {route.id: route.all_paths[0] for route in configuration.routes.routes if len(route.all_paths) == 1}
+    plan.after_adoption(lambda: living.know(paths))
 
 
 def _check_packages(configuration: Configuration, destination: Destination) -> None:

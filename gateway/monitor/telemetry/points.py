@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice, pairwise
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from gateway.algorithms.percentiles import SCALE, Sketch
 from gateway.families import Buckets, Distribution, Family, Sample
 from gateway.monitor.exposition.form import unicode
 from gateway.monitor.telemetry.exporters import SCOPE, Exporting
-from gateway.monitor.telemetry.metric_names import UP_AND_DOWN, attribute_of, name_of, unit_of
+from gateway.monitor.telemetry.metric_names import NAMES, UP_AND_DOWN, attribute_of, name_of, unit_of
 from gateway.monitor.telemetry.pipeline import Verdict
 from gateway.monitor.telemetry.reading import Reading
 from gateway.monitor.telemetry.settings import Destination, Form
@@ -100,11 +100,13 @@ class ReadingSender:
         for family in reading.families:
             for sample in family.samples if family.kind != "summary" else ():
                 if sample is not None:
-                    yield family, self._point(family, sample, now)
+                    yield family, self._point(family, sample, now, reading.paths)
 
-    def _point(self, family: Family, sample: Sample, now: int) -> Point:
+    def _point(self, family: Family, sample: Sample, now: int, paths: Mapping[str, str]) -> Point:
         pairs = zip(family.labels, sample.labels, strict=True)
         attributes = {attribute_of(family, label): unicode(value) for label, value in pairs if value}
+        if family.name in NAMES and family.labels[:1] == ("route_id",) and sample.labels[0] in paths:
+            attributes["http.route"] = unicode(paths[sample.labels[0]])
         began, value = self._began, sample.value
         if self._form.differences and family.kind in DIFFERENT:
             began, value = self._since.began, self._since.value(family, sample.labels, value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.families import Buckets, Family, Sample
@@ -24,6 +24,7 @@ class Reading:
 
     families: list[Family]
     at: float  # Unix time
+    paths: Mapping[str, str] = field(default_factory=dict)  # of routes that have one, by their ids
 
 
 class MetricReader:
@@ -31,9 +32,14 @@ class MetricReader:
 
     def __init__(self, families: Families, interval: float, pipeline: Pipeline[Reading]) -> None:
         self.tasks = Tasks()
+        self._paths: Mapping[str, str] = {}
         self._families = families
         self._interval = interval
         self._pipeline = pipeline
+
+    def know(self, paths: Mapping[str, str]) -> None:
+        """A new configuration has routes with these paths, by their ids."""
+        self._paths = paths
 
     async def start(self) -> None:
         """Begin to read. See `Startable`."""
@@ -58,7 +64,7 @@ class MetricReader:
             if time.perf_counter() >= ends:
                 await asyncio.sleep(PAUSE)
                 ends = time.perf_counter() + SLICE
-        self._pipeline.put(Reading(families, at), 0)
+        self._pipeline.put(Reading(families, at, self._paths), 0)
 
 
 def _steps(families: Iterable[Family]) -> Iterator[Family | None]:

@@ -169,6 +169,7 @@ async def test_a_gateway_sends_its_metrics(tmp_path: Path) -> None:
                 await get(running.port, "/orders/2")
     (point,) = collector.metrics["http.server.request.duration"].histogram.data_points
     assert point.count == 2
+    assert attributes(point.attributes)["http.route"] == "/orders/{id}"
     assert {exemplar.span_id for exemplar in point.exemplars} <= {span.span_id for span in collector.spans}
     assert point.exemplars
     assert "process.cpu.time" in collector.metrics
