@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from opentelemetry.attributes import BoundedAttributes
@@ -71,10 +71,10 @@ class SpanSender:
         method = method_of(record.method)
         method = "HTTP" if method == OTHER_METHOD else method
         template = template_of(record)
-        attributes = _known((name, get(record)) for name, get in SERVER.items())
+        attributes = _known(SERVER, record)
         if record.model is not None:
             model = record.model
-            attributes |= _known((name, get(model)) for name, get in GENAI.items())
+            attributes |= _known(GENAI, model)
         failed = record.status >= 500 or (server_error(record) is not None and not record.gone)
         status = (Status(StatusCode.ERROR, unicode(record.why)) if record.why else _ERROR) if failed else _UNSET
         name = f"{method} {template}" if template else method
@@ -91,7 +91,7 @@ class SpanSender:
         after = attempt.started - record.started  # seconds
         began = at + int(after * 1e9)
         ended = began + int(ended_after(attempt, max(0.0, record.seconds - after)) * 1e9)
-        attributes = _known((name, get(record, tried, number)) for name, get in CLIENT.items())
+        attributes = _known(CLIENT, record, tried, number)
         method = method_of(record.method)
         name = "HTTP" if method == OTHER_METHOD else method
         status = _UNSET if client_error(attempt) is None else _ERROR
@@ -122,7 +122,12 @@ class SpanSender:
         )
 
 
-def _known(attributes: Iterable[tuple[str, Value | None]]) -> dict[str, Value]:
-    """Those that there are, as texts that can be sent: the name of a consumer may be what a token says."""
-    known = ((name, value) for name, value in attributes if value is not None)
-    return {name: unicode(value) if isinstance(value, str) else value for name, value in known}
+def _known(table: Mapping[str, Callable[..., Value | None]], *of: object) -> dict[str, Value]:
+    """Those attributes of a table that there are, as texts that can be sent: the name of a consumer may be what a token
+    says."""
+    known: dict[str, Value] = {}
+    for name, get in table.items():
+        value = get(*of)
+        if value is not None:
+            known[name] = unicode(value) if isinstance(value, str) else value
+    return known
