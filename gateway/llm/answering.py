@@ -25,7 +25,7 @@ from gateway.llm.speaking import ModelError
 from gateway.llm.streams.errors import ProviderError
 from gateway.llm.streams.reader import document_of
 from gateway.llm.streams.table import reader_of
-from gateway.llm.streams.whole import Answer, whole
+from gateway.llm.streams.whole import unread, whole
 from gateway.llm.translate.translation import BadAnswer
 
 _NO_RETRY: Final = (b"x-should-retry", b"false")  # the SDKs try twice more by themselves, otherwise
@@ -131,8 +131,8 @@ async def _whole(
         return data
     if _is_json(headers) or sent.api.generates:  # servers leave out what it is
         document = _parsed(data)
-        unread = Answer(text_bytes=len(data) if sent.api.generates else 0)
-        said = unread if document is None else whole(sent.api, document, response.status)
+        unknown = unread(sent.api, len(data))
+        said = unknown if document is None else whole(sent.api, document, response.status)
         if said.error is not None:
             meter.sent = False
             return failures.of_said(said.error, _said(going, said.error, providers))

@@ -20,7 +20,7 @@ from gateway.llm.metering import Meter
 from gateway.llm.sse import Event, EventSplitter
 from gateway.llm.streams.errors import ProviderError
 from gateway.llm.streams.reader import Kind, Reader
-from gateway.llm.streams.whole import Answer, whole
+from gateway.llm.streams.whole import Answer, unread, whole
 from gateway.llm.usage import Usage
 
 CUT: Final = "the provider's stream ended before its answer was complete"
@@ -331,7 +331,7 @@ class MeteredWhole:
 
     def _end(self) -> None:
         self._meter.last = time.perf_counter()
-        said = Answer(text_bytes=self._size if self._api.generates else 0)  # too long to be kept, or no JSON: sounds
+        said = unread(self._api, self._size)  # too long to be kept, or no JSON
         if self._size <= MOST_KEPT:
             with suppress(orjson.JSONDecodeError):
                 said = whole(self._api, orjson.loads(b"".join(self._kept)))

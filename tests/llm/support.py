@@ -21,6 +21,7 @@ from gateway.http.testing import Pieces, make_exchange
 from gateway.live import Owner
 from gateway.llm.handler import Models
 from gateway.upstream.transport import Connector, Resolver
+from tests.support import Script, read_head
 
 PIECE = 16 * 1024  # bytes of a request body that come at once
 ROUTES = "routes: [{id: models, path: /*, target: models, auth: []}]\n"
@@ -158,3 +159,16 @@ def chat(model: str = "small", *, stream: bool = False, **others: Any) -> dict[s
         "messages": [{"role": "user", "content": "Say hi"}],
         **({"stream": True} if stream else {}),
     } | others
+
+
+def answering(body: bytes, lines: bytes = b"Content-Type: application/json\r\n", status: bytes = b"200 OK") -> Script:
+    """A provider that says this to everything."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await read_head(reader)
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
+        writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n%b\r\n" % (status, len(body), lines) + body)
+        await writer.drain()
+        writer.close()
+
+    return script

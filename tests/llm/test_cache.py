@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from gateway.demo_models import DemoModels, serving
+from tests.support import scripted_backend
 
-from .support import Gateway, chat, gateway
+from .support import Gateway, answering, chat, gateway
 
 MODELS = """
 providers: {one: {protocol: openai, base_url: "http://127.0.0.1:%d/v1", keys: [key-of-one]}}
@@ -163,3 +164,11 @@ async def test_what_is_too_long_passes_and_is_not_kept() -> None:
         for _ in range(2):
             await made.ask("/v1/chat/completions", chat("small+words-500", stream=True))
         assert len(provider.received) == 2
+
+
+@pytest.mark.parametrize("body", [b'{"detail":"try later"}', b'{"choices":[]}', b'{"choices":[{"message"', b"null"])
+async def test_what_is_no_answer_is_not_used_again(body: bytes) -> None:
+    """Though it comes with 200, as from a proxy that knows no better."""
+    async with scripted_backend(answering(body)) as port, gateway(MODELS % (port, "{}")) as made:
+        for _ in range(2):
+            assert (await made.ask("/v1/chat/completions", chat())).headers["x-gateway-cache"] == "miss"

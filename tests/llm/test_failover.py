@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from gateway.demo_models import DemoModels, serving
-from tests.llm.support import PROVIDERS, chat, gateway, two_providers
+from tests.llm.support import PROVIDERS, answering, chat, gateway, two_providers
 from tests.support import Script, eventually, read_head, scripted_backend
 
 
@@ -288,19 +288,6 @@ async def test_a_client_that_goes_away_before_the_answer_is_charged_for_what_was
         assert made.loads == {}
 
 
-def _answering(body: bytes, lines: bytes = b"Content-Type: application/json\r\n", status: bytes = b"200 OK") -> Script:
-    """A provider that says this to everything."""
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await read_head(reader)
-        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
-        writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n%b\r\n" % (status, len(body), lines) + body)
-        await writer.drain()
-        writer.close()
-
-    return script
-
-
 ONE = "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1', keys: [secret-key-1]}}"
 PACKED = b"Content-Encoding: gzip\r\nContent-Type: "
 
@@ -308,14 +295,14 @@ PACKED = b"Content-Encoding: gzip\r\nContent-Type: "
 @pytest.mark.parametrize(
     "script",
     [
-        _answering(b"<html>", b"Content-Type: text/html; charset=utf-8\r\n"),
-        _answering(b""),
-        _answering(b"", status=b"204 No Content"),
-        _answering(gzip.compress(b'{"choices":[]}')[:-12], PACKED + b"application/json\r\n"),
-        _answering(b'{"choices":[]}', PACKED + b"application/json\r\n"),
-        _answering(b"data: x\n\n", PACKED + b"text/event-stream\r\n"),
-        _answering(gzip.compress(b" " * 20_000_000), PACKED + b"text/event-stream\r\n"),
-        _answering(b"no gzip", PACKED + b"application/json\r\n", b"503 Down"),
+        answering(b"<html>", b"Content-Type: text/html; charset=utf-8\r\n"),
+        answering(b""),
+        answering(b"", status=b"204 No Content"),
+        answering(gzip.compress(b'{"choices":[]}')[:-12], PACKED + b"application/json\r\n"),
+        answering(b'{"choices":[]}', PACKED + b"application/json\r\n"),
+        answering(b"data: x\n\n", PACKED + b"text/event-stream\r\n"),
+        answering(gzip.compress(b" " * 20_000_000), PACKED + b"text/event-stream\r\n"),
+        answering(b"no gzip", PACKED + b"application/json\r\n", b"503 Down"),
     ],
 )
 async def test_what_is_no_answer_of_a_provider_is_followed_by_another_one(script: Script) -> None:
@@ -328,7 +315,7 @@ async def test_what_is_no_answer_of_a_provider_is_followed_by_another_one(script
 async def test_no_key_stands_in_an_error_of_a_provider_behind_content() -> None:
     """As in one that comes instead of an answer."""
     events = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"error":{"message":"secret-key-1 is bad"}}\n\n'
-    script = _answering(events, b"Content-Type: text/event-stream\r\n")
+    script = answering(events, b"Content-Type: text/event-stream\r\n")
     async with scripted_backend(script) as port, gateway(ONE % port) as made:
         answered = await made.ask("/v1/chat/completions", chat(stream=True))
     assert b"is bad" in answered.body
@@ -338,10 +325,10 @@ async def test_no_key_stands_in_an_error_of_a_provider_behind_content() -> None:
 async def test_an_answer_that_is_not_called_json_is_counted_nevertheless() -> None:
     """And one that cannot be read by its size."""
     said = b'{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":4}}'
-    async with scripted_backend(_answering(said, b"")) as port, gateway(ONE % port) as made:
+    async with scripted_backend(answering(said, b"")) as port, gateway(ONE % port) as made:
         noted = (await made.ask("/v1/chat/completions", chat())).noted
         assert (noted.input_tokens, noted.output_tokens, noted.estimated) == (3, 4, False)
-    async with scripted_backend(_answering(b"data: " + b"x" * 400)) as port, gateway(ONE % port) as made:
+    async with scripted_backend(answering(b"data: " + b"x" * 400)) as port, gateway(ONE % port) as made:
         noted = (await made.ask("/v1/chat/completions", chat())).noted
         assert noted.output_tokens > 50
         assert noted.estimated

@@ -33,6 +33,11 @@ class Answer:
     text_bytes: int = 0  # of what was written, where the usage does not say what it cost
 
 
+def unread(api: Api, size: int) -> Answer:
+    """What is known of an answer of so many bytes that is not read: sounds, or what is no JSON though it should be."""
+    return Answer(finished=not api.generates, text_bytes=size if api.generates else 0)
+
+
 def whole(api: Api, document: object, status: int = 200) -> Answer:
     """Read the parsed body of an answer. Gemini's streams that are no events are arrays of answers."""
     if api.family == "gemini":
@@ -57,7 +62,8 @@ def whole(api: Api, document: object, status: int = 200) -> Answer:
     else:
         usage, written = of_openai(said.get("usage")), said.get("choices")
         names = list(_called(_objects(written)))[:MOST_TOOL_CALLS]
-        finished = all(choice.get("finish_reason") for choice in _objects(written))
+        choices = list(_objects(written))  # without any, it is something else than an answer
+        finished = all(choice.get("finish_reason") for choice in choices) and (bool(choices) or not api.generates)
     texts = 0 if usage is not None and usage.output else _written(written)
     return Answer(usage, name, names, finished, error, texts)
 
