@@ -8,13 +8,14 @@ from typing import Final
 
 from gateway.algorithms.percentiles import Sketch
 from gateway.bus.bus import Bus, Received, Subscription
-from gateway.events import AccessLog, EndpointCounts, TrafficCounts
+from gateway.events import AccessLog, AuthRequest, EndpointCounts, TrafficCounts
 from gateway.families import Family, counter
 from gateway.live.paced import paced
 from gateway.monitor.slices import Steps
 from gateway.monitor.traffic import Traffic
 
 GROUP: Final = "monitor"
+AUTH_GROUP: Final = "auth"
 LATEST_SECONDS: Final = 60.0  # what is older is of no slice that is still open
 MOST_BYTES: Final = 16 * 1024**2
 FORGOTTEN_SECONDS: Final = 3600.0  # after which an endpoint is let go of which nothing was heard
@@ -55,6 +56,7 @@ class Heard:
         self.bytes = 0  # about what the endpoints take
         self.left_out = 0  # messages of endpoints, for which there was no room
         self.decisions: dict[str, int] = {}  # requests of which routers told one by one
+        self.credentials = 0  # requests that showed one, to routers that are not auth
         self._most_bytes = most_bytes
         self._services: dict[str, HeardService] = {}
 
@@ -136,8 +138,31 @@ class RouterListener:
         self._heard.decisions[message.decision] = self._heard.decisions.get(message.decision, 0) + 1
 
 
+class CredentialListener:
+    """Counts what routers without the role auth say of credentials. Several processes with that role share it."""
+
+    def __init__(self, bus: Bus, heard: Heard) -> None:
+        self._bus = bus
+        self._heard = heard
+        self._subscription: Subscription | None = None
+
+    async def start(self) -> None:
+        """Begin."""
+        self._subscription = self._bus.subscribe(AuthRequest, self._take, AUTH_GROUP)
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._subscription is not None:
+            self._subscription.end()
+
+    async def _take(self, message: AuthRequest, received: Received) -> None:
+        self._heard.credentials += 1
+
+
 def heard_metrics(heard: Heard) -> Iterator[Family]:
     """What routers in other processes have told."""
     help = "Requests of which routers without a monitor have told one by one, at most 200 in a second of each."
     decisions = {(decision,): number for decision, number in heard.decisions.items()}
     yield counter("gateway_heard_requests_total", help, decisions, ("decision",))
+    help = "Requests that showed a credential, of which routers without the role auth have told."
+    yield counter("gateway_heard_credentials_total", help, {(): heard.credentials})

@@ -13,7 +13,7 @@ from gateway.config.problems import ConfigError, Problem
 from gateway.context import Context
 from gateway.http import Report
 from gateway.live import Owner, Plan
-from gateway.monitor.over_bus import RouterListener
+from gateway.monitor.over_bus import CredentialListener, RouterListener
 from gateway.monitor.publishing import AccessPublisher, TrafficPublisher
 from gateway.registry.discovery import Discovery
 from gateway.registry.feedback import FeedbackListener
@@ -70,8 +70,10 @@ class Speaking:
             self._plan_discovery(context)
         publisher = None
         if context.configuration.middleware.bus == "redis":
+            heard = self._observed.monitor.heard
+            if "auth" in self._roles:
+                _need(context, "what routers are shown", lambda: CredentialListener(bus_of(context), heard))
             if "monitor" in self._roles:
-                heard = self._observed.monitor.heard
                 _need(context, "what routers say", lambda: RouterListener(bus_of(context), heard))
             elif "router" in self._roles and context.configuration.middleware.monitor.enabled:
                 traffic, upstreams = self._observed.traffic, partial(self._owner.all, Upstream)

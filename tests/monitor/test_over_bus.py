@@ -12,9 +12,10 @@ import pytest
 from gateway.bus.bus import Received
 from gateway.bus.memory import MemoryBus
 from gateway.events import AccessLog, AuthRequest, EndpointCounts, FlowCounts, TrafficCounts
+from gateway.families import Sample
 from gateway.http import Decision, Identity
 from gateway.monitor import publishing
-from gateway.monitor.over_bus import Heard, RouterListener
+from gateway.monitor.over_bus import CredentialListener, Heard, RouterListener, heard_metrics
 from gateway.monitor.publishing import AccessPublisher, TrafficPublisher
 from gateway.monitor.traffic import OTHER, Traffic
 from tests.monitor.stepping import finish
@@ -147,6 +148,8 @@ async def test_requests_are_told_of_as_far_as_there_are_not_too_many(monkeypatch
 
     bus.subscribe(AccessLog, take)
     bus.subscribe(AuthRequest, take)
+    auth = CredentialListener(bus, heard := Heard())
+    await auth.start()
     publisher = AccessPublisher(bus, auth=False)
     await publisher.start()
     allowed, denied, anonymous = exchange_of(), exchange_of(), exchange_of()
@@ -161,5 +164,9 @@ async def test_requests_are_told_of_as_far_as_there_are_not_too_many(monkeypatch
     logged = [(each.client, each.decision, each.latency_ms) for each in told if isinstance(each, AccessLog)]
     assert logged == [("app", "allow", 12.3), ("gone", "deny", 12.3), (anonymous.client, "allow", 12.3)]
     assert publisher.left_out == 1
+    await eventually(lambda: heard.credentials == 1)
+    counted = {family.name: list(family.samples) for family in heard_metrics(heard)}
+    assert counted["gateway_heard_credentials_total"] == [Sample((), 1)]
+    await auth.stop()
     await publisher.stop()
     await bus.stop()
