@@ -241,7 +241,7 @@ def _left_out(exchange: Exchange) -> dict[str, Any]:
     if record is None or not record.left_out:
         return {}
     left_out = [f"{left.provider}: {left.reason}" for left in record.left_out]
-    return {"model": record.asked, "profile": record.profile, "left_out": left_out}
+    return {"model": record.asked or "one that is not offered", "profile": record.profile, "left_out": left_out}
 
 
 def _refusal_on_the_way(way: Sequence[Handler], exchange: Exchange, why_none: Callable[[Upstream], str]) -> str | None:

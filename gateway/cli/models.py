@@ -48,7 +48,7 @@ def usage(admin: str, by: tuple[str, ...], consumer: str | None, as_json: bool) 
         (
             *(each[subject] or "-" for subject in subjects),
             *(str(each[name]) for name in columns),
-            f"${each['cost_usd']}",
+            "-" if each["requests"] and each["unpriced"] >= each["requests"] else f"${each['cost_usd']}",
         )
         for each in answer["usage"]
     ]

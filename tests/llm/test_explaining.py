@@ -107,6 +107,7 @@ async def test_refusals_are_those_of_serving(body: dict[str, Any], status: int, 
         answered = await gateway.ask("/v1/chat/completions", body)
     assert (answered.status, said["outcome"]) == (status, "refused")
     assert said["verdict"].startswith(f"refused: {status}: ")
+    assert said.get("model") != ""
     assert part in said["verdict"]
     assert part in answered.json["error"]["message"]
 

@@ -38,7 +38,8 @@ def _providers(configuration: Configuration, models: ModelsFile) -> Iterator[Fau
             message = f"{name} has no keys, and refuses requests without one; write providers: {{{name}: {{keys: "
             yield Fault(place, f'{message}["${{{variable}}}"]}}}}', show_value=False)
         elif not provider.keys and provider.origin.startswith("https:"):
-            yield Fault(place, "it has no keys: requests are sent to it without one; add keys", show_value=False)
+            added = f'keys: ["${{{name.upper().replace("-", "_")}_API_KEY}}"]'
+            yield Fault(place, f"it has no keys: requests are sent to it without one; add {added}", show_value=False)
         if provider.base_url is not None and urlsplit(provider.base_url).path.rstrip("/").endswith(_ENDPOINTS):
             message = "it ends with the path of an API, which is added to it; leave that out"
             yield Fault((*place, "base_url"), message)
