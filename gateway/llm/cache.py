@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -121,7 +121,8 @@ class AnswerCache:
             return response
         body = response.body
         if not isinstance(body, bytes):
-            return replace(response, body=_Recorded(self, going, wanted, response.headers, body))
+            response.body = _Recorded(self, going, wanted, response.headers, body)
+            return response
         await self.keep(going, wanted, response.headers, body)
         return response
 

@@ -317,3 +317,19 @@ async def test_a_form_is_refused_where_it_must_be_looked_at(tmp_path: Path) -> N
         answered = await made.ask("/v1/audio/transcriptions", form, headers=headers)
         assert (answered.status, answered.json["error"]["code"]) == (400, "content_refused")
         assert not provider.received
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_translated_is_redacted(tmp_path: Path, stream: bool) -> None:
+    """The client's protocol is looked at, whatever the provider speaks."""
+    models = MODELS.replace("keys: [key-of-one]", "keys: [key-of-one], translate: [messages]")
+    provider = DemoModels()
+    async with serving(provider) as port:
+        text = models % ("openai", port, "/v1", "NoCards", ", on: [output, stream]")
+        async with gateway(text, base=tmp_path, sources={"guards.py": POLICIES}) as made:
+            body = {"model": "small", "max_tokens": 99, "messages": [{"role": "user", "content": CARD}]}
+            answered = await made.ask("/v1/messages", {**body, "stream": stream})
+            assert answered.status == 200
+            assert b"1111" not in answered.body
+            assert b"[card]" in answered.body
+            assert answered.noted.finished
