@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -25,6 +25,8 @@ from gateway.http.bodies import Body
 from gateway.llm.choosing import Choice, Keeping
 from gateway.llm.going import Going
 from gateway.llm.metering import Counted
+from gateway.llm.replay import as_stream
+from gateway.llm.usage import members
 
 MOST_REQUEST: Final = 1024 * 1024
 """Bytes of a request whose answer is kept."""
@@ -43,6 +45,7 @@ _APIS: Final = frozenset(
 )
 _NEVER: Final = ("tools", "functions", "tool_choice", "mcp_servers", "container", "store", "background", "conversation")
 _REFERS: Final = ("previous_response_id", "cachedContent", "cached_content", "web_search_options", "toolConfig")
+_HOW: Final = frozenset({"stream", "stream_options"})
 _HEADERS: Final = (b"anthropic-version", b"anthropic-beta", b"openai-beta")
 _KEPT: Final = frozenset({b"content-type"})
 
@@ -52,6 +55,7 @@ class Wanted:
     """What one request asks the cache for."""
 
     key: Key
+    whole: Key | None  # of the same request without a stream
     keeping: Keeping
     began: float  # by the clock of the store
     may_use: bool  # the client does not want a fresh one
@@ -80,7 +84,6 @@ class AnswerCache:
             request.api.name,
             going.call.path,
             exchange.query.decode("latin-1"),
-            request.stream,
             choice.profile.name,
             sorted((candidate.provider, candidate.model) for candidate in choice.candidates),
             [exchange.fields.get(name, b"").decode("latin-1") for name in _HEADERS],
@@ -88,9 +91,9 @@ class AnswerCache:
             self._revision if choice.profile.guards else "",
             hashlib.sha256(body).hexdigest(),
         ]
-        name = hashlib.sha256(orjson.dumps(parts)).hexdigest()
-        key = Key(f"models {name}", f"{exchange.route or ''} models")
-        return Wanted(key, keeping, self._cache.store.now(), b"no-cache" not in said)
+        key = _key(exchange, parts, [request.stream, request.document.get("stream_options")])
+        whole = _key(exchange, parts, [False, None]) if request.stream else None
+        return Wanted(key, whole, keeping, self._cache.store.now(), b"no-cache" not in said)
 
     async def found(self, going: Going, wanted: Wanted) -> Response | None:
         """The answer that is kept, with nothing to pay for it."""
@@ -98,6 +101,8 @@ class AnswerCache:
             return None
         store = self._cache.store
         stored = await store.find(wanted.key, _no_variant)
+        if stored is None and wanted.whole is not None:
+            stored = _streamed(going, await store.find(wanted.whole, _no_variant))
         if stored is None:
             self._cache.counts.misses += 1
             return None
@@ -198,6 +203,24 @@ def _is_whole(going: Going, answer: Counted) -> bool:
     return answer.finished and answer.error is None and not answer.tool_calls and not cut
 
 
+def _key(exchange: Exchange, parts: list[Any], stream: list[Any]) -> Key:
+    name = hashlib.sha256(orjson.dumps([parts, stream])).hexdigest()
+    return Key(f"models {name}", f"{exchange.route or ''} models")
+
+
+def _streamed(going: Going, stored: Stored | None) -> Stored | None:
+    """A whole answer as the stream that is asked for; None where that cannot be."""
+    if stored is None:
+        return None
+    usage = members(going.request.document.get("stream_options")).get("include_usage") is True
+    body = as_stream(going.request.api.name, stored.body, usage=usage)
+    if body is None:
+        return None
+    kind = (b"content-type", b"text/event-stream; charset=utf-8")
+    lines = tuple(line for line in stored.headers if line[0] != kind[0])
+    return replace(stored, headers=(*lines, kind), body=body)
+
+
 def _no_variant(vary: tuple[bytes, ...]) -> bytes:
     return b""
 
@@ -228,6 +251,7 @@ def _canonical(body: bytes) -> bytes | None:
     of which nobody knows what a provider reads."""
     try:
         document = json.loads(body, object_pairs_hook=_once)
+        document = {name: value for name, value in document.items() if name not in _HOW}
         return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     except (ValueError, TypeError, RecursionError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -172,3 +173,36 @@ async def test_what_is_no_answer_is_not_used_again(body: bytes) -> None:
     async with scripted_backend(answering(body)) as port, gateway(MODELS % (port, "{}")) as made:
         for _ in range(2):
             assert (await made.ask("/v1/chat/completions", chat())).headers["x-gateway-cache"] == "miss"
+
+
+@pytest.mark.parametrize("usage", [False, True])
+async def test_a_whole_answer_is_replayed_as_a_stream(usage: bool) -> None:
+    """With the same text, and the usage where that is asked for."""
+    async with caching() as (made, provider):
+        first = await made.ask("/v1/chat/completions", chat())
+        options: dict[str, Any] = {"stream_options": {"include_usage": True}} if usage else {}
+        again = await made.ask("/v1/chat/completions", chat(stream=True, **options))
+        assert again.headers["x-gateway-cache"] == "hit"
+        assert again.headers["content-type"].startswith("text/event-stream")
+        assert again.body.endswith(b"data: [DONE]\n\n")
+        chunks = [json.loads(line[6:]) for line in again.body.decode().splitlines() if line.startswith("data: {")]
+        said = "".join(each["choices"][0]["delta"].get("content", "") for each in chunks if each["choices"])
+        assert said == first.json["choices"][0]["message"]["content"]
+        assert (chunks[-1].get("usage") == first.json["usage"]) is usage
+        assert len(provider.received) == 1
+
+
+async def test_a_message_is_replayed_as_a_stream() -> None:
+    """With the events of that protocol."""
+    provider = DemoModels()
+    async with serving(provider) as port:
+        models = MODELS.replace("openai", "anthropic").replace("/v1", "") % (port, "{}")
+        async with gateway(models, routes=OPEN) as made:
+            body = {"model": "small", "max_tokens": 99, "messages": [{"role": "user", "content": "Say hi"}]}
+            first = await made.ask("/v1/messages", body)
+            again = await made.ask("/v1/messages", {**body, "stream": True})
+            assert again.headers["x-gateway-cache"] == "hit"
+            events = [json.loads(line[6:]) for line in again.body.decode().splitlines() if line.startswith("data: ")]
+            assert [events[0]["type"], events[-1]["type"]] == ["message_start", "message_stop"]
+            said = "".join(each["delta"].get("text", "") for each in events if each["type"] == "content_block_delta")
+            assert said == first.json["content"][0]["text"]
