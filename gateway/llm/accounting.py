@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.http import Decision, Exchange
 from gateway.http.model_record import LeftOut, ModelRecord
@@ -17,7 +18,7 @@ from gateway.llm.usage import NOTHING, Usage
 class Bill:
     """That of one request."""
 
-    __slots__ = ("_asked", "_choices", "_hold", "_money", "_record", "_route", "_size", "_tier", "estimated")
+    __slots__ = ("_asked", "_choices", "_hold", "_least", "_money", "_record", "_route", "_size", "_tier", "estimated")
 
     def __init__(self, money: Money, record: ModelRecord, route: str, size: int, tier: str, choices: int = 1) -> None:
         self._money = money
@@ -28,6 +29,7 @@ class Bill:
         self._choices = max(1, choices)  # answers that it asks for
         self._asked = record.asked
         self._hold: Hold | None = None
+        self._least = 0  # micro-dollars that it costs
         self.estimated = money.estimator.input_tokens(size, record.asked, route)  # tokens of input
 
     async def reserve(
@@ -91,6 +93,11 @@ class Bill:
         if self._hold is not None:
             self._hold.attempt(usage, self._cost(usage, "") or 0)
 
+    def in_full(self, usage: Usage) -> Usage:
+        """Of an answer whose rest nobody will count: at least what is reserved."""
+        self._least = self._record.reserved_micros
+        return replace(usage, output=max(usage.output, self._record.reserved_tokens - usage.input), estimated=True)
+
     def over(self, usage: Usage, answered: str, *, finished: bool, text_bytes: int = 0) -> None:
         """The request is over, and took so much of what the client got, with so much text."""
         record, hold = self._record, self._hold
@@ -99,6 +106,7 @@ class Bill:
                 hold.release()
             return
         cost = self._cost(usage, answered) if usage != NOTHING else 0
+        cost = max(cost, self._least) if cost is not None else None
         record.unpriced = cost is None
         record.cost_micros = cost or 0
         record.committed_tokens = usage.input + usage.output

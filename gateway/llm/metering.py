@@ -53,11 +53,14 @@ class Counted(Protocol):
 class Meter:
     """Counts one request."""
 
-    __slots__ = ("_bill", "_free", "_over", "answer", "began", "first", "last", "record", "sent")
+    __slots__ = ("_bill", "_free", "_goes_on", "_over", "answer", "began", "first", "last", "record", "sent")
 
-    def __init__(self, record: ModelRecord, began: float, bill: Bill, *, free: bool = False) -> None:
+    def __init__(
+        self, record: ModelRecord, began: float, bill: Bill, *, free: bool = False, goes_on: bool = False
+    ) -> None:
         self.record = record
         self._free = free  # nothing is charged for it
+        self._goes_on = goes_on  # the provider works on it when nobody listens, and tells the result later, by its id
         self.began = began  # time.perf_counter()
         self._bill = bill
         self.sent = False  # a provider has the request, or a part of it
@@ -85,6 +88,8 @@ class Meter:
         self._over = True
         record, answer = self.record, self.answer
         usage = self._usage(answer)
+        if self._goes_on and usage != NOTHING and not (answer is not None and answer.finished):
+            usage = self._bill.in_full(usage)
         if self.first:
             record.output_seconds = (self.last or time.perf_counter()) - self.first
         if answer is not None:

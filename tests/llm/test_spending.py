@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from gateway.demo_models import DemoModels
 from gateway.llm.claims import Limit
 from gateway.llm.money import Money
-from tests.llm.support import PROVIDERS, Gateway, chat, two_providers
+from tests.llm.support import PROVIDERS, Gateway, answering, chat, gateway, two_providers
+from tests.support import scripted_backend
 
 BUDGETS = """
 budgets:
@@ -211,3 +213,20 @@ async def test_usage_is_summed_by_backend() -> None:
         ((name,), used) = next(iter(spent.money.usage.by(["model"]).items()))
         assert name == "one/small"
         assert (used.requests, used.input_tokens + used.output_tokens) == (2, spent.served)
+
+
+@pytest.mark.parametrize("unit", ["tokens", "usd"])
+async def test_what_goes_on_in_the_background_is_charged_as_reserved(unit: str, tmp_path: Path) -> None:
+    """Its result is told later, by its id, which nobody counts: otherwise it would be free."""
+    said = b'{"id":"resp_1","object":"response","status":"queued","output":[],"usage":null}'
+    asked = {"model": "a", "input": "hi", "max_output_tokens": 700}
+    (tmp_path / "prices.yaml").write_text("prices: {one/*: {input: 1, output: 2}}")
+    text = (
+        "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1'}}\nprices: {file: prices.yaml}\n"
+        "budgets: {all: {key: [route], output_reserve: requested, limits: [{%s: 5000, window: day}]}}"
+    )
+    async with scripted_backend(answering(said)) as port, gateway(text % (port, unit), base=tmp_path) as made:
+        noted = (await made.ask("/v1/responses", asked | {"background": True})).noted
+        assert (noted.committed_micros, noted.estimated) == (noted.reserved_micros, True) or unit == "tokens"
+        assert noted.committed_tokens == noted.reserved_tokens > 700 or unit == "usd"
+        assert (await made.ask("/v1/responses", asked)).noted.committed_tokens < 700
