@@ -331,6 +331,9 @@ class Models:
 
     def _not_offered(self, exchange: Exchange, ask: Ask, choice: Choice) -> GatewayError:
         others = [left.provider for left in choice.left_out if left.reason == "protocol"]
+        if not others and ask.model in offered(self.table, exchange):
+            detail = f"the model is offered here, but by no provider of the profile {choice.profile.name}"
+            return ModelError(ErrorKind.NO_ROUTE, detail, "model_not_found", param="model")
         if not others:
             return self._unknown(exchange, ask.model)
         speaks = sorted({self.table.offers[name].protocol for name in others})

@@ -54,6 +54,26 @@ providers:
         assert not two.received
 
 
+async def test_a_model_that_is_only_offered_in_other_profiles_is_not_said_to_be_there() -> None:
+    """A refusal does not list the model that it refuses, but names the profile."""
+    models = """
+providers:
+  one: {protocol: openai, base_url: http://127.0.0.1:%d/v1, models: [small]}
+  two: {protocol: openai, base_url: http://127.0.0.1:%d/v1, models: [small]}
+aliases: {quick: {two: small}}
+model_routing:
+  default: wide
+  profiles: {wide: {}, narrow: {providers: [one]}}
+  rules: [{when: {header: {name: X-Narrow}}, use: narrow}]
+"""
+    async with two_providers(models) as (made, _, _two):
+        answered = await made.ask("/v1/chat/completions", chat("quick"), headers=[("x-narrow", "1")])
+        assert (answered.status, answered.json["error"]["code"]) == (404, "model_not_found")
+        assert answered.json["error"]["message"] == (
+            "the model is offered here, but by no provider of the profile narrow"
+        )
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{", b'{"model":7}', b'{"model":"a","stream":"yes"}', b'{"messages":[]}']
 )
