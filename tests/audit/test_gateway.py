@@ -140,7 +140,7 @@ def test_a_reload_loses_nothing(gateway: GatewayProcess) -> None:
 
 def test_a_path_that_cannot_be_written_is_a_configuration_error(gateway: GatewayProcess) -> None:
     """Told with its place; the log goes on where it was."""
-    gateway.write(middleware="audit_log: {file: /nowhere/audit.jsonl}\n")
+    gateway.write(middleware="audit_log: {file: /dev/null/audit.jsonl}\n")
     response = reload(gateway)
     assert response.status_code == 422
     assert "middleware.yaml:1:" in response.text
