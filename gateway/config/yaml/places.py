@@ -13,6 +13,8 @@ def to_problem(document: Document, fault: Fault, severity: Severity = "error") -
     """The fault with its line. An error repeats the value it is about, unless that was expanded or may be a secret."""
     place = document.find(fault.path)
     message = fault.message + _indented(document, fault)
+    if message.startswith("unknown key") and len(place.path) < len(fault.path):  # a mapping in place of a list of them
+        message = message.replace("unknown key", f"unknown key {quote(str(fault.path[-1]))}", 1)
     if severity == "error" and not _may_be_secret(document.file, fault.path):
         message += _repeated(fault, place)
     return Problem(place.file, place.line, place.column, format_path(place.shown), message, severity)

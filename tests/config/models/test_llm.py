@@ -134,6 +134,10 @@ def test_errors_name_a_key_as_it_is_written() -> None:
         ),
         ("aliases: {quick: {opnai: gpt-5}}", 'did you mean "openai"? (got "opnai")'),
         ("modelRouting: {rules: [{when: {header: {x-tier: gold}}, use: a}]}", "write {name: x-tier, equals: gold}"),
+        (
+            "modelRouting: {rules: [{when: {header: {name: x, value: a}}, use: a}]}",
+            'unknown key "value"; remove it. Known',
+        ),
         ("modelRouting: {rules: [{when: {header: x-tier}, use: a}]}", "write {name: x-tier}"),
         (
             "modelRouting: {rules: [{tenant: blue, use: a}]}",
