@@ -13,7 +13,7 @@ import pytest
 from gateway.config.problems import ConfigError
 from gateway.demo_models import DemoModels, serving
 
-from .support import Answered, Gateway, chat, gateway
+from .support import PROVIDERS, Answered, Gateway, chat, gateway, two_providers
 
 CARD = "4111 1111 1111 1111"
 POLICIES = """
@@ -333,3 +333,64 @@ async def test_what_is_translated_is_redacted(tmp_path: Path, stream: bool) -> N
             assert b"1111" not in answered.body
             assert b"[card]" in answered.body
             assert answered.noted.finished
+
+
+def of_two(name: str, on: str, others: str = "") -> str:
+    profile = f"preferProviders: [one, two], guardrails: [guard]{others}"
+    models = PROVIDERS.replace("preferProviders: [one, two]", profile)
+    return f'{models}guardrails: {{guard: {{policy: "guards.py:{name}", on: {on}}}}}\n'
+
+
+async def test_answers_with_sealed_ids_are_looked_at(tmp_path: Path) -> None:
+    """Also one that is asked for by its id, whichever profile has made it."""
+    models = of_two("NoCards", "[output, stream]")
+    async with two_providers(models, base=tmp_path, sources={"guards.py": POLICIES}) as (made, _, _):
+        streamed_answer = await made.ask("/v1/responses", {"model": "small", "input": CARD, "stream": True})
+        answered = await made.ask("/v1/responses", {"model": "small", "input": CARD})
+        looked_up = await made.ask(f"/v1/responses/{answered.json['id']}")
+        assert looked_up.status == 200
+        for each in (streamed_answer, answered, looked_up):
+            assert b"1111" not in each.body
+            assert b"resp_gw1_" in each.body
+
+
+async def test_a_refused_stream_of_a_response_fails(tmp_path: Path) -> None:
+    """By the last event of that protocol."""
+    models = of_two("Refusing", "[output, stream]")
+    async with two_providers(models, base=tmp_path, sources={"guards.py": POLICIES}) as (made, one, _):
+        one.fault = "slow-1"
+        body = {"model": "small", "input": "word " * 100 + "secret x", "stream": True}
+        answered = await made.ask("/v1/responses", body)
+        assert b"event: response.failed" in answered.body
+        assert b"not that word" in answered.body
+        assert b"response.completed" not in answered.body
+        assert not any(made.loads.values())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"small","messages":[{"role":"user","content":"\\ud83d 4111 1111 1111 1111"}]}',
+        b'{"model":"small","messages":[{"role":"user","content":"4111 1111 1111 1111"}],"messages":[{"role":"user",'
+        b'"content":"a"}]}',
+        b'{"model":"small","messages":[{"role":"user","c\\u006fntent":"4111 1111 1111 1111"}],"z":[[],{}]}',
+        b'{"model":"small","messages":[{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":'
+        b'{"name":"f","arguments":"{\\"n\\": 4111111111111111}"}}]},{"role":"tool","tool_call_id":"a","content":"b"}]}',
+    ],
+)
+async def test_no_way_to_write_a_body_hides_a_text(tmp_path: Path, body: bytes) -> None:
+    """Halves of characters, names that are there twice or are escaped, arguments of tools."""
+    async with guarded(tmp_path, "NoCards", others=", on: input") as (made, provider):
+        assert (await made.ask("/v1/chat/completions", body)).status == 200
+        assert b"1111" not in provider.received[-1].body
+        assert b"[card]" in provider.received[-1].body
+
+
+async def test_the_answer_of_a_second_attempt_is_looked_at(tmp_path: Path) -> None:
+    """And what was decided of it is known."""
+    models = of_two("NoCards", "[output]", ", hedge: 20ms")
+    async with two_providers(models, base=tmp_path, sources={"guards.py": POLICIES}) as (made, one, _):
+        one.fault = "slow-2000"
+        answered = await made.ask("/v1/chat/completions", said(CARD))
+        assert b"1111" not in answered.body
+        assert decisions(answered) == [("guardrail:guard", "allow", "redacts output")]

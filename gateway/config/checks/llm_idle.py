@@ -218,6 +218,9 @@ def _guardrails(models: ModelsFile) -> Iterator[Fault]:
             missing = "stream" if seen == "whole" else "output"
             message = f"it looks at {seen} answers only, and clients may ask for {unseen} ones; add {missing}"
             yield Fault(("guardrails", name, "on"), message, show_value=False)
+    if used and models.model_routing.default is None:
+        message = "there is no default profile, so that no guardrail looks at what no rule fits; add a default"
+        yield Fault(("model_routing",), message, show_value=False)
 
 
 def _others(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:

@@ -176,6 +176,18 @@ def test_the_sketch_is_served_with_two_warnings() -> None:
         ),
         ("providers: {a: {protocol: openai, service: drained}}", "providers.a.service", "has the weight 0"),
         (OPENAI + "guardrails: {g: {policy: 'a:B'}}", "guardrails.g", "no profile names it"),
+        (
+            OPENAI + "guardrails: {g: {policy: 'a:B', on: output}}\n"
+            "modelRouting: {default: a, profiles: {a: {guardrails: [g]}}}",
+            "guardrails.g.on",
+            "add stream",
+        ),
+        (
+            OPENAI + "guardrails: {g: {policy: 'a:B'}}\n"
+            "modelRouting: {profiles: {a: {guardrails: [g]}}, rules: [{when: {tools: true}, use: a}]}",
+            "modelRouting",
+            "no default profile",
+        ),
         (OPENAI + "drains: 5", "drains", "on_disconnect"),
         (OPENAI + "prices: {assume: {input: 1, output: 2}}", "prices.assume", "unknown: assume"),
         (OPENAI + "content: {routes: {x: full}}", "content.routes.x", "no route to models"),
