@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.models import AuthFile, MiddlewareFile
+from gateway.config.models import AuthFile, MiddlewareFile, ModelsFile, RoutesFile
+from gateway.config.models.llm.budgets import Budget
+from gateway.config.models.llm.providers import Provider
 from gateway.config.models.routes import RouteConfig
 from gateway.importing.kong.known_plugins import PLUGINS
 from gateway.importing.traefik.middlewares import MIDDLEWARES
@@ -32,6 +34,7 @@ def test_every_middleware_that_is_translated_is_in_the_table(word: str) -> None:
 def test_our_words_are_keys_that_there_are() -> None:
     """What stands in the right columns as `key: ...` of a route is a key of a route, or of another of our files."""
     known = {*RouteConfig.model_fields, *MiddlewareFile.model_fields, *AuthFile.model_fields}
+    known |= {*RoutesFile.model_fields, *ModelsFile.model_fields, *Provider.model_fields, *Budget.model_fields}
     known |= {
         "https",
         "when",
