@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gateway.app.gateway import handler_of, problem_of
@@ -120,10 +121,10 @@ async def gateway(
     routes: str = ROUTES,
     auth: str = "",
     middleware: str = "",
-    base: Path = Path("/nowhere"),
+    base: Path | None = None,
     sources: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Gateway]:
-    """A gateway with these files."""
+    """A gateway with these files, in a directory of its own where `base` names none."""
     files = {
         **(sources or {}),
         "routes.yaml": routes,
@@ -131,15 +132,17 @@ async def gateway(
         "middleware.yaml": middleware,
         "models.yaml": models,
     }
-    configuration = parse({name: text.encode() for name, text in files.items() if text}, {}, base=base)
-    owner, deadlines = Owner(), Deadlines(asyncio.get_running_loop())
-    plan = owner.plan()
-    snapshot = build(configuration, plan, Connector(deadlines, Resolver({})))
-    await owner.adopt(plan)
-    try:
-        yield Gateway(snapshot, owner)
-    finally:
-        await owner.stop()
+    with TemporaryDirectory() as directory:
+        contents = {name: text.encode() for name, text in files.items() if text}
+        configuration = parse(contents, {}, base=base or Path(directory))
+        owner, deadlines = Owner(), Deadlines(asyncio.get_running_loop())
+        plan = owner.plan()
+        snapshot = build(configuration, plan, Connector(deadlines, Resolver({})))
+        await owner.adopt(plan)
+        try:
+            yield Gateway(snapshot, owner)
+        finally:
+            await owner.stop()
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -28,19 +29,21 @@ SPARE: Backend = ("spare", "small")
 
 
 @asynccontextmanager
-async def money(models: str, base: Path = Path("/nowhere"), middleware: str = "") -> AsyncIterator[Money]:
+async def money(models: str, base: Path | None = None, middleware: str = "") -> AsyncIterator[Money]:
     """What this models.yaml makes."""
     routes = "routes: [{id: chat, path: /*, target: models, auth: []}]"
     files = {"routes.yaml": routes, "models.yaml": PROVIDERS + models, "middleware.yaml": middleware, "auth.yaml": ""}
-    configuration = parse({name: text.encode() for name, text in files.items()}, {}, base=base)
-    owner = Owner()
-    plan = owner.plan()
-    made = money_of(Context(configuration, plan))
-    await owner.adopt(plan)
-    try:
-        yield made
-    finally:
-        await owner.stop()
+    with TemporaryDirectory() as directory:
+        contents = {name: text.encode() for name, text in files.items()}
+        configuration = parse(contents, {}, base=base or Path(directory))
+        owner = Owner()
+        plan = owner.plan()
+        made = money_of(Context(configuration, plan))
+        await owner.adopt(plan)
+        try:
+            yield made
+        finally:
+            await owner.stop()
 
 
 def caller(name: str, tenant: str | None = None) -> Exchange:

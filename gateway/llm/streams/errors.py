@@ -61,7 +61,7 @@ def error_in(document: Mapping[str, Any], status: int = 0) -> ProviderError | No
     if not said:
         return None
     if isinstance(said, str):
-        return ProviderError(status, _text(document.get("code")), said)
+        return ProviderError(status, _text(document.get("code")), _text(said))
     error = members(said)
     code = _text(error.get("code")) or _text(error.get("status")) or _text(error.get("type"))
     number = error.get("code")

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.llm.apis import Api, find
@@ -143,6 +143,7 @@ def as_event(document: Any) -> Event:
     return Event(b"", data, b"data: " + data + b"\n\n")
 
 
+@example([{"error": "\ud83d"}])
 @given(st.lists(st.dictionaries(MEMBERS, DOCUMENTS, max_size=8), max_size=5))
 def test_nothing_breaks_a_reader(documents: list[dict[str, Any]]) -> None:
     """Whatever types stand in whatever places: counts stay counts, and nothing is raised."""
