@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,12 +46,11 @@ from gateway.llm.providers import CREDENTIALS
 from gateway.llm.reading import read_body
 from gateway.llm.realtime import find_realtime
 from gateway.llm.request import BadBody, ModelRequest, read
-from gateway.llm.speaking import ModelError, bad_body, family_of
+from gateway.llm.speaking import ModelError, bad_body, family_of, who_answered
 from gateway.llm.upload import is_form, read_form
 from gateway.llm.usage import members
 
 LONGEST_NAME: Final = 256  # characters of a model's name
-_UNPRINTABLE: Final = re.compile(r"[^ -~]")
 _KEYS: Final = frozenset({b"key"})  # parameters of a query
 
 
@@ -115,7 +113,7 @@ class Models:
         await guard_request(going, self._guards(going, choice))
         response = await self._answered(going, ask, choice)
         if self.settings.says_who and response.session is None:
-            response.headers += _said(going.record)
+            response.headers += who_answered(going.record)
         if keeping is not None and response.session is None:
             keeping.watch(response)
         return response
@@ -380,22 +378,3 @@ def _check_temperature(request: ModelRequest, profile: Profile) -> None:
             bounds = f"between {least:g} and {most:g}"
         detail = f"`temperature` must be {bounds} here"
         raise ModelError(ErrorKind.BAD_REQUEST, detail, "temperature_out_of_bounds", param="temperature")
-
-
-def _said(record: ModelRecord) -> list[tuple[bytes, bytes]]:
-    """Who answered, in headers."""
-    lines = [(b"x-gateway-profile", record.profile.encode())]
-    if record.provider:
-        backend = f"{record.provider}/{record.model}"
-        lines.append((b"x-gateway-model-backend", _shown(backend)))
-    if record.switches:
-        said = ", ".join(f"{switch.origin}; reason={switch.reason}" for switch in record.switches)
-        lines.append((b"x-gateway-switched", _shown(said)))
-    if record.dropped:
-        lines.append((b"x-gateway-dropped", _shown(", ".join(record.dropped))))
-    return lines
-
-
-def _shown(text: str) -> bytes:
-    """A text as the value of a header: no client ends the line with the name of a model or a field."""
-    return _UNPRINTABLE.sub("?", text).encode("ascii", "replace")

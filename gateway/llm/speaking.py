@@ -1,8 +1,9 @@
-"""Errors of the gateway on routes to models, in the format that the client's SDK reads."""
+"""What the gateway itself says on routes to models: errors, in the format that the client's SDK reads, and headers."""
 
 from __future__ import annotations
 
 import logging
+import re
 from typing import Final
 
 import orjson
@@ -10,6 +11,7 @@ import orjson
 from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Response
+from gateway.http.model_record import ModelRecord
 from gateway.http.problems import AnsweredError
 from gateway.llm.answers import refusal
 from gateway.llm.apis import MODELS, Family, find
@@ -22,6 +24,7 @@ _CODES: Final = {
     ErrorKind.QUOTA_EXCEEDED: "rate_limit_exceeded",
     ErrorKind.BODY_TOO_LARGE: "request_too_large",
 }
+_UNPRINTABLE: Final = re.compile(r"[^ -~]")
 _FRAMING: Final = frozenset({b"content-type", b"content-length", b"cache-control", b"x-request-id"})
 
 
@@ -122,3 +125,22 @@ def _translated(exchange: Exchange, family: Family, response: Response) -> Respo
     code = str(said.get("type", "")).rpartition(":")[2].replace("-", "_") or "refused"
     headers = [line for line in response.headers if line[0] not in _FRAMING]
     return refusal(family, response.status, code, sentence, request_id=exchange.request_id, headers=headers)
+
+
+def who_answered(record: ModelRecord) -> list[tuple[bytes, bytes]]:
+    """Who answered, in headers."""
+    lines = [(b"x-gateway-profile", record.profile.encode())]
+    if record.provider:
+        backend = f"{record.provider}/{record.model}"
+        lines.append((b"x-gateway-model-backend", _shown(backend)))
+    if record.switches:
+        said = ", ".join(f"{switch.origin}; reason={switch.reason}" for switch in record.switches)
+        lines.append((b"x-gateway-switched", _shown(said)))
+    if record.dropped:
+        lines.append((b"x-gateway-dropped", _shown(", ".join(record.dropped))))
+    return lines
+
+
+def _shown(text: str) -> bytes:
+    """A text as the value of a header: no client ends the line with the name of a model or a field."""
+    return _UNPRINTABLE.sub("?", text).encode("ascii", "replace")
