@@ -49,7 +49,7 @@ def _lines(each: Mapping[str, Any], named: str) -> Iterator[str]:
         yield f"cache: {each['cache']}"
     if each.get("model") is not None:
         yield from _model(each["model"])
-    yield from _listed("limits", each["limits"], "none counted it")
+    yield from _listed("limits", [*each["limits"], *_budgets(each.get("model") or {})], "none counted it")
     yield from _listed("decisions", each["decisions"], "no rule refused it")
     if each["error"] is not None:
         yield f"error: {each['error']}"
@@ -68,6 +68,12 @@ def _model(model: Mapping[str, Any]) -> Iterator[str]:
         cost = "no known price" if model["cost_usd"] is None else f"{model['cost_usd']:.6f} dollars"
         estimated = " (estimated)" if model["estimated"] else ""
         yield f"  took: {model['input_tokens']} tokens in, {model['output_tokens']} out{estimated}, {cost}"
+
+
+def _budgets(model: Mapping[str, Any]) -> Iterator[str]:
+    if "reserved_tokens" in model:
+        reserved, charged = model["reserved_tokens"], model["committed_tokens"]
+        yield f"budgets of models: {reserved} tokens reserved, {charged} charged"
 
 
 def _attempt(attempt: Mapping[str, Any]) -> str:

@@ -97,8 +97,7 @@ async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) 
         async with httpx2.AsyncClient() as admin:
             usage = (await admin.get(admin_url(told.process, "/models/usage"))).json()
             last = (await admin.get(admin_url(told.process, "/requests"))).json()
-        arguments = ("last", "-n", "2", "--admin", f"127.0.0.1:{told.process.admin_port}")
-        printed = cli(*arguments)
+        printed = cli("last", "-n", "2", "--admin", f"127.0.0.1:{told.process.admin_port}")
 
     assert [line["model_backend"] for line in (first, second, third, refused)] == [
         "one/small",
@@ -144,6 +143,8 @@ async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) 
         printed.stderr
     )
     assert "  switched: one/small to two/s*: rate_limited\n" in printed.stdout, printed.stderr
+    reserved, charged = third["model"]["reserved_tokens"], third["model"]["committed_tokens"]
+    assert f"budgets of models: {reserved} tokens reserved, {charged} charged\n" in printed.stdout
 
 
 async def test_spans_have_the_attributes_of_generative_ai(tmp_path: Path) -> None:
