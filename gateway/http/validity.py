@@ -11,6 +11,7 @@ from gateway.http.bodies import Expectation, Headers
 from gateway.http.fields import FRAMING_FIELDS, folded
 from gateway.http.header_filter import HeaderFilter
 from gateway.http.messages import Attempt, Decision, Exchange, Identity, Response
+from gateway.http.model_record import ModelRecord
 from gateway.http.span import Span
 
 _LINES: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9a-z-]+\0[\t\x20-\x7e\x80-\xff]*\n)*")  # name, NUL, value, LF
@@ -34,6 +35,7 @@ _KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "hidden_headers": frozenset,
     "identity": (Identity, NoneType),
     "span": (Span, NoneType),
+    "model": (ModelRecord, NoneType),
     "expectation": (Expectation, NoneType),
     "header_filter": (HeaderFilter, NoneType),
     "error": (BaseException, NoneType),

@@ -12,11 +12,17 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.lifecycle.support import admin_url
 from tests.support import GatewayProcess, running_gateway
 
+MODELS = "providers: {local: {protocol: openai, base_url: 'http://127.0.0.1:1', models: [small], keys: [k]}}"
+
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    routes = "routes: [{path: /x, target: 'asgi:tests.lifecycle.apps:one'}]"
-    with running_gateway(tmp_path_factory.mktemp("openapi"), routes) as it:
+    own = "{path: /x, target: 'asgi:tests.lifecycle.apps:one'}"
+    routes = f"routes: [{own}, {{path: /v1/*, target: models, auth: []}}]"
+    directory = tmp_path_factory.mktemp("openapi")
+    (directory / "config").mkdir()
+    (directory / "config" / "models.yaml").write_text(MODELS)
+    with running_gateway(directory, routes) as it:
         yield it
 
 

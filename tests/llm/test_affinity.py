@@ -42,7 +42,7 @@ def test_an_id_opens_for_its_tenant_only(id: str) -> None:
     with pytest.raises(NotOurs):
         Seal(CookieKey("another secret")).opened(text, caller("acme"))
     with pytest.raises(NotOurs):
-        KEY.opened(text[:-2] + "AA", caller("acme"))
+        KEY.opened(text[:-2] + ("BB" if text.endswith("AA") else "AA"), caller("acme"))
 
 
 @given(st.text(max_size=60))

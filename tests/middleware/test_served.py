@@ -22,8 +22,8 @@ from gateway.middleware import table
 from tests.support import GatewayProcess, exchange, free_port, running_gateway, scripted_backend, until
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "writing-middleware.md"
-CODE, TEST, REFUSAL, COUNTING = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-(POLICIES,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+CODE, TEST, REFUSAL, COUNTING, GUARDRAILS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+POLICIES, MODELS = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +237,11 @@ def test_check_warns_where_a_file_relies_on_the_former_default(tmp_path: Path, p
     (tmp_path / "routes.yaml").write_text("- {id: a, path: /*, redirect: /there}\n")
     (tmp_path / "middleware.yaml").write_text(f"blocklist: {{automatic: {{failures: 3{per}}}}}\n")
     assert ["per is not given" in str(problem) for problem in check(tmp_path, {})] == [True] * warned
+
+
+def test_the_guardrails_of_the_page_are_loaded(tmp_path: Path) -> None:
+    """As they stand there, beside the models.yaml that names them: `check` finds nothing wrong with the classes."""
+    (tmp_path / "guards.py").write_text(GUARDRAILS)
+    (tmp_path / "models.yaml").write_text(MODELS)
+    (tmp_path / "routes.yaml").write_text("routes: [{path: /v1/*, target: models, auth: []}]\n")
+    assert check(tmp_path, {}) == []

@@ -230,7 +230,9 @@ async def test_a_dead_service_gets_hardly_more(tmp_path: Path) -> None:
             windows = (time.monotonic() - began) // 10  # a machine that is so slow may be owed the minimum once more
             assert 1.1 < attempts <= 1.2 + 0.2 * windows
             (shown,) = (await gateway.admin.get("/budgets")).json()
-            assert (shown["service"], shown["retries"]) == ("s", round(500 * (attempts - 1)))
+            # A connection may end before its request is read: an attempt that no backend saw.
+            assert shown["service"] == "s"
+            assert 0 <= shown["retries"] - round(500 * (attempts - 1)) <= 5
             assert shown["refused"] > 0
             drawn = f'gateway_retry_budget_drawn_total{{upstream="s"}} {shown["retries"]}.0'
             assert drawn in gateway.metrics.now("text").decode()
