@@ -29,9 +29,10 @@ COMPILED_TESTS := tests/server tests/upstream tests/resilience tests/balancing t
 	tests/cli/test_commands.py --ignore=tests/server/test_floods.py
 ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
-# One worker for each core: with two, which is a quarter faster, tests that hold times to milliseconds fail now and then.
+# Three workers for two cores, since half of the time of the tests is waiting. With two for each core, tests that hold times
+# to milliseconds fail now and then.
 # Tests of one `xdist_group` share a worker, since they need the same fixed ports.
-WORKERS ?= $(shell nproc 2> /dev/null || getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(shell echo $$(( ($$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 
 # Debian keeps servers where only root looks.
