@@ -22,7 +22,8 @@ from gateway.llm.claims import Budget, Limit, Wanted
 from gateway.llm.cooldown import Cooldowns
 from gateway.llm.money import Money
 from gateway.llm.prices import snapshot_date
-from gateway.llm.usage_table import SUBJECTS, Subject, Used
+from gateway.llm.usage_table import SUBJECTS, Subject
+from gateway.monitor.model_traffic import Used
 from gateway.reload import Reloader
 
 logger = logging.getLogger("gateway.limits")

@@ -46,6 +46,11 @@ _GEMINI_STATUSES: Final = {
 }
 
 
+def anthropic_type(status: int) -> str:
+    """What Anthropic calls an error of this status."""
+    return _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+
+
 def error_body(
     family: Family, status: int, code: str, sentence: str, *, param: str | None = None, request_id: str = ""
 ) -> dict[str, object]:
@@ -55,8 +60,11 @@ def error_body(
     """
     sentence, param = _whole_characters(sentence), param and _whole_characters(param)
     if family == "anthropic":
-        kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-        return {"type": "error", "error": {"type": kind, "message": sentence}, "request_id": request_id or None}
+        return {
+            "type": "error",
+            "error": {"type": anthropic_type(status), "message": sentence},
+            "request_id": request_id or None,
+        }
     if family == "gemini":
         name = _GEMINI_STATUSES.get(status, "INTERNAL" if status >= 500 else "INVALID_ARGUMENT")
         return {"error": {"code": status, "message": sentence, "status": name}}

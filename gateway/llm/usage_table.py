@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from gateway.http import Exchange
+from gateway.monitor.model_traffic import Used
 
 Subject = Literal["tenant", "consumer", "model"]
 
@@ -16,38 +17,6 @@ OTHERS: Final = "(others)"
 LONGEST: Final = 128
 
 _Key = tuple[str, str, str]
-
-
-class Used:
-    """A sum over requests. Input and output are with what was cached, and with reasoning."""
-
-    __slots__ = (
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "cost_micros",
-        "estimated",
-        "input_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "requests",
-        "unpriced",
-    )
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.cache_read_tokens = 0
-        self.cache_write_tokens = 0
-        self.reasoning_tokens = 0
-        self.cost_micros = 0
-        self.estimated = 0  # requests whose tokens no provider has counted
-        self.unpriced = 0  # requests whose cost is not known
-
-    def add(self, other: Used) -> None:
-        """What another one has, too."""
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class UsageTable:
@@ -65,16 +34,7 @@ class UsageTable:
             return
         # A name that only a pattern covers may be anything, unless a provider has answered to it.
         answered = record.output_tokens and len(record.model) <= LONGEST
-        row = self._row(exchange, f"{record.provider}/{record.model}" if answered else record.backend)
-        row.requests += 1
-        row.input_tokens += record.input_tokens
-        row.output_tokens += record.output_tokens
-        row.cache_read_tokens += record.cache_read_tokens
-        row.cache_write_tokens += record.cache_write_tokens
-        row.reasoning_tokens += record.reasoning_tokens
-        row.cost_micros += record.cost_micros
-        row.estimated += record.estimated
-        row.unpriced += record.unpriced
+        self._row(exchange, f"{record.provider}/{record.model}" if answered else record.backend).count(record)
 
     def _row(self, exchange: Exchange, backend: str) -> Used:
         identity = exchange.identity

@@ -32,31 +32,48 @@ _BACKEND: Final = ("model_backend",)
 Place = tuple[str, str, str]  # route, tenant, backend
 
 
-class Sums:
-    """Of the requests of one row. Input is with what was cached, output with reasoning."""
+class Used:
+    """A sum over requests. Input and output are with what was cached, and with reasoning."""
 
-    __slots__ = ("cache_read", "cache_write", "estimated", "input", "micros", "output", "reasoning", "unpriced")
+    __slots__ = (
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "cost_micros",
+        "estimated",
+        "input_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "requests",
+        "unpriced",
+    )
 
     def __init__(self) -> None:
-        self.input = 0
-        self.output = 0
-        self.cache_read = 0
-        self.cache_write = 0
-        self.reasoning = 0
-        self.micros = 0
+        self.requests = 0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.cache_read_tokens = 0
+        self.cache_write_tokens = 0
+        self.reasoning_tokens = 0
+        self.cost_micros = 0
         self.estimated = 0  # requests whose tokens no provider has counted
         self.unpriced = 0  # requests whose cost is not known
 
-    def add(self, record: ModelRecord) -> None:
+    def count(self, record: ModelRecord) -> None:
         """One request more."""
-        self.input += record.input_tokens
-        self.output += record.output_tokens
-        self.cache_read += record.cache_read_tokens
-        self.cache_write += record.cache_write_tokens
-        self.reasoning += record.reasoning_tokens
-        self.micros += record.cost_micros
+        self.requests += 1
+        self.input_tokens += record.input_tokens
+        self.output_tokens += record.output_tokens
+        self.cache_read_tokens += record.cache_read_tokens
+        self.cache_write_tokens += record.cache_write_tokens
+        self.reasoning_tokens += record.reasoning_tokens
+        self.cost_micros += record.cost_micros
         self.estimated += record.estimated
         self.unpriced += record.unpriced
+
+    def add(self, other: Used) -> None:
+        """What another one has, too."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class Speed:
@@ -73,7 +90,7 @@ class ModelTraffic:
     """Counts what requests to models took. It outlives a reload."""
 
     def __init__(self, most: int = MOST_ROWS) -> None:
-        self.rows: dict[Place, Sums] = {}
+        self.rows: dict[Place, Used] = {}
         self.speeds: dict[str, Speed] = {}
         self.switches: dict[Labels, int] = {}  # from, to, reason
         self._tenants = Names(TENANTS)
@@ -88,7 +105,7 @@ class ModelTraffic:
             self._switched((switch.origin, switch.to, switch.reason))
         if not record.backend:
             return
-        self._row(exchange, record.backend).add(record)
+        self._row(exchange, record.backend).count(record)
         if record.streamed and record.first_token_seconds is not None:
             speed = self._speed(record.backend)
             speed.first.add(record.first_token_seconds)
@@ -109,7 +126,7 @@ class ModelTraffic:
         named = route == OTHER or known.leads(route, NONE)
         return named and (not tenant or self._tenants.has(tenant)) and _has(known, backend)
 
-    def _row(self, exchange: Exchange, backend: str) -> Sums:
+    def _row(self, exchange: Exchange, backend: str) -> Used:
         identity = exchange.identity
         tenant = (identity.tenant or "") if identity is not None else ""
         if tenant and not self._tenants.admit(tenant):
@@ -117,7 +134,7 @@ class ModelTraffic:
         place = (exchange.route or NONE, tenant, backend)
         if place not in self.rows and len(self.rows) >= self._most:
             place = (OTHER, OTHER, OTHER)
-        return self.rows.setdefault(place, Sums())
+        return self.rows.setdefault(place, Used())
 
     def _speed(self, backend: str) -> Speed:
         if backend not in self.speeds and len(self.speeds) >= MOST_BACKENDS:
@@ -144,7 +161,7 @@ def model_metrics(all_traffic: Iterable[ModelTraffic]) -> Iterator[Family]:
     )
     yield Family("llm_tokens_total", "counter", help, (*_ROW, "direction"), _tokens(rows))
     help = "What requests to models cost, in dollars, as far as the prices are known."
-    yield counter("llm_cost_usd_total", help, {place: sums.micros * MICRO for place, sums in rows}, _ROW)
+    yield counter("llm_cost_usd_total", help, {place: sums.cost_micros * MICRO for place, sums in rows}, _ROW)
     help = "Time to the first content of streamed answers, from the beginning of the request, failed attempts included."
     firsts = (Sample((name,), speed.first) for name, speed in list(traffic.speeds.items()))
     yield Family("llm_time_to_first_token_seconds", "histogram", help, _BACKEND, firsts)
@@ -160,10 +177,10 @@ def model_metrics(all_traffic: Iterable[ModelTraffic]) -> Iterator[Family]:
     yield counter("llm_unpriced_total", help, {place: sums.unpriced for place, sums in rows if sums.unpriced}, _ROW)
 
 
-def _tokens(rows: Iterable[tuple[Place, Sums]]) -> Iterator[Sample]:
+def _tokens(rows: Iterable[tuple[Place, Used]]) -> Iterator[Sample]:
     for place, sums in rows:
-        yield Sample((*place, "input"), sums.input)
-        yield Sample((*place, "output"), sums.output)
-        yield Sample((*place, "cache_read"), sums.cache_read)
-        yield Sample((*place, "cache_write"), sums.cache_write)
-        yield Sample((*place, "reasoning"), sums.reasoning)
+        yield Sample((*place, "input"), sums.input_tokens)
+        yield Sample((*place, "output"), sums.output_tokens)
+        yield Sample((*place, "cache_read"), sums.cache_read_tokens)
+        yield Sample((*place, "cache_write"), sums.cache_write_tokens)
+        yield Sample((*place, "reasoning"), sums.reasoning_tokens)

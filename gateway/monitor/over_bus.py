@@ -55,7 +55,7 @@ class Heard:
         self.traffic = Traffic()
         self.bytes = 0  # about what the endpoints take
         self.left_out = 0  # messages of endpoints, for which there was no room
-        self.decisions: dict[str, int] = {}  # requests of which routers told one by one
+        self.decisions: dict[str, int] = {}  # requests that routers reported one by one
         self.credentials = 0  # requests that showed one, to routers that are not auth
         self._most_bytes = most_bytes
         self._services: dict[str, HeardService] = {}
@@ -160,9 +160,9 @@ class CredentialListener:
 
 
 def heard_metrics(heard: Heard) -> Iterator[Family]:
-    """What routers in other processes have told."""
-    help = "Requests of which routers without a monitor have told one by one, at most 200 in a second of each."
+    """What routers in other processes have reported."""
+    help = "Requests that routers without a monitor have reported one by one, at most 200 in a second of each."
     decisions = {(decision,): number for decision, number in heard.decisions.items()}
     yield counter("gateway_heard_requests_total", help, decisions, ("decision",))
-    help = "Requests that showed a credential, of which routers without the role auth have told."
+    help = "Requests that showed a credential, that routers without the role auth have reported."
     yield counter("gateway_heard_credentials_total", help, {(): heard.credentials})

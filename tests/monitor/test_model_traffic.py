@@ -88,11 +88,11 @@ def test_rows_are_bounded() -> None:
     for number in range(TENANTS + 5):
         traffic.add(asked(tenant=f"t{number}"))
     assert len(traffic.rows) == TENANTS + 1
-    assert traffic.rows["chat", OTHER, "one/small"].input == 500
+    assert traffic.rows["chat", OTHER, "one/small"].input_tokens == 500
     for number in range(20):
         traffic.add(asked(f"one/m{number}"))
     assert len(traffic.rows) == TENANTS + 11
-    assert traffic.rows[OTHER, OTHER, OTHER].input == 1100
+    assert traffic.rows[OTHER, OTHER, OTHER].input_tokens == 1100
 
 
 def test_what_ends_is_let_go() -> None:

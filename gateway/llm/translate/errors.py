@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.llm.answers import anthropic_type
 from gateway.llm.streams.errors import ProviderError, error_in
 
 _MOST_TEXT: Final = 4096
@@ -14,18 +15,6 @@ OVERFLOW: Final = "context_length_exceeded"
 """The kind of error, and OpenAI's code for it, where a request has more tokens than the model takes."""
 # What Claude Code looks for before it shortens a conversation.
 _TOO_LONG: Final = "prompt is too long"
-_ANTHROPIC_OF_STATUS: Final = {
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    408: "timeout_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
 # Type and code.
 _OPENAI_OF_ANTHROPIC: Final[Mapping[str, tuple[str, str | None]]] = {
     OVERFLOW: ("invalid_request_error", OVERFLOW),
@@ -95,7 +84,7 @@ def _kind(error: ProviderError) -> str:
     if error.overflow:
         return OVERFLOW
     status = error.status or 500
-    return _ANTHROPIC_OF_STATUS.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    return anthropic_type(status)
 
 
 def _error_of(status: int, body: bytes) -> ProviderError:
